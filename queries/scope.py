@@ -1,0 +1,56 @@
+"""Who may see what: a WHERE clause and a cache key, for pages and for Slack recipients alike."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, FromClause, false, func, true
+
+from queries.schema import UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a reader may see. `None` is everything, an empty set is nothing.
+
+    Args:
+        role: the audience the reader belongs to.
+        verticals: the vertical markets of the facts that may be read.
+        touchpoints: the touchpoints that may be read, where a table has them.
+        accounts: the accounts that may be read.
+    """
+
+    role: str = "analyst"
+    verticals: frozenset[str] | None = None
+    touchpoints: frozenset[str] | None = None
+    accounts: frozenset[str] | None = None
+
+    def where(self, table: FromClause) -> ColumnElement[bool]:
+        """The rows of `table` inside this scope. A table without a restricted column is not readable."""
+        clause: ColumnElement[bool] = true()
+        for name, allowed in self._restrictions():
+            clause &= _within(table, name, allowed)
+        return clause
+
+    def narrowed(self, vertical: str | None) -> "Scope":
+        """The same reader looking at one vertical: never wider than before."""
+        if vertical is None:
+            return self
+        wanted = frozenset({vertical})
+        seen = wanted if self.verticals is None else self.verticals & wanted
+        return Scope(self.role, seen, self.touchpoints, self.accounts)
+
+    def _restrictions(self) -> tuple[tuple[str, frozenset[str]], ...]:
+        pairs = (
+            ("vertical", self.verticals),
+            ("touchpoint", self.touchpoints),
+            ("account_id", self.accounts),
+        )
+        return tuple((name, allowed) for name, allowed in pairs if allowed is not None)
+
+
+def _within(table: FromClause, name: str, allowed: frozenset[str]) -> ColumnElement[bool]:
+    if name not in table.c:
+        return true() if name == "touchpoint" else false()
+    return func.coalesce(table.c[name], UNKNOWN).in_(sorted(allowed))
+
+
+EVERYTHING = Scope()
