@@ -1,14 +1,39 @@
 """What analysts edit, as frozen values: metrics, goals, rules, routes, people, audiences and the calendar."""
 
+import codecs
 from datetime import date, timedelta
-from typing import Annotated, Literal, Self, TypeVar
+from math import inf
+from pathlib import PurePath
+from typing import Annotated, Final, Literal, Protocol, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from config.values import ChannelId, Conditions, Duration, Frozen, MemberId, Name, Names
+from config.values import ChannelId, Conditions, Duration, Frozen, KeyedError, Listed, MemberId, Name, Names
+from config.zones import Zone
 
 Shape = Literal["share", "balance", "mean", "quantile", "count"]
-ZERO = timedelta(0)
+Grain = Literal["day", "week", "month", "quarter"]
+Page = Literal["review", "strategy", "journeys", "incidents", "accounts", "explorer", "lab", "quality"]
+ZERO: Final = timedelta(0)
+INEXACT: Final = frozenset({"quantile", "count"})
+"""The shapes whose tail against a limit has no exact law: their rules compare plain values."""
+
+TABLES: Final = frozenset(
+    {
+        "account",
+        "account_history",
+        "person",
+        "revenue",
+        "fx_rate",
+        "journey",
+        "contact",
+        "response",
+        "defect",
+        "condition",
+        "instrument",
+    },
+)
+"""The tables a source may fill, and so the names its `.sql` files may have."""
 
 
 class Metric(Frozen):
@@ -31,7 +56,7 @@ class Metric(Frozen):
     minus: Conditions = ()
     value: str | None = None
     quantile: Annotated[float, Field(gt=0, lt=1)] | None = None
-    factor: float = 1
+    factor: Annotated[float, Field(gt=0)] = 1
     min_n: Annotated[int, Field(ge=1)] = 30
     matures: Duration = ZERO
     version: int = 1
@@ -43,8 +68,8 @@ class Metric(Frozen):
         for part in ("count", "plus", "minus", "value", "quantile"):
             given = bool(getattr(self, part))
             if given != (part in needed):
-                message = f"a {self.shape} {'needs' if part in needed else 'has no'} {part!r}"
-                raise ValueError(message)
+                message = f"needs {part!r}; add it" if part in needed else f"has no {part!r}; leave it out"
+                raise KeyedError(part, f"a {self.shape} {message}")
         return self
 
     @property
@@ -52,6 +77,12 @@ class Metric(Frozen):
         """Every column the metric reads besides its date."""
         conditions = (*self.where, *self.count, *self.plus, *self.minus)
         return frozenset(c.column for c in conditions) | ({self.value} if self.value else frozenset())
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest value the metric can have."""
+        least = {"share": 0.0, "count": 0.0, "balance": -self.factor}.get(self.shape, -inf)
+        return least, self.factor if self.shape in {"share", "balance"} else inf
 
 
 _PARTS: dict[str, frozenset[str]] = {
@@ -73,7 +104,7 @@ class Goal(Frozen):
     where: Conditions = ()
 
 
-class _RuleBase(Frozen):
+class _Rule(Frozen):
     """What every kind of rule states."""
 
     name: Name
@@ -90,7 +121,7 @@ class _RuleBase(Frozen):
     enabled: bool = True
 
 
-class ThresholdRule(_RuleBase):
+class ThresholdRule(_Rule):
     """Fires when a metric is beyond its limit, on evidence: the exact tail against the limit is below the rule's alpha.
 
     `recover` is the value on the safe side of `limit` that must hold for `keep_firing` before the incident resolves.
@@ -119,11 +150,11 @@ class ThresholdRule(_RuleBase):
             length: timedelta = getattr(self, name)
             if length < timedelta(days=1) or length % timedelta(days=1):
                 message = f"{name} must be whole days; write '7d' or '4w'"
-                raise ValueError(message)
+                raise KeyedError(name, message)
         return self
 
 
-class EventRule(_RuleBase):
+class EventRule(_Rule):
     """Fires once for each severe case: a row of `table` matching `where`, told apart by its key, for ever.
 
     `scan_back` is how far behind the newest slot late rows are still looked for.
@@ -152,7 +183,7 @@ class Route(Frozen):
     name: Name
     label: str = ""
     channel: ChannelId | None = None
-    ladder: Annotated[tuple[Step, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = (Step(),)
+    ladder: Annotated[tuple[Step, ...], Listed, Field(min_length=1)] = (Step(),)
     show: Names = ("accounts",)
     verticals: Names | None = None
 
@@ -175,14 +206,18 @@ class Audience(Frozen):
 
     name: Name
     label: str
-    pages: Names
+    pages: Annotated[tuple[Page, ...], Listed]
     issues: Annotated[int, Field(ge=1)]
     figures: Annotated[int, Field(ge=1)]
     charts: Annotated[int, Field(ge=1)]
-    grains: Names
+    grains: Annotated[tuple[Grain, ...], Listed]
     rows: bool = False
     verbatims: bool = False
     account_names: bool = False
+
+
+Weekday = Annotated[int, Field(ge=1, le=7)]
+"""Monday is 1, as in ISO 8601."""
 
 
 class Calendar(Frozen):
@@ -190,8 +225,8 @@ class Calendar(Frozen):
 
     fiscal_year_start: Annotated[int, Field(ge=1, le=12)] = 1
     pattern: Literal["months", "4-4-5"] = "months"
-    weekend: Annotated[tuple[int, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = (6, 7)
-    holidays: Annotated[tuple[date, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)] = ()
+    weekend: Annotated[tuple[Weekday, ...], Listed, Field(max_length=6)] = (6, 7)
+    holidays: Annotated[tuple[date, ...], Listed] = ()
 
 
 class Review(Frozen):
@@ -201,29 +236,63 @@ class Review(Frozen):
     max_issues: Annotated[int, Field(ge=1, le=10)] = 5
 
 
-class SourceSettings(Frozen):
-    """How one input of a source is read."""
+class SourceInput(Frozen):
+    """How one input of a source is read. `file` is relative to the load's data folder and may be a glob."""
 
-    file: str
+    file: Annotated[str, Field(min_length=1)]
     format: Literal["csv", "parquet", "jsonl"]
     encoding: str = "utf-8"
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+
+    @field_validator("file")
+    @classmethod
+    def _inside_the_data_folder(cls, file: str) -> str:
+        if PurePath(file).is_absolute() or ".." in PurePath(file).parts or "\0" in file:
+            message = f"{file!r} leaves the data folder; write a path relative to --data"
+            raise ValueError(message)
+        return file
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_to_python(cls, encoding: str) -> str:
+        try:
+            codecs.lookup(encoding)
+        except (LookupError, ValueError):
+            message = f"{encoding!r} is no known encoding; write one such as 'utf-8', 'latin-1' or 'cp1252'"
+            raise ValueError(message) from None
+        return encoding
+
+    @model_validator(mode="after")
+    def _has_what_its_format_knows(self) -> Self:
+        for key, formats in (("encoding", {"csv", "jsonl"}), ("delimiter", {"csv"})):
+            if key in self.model_fields_set and self.format not in formats:
+                raise KeyedError(key, f"a {self.format} input has no {key!r}; leave it out")
+        return self
 
 
 class Source(Frozen):
     """A folder of SELECTs that maps somebody's files to the canonical tables."""
 
     name: Name
-    zone: str
+    zone: Zone
     mode: Literal["append", "snapshot"]
     settle: Duration = ZERO
     sample: bool = False
     max_rejected: Annotated[float, Field(ge=0, le=1)] = 0.05
-    inputs: dict[Name, SourceSettings]
+    inputs: Annotated[dict[Name, SourceInput], Field(min_length=1)]
     note: str = ""
 
 
-NamedT = TypeVar("NamedT", Metric, Route)
+class Named(Protocol):
+    """Anything with a name."""
+
+    @property
+    def name(self) -> str:
+        """How other entries refer to it."""
+        ...
+
+
+NamedT = TypeVar("NamedT", bound=Named)
 
 
 class Catalog(Frozen):
@@ -246,9 +315,25 @@ class Catalog(Frozen):
         """The route of that name. Raises KeyError."""
         return next_named(self.routes, name)
 
-    def goal(self, metric: str, vertical: str, day: date) -> Goal | None:
-        """The newest goal of a metric for a vertical that is valid on `day`; the vertical's own before `*`."""
-        valid = [g for g in self.goals if g.metric == metric and g.vertical in {vertical, "*"} and g.valid_from <= day]
+    def rule(self, name: str) -> Rule:
+        """The rule of that name. Raises KeyError."""
+        return next_named(self.rules, name)
+
+    def person(self, name: str) -> Person:
+        """The person of that name. Raises KeyError."""
+        return next_named(self.people, name)
+
+    def audience(self, name: str) -> Audience:
+        """The audience of that name. Raises KeyError."""
+        return next_named(self.audiences, name)
+
+    def goal(self, metric: str, vertical: str, day: date, where: Conditions = ()) -> Goal | None:
+        """The newest goal of a metric for a vertical that is valid on `day`; the vertical's own before `*`.
+
+        A goal for part of the cases (`where`) answers only to those who ask for the same part.
+        """
+        asked = [g for g in self.goals if (g.metric, g.where) == (metric, where)]
+        valid = [g for g in asked if g.vertical in {vertical, "*"} and g.valid_from <= day]
         return max(valid, key=lambda g: (g.vertical != "*", g.valid_from), default=None)
 
 

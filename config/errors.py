@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+ENVIRONMENT: Final = Path("environment")
+"""Stands where a file would stand when the mistake is in an environment variable."""
 
 
 class EarshotError(Exception):
@@ -10,7 +14,7 @@ class EarshotError(Exception):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mistake:
-    """One mistake in what somebody wrote: where it is, what is wrong and what would be right."""
+    """One mistake in what somebody wrote: where it is, what is wrong and what would be right. Line 0 is no line."""
 
     file: Path
     line: int
@@ -18,11 +22,12 @@ class Mistake:
     right: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.wrong}; {self.right}"
+        where = f"{self.file}:{self.line}" if self.line else str(self.file)
+        return f"{where}: {self.wrong}; {self.right}"
 
 
 class ConfigError(EarshotError):
-    """Every mistake found in the configuration, all at once."""
+    """Every mistake found in the configuration, all at once, one a line."""
 
     def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
         self.mistakes = tuple(sorted(set(mistakes)))

@@ -4,18 +4,27 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from config.errors import ConfigError, Mistake
 
 Place = tuple[str | int, ...]
+"""The way to a value from the top of the file: `("rule", 0, "limit")`."""
 
-_HEADER = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
-_KEY = re.compile(r"^\s*((?:[\w-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[\w-]+|\"[^\"]*\"|'[^']*'))*)\s*=")
-_PART = re.compile(r"[\w-]+|\"[^\"]*\"|'[^']*'")
-_FENCE = re.compile(r'"""|\'\'\'')
-_ERROR_LINE = re.compile(r"\(at line (\d+), column \d+\)")
+_WORD: Final = re.compile(
+    r'"""(?:\\[\s\S]|[^\\])*?"""(?!")'  # a text over several lines, with escapes
+    r"|'''[\s\S]*?'''(?!')"
+    r'|"(?:\\.|[^"\\\n])*"'
+    r"|'[^'\n]*'"
+    r"|\#[^\n]*"
+    r"|[\[\]{},=.\n]"
+    r"|[^\s\[\]{},=.\#\"']+",
+)
+_ERROR_LINE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+
+_Words = list[tuple[int, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,51 +50,95 @@ def read(file: Path) -> Document:
         ConfigError: the file is missing, is no file, is not UTF-8 or is not TOML.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise _mistake(file, 1, "the file is missing", "create it or point EARSHOT_CONFIG at the right folder") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise _mistake(file, 1, f"the file cannot be read ({error})", "make it a readable UTF-8 text file") from error
+        raise _refusal(
+            file, 1, "the file is missing", "create it or point EARSHOT_CONFIG at the right folder"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise _refusal(file, 1, f"the file cannot be read ({error})", "make it a readable UTF-8 text file") from error
+    return _parsed(file, text)
+
+
+def _parsed(file: Path, text: str) -> Document:
     try:
-        return Document(file, tomllib.loads(text), dict(_places(text)))
+        values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _mistake(file, _line_of(error, text), f"not TOML: {error}", "correct the syntax") from error
+        raise _refusal(file, _line_of(error, text), f"not TOML: {_reason(error)}", "correct the syntax") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise _refusal(file, 1, f"not usable: {error}", "shorten what is written there") from error
+    return Document(file, values, _lines(text))
 
 
-def _mistake(file: Path, line: int, wrong: str, right: str) -> ConfigError:
+def _refusal(file: Path, line: int, wrong: str, right: str) -> ConfigError:
     return ConfigError((Mistake(file, line, wrong, right),))
+
+
+def _reason(error: tomllib.TOMLDecodeError) -> str:
+    reason = _ERROR_LINE.sub("", str(error))
+    return reason[:1].lower() + reason[1:]
 
 
 def _line_of(error: tomllib.TOMLDecodeError, text: str) -> int:
     found = _ERROR_LINE.search(str(error))
-    return int(found[1]) if found else text.count("\n") + 1
+    return int(found[1]) if found and found[1] else text.rstrip("\n").count("\n") + 1
 
 
-def _places(text: str) -> Iterator[tuple[Place, int]]:
+def _lines(text: str) -> dict[Place, int]:
+    found: dict[Place, int] = {}
     table: Place = ()
     counts: dict[Place, int] = {}
-    for number, line in _statements(text):
-        if header := _HEADER.match(line):
-            table = _table(_parts(header[2]), counts, array=header[1] == "[[")
-            yield table, number
-        elif key := _KEY.match(line):
-            yield (*table, *_parts(key[1])), number
+    for words in _statements(text):
+        number, first = words[0]
+        if first == "[":
+            table = _table(_parts(words, "]"), counts, array=words[1][1] == "[")
+            found[table] = number
+        else:
+            key = (*table, *_parts(words, "="))
+            for end in range(len(table) + 1, len(key) + 1):
+                found.setdefault(key[:end], number)
+            found.update({(*key, i): line for i, line in enumerate(_elements(words))})
+    return found
 
 
-def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """The lines outside multi-line strings."""
-    open_string = False
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not open_string:
-            yield number, line
-        open_string ^= len(_FENCE.findall(line)) % 2 == 1
+def _statements(text: str) -> Iterator[_Words]:
+    """The words of each header or assignment, however many lines it takes, without comments."""
+    words: _Words = []
+    number, depth = 1, 0
+    for token in _WORD.finditer(text):
+        word = token[0]
+        if word != "\n" and word[0] != "#":
+            words.append((number, word))
+            depth += (word in {"[", "{"}) - (word in {"]", "}"})
+        elif word == "\n" and words and not depth:
+            yield words
+            words = []
+        number += word.count("\n")
+    if words:
+        yield words
 
 
-def _parts(dotted: str) -> Place:
-    return tuple(part.strip("\"'") for part in _PART.findall(dotted))
+def _parts(words: _Words, end: str) -> tuple[str, ...]:
+    named = takewhile(lambda word: word != end, (word for _, word in words))
+    return tuple(word.strip("\"'") for word in named if word not in {"[", "."})
 
 
-def _table(parts: Place, counts: dict[Place, int], *, array: bool) -> Place:
+def _elements(words: _Words) -> Iterator[int]:
+    """The line on which each element of a list starts, when the assignment is of a list."""
+    equals = next(i for i, (_, word) in enumerate(words) if word == "=")
+    value = words[equals + 1 :]
+    if not value or value[0][1] != "[":
+        return
+    depth, due = 1, True
+    for number, word in value[1:]:
+        if due and word not in {",", "]"}:
+            yield number
+            due = False
+        depth += (word in {"[", "{"}) - (word in {"]", "}"})
+        due = due or (word == "," and depth == 1)
+
+
+def _table(parts: tuple[str, ...], counts: dict[Place, int], *, array: bool) -> Place:
     place: Place = ()
     for part in parts[:-1]:
         place = (*place, part)

@@ -3,37 +3,51 @@
 import re
 from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-_DURATION = re.compile(r"^(\d+)\s*(m|h|d|w)$")
-_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-_NAME = re.compile(r"^[a-z][a-z0-9_-]*$")
-_CHANNEL = re.compile(r"^[CG][A-Z0-9]{8,}$")
-_MEMBER = re.compile(r"^[UW][A-Z0-9]{8,}$")
+_DURATION: Final = re.compile(r"([0-9]{1,6})\s*(m|h|d|w)")
+_UNITS: Final = {"w": timedelta(weeks=1), "d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+_NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
+_CHANNEL: Final = re.compile(r"[CG][A-Z0-9]{8,}")
+_MEMBER: Final = re.compile(r"[UW][A-Z0-9]{8,}")
 
 
 class Frozen(BaseModel):
     """A value read from configuration: strict, closed to unknown keys, never changed."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+
+class KeyedError(ValueError):
+    """A value is wrong because of one of its keys: the mistake stands on that key's line."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 def parse_duration(text: object) -> timedelta:
     """A duration such as `30m`, `24h`, `14d` or `2w`."""
     if isinstance(text, timedelta):
         return text
-    found = _DURATION.match(text) if isinstance(text, str) else None
+    found = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if not found:
         message = f"{text!r} is no duration; write a whole number and m, h, d or w, such as '14d'"
         raise ValueError(message)
     return int(found[1]) * _UNITS[found[2]]
 
 
+def duration_text(length: timedelta) -> str:
+    """A whole number of minutes as it is written in configuration, in days, hours or minutes: `14d`, never `336h`."""
+    letter = next((letter for letter in "dh" if not length % _UNITS[letter]), "m")
+    return f"{length // _UNITS[letter]}{letter}"
+
+
 def _matching(pattern: re.Pattern[str], advice: str) -> AfterValidator:
     def check(text: str) -> str:
-        if not pattern.match(text):
+        if not pattern.fullmatch(text):
             message = f"{text!r} is not allowed here; {advice}"
             raise ValueError(message)
         return text
@@ -41,15 +55,17 @@ def _matching(pattern: re.Pattern[str], advice: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _as_tuple(value: object) -> object:
+def as_tuple(value: object) -> object:
+    """A list as the tuple a frozen value needs; anything else as it is."""
     return tuple(value) if isinstance(value, list) else value
 
 
+Listed: Final = BeforeValidator(as_tuple)
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Name = Annotated[str, _matching(_NAME, "use lower-case letters, digits, - and _, starting with a letter")]
 ChannelId = Annotated[str, _matching(_CHANNEL, "write the Slack channel's id, such as 'C0123456789', not its name")]
 MemberId = Annotated[str, _matching(_MEMBER, "write the Slack member's id, such as 'U0123456789', not a name or mail")]
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Names = Annotated[tuple[str, ...], Listed]
 
 Scalar = str | int | float | bool | date
 
@@ -58,7 +74,7 @@ class Condition(Frozen):
     """What one column of a row must be. Every part given must hold; a null satisfies only `known = false`."""
 
     column: str
-    any_of: tuple[Scalar, ...] | None = None
+    any_of: Annotated[tuple[Scalar, ...], Field(min_length=1)] | None = None
     at_least: float | date | None = None
     at_most: float | date | None = None
     above: float | date | None = None
@@ -68,22 +84,41 @@ class Condition(Frozen):
     @model_validator(mode="after")
     def _asks_something(self) -> Self:
         if all(value is None for name, value in self if name != "column"):
-            message = f"the condition on {self.column!r} asks nothing; give a value, a list, or at_least, at_most, known"
+            message = (
+                f"the condition on {self.column!r} asks nothing; give a value, a list, or at_least, at_most, known"
+            )
             raise ValueError(message)
         return self
 
 
+_ASKS: Final = frozenset(Condition.model_fields) - {"column"}
+
+
 def _condition(column: str, wanted: object) -> object:
     if isinstance(wanted, Mapping):
-        parts: dict[str, Any] = {"column": column, **wanted}
-        return {**parts, "any_of": _as_tuple(parts["any_of"])} if "any_of" in parts else parts
+        _refuse_unquoted(column, wanted)
+        parts: dict[str, Any] = {**wanted, "column": column}
+        return {**parts, "any_of": as_tuple(parts["any_of"])} if "any_of" in parts else parts
     return {"column": column, "any_of": tuple(wanted) if isinstance(wanted, list) else (wanted,)}
+
+
+def _refuse_unquoted(column: str, wanted: Mapping[str, object]) -> None:
+    """TOML reads `account.tier = "key"` as a table `account` with a key `tier`."""
+    for key in wanted:
+        if key not in _ASKS:
+            dotted = f'"{column}.{key}"'
+            message = f"{key!r} is nothing a condition can ask of {column!r}; ask {', '.join(sorted(_ASKS))}"
+            advice = f", or quote a column of another table: {dotted}"
+            raise KeyedError(column, message + advice)
 
 
 def _conditions(value: object) -> object:
     """`{column = value | [values] | {at_least = 9}}` as a tuple of conditions."""
-    if not isinstance(value, Mapping):
+    if isinstance(value, tuple):
         return value
+    if not isinstance(value, Mapping):
+        message = f"{value!r} is no condition; write a table of columns, such as {{ channel = 'phone' }}"
+        raise ValueError(message)  # noqa: TRY004 - pydantic reports ValueError only
     return tuple(_condition(str(column), wanted) for column, wanted in sorted(value.items()))
 
 

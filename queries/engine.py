@@ -1,32 +1,52 @@
 """The engines and the few places where their dialects differ."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+from pyarrow import csv
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
     Double,
     Engine,
+    Executable,
+    FromClause,
+    PrimaryKeyConstraint,
+    String,
     Table,
+    column,
     create_engine,
     event,
+    insert,
+    select,
     text,
 )
+from sqlalchemy import table as table_clause
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
 MEMORY_LIMIT: Final = "1GB"
+ARRIVING: Final = "arriving"
 
 
 def embedded(file: Path, *, read_only: bool, memory_limit: str = MEMORY_LIMIT) -> Engine:
     """DuckDB over one file. One process may write, or many may read: never both."""
-    options = {"memory_limit": memory_limit, "preserve_insertion_order": "false", "temp_directory": str(file.parent / "spill")}
+    options = {
+        "memory_limit": memory_limit,
+        "preserve_insertion_order": "false",
+        "temp_directory": str(spill_of(file)),
+    }
     return create_engine(f"duckdb:///{file}", connect_args={"read_only": read_only, "config": options})
+
+
+def spill_of(file: Path) -> Path:
+    """Where the engine of a file puts what its memory cannot hold: its own place, since the names in it would clash."""
+    return file.parent / f"spill-{os.getpid()}-{file.stem}"
 
 
 def shared(url: str) -> Engine:
@@ -35,17 +55,30 @@ def shared(url: str) -> Engine:
 
 
 def journal(file: Path) -> Engine:
-    """SQLite for the state: write-ahead log, every commit on disk, writers wait for each other."""
+    """SQLite for the state: write-ahead log, every commit on disk, writers wait for each other.
+
+    A connection with the execution option `reading` sees one state for as long as it lasts, and keeps nobody waiting.
+    """
     engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 30})
     event.listen(engine, "connect", _set_pragmas)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    event.listen(engine, "begin", _begin)
     return engine
+
+
+def _begin(connection: Connection) -> None:
+    is_reader = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if is_reader else "BEGIN IMMEDIATE")
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+@compiles(PrimaryKeyConstraint, "duckdb")
+def _no_key_on_duckdb(*_: Any, **__: Any) -> None:
+    """The load sees to it that keys are unique; an index of ten million text keys would cost a gigabyte of memory."""
 
 
 class epoch(GenericFunction[float]):  # noqa: N801 - SQL functions are written in lower case
@@ -57,26 +90,94 @@ class epoch(GenericFunction[float]):  # noqa: N801 - SQL functions are written i
 
 @compiles(epoch, "postgresql")
 def _epoch_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
-    return f"extract(epoch from {compiler.process(element.clauses, **kw)})"
+    return f"extract(epoch from {compiler.process(element.clauses, **kw)})::double precision"
+
+
+class micros(GenericFunction[int]):  # noqa: N801
+    """Whole microseconds since 1970 of a naive UTC instant: durations that add up exactly, in any order."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(micros, "duckdb")
+def _micros_duckdb(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"epoch_us({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(micros, "postgresql")
+def _micros_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"(extract(epoch from {compiler.process(element.clauses, **kw)}) * 1000000)::bigint"
+
+
+class newest(GenericFunction[Any]):  # noqa: N801
+    """Of the rows that know the value, the value of the row with the highest order: `newest(value, order)`."""
+
+    inherit_cache = True
+
+
+@compiles(newest, "duckdb")
+def _newest_duckdb(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"arg_max({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(newest, "postgresql")
+def _newest_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    value, order = (compiler.process(part, **kw) for part in element.clauses)
+    return f"(array_agg({value} order by {order} desc) filter (where {value} is not null))[1]"
+
+
+class fingerprint(GenericFunction[int]):  # noqa: N801
+    """A number of 64 bits made of a text, quickly: equal texts have equal ones, different texts nearly always not."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(fingerprint, "duckdb")
+def _fingerprint_duckdb(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"hash({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(fingerprint, "postgresql")
+def _fingerprint_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"hashtextextended({compiler.process(element.clauses, **kw)}, 0)"
+
+
+class digest(GenericFunction[str]):  # noqa: N801
+    """SHA-256 of a text in hexadecimal."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(digest, "duckdb")
+def _digest_duckdb(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"sha256({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(digest, "postgresql")
+def _digest_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return f"encode(sha256(convert_to({compiler.process(element.clauses, **kw)}, 'UTF8')), 'hex')"
 
 
 class quantile(GenericFunction[float]):  # noqa: N801
     """The exact quantile `q` of a column, interpolated: `quantile(column, q)` with a Python number q."""
 
     type = Double()
-    inherit_cache = True
+    inherit_cache = False  # q is written into the statement: one made for the median must not serve another q
 
 
 @compiles(quantile, "duckdb")
 def _quantile_duckdb(element: Any, compiler: Any, **kw: Any) -> str:
-    column, share = element.clauses
-    return f"quantile_cont({compiler.process(column, **kw)}, {float(share.value)!r})"
+    value, share = element.clauses
+    return f"quantile_cont({compiler.process(value, **kw)}, {float(share.value)!r})"
 
 
 @compiles(quantile, "postgresql")
 def _quantile_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
-    column, share = element.clauses
-    return f"percentile_cont({float(share.value)!r}) within group (order by {compiler.process(column, **kw)})"
+    value, share = element.clauses
+    return f"percentile_cont({float(share.value)!r}) within group (order by {compiler.process(value, **kw)})"
 
 
 def whole(total: ColumnElement[Any]) -> ColumnElement[int]:
@@ -87,38 +188,69 @@ def whole(total: ColumnElement[Any]) -> ColumnElement[int]:
 def insert_arrow(conn: Connection, table: Table, data: pa.RecordBatchReader) -> int:
     """Append Arrow batches to a table; the batches' names choose the columns. Returns the number of rows."""
     if conn.dialect.name == "duckdb":
-        return _insert_duckdb(conn, table, data)
+        with arriving(conn, table, data) as rows:
+            return conn.execute(insert(table).from_select(data.schema.names, select(rows))).rowcount
     return _insert_postgresql(conn, table, data)
 
 
-def _insert_duckdb(conn: Connection, table: Table, data: pa.RecordBatchReader) -> int:
-    native = conn.connection.driver_connection
-    columns = ", ".join(f'"{name}"' for name in data.schema.names)
-    native.register("arriving", data)
+@contextmanager
+def arriving(conn: Connection, table: Table, data: pa.RecordBatchReader) -> Iterator[FromClause]:
+    """Arrow batches as something DuckDB can select from once, in the types of a table's columns of the same names."""
+    native: Any = conn.connection.driver_connection
+    native.register(ARRIVING, data)
     try:
-        found = native.execute(f'insert into "{table.name}" ({columns}) select {columns} from arriving').fetchone()
+        yield table_clause(ARRIVING, *(column(name, table.c[name].type) for name in data.schema.names))
     finally:
-        native.unregister("arriving")
-    return int(found[0])
+        native.unregister(ARRIVING)
+
+
+def _target(conn: Connection, table: Table, names: list[str]) -> tuple[str, str]:
+    preparer = conn.dialect.identifier_preparer
+    return preparer.format_table(table), ", ".join(preparer.quote_identifier(name) for name in names)
 
 
 def _insert_postgresql(conn: Connection, table: Table, data: pa.RecordBatchReader) -> int:
-    native = conn.connection.driver_connection
-    columns = ", ".join(f'"{name}"' for name in data.schema.names)
-    rows = 0
-    with native.cursor().copy(f'copy "{table.name}" ({columns}) from stdin') as copy:
+    """COPY of CSV that Arrow writes: text in quotes, so that an empty text stays apart from a null."""
+    native: Any = conn.connection.driver_connection
+    target, columns = _target(conn, table, data.schema.names)
+    rows, options = 0, csv.WriteOptions(include_header=False)
+    with native.cursor() as cursor, cursor.copy(f"copy {target} ({columns}) from stdin (format csv)") as copy:
         for batch in data:
             rows += batch.num_rows
-            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                copy.write_row(row)
+            buffer = pa.BufferOutputStream()
+            csv.write_csv(batch, buffer, options)
+            copy.write(memoryview(buffer.getvalue()))
     return rows
 
 
-def fetch_arrow(conn: Connection, statement: Any) -> pa.Table:
-    """Run a SELECT and return its rows as an Arrow table."""
+def fetch_arrow(conn: Connection, statement: Executable) -> pa.Table:
+    """Run a SELECT and return its rows as an Arrow table, typed also where it is empty."""
     result = conn.execute(statement)
-    names, rows = list(result.keys()), result.fetchall()
-    return pa.table({name: [row[i] for row in rows] for i, name in enumerate(names)})
+    cursor: Any = result.cursor
+    if conn.dialect.name == "duckdb":
+        found: pa.Table = cursor.to_arrow_table()
+        result.close()
+        return found
+    names = list(result.keys())
+    types = [_ARROW.get(found.type_code) for found in cursor.description]
+    columns = list(zip(*result.fetchall(), strict=True)) or [()] * len(names)
+    arrays = [pa.array(values, type=kind) for values, kind in zip(columns, types, strict=True)]
+    return pa.Table.from_arrays(arrays, names=names)
+
+
+_ARROW: Final = {
+    16: pa.bool_(),
+    20: pa.int64(),
+    21: pa.int16(),
+    23: pa.int32(),
+    25: pa.string(),
+    700: pa.float32(),
+    701: pa.float64(),
+    1043: pa.string(),
+    1082: pa.date32(),
+    1114: pa.timestamp("us"),
+}
+"""PostgreSQL's type numbers."""
 
 
 @contextmanager
@@ -129,3 +261,37 @@ def reading(engine: Engine) -> Iterator[Connection]:
             conn = conn.execution_options(isolation_level="REPEATABLE READ")
             conn.execute(text("set transaction read only"))
         yield conn
+
+
+@contextmanager
+def attached(engine: Engine, file: Path) -> Iterator[Connection]:
+    """A second connection to a DuckDB file with another, empty file beside it under the name `stage`.
+
+    DuckDB writes to one file a transaction, so each statement here is its own.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        path = str(file).replace("'", "''")
+        conn.execute(text(f"attach '{path}' as stage"))
+        try:
+            yield conn
+        finally:
+            conn.execute(text("detach stage"))
+
+
+def rewrite(source: Path, target: Path, memory_limit: str = MEMORY_LIMIT) -> None:
+    """Write a DuckDB file anew, without the space where deleted rows still stand."""
+    with embedded(target, read_only=False, memory_limit=memory_limit).connect() as conn:
+        path = str(source).replace("'", "''")
+        conn.execute(text(f"attach '{path}' as old (read_only)"))
+        conn.execute(text(f'copy from database old to "{target.stem}"'))
+        conn.commit()
+        conn.execute(text("detach old"))
+        conn.commit()
+    conn.engine.dispose()
+
+
+def vacuum(engine: Engine) -> None:
+    """Have PostgreSQL and SQLite write their tables anew, without what was deleted."""
+    statement = "vacuum full" if engine.dialect.name == "postgresql" else "vacuum"
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        conn.execute(text(statement))

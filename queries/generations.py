@@ -6,28 +6,34 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Final, Protocol
 
 from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy.schema import CreateTable
 
 from config.errors import EarshotError
 from queries import schema
-from queries.engine import embedded, reading, shared
+from queries.engine import MEMORY_LIMIT, attached, embedded, reading, rewrite, shared, vacuum
+from queries.stage import Stage
 
 KEPT: Final = 2
 """How many generations stay on disk besides those still read."""
 
+NOTHING_LOADED: Final = "nothing is loaded yet; run `python -m queries load SOURCE --data DIR` or `make run`"
+
+NOTHING_LOADED: Final = "nothing is loaded yet; run `python -m queries load SOURCE --data DIR` or `make run`"
+
+NOTHING_LOADED: Final = "nothing is loaded yet; run `python -m queries load SOURCE --data DIR` or `make run`"
+
+NOTHING_LOADED: Final = "nothing is loaded yet; run `python -m queries load SOURCE --data DIR` or `make run`"
+
 
 class NoWarehouseError(EarshotError):
     """Nothing has been loaded yet."""
-
-
-class LockedError(EarshotError):
-    """Somebody else is loading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +59,20 @@ class Pin:
 class Draft:
     """A generation in the making. Nobody sees it before its block ends; `discard()` leaves the old one in place."""
 
-    def __init__(self, conn: Connection, number: int) -> None:
-        self.conn, self.number, self.kept = conn, number, True
+    def __init__(self, conn: Connection, number: int, stage: Callable[[bool], AbstractContextManager[Stage]]) -> None:
+        self.conn, self.number, self._stage, self.kept, self.erasing = conn, number, stage, True, False
+
+    def stage(self, *, empty: bool) -> AbstractContextManager[Stage]:
+        """Where rows wait to be judged; `empty`: the warehouse holds no rows yet."""
+        return self._stage(empty)
 
     def discard(self) -> None:
         """Publish nothing."""
         self.kept = False
+
+    def erase(self) -> None:
+        """Publish a generation that is written anew, and leave no older one: what was deleted must be gone."""
+        self.erasing = True
 
 
 class Warehouse(Protocol):
@@ -89,14 +103,14 @@ def latest(conn: Connection) -> Generation | None:
 def _pinned(conn: Connection) -> Pin:
     found = latest(conn)
     if found is None:
-        raise NoWarehouseError("nothing is loaded yet; run `python -m queries load SOURCE --data DIR` or `make run`")
+        raise NoWarehouseError(NOTHING_LOADED)
     return Pin(conn, found)
 
 
 class EmbeddedWarehouse:
     """DuckDB, one file per generation, published by a rename. Readers open files that never change."""
 
-    def __init__(self, folder: Path, memory_limit: str = "1GB") -> None:
+    def __init__(self, folder: Path, memory_limit: str = MEMORY_LIMIT) -> None:
         self.folder, self.memory_limit = folder, memory_limit
         self._engines: dict[int, Engine] = {}
         self._readers: dict[int, int] = {}
@@ -110,39 +124,61 @@ class EmbeddedWarehouse:
             with reading(self._engine(number)) as conn:
                 yield _pinned(conn)
         finally:
-            hold.close()
             self._let_go(number)
+            hold.close()
 
     @contextmanager
     def draft(self, say: Callable[[str], None] = print) -> Iterator[Draft]:
         """Copy the current file, change the copy, and publish it when the block ends without an error."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _writer_lock(self.folder / "lock", say):
             self._sweep()
-            current = self.current()
-            temporary = self.folder / f"draft-{current + 1}.duckdb"
             try:
-                yield from self._drafted(current, temporary)
+                yield from self._drafted(self.current() + 1)
             finally:
-                _remove(temporary)
-            self._sweep()
+                self._sweep()
 
-    def _drafted(self, current: int, temporary: Path) -> Iterator[Draft]:
-        if current:
-            shutil.copyfile(self._file(current), temporary)
-        engine = embedded(temporary, read_only=False, memory_limit=self.memory_limit)
+    def _drafted(self, number: int) -> Iterator[Draft]:
+        file = self.folder / f"draft-{number}.duckdb"
+        if number > 1:
+            shutil.copyfile(self._file(number - 1), file)
+        engine = embedded(file, read_only=False, memory_limit=self.memory_limit)
         try:
             with engine.begin() as conn:
-                schema.warehouse.create_all(conn)
-                draft = Draft(conn, current + 1)
+                _make_tables(conn)
+            file.chmod(0o600)
+            with engine.connect() as conn:
+                draft = Draft(conn, number, lambda empty: self._staged(conn, number, empty))
                 yield draft
+                conn.commit()
             if draft.kept:
-                with engine.connect() as conn:
-                    conn.execute(text("checkpoint"))
+                _checkpoint(engine)
         finally:
             engine.dispose()
         if draft.kept:
-            self._publish(temporary, draft.number)
+            self._publish(self._rewritten(file) if draft.erasing else file, number)
+        if draft.kept and draft.erasing:
+            self.purge()
+
+    @contextmanager
+    def _staged(self, conn: Connection, number: int, empty: bool) -> Iterator[Stage]:  # noqa: FBT001
+        """The file is nobody's but the draft's, so what is written to it may be committed in parts."""
+        conn.commit()
+        if empty:
+            yield Stage(conn, None, in_place=True)
+            return
+        file = self.folder / f"draft-{number}.stage.duckdb"
+        with attached(conn.engine, file) as beside:
+            file.chmod(0o600)
+            yield Stage(beside, "stage.main")
+        _remove(file)
+
+    def _rewritten(self, file: Path) -> Path:
+        anew = file.with_suffix(".anew.duckdb")
+        rewrite(file, anew, self.memory_limit)
+        anew.chmod(0o600)
+        _remove(file)
+        return anew
 
     def current(self) -> int:
         """The number of the generation readers are given, 0 before the first load."""
@@ -161,9 +197,13 @@ class EmbeddedWarehouse:
     def _file(self, number: int) -> Path:
         return self.folder / f"generation-{number}.duckdb"
 
-    def _publish(self, temporary: Path, number: int) -> None:
-        _fsync(temporary)
-        temporary.rename(self._file(number))
+    def _pin_file(self, number: int) -> Path:
+        return self.folder / f"generation-{number}.pin"
+
+    def _publish(self, file: Path, number: int) -> None:
+        """The pointer moves last: whatever dies before it leaves the old generation served."""
+        _fsync(file)
+        file.rename(self._file(number))
         pointer = self.folder / "current.new"
         pointer.write_text(str(number), encoding="ascii")
         _fsync(pointer)
@@ -173,14 +213,14 @@ class EmbeddedWarehouse:
     def _take(self) -> tuple[int, IO[str]]:
         """Note the generation as read here and, by a shared lock on its pin file, for other processes."""
         while number := self.current():
-            hold = (self.folder / f"generation-{number}.pin").open("a", encoding="ascii")
+            hold = self._pin_file(number).open("a", encoding="ascii")
             fcntl.flock(hold, fcntl.LOCK_SH)
             if self._file(number).exists():
                 with self._guard:
                     self._readers[number] = self._readers.get(number, 0) + 1
                 return number, hold
             hold.close()
-        raise NoWarehouseError("nothing is loaded yet; run `python -m queries load SOURCE --data DIR` or `make run`")
+        raise NoWarehouseError(NOTHING_LOADED)
 
     def _engine(self, number: int) -> Engine:
         with self._guard:
@@ -198,15 +238,28 @@ class EmbeddedWarehouse:
                 engine.dispose()
 
     def _sweep(self) -> None:
-        """Remove what a killed load left, and generations that are neither new nor read."""
+        """Remove what a killed load left, and generations that are neither new nor read. Only the writer may."""
         for left in (*self.folder.glob("draft-*"), *self.folder.glob("current.new")):
             _remove(left)
+        for place in self.folder.glob("spill-*-*"):
+            process, owner = place.name.split("-")[1:3]
+            if owner == "draft" or not _runs(int(process)):
+                shutil.rmtree(place, ignore_errors=True)
         newest = self.current()
         for file in self.folder.glob("generation-*.duckdb"):
             number = int(file.stem.removeprefix("generation-"))
-            if number > newest or (number <= newest - KEPT and not self._is_read(number)):
-                _remove(file)
-                _remove(self.folder / f"generation-{number}.pin")
+            if number > newest or number <= newest - KEPT:
+                self._remove_unread(number)
+
+    def _remove_unread(self, number: int) -> None:
+        """A reader who comes while the lock is held finds no file afterwards, and takes the current generation."""
+        with self._pin_file(number).open("a", encoding="ascii") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            _remove(self._file(number))
+            _remove(self._pin_file(number))
 
     def purge(self) -> None:
         """Remove every generation but the newest, read or not: what was erased must be gone."""
@@ -214,17 +267,6 @@ class EmbeddedWarehouse:
         for file in self.folder.glob("generation-*.duckdb"):
             if file != self._file(newest):
                 _remove(file)
-
-    def _is_read(self, number: int) -> bool:
-        pin = self.folder / f"generation-{number}.pin"
-        if not pin.exists():
-            return False
-        with pin.open("a", encoding="ascii") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
 
 
 class SharedWarehouse:
@@ -245,36 +287,51 @@ class SharedWarehouse:
     def draft(self, say: Callable[[str], None] = print) -> Iterator[Draft]:
         """One transaction; a second writer waits for the first."""
         self._prepare()
-        with self.engine.connect() as conn, conn.begin() as transaction:
+        with self.engine.connect() as conn:
+            conn.detach()  # closed at the end, not pooled: the temporary tables go with it
+            transaction = conn.begin()
             _wait_for_writer(conn, say)
             found = latest(conn)
-            draft = Draft(conn, (found.number if found else 0) + 1)
+            draft = Draft(conn, (found.number if found else 0) + 1, lambda _: nullcontext(Stage(conn, None)))
             yield draft
-            if not draft.kept:
-                transaction.rollback()
+            if draft.kept:
+                transaction.commit()
+        if draft.kept and draft.erasing:
+            vacuum(self.engine)
 
     def close(self) -> None:
         """Dispose of the pool."""
         self.engine.dispose()
 
     def _prepare(self) -> None:
-        if not self._ready:
-            schema.warehouse.create_all(self.engine)
-            self._ready = True
+        """Make the tables, one process at a time."""
+        if self._ready:
+            return
+        with self.engine.begin() as conn:
+            conn.execute(text("select pg_advisory_xact_lock(hashtext('earshot tables'))"))
+            _make_tables(conn)
+        self._ready = True
+
+
+_HOLDER: Final = """
+    select a.pid, coalesce(nullif(a.application_name, ''), a.usename), a.client_addr, a.xact_start
+    from pg_locks l join pg_stat_activity a using (pid)
+    where l.relation = 'generation'::regclass and l.mode = 'ExclusiveLock' and l.granted
+"""
 
 
 def _wait_for_writer(conn: Connection, say: Callable[[str], None]) -> None:
     """Serialise writers on a lock of the generation table; it goes with the transaction, whatever happens."""
-    lock = "lock table generation in exclusive mode"
-    found = conn.execute(text("select pid from pg_locks where relation = 'generation'::regclass and mode = 'ExclusiveLock'"))
-    if holder := found.scalar():
-        say(f"another load is running (database process {holder}); waiting for it")
-    conn.execute(text(lock))
+    if holder := conn.execute(text(_HOLDER)).first():
+        who = f"database process {holder[0]} of {holder[1]} at {holder[2] or 'this machine'} since {holder[3]:%H:%M:%S}"
+        say(f"another load is running ({who}); waiting for it")
+    conn.execute(text("lock table generation in exclusive mode"))
 
 
 @contextmanager
 def _writer_lock(file: Path, say: Callable[[str], None]) -> Iterator[None]:
     with file.open("a+", encoding="utf-8") as handle:
+        file.chmod(0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -285,6 +342,27 @@ def _writer_lock(file: Path, say: Callable[[str], None]) -> Iterator[None]:
         handle.write(f"process {os.getpid()}: {' '.join(sys.argv)[:200]}")
         handle.flush()
         yield
+
+
+def _make_tables(conn: Connection) -> None:
+    """SQLAlchemy's own way asks the catalogue first, which takes DuckDB more than a second."""
+    for table in schema.warehouse.sorted_tables:
+        conn.execute(CreateTable(table, if_not_exists=True))
+
+
+def _checkpoint(engine: Engine) -> None:
+    with engine.connect() as conn:
+        conn.execute(text("checkpoint"))
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _fsync(path: Path) -> None:

@@ -69,6 +69,11 @@ def _segment() -> tuple[SchemaItem, ...]:
     return _text("vertical"), _text("product"), _text("region")
 
 
+def _fact_segment() -> tuple[SchemaItem, ...]:
+    """The segment of a fact, and whether its vertical came (or is still to come) from the account's history."""
+    return *_segment(), _column("vertical_filled", Boolean, {"made": True})
+
+
 def _source() -> Column[str]:
     return _text("source", key=True, made=True)
 
@@ -145,9 +150,10 @@ journey = Table(
     _instant("promised_at"),
     _instant("ended_at", not_before="started_at", known_at="ended_at"),
     _text("outcome", domain=("reached", "failed", "abandoned", "open"), known_at="ended_at"),
-    *_segment(),
+    *_fact_segment(),
     _day("started_at"),
     _day("ended_at", "ended_day", known_at="ended_at"),
+    _day("promised_at", "promised_day"),
     *_lifecycle(),
 )
 
@@ -169,7 +175,7 @@ contact = Table(
     _text("issue_code"),
     _column("emotion", SmallInteger, {"between": (-2, 2)}),
     _column("context_seen", Boolean, {}),
-    *_segment(),
+    *_fact_segment(),
     _day("occurred_at"),
     *_lifecycle(),
 )
@@ -193,7 +199,7 @@ response = Table(
     _text("comment", known_at="responded_at"),
     _instant("invited_at", required=True, event=True),
     _instant("responded_at", not_before="invited_at", known_at="responded_at"),
-    *_segment(),
+    *_fact_segment(),
     _day("invited_at"),
     _day("responded_at", "responded_day", known_at="responded_at"),
     *_lifecycle(),
@@ -211,7 +217,7 @@ defect = Table(
     _column("severity", SmallInteger, {"between": (1, 5)}),
     _instant("occurred_at", required=True, event=True),
     _instant("resolved_at", not_before="occurred_at", known_at="resolved_at"),
-    *_segment(),
+    *_fact_segment(),
     _day("occurred_at"),
     *_lifecycle(),
 )
@@ -302,6 +308,7 @@ journey_fact = Table(
     _text("outcome", known_at="ended_at"),
     _date("day", required=True),
     _date("ended_day", known_at="ended_at"),
+    _date("promised_day"),
     _column("kept", Boolean, {"known_at": "ended_at"}),
     _column("days", Double, {"known_at": "ended_at"}),
     _column("contacts", Integer, {"known_at": "ended_at"}),
@@ -315,6 +322,9 @@ journey_fact = Table(
     _column("defects", Integer, {"known_at": "ended_at"}),
     _column("defective", Boolean, {"known_at": "ended_at"}),
 )
+
+# Rollups: the rows of a relation (`queries.relations.relation(name, None)`, ROLLUPS below) grouped by the columns named,
+# with their number as `c`. A rollup column that no table has is a derived column of its relation.
 
 roll_contact = Table(
     "roll_contact",
@@ -361,6 +371,7 @@ roll_invitation = Table(
     _text("instrument"),
     _text("kind"),
     _text("status"),
+    _column("days_to_answer", Integer, {}),
     _column("c", BigInteger, {"required": True}),
 )
 
@@ -379,6 +390,16 @@ roll_journey = Table(
     _column("c", BigInteger, {"required": True}),
 )
 
+roll_journey_due = Table(
+    "roll_journey_due",
+    warehouse,
+    _date("promised_day"),
+    _text("vertical"),
+    _text("journey_type"),
+    _column("kept_when_due", Boolean, {}),
+    _column("c", BigInteger, {"required": True}),
+)
+
 roll_defect = Table(
     "roll_defect",
     warehouse,
@@ -389,6 +410,14 @@ roll_defect = Table(
     _column("severity", SmallInteger, {}),
     _column("c", BigInteger, {"required": True}),
 )
+
+ROLLUPS: Final[dict[str, tuple[Table, ...]]] = {
+    "contact": (roll_contact, roll_emotion),
+    "response": (roll_response, roll_invitation),
+    "journey": (roll_journey_due, roll_journey),
+    "defect": (roll_defect,),
+}
+"""The rollups of each relation, the smaller first."""
 
 design_effect = Table(
     "design_effect",

@@ -1,4 +1,4 @@
-"""The state: what has been evaluated, opened, sent and decided. Ids and counts only: names and comments stay in the warehouse.
+"""The state: what has been evaluated, opened, sent and decided. Ids and counts only: names stay in the warehouse.
 
 Instants are naive UTC. Ids are text (uuid5), so that the same finding has the same id whoever computes it.
 """
@@ -19,7 +19,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    create_engine,
 )
+from sqlalchemy.pool import StaticPool
 
 from queries.engine import journal, shared
 
@@ -71,6 +73,7 @@ incident = Table(
     Column("ladder", Text, nullable=False),
     Column("vertical", String),
     Column("touchpoint", String),
+    Column("account_id", String),
     Column("state", String, nullable=False),
     Column("episode", Integer, nullable=False),
     Column("opened_at", DateTime, nullable=False),
@@ -87,7 +90,8 @@ incident = Table(
     Column("version", Integer, nullable=False),
     Index("incident_by_state", "state", "opened_at"),
 )
-"""`open_key` is `rule|slice` while the incident is open and null afterwards: one open incident a slice."""
+"""`open_key` is `rule|slice` while the incident is open and null afterwards: one open incident a slice. Each change of
+an incident raises `version` by one and appends the event whose `seq` is the new version."""
 
 incident_event = Table(
     "incident_event",
@@ -111,6 +115,7 @@ outbox = Table(
     Column("kind", String, nullable=False),
     Column("step", Integer, nullable=False),
     Column("target", String, nullable=False),
+    Column("channel", String),
     Column("state", String, nullable=False),
     Column("version", Integer, nullable=False),
     Column("attempts", Integer, nullable=False),
@@ -120,18 +125,22 @@ outbox = Table(
     Column("sent_at", DateTime),
     Column("ts", String),
     Column("error", String),
-    Column("fence", Integer),
     Index("outbox_by_due", "state", "due_at"),
 )
+"""`target` is a route's name; `channel` is where the first attempt went, so that a retry looks in the same place.
+`attempts` is the fence: only the process whose claim made it so may record the outcome."""
 
 slack_root = Table(
     "slack_root",
     state,
     Column("incident_id", String, primary_key=True),
-    Column("channel", String, primary_key=True),
+    Column("target", String, primary_key=True),
+    Column("channel", String, nullable=False),
     Column("ts", String, nullable=False),
+    Column("posted_version", Integer, nullable=False),
     Column("version", Integer, nullable=False),
 )
+"""An incident's root message: the incident's version when it was posted, and the version it shows now."""
 
 lease = Table(
     "lease",
@@ -191,7 +200,7 @@ decision = Table(
     Column("author", String, nullable=False),
     Column("at", DateTime, nullable=False),
 )
-"""What a review meeting decided about a key issue; the newest `seq` holds. `vertical` is `*` for the company's review."""
+"""What a review meeting decided about a key issue; the newest `seq` holds. `vertical` `*` is the company's review."""
 
 override = Table(
     "override",
@@ -229,5 +238,12 @@ def open_state(folder: Path, url: str | None = None) -> Engine:
     if url is None:
         folder.mkdir(parents=True, exist_ok=True)
     engine = shared(url) if url else journal(folder / "state.db")
+    state.create_all(engine)
+    return engine
+
+
+def passing_state() -> Engine:
+    """A state that lives as long as its engine: a backtest's."""
+    engine = create_engine("sqlite://", poolclass=StaticPool)
     state.create_all(engine)
     return engine

@@ -1,0 +1,232 @@
+"""Where things are and how to reach them: `EARSHOT_*` variables, then `.env`, then settings.toml, then defaults."""
+
+import os
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from config.errors import ENVIRONMENT, ConfigError, Mistake
+from config.findings import Finding, findings
+from config.toml import Document, read
+from config.variables import (
+    Variable,
+    from_dotenv,
+    from_environment,
+    nested,
+    unknown,
+    variable_name,
+    variable_names,
+)
+from config.zones import Zone
+
+CHECKOUT: Final = Path(__file__).resolve().parent.parent
+_MEMORY: Final = re.compile(r"[1-9][0-9]*(\.[0-9]+)? ?(MB|GB|MiB|GiB)")
+_POSTGRESQL: Final = ("postgresql", "postgresql+psycopg")
+
+
+def _database(url: SecretStr) -> SecretStr:
+    """The address holds a password: no message repeats it."""
+    try:
+        good = urlsplit(url.get_secret_value()).scheme in _POSTGRESQL
+    except ValueError:
+        good = False
+    if not good:
+        message = "the url is no PostgreSQL address; write postgresql://user:password@host/database"
+        raise ValueError(message)
+    return url
+
+
+def _web(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        message = f"{url!r} is no web address; write one that starts with http:// or https://"
+        raise ValueError(message)
+    return url
+
+
+def _memory(size: str) -> str:
+    if not _MEMORY.fullmatch(size):
+        message = f"{size!r} is no size of memory; write a number and MB or GB, such as '1GB'"
+        raise ValueError(message)
+    return size
+
+
+def _code(currency: str) -> str:
+    if not re.fullmatch("[A-Z]{3}", currency):
+        message = f"{currency!r} is no currency; write its three letters, such as 'EUR'"
+        raise ValueError(message)
+    return currency
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database)]
+WebUrl = Annotated[str, AfterValidator(_web)]
+
+
+class _Part(BaseModel):
+    """One table of the settings. Not strict: a variable's value is text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class WarehouseSettings(_Part):
+    """Where canonical rows live: PostgreSQL at `url`, or else DuckDB files in the data folder."""
+
+    url: DatabaseUrl | None = None
+    memory_limit: Annotated[str, AfterValidator(_memory)] = "1GB"
+
+
+class StateSettings(_Part):
+    """Where incidents and deliveries live: PostgreSQL at `url`, or else SQLite in the data folder."""
+
+    url: DatabaseUrl | None = None
+
+
+class SlackSettings(_Part):
+    """How to reach Slack. Without a token messages stay pending."""
+
+    token: SecretStr | None = None
+    base_url: Annotated[WebUrl, AfterValidator(lambda url: url if url.endswith("/") else f"{url}/")] = (
+        "https://slack.com/api/"
+    )
+    timeout_s: Annotated[float, Field(gt=0, le=300)] = 10
+
+
+def _address(data: Mapping[str, Any]) -> str:
+    host = f"[{data['host']}]" if ":" in data["host"] else data["host"]
+    return f"http://{host}:{data['port']}"
+
+
+class DashboardSettings(_Part):
+    """Where the dashboard listens and how links to it begin. In open mode nobody signs in."""
+
+    open_mode: bool = True
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 8501
+    public_url: Annotated[WebUrl, AfterValidator(lambda url: url.rstrip("/"))] = Field(default_factory=_address)
+
+    @field_validator("host")
+    @classmethod
+    def _loopback_when_open(cls, host: str, info: ValidationInfo) -> str:
+        if info.data.get("open_mode", True) and not _is_loopback(host):
+            message = f"in open mode {host!r} would show customer data to the network; write 127.0.0.1"
+            raise ValueError(message)
+        return host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Settings(BaseSettings):
+    """Everything about this installation, read once by `read_settings`.
+
+    `config` and `data` are absolute folders. `zone` None is the zone of the first source ever loaded.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    config: Path
+    data: Path = CHECKOUT / "data"
+    zone: Zone | None = None
+    currency: Annotated[str, AfterValidator(_code)] = "EUR"
+    warehouse: WarehouseSettings = WarehouseSettings()
+    state: StateSettings = StateSettings()
+    slack: SlackSettings = SlackSettings()
+    dashboard: DashboardSettings = DashboardSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic-settings'
+        init_settings: PydanticBaseSettingsSource,
+        *_sources: PydanticBaseSettingsSource,
+        **_named: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `read_settings` found: pydantic-settings passes over a missing file and a mistyped variable."""
+        return (init_settings,)
+
+
+VARIABLES: Final = frozenset(variable_names(Settings))
+"""Every `EARSHOT_` variable there is."""
+
+
+def read_settings(environ: Mapping[str, str] = os.environ, dotenv: Path | None = CHECKOUT / ".env") -> Settings:
+    """The settings, from the strongest place each was given in: `environ`, `dotenv`, settings.toml, the default.
+
+    A relative folder counts from where the command runs when the environment names it, else from the checkout.
+
+    Raises:
+        ConfigError: with all mistakes; a missing settings.toml and an unknown `EARSHOT_` variable are mistakes.
+    """
+    environment = tuple(from_environment(environ))
+    written, mistakes = from_dotenv(dotenv)
+    mistakes += tuple(unknown((*environment, *written), VARIABLES))
+    variables = {v.name: v for v in (*written, *environment) if v.value and v.name in VARIABLES}
+    config = _folder(variables.pop("EARSHOT_CONFIG", None)) or CHECKOUT / "config"
+    try:
+        settings = _settings(config, read(config / "settings.toml"), variables)
+    except ConfigError as error:
+        raise ConfigError((*mistakes, *error.mistakes)) from None
+    if mistakes:
+        raise ConfigError(mistakes)
+    return settings
+
+
+def _settings(config: Path, document: Document, variables: Mapping[str, Variable]) -> Settings:
+    raw = _merged(document.values, variables)
+    mistakes = _circular(document)
+    try:
+        settings = Settings(**{**raw, "config": config})
+    except ValidationError as error:
+        mistakes += tuple(_mistake(finding, document, variables) for finding in findings(error, Settings, raw))
+    if mistakes:
+        raise ConfigError(mistakes)
+    return settings
+
+
+def _circular(document: Document) -> tuple[Mistake, ...]:
+    if "config" not in document.values:
+        return ()
+    wrong = "the config folder cannot be set by a file in it"
+    return (Mistake(document.file, document.line(("config",)), wrong, "set the variable EARSHOT_CONFIG"),)
+
+
+def _merged(values: Mapping[str, Any], variables: Mapping[str, Variable]) -> dict[str, Any]:
+    merged = dict(values)
+    if isinstance(data := merged.get("data"), str):
+        merged["data"] = CHECKOUT / Path(data).expanduser()
+    for key, value in nested(Settings, variables).items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = {**merged[key], **value} if both else value
+    return {**merged, "data": folder} if (folder := _folder(variables.get("EARSHOT_DATA"))) else merged
+
+
+def _folder(variable: Variable | None) -> Path | None:
+    if variable is None:
+        return None
+    return (Path.cwd() if variable.file == ENVIRONMENT else CHECKOUT) / Path(variable.value).expanduser()
+
+
+def _mistake(finding: Finding, document: Document, variables: Mapping[str, Variable]) -> Mistake:
+    place, wrong, right = finding
+    if variable := variables.get(variable_name(place)):
+        return variable.mistake(f"{variable.name}: {wrong}", right)
+    return Mistake(document.file, document.line(place), wrong, right)

@@ -1,0 +1,6 @@
+SELECT
+    account_id,
+    name,
+    since,
+    recorded_at
+FROM account

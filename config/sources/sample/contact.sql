@@ -1,0 +1,20 @@
+SELECT
+    id,
+    account_id,
+    person_id,
+    journey_id,
+    touchpoint,
+    channel,
+    direction,
+    occurred_at,
+    answered_at,
+    employee,
+    team,
+    issue_code,
+    emotion,
+    context_seen,
+    vertical,
+    product,
+    region,
+    recorded_at
+FROM contact

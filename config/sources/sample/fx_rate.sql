@@ -1,0 +1,6 @@
+SELECT
+    currency,
+    month,
+    rate,
+    recorded_at
+FROM fx_rate

@@ -1,0 +1,21 @@
+SELECT
+    id,
+    account_id,
+    person_id,
+    journey_id,
+    touchpoint,
+    instrument,
+    instrument_version,
+    kind,
+    status,
+    scale,
+    score,
+    expectation,
+    comment,
+    invited_at,
+    responded_at,
+    vertical,
+    product,
+    region,
+    recorded_at
+FROM response

@@ -1,0 +1,429 @@
+"""Charts: pure functions from rows to Altair charts. Grey first, one accent for what needs attention, direct labels.
+
+Marks have one colour that is clear on light and on dark paper; text takes the page's own. Nothing here is HTML: Vega
+draws text as text.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, Final
+
+import altair as alt
+import pyarrow as pa
+
+from config.catalog import Metric, ThresholdRule
+from queries.briefs import Standing
+from queries.dossiers import Trend
+from queries.figures import (
+    count,
+    difference,
+    goal_figure,
+    half_width,
+    interval,
+    is_share,
+    point_figure,
+    shown,
+    unit,
+)
+from queries.incidents import Incident
+from queries.metrics import Point
+
+GREY: Final = "#8A8579"
+ATTENTION: Final = "#CF5327"
+BETTER: Final = "#2F80B9"
+"""At least 3 to 1 against both papers, and told apart by every kind of colour vision."""
+
+ROW: Final = 36
+"""Height of a row in pixels."""
+LABELS, BULLET, WORDS, TREND, CHANGE, MOVED = 172, 292, 158, 196, 132, 92
+"""Widths of the columns in pixels."""
+LONGEST: Final = 160
+STATES: Final = {
+    "met": "meets its goal",
+    "missed": "misses its goal",
+    "cannot tell": "too close to call",
+    "no goal": "no goal set",
+    "too few": "too few cases",
+    "immature": "not complete yet",
+    "no data": "no data",
+}
+QUIET: Final[dict[str, Any]] = {"titleFontSize": 12, "labelFontSize": 12, "labelPadding": 4, "titlePadding": 6}
+"""How axes are set: smaller than the labels of the rows."""
+Rows = list[dict[str, Any]]
+
+
+def finished(chart: alt.TopLevelMixin) -> dict[str, Any]:
+    """The chart's specification, validated once, its rows as Arrow tables. It is what is cached and shown."""
+    spec: dict[str, Any] = chart.to_dict()
+    tables = {name: pa.Table.from_pylist(rows) for name, rows in spec.get("datasets", {}).items()}
+    return {**spec, "datasets": tables}
+
+
+def in_full(spec: dict[str, Any]) -> dict[str, Any]:
+    """A finished specification with its rows written out, as other programs read it."""
+    return {**spec, "datasets": {name: table.to_pylist() for name, table in spec["datasets"].items()}}
+
+
+def against_goals(standings: Sequence[Standing], months: Sequence[date], *, one_scale: bool) -> alt.HConcatChart:
+    """Every standing as one row: value with its 95% interval and goal, the months before, and the last change.
+
+    Args:
+        standings: the rows; those surest to miss their goal come first, all verticals together last.
+        months: the months of the trend, oldest first.
+        one_scale: all rows are one metric and share its axis; otherwise each row has its own scale and no axis.
+    """
+    ordered = sorted(standings, key=_urgency)
+    rows = [_row(number, s, one_scale=one_scale) for number, s in enumerate(ordered)]
+    scale = _value_scale(ordered) if one_scale else alt.Scale(domain=[0, 1], nice=False)
+    parts = (
+        _labels(rows),
+        _bullets(rows, scale, _axis_title(ordered, one_scale=one_scale)),
+        _words(rows),
+        _trends(_trend_rows(ordered, one_scale=one_scale), rows, months),
+        _changes(rows, _change_scale(rows), months),
+        _moved(rows),
+    )
+    chart: alt.HConcatChart = alt.hconcat(*parts, spacing=8).resolve_scale(x="independent", y="shared")
+    plain: alt.HConcatChart = chart.configure_view(strokeWidth=0).properties(autosize="pad")
+    return plain
+
+
+def describe(standings: Sequence[Standing], month: date) -> str:
+    """The chart in one sentence, for who cannot see it."""
+    missed = [s for s in standings if s.verdict == "missed"]
+    names = ", ".join(
+        f"{s.where} ({s.metric.label}, {point_figure(s.metric, s.point)})" for s in sorted(missed, key=_urgency)
+    )
+    head = f"{count(len(standings))} figures of {month:%B %Y} against their goals, with trend and last change."
+    return f"{head} Missed: {names}." if missed else f"{head} No goal is missed."
+
+
+def _urgency(s: Standing) -> tuple[bool, bool, float, str, str]:
+    gap, half = 0.0, half_width(s.point.low, s.point.high)
+    if s.goal is not None and s.point.value is not None:
+        gap = (s.goal - s.point.value if s.metric.good == "up" else s.point.value - s.goal) / (half or 1)
+    return (not s.vertical, s.point.value is None, -gap, s.vertical, s.metric.name)
+
+
+def _row(number: int, s: Standing, *, one_scale: bool) -> dict[str, Any]:
+    low, high = _ends(s) if not one_scale else (0.0, 1.0)
+    point, change = s.point, s.change
+    half = half_width(change.low, change.high) if change else None
+
+    def placed(value: float | None) -> float | None:
+        return None if value is None else (shown(s.metric, value) - low) / (high - low)
+
+    return {
+        "y": number + 0.5,
+        "label": (s.where if one_scale else s.metric.label)[:LONGEST],
+        "value": placed(point.value),
+        "low": placed(point.low),
+        "high": placed(point.high),
+        "goal": placed(s.goal),
+        "figure": point_figure(s.metric, point) if point.value is not None else STATES[s.verdict],
+        "n": f"n = {count(point.n)}",
+        "goal_figure": "" if s.goal is None else goal_figure(s.metric, s.goal),
+        "interval": interval(s.metric, point.low, point.high),
+        "state": STATES[s.verdict],
+        "color": ATTENTION if s.verdict == "missed" else GREY,
+        "muted": 0.6 if point.value is None or s.verdict in {"too few", "immature"} else 1.0,
+        "up_is_good": s.metric.good == "up",
+        "change": None if change is None else shown(s.metric, change.value) / (1 if one_scale else high - low),
+        "change_low": None if change is None else shown(s.metric, change.low) / (1 if one_scale else high - low),
+        "change_high": None if change is None else shown(s.metric, change.high) / (1 if one_scale else high - low),
+        "change_figure": difference(s.metric, change.value, half) if change else "",
+        "change_words": change.meaning if change else "",
+        "change_color": _CHANGE_COLORS[change.meaning] if change else GREY,
+    }
+
+
+_CHANGE_COLORS: Final = {"better": BETTER, "worse": ATTENTION, "no clear change": GREY}
+
+
+def _ends(s: Standing) -> tuple[float, float]:
+    """The scale of a row of its own: everything it shows, with some air."""
+    points = [s.point, *s.history]
+    known = [shown(s.metric, v) for p in points for v in (p.value, p.low, p.high) if v is not None]
+    known += [shown(s.metric, s.goal)] if s.goal is not None else []
+    if not known:
+        return 0.0, 1.0
+    low, high = min(known), max(known)
+    air = (high - low) * 0.06 or 1.0
+    return low - air, high + air
+
+
+def _value_scale(standings: Sequence[Standing]) -> alt.Scale:
+    ends = [
+        shown(s.metric, v)
+        for s in standings
+        for v in (s.point.value, s.point.low, s.point.high, s.goal)
+        if v is not None
+    ]
+    low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
+    air = (high - low) * 0.05 or 1.0
+    top = min(high + air, 100.0) if standings and is_share(standings[0].metric) else high + air
+    bottom = max(low - air, 0.0) if standings and standings[0].metric.shape != "balance" else low - air
+    return alt.Scale(domain=[bottom, max(top, bottom + 1e-9)], nice=False, zero=False)
+
+
+def _change_scale(rows: Rows) -> alt.Scale:
+    widest = max(
+        (abs(row[end]) for row in rows for end in ("change_low", "change_high") if row[end] is not None), default=1
+    )
+    return alt.Scale(domain=[-(widest or 1), widest or 1], nice=False)
+
+
+def _axis_title(standings: Sequence[Standing], *, one_scale: bool) -> str:
+    if not standings or not one_scale:
+        return "each on its own scale"
+    metric = standings[0].metric
+    return f"{metric.label} ({unit(metric)})" if unit(metric) else metric.label
+
+
+def _chart(rows: Rows, width: int, title: str, height_of: int | None = None) -> alt.Chart:
+    lines = height_of if height_of is not None else len(rows)
+    heading = alt.TitleParams(title, anchor="start", fontSize=12, fontWeight="normal", offset=8)
+    chart: alt.Chart = alt.Chart(alt.InlineData(values=rows), title=heading)
+    chart.width, chart.height = width, max(lines, 1) * ROW
+    return chart
+
+
+def _y(rows: Rows) -> alt.Y:
+    scale = alt.Scale(domain=[max(len(rows), 1), 0], nice=False, zero=False)
+    return alt.Y("y:Q", scale=scale, axis=None)
+
+
+def _labels(rows: Rows) -> alt.Chart:
+    base = _chart(rows, LABELS, "")
+    text = base.mark_text(align="left", baseline="middle", fontSize=13.5, limit=LABELS, tooltip=None)
+    labels: alt.Chart = text.encode(x=alt.value(0), y=_y(rows), text="label:N")
+    return labels
+
+
+def _tooltip() -> list[alt.Tooltip]:
+    fields = (
+        ("label", "Where"),
+        ("figure", "Value"),
+        ("interval", "95% interval"),
+        ("goal_figure", "Goal"),
+        ("state", "State"),
+        ("n", "Cases"),
+    )
+    return [alt.Tooltip(f"{name}:N", title=title) for name, title in fields]
+
+
+def _bullets(rows: Rows, scale: alt.Scale, title: str) -> alt.LayerChart | alt.FacetChart:
+    axis = alt.Axis(title=title, grid=False, ticks=True, tickCount=5, domain=True, **QUIET)
+    no_axis = alt.Axis(title=title, labels=False, ticks=False, grid=False, domain=True, **QUIET)
+    x = alt.X("value:Q", scale=scale, axis=no_axis if title.startswith("each") else axis)
+    color = alt.Color("color:N", scale=None)
+    goals = {row["goal_figure"] for row in rows}
+    same = f" {goals.pop()}" if len(goals) == 1 else ""
+    base = _chart(rows, BULLET, f"Value ●, 95% interval, goal ❙{same}")
+    hairline = base.mark_rule(color=GREY, opacity=0.28, tooltip=None).encode(y=_y(rows))
+    band = base.mark_bar(height=11, opacity=0.36, cornerRadius=1).encode(
+        x=alt.X("low:Q", scale=scale), x2="high:Q", y=_y(rows), color=color, tooltip=_tooltip()
+    )
+    goal = base.mark_tick(thickness=2.5, size=24, orient="vertical", color=GREY).encode(
+        x=alt.X("goal:Q", scale=scale), y=_y(rows), tooltip=_tooltip()
+    )
+    dot = base.mark_circle(size=92, opacity=1).encode(x=x, y=_y(rows), color=color, tooltip=_tooltip())
+    return alt.layer(hairline, band, goal, dot)
+
+
+def _words(rows: Rows) -> alt.LayerChart | alt.FacetChart:
+    base = _chart(rows, WORDS, "")
+    bold = base.mark_text(
+        align="left", baseline="middle", dy=-7, fontSize=13.5, fontWeight=600, limit=WORDS, tooltip=None
+    )
+    figure = bold.encode(x=alt.value(0), y=_y(rows), text="figure:N", opacity=_muted())
+    state = base.transform_calculate(
+        words="datum.figure == datum.state ? datum.n : datum.state + ', ' + datum.n"
+    ).mark_text(align="left", baseline="middle", dy=8, fontSize=11.5, limit=WORDS, opacity=0.78, tooltip=None)
+    return alt.layer(figure, state.encode(x=alt.value(0), y=_y(rows), text="words:N"))
+
+
+def _muted() -> alt.Opacity:
+    return alt.Opacity("muted:Q", scale=None, legend=None)
+
+
+def _trend_rows(standings: Sequence[Standing], *, one_scale: bool) -> Rows:
+    """The months of each row, drawn within its own band: one scale for all rows, or each its own."""
+    together = _joint([_ends(s) for s in standings]) if one_scale else None
+    return [
+        {
+            "row": number,
+            "month": point.period.isoformat(),
+            "y": None if point.value is None else number + 0.12 + 0.76 * (1 - _share(s, point.value, together)),
+            "label": s.where if one_scale else s.metric.label,
+            "figure": point_figure(s.metric, point),
+            "n": count(point.n),
+            "last": point.period == s.point.period,
+            "color": ATTENTION if s.verdict == "missed" else GREY,
+        }
+        for number, s in enumerate(standings)
+        for point in s.history
+    ]
+
+
+def _joint(ends: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+def _share(s: Standing, value: float, together: tuple[float, float] | None) -> float:
+    low, high = together or _ends(s)
+    return (shown(s.metric, value) - low) / (high - low)
+
+
+def _trends(points: Rows, rows: Rows, months: Sequence[date]) -> alt.LayerChart | alt.FacetChart:
+    first, last = (months[0], months[-1]) if months else (date.min, date.min)
+    scale = alt.Scale(domain=[first.isoformat(), last.isoformat()], nice=False) if len(months) > 1 else alt.Undefined
+    axis = alt.Axis(title="month", format="%b %y", values=[first.isoformat(), last.isoformat()], grid=False, **QUIET)
+    x = alt.X("utcyearmonthdate(month):T", scale=scale, axis=axis)
+    base = _chart(points, TREND, f"Last {len(months)} months", len(rows))
+    line = base.mark_line(color=GREY, strokeWidth=1.5, tooltip=None, interpolate="linear")
+    dot = base.transform_filter("datum.last").mark_circle(size=42, opacity=1)
+    tip = [
+        alt.Tooltip("label:N", title="Where"),
+        alt.Tooltip("utcyearmonthdate(month):T", title="Month", format="%B %Y"),
+    ]
+    tip += [alt.Tooltip("figure:N", title="Value"), alt.Tooltip("n:N", title="Cases")]
+    hover = base.mark_point(size=60, opacity=0, filled=True).encode(x=x, y=_y(rows), tooltip=tip)
+    return alt.layer(
+        line.encode(x=x, y=_y(rows), detail="row:N"),
+        dot.encode(x=x, y=_y(rows), color=alt.Color("color:N", scale=None)),
+        hover,
+    )
+
+
+def _changes(rows: Rows, scale: alt.Scale, months: Sequence[date]) -> alt.LayerChart | alt.FacetChart:
+    before = f"Change on {months[-2]:%B}" if len(months) > 1 else "Change"
+    base = _chart(rows, CHANGE, before)
+    up_is_good = all(row["up_is_good"] for row in rows)
+    down_is_good = not any(row["up_is_good"] for row in rows)
+    ways = "← worse    better →" if up_is_good else "← better    worse →" if down_is_good else "← less    more →"
+    axis = alt.Axis(title=ways, labels=False, ticks=False, grid=False, **QUIET)
+    x = alt.X("change:Q", scale=scale, axis=axis)
+    color = alt.Color("change_color:N", scale=None)
+    tip = [alt.Tooltip("label:N", title="Where"), alt.Tooltip("change_figure:N", title="Change")]
+    tip += [alt.Tooltip("change_words:N", title="Meaning")]
+    zero = base.mark_rule(color=GREY, opacity=0.7, tooltip=None).encode(x=alt.XDatum(0, scale=scale))
+    reach = base.mark_rule(strokeWidth=2.5, opacity=0.5).encode(
+        x=alt.X("change_low:Q", scale=scale), x2="change_high:Q", y=_y(rows), color=color, tooltip=tip
+    )
+    dot = base.mark_circle(size=48, opacity=1).encode(x=x, y=_y(rows), color=color, tooltip=tip)
+    return alt.layer(zero, reach, dot)
+
+
+def _moved(rows: Rows) -> alt.LayerChart | alt.FacetChart:
+    base = _chart(rows, MOVED, "")
+    figure = base.mark_text(align="left", baseline="middle", dy=-7, fontSize=13, limit=MOVED, tooltip=None)
+    words = base.mark_text(
+        align="left", baseline="middle", dy=8, fontSize=11.5, limit=MOVED, opacity=0.78, tooltip=None
+    )
+    return alt.layer(
+        figure.encode(x=alt.value(0), y=_y(rows), text="change_figure:N"),
+        words.encode(x=alt.value(0), y=_y(rows), text="change_words:N"),
+    )
+
+
+def over_time(
+    trend: Trend, metric: Metric, found: Incident, rule: ThresholdRule | None
+) -> alt.LayerChart | alt.FacetChart:
+    """An incident's own figures over time: intervals as a band, its limit as a line, the breach as a mark."""
+    rows = [_moment(metric, point) for point in trend.points if point.value is not None]
+    x = alt.X("utcyearmonthdate(period):T", axis=alt.Axis(title=trend.grain, format="%b %y", grid=False, tickCount=6))
+    title = f"{metric.label} ({unit(metric)})" if unit(metric) else metric.label
+    y = alt.Y("value:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title=title, grid=False, tickCount=5))
+    base = alt.Chart(alt.InlineData(values=rows), height=260)
+    layers = [
+        *_shaded(trend, rows),
+        base.mark_area(color=GREY, opacity=0.25, tooltip=None).encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q"),
+        base.mark_line(color=GREY, strokeWidth=1.6, tooltip=None).encode(x=x, y=y),
+        *_limits(metric, rule, rows),
+        base.mark_circle(size=46, opacity=1).encode(x=x, y=y, color=alt.Color("color:N", scale=None), tooltip=_when()),
+        *_opened(found, rows),
+    ]
+    return alt.layer(*layers).properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
+
+
+def _moment(metric: Metric, point: Point) -> dict[str, Any]:
+    return {
+        "period": point.period.isoformat(),
+        "value": None if point.value is None else shown(metric, point.value),
+        "low": None if point.low is None else shown(metric, point.low),
+        "high": None if point.high is None else shown(metric, point.high),
+        "figure": point_figure(metric, point),
+        "interval": interval(metric, point.low, point.high),
+        "n": count(point.n),
+        "state": STATES.get(point.status, "complete"),
+        "color": GREY,
+    }
+
+
+def _when() -> list[alt.Tooltip]:
+    fields = (("figure", "Value"), ("interval", "95% interval"), ("n", "Cases"), ("state", "State"))
+    period = alt.Tooltip("utcyearmonthdate(period):T", title="From", format="%d %B %Y")
+    return [period, *(alt.Tooltip(f"{name}:N", title=title) for name, title in fields)]
+
+
+def _limits(metric: Metric, rule: ThresholdRule | None, rows: Rows) -> list[alt.Chart]:
+    if rule is None or not rows:
+        return []
+    line = {
+        "at": shown(metric, rule.limit),
+        "period": rows[0]["period"],
+        "label": f"limit {goal_figure(metric, rule.limit)}",
+    }
+    base = alt.Chart(alt.InlineData(values=[line]))
+    return [
+        base.mark_rule(color=GREY, strokeWidth=1.5, strokeDash=[5, 3], tooltip=None).encode(y="at:Q"),
+        base.mark_text(align="left", baseline="bottom", dy=-3, fontSize=12, tooltip=None).encode(
+            x="utcyearmonthdate(period):T", y="at:Q", text="label:N"
+        ),
+    ]
+
+
+def _opened(found: Incident, rows: Rows) -> list[alt.Chart]:
+    if not rows:
+        return []
+    line = {"period": found.slot.isoformat(), "label": "breach found"}
+    base = alt.Chart(alt.InlineData(values=[line]))
+    x = alt.X("utcyearmonthdate(period):T")
+    return [
+        base.mark_rule(color=ATTENTION, strokeWidth=1.5, tooltip=None).encode(x=x),
+        base.mark_text(align="left", baseline="top", dx=5, fontSize=12, tooltip=None).encode(
+            x=x, y=alt.value(0), text="label:N"
+        ),
+    ]
+
+
+def _shaded(trend: Trend, rows: Rows) -> list[alt.Chart]:
+    if not rows:
+        return []
+    first, last = rows[0]["period"], rows[-1]["period"]
+    spans = [
+        {
+            "start": max(h.since.date().isoformat(), first),
+            "end": min(h.until.date().isoformat() if h.until else last, last),
+            "label": h.name,
+        }
+        for h in trend.overlaps
+    ]
+    spans = [span for span in spans if span["start"] < span["end"]]
+    base = alt.Chart(alt.InlineData(values=spans))
+    x, x2 = alt.X("utcyearmonthdate(start):T"), alt.X2("utcyearmonthdate(end):T")
+    tip = [alt.Tooltip("label:N", title="Condition")]
+    return [base.mark_rect(color=GREY, opacity=0.16).encode(x=x, x2=x2, tooltip=tip)] if spans else []
+
+
+def describe_over_time(trend: Trend, metric: Metric, where: str) -> str:
+    """The chart in one sentence, for who cannot see it."""
+    known = [point for point in trend.points if point.value is not None]
+    if not known:
+        return f"{metric.label} in {where}: too few cases to show."
+    low, high = min(known, key=lambda p: p.value or 0), max(known, key=lambda p: p.value or 0)
+    ends = (
+        f"between {point_figure(metric, low)} and {point_figure(metric, high)}, last {point_figure(metric, known[-1])}"
+    )
+    return f"{metric.label} in {where} by {trend.grain}: {ends}."

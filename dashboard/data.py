@@ -1,0 +1,233 @@
+"""The only cached functions. A key holds all that a result depends on: the generation, the configuration, the reader's
+scope, the month and the vertical. Two loads never meet on one page, and nobody is served what another may see. The
+state (incidents, decisions) is never cached. The theme is no part of a key: a finished chart suits both.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+from sqlalchemy import Connection
+
+from config.catalog import Catalog, ThresholdRule
+from config.reading import read_catalog
+from config.settings import Settings
+from dashboard import charts
+from queries.actions import Action
+from queries.briefs import Facts, Minutes, Points, Review, Standing, compose
+from queries.dossiers import Dossier, Trend, read_account_name, read_evidence, read_trend, rule_of
+from queries.effects import Effect
+from queries.evidence import Evidence
+from queries.generations import Pin
+from queries.incidents import Incident
+from queries.metrics import Point
+from queries.relations import COLUMNS
+from queries.reviews import (
+    Lens,
+    Months,
+    read_effect,
+    read_facts,
+    read_minutes,
+    read_months,
+    read_period,
+    read_point,
+    read_verticals,
+)
+from queries.scope import Scope
+from triggers.message import Card
+
+ENTRIES: Final = 256
+"""How many results each cached function keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What every cached result depends on. `day` is today: what has matured depends on it.
+
+    `scope` is the reader's own, narrowed to the vertical that is looked at; `stamp` is the configuration's hash.
+    """
+
+    data: str
+    folder: str
+    stamp: str
+    currency: str
+    generation: int
+    day: date
+    scope: Scope
+    month: date | None = None
+    vertical: str | None = None
+
+    @property
+    def as_of(self) -> datetime:
+        """The instant that results are known at: the start of today, UTC."""
+        return datetime.combine(self.day, time(), UTC)
+
+    def of(self, month: date, vertical: str | None) -> "Key":
+        """The key of one review."""
+        return replace(self, month=month, vertical=vertical, scope=self.scope.narrowed(vertical))
+
+
+def _hashed(key: Key) -> str:
+    limits = (key.scope.verticals, key.scope.touchpoints, key.scope.accounts)
+    scope = (key.scope.role, *(None if limit is None else sorted(limit) for limit in limits))
+    rest = (key.data, key.folder, key.stamp, key.currency, key.generation, key.day, key.month, key.vertical)
+    return repr((*rest, *scope))
+
+
+_KEYED: Final[Any] = {Key: _hashed}
+
+
+def key_of(settings: Settings, stamp: str, generation: int, scope: Scope, now: datetime) -> Key:
+    """The key of a page run, before a month is chosen."""
+    folders = (str(settings.warehouse.url or settings.data), str(settings.config))
+    return Key(*folders, stamp, settings.currency, generation, now.date(), scope)
+
+
+def fingerprint(folder: Path) -> str:
+    """A hash of the configuration's files."""
+    found = hashlib.blake2b(digest_size=8)
+    for file in sorted(folder.glob("*.toml")):
+        found.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return found.hexdigest()
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def catalog(folder: str, stamp: str) -> Catalog:
+    """The configuration, read anew when its hash has changed. Raises ConfigError with all mistakes."""
+    del stamp  # it is a key only
+    return read_catalog(Path(folder), COLUMNS)
+
+
+# The results below are frozen values, so one copy serves everybody: `cache_resource` hands out the value itself.
+# The connection is not hashed: the key's generation says what it reads.
+
+
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False, hash_funcs=_KEYED)
+def months(key: Key, _pin: Pin) -> Months:
+    """The months that can be reviewed."""
+    return read_months(_pin.conn, key.scope, key.as_of)
+
+
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False, hash_funcs=_KEYED)
+def verticals(key: Key, _pin: Pin) -> tuple[str, ...]:
+    """The verticals in scope."""
+    return read_verticals(_pin.conn, key.scope)
+
+
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False, hash_funcs=_KEYED)
+def _lens(key: Key, _pin: Pin) -> Lens:
+    period = read_period(_pin.conn, key.month or key.day.replace(day=1))
+    return Lens(catalog(key.folder, key.stamp), period, key.scope, key.as_of, key.currency, key.vertical)
+
+
+@st.cache_resource(max_entries=ENTRIES, show_spinner="Reading the month …", hash_funcs=_KEYED)
+def facts(key: Key, _pin: Pin) -> Facts:
+    """What the warehouse says about the month."""
+    return read_facts(_pin, _lens(key, _pin))
+
+
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False, hash_funcs=_KEYED)
+def _point(key: Key, _pin: Pin, metric: str, rule: str, group: str) -> Point | None:
+    lens = _lens(key, _pin)
+    return read_point(_pin.conn, lens, lens.catalog.metric(metric), rule, group)
+
+
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False, hash_funcs={**_KEYED, Action: repr})
+def _effect(key: Key, _pin: Pin, action: Action, others: tuple[Action, ...]) -> Effect | None:
+    return read_effect(_pin.conn, _lens(key, _pin), action, others)
+
+
+def review(key: Key, pin: Pin, state: Connection) -> Review:
+    """The document of one month: cached figures, and the state as it is now."""
+    lens = _lens(key, pin)
+    minutes = read_minutes(state, lens)
+    metrics = {metric.name: metric for metric in lens.catalog.metrics}
+    return compose(
+        facts(key, pin),
+        minutes,
+        _points(key, pin, minutes),
+        _effects(key, pin, minutes.actions),
+        metrics,
+        vertical=key.vertical,
+        most_issues=lens.catalog.review.max_issues,
+        today=key.day,
+    )
+
+
+def _points(key: Key, pin: Pin, minutes: Minutes) -> Points:
+    wanted = {(one.metric.name, one.rule, one.group) for one in minutes.found if one.metric}
+    found = {(metric, group): _point(key, pin, metric, rule, group) for metric, rule, group in sorted(wanted)}
+    return {place: point for place, point in found.items() if point is not None}
+
+
+def _effects(key: Key, pin: Pin, actions: tuple[Action, ...]) -> dict[str, Effect]:
+    found = {action.id: _effect(key, pin, action, actions) for action in actions}
+    return {id_: effect for id_, effect in found.items() if effect is not None}
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False, hash_funcs=_KEYED)
+def goals_spec(key: Key, _pin: Pin, metric: str | None) -> dict[str, Any]:
+    """The finished chart of the verticals against their goals in one metric, or of all metrics in one vertical."""
+    lens = _lens(key, _pin)
+    shown = _shown(facts(key, _pin).standings, metric)
+    return charts.finished(charts.against_goals(shown, lens.period.history, one_scale=metric is not None))
+
+
+def _shown(standings: tuple[Standing, ...], metric: str | None) -> tuple[Standing, ...]:
+    return tuple(s for s in standings if metric in {None, s.metric.name})
+
+
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False, hash_funcs={**_KEYED, Incident: repr})
+def trend(key: Key, _pin: Pin, found: Incident) -> Trend | None:
+    """An incident's own figures over time."""
+    rule, metric = rule_of(found, catalog(key.folder, key.stamp))
+    if rule is None or metric is None:
+        return None
+    return read_trend(_pin.conn, rule, metric, found, key.scope, key.as_of)
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False, hash_funcs={**_KEYED, Incident: repr})
+def trend_spec(key: Key, _pin: Pin, found: Incident) -> dict[str, Any] | None:
+    """The finished chart of an incident, None where no figures are kept for it."""
+    shown = trend(key, _pin, found)
+    rule, metric = rule_of(found, catalog(key.folder, key.stamp))
+    if shown is None or metric is None or all(point.value is None for point in shown.points):
+        return None
+    limit = rule if isinstance(rule, ThresholdRule) else None
+    return charts.finished(charts.over_time(shown, metric, found, limit))
+
+
+@st.cache_resource(max_entries=ENTRIES * 8, show_spinner=False, hash_funcs=_KEYED)
+def account_name(key: Key, _pin: Pin, account_id: str) -> str:
+    """An account's name, or its id where the reader may not have the name."""
+    return read_account_name(_pin.conn, account_id, key.scope) or account_id
+
+
+def effect_words(key: Key, pin: Pin, action: Action, others: tuple[Action, ...]) -> str:
+    """What an action has done so far, in words."""
+    found = _effect(key, pin, action, others)
+    metric = next((m for m in catalog(key.folder, key.stamp).metrics if m.name == action.metric), None)
+    return found.words(metric) if found and metric else "no metric to judge it by"
+
+
+@st.cache_resource(
+    max_entries=ENTRIES, show_spinner=False, hash_funcs={**_KEYED, Dossier: lambda it: repr(it.incident)}
+)
+def evidence(key: Key, _pin: Pin, it: Dossier) -> Evidence | None:
+    """What stands behind an incident, at its present version."""
+    return read_evidence(_pin.conn, it, key.scope, key.as_of)
+
+
+def card(key: Key, pin: Pin, it: Dossier, link: str) -> Card | None:
+    """The card that Slack shows too. This reader may see the accounts: the scope has seen to it."""
+    known = catalog(key.folder, key.stamp)
+    route = next((route for route in known.routes if route.name == it.incident.route), None)
+    if it.rule is None or route is None:
+        return None
+    named = route.model_copy(update={"show": ("accounts",)})
+    zone = ZoneInfo(pin.generation.zone)
+    return Card(it.incident, it.history, it.rule, it.metric, named, evidence(key, pin, it), zone, link)

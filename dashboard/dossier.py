@@ -1,0 +1,165 @@
+"""An incident as HTML. Pure; every value is escaped."""
+
+import json
+from collections.abc import Iterable
+from datetime import date, datetime
+from html import escape
+from typing import Final
+
+from config.catalog import Rule, Step, ThresholdRule
+from config.values import duration_text
+from dashboard.prose import SEVERITIES, day
+from queries.actions import Action
+from queries.dossiers import Dossier
+from queries.figures import count, figure, goal_figure, half_width, interval
+from queries.incidents import Entry, Incident
+from queries.reviews import place
+from triggers import message
+from triggers.message import Card
+
+KINDS = {
+    "opened": "Opened",
+    "worsened": "Got worse",
+    "resolved": "Resolved",
+    "closed": "Closed",
+    "reopened": "Opened again",
+    "escalated": "Escalated",
+    "acknowledged": "Taken on",
+}
+
+
+def moment(at: datetime) -> str:
+    """An instant as it is read: `3 October 2026, 07:30 UTC`."""
+    return f"{day(at)}, {at:%H:%M} UTC"
+
+
+def state(found: Incident) -> str:
+    """Where an incident stands, in words."""
+    if not found.is_open:
+        return f"{found.state} on {day(found.resolved_at)}" if found.resolved_at else found.state
+    return (
+        f"open, taken on by {found.acknowledged_by or 'somebody'}" if found.acknowledged_at else "open, nobody has it"
+    )
+
+
+def title(found: Incident, rule: Rule | None) -> str:
+    """What the incident is about."""
+    return (rule.label if rule else "") or found.rule
+
+
+def where(found: Incident, account: str | None) -> str:
+    """Where it is: its slice, or the vertical and account of a case."""
+    if "/" in found.slice and found.value is None:
+        return ", ".join(part for part in (account, found.vertical, found.touchpoint) if part) or "All verticals"
+    return place(found.slice)
+
+
+def opening(it: Dossier, account: str | None) -> str:
+    """What, where, how serious and where it stands."""
+    found = it.incident
+    attention = " e-attention" if found.is_open and not found.acknowledged_at else ""
+    words = state(found)
+    return (
+        f'<p class="e-kicker">Incident · {SEVERITIES[found.severity]}</p>'
+        f'<h1 class="e-headline">{escape(title(found, it.rule))} – {escape(where(found, account))}</h1>'
+        f'<p class="e-state{attention}">{escape(words[:1].upper() + words[1:])}</p>'
+    )
+
+
+def evidence(it: Dossier, card: Card | None) -> str:
+    """The card that Slack shows too: the figure with its interval, then what it was made of."""
+    facts = _figures(it)
+    facts += [(fact.label, fact.text) for fact in message.facts(card) if fact.label not in ELSEWHERE] if card else []
+    pairs = "".join(_pair(name, value) for name, value in facts if value)
+    source = f'<p class="e-dateline">{escape(message.provenance(card))}</p>' if card else ""
+    return f'<dl class="e-card">{pairs}</dl>{source}'
+
+
+ELSEWHERE: Final = frozenset({"Where", "Severity", "What to do"})
+"""Lines of the card that stand elsewhere on the page."""
+
+
+def _figures(it: Dossier) -> list[tuple[str, str]]:
+    metric, sample = it.metric, it.sample
+    if metric is None:
+        return []
+    low, high = sample.get("low"), sample.get("high")
+    n = (sample.get("tally") or [it.incident.n or 0])[0]
+    return [
+        (metric.label, figure(metric, sample.get("value", it.incident.value), half_width(low, high))),
+        ("95% interval", interval(metric, low, high)),
+        ("Cases", f"n = {count(round(n))}"),
+        ("Limit", goal_figure(metric, it.rule.limit) if isinstance(it.rule, ThresholdRule) else ""),
+    ]
+
+
+def _pair(name: str, value: str) -> str:
+    wide = ' class="wide"' if len(value) > 60 else ""
+    return f"<div{wide}><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+
+
+def runbook(rule: Rule | None) -> str:
+    """What to do, as the rule's owner wrote it."""
+    return f'<p class="e-runbook">{escape(rule.runbook)}</p>' if rule and rule.runbook else ""
+
+
+def history(entries: Iterable[Entry]) -> str:
+    """What happened to it, newest first."""
+    rows = "".join(
+        f"<li><span class='e-muted'>{moment(e.at)}</span> {escape(KINDS.get(e.kind, e.kind))}: {escape(e.reason)}"
+        f"{f' <span class=e-muted>({escape(e.author)})</span>' if e.author else ''}</li>"
+        for e in reversed([*entries])
+    )
+    return f'<ul class="e-list">{rows}</ul>'
+
+
+def ladder(found: Incident) -> str:
+    """Who is told when, and what has been told."""
+    steps = [Step(after=step["after"], notify=step["notify"]) for step in json.loads(found.ladder)]
+    rows = "".join(f"<li>{_step(found, number, step)}</li>" for number, step in enumerate(steps))
+    return f'<ul class="e-list">{rows}</ul>'
+
+
+def _step(found: Incident, number: int, step: Step) -> str:
+    when = "at once" if not step.after else f"after {duration_text(step.after)} without anybody taking it on"
+    if number < found.next_step:
+        mark = "told"
+    elif found.is_open and found.next_step_at and number == found.next_step:
+        mark = f"due {moment(found.next_step_at)}"
+    else:
+        mark = "not needed" if not found.is_open or found.acknowledged_at else "later"
+    return f'{escape(step.notify)}, {when} <span class="e-muted">– {mark}</span>'
+
+
+def action(taken: Action, effect: str, today: date) -> str:
+    """One action with what it has done so far."""
+    done = (
+        f"done {day(taken.done_at)}" if taken.done_at else f"due {day(taken.due_on)}" if taken.due_on else "no due date"
+    )
+    late = taken.done_at is None and taken.due_on is not None and taken.due_on < today
+    mark = f'<span class="e-attention">{done}, overdue</span>' if late else done
+    return (
+        f'<ul class="e-list"><li>{escape(taken.what)}<br><span class="e-muted">{escape(taken.owner)}, since '
+        f"{day(taken.started_on)}, {mark} · effect: {escape(effect)}</span></li></ul>"
+    )
+
+
+def listed(found: Iterable[tuple[Incident, str, str, str]]) -> str:
+    """Incidents as a table of links: (incident, what, where, figure)."""
+    rows = "".join(_line(*one) for one in found)
+    names = ("Since", "What", "Where", "Value", "State")
+    head = "".join(f"<th scope='col'>{name}</th>" for name in names)
+    return (
+        f'<div class="e-scroll"><table class="e-table e-incidents"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _line(found: Incident, what: str, place_: str, value: str) -> str:
+    attention = "e-attention" if found.is_open and not found.acknowledged_at else "e-muted"
+    return (
+        f"<tr><td class='e-when'>{found.opened_at:%d %b %Y}</td>"
+        f'<td><a href="incident?id={escape(found.id, quote=True)}" target="_self">{escape(what)}</a></td>'
+        f"<td>{escape(place_)}</td><td>{escape(value)}</td>"
+        f'<td class="{attention}">{escape(state(found))}</td></tr>'
+    )

@@ -1,0 +1,106 @@
+"""What a reader takes along: a chart as PNG or SVG, drawn here without a browser or a network, and tables as CSV."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from typing import Any, Final
+
+import vl_convert
+
+from dashboard.charts import in_full
+from queries.briefs import Money, Review, Standing
+from queries.export import cell
+
+SCALE: Final = 2
+_PAPER: Final[dict[str, Any]] = {
+    "background": "#FFFFFF",
+    "padding": 16,
+    "config": {
+        "font": '"Source Sans 3", "Segoe UI", "Helvetica Neue", "Liberation Sans", "DejaVu Sans", sans-serif',
+        "view": {"strokeWidth": 0},
+        "axis": {
+            "labelColor": "#605C54",
+            "titleColor": "#605C54",
+            "domainColor": "#8A8579",
+            "tickColor": "#8A8579",
+            "labelFontSize": 12,
+            "titleFontSize": 12,
+            "titleFontWeight": "normal",
+        },
+        "title": {"color": "#22211E", "anchor": "start"},
+        "text": {"color": "#22211E"},
+    },
+}
+
+
+def on_paper(spec: dict[str, Any], title: str) -> dict[str, Any]:
+    """A chart's specification for a document: white paper, dark text, its own title."""
+    paper = deepcopy(in_full(spec))
+    paper["config"] = {**paper.get("config", {}), **_PAPER["config"]}
+    paper["background"], paper["padding"] = _PAPER["background"], _PAPER["padding"]
+    paper["title"] = {"text": title, "anchor": "start", "fontSize": 16, "offset": 16}
+    return paper
+
+
+def png(spec: dict[str, Any], title: str) -> bytes:
+    """The chart as an image, twice the size it has on the page."""
+    image: bytes = vl_convert.vegalite_to_png(on_paper(spec, title), scale=SCALE, allowed_base_urls=[])
+    return image
+
+
+def svg(spec: dict[str, Any], title: str) -> str:
+    """The chart as SVG."""
+    drawing: str = vl_convert.vegalite_to_svg(on_paper(spec, title), allowed_base_urls=[])
+    return drawing
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """CSV whose cells no spreadsheet runs."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow([cell(name) for name in head])
+    writer.writerows([cell(value) for value in row] for row in rows)
+    return out.getvalue()
+
+
+def standings_csv(standings: Iterable[Standing]) -> str:
+    """Every month of every row of the chart: shares 0..1, as the command line prints them."""
+    head = ("vertical", "metric", "period", "n", "value", "low", "high", "status", "goal", "verdict")
+    return table(head, (row for s in standings for row in _months(s)))
+
+
+def _months(s: Standing) -> Iterable[Sequence[object]]:
+    for p in s.history:
+        now = (s.goal, s.verdict) if p.period == s.point.period else (None, "")
+        yield (s.vertical or "*", s.metric.name, p.period, p.n, p.value, p.low, p.high, p.status, *now)
+
+
+def issues_csv(review: Review) -> str:
+    """The key issues with what was decided."""
+    head = ("issue", "where", "since", "value", "interval", "n", "against", "severity", "owner", "decision", "actions")
+    return table(
+        head,
+        (
+            (
+                i.what,
+                i.where,
+                i.since,
+                i.figure,
+                i.interval,
+                i.n,
+                i.against,
+                i.severity,
+                i.decision.owner if i.decision else "",
+                i.decision.decision if i.decision else "",
+                "; ".join(f"{u.action.what} ({u.effect})" for u in i.undertakings),
+            )
+            for i in review.issues
+        ),
+    )
+
+
+def money_csv(money: Iterable[Money], currency: str) -> str:
+    """Revenue by vertical."""
+    head = ("vertical", "currency", "amount", "month_before", "year_before")
+    return table(head, ((m.vertical, currency, m.amount, m.previous, m.year_before) for m in money))

@@ -1,0 +1,141 @@
+"""One incident, as the link in Slack opens it (`/incident?id=...`), or the list of them."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+import streamlit as st
+from sqlalchemy import Connection
+
+from config.errors import EarshotError
+from dashboard import charts, data, dossier, hands, prose
+from dashboard.sitting import Sitting, banners, sitting
+from queries.actions import NewAction, finish, record
+from queries.dossiers import Dossier, read_dossier, rule_of
+from queries.figures import figure
+from queries.incidents import Incident, UnknownIncidentError, incidents
+
+MOST: Final = 200
+"""Incidents in the list; older ones are found from the command line."""
+
+
+def show() -> None:
+    """The incident of the link, or all of them."""
+    with sitting() as now:
+        id_ = st.query_params.get("id")
+        if id_ is None:
+            _list(now)
+            return
+        try:
+            it = read_dossier(now.state, now.catalog, id_, now.viewer.scope)
+        except UnknownIncidentError:
+            st.html(prose.notice("The link asks for an incident that is not here or not yours to see.", attention=True))
+            _list(now)
+            return
+        _one(now, it)
+
+
+def _list(now: Sitting) -> None:
+    st.html('<h1 class="e-headline">Incidents</h1>')
+    banners(now)
+    only_open = st.toggle("Open only", value=True, key="open", bind="query-params")
+    found = incidents(now.state, now.viewer.scope, "open" if only_open else None)
+    if not found:
+        st.html(prose.notice("No incident is open." if only_open else "No rule has found anything yet."))
+        return
+    st.html(dossier.listed([_summary(now, one) for one in found[:MOST]]))
+    if len(found) > MOST:
+        st.html(prose.notice(f"{len(found) - MOST} older ones:", command="python -m triggers incidents"))
+
+
+def _summary(now: Sitting, one: Incident) -> tuple[Incident, str, str, str]:
+    rule, metric = rule_of(one, now.catalog)
+    value = figure(metric, one.value) if metric and one.value is not None else ""
+    return one, dossier.title(one, rule), dossier.where(one, _account(now, one)), value
+
+
+def _account(now: Sitting, one: Incident) -> str | None:
+    return data.account_name(now.key, now.pin, one.account_id) if one.account_id else None
+
+
+def _one(now: Sitting, it: Dossier) -> None:
+    st.html(dossier.opening(it, _account(now, it.incident)))
+    if it.incident.is_open:
+        _buttons(now, it)
+    link = f"{now.stores.settings.dashboard.public_url}/incident?id={it.incident.id}"
+    st.html(dossier.evidence(it, data.card(now.key, now.pin, it, link)))
+    _chart(now, it)
+    if it.rule and it.rule.runbook:
+        st.html(prose.section("What to do") + dossier.runbook(it.rule))
+    _actions(now, it)
+    st.html(prose.section("History") + dossier.history(it.history))
+    st.html(prose.section("Who is told") + dossier.ladder(it.incident))
+    banners(now)
+
+
+def _buttons(now: Sitting, it: Dossier) -> None:
+    id_, scope, author = it.incident.id, now.viewer.scope, now.viewer.name
+    with st.container(key="hands", horizontal=True):
+        if it.incident.acknowledged_at is None and st.button("I take this on", type="primary", key="acknowledge"):
+            _write(now, lambda conn: hands.acknowledge(conn, id_, scope, author, now.now))
+        slot = st.popover("Close it", key="close", on_change="rerun")
+        if slot.open:
+            with slot, st.form("closing", border=False):
+                reason = st.text_input("Why", max_chars=300)
+                if st.form_submit_button("Close the incident"):
+                    _write(now, lambda conn: hands.close(conn, id_, scope, author, reason or "", now.now))
+
+
+def _chart(now: Sitting, it: Dossier) -> None:
+    spec = data.trend_spec(now.key, now.pin, it.incident)
+    shown = data.trend(now.key, now.pin, it.incident)
+    if spec is None or shown is None or it.metric is None:
+        return
+    place = dossier.where(it.incident, None)
+    st.html(prose.section(f"{it.metric.label} in {place}, by {shown.grain}"))
+    st.vega_lite_chart(spec, width="stretch", alt=charts.describe_over_time(shown, it.metric, place))
+
+
+def _actions(now: Sitting, it: Dossier) -> None:
+    st.html(prose.section("Actions") + ("" if it.actions else prose.bullets(["None recorded."])))
+    for action in it.actions:
+        words = data.effect_words(now.key, now.pin, action, it.actions)
+        st.html(dossier.action(action, words, now.key.day))
+        if action.done_at is None and st.button("Done", key=f"done-{action.id}", type="tertiary"):
+            _write(now, partial(finish, action_id=action.id, now=now.now))
+    slot = st.expander("Record an action", key="new-action", on_change="rerun")
+    if slot.open:
+        with slot:
+            _new_action(now, it)
+
+
+def _new_action(now: Sitting, it: Dossier) -> None:
+    found, today = it.incident, now.key.day
+    with st.form("new-action-form", border=False):
+        what = st.text_input("What is done", max_chars=300)
+        owner = st.text_input("Who sees to it", max_chars=120)
+        started = st.date_input("From", today, format="YYYY-MM-DD")
+        due = st.date_input("Due", today + timedelta(days=30), format="YYYY-MM-DD")
+        if st.form_submit_button("Record", type="primary"):
+            new = NewAction(
+                what=what or "",
+                owner=owner or "",
+                started_on=started,
+                due_on=due,
+                incident_id=found.id,
+                vertical=found.vertical,
+                touchpoint=found.touchpoint,
+                metric=it.metric.name if it.metric else None,
+            )
+            _write(now, lambda conn: record(conn, new, now.viewer.name, now.now))
+
+
+def _write(now: Sitting, change: Callable[[Connection], object]) -> None:
+    try:
+        with now.stores.writing() as conn:
+            change(conn)
+    except EarshotError as error:
+        st.error(str(error))
+        return
+    st.rerun()

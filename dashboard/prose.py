@@ -1,0 +1,166 @@
+"""The review's parts as HTML. Pure; every value is escaped, so what a customer's data says is shown as text."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from html import escape
+from typing import Final
+
+from config.errors import Mistake
+from queries.briefs import Issue, Money, Review, Undertaking, money_change, money_figure
+from queries.figures import count
+
+SEVERITIES: Final = {1: "severity 1, the most serious", 2: "severity 2", 3: "severity 3", 4: "severity 4"}
+
+
+def day(when: date | datetime) -> str:
+    """A day as it is read: `3 October 2026`."""
+    return f"{when.day} {when:%B %Y}"
+
+
+def opening(review: Review, where: str) -> str:
+    """What is reviewed, the headline, and how fresh the figures are."""
+    dateline = (
+        f"{review.month:%B %Y} · data of {day(review.published_at)} (load {review.generation}) · intervals are 95%"
+    )
+    return (
+        f'<p class="e-kicker">Monthly review · {escape(where)}</p>'
+        f'<h1 class="e-headline">{escape(review.headline)}</h1>'
+        f'<p class="e-dateline">{escape(dateline)}</p>'
+    )
+
+
+def notice(text: str, *, attention: bool = False, command: str = "") -> str:
+    """One line in a bar of its own; `command` is what to type."""
+    code = f" <code>{escape(command)}</code>" if command else ""
+    return f'<p class="e-notice{" attention" if attention else ""}" role="status">{escape(text)}{code}</p>'
+
+
+def section(title: str, lede: str = "") -> str:
+    """A heading with a rule above it."""
+    return f'<h2 class="e-section">{escape(title)}</h2>' + (f'<p class="e-lede">{escape(lede)}</p>' if lede else "")
+
+
+def issue(number: int, found: Issue) -> str:
+    """One key issue: what, where, since when, how sure, whose, what is done and whether it works."""
+    facts = [_fact("Since", found.since_words), *_owner(found)]
+    facts += [fact for u in found.undertakings for fact in _doing(u)]
+    if not found.undertakings:
+        facts.append(_fact("Action", "none recorded", "e-muted"))
+    return (
+        f'<article class="e-issue"><div class="e-number" aria-hidden="true">{number}</div><div>'
+        f"<h3>{escape(found.what)}</h3>"
+        f'<p class="e-where">{escape(found.where)} · {SEVERITIES[found.severity]}{_closed(found)}</p>'
+        f'<dl class="e-facts">{"".join(facts)}</dl></div>{_value(found)}</article>'
+    )
+
+
+def _closed(found: Issue) -> str:
+    return "" if found.is_open else " · resolved within the month"
+
+
+def _value(found: Issue) -> str:
+    lines = [f"{found.interval}" if found.interval else "", found.against, f"n = {count(found.n)}" if found.n else ""]
+    spans = "".join(f"<span>{escape(line)}</span>" for line in lines if line)
+    return f'<div class="e-value"><strong>{escape(found.figure)}</strong>{spans}</div>'
+
+
+def _owner(found: Issue) -> list[str]:
+    if found.decision is None:
+        return [_fact("Owner and decision", "missing", "e-attention")]
+    return [_fact("Owner", found.decision.owner), _fact("Decision", found.decision.decision, wide=True)]
+
+
+def _doing(undertaking: Undertaking) -> list[str]:
+    action = undertaking.action
+    due = f"{day(action.due_on)}" if action.due_on else "no date"
+    style = "e-attention" if undertaking.overdue else ""
+    shown = f"{due}, overdue" if undertaking.overdue else due
+    since = f"{action.what} ({action.owner}, since {day(action.started_on)})"
+    return [
+        _fact("Action", since, wide=True),
+        _fact("Done", day(action.done_at)) if action.done_at else _fact("Due", shown, style),
+        _effect(undertaking),
+    ]
+
+
+def _effect(undertaking: Undertaking) -> str:
+    style = {"improved": "e-better", "worsened": "e-attention"}.get(undertaking.effect.split(" ")[0], "")
+    because = f" – {'; '.join(undertaking.reasons)}" if undertaking.reasons else ""
+    return _fact("Effect", undertaking.effect + because, style)
+
+
+def _fact(name: str, value: str, style: str = "", *, wide: bool = False) -> str:
+    cls = f' class="{style}"' if style else ""
+    row = ' class="wide"' if wide else ""
+    return f"<div{row}><dt>{escape(name)}</dt><dd{cls}>{escape(value)}</dd></div>"
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """Lines of text."""
+    return f'<ul class="e-list">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>'
+
+
+def carried(undertakings: Iterable[Undertaking]) -> str:
+    """Actions carried over, a row each."""
+    rows = "".join(
+        f"<tr><td>{escape(u.action.what)}</td><td>{escape(u.action.vertical or 'All verticals')}</td>"
+        f"<td>{escape(u.action.owner)}</td><td>{_due(u)}</td><td>{escape(u.effect)}</td></tr>"
+        for u in undertakings
+    )
+    return _table(("Action", "Where", "Owner", "Due", "Effect"), rows)
+
+
+def _table(names: Iterable[str], rows: str) -> str:
+    head = "".join(f"<th scope='col'>{name}</th>" for name in names)
+    top = f"<thead><tr>{head}</tr></thead>"
+    return f'<div class="e-scroll"><table class="e-table">{top}<tbody>{rows}</tbody></table></div>'
+
+
+def _due(undertaking: Undertaking) -> str:
+    action = undertaking.action
+    if action.done_at:
+        return f"done {day(action.done_at)}"
+    if action.due_on is None:
+        return '<span class="e-muted">no date</span>'
+    text = day(action.due_on)
+    return f'<span class="e-attention">{text}, overdue</span>' if undertaking.overdue else text
+
+
+def finances(money: Iterable[Money], currency: str, month: date) -> str:
+    """Revenue by vertical with its change, and the total below."""
+    rows = [*money]
+    body = "".join(_money_row(row.vertical, row.amount, row.previous, row.year_before, currency) for row in rows)
+    total = _money_row(
+        "Total",
+        sum(row.amount for row in rows),
+        _sum(row.previous for row in rows),
+        _sum(row.year_before for row in rows),
+        currency,
+    )
+    head = f"<th scope='col'>Vertical</th><th scope='col' class='num'>Revenue, {month:%B %Y}</th>"
+    head += "<th scope='col' class='num'>on the month before</th><th scope='col' class='num'>on a year before</th>"
+    return (
+        f'<div class="e-scroll"><table class="e-table"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody><tfoot>{total}</tfoot></table></div>"
+    )
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _money_row(name: str, now: float, before: float | None, year: float | None, currency: str) -> str:
+    cells = (money_figure(now, currency), money_change(now, before), money_change(now, year))
+    numbers = "".join(f'<td class="num">{escape(cell)}</td>' for cell in cells)
+    return f"<tr><th scope='row'>{escape(name)}</th>{numbers}</tr>"
+
+
+def mistakes(found: Iterable[Mistake]) -> str:
+    """What is wrong in the configuration: where, what, and what would be right."""
+    rows = "".join(
+        f"<tr><td><code>{escape(f'{m.file}:{m.line}' if m.line else str(m.file))}</code></td>"
+        f"<td>{escape(m.wrong)}</td><td>{escape(m.right)}</td></tr>"
+        for m in found
+    )
+    return _table(("Where", "What is wrong", "What to do"), rows)

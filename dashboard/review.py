@@ -1,0 +1,226 @@
+"""The monthly review: the meeting runs on this page. Issues and actions first, financials last."""
+
+from datetime import UTC, datetime
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from config.errors import EarshotError
+from dashboard import charts, data, exports, prose
+from dashboard.sitting import Sitting, banners, sitting
+from queries.briefs import EVERYWHERE, Issue, Review, Standing
+from queries.decisions import Decision, Override, decide, overrule
+
+
+def show() -> None:
+    """The page: one month of all verticals or one, by link (`?month=2026-10&vertical=Payments`)."""
+    with sitting() as now:
+        top = st.container(key="controls", horizontal=True, vertical_alignment="bottom")
+        key = _choose(now, top)
+        banners(now)
+        if key is None:
+            st.html(prose.notice("The data holds no month that you may see.", command="python -m queries status"))
+            return
+        review = data.review(key, now.pin, now.state)
+        _opening(review)
+        _issues(now, review)
+        _against_goals(now, key, review)
+        _improved(review)
+        _carried(review)
+        _financials(now, key, review)
+        with top:
+            _downloads(now, key, review)
+
+
+def _choose(now: Sitting, top: DeltaGenerator) -> data.Key | None:
+    """The month and the vertical of the link, or the newest full month of all verticals."""
+    months = data.months(now.key, now.pin)
+    if not months.all or months.usual is None:
+        return None
+    named = {f"{month:%Y-%m}": month for month in reversed(months.all)}
+    verticals = data.verticals(now.key, now.pin)
+    _drop_unknown("month", tuple(named))
+    _drop_unknown("vertical", verticals)
+    with top:
+        usual = [*named].index(f"{months.usual:%Y-%m}")
+        month = st.selectbox("Month", [*named], usual, key="month", bind="query-params", width=190)
+        vertical = st.selectbox(
+            "Vertical", verticals, None, key="vertical", bind="query-params", placeholder=EVERYWHERE, width=280
+        )
+    return now.key.of(named.get(month or "", months.usual), vertical if vertical in verticals else None)
+
+
+def _drop_unknown(name: str, known: tuple[str, ...]) -> None:
+    """A link may be old or mistyped: say so rather than show something else in silence."""
+    asked = st.query_params.get(name)
+    if asked is not None and asked not in known:
+        st.html(
+            prose.notice(
+                f"The link asks for {name} “{asked[:80]}”, which is not here. It was left out.", attention=True
+            )
+        )
+
+
+def _opening(review: Review) -> None:
+    st.html(prose.opening(review, review.vertical or EVERYWHERE))
+    if review.maturity:
+        st.html(prose.notice(review.maturity))
+    if review.data_problems:
+        problems = "problem" if review.data_problems == 1 else "problems"
+        st.html(prose.notice(f"{review.data_problems} {problems} with the data itself; they are no customer issue."))
+
+
+def _issues(now: Sitting, review: Review) -> None:
+    if not review.issues:
+        st.html(prose.section("Key issues") + prose.bullets(["None: no incident was open and no goal was missed."]))
+        return
+    st.html(prose.section("Key issues"))
+    for number, issue in enumerate(review.issues, start=1):
+        st.html(prose.issue(number, issue))
+        _decide(now, review, number, issue)
+    if review.further:
+        st.page_link(
+            "views/incident.py", label=f"{review.further} more, less pressing", icon=":material/arrow_forward:"
+        )
+
+
+def _decide(now: Sitting, review: Review, number: int, issue: Issue) -> None:
+    """Where the meeting types the owner and the decision. The form is made only when it is opened."""
+    label = "Change the decision" if issue.decision else "Record owner and decision"
+    with st.container(key=f"decide-{number}", horizontal=True):
+        for id_ in issue.incidents[:1]:
+            st.page_link("views/incident.py", label="Evidence and history", query_params={"id": id_})
+        slot = st.popover(label, key=f"popover-{issue.id}-{review.month}", type="tertiary", on_change="rerun")
+        if slot.open:
+            with slot:
+                _decision_form(now, review, issue)
+
+
+def _decision_form(now: Sitting, review: Review, issue: Issue) -> None:
+    with st.form(f"form-{issue.id}-{review.month}", border=False):
+        owner = st.text_input("Owner", issue.decision.owner if issue.decision else issue.suggested_owner, max_chars=120)
+        text = st.text_area("Decision", issue.decision.decision if issue.decision else "", max_chars=1000, height=90)
+        if st.form_submit_button("Record", type="primary"):
+            made = Decision(issue.id, owner or "", text or "", now.viewer.name, _naive())
+            _write(now, review, made)
+
+
+def _write(now: Sitting, review: Review, made: Decision | Override) -> None:
+    try:
+        with now.stores.writing() as conn:
+            if isinstance(made, Decision):
+                decide(conn, review.month, review.vertical, made)
+            else:
+                overrule(conn, review.month, review.vertical, made)
+    except EarshotError as error:
+        st.error(str(error))
+        return
+    st.rerun()
+
+
+def _naive() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _against_goals(now: Sitting, key: data.Key, review: Review) -> None:
+    title = f"{review.vertical} against its goals" if review.vertical else "Verticals against their goals"
+    st.html(prose.section(title))
+    metrics = {s.metric.name: s.metric.label for s in review.standings}
+    if not metrics:
+        st.html(prose.notice("No metric of the review has data.", command="python -m queries status"))
+        return
+    chosen = None if review.vertical else _chosen_metric(metrics, review.standings)
+    shown = [s for s in review.standings if chosen in {None, s.metric.name}]
+    with st.container(key="goals"):
+        spec = data.goals_spec(key, now.pin, chosen)
+        st.vega_lite_chart(spec, width="content", alt=charts.describe(shown, review.month))
+
+
+def _chosen_metric(metrics: dict[str, str], standings: tuple[Standing, ...]) -> str:
+    """The metric on the chart: the link's, or the one with the most goals missed."""
+    missed = [s.metric.name for s in standings if s.verdict == "missed" and s.vertical]
+    first = max(metrics, key=lambda name: (missed.count(name), -[*metrics].index(name)))
+    chosen = st.segmented_control(
+        "Metric",
+        [*metrics],
+        default=first,
+        required=True,
+        format_func=lambda name: metrics.get(name, name),
+        key="metric",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    return chosen if chosen in metrics else first
+
+
+def _improved(review: Review) -> None:
+    st.html(
+        prose.section("What improved", "By more than chance, allowing for every comparison made on this page.")
+        + prose.bullets(review.improved or ("Nothing that the data can carry.",))
+    )
+
+
+def _carried(review: Review) -> None:
+    st.html(
+        prose.section("Actions carried over")
+        + (prose.carried(review.carried) if review.carried else prose.bullets(["None."]))
+    )
+
+
+def _financials(now: Sitting, key: data.Key, review: Review) -> None:
+    st.html(prose.section("Financials"))
+    if not review.financials_open:
+        _closed(now, review)
+        return
+    if review.overrides:
+        last = review.overrides[-1]
+        by = f"Opened by {last.author} on {prose.day(last.at)} with issues undecided: {last.reason}"
+        st.html(prose.notice(by, attention=True))
+    if review.money:
+        st.html(prose.finances(review.money, key.currency, review.month))
+    else:
+        st.html(prose.notice("No revenue is loaded for this month; fill the table `revenue` from a source."))
+
+
+def _closed(now: Sitting, review: Review) -> None:
+    needs = "issue needs" if review.undecided == 1 else "issues need"
+    st.html(prose.notice(f"Closed: {review.undecided} key {needs} an owner and a decision first."))
+    slot = st.popover(
+        "Open all the same", key=f"overrule-{review.month}-{review.vertical}", type="tertiary", on_change="rerun"
+    )
+    if slot.open:
+        with slot, st.form("overrule", border=False):
+            reason = st.text_input("Why (it is kept with the review)", max_chars=300)
+            if st.form_submit_button("Open the financials"):
+                _write(now, review, Override(now.viewer.name, reason or "", _naive()))
+
+
+def _downloads(now: Sitting, key: data.Key, review: Review) -> None:
+    slot = st.popover("Download", icon=":material/download:", key="downloads", type="tertiary", on_change="rerun")
+    if not slot.open:
+        return
+    stem = f"earshot-{review.month:%Y-%m}-{''.join(c if c.isalnum() else '-' for c in review.vertical or 'all')[:60]}"
+    with slot:
+        for metric, title in _charts_of(review):
+            spec = data.goals_spec(key, now.pin, metric)
+            name = f"{stem}-{metric or 'goals'}"
+            _file(f"{title}, PNG", lambda s=spec, t=title: exports.png(s, t), f"{name}.png", "image/png")
+            _file(f"{title}, SVG", lambda s=spec, t=title: exports.svg(s, t), f"{name}.svg", "image/svg+xml")
+        _file("Figures, CSV", lambda: exports.standings_csv(review.standings), f"{stem}-figures.csv", "text/csv")
+        _file("Key issues, CSV", lambda: exports.issues_csv(review), f"{stem}-issues.csv", "text/csv")
+        if review.financials_open and review.money:
+            revenue = exports.money_csv(review.money, key.currency)
+            _file("Revenue, CSV", lambda: revenue, f"{stem}-revenue.csv", "text/csv")
+
+
+def _charts_of(review: Review) -> list[tuple[str | None, str]]:
+    month = f"{review.month:%B %Y}"
+    if review.vertical:
+        return [(None, f"{review.vertical} against its goals, {month}")]
+    return [
+        *{s.metric.name: (s.metric.name, f"{s.metric.label} by vertical, {month}") for s in review.standings}.values()
+    ]
+
+
+def _file(label: str, make: object, name: str, mime: str) -> None:
+    st.download_button(label, make, name, mime, key=f"file-{name}", on_click="ignore", type="tertiary")  # type: ignore[arg-type]

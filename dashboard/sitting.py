@@ -1,0 +1,73 @@
+"""One page run: who looks, at which generation of the data, under which configuration, at what time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import streamlit as st
+from sqlalchemy import Connection
+
+from config.catalog import Catalog
+from dashboard import data, prose
+from dashboard.stores import Stores, stores
+from dashboard.viewer import Viewer, viewer
+from queries.figures import count
+from queries.generations import Pin
+from queries.outbox import dead, owed
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """What a page works with. `pin` and `state` are open for as long as the page runs."""
+
+    stores: Stores
+    viewer: Viewer
+    catalog: Catalog
+    key: data.Key
+    pin: Pin
+    state: Connection
+    now: datetime
+
+
+@contextmanager
+def sitting() -> Iterator[Sitting]:
+    """Open everything for one page run, and say on the page what must be said on every page.
+
+    Raises:
+        ConfigError: the configuration or the settings have mistakes.
+        NoWarehouseError: nothing is loaded yet.
+        EarshotError: nobody may look, or a store cannot be opened.
+    """
+    opened, now = stores(), datetime.now(UTC)
+    reader = viewer(opened.settings)
+    folder = str(opened.settings.config)
+    stamp = data.fingerprint(opened.settings.config)
+    catalog = data.catalog(folder, stamp)
+    with opened.pinned() as pin, opened.reading() as state:
+        key = data.key_of(opened.settings, stamp, pin.generation.number, reader.scope, now)
+        yield Sitting(opened, reader, catalog, key, pin, state, now)
+
+
+def banners(now: Sitting) -> None:
+    """What every page says first: who can see this, and what Slack has not been told."""
+    waiting, lost = len(owed(now.state)), len(dead(now.state))
+    lines = [now.viewer.notice] if now.viewer.notice else []
+    if now.stores.settings.slack.token is None:
+        lines.append("Slack has no token" + (f": {_messages(waiting, 'wait')}." if waiting else "."))
+    elif waiting:
+        lines.append(f"{_messages(waiting, 'wait')} for Slack.")
+    if lost:
+        lines.append(f"Slack refused {_messages(lost)}.")
+    command = "python -m triggers outbox" if waiting or lost else ""
+    if lines:
+        st.html(
+            prose.notice(" ".join(lines) + (" Read them:" if command else ""), attention=bool(lost), command=command)
+        )
+
+
+def _messages(number: int, verb: str = "") -> str:
+    one = number == 1
+    return " ".join(
+        word for word in (count(number), "message" if one else "messages", f"{verb}s" if one and verb else verb) if word
+    )

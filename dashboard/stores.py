@@ -1,0 +1,108 @@
+"""The warehouse and the state this process serves, opened once: pages and the health check share them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from threading import Lock
+
+from sqlalchemy import Connection, Engine, text
+
+from config.errors import EarshotError
+from config.settings import Settings, read_settings
+from queries.generations import Pin, Warehouse
+from queries.stores import open_states, open_warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What the pages read from and write to."""
+
+    settings: Settings
+    warehouse: Warehouse
+    states: Engine
+
+    @contextmanager
+    def pinned(self) -> Iterator[Pin]:
+        """One generation for one page run. Raises NoWarehouseError before the first load."""
+        with self.warehouse.pin() as pin:
+            yield pin
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """The state as it is now. A page that reads keeps no writer waiting."""
+        with self.states.connect().execution_options(reading=True) as conn:
+            yield conn
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction of the state."""
+        with self.states.begin() as conn:
+            yield conn
+
+
+_opening = Lock()
+
+
+def stores() -> Stores:
+    """The stores that the settings name, read once for each set of `EARSHOT_` variables.
+
+    Raises:
+        ConfigError: the settings have mistakes.
+        NoStateError: the state cannot be opened.
+    """
+    with _opening:
+        return _opened(
+            tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("EARSHOT_")))
+        )
+
+
+@lru_cache(maxsize=4)
+def _opened(_variables: tuple[tuple[str, str], ...]) -> Stores:
+    settings = read_settings()
+    return Stores(settings, open_warehouse(settings), open_states(settings))
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the dashboard can do its work. `generation` is None before the first load."""
+
+    generation: int | None
+    published_at: datetime | None
+    state: bool
+    problem: str
+
+    @property
+    def is_well(self) -> bool:
+        """Whether everything a page needs is there."""
+        return self.generation is not None and self.state
+
+
+def health() -> Health:
+    """Reach for the warehouse and the state."""
+    try:
+        opened = stores()
+    except EarshotError as error:
+        return Health(None, None, state=False, problem=_line(error))
+    problem = _state_problem(opened)
+    try:
+        with opened.pinned() as pin:
+            at = pin.generation.published_at.replace(tzinfo=UTC)
+            return Health(pin.generation.number, at, state=not problem, problem=problem)
+    except Exception as error:  # noqa: BLE001 - a health check reports whatever is wrong
+        return Health(None, None, state=not problem, problem=problem or _line(error))
+
+
+def _state_problem(opened: Stores) -> str:
+    try:
+        with opened.reading() as conn:
+            conn.execute(text("select 1"))
+    except Exception as error:  # noqa: BLE001
+        return _line(error)
+    return ""
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

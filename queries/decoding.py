@@ -1,0 +1,138 @@
+"""Text files decoded into private UTF-8 copies, and what is wrong with them found on the way."""
+
+import codecs
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final
+
+from config.errors import EarshotError
+
+_CHUNK: Final = 1 << 24
+_SINGLE_BYTE: Final = {"iso8859-1", "iso8859-15", "cp1252"}
+_BOM: Final = "\ufeff".encode()
+
+
+class BadTextError(EarshotError):
+    """A text file that is not what its source says."""
+
+
+def copy_text(file: Path, encoding: str, to: Path) -> tuple[str, ...]:
+    r"""Write `file` to `to` as UTF-8 without a byte order mark, every \r\n as \n. Returns warnings.
+
+    Raises:
+        BadTextError: a byte the encoding does not have, a NUL, or an encoding Python does not know.
+        OSError: the file cannot be read, or the copy not written.
+    """
+    codec = _codec(file, encoding)
+    doubt = _Doubt() if codec.name in _SINGLE_BYTE else None
+    with file.open("rb") as source, to.open("wb") as target:
+        try:
+            for piece in _line_ends(_pieces(source, codec, doubt)):
+                _refuse_nul(piece, file, to, target)
+                target.write(piece)
+        except UnicodeDecodeError as error:
+            raise _undecodable(error, file, encoding, _lines(to, target)) from None
+        except UnicodeError as error:
+            raise BadTextError(f"{file} is not {encoding} ({error}); set encoding to what the file is in") from None
+    if doubt and doubt.is_utf8:
+        return (f"{file}: reads as UTF-8 although encoding is {encoding!r}; letters such as é may be garbled",)
+    return ()
+
+
+class _Doubt:
+    """Whether what is declared as a single-byte encoding is UTF-8 in truth: the bytes always decode either way."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._fits, self._beyond_ascii = True, False
+
+    def see(self, chunk: bytes) -> None:
+        if not self._fits or chunk.isascii():
+            return
+        self._beyond_ascii = True
+        try:
+            self._decoder.decode(chunk)
+        except UnicodeDecodeError:
+            self._fits = False
+
+    @property
+    def is_utf8(self) -> bool:
+        return self._fits and self._beyond_ascii
+
+
+def _codec(file: Path, encoding: str) -> codecs.CodecInfo:
+    try:
+        codec = codecs.lookup(encoding)
+        "".encode(encoding)  # rot13 and zip are codecs too, but no encodings
+    except (LookupError, TypeError):
+        raise BadTextError(f"{file}: {encoding!r} is no encoding; write one such as 'utf-8' or 'latin-1'") from None
+    return codec
+
+
+def _pieces(source: IO[bytes], codec: codecs.CodecInfo, doubt: _Doubt | None) -> Iterator[bytes]:
+    pieces = _checked(source) if codec.name in {"utf-8", "utf-8-sig"} else _recoded(source, codec, doubt)
+    first = True
+    for piece in pieces:
+        yield piece.removeprefix(_BOM) if first else piece
+        first = False
+
+
+def _checked(source: IO[bytes]) -> Iterator[bytes]:
+    """UTF-8 is only checked: pure ASCII, the usual case, without decoding it."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    while chunk := source.read(_CHUNK):
+        if not chunk.isascii() or decoder.getstate()[0]:
+            decoder.decode(chunk)
+        yield chunk
+    decoder.decode(b"", final=True)
+
+
+def _recoded(source: IO[bytes], codec: codecs.CodecInfo, doubt: _Doubt | None) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(codec.name)()
+    while chunk := source.read(_CHUNK):
+        if doubt:
+            doubt.see(chunk)
+        yield decoder.decode(chunk).encode()
+    yield decoder.decode(b"", final=True).encode()
+
+
+def _line_ends(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    r"""One kind of line end: DuckDB refuses a file that mixes them. A \r at the end of a chunk waits for the next."""
+    kept = b""
+    for piece in pieces:
+        whole = kept + piece
+        kept = b"\r" if whole.endswith(b"\r") else b""
+        yield whole.removesuffix(kept).replace(b"\r\n", b"\n")
+    yield kept
+
+
+def _refuse_nul(piece: bytes, file: Path, to: Path, target: IO[bytes]) -> None:
+    place = piece.find(b"\0")
+    if place < 0:
+        return
+    line = _lines(to, target) + piece.count(b"\n", 0, place) + 1
+    raise BadTextError(f"{file}:{line}: a NUL byte; export the file again, or set encoding = 'utf-16' if it is that")
+
+
+def _lines(to: Path, target: IO[bytes]) -> int:
+    """How many lines have been written: counted only when one must be named."""
+    target.flush()
+    with to.open("rb") as copy:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: copy.read(_CHUNK), b""))
+
+
+def _undecodable(error: UnicodeDecodeError, file: Path, encoding: str, lines: int) -> BadTextError:
+    before = error.object[: error.start].decode(error.encoding, "ignore")
+    where = f"{file}:{lines + before.count(chr(10)) + 1}"
+    byte = f"byte 0x{error.object[error.start]:02X}"
+    if codecs.lookup(encoding).name not in {"utf-8", "utf-8-sig"}:
+        return BadTextError(f"{where}: {byte} is not {encoding}; set the input's encoding to what the file is in")
+    guess = _guess(error, file)
+    return BadTextError(f"{where}: {byte} is not UTF-8, it looks like {guess}; set encoding = '{guess}' for this input")
+
+
+def _guess(error: UnicodeDecodeError, file: Path) -> str:
+    with file.open("rb") as source:
+        if source.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+            return "utf-16"
+    return "cp1252" if 0x80 <= error.object[error.start] < 0xA0 else "latin-1"

@@ -1,0 +1,50 @@
+"""The sample at each size, made once and kept, and a warehouse loaded from it."""
+
+import tempfile
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Final
+
+from config.catalog import Catalog
+from config.reading import read_catalog, read_source
+from queries.generations import EmbeddedWarehouse
+from queries.load import Order, load
+from queries.relations import COLUMNS
+from queries.sample import generate
+from tests.benchmarks.process import ROOT
+
+FOLDER: Final = Path(tempfile.gettempdir()) / "earshot-bench"
+END: Final = date(2026, 11, 1)
+NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
+CONFIG: Final = ROOT / "config"
+SOURCE: Final = CONFIG / "sources" / "sample"
+
+
+def catalog() -> Catalog:
+    """The catalogue that ships."""
+    return read_catalog(CONFIG, COLUMNS)
+
+
+def files(contacts: int) -> Path:
+    """The sample's Parquet files of that size."""
+    folder = FOLDER / f"sample-{contacts}"
+    if not (folder / "contact.parquet").exists():
+        print(f"  making the sample of {contacts:,} contacts in {folder}", flush=True)
+        generate(folder, end=END, contacts=contacts)
+    return folder
+
+
+def data(contacts: int) -> Path:
+    """A data folder whose warehouse holds the sample of that size."""
+    folder = FOLDER / f"data-{contacts}"
+    warehouse = EmbeddedWarehouse(folder / "warehouse")
+    if warehouse.current() == 0:
+        print(f"  loading {contacts:,} contacts into {folder}", flush=True)
+        load(warehouse, Order(read_source(SOURCE), SOURCE, files(contacts), catalog()), NOW, lambda _: None)
+    warehouse.close()
+    return folder
+
+
+def label(contacts: int) -> str:
+    """100k, 1M, 10M."""
+    return f"{contacts // 1_000_000}M" if contacts >= 1_000_000 else f"{contacts // 1000}k"

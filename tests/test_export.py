@@ -1,0 +1,33 @@
+"""What a spreadsheet gets."""
+
+from datetime import date
+
+import pytest
+
+from queries.export import cell
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),  # a formula
+        ("+1", "'+1"),
+        ("-1+1", "'-1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("Retail = Banking", "Retail = Banking"),
+        (-31.25, "-31.25"),  # a number is no text
+        (-3, "-3"),
+        (0.1 + 0.2, "0.3"),
+        (1 / 3, "0.3333333333"),
+        (12_480, "12480"),
+        (True, "true"),
+        (None, ""),
+        (float("nan"), ""),
+        (float("inf"), ""),
+        (date(2026, 1, 31), "2026-01-31"),
+    ],
+)
+def test_cells(value: object, written: str) -> None:
+    assert cell(value) == written

@@ -1,0 +1,73 @@
+"""The right to tick, so that processes do not compute the same twice. It only saves work: keys make it correct."""
+
+import os
+import socket
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection, Engine
+
+from queries.incidents import RacedError
+from queries.outbox import Lease, give_back, held, still_holds, take
+
+NAME: Final = "tick"
+LENGTH: Final = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Tenancy:
+    """A lease that this process holds; `guard` prolongs it inside the transaction that writes."""
+
+    lease: Lease
+    now: datetime
+
+    def guard(self, conn: Connection) -> None:
+        """Raises RacedError where somebody took over."""
+        if not still_holds(conn, self.lease, self.now + LENGTH):
+            raise RacedError("another process has taken over; it evaluates what this one left")
+
+
+def acquire(states: Engine, now: datetime) -> Tenancy | None:
+    """Take the lease, also from a process of this machine that is dead. None while another one holds it."""
+    me = holder()
+    with states.begin() as conn:
+        seen = held(conn, NAME)
+        if seen is not None and seen.holder != me and seen.until > now and _may_live(seen.holder):
+            return None
+        mine = Lease(NAME, me, seen.fence + 1 if seen else 1, now + LENGTH)
+        return Tenancy(mine, now) if take(conn, mine, seen) else None
+
+
+def release(states: Engine, tenancy: Tenancy, now: datetime) -> None:
+    """Let the next process begin at once."""
+    with states.begin() as conn:
+        give_back(conn, tenancy.lease, now)
+
+
+def holder() -> str:
+    """This process: its machine, its number and when it started, for numbers come again."""
+    return f"{socket.gethostname()} {os.getpid()} {_started(os.getpid())}"
+
+
+def _may_live(name: str) -> bool:
+    """Whether the holder may still run. Of another machine's nobody knows here."""
+    host, number, started = name.rsplit(" ", 2)
+    if host != socket.gethostname():
+        return True
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return _started(int(number)) == started
+
+
+def _started(number: int) -> str:
+    """When a process started, in clock ticks since boot; where the system does not say, always the same."""
+    try:
+        with open(f"/proc/{number}/stat", encoding="utf-8") as stat:  # noqa: PTH123 - one read of a pseudo-file
+            return stat.read().rpartition(")")[2].split()[19]
+    except OSError:
+        return "0"

@@ -1,0 +1,86 @@
+"""What a tick finds in the state, and how an instance is kept there."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Connection
+
+from queries import outbox
+from queries.incidents import (
+    Incident,
+    Remembered,
+    newest_slots,
+    open_incidents,
+    remembered,
+    rule_hashes,
+    rule_version,
+)
+from queries.scope import EVERYTHING
+from triggers.evaluate import Instance
+from triggers.versions import Version, read_version
+
+_DAYS = ("slot", "since", "safe_since", "blind_since")
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The state before a tick.
+
+    Args:
+        instances: by rule and slice.
+        slots: by rule the newest slot evaluated and the generation it was evaluated on.
+        incidents: the open ones by id.
+        told: the ids of those whose root message was queued.
+        hashes: of every rule version stored.
+        versions: those that open incidents began under, by hash.
+    """
+
+    instances: Mapping[str, Mapping[str, Instance]]
+    slots: Mapping[str, tuple[date, int]]
+    incidents: Mapping[str, Incident]
+    told: frozenset[str]
+    hashes: frozenset[str]
+    versions: Mapping[str, Version]
+
+    @property
+    def generation(self) -> int:
+        """The newest generation evaluated, 0 before the first."""
+        return max((generation for _, generation in self.slots.values()), default=0)
+
+
+def read_memory(conn: Connection) -> Memory:
+    """Everything of the state that a tick looks at."""
+    instances: dict[str, dict[str, Instance]] = {}
+    for row in remembered(conn):
+        instances.setdefault(row.rule, {})[row.slice] = _instance(row)
+    found = {incident.id: incident for incident in open_incidents(conn, EVERYTHING)}
+    hashes = {incident.rule_hash for incident in found.values()}
+    versions = {hash_: read for hash_ in hashes if (read := _version(conn, hash_)) is not None}
+    told = outbox.told(conn, tuple(found))
+    return Memory(instances, newest_slots(conn), found, told, rule_hashes(conn), versions)
+
+
+def _version(conn: Connection, hash_: str) -> Version | None:
+    """A stored rule, where today's models still know what it says."""
+    stored = rule_version(conn, hash_)
+    try:
+        return replace(read_version(stored.body), hash=hash_) if stored else None
+    except ValidationError:
+        return None
+
+
+def _instance(row: Remembered) -> Instance:
+    body: dict[str, Any] = json.loads(row.body)
+    days = {name: date.fromisoformat(body[name]) for name in _DAYS if name in body}
+    return Instance(**{**body, **days})
+
+
+def remember(rule: str, slice_: str, instance: Instance) -> Remembered:
+    """An instance as it is stored."""
+    body = {k: v.isoformat() if isinstance(v, date) else v for k, v in asdict(instance).items() if v is not None}
+    text = json.dumps(body, sort_keys=True)
+    return Remembered(rule, slice_, instance.state, instance.health, instance.slot, text, instance.incident)

@@ -1,0 +1,108 @@
+"""Evaluate threshold rules: one grouped query for all that share a rollup, the rest in memory."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import Connection
+
+from queries import clusters
+from queries.cubes import Cube, read_cube
+from queries.incidents import Remembered
+from queries.readings import clock_of, plan
+from queries.scope import EVERYTHING
+from triggers.evaluate import Instance
+from triggers.memory import Memory, remember
+from triggers.replay import Finding, Subject, replay, slice_key, slice_values
+from triggers.samples import Slice, history, is_plain
+from triggers.tasks import Moment, Task, dimensions
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What one task came to: the slots it evaluated, the instances that changed and what was found."""
+
+    task: Task
+    slots: tuple[date, ...]
+    changed: tuple[Remembered, ...]
+    findings: tuple[Finding, ...]
+
+
+def evaluate(conn: Connection, tasks: Iterable[Task], memory: Memory, moment: Moment) -> Iterator[Evaluation]:
+    """Evaluate every task on the warehouse's data as of the moment."""
+    effects = _effects(conn, moment)
+    for group in _groups(conn, tasks, moment).values():
+        cube = _cube(conn, group, moment)
+        yield from (_evaluation(task, cube, memory, moment, effects) for task in group)
+
+
+def _groups(conn: Connection, tasks: Iterable[Task], moment: Moment) -> dict[object, list[Task]]:
+    """Tasks that one query can serve; a first run reads the whole past, the others only their windows."""
+    clock, groups = clock_of(conn, moment.now), dict[object, list[Task]]()
+    for task in tasks:
+        if task.slots or task.first_run:
+            where = plan(task.subject.figure, dimensions(task.subject), EVERYTHING, clock)
+            groups.setdefault((where.table, where.at, where.rollup, task.first_run), []).append(task)
+    return groups
+
+
+def _cube(conn: Connection, group: Sequence[Task], moment: Moment) -> Cube:
+    dims = tuple(sorted({name for task in group for name in dimensions(task.subject)}))
+    figures = [task.subject.figure for task in group]
+    slots = [(task.subject.rule.window, slot) for task in group for slot in task.slots]
+    since = min((slot - window for window, slot in slots), default=None)
+    until = max((slot for _, slot in slots), default=None)
+    return read_cube(conn, figures, dims, since, until, EVERYTHING, moment.now)
+
+
+def _effects(conn: Connection, moment: Moment) -> Callable[[Subject, date], clusters.Effects]:
+    """The design effects known at a rule's slot, read once for each quarter."""
+    known: dict[tuple[int, int], clusters.Effects] = {}
+
+    def at(subject: Subject, slot: date) -> clusters.Effects:
+        as_of = subject.cadence.as_of(slot)
+        day = as_of.astimezone(moment.zone).date()
+        quarter = day.year, (day.month - 1) // 3
+        if quarter not in known:
+            known[quarter] = clusters.effects(conn, as_of)
+        return known[quarter]
+
+    return at
+
+
+def _evaluation(
+    task: Task,
+    cube: Cube,
+    memory: Memory,
+    moment: Moment,
+    effects: Callable[[Subject, date], clusters.Effects],
+) -> Evaluation:
+    subject, before = task.subject, _instances(task.subject, memory)
+    plain = tuple(condition for condition in subject.rule.where if is_plain(condition))
+    counts = history(cube, subject.figure.name, subject.rule.by, plain, before)
+    slots = task.slots
+    if task.first_run and counts.first_day:
+        slots = subject.cadence.due(None, date.fromordinal(counts.first_day), moment.now)
+
+    def at(slot: date) -> datetime:
+        return moment.now if slot == task.again else subject.cadence.as_of(slot)
+
+    own = lambda slot: effects(subject, slot)  # noqa: E731
+    after, findings = replay(subject, counts, slots, before, own, at, task.is_own)
+    return Evaluation(task, slots, tuple(_changed(subject, before, after)), findings)
+
+
+def _instances(subject: Subject, memory: Memory) -> Mapping[Slice, Instance]:
+    """The rule's instances by slice: those whose columns this version slices by."""
+    stored = memory.instances.get(subject.rule.name, {})
+    named = ((slice_values(key), instance) for key, instance in stored.items())
+    by = subject.rule.by
+    return {tuple(v[name] for name in by): instance for v, instance in named if set(v) == set(by)}
+
+
+def _changed(
+    subject: Subject, before: Mapping[Slice, Instance], after: Mapping[Slice, Instance]
+) -> Iterator[Remembered]:
+    for slice_, instance in after.items():
+        if before.get(slice_) != instance:
+            yield remember(subject.rule.name, slice_key(subject.rule.by, slice_), instance)

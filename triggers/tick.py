@@ -1,0 +1,177 @@
+"""One tick: read what is due, evaluate it, write all it means in one transaction. Live runs and backtests share it.
+
+Nothing is sent here. Slots, incidents and messages have keys that follow from what was found, so a second tick over the
+same slots, in this process or another, writes nothing.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Engine
+
+from config.catalog import Catalog, EventRule
+from config.errors import EarshotError
+from queries.generations import Pin
+from queries.incidents import Evaluated, Ledger, Remembered, RuleVersion, incidents_by_id, write
+from queries.summary import settle
+from triggers import escalate
+from triggers.book import Book
+from triggers.evaluate import FRESH
+from triggers.events import Severe, find
+from triggers.memory import Memory, read_memory, remember
+from triggers.tasks import Moment, tasks
+from triggers.thresholds import Evaluation, evaluate
+from triggers.versions import Version
+
+Guard = Callable[[Connection], None]
+
+
+class OldGenerationError(EarshotError):
+    """The warehouse is older than what was evaluated before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a tick did."""
+
+    generation: int
+    slots: int = 0
+    opened: int = 0
+    worsened: int = 0
+    over: int = 0
+    open: int = 0
+    queued: int = 0
+    instances: int = 0
+
+    def __str__(self) -> str:
+        """The report in one line."""
+        found = f"{self.opened} opened, {self.worsened} worsened, {self.over} over, {self.open} open"
+        return f"generation {self.generation}: {self.slots} slots evaluated, {found}, {self.queued} messages queued"
+
+
+def tick(states: Engine, pin: Pin, catalog: Catalog, now: datetime, guard: Guard = lambda _: None) -> Report:
+    """Evaluate every slot that is due, and record what it means.
+
+    Args:
+        states: the state.
+        pin: the generation to read; every read of the tick sees the same data.
+        catalog: rules, metrics and routes.
+        now: aware UTC; nothing that happened later is read.
+        guard: called first in the writing transaction; raises where another process has taken over.
+
+    Raises:
+        OldGenerationError: the warehouse is older than the one evaluated last.
+        RacedError: another process was first; nothing was written.
+    """
+    with states.connect() as conn:
+        memory = read_memory(conn)
+    _refuse_older(pin, memory)
+    moment = Moment(now, pin.generation.number, ZoneInfo(pin.generation.zone), settle(pin.conn))
+    evaluations = tuple(evaluate(pin.conn, tasks(catalog, memory, moment), memory, moment))
+    severe = tuple(find(pin.conn, rule, memory, moment) for rule in _event_rules(catalog))
+    book = Book(catalog, moment.generation, now, dict(memory.incidents), memory.told)
+    with states.connect() as conn:
+        book.existing = incidents_by_id(conn, (*_opened(evaluations), *(c.id for found in severe for c in found.cases)))
+    ledger = _ledger(book, memory, moment, evaluations, severe)
+    if ledger != Ledger():
+        with states.begin() as conn:
+            guard(conn)
+            write(conn, ledger)
+    return _report(ledger, book)
+
+
+def _event_rules(catalog: Catalog) -> tuple[EventRule, ...]:
+    return tuple(rule for rule in catalog.rules if isinstance(rule, EventRule) and rule.enabled)
+
+
+def _refuse_older(pin: Pin, memory: Memory) -> None:
+    number = pin.generation.number
+    if number < memory.generation:
+        message = f"generation {number} is older than {memory.generation}, which was evaluated before"
+        raise OldGenerationError(f"{message}; use the state that belongs to this warehouse, or load again")
+
+
+def _opened(evaluations: Iterable[Evaluation]) -> Iterator[str]:
+    for evaluation in evaluations:
+        yield from (f.incident for f in evaluation.findings if f.event.change == "opened")
+
+
+def _ledger(
+    book: Book, memory: Memory, moment: Moment, evaluations: tuple[Evaluation, ...], severe: tuple[Severe, ...]
+) -> Ledger:
+    """Everything the tick has to write."""
+    for evaluation in evaluations:
+        for finding in evaluation.findings:
+            book.finding(evaluation.task.subject, finding, first_run=evaluation.task.first_run)
+    for found in severe:
+        _book_cases(book, found, moment)
+    orphans = tuple(_orphans(book, memory, moment))
+    for incident in tuple(book.incidents.values()):
+        if step := escalate.due(incident, moment.now):
+            book.escalate(incident, step)
+    used = (*(e.task.subject.version for e in evaluations if e.slots), *(found.version for found in severe))
+    return replace(
+        book.ledger(),
+        slots=tuple(_slots(memory, moment, evaluations, severe)),
+        versions=tuple(_stored(v, moment) for h, v in {v.hash: v for v in used}.items() if h not in memory.hashes),
+        instances=(*(row for e in evaluations for row in e.changed), *orphans),
+    )
+
+
+def _book_cases(book: Book, found: Severe, moment: Moment) -> None:
+    """Open what is new, and resolve what is old enough."""
+    for one in found.cases:
+        book.case(found.rule, found.version.hash, one.id, one.case, one.day, first_run=found.first_run)
+    for incident in tuple(book.incidents.values()):
+        over_at = incident.opened_at + found.rule.resolve_after
+        if incident.rule == found.rule.name and incident.is_open and over_at <= moment.now:
+            book.close(incident, "resolved", f"{found.rule.resolve_after.days} days went by", over_at)
+
+
+def _orphans(book: Book, memory: Memory, moment: Moment) -> Iterator[Remembered]:
+    """Close the incidents of rules that are gone, and forget their instances."""
+    rules = {rule.name for rule in book.catalog.rules if rule.enabled}
+    for incident in tuple(book.incidents.values()):
+        if incident.rule not in rules:
+            book.close(incident, "closed", "its rule was removed or turned off", moment.now)
+    for rule, instances in memory.instances.items():
+        if rule not in rules:
+            yield from (remember(rule, slice_, FRESH) for slice_, known in instances.items() if known != FRESH)
+
+
+def _slots(
+    memory: Memory, moment: Moment, evaluations: tuple[Evaluation, ...], severe: tuple[Severe, ...]
+) -> Iterator[Evaluated]:
+    for e in evaluations:
+        if e.task.is_current:
+            rule = e.task.subject.rule.name
+            yield from (_slot(rule, slot, e.task.subject.hash, moment, e.task.first_run) for slot in e.slots)
+    for found in severe:
+        today = moment.now.astimezone(moment.zone).date()
+        if memory.slots.get(found.rule.name) != (today, moment.generation):
+            yield _slot(found.rule.name, today, found.version.hash, moment, found.first_run)
+
+
+def _slot(rule: str, slot: date, hash_: str, moment: Moment, first_run: bool) -> Evaluated:  # noqa: FBT001
+    origin = "backfill" if first_run else "live"
+    return Evaluated(rule, slot, moment.generation, hash_, origin, moment.now)
+
+
+def _stored(of: Version, moment: Moment) -> RuleVersion:
+    return RuleVersion(of.hash, of.rule.name, of.body, None, moment.now)
+
+
+def _report(ledger: Ledger, book: Book) -> Report:
+    kinds = [entry.kind for entry in ledger.entries]
+    return Report(
+        book.generation,
+        len(ledger.slots),
+        len(ledger.opened) + kinds.count("reopened"),
+        kinds.count("worsened"),
+        kinds.count("resolved") + kinds.count("closed"),
+        sum(incident.is_open for incident in book.incidents.values()),
+        len(ledger.queued),
+        len(ledger.instances),
+    )
