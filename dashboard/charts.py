@@ -219,7 +219,7 @@ def _bullets(rows: Rows, scale: alt.Scale, title: str) -> alt.LayerChart | alt.F
     color = alt.Color("color:N", scale=None)
     goals = {row["goal_figure"] for row in rows}
     same = f" {goals.pop()}" if len(goals) == 1 else ""
-    base = _chart(rows, BULLET, f"Value ●, 95% interval, goal ❙{same}")
+    base = _chart(rows, BULLET, f"Value (dot), 95% interval (band), goal (line){same}")
     hairline = base.mark_rule(color=GREY, opacity=0.28, tooltip=None).encode(y=_y(rows))
     band = base.mark_bar(height=11, opacity=0.36, cornerRadius=1).encode(
         x=alt.X("low:Q", scale=scale), x2="high:Q", y=_y(rows), color=color, tooltip=_tooltip()
@@ -233,13 +233,11 @@ def _bullets(rows: Rows, scale: alt.Scale, title: str) -> alt.LayerChart | alt.F
 
 def _words(rows: Rows) -> alt.LayerChart | alt.FacetChart:
     base = _chart(rows, WORDS, "")
-    bold = base.mark_text(
-        align="left", baseline="middle", dy=-7, fontSize=13.5, fontWeight=600, limit=WORDS, tooltip=None
-    )
+    bold = base.mark_text(align="left", baseline="middle", dy=-7, fontSize=13.5, fontWeight=600, tooltip=None)
     figure = bold.encode(x=alt.value(0), y=_y(rows), text="figure:N", opacity=_muted())
     state = base.transform_calculate(
         words="datum.figure == datum.state ? datum.n : datum.state + ', ' + datum.n"
-    ).mark_text(align="left", baseline="middle", dy=8, fontSize=11.5, limit=WORDS, opacity=0.78, tooltip=None)
+    ).mark_text(align="left", baseline="middle", dy=8, fontSize=11.5, opacity=0.78, tooltip=None)
     return alt.layer(figure, state.encode(x=alt.value(0), y=_y(rows), text="words:N"))
 
 
@@ -249,7 +247,7 @@ def _muted() -> alt.Opacity:
 
 def _trend_rows(standings: Sequence[Standing], *, one_scale: bool) -> Rows:
     """The months of each row, drawn within its own band: one scale for all rows, or each its own."""
-    together = _joint([_ends(s) for s in standings]) if one_scale else None
+    together = _joint([_ends(s) for s in standings]) if one_scale and standings else None
     return [
         {
             "row": number,
@@ -317,10 +315,8 @@ def _changes(rows: Rows, scale: alt.Scale, months: Sequence[date]) -> alt.LayerC
 
 def _moved(rows: Rows) -> alt.LayerChart | alt.FacetChart:
     base = _chart(rows, MOVED, "")
-    figure = base.mark_text(align="left", baseline="middle", dy=-7, fontSize=13, limit=MOVED, tooltip=None)
-    words = base.mark_text(
-        align="left", baseline="middle", dy=8, fontSize=11.5, limit=MOVED, opacity=0.78, tooltip=None
-    )
+    figure = base.mark_text(align="left", baseline="middle", dy=-7, fontSize=13, tooltip=None)
+    words = base.mark_text(align="left", baseline="middle", dy=8, fontSize=11.5, opacity=0.78, tooltip=None)
     return alt.layer(
         figure.encode(x=alt.value(0), y=_y(rows), text="change_figure:N"),
         words.encode(x=alt.value(0), y=_y(rows), text="change_words:N"),

@@ -120,7 +120,8 @@ def verticals(key: Key, _pin: Pin) -> tuple[str, ...]:
 
 @st.cache_resource(max_entries=ENTRIES, show_spinner=False, hash_funcs=_KEYED)
 def _lens(key: Key, _pin: Pin) -> Lens:
-    period = read_period(_pin.conn, key.month or key.day.replace(day=1))
+    month = key.month or key.day.replace(day=1)
+    period = read_period(_pin.conn, month, min(months(key, _pin).first_full or month, month))
     return Lens(catalog(key.folder, key.stamp), period, key.scope, key.as_of, key.currency, key.vertical)
 
 

@@ -70,7 +70,8 @@ def evidence(it: Dossier, card: Card | None) -> str:
     """The card that Slack shows too: the figure with its interval, then what it was made of."""
     facts = _figures(it)
     facts += [(fact.label, fact.text) for fact in message.facts(card) if fact.label not in ELSEWHERE] if card else []
-    pairs = "".join(_pair(name, value) for name, value in facts if value)
+    main = facts[0][0] if it.metric else ""
+    pairs = "".join(_pair(name, value, is_main=name == main) for name, value in facts if value)
     source = f'<p class="e-dateline">{escape(message.provenance(card))}</p>' if card else ""
     return f'<dl class="e-card">{pairs}</dl>{source}'
 
@@ -93,9 +94,9 @@ def _figures(it: Dossier) -> list[tuple[str, str]]:
     ]
 
 
-def _pair(name: str, value: str) -> str:
-    wide = ' class="wide"' if len(value) > 60 else ""
-    return f"<div{wide}><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+def _pair(name: str, value: str, *, is_main: bool) -> str:
+    style = ' class="figure"' if is_main else ' class="wide"' if len(value) > 60 else ""
+    return f"<div{style}><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
 
 
 def runbook(rule: Rule | None) -> str:
@@ -156,7 +157,7 @@ def listed(found: Iterable[tuple[Incident, str, str, str]]) -> str:
 
 
 def _line(found: Incident, what: str, place_: str, value: str) -> str:
-    attention = "e-attention" if found.is_open and not found.acknowledged_at else "e-muted"
+    attention = "" if found.is_open else "e-muted"
     return (
         f"<tr><td class='e-when'>{found.opened_at:%d %b %Y}</td>"
         f'<td><a href="incident?id={escape(found.id, quote=True)}" target="_self">{escape(what)}</a></td>'

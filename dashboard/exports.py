@@ -9,7 +9,7 @@ from typing import Any, Final
 import vl_convert
 
 from dashboard.charts import in_full
-from queries.briefs import Money, Review, Standing
+from queries.briefs import Money, Review, Standing, Undertaking
 from queries.export import cell
 
 SCALE: Final = 2
@@ -98,6 +98,13 @@ def issues_csv(review: Review) -> str:
             for i in review.issues
         ),
     )
+
+
+def actions_csv(carried: Iterable[Undertaking]) -> str:
+    """Actions carried over, with what they have done."""
+    head = ("action", "vertical", "owner", "started", "due", "done", "effect")
+    rows = ((u.action, u.effect) for u in carried)
+    return table(head, ((a.what, a.vertical, a.owner, a.started_on, a.due_on, a.done_at, e) for a, e in rows))
 
 
 def money_csv(money: Iterable[Money], currency: str) -> str:

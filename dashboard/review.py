@@ -24,12 +24,12 @@ def show() -> None:
         review = data.review(key, now.pin, now.state)
         _opening(review)
         _issues(now, review)
-        _against_goals(now, key, review)
+        metric = _against_goals(now, key, review)
         _improved(review)
         _carried(review)
         _financials(now, key, review)
         with top:
-            _downloads(now, key, review)
+            _downloads(now, key, review, metric)
 
 
 def _choose(now: Sitting, top: DeltaGenerator) -> data.Key | None:
@@ -122,18 +122,20 @@ def _naive() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def _against_goals(now: Sitting, key: data.Key, review: Review) -> None:
+def _against_goals(now: Sitting, key: data.Key, review: Review) -> str | None:
+    """The chart; returns the metric it shows, None for all metrics of one vertical."""
     title = f"{review.vertical} against its goals" if review.vertical else "Verticals against their goals"
     st.html(prose.section(title))
     metrics = {s.metric.name: s.metric.label for s in review.standings}
     if not metrics:
         st.html(prose.notice("No metric of the review has data.", command="python -m queries status"))
-        return
+        return None
     chosen = None if review.vertical else _chosen_metric(metrics, review.standings)
     shown = [s for s in review.standings if chosen in {None, s.metric.name}]
     with st.container(key="goals"):
         spec = data.goals_spec(key, now.pin, chosen)
         st.vega_lite_chart(spec, width="content", alt=charts.describe(shown, review.month))
+    return chosen
 
 
 def _chosen_metric(metrics: dict[str, str], standings: tuple[Standing, ...]) -> str:
@@ -195,31 +197,35 @@ def _closed(now: Sitting, review: Review) -> None:
                 _write(now, review, Override(now.viewer.name, reason or "", _naive()))
 
 
-def _downloads(now: Sitting, key: data.Key, review: Review) -> None:
+def _downloads(now: Sitting, key: data.Key, review: Review, metric: str | None) -> None:
+    """The chart that is shown as PNG and SVG, and every table as CSV. Each is made when it is asked for."""
     slot = st.popover("Download", icon=":material/download:", key="downloads", type="tertiary", on_change="rerun")
     if not slot.open:
         return
-    stem = f"earshot-{review.month:%Y-%m}-{''.join(c if c.isalnum() else '-' for c in review.vertical or 'all')[:60]}"
+    stem = f"earshot-{review.month:%Y-%m}-{_plain(review.vertical or 'all')}"
     with slot:
-        for metric, title in _charts_of(review):
-            spec = data.goals_spec(key, now.pin, metric)
-            name = f"{stem}-{metric or 'goals'}"
-            _file(f"{title}, PNG", lambda s=spec, t=title: exports.png(s, t), f"{name}.png", "image/png")
-            _file(f"{title}, SVG", lambda s=spec, t=title: exports.svg(s, t), f"{name}.svg", "image/svg+xml")
+        if review.standings:
+            spec, title = data.goals_spec(key, now.pin, metric), _chart_title(review, metric)
+            _file("The chart, PNG", lambda: exports.png(spec, title), f"{stem}-goals.png", "image/png")
+            _file("The chart, SVG", lambda: exports.svg(spec, title), f"{stem}-goals.svg", "image/svg+xml")
         _file("Figures, CSV", lambda: exports.standings_csv(review.standings), f"{stem}-figures.csv", "text/csv")
         _file("Key issues, CSV", lambda: exports.issues_csv(review), f"{stem}-issues.csv", "text/csv")
-        if review.financials_open and review.money:
-            revenue = exports.money_csv(review.money, key.currency)
-            _file("Revenue, CSV", lambda: revenue, f"{stem}-revenue.csv", "text/csv")
+        _file("Actions, CSV", lambda: exports.actions_csv(review.carried), f"{stem}-actions.csv", "text/csv")
+        if review.financials_open:
+            _file(
+                "Revenue, CSV", lambda: exports.money_csv(review.money, key.currency), f"{stem}-revenue.csv", "text/csv"
+            )
 
 
-def _charts_of(review: Review) -> list[tuple[str | None, str]]:
-    month = f"{review.month:%B %Y}"
-    if review.vertical:
-        return [(None, f"{review.vertical} against its goals, {month}")]
-    return [
-        *{s.metric.name: (s.metric.name, f"{s.metric.label} by vertical, {month}") for s in review.standings}.values()
-    ]
+def _plain(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in name)[:60]
+
+
+def _chart_title(review: Review, metric: str | None) -> str:
+    if metric is None:
+        return f"{review.vertical} against its goals, {review.month:%B %Y}"
+    label = next(s.metric.label for s in review.standings if s.metric.name == metric)
+    return f"{label} by vertical, {review.month:%B %Y}"
 
 
 def _file(label: str, make: object, name: str, mime: str) -> None:

@@ -12,12 +12,12 @@ from math import ceil, sqrt
 from typing import Final, Literal
 
 from scipy.stats import norm, t
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection
 
 from config.catalog import Metric
 from config.values import Condition
-from queries import schema
 from queries.actions import Action
+from queries.evidence import overlaps
 from queries.figures import count, difference
 from queries.metrics import Ask, Point, measure
 from queries.relations import COLUMNS
@@ -27,8 +27,10 @@ Verdict = Literal["improved", "worsened", "cannot tell yet", "needs more"]
 
 BEFORE: Final = timedelta(days=180)
 AFTER: Final = timedelta(days=365)
-LEFT_OUT: Final = timedelta(days=28)
-"""What is left out before an action when the window of its trigger is not given."""
+LEFT_OUT: Final = timedelta(days=35)
+"""What is left out before an action at least: a bad month is why it was taken, and says nothing of the usual level."""
+SEGMENTS: Final = ("touchpoint", "journey_type")
+"""The columns an action's touchpoint narrows a metric by: a journey has no touchpoint, but a type named like it."""
 EXPECTED_SHARE: Final = 0.16
 """The relative effect worth looking for where an action states none."""
 EXPECTED_POINTS: Final = 10.0
@@ -177,11 +179,18 @@ def _with_need(effect: Effect, treated: Unit, found: _Compared, expected: float)
     allowed = (expected / (found.quantile + float(norm.ppf(POWER)))) ** 2
     fixed = found.variance - treated.after.variance
     if allowed <= fixed:
-        return replace(effect, reasons=("the segments move too differently to see an effect of the expected size",))
+        return replace(effect, reasons=(_hopeless(allowed, fixed - treated.before.variance),))
     missing = ceil(treated.after.variance * treated.after.n / (allowed - fixed)) - treated.after.n
     if missing <= 0:
         return replace(effect, reasons=("no effect of the expected size is seen",))
     return replace(effect, verdict="needs more", needed=missing)
+
+
+def _hopeless(allowed: float, of_peers: float) -> str:
+    """Why no number of cases after the action can show the expected effect."""
+    if allowed <= of_peers:
+        return "the segments move too differently to see an effect of the expected size"
+    return "there were too few cases before the action to see an effect of the expected size"
 
 
 def effect_of(
@@ -215,7 +224,7 @@ def effect_of(
         return Effect("cannot tell yet", reasons=("too few cases before or after the action",))
     left_alone = [unit for name, unit in units.items() if not _is_treated(name, others, action, spans)]
     found = judge(metric, treated, left_alone, action.expected_effect)
-    return replace(found, reasons=(*found.reasons, *_overlaps(conn, action, others, spans)))
+    return replace(found, reasons=(*found.reasons, *_overlaps(conn, action, others, spans, as_of)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +270,11 @@ def _units(
     }
 
 
+def _narrowed(metric: Metric, touchpoint: str | None) -> tuple[Condition, ...]:
+    column = next((name for name in SEGMENTS if name in COLUMNS[metric.table]), None)
+    return (Condition(column=column, any_of=(touchpoint,)),) if touchpoint and column else ()
+
+
 def _window(point: Point) -> Window | None:
     """A point as value and variance; its interval is the one thing every metric has."""
     if point.value is None or point.low is None or point.high is None or point.high <= point.low:
@@ -278,13 +292,10 @@ def _is_treated(vertical: str, others: Sequence[Action], action: Action, spans: 
     )
 
 
-def _overlaps(conn: Connection, action: Action, others: Sequence[Action], spans: _Spans) -> tuple[str, ...]:
+def _overlaps(
+    conn: Connection, action: Action, others: Sequence[Action], spans: _Spans, as_of: datetime
+) -> tuple[str, ...]:
     """What else happened to the segment in these windows: conditions and other actions."""
-    table = schema.condition
-    query = select(table.c.name, table.c.verticals).where(
-        table.c.starts_at < datetime.combine(spans.end, datetime.min.time()),
-        or_(table.c.ends_at.is_(None), table.c.ends_at > datetime.combine(spans.since, datetime.min.time())),
-    )
-    names = [row.name for row in conn.execute(query) if not row.verticals or str(action.vertical) in row.verticals]
+    conditions = overlaps(conn, spans.since, spans.end, (action.vertical, action.touchpoint), as_of)
     also = [o.what for o in others if o.id != action.id and o.vertical == action.vertical and o.started_on < spans.end]
-    return tuple(f"overlaps with {name}" for name in (*names, *also))
+    return tuple(f"overlaps with {name}" for name in (*(found.name for found in conditions), *also))

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Executable,
     FromClause,
     PrimaryKeyConstraint,
+    Select,
     String,
     Table,
     column,
@@ -32,6 +34,8 @@ from sqlalchemy.sql.functions import GenericFunction
 
 MEMORY_LIMIT: Final = "1GB"
 ARRIVING: Final = "arriving"
+_SLICE: Final = 8
+"""Batches a statement."""
 
 
 def embedded(file: Path, *, read_only: bool, memory_limit: str = MEMORY_LIMIT) -> Engine:
@@ -188,20 +192,30 @@ def whole(total: ColumnElement[Any]) -> ColumnElement[int]:
 def insert_arrow(conn: Connection, table: Table, data: pa.RecordBatchReader) -> int:
     """Append Arrow batches to a table; the batches' names choose the columns. Returns the number of rows."""
     if conn.dialect.name == "duckdb":
-        with arriving(conn, table, data) as rows:
-            return conn.execute(insert(table).from_select(data.schema.names, select(rows))).rowcount
+        return sum(append(conn, table, select(rows)) for rows in arriving(conn, table, data))
     return _insert_postgresql(conn, table, data)
 
 
-@contextmanager
+def append(conn: Connection, table: Table, rows: Select[Any]) -> int:
+    """Append the rows of a SELECT to a table, by the names of its columns. Returns their number."""
+    statement = insert(table).from_select(list(rows.selected_columns.keys()), rows)
+    return conn.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+
+
 def arriving(conn: Connection, table: Table, data: pa.RecordBatchReader) -> Iterator[FromClause]:
-    """Arrow batches as something DuckDB can select from once, in the types of a table's columns of the same names."""
+    """Arrow batches as something DuckDB can select from once, in the types of a table's columns of the same names.
+
+    In slices: one statement over the whole stream would keep it all in memory until its end.
+    """
     native: Any = conn.connection.driver_connection
-    native.register(ARRIVING, data)
-    try:
-        yield table_clause(ARRIVING, *(column(name, table.c[name].type) for name in data.schema.names))
-    finally:
-        native.unregister(ARRIVING)
+    batches = iter(data)
+    while (first := next(batches, None)) is not None:
+        part = pa.RecordBatchReader.from_batches(data.schema, chain((first,), islice(batches, _SLICE - 1)))
+        native.register(ARRIVING, part)
+        try:
+            yield table_clause(ARRIVING, *(column(name, table.c[name].type) for name in data.schema.names))
+        finally:
+            native.unregister(ARRIVING)
 
 
 def _target(conn: Connection, table: Table, names: list[str]) -> tuple[str, str]:
@@ -211,7 +225,7 @@ def _target(conn: Connection, table: Table, names: list[str]) -> tuple[str, str]
 
 def _insert_postgresql(conn: Connection, table: Table, data: pa.RecordBatchReader) -> int:
     """COPY of CSV that Arrow writes: text in quotes, so that an empty text stays apart from a null."""
-    native: Any = conn.connection.driver_connection
+    native: Any = conn.connection.dbapi_connection  # a detached connection has no other
     target, columns = _target(conn, table, data.schema.names)
     rows, options = 0, csv.WriteOptions(include_header=False)
     with native.cursor() as cursor, cursor.copy(f"copy {target} ({columns}) from stdin (format csv)") as copy:
@@ -283,7 +297,8 @@ def rewrite(source: Path, target: Path, memory_limit: str = MEMORY_LIMIT) -> Non
     with embedded(target, read_only=False, memory_limit=memory_limit).connect() as conn:
         path = str(source).replace("'", "''")
         conn.execute(text(f"attach '{path}' as old (read_only)"))
-        conn.execute(text(f'copy from database old to "{target.stem}"'))
+        name = conn.execute(text("select current_database()")).scalar_one()
+        conn.execute(text(f'copy from database old to "{name}"'))
         conn.commit()
         conn.execute(text("detach old"))
         conn.commit()
@@ -292,6 +307,13 @@ def rewrite(source: Path, target: Path, memory_limit: str = MEMORY_LIMIT) -> Non
 
 def vacuum(engine: Engine) -> None:
     """Have PostgreSQL and SQLite write their tables anew, without what was deleted."""
-    statement = "vacuum full" if engine.dialect.name == "postgresql" else "vacuum"
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
-        conn.execute(text(statement))
+    if engine.dialect.name == "postgresql":
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+            conn.execute(text("vacuum full"))
+        return
+    native: Any = engine.raw_connection()  # a Connection would begin a transaction, in which SQLite refuses
+    try:
+        native.driver_connection.execute("vacuum")
+        native.driver_connection.execute("pragma wal_checkpoint(truncate)")
+    finally:
+        native.close()

@@ -1,30 +1,9 @@
 """Forgetting an account or a person so that no later load brings them back."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from hashlib import sha256
-from typing import Final, Literal
+from typing import Literal
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    MetaData,
-    String,
-    Table,
-    case,
-    delete,
-    exists,
-    func,
-    insert,
-    literal,
-    not_,
-    null,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, literal, select, update
 
 from queries import schema
 from queries.engine import digest
@@ -45,17 +24,17 @@ def withhold(stage: Stage) -> int:
     """
     if not stage.conn.execute(select(func.count()).select_from(schema.erased)).scalar_one():
         return 0
-    return sum(_withhold(stage.conn, staged) for _, staged in stage)
+    return sum(_withhold(stage.conn, table, staged) for table, staged in stage)
 
 
-def _withhold(conn: Connection, staged: Table) -> int:
+def _withhold(conn: Connection, table: Table, staged: Table) -> int:
     dropped = 0
     if "account_id" in staged.c:
         dropped += conn.execute(delete(staged).where(_erased("account", staged.c.account_id))).rowcount
-    if staged.name.endswith("_person"):
+    if table is schema.person:
         return dropped + conn.execute(delete(staged).where(_erased("person", staged.c.person_id))).rowcount
     if "person_id" in staged.c:
-        conn.execute(update(staged).where(_erased("person", staged.c.person_id)).values(_nobody(staged)))
+        conn.execute(update(staged).where(_erased("person", staged.c.person_id)).values(**_nobody(staged)))
     return dropped
 
 

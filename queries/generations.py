@@ -25,12 +25,6 @@ KEPT: Final = 2
 
 NOTHING_LOADED: Final = "nothing is loaded yet; run `python -m queries load SOURCE --data DIR` or `make run`"
 
-NOTHING_LOADED: Final = "nothing is loaded yet; run `python -m queries load SOURCE --data DIR` or `make run`"
-
-NOTHING_LOADED: Final = "nothing is loaded yet; run `python -m queries load SOURCE --data DIR` or `make run`"
-
-NOTHING_LOADED: Final = "nothing is loaded yet; run `python -m queries load SOURCE --data DIR` or `make run`"
-
 
 class NoWarehouseError(EarshotError):
     """Nothing has been loaded yet."""
@@ -84,6 +78,10 @@ class Warehouse(Protocol):
 
     def draft(self, say: Callable[[str], None] = ...) -> AbstractContextManager[Draft]:
         """Make the next generation; waits for another writer and says who it is."""
+        ...
+
+    def purge(self) -> None:
+        """Leave nothing of what was deleted: no older generation, no dead row."""
         ...
 
     def close(self) -> None:
@@ -297,7 +295,11 @@ class SharedWarehouse:
             if draft.kept:
                 transaction.commit()
         if draft.kept and draft.erasing:
-            vacuum(self.engine)
+            self.purge()
+
+    def purge(self) -> None:
+        """Write the tables anew, without the dead rows."""
+        vacuum(self.engine)
 
     def close(self) -> None:
         """Dispose of the pool."""

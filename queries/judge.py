@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Table, and_, exists, func, insert, literal, not_, or_, select, true, update
+from sqlalchemy import Column, ColumnElement, Table, and_, exists, func, literal, not_, or_, select, true, update
 
 from queries import schema
-from queries.engine import fingerprint
+from queries.engine import append, fingerprint
 from queries.stage import Stage
 from queries.touched import temporary
 
@@ -35,7 +35,7 @@ def _reject_repeated(stage: Stage, table: Table, staged: Table) -> None:
     repeated.create(stage.conn)
     keys = [staged.c[name] for name in names]
     copies = select(*keys).where(_suspect(staged, names)).group_by(*keys).having(func.count() > 1)
-    if not stage.conn.execute(insert(repeated).from_select(names, copies)).rowcount:
+    if not append(stage.conn, repeated, copies):
         return
     same = and_(*(staged.c[name] == repeated.c[name] for name in names))
     reason = f"same key twice in one load; keep one row for each {' and '.join(names)}"

@@ -10,31 +10,29 @@ from time import perf_counter
 from typing import Final
 
 import pyarrow as pa
-from sqlalchemy import Connection, func, select, union
+from sqlalchemy import func, select
 
 from config.catalog import Catalog, Source
-from config.errors import EarshotError
 from queries import schema
+from queries.admission import LoadRefusedError, reporting_zone, samples_to_leave, sources
 from queries.erasure import withhold
-from queries.generations import Draft, Generation, Warehouse, latest
+from queries.generations import Draft, Warehouse, latest
 from queries.judge import judge
 from queries.merge import Merged, Merging, merge, withdraw
-from queries.publish import Basis, basis_of, derive, has_basis, record
+from queries.publish import basis_of, derive, has_basis, record
 from queries.quarantine import bring_back, count_reasons, write_quarantine
 from queries.sandbox import staged
-from queries.segments import FILLED, fill, refill, stale
+from queries.segments import FILLED, fill, refill
 from queries.stage import Stage
-from queries.summary import Summary, TableSummary, sample_sources
-from queries.touched import Touched, nothing_touched
+from queries.summary import Summary, TableSummary
+from queries.touched import nothing_touched
+
+__all__ = ["LoadRefusedError", "Order", "load", "sources", "withdraw_all"]
 
 Say = Callable[[str], None]
 
 _EVERY_S: Final = 5.0
 """How often a long read says how far it is."""
-
-
-class LoadRefusedError(EarshotError):
-    """The load would spoil the warehouse, and was stopped before anybody saw it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +49,18 @@ class Order:
     zone: str | None = None
     replace_sample: bool = False
 
+    @property
+    def snapshot(self) -> bool:
+        """Whether what the source does not deliver any more is gone."""
+        return self.source.mode == "snapshot"
+
 
 @dataclass(frozen=True, slots=True)
 class _Clock:
-    """The seconds that each stage of a load took, said as it begins."""
+    """The seconds that each stage of a load took; a stage is said as it begins."""
 
     say: Say
+    began: float = field(default_factory=perf_counter)
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -64,7 +68,20 @@ class _Clock:
         self.say(name)
         began = perf_counter()
         yield
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + perf_counter() - began, 3)
+        self.seconds[name] = round(perf_counter() - began, 3)
+
+    def total(self) -> float:
+        return round(perf_counter() - self.began, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What the staged rows were found to be: rows read, rejected and withheld by table, and the reasons."""
+
+    read: Counter[str]
+    rejected: Counter[str]
+    reasons: Counter[str]
+    erased: int
 
 
 def load(warehouse: Warehouse, order: Order, now: datetime, say: Say = print) -> Summary:
@@ -76,80 +93,58 @@ def load(warehouse: Warehouse, order: Order, now: datetime, say: Say = print) ->
         LoadRefusedError: too many rows are wrong, or the source does not mix with what is there.
         EarshotError: inputs, mapping or storage are not as they must be.
     """
-    began, clock = perf_counter(), _Clock(say)
+    clock = _Clock(say)
     with warehouse.draft(say) as draft:
         summary = _drafted(draft, order, now.replace(tzinfo=None), clock)
-        clock.say("publishing" if summary.published else "nothing changed: the warehouse stays as it is")
-    return replace(summary, seconds=round(perf_counter() - began, 2))
+        say("publishing" if summary.published else "nothing changed: the warehouse stays as it is")
+    return replace(summary, seconds=clock.total())
 
 
 def _drafted(draft: Draft, order: Order, now: datetime, clock: _Clock) -> Summary:
     conn, source = draft.conn, order.source
     before, present = latest(conn), sources(conn)
-    samples = _samples_to_leave(order, present & sample_sources(conn), present)
-    zone = _zone(order, before, present - samples)
+    samples = samples_to_leave(conn, source, present, replace=order.replace_sample)
+    basis = basis_of(reporting_zone(source, order.zone, before, present - samples), order.catalog)
     touched = nothing_touched(conn) if present - samples else None
-    merging = Merging(conn, source.name, now, source.mode == "snapshot", touched)
+    merging = Merging(conn, source.name, now, order.snapshot, touched)
     with draft.stage(empty=not present) as stage:
-        read = _read(stage, order, zone, now, clock)
-        erased = _hold(stage, conn, order, samples, now, clock)
-        rejected = _rejected(stage)
-        _refuse_too_many(stage, source, sum(read.values()), sum(rejected.values()))
+        verdict = _judged(stage, merging, order, basis.zone, samples, clock)
         with clock.stage("writing the quarantine"):
-            moved = write_quarantine(conn, stage, source.name, now, snapshot=merging.snapshot)
-        reasons = dict(count_reasons(stage).most_common())
+            moved = write_quarantine(conn, stage, source.name, now, snapshot=order.snapshot)
         merged = _settle(merging, stage, clock) if stage.in_place else _merge(merging, stage, samples, clock)
-        refilled = _refill(conn, touched, now) if touched else 0
-    tables = {name: _table(name, read, rejected, merged) for name in merged if name in read or merged[name].differs}
-    basis = basis_of(zone, order.catalog)
-    summary = Summary(source.name, source.sample, True, tables, reasons, erased, refilled, 0.0, clock.seconds)
+        refilled = refill(conn, touched, now) if touched else 0
+    summary = _summary(source, verdict, merged, refilled, clock)
     differs = moved or refilled or any(table.differs for table in merged.values())
-    if not differs and before is not None and has_basis(before, basis):
+    if not differs and before and has_basis(before, basis):
         draft.discard()
         return replace(summary, published=False)
     with clock.stage("computing journeys, rollups and the calendar"):
         derive(conn, order.catalog, touched)
-    record(conn, draft.number, basis, source.name, summary.json(), now)
+    record(conn, draft.number, basis, source.name, replace(summary, seconds=clock.total()).json(), now)
     return summary
 
 
-def sources(conn: Connection) -> frozenset[str]:
-    """The sources that have rows in the warehouse."""
-    every = union(*(select(table.c.source).distinct() for table in (*schema.CANONICAL, schema.quarantine)))
-    return frozenset(conn.scalars(every))
+def _judged(  # noqa: PLR0913, PLR0917
+    stage: Stage, merging: Merging, order: Order, zone: str, samples: frozenset[str], clock: _Clock
+) -> _Verdict:
+    """Read the source into the stage and give every row that cannot stand its reason; refuse where they are too many."""
+    read = _read(stage, order, zone, merging.now, clock)
+    with clock.stage("checking keys and references"):
+        back = 0 if order.snapshot else bring_back(merging.conn, stage, merging.source, merging.now)
+        erased = withhold(stage)
+        judge(stage, samples | {merging.source} if order.snapshot else samples)
+    verdict = _Verdict(read, _rejected(stage), count_reasons(stage), erased)
+    _refuse_too_many(order.source, verdict, back)
+    return verdict
 
 
-def _samples_to_leave(order: Order, samples: frozenset[str], present: frozenset[str]) -> frozenset[str]:
-    """A real source and the sample never mix: figures of both together mean nothing."""
-    if order.source.sample:
-        if real := sorted(present - samples):
-            message = f"the warehouse holds {', '.join(real)}; the sample does not mix with it: set EARSHOT_DATA to another folder"
-            raise LoadRefusedError(message)
-        return frozenset()
-    if samples and not order.replace_sample:
-        message = f"the warehouse holds the sample; add --replace-sample to replace it by {order.source.name}"
-        raise LoadRefusedError(message)
-    return samples
-
-
-def _zone(order: Order, before: Generation | None, staying: frozenset[str]) -> str:
-    """The reporting zone. Days are made at load: another zone needs every source again."""
-    wanted = order.zone or (before.zone if before and staying else order.source.zone)
-    if before is None or before.zone == wanted or not staying:
-        return wanted
-    if staying == {order.source.name} and order.source.mode == "snapshot":
-        return wanted
-    drops = " && ".join(f"python -m queries drop {name}" for name in sorted(staying))
-    message = f"the days in the warehouse are those of {before.zone}, not {wanted}; set zone back, or {drops} and load again"
-    raise LoadRefusedError(message)
-
-
-def _read(stage: Stage, order: Order, zone: str, now: datetime, clock: _Clock) -> dict[str, int]:
-    read: dict[str, int] = {}
+def _read(stage: Stage, order: Order, zone: str, now: datetime, clock: _Clock) -> Counter[str]:
+    read: Counter[str] = Counter()
     with staged(order.source, order.folder, order.data, zone, clock.say) as tables:
         for item in tables:
             with clock.stage(f"reading {item.table}"):
                 read[item.table] = stage.fill(item.table, _told(item.rows, item.table, clock.say), now)
+            clock.say(f"{item.table}: {read[item.table]:,} rows in {clock.seconds[f'reading {item.table}']:.1f} s")
     return read
 
 
@@ -166,19 +161,6 @@ def _told(rows: pa.RecordBatchReader, table: str, say: Say) -> pa.RecordBatchRea
     return pa.RecordBatchReader.from_batches(rows.schema, batches())
 
 
-def _hold(
-    stage: Stage, conn: Connection, order: Order, samples: frozenset[str], now: datetime, clock: _Clock
-) -> int:
-    """Hold the staged rows to what goes beyond one row. Returns how many may not come back."""
-    snapshot = order.source.mode == "snapshot"
-    with clock.stage("checking keys and references"):
-        if not snapshot:
-            bring_back(conn, stage, order.source.name, now)
-        erased = withhold(stage)
-        judge(stage, samples | {order.source.name} if snapshot else samples)
-    return erased
-
-
 def _rejected(stage: Stage) -> Counter[str]:
     found: Counter[str] = Counter()
     for table, rows in stage:
@@ -187,15 +169,14 @@ def _rejected(stage: Stage) -> Counter[str]:
     return found
 
 
-def _refuse_too_many(stage: Stage, source: Source, read: int, rejected: int) -> None:
-    if rejected <= source.max_rejected * read:
+def _refuse_too_many(source: Source, verdict: _Verdict, back: int) -> None:
+    rows, wrong = verdict.read.total() + back, verdict.rejected.total()
+    if wrong <= source.max_rejected * rows:
         return
-    top = "; ".join(f"{number:,} x {reason}" for reason, number in count_reasons(stage).most_common(3))
-    message = (
-        f"{rejected:,} of {read:,} rows of {source.name} are wrong, more than the share of {source.max_rejected:g} that "
-        f"source.toml allows: {top}. Nothing was loaded; correct the source or raise max_rejected"
-    )
-    raise LoadRefusedError(message)
+    top = "; ".join(f"{number:,} x {reason}" for reason, number in verdict.reasons.most_common(3))
+    share = f"{wrong:,} of {rows:,} rows of {source.name} are wrong, more than the share of {source.max_rejected:g}"
+    advice = "nothing was loaded; correct the source, or raise max_rejected in its source.toml"
+    raise LoadRefusedError(f"{share} that may be: {top}; {advice}")
 
 
 def _merge(merging: Merging, stage: Stage, samples: frozenset[str], clock: _Clock) -> dict[str, Merged]:
@@ -231,14 +212,21 @@ def withdraw_all(merging: Merging) -> dict[str, Merged]:
     return gone
 
 
-def _refill(conn: Connection, touched: Touched, now: datetime) -> int:
-    moved = 0
-    for facts in FILLED:
-        touched.note(conn, facts, stale(facts, touched.accounts))
-        moved += refill(conn, facts, touched.accounts, now)
-    return moved
-
-
-def _table(name: str, read: dict[str, int], rejected: Counter[str], merged: dict[str, Merged]) -> TableSummary:
-    m = merged[name]
-    return TableSummary(read.get(name, 0), m.added, m.changed, m.unchanged, m.removed, rejected[name])
+def _summary(
+    source: Source, verdict: _Verdict, merged: dict[str, Merged], refilled: int, clock: _Clock
+) -> Summary:
+    shown = {name: m for name, m in merged.items() if m.differs or name in verdict.read}
+    tables = {
+        name: TableSummary(verdict.read[name], m.added, m.changed, m.unchanged, m.removed, verdict.rejected[name])
+        for name, m in shown.items()
+    }
+    return Summary(
+        source.name,
+        sample=source.sample,
+        tables=tables,
+        reasons=dict(verdict.reasons.most_common()),
+        erased=verdict.erased,
+        refilled=refilled,
+        stages=clock.seconds,
+        settle=source.settle.total_seconds(),
+    )

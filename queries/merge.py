@@ -11,14 +11,12 @@ from sqlalchemy import (
     DateTime,
     FromClause,
     Select,
-    String,
     Table,
     and_,
     delete,
     exists,
     false,
     func,
-    insert,
     literal,
     not_,
     or_,
@@ -29,8 +27,9 @@ from sqlalchemy import (
 )
 
 from queries import schema
+from queries.engine import append
 from queries.judge import COMPANY_WIDE
-from queries.stage import accepted, stamped
+from queries.stage import accepted, stamps
 from queries.touched import Touched, temporary
 
 Row = ColumnElement[bool]
@@ -81,7 +80,7 @@ def withdraw(merging: Merging, table: Table) -> Merged:
     gone = _keys("gone", table)
     gone.create(merging.conn)
     keys = [table.c[column.name] for column in gone.c]
-    merging.conn.execute(insert(gone).from_select(list(gone.c.keys()), select(*keys).where(_own(merging, table))))
+    append(merging.conn, gone, select(*keys).where(_own(merging, table)))
     return Merged(removed=_remove(merging, table, gone))
 
 
@@ -105,8 +104,7 @@ def _arriving(merging: Merging, table: Table, staged: Table) -> Select[Any]:
 
 def _add(merging: Merging, table: Table, rows: Select[Any]) -> int:
     """Nothing of this source is there: no row needs to be looked up."""
-    new = stamped(rows.subquery("arriving_row"), merging.now)
-    added = merging.conn.execute(insert(table).from_select(new.selected_columns.keys(), new)).rowcount
+    added = append(merging.conn, table, rows.add_columns(*stamps(merging.now)))
     _note(merging, table, and_(_own(merging, table), table.c.loaded_at == merging.now))
     return added
 
@@ -119,12 +117,15 @@ def _replace(merging: Merging, table: Table, rows: Select[Any], good: int) -> Me
     before = _note_and_delete(merging, table, changed)
     there = table.alias()
     placed = (
-        select(*arriving.c, func.coalesce(changed.c.first_loaded_at, merging.now), literal(merging.now, DateTime))
+        select(
+            *arriving.c,
+            func.coalesce(changed.c.first_loaded_at, merging.now).label("first_loaded_at"),
+            stamps(merging.now)[1],
+        )
         .select_from(arriving.outerjoin(changed, _same(arriving, changed, names)))
         .where(not_(exists().where(_same(there, arriving, names))))
     )
-    names = [*arriving.c.keys(), "first_loaded_at", "loaded_at"]
-    written = merging.conn.execute(insert(table).from_select(names, placed)).rowcount
+    written = append(merging.conn, table, placed)
     _note(merging, table, and_(_own(merging, table), table.c.loaded_at == merging.now))
     return Merged(written - before, before, good - written, removed)
 
@@ -140,7 +141,7 @@ def _changed(merging: Merging, table: Table, arriving: FromClause) -> Table:
         .select_from(table.join(arriving, _same(table, arriving, names)))
         .where(_own(merging, table), or_(false(), *differs))
     )
-    merging.conn.execute(insert(changed).from_select(list(changed.c.keys()), found))
+    append(merging.conn, changed, found)
     return changed
 
 
@@ -148,8 +149,10 @@ def _absent(merging: Merging, table: Table, arriving: FromClause) -> int:
     names = _key_names(table)
     gone = _keys("gone", table)
     gone.create(merging.conn)
-    found = select(*(table.c[n] for n in names)).where(_own(merging, table), not_(exists().where(_same(arriving, table, names))))
-    merging.conn.execute(insert(gone).from_select(names, found))
+    found = select(*(table.c[n] for n in names)).where(
+        _own(merging, table), not_(exists().where(_same(arriving, table, names)))
+    )
+    append(merging.conn, gone, found)
     return _remove(merging, table, gone)
 
 
@@ -164,7 +167,9 @@ def _hand_over(merging: Merging, table: Table, gone: Table) -> None:
     key = _key_names(table)[0]
     users = union_all(
         *(
-            select(child.c[column.name].label("key"), child.c.source.label("source")).where(child.c.source != merging.source)
+            select(child.c[column.name].label("key"), child.c.source.label("source")).where(
+                child.c.source != merging.source
+            )
             for child in schema.CANONICAL
             for column in child.c
             if column.info.get("refers") == table.name
@@ -175,7 +180,9 @@ def _hand_over(merging: Merging, table: Table, gone: Table) -> None:
     in_gone = exists().where(gone.c[key] == table.c[key])
     merging.conn.execute(update(table).where(in_gone, used).values(source=heir, loaded_at=merging.now))
     still = table.alias()
-    merging.conn.execute(delete(gone).where(exists().where(still.c[key] == gone.c[key], still.c.source != merging.source)))
+    merging.conn.execute(
+        delete(gone).where(exists().where(still.c[key] == gone.c[key], still.c.source != merging.source))
+    )
 
 
 def _note_and_delete(merging: Merging, table: Table, keys: Table) -> int:
@@ -199,4 +206,3 @@ def _key_names(table: Table) -> list[str]:
 
 def _keys(what: str, table: Table, *more: Column[Any]) -> Table:
     return temporary(f"{what}_{table.name}", *(Column(c.name, c.type) for c in table.primary_key), *more)
-

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, insert
 from config.catalog import Catalog
 from queries import rollups, schema
 from queries.calendar import calendar_hash, write_calendar
-from queries.generations import Generation
 from queries.clusters import write_design_effects
+from queries.generations import Generation
 from queries.touched import Touched
 
 

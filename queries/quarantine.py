@@ -23,7 +23,6 @@ from sqlalchemy import (
     delete,
     exists,
     func,
-    insert,
     literal,
     not_,
     select,
@@ -31,7 +30,7 @@ from sqlalchemy import (
 )
 
 from queries import schema
-from queries.engine import insert_arrow
+from queries.engine import append, insert_arrow
 from queries.stage import LOADED, Stage
 from queries.touched import temporary
 
@@ -48,10 +47,16 @@ def count_reasons(stage: Stage) -> Counter[str]:
     found: Counter[str] = Counter()
     for table, staged in stage:
         reason = staged.c.reason
-        for text, number in stage.conn.execute(select(reason, func.count()).where(reason.is_not(None)).group_by(reason)):
-            said = _QUOTED.sub("'…'", text)
-            found[f"{table.name}: {said}"] += number
+        for text, number in stage.conn.execute(
+            select(reason, func.count()).where(reason.is_not(None)).group_by(reason)
+        ):
+            found[f"{table.name}: {without_values(text)}"] += number
     return found
+
+
+def without_values(reason: str) -> str:
+    """A reason without the value it quotes, to count by: `unknown account '…'`."""
+    return _QUOTED.sub("'…'", reason)
 
 
 def write_quarantine(conn: Connection, stage: Stage, source: str, now: datetime, *, snapshot: bool) -> int:
@@ -67,8 +72,8 @@ def write_quarantine(conn: Connection, stage: Stage, source: str, now: datetime,
     same = and_(*(there.c[name] == new.c[name] for name in _COLUMNS))
     outdated = true() if snapshot else _came_again(conn, stage, arriving)
     gone = conn.execute(delete(there).where(there.c.source == source, not_(exists().where(same)), outdated)).rowcount
-    rows = select(*new.c, literal(now)).where(not_(exists().where(same)))
-    return gone + conn.execute(insert(there).from_select([*_COLUMNS, "loaded_at"], rows)).rowcount
+    rows = select(*new.c, literal(now, DateTime).label("loaded_at")).where(not_(exists().where(same)))
+    return gone + append(conn, there, rows)
 
 
 def bring_back(conn: Connection, stage: Stage, source: str, now: datetime) -> int:
@@ -107,7 +112,9 @@ def _record(table: Table, row: Mapping[Any, Any], source: str) -> dict[str, str]
 
 
 def _given(table: Table, row: Mapping[Any, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in table.c.keys() if name in row and row[name] is not None}  # noqa: SIM118
+    """What the row says, without what a load adds: the same row put away twice is the same."""
+    names = [column.name for column in table.c if column.name not in LOADED]
+    return {name: row[name] for name in names if row[name] is not None}
 
 
 def _own_key(table: Table) -> list[str]:
@@ -121,10 +128,10 @@ def _came_again(conn: Connection, stage: Stage, arriving: Table) -> ColumnElemen
     for table, staged in stage:
         key = func.concat_ws("|", *(staged.c[name] for name in _own_key(table)))
         quarantined = schema.quarantine.alias()
-        known = select(literal(table.name), key).where(
+        known = select(literal(table.name).label("table_name"), key.label("key")).where(
             exists().where(quarantined.c.table_name == table.name, quarantined.c.key == key)
         )
-        conn.execute(insert(seen).from_select(["table_name", "key"], known))
+        append(conn, seen, known)
     return exists().where(seen.c.table_name == schema.quarantine.c.table_name, seen.c.key == schema.quarantine.c.key)
 
 
@@ -136,13 +143,15 @@ def _stage_again(stage: Stage, table: Table, rows: list[dict[str, Any]], now: da
     again.create(stage.conn)
     insert_arrow(stage.conn, again, _arrow(table, rows).to_reader())
     newer = exists().where(*(staged.c[name] == again.c[name] for name in _own_key(table)))
-    return stage.conn.execute(insert(staged).from_select(list(again.c.keys()), select(again).where(not_(newer)))).rowcount
+    return append(stage.conn, staged, select(again).where(not_(newer)))
 
 
 def _arrow(table: Table, rows: list[dict[str, Any]]) -> pa.Table:
     """Rows as they stand in the quarantine: instants and days as text."""
     columns = [column for column in table.c if column.name not in LOADED]
-    arrays = [pa.array([row.get(column.name) for row in rows], _written(column)).cast(_kept(column)) for column in columns]
+    arrays = [
+        pa.array([row.get(column.name) for row in rows], _written(column)).cast(_kept(column)) for column in columns
+    ]
     return pa.Table.from_arrays(arrays, [column.name for column in columns])
 
 

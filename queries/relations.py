@@ -372,9 +372,19 @@ def _attributes(rows: _Rows, as_of: datetime | None, wanted: Collection[str]) ->
     """Join the account's and the journey's columns that are wanted, and nothing else."""
     if any(column.startswith("journey.") for column in wanted):
         rows = _with_journey(rows, as_of)
+    if "person.role" in wanted and "person_id" in rows.columns:
+        rows = _with_person(rows)
     if any(column.startswith("account.") or column not in rows.columns for column in wanted):
         rows = _with_account(rows)
     return rows
+
+
+def _with_person(rows: _Rows) -> _Rows:
+    """The role of the human behind a row."""
+    person = schema.person.alias("of_person")
+    own = person.c.person_id == rows.columns["person_id"]
+    columns = {**rows.columns, "person.role": person.c.role}
+    return replace(rows, columns=columns, source=rows.source.outerjoin(person, own))
 
 
 def _with_journey(rows: _Rows, as_of: datetime | None) -> _Rows:
@@ -409,7 +419,7 @@ def _account_history() -> Subquery:
 
 def _offered(name: str) -> frozenset[str]:
     rows = _BUILDERS[name](None, ("after_end",))
-    return frozenset(_attributes(rows, None, ("account.tier", "journey.journey_type")).columns)
+    return frozenset(_attributes(rows, None, ("account.tier", "journey.journey_type", "person.role")).columns)
 
 
 COLUMNS: Final[Mapping[str, frozenset[str]]] = {name: _offered(name) for name in _BUILDERS}

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from statistics import median
@@ -29,7 +29,7 @@ from queries.scope import Scope
 HISTORY: Final = 24
 """Months shown, the reviewed one included."""
 USUAL_SHARE: Final = 0.25
-"""A month with less than this share of the median month's rows is a tail, not where the meeting should start."""
+"""A month with less than this share of the median month's rows is a tail: no meeting starts there, nor any trend."""
 MOST_MONTHS: Final = 120
 _PART: Final = re.compile(r"(?:\\.|[^|\\])+")
 _ESCAPED: Final = re.compile(r"\\(.)")
@@ -37,9 +37,10 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 
 @dataclass(frozen=True, slots=True)
 class Months:
-    """The months that hold data, oldest first, and the one a meeting starts from."""
+    """The months that hold data, oldest first, the first full one, and the one a meeting starts from."""
 
     all: tuple[date, ...]
+    first_full: date | None
     usual: date | None
 
 
@@ -77,7 +78,12 @@ def read_months(conn: Connection, scope: Scope, as_of: datetime) -> Months:
     ):
         volume.update(_volume(conn, table, day, scope))
     begun = sorted(month for month in volume if month <= as_of.date())[-MOST_MONTHS:]
-    return Months(tuple(begun), _usual(conn, begun, volume, as_of))
+    if not begun:
+        return Months((), None, None)
+    least = USUAL_SHARE * median(volume[month] for month in begun)
+    full = [month for month in begun if volume[month] >= least]
+    ended = [month for month in full if _end(conn, month) <= as_of.date()]
+    return Months(tuple(begun), full[0], (ended or full)[-1])
 
 
 def read_verticals(conn: Connection, scope: Scope) -> tuple[str, ...]:
@@ -100,16 +106,6 @@ def _volume(conn: Connection, table: Table, day: str, scope: Scope) -> dict[date
     return {month: int(rows) for month, rows in conn.execute(found)}
 
 
-def _usual(conn: Connection, begun: Sequence[date], volume: Mapping[date, int], as_of: datetime) -> date | None:
-    """The newest complete month that is as full as months are here."""
-    if not begun:
-        return None
-    least = USUAL_SHARE * median(volume[month] for month in begun)
-    full = [month for month in begun if volume[month] >= least]
-    ended = [month for month in full if _end(conn, month) <= as_of.date()]
-    return (ended or full or begun)[-1]
-
-
 def _end(conn: Connection, month: date) -> date:
     """The first day after a month of the calendar."""
     calendar = schema.calendar
@@ -118,10 +114,11 @@ def _end(conn: Connection, month: date) -> date:
     return found or date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
-def read_period(conn: Connection, month: date) -> Period:
-    """The month as the calendar has it, with up to HISTORY months that end with it."""
+def read_period(conn: Connection, month: date, earliest: date | None = None) -> Period:
+    """The month as the calendar has it, with up to HISTORY months that end with it, none before `earliest`."""
     calendar = schema.calendar
-    months = select(calendar.c.month).where(calendar.c.month <= month).distinct().order_by(calendar.c.month.desc())
+    shown = calendar.c.month.between(earliest or date.min, month)
+    months = select(calendar.c.month).where(shown).distinct().order_by(calendar.c.month.desc())
     history = tuple(reversed([row.month for row in conn.execute(months.limit(HISTORY))]))
     return Period(month, _end(conn, month), history or (month,))
 
@@ -278,7 +275,7 @@ def read_effect(conn: Connection, lens: Lens, action: Action, others: Sequence[A
     if metric is None:
         return None
     rules = [rule for rule in lens.catalog.rules if rule.kind == "threshold" and rule.metric == metric.name]
-    window = max((rule.window for rule in rules), default=LEFT_OUT)
+    window = max(LEFT_OUT, *(rule.window for rule in rules)) if rules else LEFT_OUT
     # The peers' change is needed to judge and is not shown: one verdict on the reader's own segment comes out.
     everybody = replace(lens.scope, verticals=None) if lens.scope.verticals else lens.scope
     return effect_of(conn, metric, action, others, everybody, lens.as_of, window)

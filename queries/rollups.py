@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from queries import schema
-from queries.engine import micros, newest, whole
+from queries.engine import append, micros, newest, whole
 from queries.relations import relation
 from queries.touched import Touched
 
@@ -75,8 +75,8 @@ def _fill(conn: Connection, rollup: Table, name: str, days: Select[Any] | None) 
     day = rows.c[_day_of(rollup)]
     wanted = day.is_not(None) if days is None else day.in_(days)
     dimensions = [rows.c[column] for column in names]
-    counted = select(*dimensions, func.count()).where(wanted).group_by(*dimensions)
-    conn.execute(insert(rollup).from_select([*names, "c"], counted))
+    counted = select(*dimensions, func.count().label("c")).where(wanted).group_by(*dimensions)
+    append(conn, rollup, counted)
 
 
 def _days(touched: Touched, table: str, column: str) -> Select[Any]:
@@ -93,7 +93,9 @@ def _note_days(conn: Connection, touched: Touched) -> None:
     fact = schema.journey_fact
     for rollup in schema.ROLLUPS["journey"]:
         day = fact.c[_day_of(rollup)]
-        found = select(literal("journey"), literal(day.name), day).where(_among(fact, touched), day.is_not(None)).distinct()
+        found = (
+            select(literal("journey"), literal(day.name), day).where(_among(fact, touched), day.is_not(None)).distinct()
+        )
         conn.execute(insert(touched.days).from_select(["table_name", "column_name", "day"], found))
 
 
@@ -112,7 +114,7 @@ def _fill_journeys_of(conn: Connection, source: str, which: Row) -> None:
     columns = [computed[c.name].label(c.name) if c.name in computed else journey.c[c.name] for c in fact.c]
     origin = journey.outerjoin(moments, moments.c.journey_id == journey.c.id)
     origin = origin.outerjoin(defects, defects.c.journey_id == journey.c.id)
-    conn.execute(insert(fact).from_select(fact.c.keys(), select(*columns).select_from(origin).where(which)))
+    append(conn, fact, select(*columns).select_from(origin).where(which))
 
 
 def _outcome(journey: Table) -> dict[str, ColumnElement[Any]]:

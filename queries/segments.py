@@ -6,6 +6,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, FromClause, Subquery, Table, and_, exists, func, or_, select, update
 
 from queries import schema
+from queries.touched import Touched
 
 FILLED: Final[tuple[Table, ...]] = tuple(table for table in schema.CANONICAL if "vertical_filled" in table.c)
 """The facts whose vertical can come from the account's history."""
@@ -40,16 +41,17 @@ def fill(conn: Connection, facts: Table) -> None:
     conn.execute(update(facts).where(empty).values(vertical=period.c.vertical))
 
 
-def stale(facts: Table, accounts: Table) -> ColumnElement[bool]:
-    """The facts of `accounts` (a table of account_id) whose filled vertical is no longer what history says."""
+def refill(conn: Connection, touched: Touched, now: datetime) -> int:
+    """Bring the facts of the accounts whose history was touched up to date. Returns how many moved."""
+    return sum(_refill(conn, facts, touched, now) for facts in FILLED)
+
+
+def _refill(conn: Connection, facts: Table, touched: Touched, now: datetime) -> int:
+    accounts, said = touched.accounts, _said(facts)
     mine = exists().where(accounts.c.account_id == facts.c.account_id)
-    return and_(facts.c.vertical_filled, mine, facts.c.vertical.is_distinct_from(_said(facts)))
-
-
-def refill(conn: Connection, facts: Table, accounts: Table, now: datetime) -> int:
-    """Bring the filled verticals of `accounts` up to date. Returns the number of facts that changed."""
-    filled = update(facts).where(stale(facts, accounts)).values(vertical=_said(facts), loaded_at=now)
-    return conn.execute(filled).rowcount
+    stale = and_(facts.c.vertical_filled, mine, facts.c.vertical.is_distinct_from(said))
+    touched.note(conn, facts, stale)
+    return conn.execute(update(facts).where(stale).values(vertical=said, loaded_at=now)).rowcount
 
 
 def _said(facts: Table) -> ColumnElement[str]:

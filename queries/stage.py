@@ -6,11 +6,24 @@ from datetime import datetime
 from typing import Any, Final
 
 import pyarrow as pa
-from sqlalchemy import Column, Connection, FromClause, MetaData, Select, String, Table, func, insert, literal, select, text
-from sqlalchemy.types import DateTime
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    DateTime,
+    FromClause,
+    MetaData,
+    Select,
+    String,
+    Table,
+    func,
+    literal,
+    select,
+    text,
+)
 
 from queries import schema
-from queries.engine import arriving, insert_arrow
+from queries.engine import append, arriving, insert_arrow
 from queries.segments import holds, periods
 
 LOADED: Final = frozenset({"first_loaded_at", "loaded_at", "vertical_filled"})
@@ -48,9 +61,8 @@ class Stage:
         self.tables[table.name] = target
         for name in _VERDICT:
             self.conn.execute(text(f'alter table "{table.name}" add column "{name}" varchar'))
-        with arriving(self.conn, target, rows) as found:
-            placed = stamped(accepted(table, found, fill=False, keep=_VERDICT).subquery("placed"), now)
-            return self.conn.execute(insert(target).from_select(placed.selected_columns.keys(), placed)).rowcount
+        parts = arriving(self.conn, target, rows)
+        return sum(append(self.conn, target, _in_place(table, part, now)) for part in parts)
 
     def leave(self) -> None:
         """Where the stage is the warehouse's own tables: take out what was not accepted, and the stage's columns."""
@@ -71,23 +83,26 @@ class Stage:
         return ((table, self.tables[table.name]) for table in schema.CANONICAL if table.name in self.tables)
 
 
-def accepted(table: Table, rows: FromClause, *, fill: bool, keep: tuple[str, ...] = ()) -> Select[Any]:
+def accepted(table: Table, rows: FromClause, *, fill: bool) -> Select[Any]:
     """Staged rows in the columns of their table, with the vertical that the account's history gives if `fill`."""
     columns = {c.name: rows.c[c.name] for c in table.c if c.name in rows.c}
-    kept = [rows.c[name] for name in keep]
     if "vertical_filled" not in table.c:
-        return select(*columns.values(), *kept)
+        return select(*columns.values())
     columns["vertical_filled"] = rows.c.vertical.is_(None).label("vertical_filled")
     if not fill:
-        return select(*columns.values(), *kept)
+        return select(*columns.values())
     period = periods()
     columns["vertical"] = func.coalesce(rows.c.vertical, period.c.vertical).label("vertical")
-    return select(*columns.values(), *kept).select_from(rows.outerjoin(period, holds(period, rows)))
+    return select(*columns.values()).select_from(rows.outerjoin(period, holds(period, rows)))
 
 
-def stamped(rows: FromClause, now: datetime) -> Select[Any]:
-    """Rows that come for the first time."""
-    return select(*rows.c, *(literal(now, DateTime).label(name) for name in ("first_loaded_at", "loaded_at")))
+def stamps(now: datetime) -> list[ColumnElement[datetime]]:
+    """When a row came that comes for the first time."""
+    return [literal(now, DateTime).label(name) for name in ("first_loaded_at", "loaded_at")]
+
+
+def _in_place(table: Table, rows: FromClause, now: datetime) -> Select[Any]:
+    return accepted(table, rows, fill=False).add_columns(*stamps(now), *(rows.c[name] for name in _VERDICT))
 
 
 def _columns(table: Table) -> list[Column[Any]]:

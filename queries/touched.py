@@ -32,7 +32,11 @@ class Touched:
         """Remember the days, journeys and accounts of some rows of a table: before they change, and after."""
         for column in table.c:
             if "day_of" in column.info:
-                found = select(literal(table.name), literal(column.name), column).where(which, column.is_not(None)).distinct()
+                found = (
+                    select(literal(table.name), literal(column.name), column)
+                    .where(which, column.is_not(None))
+                    .distinct()
+                )
                 conn.execute(insert(self.days).from_select(["table_name", "column_name", "day"], found))
         if (journey := _journey(table)) is not None:
             found = select(table.c.source, journey).where(which, journey.is_not(None)).distinct()

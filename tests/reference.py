@@ -244,15 +244,22 @@ def _command(called: str, parser: ArgumentParser) -> Iterator[str]:
     actions = [action for action in parser._actions if action.dest != "help"]
     text = parser.description or ""
     yield from ("", f"### {called}", "", f"{text[:1].upper()}{text[1:]}.", "")
-    yield from ("```", " ".join([called, *(_usage(action) for action in actions)]), "```")
+    yield from ("```", " ".join([called, *_usage(parser, actions)]), "```")
     if actions:
         yield ""
         yield from _grid(("argument", "what it is"), ((f"`{_written(a)}`", _help(a)) for a in actions))
 
 
-def _usage(action: Action) -> str:
-    needed = action.required and (bool(action.option_strings) or action.nargs != "?")
-    return _written(action) if needed else f"[{_written(action)}]"
+def _usage(parser: ArgumentParser, actions: Sequence[Action]) -> Iterator[str]:
+    grouped = {id(action): group for group in parser._mutually_exclusive_groups for action in group._group_actions}
+    for action in actions:
+        group = grouped.get(id(action))
+        if group is None:
+            is_needed = action.required and (bool(action.option_strings) or action.nargs != "?")
+            yield _written(action) if is_needed else f"[{_written(action)}]"
+        elif action is group._group_actions[0]:
+            either = " | ".join(map(_written, group._group_actions))
+            yield f"({either})" if group.required else f"[{either}]"
 
 
 def _written(action: Action) -> str:
@@ -264,7 +271,7 @@ def _written(action: Action) -> str:
 
 
 def _help(action: Action) -> str:
-    text = action.help or ""
+    text = (action.help or "") % vars(action)
     if action.choices and action.default:
         text = f"{text} (default: {action.default})" if "default" not in text else text
     return text.strip()

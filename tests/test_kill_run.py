@@ -137,7 +137,7 @@ def process() -> Iterator[subprocess.Popen[str]]:
 def test_killed_at_twenty_moments_nothing_is_lost_or_doubled(
     process: subprocess.Popen[str], tmp_path: Path, slack: Slack, record_property: Any
 ) -> None:
-    """The same weeks twice: once undisturbed, once killed again and again. Both end with the same records and messages."""
+    """The same weeks twice, undisturbed and killed again and again, end with the same records and messages."""
     company = [week for i in range(8) for week in weeks(FIRST, STORY, vertical=f"V{i}")]
     with warehouse(tmp_path / "built", catalog(rule()), rows_of(company)):
         pass

@@ -123,9 +123,9 @@ def _texts(column: NDArray[np.object_]) -> list[str]:
 
 def is_plain(condition: Condition) -> bool:
     """Whether a condition only names values, so that it can be met by choosing cells of a cube."""
-    return condition == Condition(column=condition.column, any_of=condition.any_of) and all(
-        isinstance(value, str) for value in condition.any_of or ()
-    )
+    others = (value for name, value in condition if name not in {"column", "any_of"})
+    names = condition.any_of or ()
+    return bool(names) and all(isinstance(v, str) for v in names) and all(value is None for value in others)
 
 
 def _kept(cube: Cube, where: Sequence[Condition]) -> NDArray[np.bool_]:
