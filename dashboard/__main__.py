@@ -1,42 +1,29 @@
 """`python -m dashboard`: serve the pages."""
 
+import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
-import config
-import dashboard
-import queries
-import triggers
-from config.errors import EarshotError
-from config.settings import Settings, read_settings
-
-HERE = Path(__file__).resolve().parent
+CHECKOUT = Path(__file__).resolve().parents[1]
+PACKAGES = ("config", "queries", "triggers", "dashboard")
 
 
 def main() -> int:
-    """Serve until interrupted. Returns the exit code."""
-    foreign = [
-        p.__name__
-        for p in (config, dashboard, queries, triggers)
-        if Path(str(p.__file__)).resolve().parents[1] != HERE.parent
-    ]
-    if foreign:
-        print(f"dashboard: {', '.join(foreign)} would come from another installation; run this from {HERE.parent}")
-        return 2
-    try:
-        settings = read_settings()
-    except EarshotError as error:
-        print(f"dashboard: the settings have mistakes\n{error}")
-        return 2
-    _serve(settings)
-    return 0
+    """Serve until interrupted. Returns the exit status: 0 done, 1 refused."""
+    os.umask(0o077)
+    if foreign := [name for name in PACKAGES if not _is_ours(name)]:
+        print(f"{', '.join(foreign)} would come from another installation; run this in {CHECKOUT}", file=sys.stderr)
+        return 1
+    from dashboard.serving import serve  # noqa: PLC0415 - nothing of ours is imported before that is known to be ours
+
+    return serve()
 
 
-def _serve(settings: Settings) -> None:
-    from dashboard.serving import app, options  # noqa: PLC0415 - the settings are checked before Streamlit is imported
-
-    print(f"dashboard: {settings.dashboard.public_url} (Ctrl+C stops it)", flush=True)
-    app().run(config=options(settings))
+def _is_ours(package: str) -> bool:
+    """Whether a package comes from this checkout: another one of that name may be installed."""
+    found = find_spec(package)
+    return found is not None and found.origin is not None and Path(found.origin).resolve().parents[1] == CHECKOUT
 
 
 if __name__ == "__main__":

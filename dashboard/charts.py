@@ -126,7 +126,7 @@ def _row(number: int, s: Standing, *, one_scale: bool) -> dict[str, Any]:
         "interval": interval(s.metric, point.low, point.high),
         "state": STATES[s.verdict],
         "color": ATTENTION if s.verdict == "missed" else GREY,
-        "muted": 0.6 if point.value is None or s.verdict in {"too few", "immature"} else 1.0,
+        "muted": 0.7 if point.value is None or s.verdict in {"too few", "immature"} else 1.0,
         "up_is_good": s.metric.good == "up",
         "change": None if change is None else shown(s.metric, change.value) / (1 if one_scale else high - low),
         "change_low": None if change is None else shown(s.metric, change.low) / (1 if one_scale else high - low),
@@ -337,7 +337,9 @@ def over_time(
         base.mark_area(color=GREY, opacity=0.25, tooltip=None).encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q"),
         base.mark_line(color=GREY, strokeWidth=1.6, tooltip=None).encode(x=x, y=y),
         *_limits(metric, rule, rows),
-        base.mark_circle(size=46, opacity=1).encode(x=x, y=y, color=alt.Color("color:N", scale=None), tooltip=_when()),
+        base.mark_circle(size=46).encode(
+            x=x, y=y, color=alt.Color("color:N", scale=None), opacity=_muted(), tooltip=_when()
+        ),
         *_opened(found, rows),
     ]
     return alt.layer(*layers).properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
@@ -354,6 +356,7 @@ def _moment(metric: Metric, point: Point) -> dict[str, Any]:
         "n": count(point.n),
         "state": STATES.get(point.status, "complete"),
         "color": GREY,
+        "muted": 0.45 if point.status == "immature" else 1.0,
     }
 
 

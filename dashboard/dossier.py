@@ -6,14 +6,14 @@ from datetime import date, datetime
 from html import escape
 from typing import Final
 
-from config.catalog import Rule, Step, ThresholdRule
+from config.catalog import Catalog, Rule, Step, ThresholdRule
 from config.values import duration_text
 from dashboard.prose import SEVERITIES, day
 from queries.actions import Action
 from queries.dossiers import Dossier
 from queries.figures import count, figure, goal_figure, half_width, interval
 from queries.incidents import Entry, Incident
-from queries.reviews import place
+from queries.reviews import label_of, place
 from triggers import message
 from triggers.message import Card
 
@@ -114,14 +114,27 @@ def history(entries: Iterable[Entry]) -> str:
     return f'<ul class="e-list">{rows}</ul>'
 
 
-def ladder(found: Incident) -> str:
+def ladder(found: Incident, catalog: Catalog) -> str:
     """Who is told when, and what has been told."""
     steps = [Step(after=step["after"], notify=step["notify"]) for step in json.loads(found.ladder)]
-    rows = "".join(f"<li>{_step(found, number, step)}</li>" for number, step in enumerate(steps))
+    rows = "".join(
+        f"<li>{_step(found, number, step, _told(step.notify, found, catalog))}</li>"
+        for number, step in enumerate(steps)
+    )
     return f'<ul class="e-list">{rows}</ul>'
 
 
-def _step(found: Incident, number: int, step: Step) -> str:
+def _told(notify: str, found: Incident, catalog: Catalog) -> str:
+    """Whom a step names, as people call them."""
+    if notify == "gm":
+        return f"general manager of {found.vertical}" if found.vertical else "general managers"
+    if notify == "channel":
+        route = next((route for route in catalog.routes if route.name == found.route), None)
+        return f"the channel of {route.label or route.name}" if route else "the channel"
+    return label_of(notify, catalog)
+
+
+def _step(found: Incident, number: int, step: Step, whom: str) -> str:
     when = "at once" if not step.after else f"after {duration_text(step.after)} without anybody taking it on"
     if number < found.next_step:
         mark = "told"
@@ -129,7 +142,7 @@ def _step(found: Incident, number: int, step: Step) -> str:
         mark = f"due {moment(found.next_step_at)}"
     else:
         mark = "not needed" if not found.is_open or found.acknowledged_at else "later"
-    return f'{escape(step.notify)}, {when} <span class="e-muted">– {mark}</span>'
+    return f'{escape(whom)}, {when} <span class="e-muted">– {mark}</span>'
 
 
 def action(taken: Action, effect: str, today: date) -> str:

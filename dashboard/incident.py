@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from config.errors import EarshotError
 from dashboard import charts, data, dossier, hands, prose
-from dashboard.sitting import Sitting, banners, sitting
+from dashboard.run import Sitting, banners, sitting
 from queries.actions import NewAction, finish, record
 from queries.dossiers import Dossier, read_dossier, rule_of
 from queries.figures import figure
@@ -70,7 +70,7 @@ def _one(now: Sitting, it: Dossier) -> None:
         st.html(prose.section("What to do") + dossier.runbook(it.rule))
     _actions(now, it)
     st.html(prose.section("History") + dossier.history(it.history))
-    st.html(prose.section("Who is told") + dossier.ladder(it.incident))
+    st.html(prose.section("Who is told") + dossier.ladder(it.incident, now.catalog))
     banners(now)
 
 

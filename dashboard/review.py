@@ -1,13 +1,11 @@
 """The monthly review: the meeting runs on this page. Issues and actions first, financials last."""
 
-from datetime import UTC, datetime
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from config.errors import EarshotError
 from dashboard import charts, data, exports, prose
-from dashboard.sitting import Sitting, banners, sitting
+from dashboard.run import Sitting, banners, sitting
 from queries.briefs import EVERYWHERE, Issue, Review, Standing
 from queries.decisions import Decision, Override, decide, overrule
 
@@ -101,7 +99,7 @@ def _decision_form(now: Sitting, review: Review, issue: Issue) -> None:
         owner = st.text_input("Owner", issue.decision.owner if issue.decision else issue.suggested_owner, max_chars=120)
         text = st.text_area("Decision", issue.decision.decision if issue.decision else "", max_chars=1000, height=90)
         if st.form_submit_button("Record", type="primary"):
-            made = Decision(issue.id, owner or "", text or "", now.viewer.name, _naive())
+            made = Decision(issue.id, owner or "", text or "", now.viewer.name, now.now.replace(tzinfo=None))
             _write(now, review, made)
 
 
@@ -116,10 +114,6 @@ def _write(now: Sitting, review: Review, made: Decision | Override) -> None:
         st.error(str(error))
         return
     st.rerun()
-
-
-def _naive() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _against_goals(now: Sitting, key: data.Key, review: Review) -> str | None:
@@ -194,7 +188,7 @@ def _closed(now: Sitting, review: Review) -> None:
         with slot, st.form("overrule", border=False):
             reason = st.text_input("Why (it is kept with the review)", max_chars=300)
             if st.form_submit_button("Open the financials"):
-                _write(now, review, Override(now.viewer.name, reason or "", _naive()))
+                _write(now, review, Override(now.viewer.name, reason or "", now.now.replace(tzinfo=None)))
 
 
 def _downloads(now: Sitting, key: data.Key, review: Review, metric: str | None) -> None:

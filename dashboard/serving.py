@@ -1,5 +1,6 @@
 """The web server: Streamlit's own, with a health check beside the pages."""
 
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,25 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
-from config.settings import Settings
+from config.errors import EarshotError
+from config.settings import Settings, read_settings
 from dashboard.stores import Health, health
 
 APP = Path(__file__).resolve().parent / "app.py"
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
+
+
+def serve() -> int:
+    """Serve until interrupted. Returns the exit status: 0 done, 1 where the settings have mistakes."""
+    try:
+        settings = read_settings()
+    except EarshotError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"dashboard: {settings.dashboard.public_url} (Ctrl+C stops it)\n")
+    sys.stdout.flush()
+    app().run(config=options(settings))
+    return 0
 
 
 def app() -> st.App:

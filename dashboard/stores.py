@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from threading import Lock
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 from config.errors import EarshotError
 from config.settings import Settings, read_settings
 from queries.generations import Pin, Warehouse
+from queries.outbox import owed
 from queries.stores import open_states, open_warehouse
 
 
@@ -98,7 +99,7 @@ def health() -> Health:
 def _state_problem(opened: Stores) -> str:
     try:
         with opened.reading() as conn:
-            conn.execute(text("select 1"))
+            owed(conn)
     except Exception as error:  # noqa: BLE001
         return _line(error)
     return ""

@@ -4,6 +4,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,7 @@ from config.errors import EarshotError
 from config.reading import read_catalog
 from config.settings import Settings, read_settings
 from queries.drop import drop
+from queries.erasure import Kind
 from queries.faults import spoken
 from queries.forget import forget
 from queries.generations import Warehouse
@@ -38,8 +40,11 @@ def main(words: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; the warehouse stays as it was", file=sys.stderr)
+        print("interrupted: the warehouse stays as it was", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        sys.stdout = None
+        return 1
 
 
 def _parser() -> ArgumentParser:
@@ -96,30 +101,31 @@ def _load(arguments: Namespace) -> int:
     settings, catalog = _configured()
     source, folder = open_source(arguments.source, settings.config)
     order = Order(source, folder, arguments.data, catalog, settings.zone, arguments.replace_sample)
-    with spoken(settings.data):
-        _tell(load(_warehouse(settings), order, datetime.now(UTC), _say))
+    with spoken(settings.data), closing(_warehouse(settings)) as warehouse:
+        _tell(load(warehouse, order, _now(), _say))
     return 0
 
 
 def _drop(arguments: Namespace) -> int:
     settings, catalog = _configured()
-    with spoken(settings.data):
-        _tell(drop(_warehouse(settings), arguments.source, catalog, datetime.now(UTC), _say))
+    with spoken(settings.data), closing(_warehouse(settings)) as warehouse:
+        _tell(drop(warehouse, arguments.source, catalog, _now(), _say))
     return 0
 
 
 def _forget(arguments: Namespace) -> int:
     settings, catalog = _configured()
-    kind, key = ("account", arguments.account) if arguments.account else ("person", arguments.person)
-    with spoken(settings.data):
-        forget(_warehouse(settings), open_states(settings), kind, key, catalog, datetime.now(UTC), _say)
+    kind: Kind = "account" if arguments.account else "person"
+    key = arguments.account or arguments.person
+    with spoken(settings.data), closing(_warehouse(settings)) as warehouse:
+        forget(warehouse, open_states(settings), kind, key, catalog, _now(), _say)
     return 0
 
 
 def _status(_: Namespace) -> int:
     settings = read_settings()
-    with spoken(settings.data):
-        for line in status_lines(open_warehouse(settings), datetime.now(UTC)):
+    with spoken(settings.data), closing(open_warehouse(settings)) as warehouse:
+        for line in status_lines(warehouse, _now()):
             _say(line)
     return 0
 
@@ -127,9 +133,12 @@ def _status(_: Namespace) -> int:
 def _sample(arguments: Namespace) -> int:
     from queries.sample import generate  # noqa: PLC0415 - numpy is not needed by the other commands
 
-    end = arguments.end or datetime.now(UTC).date()
+    end = arguments.end or _now().date()
     with spoken(arguments.out):
-        generate(arguments.out, end=end, seed=arguments.seed, contacts=arguments.contacts)
+        try:
+            generate(arguments.out, end=end, seed=arguments.seed, contacts=arguments.contacts)
+        except ValueError as error:
+            raise EarshotError(str(error)) from error
     _say(f"the sample company up to {end} is in {arguments.out}: python -m queries load sample --data {arguments.out}")
     return 0
 
@@ -138,9 +147,13 @@ def _demo(_: Namespace) -> int:
     from queries.demo import demo  # noqa: PLC0415
 
     settings, catalog = _configured()
-    with spoken(settings.data):
-        demo(settings, catalog, _warehouse(settings), open_states(settings), datetime.now(UTC), _say)
+    with spoken(settings.data), closing(_warehouse(settings)) as warehouse:
+        demo(settings, catalog, warehouse, open_states(settings), _now(), _say)
     return 0
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _configured() -> tuple[Settings, Catalog]:

@@ -29,10 +29,14 @@ def samples_to_leave(conn: Connection, source: Source, present: frozenset[str], 
     if source.sample:
         if real := sorted(present - samples):
             there = ", ".join(real)
-            raise LoadRefusedError(f"the warehouse holds {there}; to see the sample, set EARSHOT_DATA to another folder")
+            raise LoadRefusedError(
+                f"the warehouse holds {there}; to see the sample, set EARSHOT_DATA to another folder"
+            )
         return frozenset()
     if samples and not replace:
-        raise LoadRefusedError(f"the warehouse holds the sample; add --replace-sample to put {source.name} in its place")
+        raise LoadRefusedError(
+            f"the warehouse holds the sample; add --replace-sample to put {source.name} in its place"
+        )
     return samples
 
 

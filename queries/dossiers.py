@@ -1,7 +1,7 @@
 """One incident with everything that bears on it: its rule, its figures over time, what else happened, what was done."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from queries.actions import Action, actions
 from queries.evidence import Evidence, Overlap, Question, gather, gather_case, overlaps
 from queries.incidents import Entry, Incident, entries, incident
 from queries.metrics import Ask, Point, measure
-from queries.reviews import conditions_of, parts
+from queries.reviews import conditions_of, label_of, parts
 from queries.scope import Scope
 
 BEFORE: Final = timedelta(weeks=40)
@@ -49,8 +49,9 @@ def read_dossier(conn: Connection, catalog: Catalog, id_: str, scope: Scope) -> 
     """One incident in scope. Raises UnknownIncidentError."""
     found = incident(conn, id_, scope)
     rule, metric = rule_of(found, catalog)
-    undertaken = tuple(action for action in actions(conn, scope) if action.incident_id == id_)
-    return Dossier(found, rule, metric, entries(conn, id_), undertaken)
+    mine = (action for action in actions(conn, scope) if action.incident_id == id_)
+    named = tuple(replace(action, owner=label_of(action.owner, catalog)) for action in mine)
+    return Dossier(found, rule, metric, entries(conn, id_), named)
 
 
 def rule_of(found: Incident, catalog: Catalog) -> tuple[Rule | None, Metric | None]:

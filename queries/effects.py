@@ -77,7 +77,7 @@ class Effect:
         """The verdict as it is shown: `improved`, `worsened`, `cannot tell yet` or `needs N more`."""
         if self.verdict == "needs more":
             return f"needs {count(self.needed or 0)} more"
-        if self.change is None or self.low is None or self.high is None:
+        if self.verdict == "cannot tell yet" or self.change is None or self.low is None or self.high is None:
             return self.verdict
         return f"{self.verdict} ({difference(metric, self.change, (self.high - self.low) / 2)})"
 

@@ -270,11 +270,22 @@ _ARROW: Final = {
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """One consistent reading: on PostgreSQL a REPEATABLE READ transaction; a DuckDB generation never changes."""
-    with engine.connect() as conn:
-        if conn.dialect.name == "postgresql":
-            conn = conn.execution_options(isolation_level="REPEATABLE READ")
+    snapshot = {"isolation_level": "REPEATABLE READ"} if engine.dialect.name == "postgresql" else {}
+    with engine.connect().execution_options(**snapshot) as conn:
+        if snapshot:
             conn.execute(text("set transaction read only"))
         yield conn
+
+
+@contextmanager
+def connected(engine: Engine, **options: Any) -> Iterator[Connection]:
+    """A connection that an error ends: after a full disk DuckDB cannot even roll back, and the pool would log that."""
+    with engine.connect().execution_options(**options) as conn:
+        try:
+            yield conn
+        except BaseException:
+            conn.invalidate()
+            raise
 
 
 @contextmanager
@@ -283,18 +294,16 @@ def attached(engine: Engine, file: Path) -> Iterator[Connection]:
 
     DuckDB writes to one file a transaction, so each statement here is its own.
     """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+    with connected(engine, isolation_level="AUTOCOMMIT") as conn:
         path = str(file).replace("'", "''")
         conn.execute(text(f"attach '{path}' as stage"))
-        try:
-            yield conn
-        finally:
-            conn.execute(text("detach stage"))
+        yield conn
+        conn.execute(text("detach stage"))
 
 
 def rewrite(source: Path, target: Path, memory_limit: str = MEMORY_LIMIT) -> None:
     """Write a DuckDB file anew, without the space where deleted rows still stand."""
-    with embedded(target, read_only=False, memory_limit=memory_limit).connect() as conn:
+    with connected(embedded(target, read_only=False, memory_limit=memory_limit)) as conn:
         path = str(source).replace("'", "''")
         conn.execute(text(f"attach '{path}' as old (read_only)"))
         name = conn.execute(text("select current_database()")).scalar_one()

@@ -45,7 +45,7 @@ def _nobody(table: Table) -> dict[str, None]:
 
 def _erased(kind: Kind, key: ColumnElement[str]) -> ColumnElement[bool]:
     """Whether a key has a tombstone: each distinct key is hashed once."""
-    found = key.table.alias()  # type: ignore[attr-defined]
-    keys = select(found.c[key.name].label("key")).distinct().subquery()  # type: ignore[attr-defined]
+    found = key.table.alias()
+    keys = select(found.c[key.name].label("key")).distinct().subquery()
     mark = digest(literal(f"{kind}:") + keys.c.key)
     return key.in_(select(keys.c.key).where(mark.in_(select(schema.erased.c.hash))))

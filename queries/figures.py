@@ -67,7 +67,8 @@ def difference(metric: Metric, value: float | None, half_width: float | None = N
     places = decimals(None if half_width is None else shown(metric, half_width))
     text = _plain(shown(metric, value), places)
     signed = text if text.startswith(MINUS) or not float(text.replace(",", "")) else f"+{text}"
-    return f"{signed} {_points(metric)}".strip()
+    unit_ = "point" if _points(metric) == "points" and text.lstrip(MINUS) == "1" else _points(metric)
+    return f"{signed} {unit_}".strip()
 
 
 def half_width(low: float | None, high: float | None) -> float | None:

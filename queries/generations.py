@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateTable
 
 from config.errors import EarshotError
 from queries import schema
-from queries.engine import MEMORY_LIMIT, attached, embedded, reading, rewrite, shared, vacuum
+from queries.engine import MEMORY_LIMIT, attached, connected, embedded, reading, rewrite, shared, vacuum
 from queries.stage import Stage
 
 KEPT: Final = 2
@@ -142,10 +142,10 @@ class EmbeddedWarehouse:
             shutil.copyfile(self._file(number - 1), file)
         engine = embedded(file, read_only=False, memory_limit=self.memory_limit)
         try:
-            with engine.begin() as conn:
+            with connected(engine) as conn:
                 _make_tables(conn)
-            file.chmod(0o600)
-            with engine.connect() as conn:
+                conn.commit()
+                file.chmod(0o600)
                 draft = Draft(conn, number, lambda empty: self._staged(conn, number, empty))
                 yield draft
                 conn.commit()
@@ -353,7 +353,7 @@ def _make_tables(conn: Connection) -> None:
 
 
 def _checkpoint(engine: Engine) -> None:
-    with engine.connect() as conn:
+    with connected(engine) as conn:
         conn.execute(text("checkpoint"))
 
 

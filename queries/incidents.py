@@ -110,6 +110,15 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
+class Newest:
+    """How far a rule was evaluated, on which generation, and when that was first done."""
+
+    slot: date
+    generation: int
+    evaluated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RuleVersion:
     """A rule as it was when it was evaluated, with its metric."""
 
@@ -213,16 +222,13 @@ def remembered(conn: Connection) -> tuple[Remembered, ...]:
     return tuple(Remembered(*row) for row in conn.execute(select(state.instance)))
 
 
-def newest_slots(conn: Connection) -> dict[str, tuple[date, int]]:
-    """Per rule the newest slot evaluated, and the newest generation it was evaluated on."""
+def newest_slots(conn: Connection) -> dict[str, Newest]:
+    """Per rule the newest slot evaluated, on the newest generation it was evaluated on."""
     table = state.eval_slot
     newest = select(table.c.rule, func.max(table.c.slot).label("slot")).group_by(table.c.rule).subquery()
-    joined = newest.join(table, (table.c.rule == newest.c.rule) & (table.c.slot == newest.c.slot))
-    found = select(newest.c.rule, newest.c.slot, func.max(table.c.generation)).select_from(joined)
-    return {
-        rule: (slot, generation)
-        for rule, slot, generation in conn.execute(found.group_by(newest.c.rule, newest.c.slot))
-    }
+    here = (table.c.rule == newest.c.rule) & (table.c.slot == newest.c.slot)
+    rows = conn.execute(select(table).join_from(newest, table, here).order_by(table.c.generation))
+    return {row.rule: Newest(row.slot, row.generation, aware(row.evaluated_at)) for row in rows}
 
 
 def rule_version(conn: Connection, hash_: str) -> RuleVersion | None:

@@ -43,7 +43,7 @@ def _reject_repeated(stage: Stage, table: Table, staged: Table) -> None:
 
 
 def _suspect(staged: Table, names: list[str]) -> ColumnElement[bool]:
-    """The rows whose key may stand twice. Numbers are grouped in a quarter of the memory that ten million texts take."""
+    """The rows whose key may stand twice: numbers are grouped in a quarter of the memory that their texts take."""
     text = func.concat_ws("|", *(staged.c[name] for name in names)) if len(names) > 1 else staged.c[names[0]]
     mark = fingerprint(text)
     known = and_(*(staged.c[name].is_not(None) for name in names))
@@ -52,7 +52,8 @@ def _suspect(staged: Table, names: list[str]) -> ColumnElement[bool]:
 
 def _reject_unknown(stage: Stage, staged: Table, column: str, parent: Table, leaving: Collection[str]) -> None:
     value = staged.c[column]
-    missing = not_(or_(_arriving(stage, parent, value), _present(parent, staged, value, leaving)))
+    arriving = _arriving(stage, parent, value)  # a stage in place is all there is: also its rejected rows stand there
+    missing = not_(arriving if stage.in_place else or_(arriving, _present(parent, staged, value, leaving)))
     reason = literal(f"unknown {parent.name} '") + value + "'"
     stage.conn.execute(_unless_rejected(staged, and_(value.is_not(None), missing)).values(reason=reason))
 

@@ -124,10 +124,10 @@ def _drafted(draft: Draft, order: Order, now: datetime, clock: _Clock) -> Summar
     return summary
 
 
-def _judged(  # noqa: PLR0913, PLR0917
+def _judged(
     stage: Stage, merging: Merging, order: Order, zone: str, samples: frozenset[str], clock: _Clock
 ) -> _Verdict:
-    """Read the source into the stage and give every row that cannot stand its reason; refuse where they are too many."""
+    """Read the source into the stage, and give every row that cannot stand its reason. Raises LoadRefusedError."""
     read = _read(stage, order, zone, merging.now, clock)
     with clock.stage("checking keys and references"):
         back = 0 if order.snapshot else bring_back(merging.conn, stage, merging.source, merging.now)
@@ -212,9 +212,7 @@ def withdraw_all(merging: Merging) -> dict[str, Merged]:
     return gone
 
 
-def _summary(
-    source: Source, verdict: _Verdict, merged: dict[str, Merged], refilled: int, clock: _Clock
-) -> Summary:
+def _summary(source: Source, verdict: _Verdict, merged: dict[str, Merged], refilled: int, clock: _Clock) -> Summary:
     shown = {name: m for name, m in merged.items() if m.differs or name in verdict.read}
     tables = {
         name: TableSummary(verdict.read[name], m.added, m.changed, m.unchanged, m.removed, verdict.rejected[name])

@@ -11,6 +11,7 @@ from sqlalchemy import (
     DateTime,
     FromClause,
     Select,
+    Subquery,
     Table,
     and_,
     delete,
@@ -77,11 +78,7 @@ def merge(merging: Merging, table: Table, staged: Table) -> Merged:
 
 def withdraw(merging: Merging, table: Table) -> Merged:
     """Remove every row of the source from a table."""
-    gone = _keys("gone", table)
-    gone.create(merging.conn)
-    keys = [table.c[column.name] for column in gone.c]
-    append(merging.conn, gone, select(*keys).where(_own(merging, table)))
-    return Merged(removed=_remove(merging, table, gone))
+    return Merged(removed=_remove(merging, table, _own(merging, table)))
 
 
 def _own(merging: Merging, table: FromClause) -> Row:
@@ -105,17 +102,17 @@ def _arriving(merging: Merging, table: Table, staged: Table) -> Select[Any]:
 def _add(merging: Merging, table: Table, rows: Select[Any]) -> int:
     """Nothing of this source is there: no row needs to be looked up."""
     added = append(merging.conn, table, rows.add_columns(*stamps(merging.now)))
-    _note(merging, table, and_(_own(merging, table), table.c.loaded_at == merging.now))
+    _note_new(merging, table, added)
     return added
 
 
 def _replace(merging: Merging, table: Table, rows: Select[Any], good: int) -> Merged:
     arriving = rows.subquery("arriving_row")
-    changed = _changed(merging, table, arriving)
-    removed = _absent(merging, table, arriving) if merging.snapshot else 0
-    names = list(changed.c.keys())[:-1]
-    before = _note_and_delete(merging, table, changed)
-    there = table.alias()
+    changed, before = _changed(merging, table, arriving)
+    removed = _remove(merging, table, _absent(merging, table, arriving)) if merging.snapshot else 0
+    if before:
+        _note_and_delete(merging, table, changed)
+    there, names = table.alias(), _key_names(table)
     placed = (
         select(
             *arriving.c,
@@ -126,12 +123,12 @@ def _replace(merging: Merging, table: Table, rows: Select[Any], good: int) -> Me
         .where(not_(exists().where(_same(there, arriving, names))))
     )
     written = append(merging.conn, table, placed)
-    _note(merging, table, and_(_own(merging, table), table.c.loaded_at == merging.now))
+    _note_new(merging, table, written)
     return Merged(written - before, before, good - written, removed)
 
 
-def _changed(merging: Merging, table: Table, arriving: FromClause) -> Table:
-    """The keys of the rows that are there and differ, with the time they first came."""
+def _changed(merging: Merging, table: Table, arriving: FromClause) -> tuple[Table, int]:
+    """The keys of the rows that are there and differ, with the time they first came; and their number."""
     names = _key_names(table)
     changed = _keys("changed", table, Column("first_loaded_at", DateTime))
     changed.create(merging.conn)
@@ -141,54 +138,57 @@ def _changed(merging: Merging, table: Table, arriving: FromClause) -> Table:
         .select_from(table.join(arriving, _same(table, arriving, names)))
         .where(_own(merging, table), or_(false(), *differs))
     )
-    append(merging.conn, changed, found)
-    return changed
+    return changed, append(merging.conn, changed, found)
 
 
-def _absent(merging: Merging, table: Table, arriving: FromClause) -> int:
-    names = _key_names(table)
+def _absent(merging: Merging, table: Table, arriving: FromClause) -> Row:
+    return and_(_own(merging, table), not_(exists().where(_same(arriving, table, _key_names(table)))))
+
+
+def _remove(merging: Merging, table: Table, which: Row) -> int:
+    """Remove rows; a company-wide row that another source's rows refer to passes to that source."""
     gone = _keys("gone", table)
     gone.create(merging.conn)
-    found = select(*(table.c[n] for n in names)).where(
-        _own(merging, table), not_(exists().where(_same(arriving, table, names)))
-    )
-    append(merging.conn, gone, found)
-    return _remove(merging, table, gone)
-
-
-def _remove(merging: Merging, table: Table, gone: Table) -> int:
-    """Remove rows by key; a company-wide row that another source's rows refer to passes to that source."""
-    if table.name in COMPANY_WIDE:
+    number = append(merging.conn, gone, select(*(table.c[name] for name in _key_names(table))).where(which))
+    if number and table.name in COMPANY_WIDE:
         _hand_over(merging, table, gone)
-    return _note_and_delete(merging, table, gone)
+    if number:
+        _note_and_delete(merging, table, gone)
+    return number
 
 
 def _hand_over(merging: Merging, table: Table, gone: Table) -> None:
     key = _key_names(table)[0]
-    users = union_all(
-        *(
-            select(child.c[column.name].label("key"), child.c.source.label("source")).where(
-                child.c.source != merging.source
-            )
-            for child in schema.CANONICAL
-            for column in child.c
-            if column.info.get("refers") == table.name
-        )
-    ).subquery()
+    users = _users(merging, table)
     heir = select(func.min(users.c.source)).where(users.c.key == table.c[key]).scalar_subquery()
-    used = exists().where(users.c.key == table.c[key])
-    in_gone = exists().where(gone.c[key] == table.c[key])
-    merging.conn.execute(update(table).where(in_gone, used).values(source=heir, loaded_at=merging.now))
-    still = table.alias()
-    merging.conn.execute(
-        delete(gone).where(exists().where(still.c[key] == gone.c[key], still.c.source != merging.source))
+    handed = and_(exists().where(gone.c[key] == table.c[key]), exists().where(users.c.key == table.c[key]))
+    merging.conn.execute(update(table).where(handed).values(source=heir, loaded_at=merging.now))
+    kept = table.alias()
+    stays = exists().where(kept.c[key] == gone.c[key], kept.c.source != merging.source)
+    merging.conn.execute(delete(gone).where(stays))
+
+
+def _users(merging: Merging, table: Table) -> Subquery:
+    """Which other source's rows refer to which key of a company-wide table."""
+    referring = [(child, c) for child in schema.CANONICAL for c in child.c if c.info.get("refers") == table.name]
+    found = (
+        select(child.c[column.name].label("key"), child.c.source.label("source")).where(
+            child.c.source != merging.source
+        )
+        for child, column in referring
     )
+    return union_all(*found).subquery()
 
 
-def _note_and_delete(merging: Merging, table: Table, keys: Table) -> int:
+def _note_and_delete(merging: Merging, table: Table, keys: Table) -> None:
     which = exists().where(_same(keys, table, _key_names(table)))
     _note(merging, table, which)
-    return merging.conn.execute(delete(table).where(which)).rowcount
+    merging.conn.execute(delete(table).where(which))
+
+
+def _note_new(merging: Merging, table: Table, number: int) -> None:
+    if number:
+        _note(merging, table, and_(_own(merging, table), table.c.loaded_at == merging.now))
 
 
 def _note(merging: Merging, table: Table, which: Row) -> None:

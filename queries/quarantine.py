@@ -70,7 +70,7 @@ def write_quarantine(conn: Connection, stage: Stage, source: str, now: datetime,
         _collect(conn, arriving, table, staged, source)
     there, new = schema.quarantine, arriving
     same = and_(*(there.c[name] == new.c[name] for name in _COLUMNS))
-    outdated = true() if snapshot else _came_again(conn, stage, arriving)
+    outdated = true() if snapshot else _came_again(conn, stage)
     gone = conn.execute(delete(there).where(there.c.source == source, not_(exists().where(same)), outdated)).rowcount
     rows = select(*new.c, literal(now, DateTime).label("loaded_at")).where(not_(exists().where(same)))
     return gone + append(conn, there, rows)
@@ -121,7 +121,7 @@ def _own_key(table: Table) -> list[str]:
     return [column.name for column in table.primary_key if column.name != "source"]
 
 
-def _came_again(conn: Connection, stage: Stage, arriving: Table) -> ColumnElement[bool]:
+def _came_again(conn: Connection, stage: Stage) -> ColumnElement[bool]:
     """Whether the key of a quarantined row is among the rows of this load, accepted or not."""
     seen = _texts("seen_key", "table_name", "key")
     seen.create(conn)

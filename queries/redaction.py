@@ -181,7 +181,7 @@ class _Values:
 
 def _rewrite(conn: Connection, column: Column[Any], change: "_Words | _Values") -> int:
     """Change a column wherever it holds a key. Returns how many rows did."""
-    table: Table = column.table  # type: ignore[assignment]
+    table: Table = column.table
     keys = list(table.primary_key)
     changed = 0
     for *key, before in conn.execute(select(*keys, column).where(column.is_not(None))).all():

@@ -191,8 +191,9 @@ def read_minutes(conn: Connection, lens: Lens) -> Minutes:
     customer = tuple(_found(one, lens, until) for one in current if one.class_ == "customer")
     data = sum(one.class_ != "customer" and one.is_open for one in found)
     undertaken = [a for a in actions(conn, scope, period.until) if a.done_at is None or a.done_at >= _naive(since)]
+    named = tuple(replace(action, owner=label_of(action.owner, lens.catalog)) for action in undertaken)
     decided = decisions(conn, period.first, lens.vertical)
-    return Minutes(customer, tuple(undertaken), decided, overrides(conn, period.first, lens.vertical), data)
+    return Minutes(customer, named, decided, overrides(conn, period.first, lens.vertical), data)
 
 
 def _instant(day: date) -> datetime:
@@ -227,7 +228,7 @@ def _found(incident: Incident, lens: Lens, until: datetime) -> Found:
         opened_at=incident.opened_at,
         value=incident.value,
         n=incident.n,
-        owner=_label(rule.owner, catalog) if rule else "",
+        owner=label_of(rule.owner, catalog) if rule else "",
     )
 
 
@@ -236,7 +237,8 @@ def _metric(rule: Rule | None, catalog: Catalog) -> Metric | None:
     return catalog.metric(name) if name else None
 
 
-def _label(person: str, catalog: Catalog) -> str:
+def label_of(person: str, catalog: Catalog) -> str:
+    """What a person of the configuration is called; anybody else is called as they are written."""
     return next((one.label for one in catalog.people if one.name == person), person)
 
 

@@ -1,4 +1,4 @@
-"""What is computed from the facts when a generation is made: one row per journey, and the small counts that pages read."""
+"""What is computed from the facts when a generation is made: a row a journey, and the small counts that pages read."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -21,6 +21,7 @@ from sqlalchemy import (
     literal,
     select,
 )
+from sqlalchemy.sql.functions import FunctionElement
 
 from queries import schema
 from queries.engine import append, micros, newest, whole
@@ -163,17 +164,16 @@ def _moments(source: str, which: Row) -> Subquery:
 def _steps(source: str, which: Row) -> Subquery:
     """Each contact with the one before it in its journey, and the microseconds between them."""
     contact, journey = schema.contact, schema.journey
-    order = {"partition_by": contact.c.journey_id, "order_by": (contact.c.occurred_at, contact.c.id)}
-    gap = micros(contact.c.occurred_at) - micros(func.lag(contact.c.occurred_at).over(**order))
+    gap = micros(contact.c.occurred_at) - micros(_in_order(func.lag(contact.c.occurred_at)))
     return (
         select(
             contact.c.journey_id,
             contact.c.direction,
             contact.c.channel,
             contact.c.emotion,
-            func.lag(contact.c.direction).over(**order).label("before"),
+            _in_order(func.lag(contact.c.direction)).label("before"),
             gap.label("gap"),
-            func.row_number().over(**order).label("place"),
+            _in_order(func.row_number()).label("place"),
         )
         .select_from(contact.join(journey, contact.c.journey_id == journey.c.id))
         .where(contact.c.source == source, contact.c.occurred_at <= journey.c.ended_at, which)
@@ -181,7 +181,12 @@ def _steps(source: str, which: Row) -> Subquery:
     )
 
 
-def _hours(step: Subquery, waiting: Row) -> ColumnElement[float]:
+def _in_order(value: FunctionElement[Any]) -> ColumnElement[Any]:
+    contact = schema.contact.c
+    return value.over(partition_by=contact.journey_id, order_by=(contact.occurred_at, contact.id))
+
+
+def _hours(step: Subquery, waiting: Row) -> ColumnElement[Any]:
     """Added up in whole microseconds, so that the order of the rows cannot show."""
     return cast(whole(func.sum(case((waiting, step.c.gap), else_=0))), Double) / _HOUR
 

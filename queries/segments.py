@@ -13,7 +13,7 @@ FILLED: Final[tuple[Table, ...]] = tuple(table for table in schema.CANONICAL if 
 
 
 def periods() -> Subquery:
-    """When which vertical held: account_id, vertical, valid_from, until (exclusive, null: still). Periods never overlap.
+    """When which vertical held: account_id, vertical, valid_from, until (exclusive, null: still); without overlaps.
 
     Where two rows of an account begin on one day, the one of the source that sorts last holds.
     """

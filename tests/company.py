@@ -18,7 +18,7 @@ from queries.relations import COLUMNS
 from queries.summary import Summary
 
 CONFIG: Final = Path(__file__).parents[1] / "config"
-LOADED: Final = datetime(2026, 1, 1, 6)  # noqa: DTZ001 - as the warehouse stores it
+LOADED: Final = datetime(2026, 12, 1, 6)  # noqa: DTZ001 - as the warehouse stores it
 ROUTE: Final = Route(name="delivery", label="Keepers of promises", channel="C000000104")
 
 

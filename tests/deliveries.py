@@ -10,14 +10,13 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from config.catalog import Calendar, Catalog, Review
 from config.reading import read_source
 from queries import schema
 from queries.generations import Warehouse
 from queries.load import Order, load
-from queries.stage import LOADED
 from queries.summary import Summary
 
 Row = dict[str, Any]
@@ -146,11 +145,14 @@ def _as_of(name: str, row: Row, at: datetime) -> Row:
     return row | {column: UNTIL_THEN.get(column) for column in LATE[name][1]}
 
 
-def brought(rows: Rows, since: datetime, until: datetime) -> Rows:
-    """The rows that are new or differ between two instants."""
-    before = {name: {json.dumps(row, default=str) for row in found} for name, found in as_of(rows, since).items()}
+def brought(rows: Rows, since: datetime | None, until: datetime) -> Rows:
+    """The rows that are new or differ between two instants; from the beginning, all of them."""
+    before = {
+        name: {json.dumps(row, default=str) for row in found}
+        for name, found in (as_of(rows, since) if since else {}).items()
+    }
     return {
-        name: [row for row in found if json.dumps(row, default=str) not in before[name]]
+        name: [row for row in found if json.dumps(row, default=str) not in before.get(name, ())]
         for name, found in as_of(rows, until).items()
     }
 
@@ -220,13 +222,36 @@ def held(warehouse: Warehouse, without: Collection[str] = (), tables: Collection
 
 def rows_of(conn: Connection, table: str, without: Collection[str] = ()) -> list[tuple[Any, ...]]:
     columns = [column for column in schema.warehouse.tables[table].c if column.name not in without]
-    return sorted((tuple(row) for row in conn.execute(select(*columns))), key=str)
+    return sorted((tuple(map(_plain, row)) for row in conn.execute(select(*columns))), key=str)
+
+
+def _plain(value: Any) -> Any:
+    """Sums of fractions differ in their last digits with the order of the rows."""
+    return float(f"{value:.9g}") if isinstance(value, float) else value
+
+
+def column(warehouse: Warehouse, table: str, name: str, key: str = "id") -> dict[str, Any]:
+    """A column's values by the rows' key."""
+    with warehouse.pin() as pin:
+        columns = schema.warehouse.tables[table].c
+        return {row[0]: row[1] for row in pin.conn.execute(select(columns[key], columns[name]))}
+
+
+def count(warehouse: Warehouse, table: str) -> int:
+    """The number of a table's rows."""
+    with warehouse.pin() as pin:
+        return int(pin.conn.scalar(select(func.count()).select_from(schema.warehouse.tables[table])) or 0)
+
+
+def aside(warehouse: Warehouse) -> list[tuple[str, str, str]]:
+    """Table, key and reason of every row in the quarantine."""
+    with warehouse.pin() as pin:
+        there = schema.quarantine.c
+        found = pin.conn.execute(select(there.table_name, there.key, there.reason))
+        return sorted((row.table_name, row.key, row.reason) for row in found)
 
 
 def number(warehouse: Warehouse) -> int:
     """The generation that readers get."""
     with warehouse.pin() as pin:
         return pin.generation.number
-
-
-__all__ = ["LOADED", "Delivery", "as_of", "brought", "company", "deliver", "held", "number", "rows_of"]

@@ -43,7 +43,9 @@ RESPONSES: Final = (
     "R1,A1,P1,J1,visit,transaction,answered,nps,2,late,2026-02-07 09:00,2026-02-09 09:00\n"
     "R2,A2,P2,J2,hotline,transaction,answered,nps,9,fine,2026-02-12 09:00,2026-02-13 09:00\n"
 )
-DEFECTS: Final = "id,account_id,journey_id,code,occurred_at\nD1,A1,J1,late,2026-02-04 09:00\nD2,A2,J2,late,2026-02-10 09:00\n"
+DEFECTS: Final = (
+    "id,account_id,journey_id,code,occurred_at\nD1,A1,J1,late,2026-02-04 09:00\nD2,A2,J2,late,2026-02-10 09:00\n"
+)
 
 COMPANY: Final[Mapping[str, str]] = {
     "account": ACCOUNTS,

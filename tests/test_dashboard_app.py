@@ -1,7 +1,10 @@
 """The pages as Streamlit runs them, over a small company whose every figure is known."""
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -23,7 +26,8 @@ from queries.state import open_state
 from tests.small_company import BROKEN, VERTICALS, Company, found, write_config
 
 pytestmark = pytest.mark.xdist_group("dashboard")
-APP = str(Path(stores.__file__).parent / "app.py")
+CHECKOUT = Path(stores.__file__).parents[1]
+APP = str(CHECKOUT / "dashboard" / "app.py")
 TODAY = date(2026, 11, 21)
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 HOSTILE = ("<script>alert(1)</script>", "Energy", "*bold* <!channel> & co", "Payments", "=cmd|' /C calc'!A0", "x" * 300)
@@ -228,7 +232,7 @@ def test_an_incident_opens_by_its_link(opened: Opened, company: Company) -> None
         "Opened: beyond the limit",
     ):
         assert said in text
-    assert "lead, after 4h without anybody taking it on" in text
+    assert "Head of installation, after 4h without anybody taking it on" in text
 
 
 def linked(opened: Opened, company: Company, id_: str) -> AppTest:
@@ -428,3 +432,22 @@ def test_health_says_what_is_wrong(company: Company, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("EARSHOT_CONFIG", str(tmp_path / "nowhere"))
     assert "settings.toml" in stores.health().problem
     stores._opened.cache_clear()
+
+
+def test_packages_of_another_installation_are_refused(tmp_path: Path) -> None:
+    for name in ("config", "queries"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    path = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(CHECKOUT)!r}]"
+    code = f"{path}; from dashboard.__main__ import main; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("config, queries would come from another installation")
+
+
+def test_mistakes_in_the_settings_are_said_before_anything_is_served(tmp_path: Path) -> None:
+    variables = {**os.environ, "EARSHOT_CONFIG": str(tmp_path)}
+    command = [sys.executable, "-m", "dashboard"]
+    done = subprocess.run(command, cwd=CHECKOUT, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "settings.toml" in done.stderr

@@ -15,7 +15,7 @@ OURS: Final = {
     "triggers": ("config", "queries"),
     "dashboard": ("config", "queries"),
 }
-PURE: Final = ("triggers.evaluate", "triggers.escalate", "triggers.message", "triggers.backtest")
+PURE: Final = ("triggers.evaluate", "triggers.escalate", "triggers.message", "triggers.backtest", "triggers.book")
 ONLY_IN: Final = {
     "slack_sdk": ("triggers/slack.py", "triggers/listen.py"),
     **dict.fromkeys(("streamlit", "altair", "pandas"), ("dashboard/",)),

@@ -20,39 +20,14 @@ from queries import outbox
 from queries.incidents import Entry, Incident, entries, incidents
 from queries.scope import EVERYTHING
 from queries.state import open_state
-from tests.company import CONFIG, catalog, noon, rows_of, rule, warehouse, weeks
+from tests.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.counterparts.slack import CHANNELS, Slack
+from tests.installation import configure
 
 KILLS: Final = 20
 FIRST: Final = date(2025, 9, 1)
 STORY: Final = (4,) * 10 + (20,) * 4 + (45,) * 2 + (2,) * 8
 TICKS: Final = tuple(date(2025, 12, 15) + timedelta(weeks=i) for i in range(0, 11, 2))
-RULE: Final = """
-[[rule]]
-name = "defects"
-label = "Journeys with a defect"
-kind = "threshold"
-metric = "defect-rate"
-by = ["vertical"]
-limit = 0.25
-recover = 0.20
-window = "28d"
-every = "7d"
-false_alarms_per_year = 6
-severity = 2
-route = "delivery"
-owner = "delivery-lead"
-"""
-ROUTES: Final = """
-[[route]]
-name = "delivery"
-channel = "{channel}"
-
-[[person]]
-name = "delivery-lead"
-label = "Head of delivery"
-audience = "analyst"
-"""
 
 
 @dataclass
@@ -103,23 +78,12 @@ def _pipe(stream: IO[str] | None) -> IO[str]:
 def runs(process: subprocess.Popen[str], folder: Path, built: Path, slack: Slack, channel: str) -> Iterator[Runs]:
     """An installation with a state of its own, on a copy of the data, that tells a channel of its own."""
     shutil.copytree(built / "warehouse", folder / "warehouse")
-    config = folder / "config"
-    shutil.copytree(CONFIG, config, ignore=shutil.ignore_patterns("*.py", "__pycache__", "sources"))
-    (config / "triggers.toml").write_text(RULE, encoding="utf-8")
-    (config / "routing.toml").write_text(ROUTES.format(channel=channel), encoding="utf-8")
-    (config / "audiences.toml").write_text(_audiences(), encoding="utf-8")
-    environ = {
-        "EARSHOT_CONFIG": str(config),
-        "EARSHOT_DATA": str(folder),
+    environ = configure(folder, channel) | {
         "EARSHOT_SLACK__TOKEN": slack.token,
         "EARSHOT_SLACK__BASE_URL": slack.base_url,
         "EARSHOT_SLACK__TIMEOUT_S": "1",
     }
     yield Runs(process, environ, folder)
-
-
-def _audiences() -> str:
-    return (CONFIG / "audiences.toml").read_text(encoding="utf-8")
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def test_generations_rows_lags_and_quarantine(warehouse: Warehouse, tmp_path: Pa
         "crm     person              3                 -     -        -     -     -",
         "crm     revenue             2                 -     -        -     -     -",
         "crm     journey             2  2026-02-12 09:00  27 d   90 min   2 h   2 h",
-        "crm     contact             4  2026-02-06 09:00  32 d      2 h  34 h  47 h",
+        "crm     contact             4  2026-02-06 09:00  33 d      2 h  35 h  47 h",
         "crm     response            2  2026-02-13 09:00  26 d        -     -     -",
         "crm     defect              2  2026-02-10 09:00  29 d        -     -     -",
         "lag: from the event to when its source learnt it (recorded_at)",
@@ -79,7 +79,15 @@ def test_before_the_first_load_it_says_what_to_do(warehouse: Warehouse) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0.2, "0 s"), (99, "99 s"), (3600, "60 min"), (36 * 3600, "36 h"), (1e6, "12 d"), (1e9, "11,574 d"), (-7200, "-2 h")],
+    [
+        (0.2, "0 s"),
+        (99, "99 s"),
+        (3600, "60 min"),
+        (36 * 3600, "36 h"),
+        (1e6, "12 d"),
+        (1e9, "11,574 d"),
+        (-7200, "-2 h"),
+    ],
 )
 def test_durations_have_a_fitting_unit(seconds: float, said: str) -> None:
     assert duration(seconds) == said

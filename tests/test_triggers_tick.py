@@ -30,7 +30,7 @@ from tests.company import (
     weeks,
 )
 from tests.counterparts.postgres import NewDatabase
-from triggers import lease
+from triggers import events, lease
 from triggers.backtest import backtest, only, to_csv
 from triggers.explain import explain
 from triggers.tick import OldGenerationError, Report, tick
@@ -433,6 +433,17 @@ def test_what_is_missing_is_judged_once_at_its_time(tmp_path: Path) -> None:
     due = at.replace(tzinfo=UTC) + timedelta(days=1)
     assert [(row.slice, row.opened_at) for row in rows] == [("inbound=made/1", due), ("inbound=made/5", due)]
     assert sorted((i.slice, i.opened_at) for i in found(live)) == [(row.slice, row.opened_at) for row in rows]
+
+
+def test_data_that_was_scanned_is_not_scanned_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the rule waits: then time alone makes cases."""
+    config, states = catalog(event(), event(name="waits", settle="1d")), passing_state()
+    scanned = list[str]()
+    monkeypatch.setattr(events, "cases", lambda _, rule_, *__: scanned.append(rule_.name) or ())
+    with pinned(tmp_path, config, ACCOUNT) as pin:
+        for hour in range(3):
+            tick(states, pin, config, LOADED.replace(tzinfo=UTC) + timedelta(hours=hour))
+    assert scanned == ["detractor", "waits", "waits", "waits"]
 
 
 def test_late_rows_are_found_as_far_back_as_the_rule_says(tmp_path: Path) -> None:

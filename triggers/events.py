@@ -26,25 +26,34 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Severe:
-    """What one event rule found."""
+    """What one event rule found. `scanned` is false where nothing new can be there."""
 
     rule: EventRule
     version: Version
     first_run: bool
+    scanned: bool
     cases: tuple[Found, ...]
 
 
 def find(conn: Connection, rule: EventRule, memory: Memory, moment: Moment) -> Severe:
     """The severe cases that were knowable at the moment: all of the past on a first run, else back to `scan_back`."""
-    first_run = rule.name not in memory.slots
+    first_run, of = rule.name not in memory.slots, version(rule, None)
+    if _is_exhausted(rule, memory, moment):
+        return Severe(rule, of, first_run, scanned=False, cases=())
     found = cases(conn, rule, EVERYTHING, rule.settle, _since(rule, memory, moment), moment.now)
     named = (Found(incident_id(rule.name, c.key, None), c, c.knowable_at.astimezone(moment.zone).date()) for c in found)
-    return Severe(rule, version(rule, None), first_run, tuple(named))
+    return Severe(rule, of, first_run, scanned=True, cases=tuple(named))
+
+
+def _is_exhausted(rule: EventRule, memory: Memory, moment: Moment) -> bool:
+    """Whether the data was scanned whole. Where a rule waits, or a past moment is replayed, time alone adds cases."""
+    newest = memory.slots.get(rule.name)
+    if newest is None or rule.settle or newest.generation != moment.generation:
+        return False
+    return moment.published_at <= newest.evaluated_at <= moment.now
 
 
 def _since(rule: EventRule, memory: Memory, moment: Moment) -> datetime | None:
     """Late rows lie before what was scanned already: look behind it as far as the rule says."""
-    if rule.name not in memory.slots:
-        return None
-    newest, _ = memory.slots[rule.name]
-    return midnight(newest, moment.zone) - rule.scan_back
+    newest = memory.slots.get(rule.name)
+    return midnight(newest.slot, moment.zone) - rule.scan_back if newest else None

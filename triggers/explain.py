@@ -12,7 +12,7 @@ from config.catalog import Catalog, ThresholdRule
 from queries.cubes import read_cube
 from queries.figures import figure, interval
 from queries.generations import Pin
-from queries.incidents import Entry, Incident, entries, incident
+from queries.incidents import Entry, Incident, aware, entries, incident
 from queries.scope import EVERYTHING
 from queries.statistics import Tally, estimate, tail
 from queries.summary import settle
@@ -47,7 +47,8 @@ def explain(conn: Connection, pin: Pin, catalog: Catalog, id_: str, now: datetim
         return
     if of.rule.where:
         yield f"only where {conditions(of.rule.where)}"
-    moment = Moment(now, pin.generation.number, zone, settle(pin.conn))
+    generation = pin.generation
+    moment = Moment(now, generation.number, aware(generation.published_at), zone, settle(pin.conn))
     asked = subject(of, of.metric, moment)
     for entry in history_:
         yield ""

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from queries import outbox
 from queries.incidents import (
     Incident,
+    Newest,
     Remembered,
     newest_slots,
     open_incidents,
@@ -32,7 +33,7 @@ class Memory:
 
     Args:
         instances: by rule and slice.
-        slots: by rule the newest slot evaluated and the generation it was evaluated on.
+        slots: by rule how far it was evaluated.
         incidents: the open ones by id.
         told: the ids of those whose root message was queued.
         hashes: of every rule version stored.
@@ -40,7 +41,7 @@ class Memory:
     """
 
     instances: Mapping[str, Mapping[str, Instance]]
-    slots: Mapping[str, tuple[date, int]]
+    slots: Mapping[str, Newest]
     incidents: Mapping[str, Incident]
     told: frozenset[str]
     hashes: frozenset[str]
@@ -49,7 +50,7 @@ class Memory:
     @property
     def generation(self) -> int:
         """The newest generation evaluated, 0 before the first."""
-        return max((generation for _, generation in self.slots.values()), default=0)
+        return max((newest.generation for newest in self.slots.values()), default=0)
 
 
 def read_memory(conn: Connection) -> Memory:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -140,10 +142,11 @@ def slice_key(by: Sequence[str], values: Slice) -> str:
     return "|".join(f"{name}={_escaped(value)}" for name, value in zip(by, values, strict=True))
 
 
-def slice_values(key: str) -> dict[str, str]:
+@lru_cache(maxsize=65536)
+def slice_values(key: str) -> Mapping[str, str]:
     """The values in a slice's text by their column; a backslash keeps the letter after it from meaning anything."""
     pairs = (part.partition("=") for part in _PART.findall(key))
-    return {name: _ESCAPED.sub(r"\1", value) for name, _, value in pairs}
+    return MappingProxyType({name: _ESCAPED.sub(r"\1", value) for name, _, value in pairs})
 
 
 def _escaped(value: str) -> str:

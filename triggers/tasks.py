@@ -49,10 +49,13 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When and on what a tick runs: its time, the data generation, the reporting zone and the sources' settle."""
+    """When and on what a tick runs: its time, the data generation and when it was published (aware UTC), the reporting
+    zone and the sources' settle.
+    """
 
     now: datetime
     generation: int
+    published_at: datetime
     zone: ZoneInfo
     settle: timedelta
 
@@ -112,11 +115,11 @@ def _task(
     only: frozenset[str] | None = None,
     others: frozenset[str] = frozenset(),
 ) -> Task:
-    last, generation = memory.slots.get(subject_.rule.name, (None, 0))
-    if last is None:
+    newest = memory.slots.get(subject_.rule.name)
+    if newest is None:
         return Task(subject_, (), first_run=True, only=only, others=others)
-    slots = subject_.cadence.due(last, ALWAYS, moment.now)
-    again = last if generation < moment.generation else None
+    slots = subject_.cadence.due(newest.slot, ALWAYS, moment.now)
+    again = newest.slot if newest.generation < moment.generation else None
     return Task(subject_, (again, *slots) if again else slots, first_run=False, again=again, only=only, others=others)
 
 

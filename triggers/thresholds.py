@@ -1,7 +1,7 @@
 """Evaluate threshold rules: one grouped query for all that share a rollup, the rest in memory."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from sqlalchemy import Connection
@@ -9,13 +9,29 @@ from sqlalchemy import Connection
 from queries import clusters
 from queries.cubes import Cube, read_cube
 from queries.incidents import Remembered
-from queries.readings import clock_of, plan
+from queries.readings import Reading, clock_of, plan
 from queries.scope import EVERYTHING
 from triggers.evaluate import Instance
 from triggers.memory import Memory, remember
 from triggers.replay import Finding, Subject, replay, slice_key, slice_values
-from triggers.samples import Slice, history, is_plain
+from triggers.samples import History, Slice, history, is_plain
 from triggers.tasks import Moment, Task, dimensions
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A cube, and what it was added up to: rules that differ in their limits alone share it."""
+
+    cube: Cube
+    known: dict[object, History] = field(default_factory=dict)
+
+    def history(self, subject: Subject, slices: frozenset[Slice]) -> History:
+        """The counts of a rule's slices."""
+        plain = tuple(condition for condition in subject.rule.where if is_plain(condition))
+        key = (subject.figure.name, subject.rule.by, plain, slices)
+        if key not in self.known:
+            self.known[key] = history(self.cube, subject.figure.name, subject.rule.by, plain, slices)
+        return self.known[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +48,19 @@ def evaluate(conn: Connection, tasks: Iterable[Task], memory: Memory, moment: Mo
     """Evaluate every task on the warehouse's data as of the moment."""
     effects = _effects(conn, moment)
     for group in _groups(conn, tasks, moment).values():
-        cube = _cube(conn, group, moment)
-        yield from (_evaluation(task, cube, memory, moment, effects) for task in group)
+        added = Added(_cube(conn, group, moment))
+        yield from (_evaluation(task, added, memory, moment, effects) for task in group)
 
 
 def _groups(conn: Connection, tasks: Iterable[Task], moment: Moment) -> dict[object, list[Task]]:
     """Tasks that one query can serve; a first run reads the whole past, the others only their windows."""
-    clock, groups = clock_of(conn, moment.now), dict[object, list[Task]]()
+    clock, groups, plans = clock_of(conn, moment.now), dict[object, list[Task]](), dict[object, Reading]()
     for task in tasks:
         if task.slots or task.first_run:
-            where = plan(task.subject.figure, dimensions(task.subject), EVERYTHING, clock)
+            figure, dims = task.subject.figure, dimensions(task.subject)
+            if (figure.name, dims) not in plans:
+                plans[figure.name, dims] = plan(figure, dims, EVERYTHING, clock)
+            where = plans[figure.name, dims]
             groups.setdefault((where.table, where.at, where.rollup, task.first_run), []).append(task)
     return groups
 
@@ -72,14 +91,13 @@ def _effects(conn: Connection, moment: Moment) -> Callable[[Subject, date], clus
 
 def _evaluation(
     task: Task,
-    cube: Cube,
+    added: Added,
     memory: Memory,
     moment: Moment,
     effects: Callable[[Subject, date], clusters.Effects],
 ) -> Evaluation:
     subject, before = task.subject, _instances(task.subject, memory)
-    plain = tuple(condition for condition in subject.rule.where if is_plain(condition))
-    counts = history(cube, subject.figure.name, subject.rule.by, plain, before)
+    counts = added.history(subject, frozenset(before))
     slots = task.slots
     if task.first_run and counts.first_day:
         slots = subject.cadence.due(None, date.fromordinal(counts.first_day), moment.now)

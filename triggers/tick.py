@@ -6,7 +6,8 @@ same slots, in this process or another, writes nothing.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, Engine
 from config.catalog import Catalog, EventRule
 from config.errors import EarshotError
 from queries.generations import Pin
-from queries.incidents import Evaluated, Ledger, Remembered, RuleVersion, incidents_by_id, write
+from queries.incidents import Evaluated, Ledger, Remembered, RuleVersion, aware, incidents_by_id, write
 from queries.summary import settle
 from triggers import escalate
 from triggers.book import Book
@@ -24,6 +25,9 @@ from triggers.memory import Memory, read_memory, remember
 from triggers.tasks import Moment, tasks
 from triggers.thresholds import Evaluation, evaluate
 from triggers.versions import Version
+
+KEPT: Final = timedelta(days=90)
+"""Of a past that is replayed only these slots are noted; the incidents of all of it are."""
 
 Guard = Callable[[Connection], None]
 
@@ -68,7 +72,8 @@ def tick(states: Engine, pin: Pin, catalog: Catalog, now: datetime, guard: Guard
     with states.connect() as conn:
         memory = read_memory(conn)
     _refuse_older(pin, memory)
-    moment = Moment(now, pin.generation.number, ZoneInfo(pin.generation.zone), settle(pin.conn))
+    of = pin.generation
+    moment = Moment(now, of.number, aware(of.published_at), ZoneInfo(of.zone), settle(pin.conn))
     evaluations = tuple(evaluate(pin.conn, tasks(catalog, memory, moment), memory, moment))
     severe = tuple(find(pin.conn, rule, memory, moment) for rule in _event_rules(catalog))
     book = Book(catalog, moment.generation, now, dict(memory.incidents), memory.told)
@@ -147,10 +152,13 @@ def _slots(
     for e in evaluations:
         if e.task.is_current:
             rule = e.task.subject.rule.name
-            yield from (_slot(rule, slot, e.task.subject.hash, moment, e.task.first_run) for slot in e.slots)
+            kept = (slot for slot in e.slots if slot > e.slots[-1] - KEPT)
+            yield from (_slot(rule, slot, e.task.subject.hash, moment, e.task.first_run) for slot in kept)
     for found in severe:
         today = moment.now.astimezone(moment.zone).date()
-        if memory.slots.get(found.rule.name) != (today, moment.generation):
+        newest = memory.slots.get(found.rule.name)
+        is_noted = newest is not None and (newest.slot, newest.generation) == (today, moment.generation)
+        if found.scanned and not is_noted:
             yield _slot(found.rule.name, today, found.version.hash, moment, found.first_run)
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
 
@@ -25,12 +26,14 @@ class Version:
     body: str
 
 
+@lru_cache(maxsize=4096)
 def version(rule: ThresholdRule | EventRule, metric: Metric | None) -> Version:
     """The version that a rule and its metric make up."""
     body = json.dumps({"rule": _plain(rule), "metric": _plain(metric)}, sort_keys=True)
     return Version(rule, metric, sha256(body.encode()).hexdigest()[:16], body)
 
 
+@lru_cache(maxsize=4096)
 def read_version(body: str) -> Version:
     """A version from its text. Raises pydantic.ValidationError where today's models no longer know it."""
     raw = json.loads(body)

@@ -52,7 +52,10 @@ def _page(contacts: int) -> list[float]:
 
 def _print_page(contacts: int, figures: tuple[float, float, float, float], naive: Cost, growth: float) -> None:
     cold, warm, plain, megabytes = figures
-    print(f"  {label(contacts):>5}  cold {cold:7.1f} ms  warm {warm:6.1f} ms  {megabytes:5.0f} MB   plain charts {plain:6.1f} ms", end="")
+    print(
+        f"  {label(contacts):>5}  cold {cold:7.1f} ms  warm {warm:6.1f} ms  {megabytes:5.0f} MB   plain charts {plain:6.1f} ms",
+        end="",
+    )
     print(f"   pandas {naive.seconds * 1000:8.0f} ms  {naive.megabytes:6.0f} MB", end="")
     print(f"   warm to plain {warm / plain:.2f}, to warm at 100k {growth:.2f}", flush=True)
 

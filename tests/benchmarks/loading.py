@@ -12,7 +12,10 @@ def report(contacts: int, runs: int) -> None:
     sample = files(contacts)
     ours, bare = zip(*(_pair(sample) for _ in range(runs)), strict=True)
     (seconds, megabytes), (bare_seconds, bare_megabytes) = middle(ours), middle(bare)
-    print(f"  {label(contacts):>5}  load {seconds:7.1f} s  {megabytes:6.0f} MB   bare engine {bare_seconds:7.1f} s  {bare_megabytes:6.0f} MB", end="")
+    print(
+        f"  {label(contacts):>5}  load {seconds:7.1f} s  {megabytes:6.0f} MB   bare engine {bare_seconds:7.1f} s  {bare_megabytes:6.0f} MB",
+        end="",
+    )
     print(f"   ratio {seconds / bare_seconds:.2f}", flush=True)
 
 

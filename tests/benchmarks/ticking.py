@@ -35,7 +35,14 @@ def rules() -> Catalog:
     template = next(r for r in shipped.rules if isinstance(r, ThresholdRule))
     made = tuple(
         template.model_copy(
-            update={"name": f"bench-{i}", "metric": "csat", "by": DIMS, "where": (), "limit": 0.5 + i / 200, "recover": 0.9}
+            update={
+                "name": f"bench-{i}",
+                "metric": "csat",
+                "by": DIMS,
+                "where": (),
+                "limit": 0.5 + i / 200,
+                "recover": 0.9,
+            }
         )
         for i in range(RULES)
     )
@@ -48,7 +55,10 @@ def report(contacts: int) -> None:
     with warehouse.pin() as pin, tempfile.TemporaryDirectory() as folder:
         ours, bare, separate = _ticks(pin, Path(folder)), _bare(pin), _separate(pin)
     warehouse.close()
-    print(f"  {label(contacts):>5}  tick {ours:6.1f} ms   bare cube query {bare:6.1f} ms   504 queries {separate:7.1f} ms", end="")
+    print(
+        f"  {label(contacts):>5}  tick {ours:6.1f} ms   bare cube query {bare:6.1f} ms   504 queries {separate:7.1f} ms",
+        end="",
+    )
     print(f"   ratio to bare {ours / bare:.1f}, to separate {ours / separate:.3f}   peak {peak():.0f} MB", flush=True)
 
 
@@ -71,7 +81,9 @@ def _cube(pin: Pin, metric: Metric, day: date) -> None:
 
 def _separate(pin: Pin) -> float:
     metric = catalog().metric("csat")
-    verticals = sorted({p.by[0] for p in measure(pin.conn, metric, Ask(by=DIMS, grain="all"), EVERYTHING, _at(SLOTS[-1]))})
+    verticals = sorted(
+        {p.by[0] for p in measure(pin.conn, metric, Ask(by=DIMS, grain="all"), EVERYTHING, _at(SLOTS[-1]))}
+    )
     return median(_timed(lambda day=day: _one_by_one(pin, metric, verticals, day)) for day in SLOTS[:3])  # type: ignore[misc]
 
 
@@ -79,7 +91,9 @@ def _one_by_one(pin: Pin, metric: Metric, verticals: list[str], day: date) -> No
     for vertical in verticals:
         where = (Condition(column="vertical", any_of=(vertical,)),)
         for _ in range(RULES):
-            measure(pin.conn, metric, Ask(grain="all", since=day - WINDOW, until=day, where=where), EVERYTHING, _at(day))
+            measure(
+                pin.conn, metric, Ask(grain="all", since=day - WINDOW, until=day, where=where), EVERYTHING, _at(day)
+            )
 
 
 def _at(day: date) -> datetime:
