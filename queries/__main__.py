@@ -94,7 +94,7 @@ def _metric_words(parser: ArgumentParser) -> None:
 def _metric(arguments: Namespace) -> int:
     from queries.metric_command import run  # noqa: PLC0415
 
-    return run(arguments)
+    return run(arguments, _now())
 
 
 def _load(arguments: Namespace) -> int:

@@ -40,8 +40,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--as-of", metavar="T", help="what was known at this instant (UTC unless it says)")
 
 
-def run(arguments: Namespace) -> int:
-    """Print the figures. Returns 0.
+def run(arguments: Namespace, now: datetime) -> int:
+    """Print the figures, as known at `now` (aware UTC) unless `--as-of` says otherwise. Returns 0.
 
     Raises:
         EarshotError: no such metric or column, an impossible range, nothing loaded.
@@ -49,7 +49,7 @@ def run(arguments: Namespace) -> int:
     settings = read_settings()
     metric = _metric(read_catalog(settings.config, COLUMNS), arguments.name)
     ask = _ask(metric, arguments)
-    as_of = _instant(arguments.as_of) if arguments.as_of else datetime.now(tz=UTC)
+    as_of = _instant(arguments.as_of) if arguments.as_of else now
     warehouse = open_warehouse(settings)
     try:
         with warehouse.pin() as pin:

@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb  # noqa: F401 - imported once, not in each run
 import duckdb_sqlalchemy  # noqa: F401
+import pandas as pd  # noqa: F401 - DuckDB imports it with the first value that is bound
 
 from config.reading import read_source
 from queries import load as loading

@@ -14,11 +14,14 @@ from shutil import copytree
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from config.reading import read_catalog
 from config.settings import read_settings
 from dashboard import data, hands, stores
 from dashboard.serving import options
 from dashboard.viewer import NotSignedInError, viewer
+from queries.actions import Action
 from queries.briefs import Issue, Money, Standing
+from queries.effects import effect_of
 from queries.generations import EmbeddedWarehouse
 from queries.incidents import UnknownIncidentError, entries, incident
 from queries.scope import Scope
@@ -451,3 +454,16 @@ def test_mistakes_in_the_settings_are_said_before_anything_is_served(tmp_path: P
     done = subprocess.run(command, cwd=CHECKOUT, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "settings.toml" in done.stderr
+
+
+def test_the_effect_of_an_action_is_read_from_the_warehouse(company: Company) -> None:
+    """Defects in Retail Banking fell in the last month and nowhere else; the same action elsewhere did nothing."""
+    catalog = read_catalog(company.config)
+    verdicts = {}
+    with EmbeddedWarehouse(company.data / "warehouse").pin() as pin:
+        for vertical in ("Retail Banking", "Payments"):
+            taken = Action(vertical, "x", "Ana", company.month, NOW, "me", vertical=vertical, metric="defect-rate")
+            metric = catalog.metric("defect-rate")
+            verdicts[vertical] = effect_of(pin.conn, metric, taken, (taken,), Scope(), NOW).verdict
+    assert verdicts["Retail Banking"] == "improved"
+    assert verdicts["Payments"] not in {"improved", "worsened"}

@@ -1,4 +1,4 @@
-"""`kill -9` of a load, at moments inside its work: the generation before is served, and the next load is as any other."""
+"""`kill -9` of a load, at moments inside its work: the generation before is served, and the next load is any load."""
 
 import json
 import random
@@ -87,7 +87,7 @@ def test_a_killed_load_leaves_the_generation_before(loads: Loads, tmp_path: Path
         assert hit["status"] == -9
         assert loads.served() == before
         hits.append(hit)
-    print("\n".join(f"{hit['stage']}: in {hit['where'][0]}" for hit in hits))
+    print("\n".join(f"after {hit['stage']!r}, in {hit['where'][0]}" for hit in hits))
     assert all(hit["where"] for hit in hits), "a kill outside the work proves nothing"
     assert len({hit["stage"] for hit in hits}) >= 5, "spread over the load"
     _loads_as_ever(loads, delivery, tmp_path / "apart")

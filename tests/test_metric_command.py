@@ -5,6 +5,7 @@ import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def _status(*words: str) -> int:
     parser = ArgumentParser()
     add_arguments(parser)
     try:
-        return run_metric(parser.parse_args(words))
+        return run_metric(parser.parse_args(words), datetime.now(UTC))
     except EarshotError as error:
         print(error, file=sys.stderr)
         return 1

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final
 
 import pytest
@@ -26,7 +27,8 @@ def rows() -> Rows:
 
 def _end(rows: Rows, of: Row) -> datetime:
     journey = next(j for j in rows["journey"] if j["id"] == of["journey_id"])
-    return journey["ended_at"] or journey["started_at"]
+    end: datetime = journey["ended_at"] or journey["started_at"]
+    return end
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +83,8 @@ def _fact(journey: Row, parts: list[list[Row]]) -> Row:
 
 def _waited(contacts: list[Row], since: str) -> float:
     """After who wrote it was waited how long."""
-    pairs = zip(contacts, contacts[1:], strict=False)
-    return sum((b["occurred_at"] - a["occurred_at"]) / HOUR for a, b in pairs if a["direction"] == since)
+    gaps = [(b["occurred_at"] - a["occurred_at"]) / HOUR for a, b in pairwise(contacts) if a["direction"] == since]
+    return float(sum(gaps))
 
 
 @pytest.mark.parametrize(("name", "table"), ROLLED, ids=[table.name for _, table in ROLLED])

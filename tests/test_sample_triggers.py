@@ -139,11 +139,20 @@ def test_where_nothing_happens_nothing_is_found(
     alone = rules.model_copy(update={"rules": tuple(_by_company(rule) for rule in rules.rules)})
     with loaded(folders, alone, NULL) as pin:
         opened = found(pin, alone, end)
+        plain = found(pin, _without_gates(alone), end)
         assert _journeys(pin) == SEEDS
     counted = Counter(incident.rule for incident in opened)
     record_property("incidents", dict(counted))
     declared = {r.name: r.false_alarms_per_year * YEARS for r in alone.rules if isinstance(r, ThresholdRule)}
     assert {name: n for name, n in counted.items() if n > declared.get(name, 0)} == {}
+    cried = Counter(incident.rule for incident in plain)
+    assert any(n > declared[name] for name, n in cried.items())  # the same limits without the gate cry wolf
+
+
+def _without_gates(catalog: Catalog) -> Catalog:
+    return catalog.model_copy(
+        update={"rules": tuple(rule.model_copy(update={"gate": "none"}) for rule in catalog.rules)}
+    )
 
 
 def _by_company(rule: Rule) -> Rule:

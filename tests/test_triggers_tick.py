@@ -257,6 +257,22 @@ def test_a_metric_without_data_is_no_mistake(tmp_path: Path) -> None:
         assert backtest(pin, config, FIRST, OVER) == ()
 
 
+def test_a_quantile_is_compared_as_it_is(tmp_path: Path) -> None:
+    """It cannot be added up over days, so each window is read as known at its slot."""
+    slow = rule(name="slow", metric="journey-days-median", limit=0.5, recover=0.4, gate="none", by=["vertical"])
+    config, states = catalog(slow), passing_state()
+    with pinned(tmp_path, config, rows_of(weeks(FIRST, (4,) * 10))) as pin:
+        for week in range(4, 10):
+            tick(states, pin, config, noon(FIRST + week * WEEK))
+        (row,) = backtest(pin, config, FIRST, OVER)
+        (incident,) = found(states)
+        with states.connect() as conn:
+            lines = list(explain(conn, pin, config, incident.id, noon(OPENS)))
+    assert (row.slice, row.value, row.n) == ("vertical=Retail", 1.0, 200)
+    assert row.opened_at == incident.opened_at == datetime.combine(FIRST + 4 * WEEK, time(), UTC)
+    assert any("then: 1.0 days" in line for line in lines)
+
+
 def test_a_filter_that_is_no_name_is_part_of_the_question(tmp_path: Path) -> None:
     """`where` on numbers, truths and other tables' columns; two rules with different filters share one query."""
     company = rows_of([*weeks(FIRST, STORY), *(replace(w, journey_type="repair") for w in weeks(FIRST, (2,) * 24))])

@@ -210,6 +210,7 @@ def evidence(subject: Subject, finding: Finding) -> dict[str, Any]:
     """A reading as it is stored with its event: enough to compute the figures again."""
     reading, rule = finding.reading, subject.rule
     figures = estimate(subject.metric, reading.tally, reading.deff)
+    ends = (None, None) if subject.is_quantile else (figures.low, figures.high)
     return {
         "metric": rule.metric,
         "slice": finding.slice,
@@ -218,8 +219,8 @@ def evidence(subject: Subject, finding: Finding) -> dict[str, Any]:
         "as_of": finding.event.at.isoformat(),
         "tally": [reading.tally.n, reading.tally.plus, reading.tally.minus, reading.tally.total, reading.tally.squares],
         "value": reading.value,
-        "low": figures.low,
-        "high": figures.high,
+        "low": ends[0],
+        "high": ends[1],
         "limit": rule.limit,
         "recover": rule.recover,
         "deff": reading.deff,

@@ -77,6 +77,8 @@ def _figures(asked: Subject, pin: Pin, found: Incident, sample: Mapping[str, Any
     tally = Tally(*sample["tally"])
     yield f"  window [{sample['since']}, {sample['until']}), limit {sample['limit']}, recover {sample['recover']}"
     yield f"  then: {_line(asked, tally, sample['deff'], sample['p'])}, alpha {sample['alpha']:.3g}"
+    if asked.is_quantile:
+        return
     present = _present(asked, pin, found, sample, now)
     p = tail(asked.metric, present, asked.rule.limit, sample["deff"]) if asked.rule.gate == "exact" else 0.0
     note = "" if present == tally else "   <- rows came, went or were corrected since"

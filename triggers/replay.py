@@ -15,7 +15,7 @@ from queries.clusters import EVERY_VERTICAL, Effects, deff
 from queries.incidents import incident_id
 from queries.statistics import Floats
 from triggers.evaluate import FRESH, OPEN, Event, Instance, step
-from triggers.samples import History, Reading, Slice, Window, alpha, judge
+from triggers.samples import Reading, Slice, Window, Windows, alpha, judge
 from triggers.slots import Cadence
 from triggers.versions import Version
 
@@ -56,6 +56,11 @@ class Subject:
     version: Version
 
     @property
+    def is_quantile(self) -> bool:
+        """Whether the metric cannot be added up over days."""
+        return self.figure.shape == "quantile"
+
+    @property
     def hash(self) -> str:
         """The version's name."""
         return self.version.hash
@@ -63,7 +68,7 @@ class Subject:
 
 def replay(
     subject: Subject,
-    history: History,
+    history: Windows,
     slots: Sequence[date],
     instances: Mapping[Slice, Instance],
     effects: EffectsAt,
@@ -96,7 +101,7 @@ def replay(
 
 def _window(
     subject: Subject,
-    history: History,
+    history: Windows,
     slot: date,
     instances: Mapping[Slice, Instance],
     effects: Effects,

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from math import isfinite
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,19 @@ from triggers.evaluate import ROUNDING, Sample, Verdict
 
 Slice = tuple[str, ...]
 TALLY: Final = 5
+
+
+class Windows(Protocol):
+    """The counts of a rule's slices in any of its windows."""
+
+    @property
+    def slices(self) -> tuple[Slice, ...]:
+        """The values of the rule's `by`, in the order of the rows."""
+        ...
+
+    def window(self, since: date, until: date, /) -> Floats:
+        """The tallies of [since, until), one row a slice."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,8 @@ def subject(of: Version, present: Metric, moment: Moment) -> Subject:
     beyond = tuple(condition for condition in rule.where if not is_plain(condition))
     name = f"{metric.name}~{of.hash}" if beyond or metric != present else metric.name
     figure = metric.model_copy(update={"name": name, "where": (*metric.where, *beyond)})
+    if metric.shape == "quantile":  # judged by its plain value, which is kept as the mean of its rows is
+        figure, metric = metric, metric.model_copy(update={"shape": "mean"})
     return Subject(rule, metric, figure, Cadence(rule.window, rule.every, settle, moment.zone), of)
 
 

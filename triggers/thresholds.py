@@ -14,7 +14,8 @@ from queries.scope import EVERYTHING
 from triggers.evaluate import Instance
 from triggers.memory import Memory, remember
 from triggers.replay import Finding, Subject, replay, slice_key, slice_values
-from triggers.samples import History, Slice, history, is_plain
+from triggers.quantiles import first_day, measured
+from triggers.samples import History, Slice, Windows, history, is_plain
 from triggers.tasks import Moment, Task, dimensions
 
 
@@ -46,10 +47,27 @@ class Evaluation:
 
 def evaluate(conn: Connection, tasks: Iterable[Task], memory: Memory, moment: Moment) -> Iterator[Evaluation]:
     """Evaluate every task on the warehouse's data as of the moment."""
-    effects = _effects(conn, moment)
-    for group in _groups(conn, tasks, moment).values():
+    effects, given = _effects(conn, moment), tuple(tasks)
+    for group in _groups(conn, (task for task in given if not task.subject.is_quantile), moment).values():
         added = Added(_cube(conn, group, moment))
-        yield from (_evaluation(task, added, memory, moment, effects) for task in group)
+        for task in group:
+            before = _instances(task.subject, memory)
+            counts = added.history(task.subject, frozenset(before))
+            first = date.fromordinal(counts.first_day) if counts.first_day else None
+            yield _evaluation(task, counts, _slots(task, first, moment), before, moment, effects)
+    for task in given:
+        if task.subject.is_quantile and (task.slots or task.first_run):
+            before = _instances(task.subject, memory)
+            slots = _slots(task, first_day(conn, task.subject, moment) if task.first_run else None, moment)
+            windows = measured(conn, task.subject, slots, frozenset(before))
+            yield _evaluation(task, windows, slots, before, moment, effects)
+
+
+def _slots(task: Task, first: date | None, moment: Moment) -> tuple[date, ...]:
+    """The slots of a task; on a first run those that the data's first day begins."""
+    if task.first_run and first:
+        return task.subject.cadence.due(None, first, moment.now)
+    return task.slots
 
 
 def _groups(conn: Connection, tasks: Iterable[Task], moment: Moment) -> dict[object, list[Task]]:
@@ -91,22 +109,21 @@ def _effects(conn: Connection, moment: Moment) -> Callable[[Subject, date], clus
 
 def _evaluation(
     task: Task,
-    added: Added,
-    memory: Memory,
+    counts: Windows,
+    slots: tuple[date, ...],
+    before: Mapping[Slice, Instance],
     moment: Moment,
     effects: Callable[[Subject, date], clusters.Effects],
 ) -> Evaluation:
-    subject, before = task.subject, _instances(task.subject, memory)
-    counts = added.history(subject, frozenset(before))
-    slots = task.slots
-    if task.first_run and counts.first_day:
-        slots = subject.cadence.due(None, date.fromordinal(counts.first_day), moment.now)
+    subject = task.subject
 
     def at(slot: date) -> datetime:
         return moment.now if slot == task.again else subject.cadence.as_of(slot)
 
-    own = lambda slot: effects(subject, slot)  # noqa: E731
-    after, findings = replay(subject, counts, slots, before, own, at, task.is_own)
+    def known(slot: date) -> clusters.Effects:
+        return effects(subject, slot)
+
+    after, findings = replay(subject, counts, slots, before, known, at, task.is_own)
     return Evaluation(task, slots, tuple(_changed(subject, before, after)), findings)
 
 
