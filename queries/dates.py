@@ -7,25 +7,33 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from queries.zones import Zone
+
 _SAMPLED: Final = 4_000
 """Rows looked at in each batch, spread over it: enough to see a pattern, and too few to slow a load."""
 
 _ENOUGH: Final = 50
 _OF_A_MONTH: Final = 20
 _HALF: Final = 12
+_DAY: Final = 86_400_000_000
+"""Microseconds."""
 
 
 @dataclass(slots=True)
 class DayCount:
-    """How often days up to the 12th and days after it occur in each month of a column."""
+    """How often days up to the 12th and days after it occur in each month of a column.
 
+    Instants are read in `zone`, where they were written down: midnight east of Greenwich is the day before in UTC.
+    """
+
+    zone: Zone | None = None
     early: Counter[str] = field(default_factory=Counter)
     late: Counter[str] = field(default_factory=Counter)
     days: set[int] = field(default_factory=set)
 
     def see(self, instants: pa.Array) -> None:
         """Count a sample of a batch of TIMESTAMPs or DATEs."""
-        dates = _dates(instants)[:: max(1, len(instants) // _SAMPLED)].astype("datetime64[D]")
+        dates = _dates(instants, self.zone).astype("datetime64[D]")
         months = dates.astype("datetime64[M]")
         days = (dates - months.astype("datetime64[D]")).astype(int) + 1
         self.days.update(np.unique(days).tolist())
@@ -50,10 +58,19 @@ class DayCount:
         return None
 
 
-def _dates(instants: pa.Array) -> Any:
-    """The days since 1970 that are not null. Straight from the buffer: `to_numpy` would import pandas first."""
-    dates = instants.drop_null().cast(pa.date32())
-    return np.frombuffer(dates.buffers()[1], np.int32, len(dates), dates.offset * 4)
+def _dates(instants: pa.Array, zone: Zone | None) -> Any:
+    """The days since 1970 of a sample of what is not null."""
+    if pa.types.is_date(instants.type):
+        return _sampled(instants.cast(pa.date32()), np.int32)
+    micros = _sampled(instants.cast(pa.timestamp("us")), np.int64)
+    return (micros + zone.offsets(micros) if zone else micros) // _DAY
+
+
+def _sampled(values: pa.Array, kind: type[np.generic]) -> Any:
+    """Straight from the buffer: `to_numpy` would import pandas first."""
+    known = values.drop_null()
+    found = np.frombuffer(known.buffers()[1], kind, len(known), known.offset * np.dtype(kind).itemsize)
+    return found[:: max(1, len(values) // _SAMPLED)]
 
 
 def _counted(months: Any) -> dict[str, int]:

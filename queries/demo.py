@@ -46,7 +46,7 @@ def _real_sources(warehouse: Warehouse) -> list[str]:
 
 
 def _made(files: Path, today: date, say: Say) -> date:
-    """The day the files reach to; they are made when they are not there. The note is written last, when all are whole."""
+    """The day the files reach to. They are made when they are not there; the note is written when all are whole."""
     note = files / "end.txt"
     if note.exists():
         return date.fromisoformat(note.read_text(encoding="ascii").strip())

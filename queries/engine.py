@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 import pyarrow as pa
 from pyarrow import csv
 from sqlalchemy import (
@@ -215,7 +216,8 @@ def arriving(conn: Connection, table: Table, data: pa.RecordBatchReader) -> Iter
         try:
             yield table_clause(ARRIVING, *(column(name, table.c[name].type) for name in data.schema.names))
         finally:
-            native.unregister(ARRIVING)
+            with suppress(duckdb.ConnectionException):  # after an error the connection may be gone before this is
+                native.unregister(ARRIVING)
 
 
 def _target(conn: Connection, table: Table, names: list[str]) -> tuple[str, str]:

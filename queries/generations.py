@@ -293,6 +293,7 @@ class SharedWarehouse:
             draft = Draft(conn, (found.number if found else 0) + 1, lambda _: nullcontext(Stage(conn, None)))
             yield draft
             if draft.kept:
+                conn.execute(text("analyze"))
                 transaction.commit()
         if draft.kept and draft.erasing:
             self.purge()

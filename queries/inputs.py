@@ -97,7 +97,7 @@ def _reading(file: Private) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise no_space(file.copy.parent) from error
         raise EarshotError(f"{file.original} cannot be read ({error.strerror}); check its permissions") from error
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Table, and_, exists, func, literal, not_, or_, select, true, update
+from sqlalchemy import Column, ColumnElement, Table, and_, exists, func, literal, not_, select, true, update
 
 from queries import schema
 from queries.engine import append, fingerprint
@@ -51,9 +51,11 @@ def _suspect(staged: Table, names: list[str]) -> ColumnElement[bool]:
 
 
 def _reject_unknown(stage: Stage, staged: Table, column: str, parent: Table, leaving: Collection[str]) -> None:
+    """Each place where the key may be is a condition of its own: joined by OR, PostgreSQL would look row by row."""
     value = staged.c[column]
-    arriving = _arriving(stage, parent, value)  # a stage in place is all there is: also its rejected rows stand there
-    missing = not_(arriving if stage.in_place else or_(arriving, _present(parent, staged, value, leaving)))
+    missing = not_(_present(parent, staged, value, leaving))
+    if parent.name in stage.tables:
+        missing = and_(missing, not_(_arriving(stage, parent, value)))
     reason = literal(f"unknown {parent.name} '") + value + "'"
     stage.conn.execute(_unless_rejected(staged, and_(value.is_not(None), missing)).values(reason=reason))
 
@@ -63,8 +65,6 @@ def _unless_rejected(staged: Table, wrong: ColumnElement[bool]) -> Any:
 
 
 def _arriving(stage: Stage, parent: Table, value: ColumnElement[Any]) -> ColumnElement[bool]:
-    if parent.name not in stage.tables:
-        return literal(1) == 0
     staged = stage.tables[parent.name].alias()
     return exists().where(staged.c[_own_key(parent)] == value, staged.c.reason.is_(None))
 

@@ -151,13 +151,14 @@ def _remove(merging: Merging, table: Table, which: Row) -> int:
     gone.create(merging.conn)
     number = append(merging.conn, gone, select(*(table.c[name] for name in _key_names(table))).where(which))
     if number and table.name in COMPANY_WIDE:
-        _hand_over(merging, table, gone)
+        number -= _hand_over(merging, table, gone)
     if number:
         _note_and_delete(merging, table, gone)
     return number
 
 
-def _hand_over(merging: Merging, table: Table, gone: Table) -> None:
+def _hand_over(merging: Merging, table: Table, gone: Table) -> int:
+    """Give what others refer to to one of them. Returns how many rows stay."""
     key = _key_names(table)[0]
     users = _users(merging, table)
     heir = select(func.min(users.c.source)).where(users.c.key == table.c[key]).scalar_subquery()
@@ -165,7 +166,7 @@ def _hand_over(merging: Merging, table: Table, gone: Table) -> None:
     merging.conn.execute(update(table).where(handed).values(source=heir, loaded_at=merging.now))
     kept = table.alias()
     stays = exists().where(kept.c[key] == gone.c[key], kept.c.source != merging.source)
-    merging.conn.execute(delete(gone).where(stays))
+    return merging.conn.execute(delete(gone).where(stays)).rowcount
 
 
 def _users(merging: Merging, table: Table) -> Subquery:

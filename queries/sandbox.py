@@ -190,7 +190,7 @@ def _stage(sandbox: _Sandbox, contracts: Sequence[tuple[Select, Contract]]) -> I
             reader = sandbox.conn.execute(statement).to_arrow_reader(_BATCH)
         except duckdb.Error as error:
             raise _failed(error, sandbox, select.file) from error
-        counts = {c.name: DayCount() for c in contract.given() if sql_type(c) in {"TIMESTAMP", "DATE"}}
+        counts = {c.name: DayCount(contract.zone) for c in contract.given() if sql_type(c) in {"TIMESTAMP", "DATE"}}
         rows = _watched(reader, counts, sandbox, select)
         yield Staged(select.table.name, pa.RecordBatchReader.from_batches(reader.schema, rows))
 

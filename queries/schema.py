@@ -1,7 +1,7 @@
 """The canonical tables of the warehouse.
 
-One declaration makes the DDL on every engine, the contract a load is held to (types, keys, references, domains, order of
-times) and what is known when. What a column promises beyond its type stands in `Column.info`:
+One declaration makes the DDL on every engine, the contract a load is held to (types, keys, references, domains, order
+of times) and what is known when. What a column promises beyond its type stands in `Column.info`:
 
 - `refers`: the table whose key the value must exist in
 - `domain`: the values allowed
@@ -323,8 +323,8 @@ journey_fact = Table(
     _column("defective", Boolean, {"known_at": "ended_at"}),
 )
 
-# Rollups: the rows of a relation (`queries.relations.relation(name, None)`, ROLLUPS below) grouped by the columns named,
-# with their number as `c`. A rollup column that no table has is a derived column of its relation.
+# Rollups: the rows of a relation (`queries.relations.relation(name, None)`, ROLLUPS below) grouped by the columns
+# named, with their number as `c`. A rollup column that no table has is a derived column of its relation.
 
 roll_contact = Table(
     "roll_contact",

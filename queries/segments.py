@@ -3,10 +3,26 @@
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Subquery, Table, and_, exists, func, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Date,
+    FromClause,
+    Subquery,
+    Table,
+    and_,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from queries import schema
-from queries.touched import Touched
+from queries.engine import append
+from queries.touched import Touched, temporary
 
 FILLED: Final[tuple[Table, ...]] = tuple(table for table in schema.CANONICAL if "vertical_filled" in table.c)
 """The facts whose vertical can come from the account's history."""
@@ -21,7 +37,7 @@ def periods() -> Subquery:
     following = func.lead(history.c.valid_from).over(
         partition_by=history.c.account_id, order_by=(history.c.valid_from, history.c.source)
     )
-    until = func.least(history.c.valid_to, following).label("until")
+    until = func.least(history.c.valid_to, following, type_=Date).label("until")
     return select(history.c.account_id, history.c.vertical, history.c.valid_from, until).subquery("period")
 
 
@@ -43,17 +59,24 @@ def fill(conn: Connection, facts: Table) -> None:
 
 def refill(conn: Connection, touched: Touched, now: datetime) -> int:
     """Bring the facts of the accounts whose history was touched up to date. Returns how many moved."""
-    return sum(_refill(conn, facts, touched, now) for facts in FILLED)
+    period = _periods_of(conn, touched.accounts)
+    return sum(_refill(conn, facts, period, touched, now) for facts in FILLED)
 
 
-def _refill(conn: Connection, facts: Table, touched: Touched, now: datetime) -> int:
-    accounts, said = touched.accounts, _said(facts)
-    mine = exists().where(accounts.c.account_id == facts.c.account_id)
-    stale = and_(facts.c.vertical_filled, mine, facts.c.vertical.is_distinct_from(said))
-    touched.note(conn, facts, stale)
-    return conn.execute(update(facts).where(stale).values(vertical=said, loaded_at=now)).rowcount
+def _periods_of(conn: Connection, accounts: Table) -> Table:
+    """The periods of some accounts, as a table: a window computed for every fact would take for ever."""
+    every = periods()
+    period = temporary("period", *(Column(column.name, column.type) for column in every.c))
+    period.create(conn)
+    append(conn, period, select(every).where(every.c.account_id.in_(select(accounts.c.account_id))))
+    return period
 
 
-def _said(facts: Table) -> ColumnElement[str]:
-    period = periods()
-    return select(func.max(period.c.vertical)).where(holds(period, facts)).scalar_subquery()
+def _refill(conn: Connection, facts: Table, period: Table, touched: Touched, now: datetime) -> int:
+    accounts = touched.accounts
+    mine = and_(facts.c.vertical_filled, exists().where(accounts.c.account_id == facts.c.account_id))
+    said = and_(holds(period, facts), facts.c.vertical.is_distinct_from(period.c.vertical))
+    silent = and_(facts.c.vertical.is_not(None), not_(exists().where(holds(period, facts))))
+    touched.note(conn, facts, and_(mine, or_(exists().where(said), silent)))
+    moved = conn.execute(update(facts).where(mine, said).values(vertical=period.c.vertical, loaded_at=now)).rowcount
+    return moved + conn.execute(update(facts).where(mine, silent).values(vertical=None, loaded_at=now)).rowcount

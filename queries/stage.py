@@ -60,7 +60,9 @@ class Stage:
         target = Table(table.name, MetaData(), *_columns(table), *(Column(name, String) for name in _VERDICT))
         self.tables[table.name] = target
         for name in _VERDICT:
-            self.conn.execute(text(f'alter table "{table.name}" add column "{name}" varchar'))
+            self._alter(target, f'add column "{name}" varchar')
+        for name in _required(table):
+            self._alter(target, f'alter column "{name}" drop not null')  # also what lacks it waits here for its verdict
         parts = arriving(self.conn, target, rows)
         return sum(append(self.conn, target, _in_place(table, part, now)) for part in parts)
 
@@ -69,7 +71,12 @@ class Stage:
         for target in self.tables.values() if self.in_place else ():
             self.conn.execute(target.delete().where(target.c.reason.is_not(None)))
             for name in _VERDICT:
-                self.conn.execute(text(f'alter table "{target.name}" drop column "{name}"'))
+                self._alter(target, f'drop column "{name}"')
+            for name in _required(schema.warehouse.tables[target.name]):
+                self._alter(target, f'alter column "{name}" set not null')
+
+    def _alter(self, table: Table, how: str) -> None:
+        self.conn.execute(text(f'alter table "{table.name}" {how}'))
 
     def table(self, name: str, what: str = "stage") -> Table:
         """A table of the stage with the columns of that canonical table."""
@@ -103,6 +110,10 @@ def stamps(now: datetime) -> list[ColumnElement[datetime]]:
 
 def _in_place(table: Table, rows: FromClause, now: datetime) -> Select[Any]:
     return accepted(table, rows, fill=False).add_columns(*stamps(now), *(rows.c[name] for name in _VERDICT))
+
+
+def _required(table: Table) -> list[str]:
+    return [column.name for column in table.c if not column.nullable]
 
 
 def _columns(table: Table) -> list[Column[Any]]:

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
+
+import numpy as np
 
 from config.errors import EarshotError
 
@@ -17,6 +19,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 _STRIDE: Final = timedelta(days=7)
 _SECOND: Final = timedelta(seconds=1)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,12 @@ class Zone:
         if not self.changes and not self.first:
             return f"cast({utc} as date)"
         return f"cast(make_timestamp(epoch_us({utc}) + {self._offset(utc, tuple(c.at for c in self.changes))}) as date)"
+
+    def offsets(self, utc: Any) -> Any:
+        """Local time less UTC, in microseconds, of an array of microseconds since 1970 in UTC."""
+        limits = [(change.at - _EPOCH) // _MICROSECOND for change in self.changes]
+        after = [offset // _MICROSECOND for offset in (self.first, *(change.after for change in self.changes))]
+        return np.array(after)[np.searchsorted(limits, utc, side="right")]
 
     def _offset(self, column: str, limits: tuple[datetime, ...]) -> str:
         return _tree(column, limits, (self.first, *(c.after for c in self.changes)))

@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -314,3 +315,11 @@ def test_dates_that_are_right(dates: list[date]) -> None:
     count = DayCount()
     count.see(pa.array(dates, pa.date32()))
     assert count.suspicion("x") is None
+
+
+@pytest.mark.parametrize("name", [BERLIN, SAO_PAULO, "UTC", "Asia/Kathmandu"])
+def test_offsets_of_many_instants_agree_with_python(name: str) -> None:
+    micros = np.arange(0, 4_000_000_000, 7_777_777) * 1_000_000
+    there = ZoneInfo(name)
+    offsets = [datetime.fromtimestamp(at / 1e6, there).utcoffset() for at in micros.tolist()]
+    assert [timedelta(microseconds=found) for found in zone(name).offsets(micros).tolist()] == offsets

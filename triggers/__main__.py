@@ -27,6 +27,7 @@ from queries import outbox
 from queries.export import cell
 from queries.generations import NoWarehouseError, Pin, Warehouse
 from queries.incidents import Incident, incidents
+from queries.metrics import Ask, measure
 from queries.relations import COLUMNS
 from queries.scope import EVERYTHING
 from queries.stores import open_states, open_warehouse
@@ -187,6 +188,8 @@ def _cadences(catalog: Catalog, pin: Pin) -> Iterator[str]:
             sure = f"alpha {alpha:.2g} over all its slices" if rule.gate == "exact" else "no gate"
             say_next = cadence.as_of(slot + rule.every).astimezone(zone)
             yield f"{rule.name}: window to {slot - timedelta(days=1)}, next due {say_next:%Y-%m-%d %H:%M}; {sure}"
+            if not any(point.n for point in measure(pin.conn, metric, Ask(grain="all"), EVERYTHING, now)):
+                yield f"{rule.name}: no data: nothing loaded counts for {metric.name}, a metric over {metric.table}"
 
 
 def _run(asked: Namespace) -> int:

@@ -13,8 +13,8 @@ from queries.readings import Reading, clock_of, plan
 from queries.scope import EVERYTHING
 from triggers.evaluate import Instance
 from triggers.memory import Memory, remember
-from triggers.replay import Finding, Subject, replay, slice_key, slice_values
 from triggers.quantiles import first_day, measured
+from triggers.replay import Finding, Subject, replay, slice_key, slice_values
 from triggers.samples import History, Slice, Windows, history, is_plain
 from triggers.tasks import Moment, Task, dimensions
 

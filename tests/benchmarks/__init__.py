@@ -1,1 +1,1 @@
-"""Benchmarks: ratios side by side in one run, against the engine's bare limit and a naive baseline. Never a pass or a fail."""
+"""Benchmarks: ratios side by side in one run, against the engine's bare limit and a naive baseline. They never fail."""

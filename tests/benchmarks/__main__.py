@@ -5,7 +5,7 @@ from statistics import median
 
 from tests.benchmarks.loading import report as report_load
 from tests.benchmarks.process import Cost, cost
-from tests.benchmarks.sizes import FOLDER, data, files, label
+from tests.benchmarks.sizes import FOLDER, files, label
 
 SMALL, MIDDLE, LARGE, HUGE = 100_000, 1_000_000, 10_000_000, 100_000_000
 
@@ -29,20 +29,24 @@ def main() -> None:
     if words.only in {None, "tick"}:
         print("tick: 504 instances of 63 rules in one new slot; against one grouped query, and one query an instance")
         for contacts in sizes:
-            data(contacts)
+            _prepare(contacts)
             print(cost(["-m", "tests.benchmarks.ticking", str(contacts)]).output, end="", flush=True)
 
 
 def _pages(sizes: list[int], runs: int) -> None:
     print("page: the review's script, cold and warm; eight plain Altair charts; the four metrics by plain pandas")
     for contacts in sizes:
-        data(contacts)
+        _prepare(contacts)
     rounds = [{contacts: _page(contacts) for contacts in sizes} for _ in range(runs)]
     first = median(r[sizes[0]][1] for r in rounds)
     for contacts in sizes:
         cold, warm, plain, megabytes = (median(r[contacts][i] for r in rounds) for i in range(4))
         naive = cost(["-m", "tests.benchmarks.naive_page", str(files(contacts)), "2026-10"])
         _print_page(contacts, (cold, warm, plain, megabytes), naive, warm / first)
+
+
+def _prepare(contacts: int) -> None:
+    print(cost(["-m", "tests.benchmarks.sizes", str(contacts)]).output, end="", flush=True)
 
 
 def _page(contacts: int) -> list[float]:
@@ -52,11 +56,9 @@ def _page(contacts: int) -> list[float]:
 
 def _print_page(contacts: int, figures: tuple[float, float, float, float], naive: Cost, growth: float) -> None:
     cold, warm, plain, megabytes = figures
-    print(
-        f"  {label(contacts):>5}  cold {cold:7.1f} ms  warm {warm:6.1f} ms  {megabytes:5.0f} MB   plain charts {plain:6.1f} ms",
-        end="",
-    )
-    print(f"   pandas {naive.seconds * 1000:8.0f} ms  {naive.megabytes:6.0f} MB", end="")
+    ours = f"cold {cold:7.1f} ms  warm {warm:6.1f} ms  {megabytes:5.0f} MB"
+    others = f"plain charts {plain:6.1f} ms   pandas {naive.seconds * 1000:8.0f} ms  {naive.megabytes:6.0f} MB"
+    print(f"  {label(contacts):>5}  {ours}   {others}", end="")
     print(f"   warm to plain {warm / plain:.2f}, to warm at 100k {growth:.2f}", flush=True)
 
 

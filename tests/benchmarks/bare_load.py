@@ -9,7 +9,8 @@ from pathlib import Path
 import duckdb
 
 DAYS = {
-    "journey": "cast(started_at as date) as day, cast(ended_at as date) as ended_day",
+    "journey": "cast(started_at as date) as day, cast(promised_at as date) as promised_day, "
+    "cast(ended_at as date) as ended_day",
     "contact": "cast(occurred_at as date) as day",
     "response": "cast(invited_at as date) as day, cast(responded_at as date) as responded_day",
     "defect": "cast(occurred_at as date) as day",
@@ -26,7 +27,8 @@ with steps as (
     select s.source, s.journey_id, count(*)::int as contacts, count(*) filter (direction = 'in')::int as inbound,
            count(distinct channel)::int as channels, count(distinct channel) > 1 as multi_channel,
            sum(epoch(occurred_at) - epoch(before)) filter (before_direction = 'in') / 3600 as hours_waiting_on_us,
-           sum(epoch(occurred_at) - epoch(before)) filter (before_direction = 'out') / 3600 as hours_waiting_on_customer,
+           sum(epoch(occurred_at) - epoch(before)) filter (before_direction = 'out') / 3600
+               as hours_waiting_on_customer,
            arg_max(emotion, occurred_at) as last_emotion, min(emotion) as worst_emotion
     from steps s join journey j on j.source = s.source and j.id = s.journey_id
     where j.ended_at is null or s.occurred_at <= j.ended_at
@@ -37,8 +39,8 @@ with steps as (
     where j.ended_at is null or d.occurred_at <= j.ended_at + interval 14 day
     group by all
 )
-select j.source, j.id, j.account_id, j.journey_type, j.vertical, j.product, j.region, j.started_at, j.promised_at, j.ended_at,
-       j.outcome, j.day, j.ended_day, j.ended_at <= j.promised_at as kept,
+select j.source, j.id, j.account_id, j.journey_type, j.vertical, j.product, j.region, j.started_at, j.promised_at,
+       j.ended_at, j.outcome, j.day, j.promised_day, j.ended_day, j.ended_at <= j.promised_at as kept,
        (epoch(j.ended_at) - epoch(j.started_at)) / 86400 as days, p.* exclude (source, journey_id),
        coalesce(f.defects, 0) as defects, coalesce(f.defects, 0) > 0 as defective
 from journey j
@@ -54,6 +56,10 @@ ROLLUPS = {
     "roll_journey": (
         "journey_fact",
         "ended_day, vertical, journey_type, outcome, kept, multi_channel, defective, defects, contacts",
+    ),
+    "roll_journey_due": (
+        "journey_fact",
+        "promised_day, vertical, journey_type, coalesce(kept, false) as kept_when_due",
     ),
     "roll_defect": ("defect", "day, vertical, touchpoint, code, severity"),
 }

@@ -9,14 +9,13 @@ from tests.benchmarks.sizes import FOLDER, files, label
 
 def report(contacts: int, runs: int) -> None:
     """Print the load's figures beside the bare engine's."""
+    cost(["-c", f"from tests.benchmarks.sizes import files; files({contacts})"])
     sample = files(contacts)
     ours, bare = zip(*(_pair(sample) for _ in range(runs)), strict=True)
     (seconds, megabytes), (bare_seconds, bare_megabytes) = middle(ours), middle(bare)
-    print(
-        f"  {label(contacts):>5}  load {seconds:7.1f} s  {megabytes:6.0f} MB   bare engine {bare_seconds:7.1f} s  {bare_megabytes:6.0f} MB",
-        end="",
-    )
-    print(f"   ratio {seconds / bare_seconds:.2f}", flush=True)
+    load = f"load {seconds:7.1f} s  {megabytes:6.0f} MB"
+    limit = f"bare engine {bare_seconds:7.1f} s  {bare_megabytes:6.0f} MB"
+    print(f"  {label(contacts):>5}  {load}   {limit}   ratio {seconds / bare_seconds:.2f}", flush=True)
 
 
 def _pair(sample: Path) -> tuple[Cost, Cost]:

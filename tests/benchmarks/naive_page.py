@@ -1,7 +1,8 @@
 """The naive baseline: what a plain pandas script does to show the review's verticals against goals.
 
-Run as `python -m tests.benchmarks.naive_page SAMPLE_DIR YYYY-MM`. It reads the rows, as such scripts do, and computes four
-metrics for each vertical and month. It computes no intervals, no effects and no financials: it is given every advantage.
+Run as `python -m tests.benchmarks.naive_page SAMPLE_DIR YYYY-MM`. It reads the rows, as such scripts do, and computes
+four metrics for each vertical and month. It computes no intervals, no effects and no financials: it is given every
+advantage.
 """
 
 import sys

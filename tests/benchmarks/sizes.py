@@ -1,5 +1,10 @@
-"""The sample at each size, made once and kept, and a warehouse loaded from it."""
+"""The sample at each size, made once and kept, and a warehouse loaded from it.
 
+Run as `python -m tests.benchmarks.sizes CONTACTS` to make both. It is a process of its own: a child's peak memory
+counts from its parent's, so whoever measures children must stay small.
+"""
+
+import sys
 import tempfile
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -48,3 +53,7 @@ def data(contacts: int) -> Path:
 def label(contacts: int) -> str:
     """100k, 1M, 10M."""
     return f"{contacts // 1_000_000}M" if contacts >= 1_000_000 else f"{contacts // 1000}k"
+
+
+if __name__ == "__main__":
+    data(int(sys.argv[1]))

@@ -55,10 +55,8 @@ def report(contacts: int) -> None:
     with warehouse.pin() as pin, tempfile.TemporaryDirectory() as folder:
         ours, bare, separate = _ticks(pin, Path(folder)), _bare(pin), _separate(pin)
     warehouse.close()
-    print(
-        f"  {label(contacts):>5}  tick {ours:6.1f} ms   bare cube query {bare:6.1f} ms   504 queries {separate:7.1f} ms",
-        end="",
-    )
+    figures = f"tick {ours:6.1f} ms   bare cube query {bare:6.1f} ms   504 queries {separate:7.1f} ms"
+    print(f"  {label(contacts):>5}  {figures}", end="")
     print(f"   ratio to bare {ours / bare:.1f}, to separate {ours / separate:.3f}   peak {peak():.0f} MB", flush=True)
 
 
