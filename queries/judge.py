@@ -53,11 +53,13 @@ def _suspect(staged: Table, names: list[str]) -> ColumnElement[bool]:
 def _reject_unknown(stage: Stage, staged: Table, column: str, parent: Table, leaving: Collection[str]) -> None:
     """Each place where the key may be is a condition of its own: joined by OR, PostgreSQL would look row by row."""
     value = staged.c[column]
-    missing = not_(_present(parent, staged, value, leaving))
+    missing: list[ColumnElement[bool]] = [value.is_not(None)]
     if parent.name in stage.tables:
-        missing = and_(missing, not_(_arriving(stage, parent, value)))
+        missing.append(not_(_arriving(stage, parent, value)))
+    if not stage.in_place:  # else the rows that are there are the staged ones, with those that were rejected
+        missing.append(not_(_present(parent, staged, value, leaving)))
     reason = literal(f"unknown {parent.name} '") + value + "'"
-    stage.conn.execute(_unless_rejected(staged, and_(value.is_not(None), missing)).values(reason=reason))
+    stage.conn.execute(_unless_rejected(staged, and_(*missing)).values(reason=reason))
 
 
 def _unless_rejected(staged: Table, wrong: ColumnElement[bool]) -> Any:
