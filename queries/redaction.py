@@ -33,7 +33,6 @@ VALUES: Final = (
     state.silence.c.matchers,
     state.decision.c.issue,
     state.rule_version.c.body,
-    state.load.c.summary,
 )
 """JSON or a slice: the key goes where it is a whole value."""
 

@@ -18,7 +18,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    UniqueConstraint,
     create_engine,
 )
 from sqlalchemy.pool import StaticPool
@@ -219,17 +218,6 @@ vote = Table(
     Column("author", String, primary_key=True),
     Column("useful", Integer, nullable=False),
     Column("at", DateTime, nullable=False),
-)
-
-load = Table(
-    "load",
-    state,
-    Column("id", Integer, primary_key=True),
-    Column("source", String, nullable=False),
-    Column("generation", Integer),
-    Column("at", DateTime, nullable=False),
-    Column("summary", Text, nullable=False),
-    UniqueConstraint("generation", name="load_by_generation"),
 )
 
 
