@@ -6,6 +6,7 @@ STAMP := $(VENV)/.earshot
 WORKERS ?= 2
 PYTEST ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run test prove bench lint lock

@@ -1,0 +1,7 @@
+"""What analysts edit, and the frozen models that check it."""
+
+import os
+
+# The matrices here are small. Threads that wait for each other made them thirty times slower on a busy machine, and how
+# many there are is read once, when numpy is first imported: after this package, which everything imports first.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

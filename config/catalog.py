@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal, Protocol, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from config.hours import Hours
 from config.values import ChannelId, Conditions, Duration, Frozen, KeyedError, Listed, MemberId, Name, Names
 from config.zones import Zone
 
@@ -105,43 +106,38 @@ class Goal(Frozen):
 
 
 class _Rule(Frozen):
-    """What every kind of rule states."""
+    """What every kind of rule states.
+
+    While an incident of the rule `inhibited_by` is open over the same slice, or over all of it, this rule's incidents
+    are recorded and not told.
+    """
 
     name: Name
     label: str = ""
-    by: Names = ()
     where: Conditions = ()
     class_: Literal["customer", "data"] = Field(default="customer", alias="class")
     settle: Duration = ZERO
     severity: Annotated[int, Field(ge=1, le=4)]
     route: Name
-    evidence: Names = ("accounts",)
     runbook: str = ""
     owner: Name
+    inhibited_by: Name | None = None
     enabled: bool = True
 
 
-class ThresholdRule(_Rule):
-    """Fires when a metric is beyond its limit, on evidence: the exact tail against the limit is below the rule's alpha.
+class _Watch(_Rule):
+    """What every rule states that looks at slots, one every `every`, each over the `window` before it.
 
-    `recover` is the value on the safe side of `limit` that must hold for `keep_firing` before the incident resolves.
-    `false_alarms_per_year` covers all slices, slots and overlapping windows of the rule. `floor` is the smallest
-    distance from the limit worth anybody's attention, in the metric's unit.
+    `false_alarms_per_year` covers all slices, slots and overlapping windows of the rule.
     """
 
-    kind: Literal["threshold"]
-    metric: Name
-    limit: float
-    recover: float
+    by: Names = ()
     window: Duration
     every: Duration
     false_alarms_per_year: Annotated[float, Field(gt=0)]
-    floor: Annotated[float, Field(ge=0)] = 0
-    gate: Literal["exact", "none"] = "exact"
     for_: Duration = Field(default=ZERO, alias="for")
     consecutive: Annotated[int, Field(ge=1)] = 1
-    keep_firing: Duration = ZERO
-    min_n: Annotated[int, Field(ge=1)] | None = None
+    keep_firing: Duration
     no_data: Literal["keep", "close"] = "keep"
 
     @model_validator(mode="after")
@@ -152,6 +148,192 @@ class ThresholdRule(_Rule):
                 message = f"{name} must be whole days; write '7d' or '4w'"
                 raise KeyedError(name, message)
         return self
+
+    @property
+    def band(self) -> float:
+        """How much worse than what was told is news, in the unit of the rule's figure."""
+        return 0.0
+
+
+class _Rate(_Watch):
+    """What every rule states that holds a metric against something.
+
+    `floor` is the smallest distance worth anybody's attention, in the metric's unit; `min_n` the rows below which
+    nothing is judged, the metric's own where it is left out.
+    """
+
+    metric: Name
+    floor: Annotated[float, Field(ge=0)]
+    min_n: Annotated[int, Field(ge=1)] | None = None
+    gate: Literal["exact", "none"] = "exact"
+
+    @property
+    def band(self) -> float:
+        """The floor: what is less is not worth attention."""
+        return self.floor
+
+
+class ThresholdRule(_Rate):
+    """Fires when a metric is beyond its limit, on evidence: the exact tail against the limit is below the rule's alpha.
+
+    `recover` is the value on the safe side of `limit` that must hold for `keep_firing` before the incident resolves.
+    """
+
+    kind: Literal["threshold"]
+    limit: float
+    recover: float
+
+    @property
+    def band(self) -> float:
+        """What lies between limit and recover is no news."""
+        return max(abs(self.recover - self.limit), self.floor)
+
+
+class _Short(_Rate):
+    """A rule on how far a figure falls short of another. `recover` is the shortfall that is small enough again."""
+
+    recover: float
+
+    @model_validator(mode="after")
+    def _recovers_before_the_floor(self) -> Self:
+        if self.recover > self.floor:
+            message = f"recover {self.recover:g} is more than floor {self.floor:g}; a shortfall recovers below it"
+            raise KeyedError("recover", message)
+        return self
+
+
+class GoalRule(_Short):
+    """Fires when a vertical misses its goal (goals.toml) by `floor` or more, on evidence against the goal itself."""
+
+    kind: Literal["goal"]
+
+
+class ChangeRule(_Short):
+    """Fires when a metric is surely worse than its baseline by more than `floor`.
+
+    `baseline` is the window just before (`previous`), the same weekdays 52 weeks earlier (`last-year`), or all other
+    verticals in the same window (`others`). Days under a condition are left out of the first two.
+    """
+
+    kind: Literal["change"]
+    baseline: Literal["previous", "last-year", "others"]
+
+    @model_validator(mode="after")
+    def _others_are_verticals(self) -> Self:
+        if self.baseline == "others" and "vertical" not in self.by:
+            raise KeyedError("by", "a comparison with all other verticals needs 'vertical' in by; add it")
+        return self
+
+
+class Against(Frozen):
+    """The figure that a gap is measured from."""
+
+    metric: Name
+    where: Conditions = ()
+
+
+class GapRule(_Short):
+    """Fires when a metric is surely worse than another, or than itself for other rows, by more than `floor`.
+
+    The journey against its touchpoints, many channels against one. `strata` are columns within which the two are
+    compared, so that a different mix of them makes no gap (Mantel-Haenszel weights).
+    """
+
+    kind: Literal["gap"]
+    against: Against
+    strata: Names = ()
+
+
+class Baseline(Frozen):
+    """The days that a chart takes as normal: from `since` to before `until`, or the `first` days of the data."""
+
+    since: date | None = None
+    until: date | None = None
+    first: Duration | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        dated = self.since is not None and self.until is not None and self.since < self.until
+        if (self.first is None) != dated or (self.first is not None and (self.since or self.until)):
+            right = "write since and until, the later one last, or first, such as { first = '182d' }"
+            message = f"a baseline is a span of days, or the first ones; {right}"
+            raise ValueError(message)
+        return self
+
+
+class ChartRule(_Watch):
+    """Fires on a signal of a control chart against a frozen baseline; each slot adds one period of length `every`.
+
+    `method` is `p` (one period against exact limits), `ewma` (a moving average that gives the newest period
+    `newest_weight`), `cusum` (a lasting shift by `floor`; shares only) or `g` (rare cases: how many rows the last
+    `events` of them took; shares only). `window` is how far back the chart looks. `recover` is the part of the signal's
+    strength, 0 to 1, below which it is over.
+    """
+
+    kind: Literal["chart"]
+    metric: Name
+    method: Literal["p", "ewma", "cusum", "g"]
+    baseline: Baseline
+    floor: Annotated[float, Field(ge=0)]
+    recover: Annotated[float, Field(gt=0, lt=1)]
+    min_n: Annotated[int, Field(ge=1)] | None = None
+    newest_weight: Annotated[float, Field(gt=0, le=1)] | None = None
+    events: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _has_the_parts_of_its_method(self) -> Self:
+        for part, method in (("newest_weight", "ewma"), ("events", "g")):
+            if (getattr(self, part) is not None) != (self.method == method):
+                verb = "needs" if self.method == method else "has no"
+                message = f"method {self.method!r} {verb} {part!r}; {'add it' if verb == 'needs' else 'leave it out'}"
+                raise KeyedError(part, message)
+        if self.method == "cusum" and not self.floor:
+            raise KeyedError("floor", "a cusum looks for a shift of a certain size; write it as floor, above 0")
+        return self
+
+    @property
+    def band(self) -> float:
+        """The floor: what is less is not worth attention."""
+        return self.floor
+
+
+class QuietRule(_Watch):
+    """Fires when an expected signal is absent.
+
+    `of` an `account`: no inbound contact and no answer for so long that its own rhythm over `window` makes chance
+    unlikely, and for `at_least`; `min_n` gaps must be known. `of` an `instrument`: none of its invitations for
+    `at_least` beyond its cadence. `of` a `source`: no row for `at_least`. `of` `coverage`: accounts that answered a
+    relationship survey in the window make up less than `limit` of the revenue; it is over at `recover`.
+    """
+
+    kind: Literal["quiet"]
+    of: Literal["account", "instrument", "source", "coverage"]
+    at_least: Duration | None = None
+    min_n: Annotated[int, Field(ge=1)] | None = None
+    limit: Annotated[float, Field(gt=0, le=1)] | None = None
+    recover: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    @model_validator(mode="after")
+    def _has_the_parts_of_its_signal(self) -> Self:
+        needed = {"coverage": {"limit", "recover", "min_n"}, "account": {"at_least", "min_n"}}.get(
+            self.of, {"at_least"}
+        )
+        for part in ("at_least", "min_n", "limit", "recover"):
+            if (getattr(self, part) is not None) != (part in needed):
+                verb = "needs" if part in needed else "has no"
+                message = f"of {self.of!r} {verb} {part!r}; {'add it' if verb == 'needs' else 'leave it out'}"
+                raise KeyedError(part, message)
+        if self.by and (self.of != "coverage" or self.by != ("vertical",)):
+            raise KeyedError("by", "only coverage can be asked by vertical, and by nothing else; leave it out")
+        if self.limit and self.recover and self.recover < self.limit:
+            wrong = f"recover {self.recover:g} is on the bad side of limit {self.limit:g}"
+            raise KeyedError("recover", f"{wrong}; write {self.limit:g} or more")
+        return self
+
+    @property
+    def band(self) -> float:
+        """Silence grows by itself and is told once; coverage is news again at the distance from limit to recover."""
+        return self.recover - self.limit if self.recover and self.limit else inf
 
 
 class EventRule(_Rule):
@@ -167,7 +349,27 @@ class EventRule(_Rule):
     resolve_after: Duration = timedelta(days=30)
 
 
-Rule = Annotated[ThresholdRule | EventRule, Field(discriminator="kind")]
+RateRule = ThresholdRule | GoalRule | ChangeRule | GapRule | ChartRule
+"""The rules that read a metric."""
+
+WatchRule = RateRule | QuietRule
+"""The rules that look at slots, and keep a state between them."""
+
+Rule = Annotated[WatchRule | EventRule, Field(discriminator="kind")]
+RULES: Final[tuple[type[_Rule], ...]] = (
+    ThresholdRule, GoalRule, ChangeRule, GapRule, ChartRule, QuietRule, EventRule,
+)  # fmt: skip
+
+
+class Guard(Frozen):
+    """Where the data's own faults go, and the breaches that they explain: to the analyst, never further."""
+
+    route: Name
+    owner: Name
+    severity: Annotated[int, Field(ge=1, le=4)]
+    every: Duration
+    window: Duration
+    runbook: str = ""
 
 
 class Step(Frozen):
@@ -178,7 +380,11 @@ class Step(Frozen):
 
 
 class Route(Frozen):
-    """Where a rule's incidents go: a Slack channel, and a ladder of who is told when."""
+    """Where a rule's incidents go: a Slack channel, and a ladder of who is told when.
+
+    Outside its `hours` (in `zone`, on business days that are not its `holidays`) steps of the ladder are held until it
+    opens, folded into one there, or dropped; severity 1 goes through. Whoever took an incident on has `ack_timeout`.
+    """
 
     name: Name
     label: str = ""
@@ -186,6 +392,13 @@ class Route(Frozen):
     ladder: Annotated[tuple[Step, ...], Listed, Field(min_length=1)] = (Step(),)
     show: Names = ("accounts",)
     verticals: Names | None = None
+    zone: Zone | None = None
+    hours: Hours | None = None
+    outside: Literal["hold", "digest", "drop"] = "hold"
+    holidays: Annotated[tuple[date, ...], Listed] = ()
+    ack_timeout: Duration | None = None
+    hourly: Annotated[int, Field(ge=1)] = 60
+    fallback: Name | None = None
 
 
 class Person(Frozen):
@@ -199,6 +412,7 @@ class Person(Frozen):
     verticals: Names | None = None
     touchpoints: Names | None = None
     accounts: Names | None = None
+    budget: Annotated[int, Field(ge=0)] | None = None
 
 
 class Audience(Frozen):
@@ -306,6 +520,7 @@ class Catalog(Frozen):
     audiences: tuple[Audience, ...]
     calendar: Calendar
     review: Review
+    guard: Guard
 
     def metric(self, name: str) -> Metric:
         """The metric of that name. Raises KeyError."""
@@ -328,13 +543,18 @@ class Catalog(Frozen):
         return next_named(self.audiences, name)
 
     def goal(self, metric: str, vertical: str, day: date, where: Conditions = ()) -> Goal | None:
-        """The newest goal of a metric for a vertical that is valid on `day`; the vertical's own before `*`.
+        """The goal of a metric for a vertical that is valid on `day`; see `goal_of`."""
+        return goal_of(self.goals, metric, vertical, day, where)
 
-        A goal for part of the cases (`where`) answers only to those who ask for the same part.
-        """
-        asked = [g for g in self.goals if (g.metric, g.where) == (metric, where)]
-        valid = [g for g in asked if g.vertical in {vertical, "*"} and g.valid_from <= day]
-        return max(valid, key=lambda g: (g.vertical != "*", g.valid_from), default=None)
+
+def goal_of(goals: tuple[Goal, ...], metric: str, vertical: str, day: date, where: Conditions = ()) -> Goal | None:
+    """The newest goal of a metric for a vertical that is valid on `day`; the vertical's own before `*`.
+
+    A goal for part of the cases (`where`) answers only to those who ask for the same part.
+    """
+    asked = [g for g in goals if (g.metric, g.where) == (metric, where)]
+    valid = [g for g in asked if g.vertical in {vertical, "*"} and g.valid_from <= day]
+    return max(valid, key=lambda g: (g.vertical != "*", g.valid_from), default=None)
 
 
 def next_named(items: tuple[NamedT, ...], name: str) -> NamedT:

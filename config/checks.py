@@ -8,10 +8,15 @@ from config.catalog import (
     INEXACT,
     Audience,
     Calendar,
+    ChartRule,
     EventRule,
+    GapRule,
     Goal,
+    Guard,
     Metric,
     Person,
+    QuietRule,
+    RateRule,
     Review,
     Route,
     Rule,
@@ -40,15 +45,19 @@ class Sheets:
     audiences: Sheet[Audience]
     calendar: Sheet[Calendar]
     review: Sheet[Review]
+    guard: Sheet[Guard]
 
     def all(self) -> tuple[Sheet[Any], ...]:
         """Every sheet."""
         return tuple(getattr(self, field.name) for field in fields(self))
 
-    def metric(self, entry: Entry[Goal] | Entry[ThresholdRule]) -> Entry[Metric] | None:
+    def metric(self, entry: Entry[Any]) -> Entry[Metric] | None:
         """The metric that a goal or a rule names, when both can be read."""
-        named = (metric for metric in self.metrics.entries if metric.item.name == entry.item.metric)
-        return next(named, None) if entry.sound("metric") else None
+        return self.metric_of(entry.item.metric) if entry.sound("metric") else None
+
+    def metric_of(self, name: str) -> Entry[Metric] | None:
+        """The metric of that name, when it can be read."""
+        return next((metric for metric in self.metrics.entries if metric.item.name == name), None)
 
 
 def check(sheets: Sheets, columns: Columns | None) -> Iterator[Mistake]:
@@ -63,8 +72,12 @@ def check(sheets: Sheets, columns: Columns | None) -> Iterator[Mistake]:
         yield from _rule(rule, sheets, tables)
     for route in sheets.routes.entries:
         yield from _route(route, sheets.people)
+        yield from _fallback(route, sheets.routes)
     for person in sheets.people.entries:
         yield from _person(person, sheets.audiences)
+    for guard in sheets.guard.entries:
+        yield from _known(guard, ("route",), "route", guard.item.route, sheets.routes.names)
+        yield from _known(guard, ("owner",), "person", guard.item.owner, sheets.people.names)
     for review in sheets.review.entries:
         for i, name in enumerate(review.item.metrics):
             yield from _known(review, ("metrics", i), "metric", name, sheets.metrics.names)
@@ -137,13 +150,75 @@ def _rule(entry: Entry[Any], sheets: Sheets, tables: Tables) -> Iterator[Mistake
     rule: Rule = entry.item
     yield from _known(entry, ("route",), "route", rule.route, sheets.routes.names)
     yield from _known(entry, ("owner",), "person", rule.owner, sheets.people.names)
-    if isinstance(rule, ThresholdRule):
-        yield from _known(entry, ("metric",), "metric", rule.metric, sheets.metrics.names)
-        if metric := sheets.metric(entry):
-            yield from _limits(entry, rule, metric)
-            yield from _slices(entry, rule, metric.item.table, tables)
-    else:
+    yield from _parent(entry, rule, sheets)
+    if isinstance(rule, EventRule):
         yield from _event(entry, rule, tables)
+    elif isinstance(rule, QuietRule):
+        yield from tables.conditions(entry, "where", rule.where, "contact")
+    else:
+        yield from _rate(entry, rule, sheets, tables)
+
+
+def _parent(entry: Entry[Any], rule: Rule, sheets: Sheets) -> Iterator[Mistake]:
+    """A parent must exist, be another rule, and have no parent itself."""
+    if rule.inhibited_by is None:
+        return
+    place = ("inhibited_by",)
+    yield from _known(entry, place, "rule", rule.inhibited_by, sheets.rules.names)
+    parents = [other.item for other in sheets.rules.entries if other.item.name == rule.inhibited_by]
+    if rule.inhibited_by == rule.name:
+        yield entry.mistake(place, "a rule cannot inhibit itself", "name another rule, or leave it out")
+    elif parents and parents[0].inhibited_by:
+        wrong = f"{rule.inhibited_by!r} is inhibited by another rule itself; only one level is followed"
+        yield entry.mistake(place, wrong, f"name {parents[0].inhibited_by!r}, or leave it out")
+
+
+def _rate(entry: Entry[Any], rule: RateRule, sheets: Sheets, tables: Tables) -> Iterator[Mistake]:
+    yield from _known(entry, ("metric",), "metric", rule.metric, sheets.metrics.names)
+    if metric := sheets.metric(entry):
+        yield from _gate(entry, rule, metric)
+        yield from _slices(entry, rule, metric.item.table, tables)
+        if isinstance(rule, ThresholdRule):
+            yield from _limits(entry, rule, metric)
+        if isinstance(rule, GapRule):
+            yield from _against(entry, rule, metric.item, sheets, tables)
+
+
+def _gate(entry: Entry[Any], rule: RateRule, metric: Entry[Metric]) -> Iterator[Mistake]:
+    shape = metric.item.shape
+    if not metric.sound("shape"):
+        return
+    if isinstance(rule, ChartRule):
+        wanted = ("share",) if rule.method in ("cusum", "g") else ("share", "balance", "mean")
+        if shape not in wanted and entry.sound("method"):
+            wrong = f"{metric.item.name} is a {shape}, which a {rule.method} chart cannot take"
+            yield entry.mistake(("method",), wrong, f"choose a metric that is a {' or a '.join(wanted)}")
+    elif rule.gate == "exact" and shape in INEXACT and entry.sound("gate"):
+        wrong = f"{metric.item.name} is a {shape}, which has no exact gate"
+        yield entry.mistake(("gate",), wrong, 'write gate = "none" to compare the plain value')
+    elif shape == "quantile" and not isinstance(rule, ThresholdRule):
+        wrong = f"{metric.item.name} is a quantile, which only a threshold can watch"
+        yield entry.mistake(("metric",), wrong, "use the share beyond a limit instead")
+
+
+def _against(entry: Entry[Any], rule: GapRule, metric: Metric, sheets: Sheets, tables: Tables) -> Iterator[Mistake]:
+    other = rule.against
+    yield from _known(entry, ("against", "metric"), "metric", other.metric, sheets.metrics.names)
+    found = sheets.metric_of(other.metric)
+    if found is None:
+        return
+    if (found.item.shape, found.item.factor) != (metric.shape, metric.factor) and found.sound("shape", "factor"):
+        wrong = f"{other.metric} is a {found.item.shape} and {metric.name} a {metric.shape}, or their units differ"
+        yield entry.mistake(("against", "metric"), wrong, "compare figures of one shape and unit")
+    yield from tables.conditions(entry, "against", other.where, found.item.table)
+    for i, column in enumerate(rule.strata):
+        if column in rule.by:
+            wrong = f"{column!r} stands in by already: each of its values is compared for itself"
+            yield entry.mistake(("strata", i), wrong, "take it out of strata, or out of by")
+    for i, column in enumerate((*rule.by, *rule.strata)):
+        place = ("by", i) if i < len(rule.by) else ("strata", i - len(rule.by))
+        yield from tables.column(entry, place, column, found.item.table)
+        yield from tables.column(entry, place, column, metric.table) if place[0] == "strata" else ()
 
 
 def _event(entry: Entry[Any], rule: EventRule, tables: Tables) -> Iterator[Mistake]:
@@ -151,19 +226,16 @@ def _event(entry: Entry[Any], rule: EventRule, tables: Tables) -> Iterator[Mista
         yield entry.mistake((), "without 'where' every row would open an incident", "say which rows are severe")
     yield from tables.named(entry, rule.table)
     yield from tables.column(entry, ("dated_by",), rule.dated_by, rule.table)
-    yield from _slices(entry, rule, rule.table, tables)
+    yield from tables.conditions(entry, "where", rule.where, rule.table)
 
 
-def _slices(entry: Entry[Any], rule: Rule, table: str, tables: Tables) -> Iterator[Mistake]:
+def _slices(entry: Entry[Any], rule: RateRule, table: str, tables: Tables) -> Iterator[Mistake]:
     for i, column in enumerate(rule.by):
         yield from tables.column(entry, ("by", i), column, table)
     yield from tables.conditions(entry, "where", rule.where, table)
 
 
 def _limits(entry: Entry[Any], rule: ThresholdRule, metric: Entry[Metric]) -> Iterator[Mistake]:
-    if rule.gate == "exact" and metric.item.shape in INEXACT and entry.sound("gate") and metric.sound("shape"):
-        wrong = f"{metric.item.name} is a {metric.item.shape}, which has no exact gate"
-        yield entry.mistake(("gate",), wrong, 'write gate = "none" to compare the plain value')
     impossible = [*_possible(entry, "limit", rule.limit, metric), *_possible(entry, "recover", rule.recover, metric)]
     if impossible:
         yield from impossible
@@ -203,6 +275,25 @@ def _route(entry: Entry[Route], people: Sheet[Person]) -> Iterator[Mistake]:
         elif step.notify != "channel" and people.names is not None and step.notify not in people.names:
             wrong = f"step {i + 1} reaches nobody: {step.notify!r} is no person"
             yield entry.mistake(("ladder", i), wrong, suggest(step.notify, {*people.names, *RESERVED}))
+
+
+def _fallback(entry: Entry[Route], routes: Sheet[Route]) -> Iterator[Mistake]:
+    """What Slack refuses must come somewhere: to another route, with a channel, and not to the same channel."""
+    name, place = entry.item.fallback, ("fallback",)
+    if name is None:
+        return
+    if name == entry.item.name:
+        yield entry.mistake(place, "a route cannot be its own fallback", "name another route, or leave it out")
+        return
+    yield from _known(entry, place, "route", name, routes.names)
+    for other in routes.entries:
+        if other.item.name != name or not other.sound("channel") or not entry.sound("fallback", "channel"):
+            continue
+        if other.item.channel is None:
+            yield entry.mistake(place, f"fallback {name!r} has no channel", "give it one, or name a route that has one")
+        elif other.item.channel == entry.item.channel:
+            right = "name a route that leads elsewhere"
+            yield entry.mistake(place, f"fallback {name!r} leads to the same channel", right)
 
 
 def _gm(entry: Entry[Route], i: int, people: Sheet[Person]) -> Iterator[Mistake]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from config.catalog import RULES
 from config.toml import Place
 from config.values import KeyedError
 
@@ -33,7 +34,8 @@ _WRITE: Final = {
     "path_type": "write a path in quotes",
 }
 _CASCADES: Final = frozenset({"default_factory_not_called"})
-_SECRET: Final = frozenset({"token", "url"})
+_SECRET: Final = frozenset({"token", "app_token", "url"})
+_KINDS: Final = sorted(name for rule in RULES for name in get_args(rule.model_fields["kind"].annotation))
 _SHOWN: Final = 60
 
 
@@ -102,7 +104,7 @@ def _finding(place: Place, error: ErrorDetails, model: type[BaseModel], raw: obj
 
 def _tag(error: ErrorDetails) -> tuple[str, str]:
     if error["type"] == "union_tag_not_found":
-        return "'kind' is missing", "add kind = 'threshold' or kind = 'event'"
+        return "'kind' is missing", f"add kind and write one of {', '.join(_KINDS)}"
     tags = str(error["ctx"]["expected_tags"]).replace("'", "").split(", ")
     return f"unknown kind {error['ctx']['tag']!r}", suggest(str(error["ctx"]["tag"]), tags)
 

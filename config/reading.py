@@ -12,10 +12,16 @@ from config.catalog import (
     Audience,
     Calendar,
     Catalog,
+    ChangeRule,
+    ChartRule,
     EventRule,
+    GapRule,
     Goal,
+    GoalRule,
+    Guard,
     Metric,
     Person,
+    QuietRule,
     Review,
     Route,
     Rule,
@@ -33,7 +39,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 FILES: Final[Mapping[str, tuple[str, ...]]] = {
     "metrics.toml": ("metric",),
     "goals.toml": ("goal",),
-    "triggers.toml": ("rule",),
+    "triggers.toml": ("rule", "guard"),
     "routing.toml": ("route", "person"),
     "audiences.toml": ("audience", "review"),
     "calendar.toml": ("calendar",),
@@ -41,10 +47,20 @@ FILES: Final[Mapping[str, tuple[str, ...]]] = {
 """The files of a catalogue and what stands at the top of each."""
 
 SETTINGS: Final = "settings.toml"
-_RULES: Final[Mapping[str, type[BaseModel]]] = {"threshold": ThresholdRule, "event": EventRule}
+_RULES: Final[Mapping[str, type[BaseModel]]] = {
+    "threshold": ThresholdRule,
+    "goal": GoalRule,
+    "change": ChangeRule,
+    "chart": ChartRule,
+    "event": EventRule,
+    "quiet": QuietRule,
+    "gap": GapRule,
+}
 _ANY_RULE: Final[TypeAdapter[Rule]] = TypeAdapter(Rule)
 _OF_A_RULE: Final = {"name": "x", "severity": 4, "route": "x", "owner": "x"}
-_OF_A_THRESHOLD: Final = {"limit": 0, "recover": 0, "window": "7d", "every": "7d", "false_alarms_per_year": 1}
+_OF_A_WATCH: Final = {**_OF_A_RULE, "window": "7d", "every": "7d", "false_alarms_per_year": 1, "keep_firing": "0d"}
+_OF_A_RATE: Final = {**_OF_A_WATCH, "metric": "x", "floor": 0.0, "recover": 0.0}
+_OF_A_CHART: Final = {"method": "p", "baseline": {"first": "1d"}, "recover": 0.5}
 _STAND_INS: Final[Mapping[type[BaseModel], Mapping[str, Any]]] = {
     Metric: {
         "name": "x",
@@ -56,10 +72,16 @@ _STAND_INS: Final[Mapping[type[BaseModel], Mapping[str, Any]]] = {
         "unit": "",
     },
     Goal: {"metric": "x", "value": 0, "valid_from": date.max},
-    ThresholdRule: {"kind": "threshold", "metric": "x", **_OF_A_RULE, **_OF_A_THRESHOLD},
+    ThresholdRule: {**_OF_A_RATE, "kind": "threshold", "limit": 0},
+    GoalRule: {**_OF_A_RATE, "kind": "goal"},
+    ChangeRule: {**_OF_A_RATE, "kind": "change", "baseline": "previous"},
+    GapRule: {**_OF_A_RATE, "kind": "gap", "against": {"metric": "x"}},
+    ChartRule: {**_OF_A_RATE, **_OF_A_CHART, "kind": "chart"},
+    QuietRule: {**_OF_A_WATCH, "kind": "quiet", "of": "source", "at_least": "1d"},
     EventRule: {"kind": "event", "table": "", "dated_by": "", **_OF_A_RULE},
     Route: {"name": "x"},
     Person: {"name": "x", "label": "", "audience": "x"},
+    Guard: {"route": "x", "owner": "x", "severity": 4, "every": "7d", "window": "28d"},
     Audience: {"name": "x", "label": "", "pages": [], "issues": 1, "figures": 1, "charts": 1, "grains": []},
 }
 """A value for every key that must be written: one mistake in an entry does not hide the next."""
@@ -142,12 +164,13 @@ def _sheets(documents: Mapping[str, Document | None]) -> Sheets:
     return Sheets(
         named("metric", Metric),
         named("goal", Goal),
-        read_sheet(documents["triggers.toml"], "rule", Kind(_ANY_RULE, _rule_model, _STAND_INS)),
+        read_sheet(documents["triggers.toml"], "rule", RULE),
         named("route", Route),
         named("person", Person),
         named("audience", Audience),
         _single(documents["calendar.toml"], "calendar", Calendar, needed=True),
         _single(documents["audiences.toml"], "review", Review, needed=False),
+        _single(documents["triggers.toml"], "guard", Guard, needed=True),
     )
 
 
@@ -161,6 +184,10 @@ def _holding(documents: Mapping[str, Document | None], key: str) -> Document | N
 
 def _rule_model(raw: Mapping[str, Any]) -> type[BaseModel]:
     return _RULES.get(str(raw.get("kind")), ThresholdRule)
+
+
+RULE: Final = Kind(_ANY_RULE, _rule_model, _STAND_INS)
+"""How a rule is read, wherever it stands."""
 
 
 def _single(document: Document | None, key: str, model: type[ModelT], *, needed: bool) -> Sheet[ModelT]:
@@ -185,6 +212,7 @@ def _catalog(sheets: Sheets) -> Catalog:
         audiences=sheets.audiences.items,
         calendar=sheets.calendar.items[0],
         review=sheets.review.items[0],
+        guard=sheets.guard.items[0],
     )
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -23,6 +24,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from config.errors import ENVIRONMENT, ConfigError, Mistake
 from config.findings import Finding, findings
 from config.toml import Document, read
+from config.values import ChannelId, Duration
 from config.variables import (
     Variable,
     from_dotenv,
@@ -55,6 +57,15 @@ def _web(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
         message = f"{url!r} is no web address; write one that starts with http:// or https://"
+        raise ValueError(message)
+    return url
+
+
+def _ping(url: SecretStr) -> SecretStr:
+    """Who knows the address can say that all is well: no message repeats it."""
+    parts = urlsplit(url.get_secret_value())
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        message = "the url is no web address; write one that starts with http:// or https://"
         raise ValueError(message)
     return url
 
@@ -97,9 +108,10 @@ class StateSettings(_Part):
 
 
 class SlackSettings(_Part):
-    """How to reach Slack. Without a token messages stay pending."""
+    """How to reach Slack. Without a token messages stay pending; without an app token its buttons do nothing."""
 
     token: SecretStr | None = None
+    app_token: SecretStr | None = None
     base_url: Annotated[WebUrl, AfterValidator(lambda url: url if url.endswith("/") else f"{url}/")] = (
         "https://slack.com/api/"
     )
@@ -135,6 +147,14 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+class WatchSettings(_Part):
+    """How the watchdog is watched itself, and from what age on data are stale."""
+
+    dead_man_url: Annotated[SecretStr, AfterValidator(_ping)] | None = None
+    canary_channel: ChannelId | None = None
+    stale_after: Duration = timedelta(days=2)
+
+
 class Settings(BaseSettings):
     """Everything about this installation, read once by `read_settings`.
 
@@ -151,6 +171,7 @@ class Settings(BaseSettings):
     state: StateSettings = StateSettings()
     slack: SlackSettings = SlackSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    watch: WatchSettings = WatchSettings()
 
     @classmethod
     def settings_customise_sources(

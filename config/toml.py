@@ -57,10 +57,11 @@ def read(file: Path) -> Document:
         ) from None
     except (OSError, ValueError) as error:
         raise _refusal(file, 1, f"the file cannot be read ({error})", "make it a readable UTF-8 text file") from error
-    return _parsed(file, text)
+    return parse(file, text)
 
 
-def _parsed(file: Path, text: str) -> Document:
+def parse(file: Path, text: str) -> Document:
+    """The same from a text that `file` stands for. Raises ConfigError where it is not TOML."""
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

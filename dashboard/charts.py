@@ -5,13 +5,14 @@ draws text as text.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
 import altair as alt
 import pyarrow as pa
 
-from config.catalog import Metric, ThresholdRule
+from config.catalog import Metric
 from queries.briefs import Standing
 from queries.dossiers import Trend
 from queries.figures import (
@@ -323,10 +324,16 @@ def _moved(rows: Rows) -> alt.LayerChart | alt.FacetChart:
     )
 
 
-def over_time(
-    trend: Trend, metric: Metric, found: Incident, rule: ThresholdRule | None
-) -> alt.LayerChart | alt.FacetChart:
-    """An incident's own figures over time: intervals as a band, its limit as a line, the breach as a mark."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a figure is held against: its name, and its value in the metric's unit."""
+
+    name: str
+    value: float
+
+
+def over_time(trend: Trend, metric: Metric, found: Incident, held: Held | None) -> alt.LayerChart | alt.FacetChart:
+    """An incident's own figures over time: intervals as a band, what it is held against as a line, the breach."""
     rows = [_moment(metric, point) for point in trend.points if point.value is not None]
     x = alt.X("utcyearmonthdate(period):T", axis=alt.Axis(title=trend.grain, format="%b %y", grid=False, tickCount=6))
     title = f"{metric.label} ({unit(metric)})" if unit(metric) else metric.label
@@ -336,7 +343,7 @@ def over_time(
         *_shaded(trend, rows),
         base.mark_area(color=GREY, opacity=0.25, tooltip=None).encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q"),
         base.mark_line(color=GREY, strokeWidth=1.6, tooltip=None).encode(x=x, y=y),
-        *_limits(metric, rule, rows),
+        *_held(metric, held, rows),
         base.mark_circle(size=46).encode(
             x=x, y=y, color=alt.Color("color:N", scale=None), opacity=_muted(), tooltip=_when()
         ),
@@ -366,13 +373,13 @@ def _when() -> list[alt.Tooltip]:
     return [period, *(alt.Tooltip(f"{name}:N", title=title) for name, title in fields)]
 
 
-def _limits(metric: Metric, rule: ThresholdRule | None, rows: Rows) -> list[alt.Chart]:
-    if rule is None or not rows:
+def _held(metric: Metric, held: Held | None, rows: Rows) -> list[alt.Chart]:
+    if held is None or not rows:
         return []
     line = {
-        "at": shown(metric, rule.limit),
+        "at": shown(metric, held.value),
         "period": rows[0]["period"],
-        "label": f"limit {goal_figure(metric, rule.limit)}",
+        "label": f"{held.name} {goal_figure(metric, held.value)}",
     }
     base = alt.Chart(alt.InlineData(values=[line]))
     return [

@@ -13,12 +13,14 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 from sqlalchemy import Connection
 
-from config.catalog import Catalog, ThresholdRule
+from config.catalog import Catalog
+from config.drafts import Drafts, parse_drafts
 from config.reading import read_catalog
 from config.settings import Settings
-from dashboard import charts
+from dashboard import charts, curves
 from queries.actions import Action
 from queries.briefs import Facts, Minutes, Points, Review, Standing, compose
+from queries.conditions import Span, condition_spans
 from queries.dossiers import Dossier, Trend, read_account_name, read_evidence, read_trend, rule_of
 from queries.effects import Effect
 from queries.evidence import Evidence
@@ -38,7 +40,11 @@ from queries.reviews import (
     read_verticals,
 )
 from queries.scope import Scope
+from triggers.dial import turned
 from triggers.message import Card
+from triggers.noise import Noise, noise
+from triggers.proposal import Sweep, own_metric, sweep
+from triggers.trial import Outcome, Trial, outcome, trial, watchman
 
 ENTRIES: Final = 256
 """How many results each cached function keeps."""
@@ -191,15 +197,14 @@ def trend(key: Key, _pin: Pin, found: Incident) -> Trend | None:
     return read_trend(_pin.conn, rule, metric, found, key.scope, key.as_of)
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False, hash_funcs={**_KEYED, Incident: repr})
-def trend_spec(key: Key, _pin: Pin, found: Incident) -> dict[str, Any] | None:
+@st.cache_data(max_entries=ENTRIES, show_spinner=False, hash_funcs={**_KEYED, Incident: repr, charts.Held: repr})
+def trend_spec(key: Key, _pin: Pin, found: Incident, held: charts.Held | None) -> dict[str, Any] | None:
     """The finished chart of an incident, None where no figures are kept for it."""
     shown = trend(key, _pin, found)
-    rule, metric = rule_of(found, catalog(key.folder, key.stamp))
+    _, metric = rule_of(found, catalog(key.folder, key.stamp))
     if shown is None or metric is None or all(point.value is None for point in shown.points):
         return None
-    limit = rule if isinstance(rule, ThresholdRule) else None
-    return charts.finished(charts.over_time(shown, metric, found, limit))
+    return charts.finished(charts.over_time(shown, metric, found, held))
 
 
 @st.cache_resource(max_entries=ENTRIES * 8, show_spinner=False, hash_funcs=_KEYED)
@@ -231,4 +236,79 @@ def card(key: Key, pin: Pin, it: Dossier, link: str) -> Card | None:
         return None
     named = route.model_copy(update={"show": ("accounts",)})
     zone = ZoneInfo(pin.generation.zone)
-    return Card(it.incident, it.history, it.rule, it.metric, named, evidence(key, pin, it), zone, link)
+    found = evidence(key, pin, it)
+    return Card(it.incident, it.history, it.rule, it.metric, named, found, zone, link, known.people)
+
+
+# The lab: a trial is read once, and each setting of it is judged and replayed once.
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the lab tries: a rule of the configuration, or of a draft, over the days [since, until).
+
+    `alphas` are what null replays found, by the version's hash: part of the key, for the state is never cached.
+    """
+
+    rule: str
+    draft: str
+    since: date
+    until: date
+    alphas: tuple[tuple[str, float], ...] = ()
+
+
+_TRIED: Final[Any] = {**_KEYED, Asked: repr}
+TRIALS: Final = 24
+
+
+def drafted(key: Key, draft: str) -> Drafts:
+    """The rules of a draft, and the catalogue with them. Raises ConfigError with the draft's mistakes."""
+    known = catalog(key.folder, key.stamp)
+    return parse_drafts(draft, known, COLUMNS) if draft else Drafts((), known)
+
+
+@st.cache_resource(max_entries=TRIALS, show_spinner="Reading the rule's past …", hash_funcs=_TRIED)
+def rule_trial(key: Key, _pin: Pin, asked: Asked) -> Trial:
+    """A rule with all that it reads."""
+    known = drafted(key, asked.draft).catalog
+    return trial(_pin, known, known.rule(asked.rule), asked.since, asked.until, dict(asked.alphas))
+
+
+@st.cache_resource(max_entries=TRIALS, show_spinner="Trying every setting …", hash_funcs=_TRIED)
+def rule_sweep(key: Key, _pin: Pin, asked: Asked) -> Sweep:
+    """What the rule would have done at every setting worth trying."""
+    return sweep(_pin.conn, rule_trial(key, _pin, asked))
+
+
+@st.cache_resource(max_entries=ENTRIES, show_spinner="Replaying it without any change …", hash_funcs=_TRIED)
+def rule_noise(key: Key, _pin: Pin, asked: Asked, value: float) -> Noise:
+    """The false alarms of one setting."""
+    of = rule_trial(key, _pin, asked)
+    return noise(of, turned(of.rule, value), key.as_of)
+
+
+@st.cache_resource(max_entries=ENTRIES, show_spinner="Asking whether the data explains it …", hash_funcs=_TRIED)
+def rule_outcome(key: Key, _pin: Pin, asked: Asked, value: float) -> Outcome:
+    """What one setting would have done, after the data's own faults were asked for."""
+    of = rule_trial(key, _pin, asked)
+    return outcome(_pin.conn, of, turned(of.rule, value), watchman(_pin, of))
+
+
+@st.cache_resource(max_entries=ENTRIES, show_spinner=False, hash_funcs=_KEYED)
+def spans(key: Key, _pin: Pin) -> tuple[Span, ...]:
+    """The conditions that held."""
+    del key  # it is a key only
+    return condition_spans(_pin.conn, ZoneInfo(_pin.generation.zone))
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False, hash_funcs=_TRIED)
+def curve_spec(key: Key, _pin: Pin, asked: Asked, value: float) -> dict[str, Any]:
+    """The finished chart of what each setting asks of each reader."""
+    of = rule_trial(key, _pin, asked)
+    return charts.finished(curves.attention_curve(rule_sweep(key, _pin, asked), own_metric(of), value))
+
+
+@st.cache_data(max_entries=ENTRIES, show_spinner=False, hash_funcs={**_TRIED, curves.Line: repr})
+def time_spec(key: Key, _pin: Pin, asked: Asked, line: curves.Line) -> dict[str, Any]:
+    """The finished chart of the incidents on the time line."""
+    return charts.finished(curves.time_line(line, asked.since, asked.until, spans(key, _pin)))

@@ -1,13 +1,16 @@
 """An incident as HTML. Pure; every value is escaped."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from html import escape
-from typing import Final
+from typing import Any, Final
+from zoneinfo import ZoneInfo
 
-from config.catalog import Catalog, Rule, Step, ThresholdRule
+from config.catalog import Catalog, ChangeRule, GapRule, Person, RateRule, Rule, Step, ThresholdRule
 from config.values import duration_text
+from dashboard.charts import Held
 from dashboard.prose import SEVERITIES, day
 from queries.actions import Action
 from queries.dossiers import Dossier
@@ -15,31 +18,41 @@ from queries.figures import count, figure, goal_figure, half_width, interval
 from queries.incidents import Entry, Incident
 from queries.reviews import label_of, place
 from triggers import message
-from triggers.message import Card
+from triggers.message import Card, called
+from triggers.wording import BASELINES
 
-KINDS = {
-    "opened": "Opened",
-    "worsened": "Got worse",
-    "resolved": "Resolved",
-    "closed": "Closed",
-    "reopened": "Opened again",
-    "escalated": "Escalated",
-    "acknowledged": "Taken on",
-}
+UTC: Final = ZoneInfo("UTC")
 
 
-def moment(at: datetime) -> str:
-    """An instant as it is read: `3 October 2026, 07:30 UTC`."""
-    return f"{day(at)}, {at:%H:%M} UTC"
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What people and times are called: the same as in Slack. `zone` is the reporting zone."""
+
+    people: Sequence[Person] = ()
+    zone: ZoneInfo = UTC
+
+    def name(self, name: str | None) -> str:
+        """How people read somebody's name."""
+        return called(self.people, name)
+
+    def day(self, at: datetime) -> str:
+        """The day of an instant: `3 October 2026`."""
+        return day(at.astimezone(self.zone))
+
+    def moment(self, at: datetime) -> str:
+        """An instant as it is read: `3 October 2026, 07:30 UTC`."""
+        return f"{self.day(at)}, {at.astimezone(self.zone):%H:%M %Z}"
 
 
-def state(found: Incident) -> str:
-    """Where an incident stands, in words."""
+def state(found: Incident, terms: Terms) -> str:
+    """Where an incident stands, in words: over, taken on, put off, handed to somebody, or nobody's."""
     if not found.is_open:
-        return f"{found.state} on {day(found.resolved_at)}" if found.resolved_at else found.state
-    return (
-        f"open, taken on by {found.acknowledged_by or 'somebody'}" if found.acknowledged_at else "open, nobody has it"
-    )
+        return f"{found.state} on {terms.day(found.resolved_at)}" if found.resolved_at else found.state
+    if found.snoozed_until:
+        return f"open, put off by {terms.name(found.assigned_to)} until {terms.moment(found.snoozed_until)}"
+    if found.acknowledged_at:
+        return f"open, taken on by {terms.name(found.acknowledged_by)}"
+    return f"open, waits for {terms.name(found.assigned_to)}" if found.assigned_to else "open, nobody has it"
 
 
 def title(found: Incident, rule: Rule | None) -> str:
@@ -54,11 +67,11 @@ def where(found: Incident, account: str | None) -> str:
     return place(found.slice)
 
 
-def opening(it: Dossier, account: str | None) -> str:
+def opening(it: Dossier, account: str | None, terms: Terms) -> str:
     """What, where, how serious and where it stands."""
     found = it.incident
-    attention = " e-attention" if found.is_open and not found.acknowledged_at else ""
-    words = state(found)
+    attention = " e-attention" if found.is_open and not (found.acknowledged_at or found.snoozed_until) else ""
+    words = state(found, terms)
     return (
         f'<p class="e-kicker">Incident · {SEVERITIES[found.severity]}</p>'
         f'<h1 class="e-headline">{escape(title(found, it.rule))} – {escape(where(found, account))}</h1>'
@@ -84,14 +97,27 @@ def _figures(it: Dossier) -> list[tuple[str, str]]:
     metric, sample = it.metric, it.sample
     if metric is None:
         return []
-    low, high = sample.get("low"), sample.get("high")
+    low, high, against = sample.get("low"), sample.get("high"), held(it.rule, sample)
     n = (sample.get("tally") or [it.incident.n or 0])[0]
     return [
         (metric.label, figure(metric, sample.get("value", it.incident.value), half_width(low, high))),
         ("95% interval", interval(metric, low, high)),
         ("Cases", f"n = {count(round(n))}"),
-        ("Limit", goal_figure(metric, it.rule.limit) if isinstance(it.rule, ThresholdRule) else ""),
+        (f"{against.name[0].upper()}{against.name[1:]}", goal_figure(metric, against.value)) if against else ("", ""),
     ]
+
+
+def held(rule: Rule | None, sample: Mapping[str, Any]) -> Held | None:
+    """What an incident's figure was held against when it was last looked at; None where there is no such figure."""
+    value = rule.limit if isinstance(rule, ThresholdRule) else sample.get("held")
+    if value is None or not isinstance(rule, RateRule):
+        return None
+    if isinstance(rule, ChangeRule):
+        return Held(BASELINES[rule.baseline], value)
+    return Held("what it is measured from" if isinstance(rule, GapRule) else NAMES[rule.kind], value)
+
+
+NAMES: Final = {"threshold": "limit", "goal": "goal", "chart": "usual"}
 
 
 def _pair(name: str, value: str, *, is_main: bool) -> str:
@@ -104,21 +130,21 @@ def runbook(rule: Rule | None) -> str:
     return f'<p class="e-runbook">{escape(rule.runbook)}</p>' if rule and rule.runbook else ""
 
 
-def history(entries: Iterable[Entry]) -> str:
-    """What happened to it, newest first."""
+def history(entries: Iterable[Entry], terms: Terms) -> str:
+    """What happened to it, newest first, in the words that Slack has for it."""
     rows = "".join(
-        f"<li><span class='e-muted'>{moment(e.at)}</span> {escape(KINDS.get(e.kind, e.kind))}: {escape(e.reason)}"
-        f"{f' <span class=e-muted>({escape(e.author)})</span>' if e.author else ''}</li>"
+        f"<li><span class='e-muted'>{terms.moment(e.at)}</span> {escape(message.news(e.kind))}: {escape(e.reason)}"
+        f"{f' <span class=e-muted>({escape(terms.name(e.author))})</span>' if e.author else ''}</li>"
         for e in reversed([*entries])
     )
     return f'<ul class="e-list">{rows}</ul>'
 
 
-def ladder(found: Incident, catalog: Catalog) -> str:
+def ladder(found: Incident, catalog: Catalog, terms: Terms) -> str:
     """Who is told when, and what has been told."""
     steps = [Step(after=step["after"], notify=step["notify"]) for step in json.loads(found.ladder)]
     rows = "".join(
-        f"<li>{_step(found, number, step, _told(step.notify, found, catalog))}</li>"
+        f"<li>{_step(found, number, step, _told(step.notify, found, catalog), terms)}</li>"
         for number, step in enumerate(steps)
     )
     return f'<ul class="e-list">{rows}</ul>'
@@ -134,12 +160,12 @@ def _told(notify: str, found: Incident, catalog: Catalog) -> str:
     return label_of(notify, catalog)
 
 
-def _step(found: Incident, number: int, step: Step, whom: str) -> str:
+def _step(found: Incident, number: int, step: Step, whom: str, terms: Terms) -> str:
     when = "at once" if not step.after else f"after {duration_text(step.after)} without anybody taking it on"
     if number < found.next_step:
         mark = "told"
     elif found.is_open and found.next_step_at and number == found.next_step:
-        mark = f"due {moment(found.next_step_at)}"
+        mark = f"due {terms.moment(found.next_step_at)}"
     else:
         mark = "not needed" if not found.is_open or found.acknowledged_at else "later"
     return f'{escape(whom)}, {when} <span class="e-muted">– {mark}</span>'
@@ -158,9 +184,9 @@ def action(taken: Action, effect: str, today: date) -> str:
     )
 
 
-def listed(found: Iterable[tuple[Incident, str, str, str]]) -> str:
+def listed(found: Iterable[tuple[Incident, str, str, str]], terms: Terms) -> str:
     """Incidents as a table of links: (incident, what, where, figure)."""
-    rows = "".join(_line(*one) for one in found)
+    rows = "".join(_line(*one, state(one[0], terms), terms) for one in found)
     names = ("Since", "What", "Where", "Value", "State")
     head = "".join(f"<th scope='col'>{name}</th>" for name in names)
     return (
@@ -169,11 +195,11 @@ def listed(found: Iterable[tuple[Incident, str, str, str]]) -> str:
     )
 
 
-def _line(found: Incident, what: str, place_: str, value: str) -> str:
+def _line(found: Incident, what: str, place_: str, value: str, words: str, terms: Terms) -> str:
     attention = "" if found.is_open else "e-muted"
     return (
-        f"<tr><td class='e-when'>{found.opened_at:%d %b %Y}</td>"
+        f"<tr><td class='e-when'>{found.opened_at.astimezone(terms.zone):%d %b %Y}</td>"
         f'<td><a href="incident?id={escape(found.id, quote=True)}" target="_self">{escape(what)}</a></td>'
         f"<td>{escape(place_)}</td><td>{escape(value)}</td>"
-        f'<td class="{attention}">{escape(state(found))}</td></tr>'
+        f'<td class="{attention}">{escape(words)}</td></tr>'
     )

@@ -28,8 +28,9 @@ def acknowledge(conn: Connection, id_: str, scope: Scope, author: str, now: date
     found = _open(conn, id_, scope)
     if found.acknowledged_at is not None:
         raise HandsError(f"{found.acknowledged_by or 'somebody'} has taken this incident on already; reload the page")
-    taken = {"acknowledged_at": now, "acknowledged_by": author, "next_step_at": None}
-    return _changed(conn, found, taken, "acknowledged", f"taken on by {author}", author, now)
+    taken = {"acknowledged_at": now, "acknowledged_by": author, "assigned_to": author}
+    taken |= {"next_step_at": None, "snoozed_until": None}
+    return _changed(conn, found, taken, "acknowledged", "taken on", author, now)
 
 
 def close(conn: Connection, id_: str, scope: Scope, author: str, reason: str, now: datetime) -> Incident:
@@ -42,7 +43,7 @@ def close(conn: Connection, id_: str, scope: Scope, author: str, reason: str, no
     if not reason.strip():
         raise HandsError("closing an incident needs a reason; write what was found or done")
     found = _open(conn, id_, scope)
-    over = {"state": "closed", "resolved_at": now, "next_step_at": None}
+    over = {"state": "closed", "resolved_at": now, "next_step_at": None, "snoozed_until": None}
     return _changed(conn, found, over, "closed", reason.strip(), author, now)
 
 

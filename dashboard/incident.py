@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 from sqlalchemy import Connection
@@ -44,9 +45,13 @@ def _list(now: Sitting) -> None:
     if not found:
         st.html(prose.notice("No incident is open." if only_open else "No rule has found anything yet."))
         return
-    st.html(dossier.listed([_summary(now, one) for one in found[:MOST]]))
+    st.html(dossier.listed([_summary(now, one) for one in found[:MOST]], _terms(now)))
     if len(found) > MOST:
         st.html(prose.notice(f"{len(found) - MOST} older ones:", command="python -m triggers incidents"))
+
+
+def _terms(now: Sitting) -> dossier.Terms:
+    return dossier.Terms(now.catalog.people, ZoneInfo(now.pin.generation.zone))
 
 
 def _summary(now: Sitting, one: Incident) -> tuple[Incident, str, str, str]:
@@ -60,7 +65,7 @@ def _account(now: Sitting, one: Incident) -> str | None:
 
 
 def _one(now: Sitting, it: Dossier) -> None:
-    st.html(dossier.opening(it, _account(now, it.incident)))
+    st.html(dossier.opening(it, _account(now, it.incident), _terms(now)))
     if it.incident.is_open:
         _buttons(now, it)
     link = f"{now.stores.settings.dashboard.public_url}/incident?id={it.incident.id}"
@@ -69,8 +74,8 @@ def _one(now: Sitting, it: Dossier) -> None:
     if it.rule and it.rule.runbook:
         st.html(prose.section("What to do") + dossier.runbook(it.rule))
     _actions(now, it)
-    st.html(prose.section("History") + dossier.history(it.history))
-    st.html(prose.section("Who is told") + dossier.ladder(it.incident, now.catalog))
+    st.html(prose.section("History") + dossier.history(it.history, _terms(now)))
+    st.html(prose.section("Who is told") + dossier.ladder(it.incident, now.catalog, _terms(now)))
     banners(now)
 
 
@@ -88,7 +93,7 @@ def _buttons(now: Sitting, it: Dossier) -> None:
 
 
 def _chart(now: Sitting, it: Dossier) -> None:
-    spec = data.trend_spec(now.key, now.pin, it.incident)
+    spec = data.trend_spec(now.key, now.pin, it.incident, dossier.held(it.rule, it.sample))
     shown = data.trend(now.key, now.pin, it.incident)
     if spec is None or shown is None or it.metric is None:
         return

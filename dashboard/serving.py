@@ -35,7 +35,7 @@ def serve() -> int:
 
 def app() -> st.App:
     """The application, not yet running."""
-    return st.App(APP, routes=[Route("/healthz", _healthz), Route("/incident", _linked)])
+    return st.App(APP, routes=[Route("/healthz", _healthz), Route("/incident", _linked), Route("/lab", _linked)])
 
 
 def options(settings: Settings) -> dict[str, Any]:

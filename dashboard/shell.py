@@ -18,6 +18,7 @@ def main() -> None:
     pages = [
         st.Page(HERE / "views" / "review.py", title="Review", icon=":material/article:", default=True),
         st.Page(HERE / "views" / "incident.py", title="Incidents", icon=":material/notifications:"),
+        st.Page(HERE / "views" / "lab.py", title="Lab", icon=":material/science:"),
     ]
     page = st.navigation(pages, position="top")
     with st.container(key="page"):

@@ -1,4 +1,4 @@
-"""`python -m queries`: load, drop, forget, status, sample, demo, metric."""
+"""`python -m queries`: load, drop, forget, status, sample, demo, backup, restore, metric."""
 
 import os
 import sys
@@ -56,6 +56,11 @@ def _parser() -> ArgumentParser:
     _command(commands, "status", "generations, rows, freshness and quarantine", _status)
     _sample_words(_command(commands, "sample", "write the files of the sample company", _sample))
     _command(commands, "demo", "make and load the sample company once, then keep it", _demo)
+    saved = _command(
+        commands, "backup", "copy the warehouse and the state into a folder, while everything runs", _backup
+    )
+    saved.add_argument("--to", type=Path, metavar="DIR", required=True, help="a new folder")
+    _restore_words(_command(commands, "restore", "put both back as a backup holds them", _restore))
     _metric_words(_command(commands, "metric", "one metric over time", _metric))
     return parser
 
@@ -72,6 +77,13 @@ def _load_words(parser: ArgumentParser) -> None:
     parser.add_argument("--replace-sample", action="store_true", help="take the sample company out first")
 
 
+def _restore_words(parser: ArgumentParser) -> None:
+    parser.add_argument("--from", type=Path, metavar="DIR", required=True, dest="folder", help="the backup")
+    newer = "a newer backup: what was erased by then is erased again"
+    parser.add_argument("--erased-by", type=Path, metavar="DIR", help=newer)
+    parser.add_argument("--replace", action="store_true", help="what is there may go")
+
+
 def _forget_words(parser: ArgumentParser) -> None:
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--account", metavar="ID")
@@ -83,6 +95,7 @@ def _sample_words(parser: ArgumentParser) -> None:
     parser.add_argument("--end", type=date.fromisoformat, metavar="DAY", help="the first day not covered (today)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--contacts", type=int, default=SAMPLE_CONTACTS, help="about how many (%(default)s)")
+    parser.add_argument("--artefact", metavar="KIND", help="spoil the data in one way, such as copied-period")
 
 
 def _metric_words(parser: ArgumentParser) -> None:
@@ -130,16 +143,40 @@ def _status(_: Namespace) -> int:
     return 0
 
 
+def _backup(arguments: Namespace) -> int:
+    from queries.backup import backup  # noqa: PLC0415 - few commands need it
+
+    with spoken(arguments.to.parent):
+        backup(read_settings(), arguments.to, _now(), _say)
+    return 0
+
+
+def _restore(arguments: Namespace) -> int:
+    from queries.backup import restore  # noqa: PLC0415
+
+    settings, catalog = _configured()
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    how = {"newer": arguments.erased_by, "replace": arguments.replace}
+    with spoken(settings.data):
+        restore(settings, arguments.folder, catalog, _now(), _say, **how)
+    return 0
+
+
 def _sample(arguments: Namespace) -> int:
     from queries.sample import generate  # noqa: PLC0415 - numpy is not needed by the other commands
+    from queries.sample.artefacts import plant, spoilt  # noqa: PLC0415
 
-    end = arguments.end or _now().date()
+    end, kind = arguments.end or _now().date(), arguments.artefact
     with spoken(arguments.out):
         try:
+            note = f", with {kind} in {spoilt(kind)}" if kind else ""
             generate(arguments.out, end=end, seed=arguments.seed, contacts=arguments.contacts)
+            if kind:
+                plant(kind, arguments.out, end)
         except ValueError as error:
             raise EarshotError(str(error)) from error
-    _say(f"the sample company up to {end} is in {arguments.out}: python -m queries load sample --data {arguments.out}")
+    how = f"python -m queries load sample --data {arguments.out}"
+    _say(f"the sample company up to {end}{note} is in {arguments.out}: {how}")
     return 0
 
 

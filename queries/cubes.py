@@ -1,13 +1,13 @@
 """Tallies by day and slice, read in one query and added up in memory: what hundreds of rules share in one tick."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Subquery, select
 
 from config.catalog import Metric
 from config.errors import EarshotError
@@ -21,6 +21,15 @@ _EPOCH: Final = date(1970, 1, 1).toordinal()
 _ROW: Final = ("n", "plus", "minus", "total", "squares")
 
 Objects = NDArray[np.object_]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A column as numbers: row i holds `values[codes[i]]`."""
+
+    codes: Ints
+    values: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +38,19 @@ class Cube:
 
     Args:
         days: the ordinal of each row's date.
-        slices: for each dimension the value in each row; missing is "unknown".
+        dims: the value of each dimension in each row; missing is "unknown".
         tallies: for each metric an array of shape (rows, 5) in the order of `Tally`.
     """
 
-    days: NDArray[np.int64]
-    slices: dict[str, Objects]
+    days: Ints
+    dims: dict[str, Coded]
     tallies: dict[str, Floats]
+
+    def column(self, name: str) -> Objects:
+        """The values of a dimension, one a row."""
+        values = np.empty(len(self.dims[name].values), dtype=object)
+        values[:] = self.dims[name].values
+        return values[self.dims[name].codes] if len(values) else np.empty(0, dtype=object)
 
 
 def read_cube(
@@ -63,12 +78,16 @@ def read_cube(
 
 
 def _read(conn: Connection, reading: Reading, metrics: list[Metric], ask: Ask, scope: Scope, clock: Clock) -> Cube:
-    rows = weighted(reading, needed(metrics, ask.by), ask, scope, clock)
+    return cube_of(conn, weighted(reading, needed(metrics, ask.by), ask, scope, clock), metrics, ask)
+
+
+def cube_of(conn: Connection, rows: Subquery, metrics: Sequence[Metric], ask: Ask) -> Cube:
+    """The cube of weighted rows (see `weighted`), grouped by day and what is asked for."""
     _, keys = keyed(rows, ask)
     parts = [part.label(f"m{i}_{name}") for i, m in enumerate(metrics) for name, part in sums(rows, m).items()]
     table = fetch_arrow(conn, select(*keys, *parts).group_by(*keys))
-    slices = {name: _objects(table[f"by_{i}"]) for i, name in enumerate(ask.by)}
-    return Cube(_ordinals(table["period"]), slices, {m.name: _matrix(table, f"m{i}_") for i, m in enumerate(metrics)})
+    found = {name: _coded(table[f"by_{i}"]) for i, name in enumerate(ask.by)}
+    return Cube(_ordinals(table["period"]), found, {m.name: _matrix(table, f"m{i}_") for i, m in enumerate(metrics)})
 
 
 def _ordinals(days: Any) -> NDArray[np.int64]:
@@ -78,10 +97,13 @@ def _ordinals(days: Any) -> NDArray[np.int64]:
     return found
 
 
-def _objects(found: Any) -> Objects:
-    column = np.empty(len(found), dtype=object)
-    column[:] = [UNKNOWN if value is None else value for value in found.to_pylist()]
-    return column
+def _coded(found: Any) -> Coded:
+    column = found.combine_chunks().dictionary_encode(null_encoding="encode") if len(found) else None
+    if column is None:
+        return Coded(np.zeros(0, dtype=np.int64), ())
+    whole = column.combine_chunks() if hasattr(column, "combine_chunks") else column
+    values = tuple(UNKNOWN if value is None else value for value in whole.dictionary.to_pylist())
+    return Coded(whole.indices.to_numpy(zero_copy_only=False).astype(np.int64), values)
 
 
 def _matrix(table: Any, prefix: str) -> Floats:
@@ -93,28 +115,25 @@ def _matrix(table: Any, prefix: str) -> Floats:
 
 
 def _joined(cubes: list[Cube], dims: tuple[str, ...]) -> Cube:
-    """One cube over the union of the days and slices of several."""
+    """One cube over the rows of several, each metric with rows of its own: what is added up needs no shared rows."""
     if len(cubes) == 1:
         return cubes[0]
-    places: dict[tuple[Any, ...], int] = {}
-    rows = [[places.setdefault(key, len(places)) for key in _keys(cube, dims)] for cube in cubes]
-    pairs = zip(cubes, rows, strict=True)
-    tallies = {name: _wide(m, where, len(places)) for cube, where in pairs for name, m in cube.tallies.items()}
-    slices = {name: _column(places, i + 1) for i, name in enumerate(dims)}
-    return Cube(np.array([key[0] for key in places], dtype=np.int64), slices, tallies)
+    days = np.concatenate([cube.days for cube in cubes])
+    starts = np.cumsum([0, *(len(cube.days) for cube in cubes)])
+    pairs = list(zip(starts.tolist(), cubes, strict=False))
+    tallies = {name: _wide(m, start, len(days)) for start, cube in pairs for name, m in cube.tallies.items()}
+    return Cube(days, {name: _together([cube.dims[name] for cube in cubes]) for name in dims}, tallies)
 
 
-def _keys(cube: Cube, dims: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
-    return zip(cube.days.tolist(), *(cube.slices[name] for name in dims), strict=True)
+def _together(columns: list[Coded]) -> Coded:
+    values = tuple(dict.fromkeys(value for column in columns for value in column.values))
+    places = {value: place for place, value in enumerate(values)}
+    maps = [np.array([places[value] for value in c.values], dtype=np.int64) for c in columns]
+    codes = [where[column.codes] if len(where) else column.codes for where, column in zip(maps, columns, strict=True)]
+    return Coded(np.concatenate(codes), values)
 
 
-def _column(places: dict[tuple[Any, ...], int], at: int) -> Objects:
-    column = np.empty(len(places), dtype=object)
-    column[:] = [key[at] for key in places]
-    return column
-
-
-def _wide(matrix: Floats, where: list[int], size: int) -> Floats:
+def _wide(matrix: Floats, start: int, size: int) -> Floats:
     wide = np.zeros((size, len(_ROW)))
-    wide[where] = matrix
+    wide[start : start + len(matrix)] = matrix
     return wide

@@ -70,6 +70,12 @@ def journal(file: Path) -> Engine:
     return engine
 
 
+def one_at_a_time(conn: Connection, what: str) -> None:
+    """Until the transaction ends nobody else does the same. SQLite's transactions are alone anyway."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(text("select pg_advisory_xact_lock(hashtext(:what))"), {"what": what})
+
+
 def _begin(connection: Connection) -> None:
     is_reader = connection.get_execution_options().get("reading", False)
     connection.exec_driver_sql("BEGIN" if is_reader else "BEGIN IMMEDIATE")

@@ -192,6 +192,20 @@ class EmbeddedWarehouse:
                 engine.dispose()
             self._engines.clear()
 
+    def file(self, number: int) -> Path:
+        """Where a generation lies, or would."""
+        return self._file(number)
+
+    def adopt(self, source: Path, number: int) -> None:
+        """Serve a copy of a file as that generation, and no other one. Nothing may run meanwhile."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _writer_lock(self.folder / "lock", lambda _: None):
+            draft = self.folder / f"draft-{number}.duckdb"
+            shutil.copyfile(source, draft)
+            draft.chmod(0o600)
+            self._publish(draft, number)
+            self.purge()
+
     def _file(self, number: int) -> Path:
         return self.folder / f"generation-{number}.duckdb"
 

@@ -16,6 +16,9 @@ from queries.scope import Scope
 
 NAMESPACE: Final[UUID] = uuid5(NAMESPACE_URL, "https://earshot.invalid/incident")
 OPEN: Final = "open"
+CANARY: Final = "canary"
+"""The rule of incidents that are about nothing: the watchdog's. No list holds them."""
+
 CHUNK: Final = 500
 
 
@@ -37,6 +40,8 @@ class Incident:
         opened_at: when it became knowable: its slot's as_of.
         value: the metric's value when it opened, or the last one told since.
         origin: live, or backfill for what the first run found in the past.
+        snoozed_until: nobody is told more before; the incident stays open.
+        assigned_to: whose it is: who took it on, or who was named.
     """
 
     id: str
@@ -63,6 +68,8 @@ class Incident:
     n: int | None
     origin: str
     version: int
+    snoozed_until: datetime | None = None
+    assigned_to: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -155,6 +162,8 @@ class Ledger:
     changed: tuple[tuple[int, Incident], ...] = ()
     entries: tuple[Entry, ...] = ()
     queued: tuple[Queued, ...] = ()
+    baselines: tuple[Any, ...] = ()
+    escalations: tuple[Any, ...] = ()
 
 
 def incident_id(rule: str, slice_: str, slot: date | None) -> str:
@@ -174,9 +183,11 @@ def incidents(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> tuple[Incident, ...]:
-    """Incidents in scope that were open at some time in [since, until), the newest first."""
+    """Incidents in scope that were open at some time in [since, until), the newest first; without the watchdog's."""
     table = state.incident
-    found = select(table).where(scope.where(table)).order_by(table.c.opened_at.desc(), table.c.id)
+    found = (
+        select(table).where(scope.where(table), table.c.rule != CANARY).order_by(table.c.opened_at.desc(), table.c.id)
+    )
     if state_ is not None:
         found = found.where(table.c.state == state_)
     if since is not None:
@@ -257,12 +268,14 @@ def write(conn: Connection, ledger: Ledger) -> None:
 def _write(conn: Connection, ledger: Ledger) -> None:
     _insert(conn, state.eval_slot, ledger.slots)
     _insert(conn, state.rule_version, ledger.versions)
+    _insert(conn, state.baseline, ledger.baselines)
     _remember(conn, ledger.instances)
     for seen, changed in ledger.changed:  # before the new ones: a slice has one open incident at most
         change(conn, changed, seen)
     _insert(conn, state.incident, ledger.opened)
     _insert(conn, state.incident_event, ledger.entries)
     _insert(conn, state.outbox, ledger.queued)
+    _insert(conn, state.escalation, ledger.escalations)
 
 
 def change(conn: Connection, changed: Incident, seen: int) -> None:

@@ -119,7 +119,7 @@ def plan(metric: Metric, columns: Collection[str], scope: Scope, clock: Clock) -
     Raises:
         EarshotError: the metric's table has no such column.
     """
-    at, day = _dated(metric)
+    at, day = dated(metric)
     mentioned = metric.columns | set(columns) | scoped(metric.table, scope)
     for name in sorted(mentioned):
         _check_column(metric, name)
@@ -128,7 +128,7 @@ def plan(metric: Metric, columns: Collection[str], scope: Scope, clock: Clock) -
     return Reading(metric.table, at, day, rollup, clock.day(metric.matures) if rollup else None)
 
 
-def _dated(metric: Metric) -> tuple[str, str]:
+def dated(metric: Metric) -> tuple[str, str]:
     """The instant that puts a row in a period, and the column of its day."""
     for at, day in DAYS.get(metric.table, {}).items():
         if metric.dated_by in (at, day):
@@ -177,19 +177,19 @@ def weighted(reading: Reading, names: Collection[str], ask: Ask, scope: Scope, c
 
 def _rolled(table: Table, reading: Reading, names: Collection[str], ask: Ask, scope: Scope) -> Select[Any]:
     chosen, day = [table.c[name] for name in sorted(names)], table.c[reading.day]
-    return select(*chosen, day.label("on_day"), table.c.c).where(_within(day, ask), scope.where(table))
+    return select(*chosen, day.label("on_day"), table.c.c).where(within(day, ask), scope.where(table))
 
 
 def _facts(reading: Reading, names: Collection[str], ask: Ask, scope: Scope, clock: Clock) -> Select[Any]:
     wanted = {*names, reading.at, reading.day, *scoped(reading.table, scope)}
     facts = relation(reading.table, clock.as_of, wanted)
     chosen, day = [facts.c[name] for name in sorted(names)], facts.c[reading.day]
-    rows = select(*chosen, day.label("on_day"), literal(1).label("c")).where(_within(day, ask), scope.where(facts))
+    rows = select(*chosen, day.label("on_day"), literal(1).label("c")).where(within(day, ask), scope.where(facts))
     is_instant = isinstance(facts.c[reading.at].type, DateTime)
     return rows.where(facts.c[reading.at] < clock.as_of) if is_instant else rows
 
 
-def _within(day: ColumnElement[Any], ask: Ask) -> ColumnElement[bool]:
+def within(day: ColumnElement[Any], ask: Ask) -> ColumnElement[bool]:
     since = day >= ask.since if ask.since else day.is_not(None)
     return and_(since, day < ask.until) if ask.until else since
 

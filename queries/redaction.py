@@ -24,6 +24,7 @@ TEXTS: Final = (
     state.silence.c.reason,
     state.outbox.c.error,
     state.heartbeat.c.note,
+    state.inbound.c.body,
 )
 """What people or processes wrote: the key, and the account's name, go wherever they stand as words."""
 

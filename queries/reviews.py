@@ -221,7 +221,7 @@ def _found(incident: Incident, lens: Lens, until: datetime) -> Found:
         group="" if is_event else incident.slice,
         where=(incident.vertical or EVERYWHERE) if is_event else place(incident.slice),
         vertical=incident.vertical,
-        is_whole_vertical=not is_event and rule is not None and rule.by == ("vertical",) and not rule.where,
+        is_whole_vertical=rule is not None and getattr(rule, "by", ()) == ("vertical",) and not rule.where,
         limit=f"limit {goal_figure(metric, rule.limit)}" if metric and rule and rule.kind == "threshold" else "",
         severity=incident.severity,
         is_open=incident.resolved_at is None or incident.resolved_at >= until,

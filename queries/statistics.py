@@ -173,7 +173,12 @@ def _share_tail(tallies: Floats, limit: float, deff: Any, side: Side) -> Floats:
     n, plus = tallies[:, 0], tallies[:, 1]
     size = np.maximum(np.round(n / deff), 1)
     hits = plus / np.maximum(n, 1) * size
-    chance = min(max(limit, 0.0), 1.0)
+    return binomial_tails(size, hits, limit, side)
+
+
+def binomial_tails(size: Any, hits: Any, chance: Any, side: Side) -> Floats:
+    """P(at most `hits`) or P(at least `hits`) of Binomial(size, chance), broadcast; hits rounded against firing."""
+    chance = np.clip(chance, 0.0, 1.0)
     if side == "below":
         most = np.ceil(hits - _ROUNDING)
         return _array(np.where(most < size, special.betainc(np.maximum(size - most, 1), most + 1, 1 - chance), 1.0))

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Table, delete, insert
 
-from config.catalog import Catalog, Metric, Route, Rule, ThresholdRule
+from config.catalog import Catalog, Goal, Metric, RateRule, Route, Rule, ThresholdRule
 from config.reading import read_catalog
 from queries import schema
 from queries.generations import EmbeddedWarehouse, Warehouse
 from queries.publish import basis_of, derive, record
 from queries.relations import COLUMNS
 from queries.summary import Summary
+from triggers.slots import Cadence
+from triggers.subjects import Subject, figures
+from triggers.versions import metric_names, version
 
 CONFIG: Final = Path(__file__).parents[1] / "config"
 LOADED: Final = datetime(2026, 12, 1, 6)  # noqa: DTZ001 - as the warehouse stores it
@@ -48,6 +52,8 @@ def rule(**changes: Any) -> ThresholdRule:
         "by": ["vertical"],
         "limit": 0.25,
         "recover": 0.20,
+        "floor": 0,
+        "keep_firing": "0d",
         "window": "28d",
         "every": "7d",
         "false_alarms_per_year": 0.5,
@@ -59,11 +65,20 @@ def rule(**changes: Any) -> ThresholdRule:
     return ThresholdRule.model_validate(body | changes)
 
 
+def subject(of: RateRule, *goals: Goal, alpha: float | None = None, zone: str = "UTC") -> Subject:
+    """A rule that reads METRIC, and nothing else, as it is evaluated."""
+    metrics = tuple(METRIC for _ in metric_names(of))
+    made = version(of, metrics, goals)
+    cadence = Cadence(of.window, of.every, max(METRIC.matures, of.settle), ZoneInfo(zone))
+    return Subject(of, metrics, figures(of, metrics, metrics, made.hash), cadence, made, alpha)
+
+
 def catalog(*rules: Rule, routes: tuple[Route, ...] = (ROUTE,)) -> Catalog:
     """The project's catalogue with other rules and routes."""
     project = read_catalog(CONFIG, COLUMNS)
     metrics = (METRIC, *(m for m in project.metrics if m.name != METRIC.name))
-    return project.model_copy(update={"rules": rules, "routes": routes, "metrics": metrics})
+    guard = project.guard.model_copy(update={"route": routes[0].name})
+    return project.model_copy(update={"rules": rules, "routes": routes, "metrics": metrics, "guard": guard})
 
 
 @dataclass(frozen=True, slots=True)

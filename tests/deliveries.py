@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, func, select
 
-from config.catalog import Calendar, Catalog, Review
+from config.catalog import Calendar, Catalog, Guard, Review
 from config.reading import read_source
 from queries import schema
 from queries.generations import Warehouse
@@ -25,8 +25,11 @@ Rows = dict[str, list[Row]]
 START: Final = datetime(2026, 1, 1)  # noqa: DTZ001 - the warehouse stores naive UTC
 NOW: Final = datetime(2026, 6, 1, 9, tzinfo=UTC)
 VERTICALS: Final = ("Payments", "Lending", None)
+GUARD: Final = Guard(
+    route="analysts", owner="cx-analyst", severity=3, every=timedelta(days=14), window=timedelta(days=56)
+)
 CATALOG: Final = Catalog(
-    metrics=(), goals=(), rules=(), routes=(), people=(), audiences=(), calendar=Calendar(), review=Review()
+    metrics=(), goals=(), rules=(), routes=(), people=(), audiences=(), calendar=Calendar(), review=Review(), guard=GUARD
 )
 LATE: Final = {
     "journey": ("ended_at", ("ended_at", "outcome")),

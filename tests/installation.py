@@ -7,6 +7,13 @@ from typing import Final
 from tests.company import CONFIG
 
 RULE: Final = """
+[guard]
+every = "7d"
+window = "56d"
+severity = 3
+route = "delivery"
+owner = "delivery-lead"
+
 [[rule]]
 name = "defects"
 label = "Journeys with a defect"
@@ -15,6 +22,8 @@ metric = "defect-rate"
 by = ["vertical"]
 limit = 0.25
 recover = 0.20
+floor = 0
+keep_firing = "0d"
 window = "28d"
 every = "7d"
 false_alarms_per_year = 6

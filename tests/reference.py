@@ -14,15 +14,23 @@ from pydantic.fields import FieldInfo
 from sqlalchemy import Boolean, Column, Date, DateTime, Double, SmallInteger, Table
 
 from config.catalog import (
+    RULES,
+    Against,
     Audience,
+    Baseline,
     Calendar,
     Catalog,
+    ChartRule,
     EventRule,
+    GapRule,
     Goal,
+    Guard,
     Metric,
     Person,
+    QuietRule,
     Review,
     Route,
+    Rule,
     Source,
     SourceInput,
     Step,
@@ -51,6 +59,9 @@ _FILLED: Final[Mapping[tuple[type[BaseModel], str], str]] = {
     (EventRule, "where"): "must be given",
 }
 """Keys whose model does not say what happens without them."""
+
+_PARTS: Final[Mapping[type[BaseModel], tuple[type[BaseModel], ...]]] = {GapRule: (Against,), ChartRule: (Baseline,)}
+"""The tables inside a rule."""
 
 _TARGET: Final = re.compile(r"^([a-z]+):.*## *(.*)$", re.MULTILINE)
 
@@ -173,28 +184,42 @@ def _shipped(catalog: Catalog) -> Iterator[str]:
 
 def _rules(catalog: Catalog) -> Iterator[str]:
     yield _prose("rules")
-    yield from ("", '## [[rule]] with kind = "threshold"', "")
-    yield from _keys(ThresholdRule)
-    yield from ("", '## [[rule]] with kind = "event"', "")
-    yield from _keys(EventRule)
+    for model in RULES:
+        (kind,) = get_args(model.model_fields["kind"].annotation)
+        yield from ("", f'## [[rule]] with kind = "{kind}"', "", _WORDS["kinds"][kind], "")
+        yield from _keys(model)
+        for part in _PARTS.get(model, ()):
+            yield from ("", f"### {part.__name__.lower()}", "")
+            yield from _keys(part)
+    yield from ("", "## [guard] in triggers.toml", "", _first_line(Guard), "")
+    yield from _keys(Guard)
     yield from ("", "## The rules in config/triggers.toml", "")
     heads = ("name", "what", "kind", "watches", "by", "limit", "severity", "route", "on")
     yield from _grid(heads, (_rule_row(rule) for rule in catalog.rules))
-    for title, model in (("[[goal]] in goals.toml", Goal), ("[[route]] in routing.toml", Route)):
+    for title, goals_or_routes in (("[[goal]] in goals.toml", Goal), ("[[route]] in routing.toml", Route)):
         yield from ("", f"## {title}", "")
-        yield from _keys(model)
+        yield from _keys(goals_or_routes)
     yield from ("", _prose("ladder"), "")
     yield from _keys(Step)
     yield from ("", "## [[person]] in routing.toml", "")
     yield from _keys(Person)
 
 
-def _rule_row(rule: ThresholdRule | EventRule) -> tuple[str, ...]:
-    is_threshold = isinstance(rule, ThresholdRule)
-    watches, limit = (rule.metric, f"{rule.limit:g}") if isinstance(rule, ThresholdRule) else (rule.table, "")
-    kind = "threshold" if is_threshold else "event"
-    shown = (f"`{rule.name}`", rule.label, kind, f"`{watches}`", ", ".join(rule.by), limit, str(rule.severity))
+def _rule_row(rule: Rule) -> tuple[str, ...]:
+    limit = f"{rule.limit:g}" if isinstance(rule, ThresholdRule) else ""
+    by = () if isinstance(rule, EventRule) else rule.by
+    shown = (f"`{rule.name}`", rule.label, rule.kind, f"`{_watched(rule)}`", ", ".join(by), limit, str(rule.severity))
     return *shown, rule.route, "yes" if rule.enabled else "no"
+
+
+def _watched(rule: Rule) -> str:
+    if isinstance(rule, EventRule):
+        return rule.table
+    return rule.of if isinstance(rule, QuietRule) else rule.metric
+
+
+def _first_line(model: type[BaseModel]) -> str:
+    return (model.__doc__ or "").strip().split("\n")[0]
 
 
 def _settings() -> Iterator[str]:
@@ -233,11 +258,13 @@ def _commands() -> Iterator[str]:
         yield from ("", f"## {parser.prog}", "", parser.description or "")
         for name, command in _subcommands(parser).items():
             yield from _command(f"{parser.prog} {name}", command)
+            for part, inner in _subcommands(command).items():
+                yield from _command(f"{parser.prog} {name} {part}", inner)
     yield from ("", _prose("dashboard"))
 
 
 def _subcommands(parser: ArgumentParser) -> Mapping[str, ArgumentParser]:
-    return next(action.choices for action in parser._actions if isinstance(action.choices, dict))
+    return next((action.choices for action in parser._actions if isinstance(action.choices, dict)), {})
 
 
 def _command(called: str, parser: ArgumentParser) -> Iterator[str]:
@@ -284,9 +311,9 @@ def _keys(model: type[BaseModel]) -> Iterator[str]:
 
 
 def _about(model: type[BaseModel], name: str) -> str:
-    """Words of the model, or of the one that stands in for what all kinds of rule share."""
+    """Words of the model, or those that several kinds of rule share."""
     own = _WORDS["keys"][model.__name__]
-    text: str = own[name] if name in own else _WORDS["keys"]["ThresholdRule"][name]
+    text: str = own[name] if name in own else _WORDS["keys"]["Rule"][name]
     return text
 
 

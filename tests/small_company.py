@@ -63,6 +63,13 @@ GOALS: Final = "".join(
     for metric, value in (("nps", 20), ("promise-kept", 0.9), ("defect-rate", 0.12))
 )
 RULES: Final = """
+[guard]
+every = "7d"
+window = "56d"
+severity = 3
+route = "service"
+owner = "lead"
+
 [[rule]]
 name = "promises"
 label = "Promises are not kept"
@@ -71,6 +78,8 @@ metric = "promise-kept"
 by = ["vertical"]
 limit = 0.85
 recover = 0.88
+floor = 0.02
+keep_firing = "14d"
 window = "28d"
 every = "7d"
 false_alarms_per_year = 0.5

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from pydantic import TypeAdapter
 
-from config.catalog import Metric
+from config.catalog import Metric, Rule
 from dashboard import charts, dossier, exports, prose
 from queries.briefs import Minutes, Money, Standing, standing
 from queries.dossiers import Trend
@@ -24,6 +25,20 @@ HOSTILE = (
     "a'b\"c\\d",
 )
 DASHBOARD = Path(charts.__file__).parent
+RULE: Final[TypeAdapter[Rule]] = TypeAdapter(Rule)
+WATCHED: Final[dict[str, Any]] = {
+    "name": "r",
+    "severity": 2,
+    "route": "delivery",
+    "owner": "ana",
+    "metric": "csat",
+    "floor": 0.1,
+    "recover": 0.05,
+    "window": "28d",
+    "every": "7d",
+    "false_alarms_per_year": 1,
+    "keep_firing": "14d",
+}
 PAPERS = {"light": "#FCFBF8", "dark": "#191815"}
 
 
@@ -147,7 +162,7 @@ def test_a_name_is_written_as_text(name: str) -> None:
     review = made(series((0.9, 0.9, 0.9, 0.7), vertical=name), minutes=minutes)
     page = prose.opening(review, name) + prose.issue(1, review.issues[0])
     page += prose.finances([Money(name, 1.0, None, None)], "EUR", MONTHS[-1]) + prose.notice(name, command=name)
-    page += dossier.history([Entry("i", 1, datetime(2026, 11, 1, tzinfo=UTC), "closed", name, name)])
+    page += dossier.history([Entry("i", 1, datetime(2026, 11, 1, tzinfo=UTC), "closed", name, name)], dossier.Terms())
     for forbidden in ("<script", "<!channel>"):
         assert forbidden not in page
 
@@ -189,3 +204,27 @@ def test_a_month_without_any_case_draws_an_empty_chart() -> None:
     assert exports.png(charts.finished(charts.against_goals([only], MONTHS[-1:], one_scale=True)), "One").startswith(
         b"\x89PNG"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "held"),
+    [
+        ("threshold", {"limit": 0.8, "recover": 0.9}, charts.Held("limit", 0.8)),
+        ("goal", {}, charts.Held("goal", 0.7)),
+        ("change", {"baseline": "last-year"}, charts.Held("a year before", 0.7)),
+        ("gap", {"against": {"metric": "csat"}}, charts.Held("what it is measured from", 0.7)),
+        ("chart", {"method": "p", "baseline": {"first": "91d"}, "recover": 0.5}, charts.Held("usual", 0.7)),
+    ],
+)
+def test_an_incidents_figure_is_shown_beside_what_it_was_held_against(
+    kind: str, changes: dict[str, Any], held: charts.Held
+) -> None:
+    rule = RULE.validate_python({**WATCHED, "kind": kind, **changes})
+    assert dossier.held(rule, {"held": 0.7}) == held
+
+
+def test_silence_and_a_severe_case_are_held_against_no_figure() -> None:
+    quiet = {name: value for name, value in WATCHED.items() if name not in {"metric", "floor", "recover"}}
+    rule = RULE.validate_python({**quiet, "kind": "quiet", "of": "source", "at_least": "3d"})
+    assert dossier.held(rule, {"held": 3.0}) is None
+    assert dossier.held(None, {"held": 3.0}) is None

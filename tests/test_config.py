@@ -44,6 +44,8 @@ kind = "threshold"
 metric = "days"
 limit = 20
 recover = 15
+floor = 1
+keep_firing = "14d"
 window = "28d"
 every = "7d"
 false_alarms_per_year = 1
@@ -93,7 +95,7 @@ def test_the_small_configuration_is_read_whole() -> None:
         timedelta(days=28),
         "exact",
         "customer",
-        timedelta(0),
+        timedelta(days=14),
     )
 
 

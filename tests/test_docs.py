@@ -25,7 +25,7 @@ DOCS: Final = ROOT / "docs"
 PAGES: Final = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md")))
 PACKAGES: Final = ("config", "queries", "triggers", "dashboard")
 NOW: Final = datetime.now(UTC).date()
-SERVED: Final = {"python -m dashboard", "python -m triggers run"}
+SERVED: Final = {"python -m dashboard", "python -m triggers run", "python -m triggers listen"}
 """They run until somebody ends them; other tests start them."""
 NOT_HERE: Final = {"make test", "source .venv/bin/activate"}
 MEANT: Final = {"make run": ("python -m queries demo", "python -m triggers run --once")}
@@ -179,7 +179,7 @@ def opened(table: str) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("docs")
-@pytest.mark.parametrize("page", ["add-a-metric.md", "write-a-rule.md", "send-to-slack.md"])
+@pytest.mark.parametrize("page", ["add-a-metric.md", "write-a-rule.md", "tune-a-trigger.md", "send-to-slack.md"])
 def test_what_is_said_about_the_sample_can_be_done(page: str, with_sample: Checkout) -> None:
     with_sample.follow(f"how-to/{page}")
 

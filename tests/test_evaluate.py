@@ -22,6 +22,8 @@ def rule(**changes: Any) -> ThresholdRule:
         "metric": "promise-kept",
         "limit": 0.9,
         "recover": 0.92,
+        "floor": 0,
+        "keep_firing": "0d",
         "window": "28d",
         "every": "7d",
         "false_alarms_per_year": 0.5,

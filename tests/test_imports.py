@@ -15,7 +15,11 @@ OURS: Final = {
     "triggers": ("config", "queries"),
     "dashboard": ("config", "queries"),
 }
-PURE: Final = ("triggers.evaluate", "triggers.escalate", "triggers.message", "triggers.backtest", "triggers.book")
+PURE: Final = (
+    *("triggers.evaluate", "triggers.escalate", "triggers.message", "triggers.backtest", "triggers.book"),
+    *("triggers.trial", "triggers.proposal", "triggers.dial", "triggers.noise", "triggers.comparison", "triggers.paste"),
+    *("triggers.attention", "triggers.subjects", "triggers.wording"),
+)
 ONLY_IN: Final = {
     "slack_sdk": ("triggers/slack.py", "triggers/listen.py"),
     **dict.fromkeys(("streamlit", "altair", "pandas"), ("dashboard/",)),

@@ -2,21 +2,25 @@
 
 import json
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from config.catalog import Catalog, Route, Step
 from queries import outbox, state
+from queries.engine import journal
 from queries.generations import EmbeddedWarehouse
 from queries.incidents import incidents
 from queries.outbox import Owed
+from queries.restored import mark_restored
 from queries.scope import EVERYTHING
 from queries.state import open_state
 from tests.company import ROUTE, catalog, noon, rows_of, rule, warehouse, weeks
@@ -24,9 +28,11 @@ from tests.counterparts import proxy as faults
 from tests.counterparts.limits import refusal
 from tests.counterparts.proxy import Fault, FaultProxy
 from tests.counterparts.slack import CHANNELS, READ_ONLY_TOKEN, TOKEN, Slack
+from tests.faults import ground
 from triggers import slack as client
 from triggers.cards import Cards
 from triggers.deliver import Courier, Sent
+from triggers.sweep import Sweep
 from triggers.taking import acknowledge, resolve
 from triggers.tick import tick
 
@@ -49,6 +55,8 @@ class Watch:
     token: str = TOKEN
     now: datetime = NEVER
     sent: list[Sent] = field(default_factory=list)
+    settle: Callable[[], None] = lambda: None
+    is_muted: Callable[[str], bool] | None = None
 
     def tick(self, day: date) -> None:
         self.now = noon(day)
@@ -60,13 +68,20 @@ class Watch:
         with self.warehouse.pin() as pin:
             cards = Cards(pin, self.catalog, "https://earshot.example", self.now)
             slack = client.Slack(self.token, self.base_url, 1)
-            done = Courier(self.states, slack, cards, self.catalog, 1.0, lambda: self.now).deliver()
+            place = (self.states, slack, cards, self.catalog, 1.0, lambda: self.now, self._wait)
+            done = Courier(*place, is_muted=self.is_muted).deliver()
         self.sent.append(done)
         return done
+
+    def _wait(self, pause: timedelta) -> None:
+        """Time goes by as fast as the test likes; what is on its way arrives before."""
+        self.settle()
+        self.now += pause
 
     def until_quiet(self, rounds: int = 12) -> None:
         """Deliver, hours apart, until nothing is owed."""
         for _ in range(rounds):
+            self.settle()
             self.deliver(timedelta(hours=1))
             if not self.owed():
                 return
@@ -131,7 +146,7 @@ def test_every_week_between_says_only_what_is_new(watch: Watch, slack: Slack) ->
     for week in range(12):
         watch.tick(OPENS + timedelta(weeks=week))
         watch.deliver()
-    (root,) = seen(slack)
+    (root,) = (m for m in seen(slack) if "The data deceives" not in m["text"])  # the company's data end before
     assert root["text"].startswith("\N{LARGE GREEN CIRCLE} Recovered")
     assert [reply["text"].split(":")[0] for reply in root["thread"]] == ["Worse", "Worse", "Recovered"]
 
@@ -416,7 +431,8 @@ def _dies(*_: Any, **__: Any) -> None:
 def test_a_claim_that_was_taken_over_records_nothing(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     watch.tick(OPENS)
     with watch.states.begin() as conn:
-        (message,) = outbox.sendable(conn, watch.now, {"delivery"})
+        (one,) = outbox.due(conn, watch.now, {"delivery": CHANNEL})
+        message = one.message
         mine = outbox.claim(conn, message, CHANNEL, watch.now, watch.now)
         assert mine is not None
         assert outbox.claim(conn, message, CHANNEL, watch.now, watch.now) is None  # a second worker
@@ -458,11 +474,10 @@ def test_many_incidents_each_once(tmp_path: Path, slack_proxy: FaultProxy, slack
     choices = [f for f in EVERY.values() if f.seconds < 1]
     slack_proxy.choose = _every_second(turns, choices)
     with warehouse(tmp_path, config, rows_of(company)) as made:
-        watched = Watch(made, open_state(tmp_path), config, slack_proxy.base_url)
+        watched = Watch(made, open_state(tmp_path), config, slack_proxy.base_url, settle=slack_proxy.settle)
         for day in (OPENS - timedelta(weeks=1), OPENS, WORSENS, RECOVERS):
             watched.tick(day)
             watched.until_quiet(60)
-            slack_proxy.settle()
         assert watched.owed() == ()
         watched.states.dispose()
     slack_proxy.choose = lambda _: None
@@ -477,3 +492,242 @@ def _every_second(turns: Iterator[int], choices: list[Fault]) -> Callable[[Any],
         return choices[turn // 2 % len(choices)] if turn % 2 else None
 
     return choose
+
+
+# More than the channel takes.
+
+
+@pytest.fixture
+def flood(tmp_path: Path, slack: Slack) -> Iterator[Watch]:
+    """Twelve verticals that breach on one day, and a channel with room for three messages an hour."""
+    company = [week for i in range(12) for week in weeks(FIRST, STORY, vertical=f"V{i}")]
+    steps = (Step(), Step(after=timedelta(hours=4), notify="ana"))
+    narrow = ROUTE.model_copy(update={"hourly": 3, "ladder": steps})
+    config = catalog(rule(false_alarms_per_year=6), routes=(narrow,))
+    person = config.people[0].model_copy(update={"name": "ana", "slack": slack.users["ana"]})
+    config = config.model_copy(update={"people": (person,)})
+    with warehouse(tmp_path, config, rows_of(company)) as made:
+        watched = Watch(made, open_state(tmp_path), config, slack.base_url)
+        watched.tick(OPENS - timedelta(weeks=1))
+        yield watched
+        watched.states.dispose()
+
+
+def test_what_the_channel_has_no_room_for_is_one_message(flood: Watch, slack: Slack) -> None:
+    flood.tick(OPENS)
+    done = flood.deliver()
+    assert (done.sent, done.folded) == (4, 9)
+    told, digests = _told(slack)
+    assert (len(told), len(digests)) == (3, 1)
+    golden("digest.json", [_shown(digests[0]) | {"metadata": "ids that differ from run to run"}])
+    assert flood.owed() == ()
+
+
+def test_a_digest_is_kept_up_to_date_and_told_nowhere_else(flood: Watch, slack: Slack) -> None:
+    for day in (OPENS, WORSENS, RECOVERS):
+        flood.tick(day)
+        flood.until_quiet()
+    told, digests = _told(slack)
+    assert (len(told), len(digests)) == (3, 2)  # the second one told that nobody took the first one's on
+    assert all("0 open, 9 over. For 9 the next step" in digest["text"] for digest in digests)
+    assert all(root["text"].startswith("\N{LARGE GREEN CIRCLE} Recovered") for root in told)
+    assert flood.owed() == ()
+
+
+def test_a_step_of_the_ladder_names_its_person_in_the_digests_thread(flood: Watch, slack: Slack) -> None:
+    flood.tick(OPENS)
+    flood.deliver()
+    roomy = flood.catalog.routes[0].model_copy(update={"hourly": 60})
+    flood.catalog = flood.catalog.model_copy(update={"routes": (roomy,)})
+    flood.now += timedelta(hours=5)
+    with flood.warehouse.pin() as pin:
+        tick(flood.states, pin, flood.catalog, flood.now)
+    flood.until_quiet()
+    _, (digest,) = _told(slack)
+    replies = slack.replies(CHANNEL, digest["ts"])
+    assert len(replies) == 9
+    assert all(f"<@{slack.users['ana']}> Escalated" in reply["text"] for reply in replies)
+    assert len({reply["text"] for reply in replies}) == 9  # each says whose it is
+
+
+def test_the_most_severe_goes_through_when_the_budget_is_used_up(flood: Watch, slack: Slack) -> None:
+    flood.catalog = flood.catalog.model_copy(update={"rules": (rule(false_alarms_per_year=6, severity=1),)})
+    flood.tick(OPENS)
+    flood.deliver()
+    told, digests = _told(slack)
+    assert (len(told), len(digests)) == (6, 1)
+
+
+def test_ten_thousand_at_once_keep_the_pace(tmp_path: Path, slack_proxy: FaultProxy, slack: Slack) -> None:
+    """One message a second and channel on the couriers' clock; the digests come first; nobody is left out."""
+    arrived: list[tuple[datetime, str]] = []
+    now = [datetime(2026, 11, 22, 9, tzinfo=UTC)]
+
+    def note(call: faults.Call) -> None:
+        arrived.append((now[0], str(call.body.get("channel"))))
+
+    def wait(pause: timedelta) -> None:
+        now[0] += pause
+
+    slack_proxy.choose = note
+    states = open_state(tmp_path)
+    messages = ground.fill(states, 10_000)
+    began = now[0] = datetime.now(UTC)
+    sender = client.Slack(TOKEN, slack_proxy.base_url, 1)
+    done = Courier(states, sender, ground.Deck(), ground.config(5), 1.0, lambda: now[0], wait).deliver()
+    assert (done.sent, done.folded) == (12, 9_990)
+    assert ground.count(slack, states, messages) == ground.Count(10_000, 0, 0)
+    for channel in ground.ROUTES.values():
+        mine = [at for at, where in arrived if where == channel]
+        assert all(after - before >= timedelta(seconds=1) for before, after in pairwise(mine))
+        assert mine[0] - began < timedelta(seconds=1)
+        assert "4,995 incidents in one message" in slack.history(channel)[0]["text"]
+    states.dispose()
+
+
+def _told(slack: Slack) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The incidents' own messages, and the digests."""
+    there = slack.history(CHANNEL)
+    return [m for m in there if not _is_digest(m)], [m for m in there if _is_digest(m)]
+
+
+def _is_digest(message: dict[str, Any]) -> bool:
+    ids = message["metadata"]["event_payload"]
+    return bool(ids["outbox"] == ids["incident"])
+
+
+# Channels that refuse, people who delete, and a state from yesterday.
+
+FALLBACK: Final = Route(name="analysts", label="Analysts", channel=CHANNELS["fallback"])
+
+
+def test_what_a_channel_refuses_goes_to_the_fallback_with_its_news(watch: Watch, slack: Slack) -> None:
+    archived = ROUTE.model_copy(update={"channel": CHANNELS["archived"], "fallback": "analysts"})
+    watch.catalog = watch.catalog.model_copy(update={"routes": (archived, FALLBACK)})
+    for day in (OPENS, WORSENS, RECOVERS):
+        watch.tick(day)
+        watch.until_quiet()
+    (root,) = seen(slack, CHANNELS["fallback"])
+    assert "Slack refused it elsewhere: is_archived" in root["text"].replace("\N{WORD JOINER}", "")
+    assert root["text"].startswith("\N{LARGE GREEN CIRCLE} Recovered")
+    assert [reply["text"].split(":")[0] for reply in root["thread"]] == ["Worse", "Recovered"]
+    with watch.states.connect() as conn:
+        assert [dead.error for dead in outbox.dead(conn)] == ["is_archived"]  # for the banner
+
+
+def test_a_fallback_that_refuses_too_is_the_end_of_it(watch: Watch) -> None:
+    routes = (
+        ROUTE.model_copy(update={"channel": CHANNELS["archived"], "fallback": "analysts"}),
+        FALLBACK.model_copy(update={"channel": CHANNELS["private"], "fallback": "delivery"}),
+    )
+    watch.catalog = watch.catalog.model_copy(update={"routes": routes})
+    watch.tick(OPENS)
+    watch.until_quiet()
+    with watch.states.connect() as conn:
+        assert sorted(str(dead.error) for dead in outbox.dead(conn)) == ["is_archived", "not_in_channel"]
+
+
+def test_what_was_refused_is_sent_once_it_is_put_right(watch: Watch, slack: Slack) -> None:
+    watch.token = "xoxb-wrong"
+    watch.tick(OPENS)
+    assert watch.deliver() == Sent(dead=1)
+    watch.token = TOKEN
+    with watch.states.begin() as conn:
+        assert outbox.revive(conn, watch.now) == 1
+    watch.deliver()
+    assert len(seen(slack)) == 1
+
+
+def test_a_message_that_somebody_deleted_is_posted_again(watch: Watch, slack: Slack) -> None:
+    watch.tick(OPENS)
+    watch.deliver()
+    (message,) = slack.history(CHANNEL)
+    slack.client().chat_delete(channel=CHANNEL, ts=message["ts"])
+    watch.tick(WORSENS)
+    watch.until_quiet()
+    (root,) = seen(slack)
+    assert "65%" in root["text"]
+
+
+def test_what_is_muted_waits_and_is_told_afterwards(watch: Watch, slack: Slack) -> None:
+    watch.is_muted = lambda _: True
+    watch.tick(OPENS)
+    watch.until_quiet()
+    assert seen(slack) == []
+    assert len(watch.owed()) == 1
+    watch.is_muted = None
+    watch.until_quiet()
+    assert len(seen(slack)) == 1
+
+
+def test_after_a_restore_nothing_is_said_again(watch: Watch, slack: Slack, tmp_path: Path) -> None:
+    """The backup is older than the message: the next tick finds the same breach again, and its message in Slack."""
+    backup = tmp_path / "backup.db"
+    _copy(watch.states, backup)
+    watch.tick(OPENS)
+    watch.deliver()
+    watch.tick(WORSENS)
+    watch.deliver()
+    before = seen(slack)
+    watch.states.dispose()
+    watch.states = journal(backup)
+    with watch.states.begin() as conn:
+        mark_restored(conn, watch.now)
+    watch.tick(WORSENS)
+    watch.until_quiet()
+    assert [len(root["thread"]) for root in seen(slack)] == [len(root["thread"]) for root in before] == [1]
+    with watch.states.connect() as conn:
+        assert conn.execute(select(state.slack_root.c.ts)).scalar() == slack.history(CHANNEL)[0]["ts"]
+
+
+def test_after_a_restore_the_message_shows_what_the_state_knows(watch: Watch, slack: Slack, tmp_path: Path) -> None:
+    """Somebody took it on after the backup: nobody knows any more, and the message must not say so."""
+    watch.tick(OPENS)
+    watch.deliver()
+    _copy(watch.states, tmp_path / "backup.db")
+    with watch.states.begin() as conn:
+        (found,) = incidents(conn, EVERYTHING)
+        acknowledge(conn, found.id, "ana", EVERYTHING, watch.now)
+    watch.deliver()
+    assert "ana" in json.dumps(seen(slack))
+    watch.states.dispose()
+    watch.states = journal(tmp_path / "backup.db")
+    with watch.states.begin() as conn:
+        mark_restored(conn, watch.now)
+    watch.until_quiet()
+    (root,) = seen(slack)
+    assert "ana" not in json.dumps(root)
+
+
+def _copy(states: Engine, file: Path) -> None:
+    with states.connect().execution_options(reading=True) as conn:
+        target = sqlite3.connect(file)
+        native: Any = conn.connection.driver_connection
+        native.backup(target)
+        target.close()
+
+
+# What a frozen process said a second time.
+
+
+@pytest.mark.parametrize("kind", ["root", "reply"])
+def test_the_newer_of_two_messages_is_taken_back(watch: Watch, slack: Slack, kind: str) -> None:
+    watch.tick(OPENS)
+    watch.deliver()
+    (root,) = slack.history(CHANNEL)
+    if kind == "reply":
+        watch.tick(WORSENS)
+        watch.deliver()
+    (said,) = slack.replies(CHANNEL, root["ts"]) if kind == "reply" else [root]
+    thread = {"thread_ts": root["ts"]} if kind == "reply" else {}
+    slack.client().chat_postMessage(channel=CHANNEL, text="again", metadata=said["metadata"], **thread)
+    other = {"event_type": "earshot", "event_payload": {"outbox": "another installation's", "incident": "x"}}
+    slack.client().chat_postMessage(channel=CHANNEL, text="not ours", metadata=other)
+    with watch.states.begin() as conn:
+        now = datetime.now(UTC)
+        conn.execute(update(state.outbox).values(attempts=3, sent_at=now.replace(tzinfo=None)))
+    sweep = Sweep(watch.states, client.Slack(TOKEN, slack.base_url, 1), lambda: now)
+    assert sweep.sweep() == 1
+    assert sweep.sweep() == 0
+    left = slack.replies(CHANNEL, root["ts"]) if kind == "reply" else slack.history(CHANNEL)
+    assert [m["text"] for m in left] == [said["text"], *(["not ours"] if kind == "root" else [])]

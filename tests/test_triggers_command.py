@@ -77,7 +77,7 @@ def test_check_says_what_is_watched_and_what_is_missing(triggers: Terminal) -> N
 def test_check_names_the_line_of_a_mistake(triggers: Terminal, tmp_path: Path) -> None:
     (tmp_path / "config" / "triggers.toml").write_text(RULE.replace("0.20", "0.30"), encoding="utf-8")
     printed = triggers("check", status=1)
-    assert "triggers.toml:9: rule defects: recover 0.3 is on the bad side of limit 0.25" in printed
+    assert "triggers.toml:16: rule defects: recover 0.3 is on the bad side of limit 0.25" in printed
 
 
 def test_a_run_without_a_token_keeps_its_messages(triggers: Terminal) -> None:

@@ -2,28 +2,40 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from config.catalog import Catalog
+from sqlalchemy import Connection
+
+from config.catalog import Catalog, RateRule, Rule
 from config.errors import EarshotError
 from queries.export import cell
 from queries.generations import Pin
 from queries.incidents import Entry, Incident, entries, incidents
+from queries.references import Calibration, store_calibration
 from queries.scope import EVERYTHING
 from queries.state import passing_state
+from triggers.attention import Attention, Telling, attention, tellings
 from triggers.slots import midnight
 from triggers.tick import tick
+from triggers.versions import version_of
 
 HEAD: Final = ("rule", "slice", "class", "opened_at", "resolved_at", "value", "n")
+NO_CALIBRATIONS: Final[Mapping[str, Calibration]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One incident that would have been. Instants are aware UTC; `resolved_at` is None while it holds at the end."""
+    """One incident that would have been. Instants are aware UTC; `resolved_at` is None while it holds at the end.
+
+    Args:
+        value: what opened it, not the worst that it came to.
+        window: the days [since, until) that it was found in; None for a severe case.
+        incident: the incident as it stands at the end.
+    """
 
     rule: str
     slice: str
@@ -32,6 +44,8 @@ class Row:
     resolved_at: datetime | None
     value: float | None
     n: int | None
+    window: tuple[date, date] | None
+    incident: Incident
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -41,7 +55,43 @@ class Row:
         return tuple(cell(part) for part in parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What would have been in [since, until).
+
+    Args:
+        rows: the incidents that opened, oldest first.
+        told: who would have been told of those and of older ones, were nobody to take one on.
+        sure: of the rules that weigh evidence, those that were as sure as their null replay found they must be.
+        bounded: those for which there is none, which were as sure as Bonferroni's bound asks.
+    """
+
+    since: date
+    until: date
+    rows: tuple[Row, ...]
+    told: tuple[Telling, ...]
+    sure: tuple[str, ...]
+    bounded: tuple[str, ...]
+
+    @property
+    def attention(self) -> tuple[Attention, ...]:
+        """What it asks of each reader."""
+        return attention(self.told, self.since, self.until)
+
+
 def backtest(pin: Pin, catalog: Catalog, since: date, until: date) -> tuple[Row, ...]:
+    """The incidents of `past` alone."""
+    return past(pin, catalog, since, until).rows
+
+
+def past(
+    pin: Pin,
+    catalog: Catalog,
+    since: date,
+    until: date,
+    calibrations: Mapping[str, Calibration] = NO_CALIBRATIONS,
+    names: frozenset[str] | None = None,
+) -> Past:
     """The incidents that would have opened in [since, until), oldest first, with nothing known before it happened.
 
     The whole past is replayed from the first day of data on, so that what held already at `since` does not open there.
@@ -52,29 +102,67 @@ def backtest(pin: Pin, catalog: Catalog, since: date, until: date) -> tuple[Row,
         catalog: its enabled rules are tested.
         since: the first day, in the reporting zone.
         until: the day after the last one; nothing that happened from then on is read.
+        calibrations: what null replays found, by the version's hash (`queries.references.calibrations`).
+        names: the only rules that are asked about; then faults of the data that explain nothing are not looked for.
     """
     zone = ZoneInfo(pin.generation.zone)
-    states = passing_state()
+    end, states = midnight(until, zone), passing_state()
     try:
-        tick(states, pin, catalog, midnight(until, zone))
+        with states.begin() as conn:
+            for one in calibrations.values():
+                store_calibration(conn, one)
+        tick(states, pin, _turned_on(catalog, names), end, scans=names is None)
         with states.connect() as conn:
-            found = incidents(conn, EVERYTHING, until=midnight(until, zone))
-            opened = (incident for incident in found if incident.opened_at >= midnight(since, zone))
-            rows = tuple(_row(incident, entries(conn, incident.id)[0]) for incident in opened)
+            found = incidents(conn, EVERYTHING, until=end)
+            rows = _rows(conn, found, midnight(since, zone), names)
     finally:
         states.dispose()
+    told = (one for one in tellings(found, catalog, zone, end) if one.at >= midnight(since, zone))
+    asked = tuple(one for one in told if names is None or one.rule in names)
+    return Past(since, until, rows, asked, *_certainty(catalog, calibrations, names))
+
+
+def _turned_on(catalog: Catalog, names: frozenset[str] | None) -> Catalog:
+    """With the rules asked about alone, turned on, and those that speak for them."""
+    if names is None:
+        return catalog
+    asked = [rule.model_copy(update={"enabled": True}) for rule in catalog.rules if rule.name in names]
+    parents = {rule.inhibited_by for rule in asked} - names
+    kept = (*asked, *(rule for rule in catalog.rules if rule.name in parents))
+    return catalog.model_copy(update={"rules": kept})
+
+
+def _rows(
+    conn: Connection, found: Iterable[Incident], since: datetime, names: frozenset[str] | None
+) -> tuple[Row, ...]:
+    wanted = (one for one in found if one.opened_at >= since and (names is None or one.rule in names))
+    rows = (_row(one, entries(conn, one.id)[0]) for one in wanted)
     return tuple(sorted(rows, key=lambda row: (row.opened_at, row.rule, row.slice)))
+
+
+def _certainty(
+    catalog: Catalog, calibrations: Mapping[str, Calibration], names: frozenset[str] | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    tested = [rule for rule in catalog.rules if (rule.enabled if names is None else rule.name in names)]
+    weighing = [rule for rule in tested if isinstance(rule, RateRule) and getattr(rule, "gate", "exact") == "exact"]
+    sure = {rule.name: version_of(catalog, rule).hash in calibrations for rule in weighing}
+    return tuple(n for n, known in sure.items() if known), tuple(n for n, known in sure.items() if not known)
+
+
+def named(catalog: Catalog, rule: str) -> Rule:
+    """The rule of that name. Raises EarshotError where there is none."""
+    found = next((r for r in catalog.rules if r.name == rule), None)
+    if found is None:
+        names = ", ".join(r.name for r in catalog.rules)
+        raise EarshotError(f"no rule named {rule!r}; the rules are {names}")
+    return found
 
 
 def only(catalog: Catalog, rule: str | None) -> Catalog:
     """The catalogue with one rule alone, turned on. Raises EarshotError where there is no such rule."""
     if rule is None:
         return catalog
-    found = [r.model_copy(update={"enabled": True}) for r in catalog.rules if r.name == rule]
-    if not found:
-        names = ", ".join(r.name for r in catalog.rules)
-        raise EarshotError(f"no rule named {rule!r}; the rules are {names}")
-    return catalog.model_copy(update={"rules": tuple(found)})
+    return catalog.model_copy(update={"rules": (named(catalog, rule).model_copy(update={"enabled": True}),)})
 
 
 def to_csv(rows: Iterable[Row]) -> str:
@@ -92,9 +180,9 @@ def instant(at: datetime) -> str:
 
 
 def _row(incident: Incident, opening: Entry) -> Row:
-    """An incident with the value that opened it, not the worst that it came to."""
     sample = opening.sample or {}
     n = round(sample["tally"][0]) if "tally" in sample else incident.n
+    window = (date.fromisoformat(sample["since"]), date.fromisoformat(sample["until"])) if "since" in sample else None
     return Row(
         incident.rule,
         incident.slice,
@@ -103,4 +191,6 @@ def _row(incident: Incident, opening: Entry) -> Row:
         incident.resolved_at,
         sample.get("value"),
         n,
+        window,
+        incident,
     )

@@ -3,20 +3,32 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from math import isfinite
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
-from config.catalog import Catalog, EventRule, ThresholdRule
-from queries.cases import Case
+from config.catalog import Catalog, ChartRule, Guard, RateRule, Route, Rule, ThresholdRule, WatchRule
+from queries.differences import gap_interval
+from queries.escalations import Escalation
 from queries.incidents import Entry, Incident, Ledger, Queued, delivery_id
-from queries.statistics import estimate
+from queries.statistics import Tally, estimate
 from triggers import escalate
-from triggers.replay import Finding, Subject, slice_values
+from triggers.artefacts import Artefact
+from triggers.budget import Decided
+from triggers.events import Found, Severe
+from triggers.hours import timetable
+from triggers.replay import Finding, Reading
+from triggers.subjects import Subject, slice_values
 
+Place = tuple[str | None, str | None, str | None]
+"""Vertical, touchpoint and account."""
+
+UTC_ZONE: Final = ZoneInfo("UTC")
 FRESH_FOR: Final = timedelta(days=7)
 """What the first run finds in the past is told when it still holds, or when it is an event younger than this."""
 
 AFTER: Final = {"opened": "open", "reopened": "open", "worsened": "open", "resolved": "resolved", "closed": "closed"}
-PINGS: Final = frozenset({"worsened", "resolved", "closed", "escalated", "reopened"})
+PINGS: Final = frozenset({"worsened", "resolved", "closed", "escalated", "reopened", "reassigned", "lapsed", "woken"})
 """What is worth a message in the thread; everything else only changes the root."""
 
 
@@ -34,6 +46,9 @@ class Book:
         opened: the ids of what is new.
         seen: of the others that changed, the version that was read.
         entries: what happened in this tick, by incident.
+        zone: the zone of routes that name none.
+        asked: whom steps of ladders asked for.
+        spent: how often each person was named in this week before.
     """
 
     catalog: Catalog
@@ -45,53 +60,94 @@ class Book:
     opened: set[str] = field(default_factory=set)
     seen: dict[str, int] = field(default_factory=dict)
     entries: dict[str, list[Entry]] = field(default_factory=dict)
+    zone: ZoneInfo = UTC_ZONE
+    asked: list[Escalation] = field(default_factory=list)
+    spent: Mapping[str, int] = field(default_factory=dict)
 
-    def finding(self, subject: Subject, finding: Finding, *, first_run: bool) -> None:
-        """Record a change that the evaluator reported. What was closed by hand stays closed until it recovered."""
+    def finding(
+        self,
+        subject: Subject,
+        finding: Finding,
+        fault: Artefact | None,
+        verticals: Mapping[str, str],
+        first_run: bool,  # noqa: FBT001
+    ) -> None:
+        """Record a change that the evaluator reported. What was closed by hand stays closed until it recovered.
+
+        Args:
+            subject: the rule.
+            finding: what changed.
+            fault: the fault of the data that explains it.
+            verticals: the vertical of each account, where the rule tells accounts apart.
+            first_run: whether the rule's past is replayed.
+        """
         event, sample = finding.event, evidence(subject, finding)
         values = {"value": finding.reading.value, "n": round(finding.reading.tally.n)}
         if event.change == "opened":
-            self._found(subject, finding, sample, _origin(first_run=first_run), values)
+            place = _place(subject, finding, verticals)
+            self._found(subject, finding, fault, place, {**values, "origin": _origin(first_run=first_run)}, sample)
         elif finding.incident in self.incidents:
             known = values if event.change == "worsened" else {}
             self._change(self.incidents[finding.incident], event.change, event.reason, event.at, sample, **known)
 
     def _found(
-        self, subject: Subject, finding: Finding, sample: Mapping[str, Any], origin: str, values: dict[str, Any]
+        self,
+        subject: Subject,
+        finding: Finding,
+        fault: Artefact | None,
+        place: Place,
+        values: dict[str, Any],
+        sample: dict[str, Any],
     ) -> None:
         event, before = finding.event, self.existing.get(finding.incident)
         if before is not None:  # newer data said that its opening slot was no breach, and still newer data that it was
-            again = {"episode": before.episode + 1, "resolved_at": None, **values}
+            again = {"episode": before.episode + 1, "resolved_at": None, "value": values["value"], "n": values["n"]}
             self._change(before, "reopened", event.reason, event.at, sample, **again)
             return
-        where = slice_values(finding.slice)
-        place = (_one(subject.rule, where, "vertical"), _one(subject.rule, where, "touchpoint"), None)
-        slot = finding.reading.slot
-        new = self._incident(subject.rule, subject.hash, finding.incident, finding.slice, place, event.at, slot)
-        self._open(replace(new, origin=origin, **values), event.reason, sample)
+        to: Rule | Guard = self.catalog.guard if fault else subject.rule
+        new = self._incident(subject.rule, to, subject.hash, finding, place)
+        reason = f"{event.reason}, and the data explains it: {fault.reason}" if fault else event.reason
+        named = {"artefact": fault.kind} if fault else {}
+        self._open(replace(new, **values), reason, {**sample, **named})
 
-    def case(self, rule: EventRule, hash_: str, id_: str, case: Case, day: date, *, first_run: bool) -> None:
+    def case(self, found: Severe, one: Found) -> None:
         """Record a severe case."""
-        if id_ in self.existing:
+        if one.id in self.existing:
             return
+        case, rule = one.case, found.rule
         place = (case.vertical, case.touchpoint, case.account_id)
-        new = self._incident(rule, hash_, id_, case.key, place, case.knowable_at, day)
+        what = _What(one.id, case.key, case.knowable_at, one.day)
+        new = self._opening(rule, rule, found.version.hash, what, place)
         sample = {
             "key": case.key,
             "account_id": case.account_id,
             "happened_at": case.at.isoformat(),
-            "rule_hash": hash_,
+            "rule_hash": found.version.hash,
         }
-        self._open(replace(new, n=1, origin=_origin(first_run=first_run)), "a severe case", sample)
+        self._open(replace(new, n=1, origin=_origin(first_run=found.first_run)), one.reason, sample)
 
     def close(self, incident: Incident, change: str, reason: str, at: datetime) -> None:
         """Record that an incident is over for another reason than its samples."""
         self._change(incident, change, reason, at, None)
 
-    def escalate(self, incident: Incident, due: escalate.Escalation) -> None:
-        """Record a step of the ladder that is due."""
-        values = {"next_step": due.step + 1, "next_step_at": due.next_at}
-        self._change(incident, "escalated", f"{due.notify}: {due.reason}", self.now, None, **values)
+    def escalate(self, taken: Decided) -> None:
+        """Record what the time has come for: a step of the ladder with whom it asked for, the end of a snooze."""
+        incident, move = taken.incident, taken.move
+        self._change(incident, move.kind, move.reason, self.now, None, **move.changes)
+        seq = self.incidents[incident.id].version
+        self.asked += [Escalation(incident.id, seq, one.person, self.now, one.told) for one in taken.asked]
+
+    def release(self) -> None:
+        """Let those speak for themselves whose parent is over while they hold: their ladders begin now."""
+        for incident in tuple(self.incidents.values()):
+            if incident.id not in self.told and self._is_late(incident):
+                begins = self._begins(incident.severity, self.catalog.route(incident.route))
+                step = {"next_step": 1, "next_step_at": escalate.after(escalate.ladder(incident.ladder), 1, begins)}
+                self._change(incident, "released", _released(self.catalog, incident), self.now, None, **step)
+
+    def speaking(self) -> tuple[Incident, ...]:
+        """The incidents that no other speaks for."""
+        return tuple(incident for incident in self.incidents.values() if self.parent(incident) is None)
 
     def ledger(self) -> Ledger:
         """The rows to write: incidents with all their changes, and messages for the state they end in."""
@@ -99,27 +155,32 @@ class Book:
         changed = tuple((seen, self.incidents[id_]) for id_, seen in self.seen.items())
         entries = tuple(entry for entries in self.entries.values() for entry in entries)
         queued = tuple(message for id_ in self.entries for message in self._messages(id_))
-        return Ledger(opened=opened, changed=changed, entries=entries, queued=queued)
+        asked = tuple(self.asked)
+        return Ledger(opened=opened, changed=changed, entries=entries, queued=queued, escalations=asked)
 
-    def _incident(
-        self,
-        rule: ThresholdRule | EventRule,
-        hash_: str,
-        id_: str,
-        slice_: str,
-        place: tuple[str | None, str | None, str | None],
-        at: datetime,
-        slot: date,
+    def opening(
+        self, subject: Subject, finding: Finding, verticals: Mapping[str, str], fault: Artefact | None
     ) -> Incident:
-        route = self.catalog.route(rule.route)
+        """The incident that a finding opens, not recorded: what is tried is not told."""
+        to: Rule | Guard = self.catalog.guard if fault else subject.rule
+        new = self._incident(subject.rule, to, subject.hash, finding, _place(subject, finding, verticals))
+        return replace(new, value=finding.reading.value, n=round(finding.reading.tally.n))
+
+    def _incident(self, rule: WatchRule, to: Rule | Guard, hash_: str, finding: Finding, place: Place) -> Incident:
+        what = _What(finding.incident, finding.slice, finding.event.at, finding.reading.slot)
+        return self._opening(rule, to, hash_, what, place)
+
+    def _opening(self, rule: Rule, to: Rule | Guard, hash_: str, what: "_What", place: Place) -> Incident:
+        """An incident as it opens. What the data explains goes to the guard's route, whatever its rule says."""
+        route = self.catalog.route(to.route)
         vertical, touchpoint, account = place
         return Incident(
-            id=id_,
+            id=what.id,
             rule=rule.name,
             rule_hash=hash_,
-            slice=slice_,
-            class_=rule.class_,
-            severity=rule.severity,
+            slice=what.slice,
+            class_="data" if isinstance(to, Guard) else rule.class_,
+            severity=to.severity,
             route=route.name,
             ladder=escalate.snapshot(route),
             vertical=vertical,
@@ -127,18 +188,21 @@ class Book:
             account_id=account,
             state="open",
             episode=1,
-            opened_at=at,
-            slot=slot,
+            opened_at=what.at,
+            slot=what.slot,
             resolved_at=None,
             acknowledged_at=None,
             acknowledged_by=None,
             next_step=1,
-            next_step_at=escalate.after(route.ladder, 1, self.now),
+            next_step_at=escalate.after(route.ladder, 1, self._begins(to.severity, route)),
             value=None,
             n=None,
             origin="live",
             version=1,
         )
+
+    def _begins(self, severity: int, route: Route) -> datetime:
+        return escalate.begins(severity, timetable(self.catalog, route, self.zone), self.now)
 
     def _open(self, new: Incident, reason: str, sample: Mapping[str, Any]) -> None:
         self.incidents[new.id] = new
@@ -164,20 +228,47 @@ class Book:
 
     def _messages(self, id_: str) -> Iterable[Queued]:
         incident = self.incidents[id_]
+        if id_ not in self.told and self._is_late(incident):
+            return (self._root(incident),)
         if id_ in self.opened:
-            return (root_message(incident, self.now),) if self._is_worth_telling(incident) else ()
+            is_told = self._is_worth_telling(incident) and self.parent(incident) is None
+            return (self._root(incident),) if is_told else ()
         if id_ not in self.told and self.entries[id_][0].kind != "reopened":
             return ()
-        return thread_messages(incident, self.entries[id_][-1], self.now)
+        messages = thread_messages(incident, self.entries[id_][-1], self.now)
+        return messages if self.parent(incident) is None else messages[-1:]  # the root only follows
+
+    def _root(self, incident: Incident) -> Queued:
+        begins = self._begins(incident.severity, self.catalog.route(incident.route))
+        return root_message(incident, self.now, begins)
+
+    def parent(self, incident: Incident) -> Incident | None:
+        """The open incident that speaks for this one: of the rule that inhibits its rule, over all of its slice."""
+        rule = next((r for r in self.catalog.rules if r.name == incident.rule), None)
+        if rule is None or rule.inhibited_by is None or incident.class_ == "data":
+            return None
+        own = slice_values(incident.slice).items()
+        above = (i for i in self.incidents.values() if i.rule == rule.inhibited_by and i.is_open and i.class_ != "data")
+        return next((i for i in above if slice_values(i.slice).items() <= own), None)
+
+    def _is_late(self, incident: Incident) -> bool:
+        """Whether an incident was left to its parent, which is over while this one holds."""
+        rule = next((r for r in self.catalog.rules if r.name == incident.rule), None)
+        is_child = isinstance(rule, WatchRule) and rule.inhibited_by is not None
+        return is_child and incident.is_open and incident.id not in self.opened and self.parent(incident) is None
 
     def _is_worth_telling(self, incident: Incident) -> bool:
         is_event = incident.n == 1 and incident.value is None
         return incident.is_open and (not is_event or incident.opened_at >= self.now - FRESH_FOR)
 
 
-def root_message(incident: Incident, now: datetime) -> Queued:
-    """The incident's own message, due with the first step of its ladder."""
-    due = escalate.first(escalate.ladder(incident.ladder), now)
+def _released(catalog: Catalog, incident: Incident) -> str:
+    return f"the incident of {catalog.rule(incident.rule).inhibited_by} that spoke for it is over"
+
+
+def root_message(incident: Incident, now: datetime, begins: datetime) -> Queued:
+    """The incident's own message, due with the first step of its ladder, which counts from `begins`."""
+    due = escalate.first(escalate.ladder(incident.ladder), begins)
     return _queued(incident, "root", 0, due, now)
 
 
@@ -198,7 +289,25 @@ def _origin(*, first_run: bool) -> str:
     return "backfill" if first_run else "live"
 
 
-def _one(rule: ThresholdRule, where: Mapping[str, str], column: str) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _What:
+    """What opens: its id, its slice, when it was knowable, and the day it stands for."""
+
+    id: str
+    slice: str
+    at: datetime
+    slot: date
+
+
+def _place(subject: Subject, finding: Finding, verticals: Mapping[str, str]) -> Place:
+    """The vertical, touchpoint and account that an incident lies in, where they are one."""
+    where = slice_values(finding.slice)
+    account = where.get("account_id")
+    vertical = verticals.get(account) if account else _one(subject.rule, where, "vertical")
+    return vertical, _one(subject.rule, where, "touchpoint"), account
+
+
+def _one(rule: WatchRule, where: Mapping[str, str], column: str) -> str | None:
     """The one value that the incident's rows have in a column."""
     if column in where:
         return where[column]
@@ -209,22 +318,35 @@ def _one(rule: ThresholdRule, where: Mapping[str, str], column: str) -> str | No
 def evidence(subject: Subject, finding: Finding) -> dict[str, Any]:
     """A reading as it is stored with its event: enough to compute the figures again."""
     reading, rule = finding.reading, subject.rule
-    figures = estimate(subject.metric, reading.tally, reading.deff)
-    ends = (None, None) if subject.is_quantile else (figures.low, figures.high)
     return {
-        "metric": rule.metric,
         "slice": finding.slice,
-        "since": (reading.slot - rule.window).isoformat(),
+        "since": (reading.slot - (rule.every if isinstance(rule, ChartRule) else rule.window)).isoformat(),
         "until": reading.slot.isoformat(),
         "as_of": finding.event.at.isoformat(),
-        "tally": [reading.tally.n, reading.tally.plus, reading.tally.minus, reading.tally.total, reading.tally.squares],
+        "tally": _list(reading.tally),
         "value": reading.value,
-        "low": ends[0],
-        "high": ends[1],
-        "limit": rule.limit,
-        "recover": rule.recover,
-        "deff": reading.deff,
+        "bad": reading.bad,
+        "held": reading.held,
+        "deff": reading.deffs[0],
         "p": reading.p,
         "alpha": reading.alpha,
         "rule_hash": subject.hash,
+        **({"limit": rule.limit, "recover": rule.recover} if isinstance(rule, ThresholdRule) else {}),
+        **(_figures(subject, reading) if isinstance(rule, RateRule) else {}),
     }
+
+
+def _figures(subject: Subject, reading: Reading) -> dict[str, Any]:
+    """The metric with its interval, and what it was measured from with the interval of the difference."""
+    found = estimate(subject.metric, reading.tally, reading.deffs[0])
+    ends = (None, None) if subject.is_quantile or isinstance(subject.rule, ChartRule) else (found.low, found.high)
+    known: dict[str, Any] = {"metric": subject.metrics[0].name, "low": ends[0], "high": ends[1]}
+    if reading.right is None:
+        return known
+    gap = gap_interval(subject.metric, reading.tally, reading.right, *reading.deffs)
+    low, high = (end if isfinite(end) else None for end in gap)
+    return {**known, "against": {"tally": _list(reading.right), "deff": reading.deffs[1], "low": low, "high": high}}
+
+
+def _list(tally: Tally) -> list[float]:
+    return [tally.n, tally.plus, tally.minus, tally.total, tally.squares]

@@ -6,15 +6,18 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.catalog import Catalog, EventRule, Metric, Route, ThresholdRule
+from config.catalog import Catalog, EventRule, Metric, RateRule, Route, Rule
 from config.errors import EarshotError
+from queries.escalations import unnamed
 from queries.evidence import Evidence, Question, gather, gather_case
 from queries.generations import Pin
 from queries.incidents import Entry, Incident, entries, incident, rule_version
 from queries.scope import EVERYTHING, Scope
+from triggers.guarding import NAME, rule_of_faults
 from triggers.message import Card
-from triggers.replay import slice_values
-from triggers.versions import Version, read_version, version
+from triggers.readers import may_read, scope_of
+from triggers.subjects import slice_values
+from triggers.versions import Version, read_version, version, version_of
 
 
 class GoneRuleError(EarshotError):
@@ -40,10 +43,22 @@ class Cards:
         of = rule_of(conn, self.catalog, found)
         route = self._route(found)
         history = entries(conn, id_)
-        seen = scope or Scope("channel", frozenset(route.verticals) if route.verticals else None)
-        evidence = self._evidence(found, of, history, seen)
+        withheld = scope is None and not may_read(route, found)
+        evidence = None if withheld else self._evidence(found, of, history, scope or scope_of(route))
         zone, link = ZoneInfo(self.pin.generation.zone), f"{self.public_url}/incident?id={id_}"
-        return Card(found, history, of.rule, of.metric, route, evidence, zone, link)
+        return Card(
+            found,
+            history,
+            of.rule,
+            of.metric,
+            route,
+            evidence,
+            zone,
+            link,
+            self.catalog.people,
+            unnamed(conn, id_),
+            withheld,
+        )
 
     def _route(self, found: Incident) -> Route:
         known = (route for route in self.catalog.routes if route.name == found.route)
@@ -57,12 +72,10 @@ class Cards:
         return gather(self.pin.conn, asked, place, scope, self.as_of) if asked else None
 
 
-def question(
-    rule: ThresholdRule, metric: Metric | None, found: Incident, history: tuple[Entry, ...]
-) -> Question | None:
-    """Which rows made the newest figure of an incident."""
+def question(rule: Rule, metric: Metric | None, found: Incident, history: tuple[Entry, ...]) -> Question | None:
+    """Which rows made the newest figure of an incident; None for what is quiet, which has none."""
     sample = next((entry.sample for entry in reversed(history) if entry.sample), None)
-    if metric is None or sample is None or "since" not in sample:
+    if metric is None or sample is None or "since" not in sample or not isinstance(rule, RateRule):
         return None
     since, until = date.fromisoformat(sample["since"]), date.fromisoformat(sample["until"])
     return Question(metric, since, until, rule.where, tuple(slice_values(found.slice).items()))
@@ -76,9 +89,11 @@ def rule_of(conn: Connection, catalog: Catalog, found: Incident) -> Version:
             return read_version(stored.body)
         except ValueError:
             pass
+    if found.rule == NAME:
+        return version(rule_of_faults(catalog.guard))
     for rule in catalog.rules:
         if rule.name == found.rule:
-            return version(rule, catalog.metric(rule.metric) if isinstance(rule, ThresholdRule) else None)
+            return version_of(catalog, rule)
     raise GoneRuleError(
         f"rule {found.rule} of incident {found.id} is gone; restore it in triggers.toml to read the card"
     )

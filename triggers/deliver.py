@@ -1,36 +1,78 @@
 """Send what is owed: every message once, whatever dies in between.
 
-claim -> commit that there is an attempt -> where an earlier one may have got through, look for it in Slack -> post ->
-record. A claim that outlives the quiet period belongs to a process that died; by then its message is stored or lost.
+claim and the channel's gate -> commit that there is an attempt -> post -> record. What an attempt may have sent waits
+out the quiet period and is looked for (reconcile.py) before it is sent again. A claim that outlives the quiet period
+belongs to a process that died; by then its message is stored or lost.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import IntEnum
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
-from config.catalog import Catalog, Person
-from queries import outbox
-from queries.incidents import delivery_id
-from queries.outbox import Outcome, Owed, Root
-from triggers.cards import Cards
+from config.catalog import Catalog, Person, Route
+from queries import digests, gates, outbox, restored
+from queries.incidents import Entry
+from queries.outbox import DIVERTED, Due, Outcome, Owed, Root
+from triggers import digest, pace
 from triggers.escalate import ladder, named
-from triggers.message import Card, Message, metadata, reply, root
+from triggers.logs import about
+from triggers.message import SECTION, Card, Message, fallback, metadata, plain, reply, root
+from triggers.reconcile import LOOKED, LOOKING, Search, thread_of
 from triggers.slack import Posted, Slack, SlackError
 
-MARGIN: Final = 0.5
-"""How long after its time-out a request can still be stored, as a part of the time-out."""
+log: Final = logging.getLogger("triggers")
+
+QUIET: Final = 2.0
+"""After so many time-outs an attempt's message is stored or lost: connecting and waiting may each take one."""
+
+MOST_OF_LEASE: Final = 0.5
+"""What may have passed of a time-out between the claim and the call: later the claim could end before the call does."""
 
 BACK_OFF: Final = timedelta(seconds=5)
 LONGEST: Final = timedelta(minutes=30)
+MUTED_FOR: Final = timedelta(minutes=1)
+"""How long what is muted is put off, before one asks again."""
+
+SHORT: Final = timedelta(seconds=2)
+"""How long a round waits for a gate to open; for longer it gives up its turn."""
+
 TOO_RICH: Final = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long"})
 """What Slack refuses for its form: it gets the bare text."""
 
-LOOK_BACK: Final = timedelta(minutes=5)
-"""How far before a message was queued Slack is searched for it: clocks differ."""
+
+class Point(IntEnum):
+    """Where a process can die, or be stopped, on the way of a message."""
+
+    CHOSEN = 1
+    CLAIMING = 2
+    CLAIMED = 3
+    WRITING = 4
+    ANSWERED = 5
+    RECORDING = 6
+    RECORDED = 7
+    LOOKING = LOOKING
+    LOOKED = LOOKED
+    FOLDING = digest.FOLDING
+    FOLDED = digest.FOLDED
+
+
+class Deck(Protocol):
+    """Where cards come from."""
+
+    @property
+    def public_url(self) -> str:
+        """How links begin."""
+        ...
+
+    def card(self, conn: Connection, id_: str, /) -> Card:
+        """The card of an incident, for its route's channel."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,151 +84,359 @@ class Sent:
     superseded: int = 0
     later: int = 0
     dead: int = 0
+    folded: int = 0
 
     def __add__(self, other: "Sent") -> "Sent":
         pairs = zip(self._figures(), other._figures(), strict=True)
         return Sent(*(a + b for a, b in pairs))
 
     def _figures(self) -> tuple[int, ...]:
-        return self.sent, self.found, self.superseded, self.later, self.dead
+        return self.sent, self.found, self.superseded, self.later, self.dead, self.folded
 
     def __str__(self) -> str:
         """The round in one line."""
-        return f"{self.sent} sent, {self.found} found already sent, {self.later} to be tried again, {self.dead} refused"
+        digest_ = f", {self.folded} told by a digest" if self.folded else ""
+        told = f"{self.sent} sent, {self.found} found already sent{digest_}"
+        return f"{told}, {self.later} to be tried again, {self.dead} refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A message with everything that can be known before it is claimed. `anchor` is the root message that it changes
+    or replies to, and `root_id` its outbox id; without `words` there is nothing to say any more.
+    """
+
+    message: Owed
+    channel: str
+    anchor: Root | None = None
+    card: Card | None = None
+    words: Message | None = None
+    version: int = 0
+    root_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Courier:
-    """What a delivery needs: the state, Slack, the cards and the clock."""
+    """What a delivery needs: the state, Slack, the cards and the clock.
+
+    Args:
+        wait: waits for a gate to open, with nothing claimed; None leaves the rest to the next round.
+        spacing: between two messages to one channel, by whatever process.
+        is_muted: whether nothing is to be told of an incident now, by its id. What is muted waits.
+        crash_point: called with each Point that a message passes, and the message's id. For tests that kill.
+        back_off: before the second attempt at what was certainly not sent; later ones wait longer.
+        letters: the words of a letter by its id; None for what is no letter.
+    """
 
     states: Engine
     slack: Slack
-    cards: Cards
+    cards: Deck
     catalog: Catalog
     timeout_s: float
     clock: Callable[[], datetime]
+    wait: Callable[[timedelta], None] | None = None
+    spacing: timedelta = pace.SPACING
+    is_muted: Callable[[str], bool] | None = None
+    crash_point: Callable[[int, str], None] = lambda _point, _message: None
+    back_off: timedelta = BACK_OFF
+    letters: Callable[[Connection, str], Message | None] | None = None
 
     @property
     def quiet(self) -> timedelta:
         """After this long an attempt's message is stored, or never will be."""
-        return timedelta(seconds=self.timeout_s * (1 + MARGIN))
+        return timedelta(seconds=max(self.timeout_s, self.slack.timeout_s) * QUIET)
 
     def deliver(self, stop: Callable[[], bool] = lambda: False) -> Sent:
-        """Send everything that is due, in the order of each incident."""
+        """Send everything that is due, in the order of each incident, as fast as the channels take it."""
         total = Sent()
         while not stop():
-            with self.states.connect() as conn:
-                due = outbox.sendable(conn, self.clock(), self._channels())
-            done = [self._deliver(message) for message in due if not stop()]
-            if not done:
+            done, waiting = self._round(stop)
+            total += done or Sent()
+            if done is not None:
+                continue
+            pause = self._pause(waiting)
+            if pause is None or pause > SHORT or self.wait is None:
                 return total
-            total = sum((one for one in done if one), total)
+            self.wait(pause)
         return total
 
-    def _channels(self) -> dict[str, str]:
-        """Where each target's messages go. A target without a channel keeps its messages pending."""
-        return {route.name: route.channel for route in self.catalog.routes if route.channel}
+    def _round(self, stop: Callable[[], bool]) -> tuple[Sent | None, frozenset[str]]:
+        """One message to each channel. None where nothing could be done, with the channels whose gate is closed."""
+        channels = pace.channels(self.catalog.routes)
+        gates.build(self.states, (channel.id for channel in channels))
+        folded = self._settle(channels)
+        due, open_, blocked = self._due(dict(digest.targets(channels)))
+        sought = [one for one in due if one.message.must_be_looked_for and one.channel not in blocked]
+        posts = [one for one in due if not one.message.must_be_looked_for]
+        ready = [one for one in posts if one.channel in open_]
+        if not (folded or sought or ready):
+            return None, frozenset(one.channel for one in posts)
+        found, later = self._search().look(sought) if sought else (0, 0)
+        total = Sent(found=found, later=later, folded=folded)
+        for one in ready:
+            if not stop():
+                total += self._deliver(one)
+        return total, frozenset()
 
-    def _deliver(self, message: Owed) -> Sent | None:
-        """One message, one attempt. None where nothing could be done about it now."""
-        channel = message.channel or self._channels()[message.target]
-        claimed, began = self._claim(message, channel), monotonic()
-        if claimed is None:
-            return None
-        seen_before = message.may_be_sent_already
-        try:
-            return self._attempt(claimed, seen_before=seen_before, began=began)
-        except SlackError as error:
-            return self._failed(claimed, error, seen_before=seen_before)
-
-    def _claim(self, message: Owed, channel: str) -> Owed | None:
+    def _settle(self, channels: tuple[pace.Channel, ...]) -> int:
+        """Before anything is chosen: what is in doubt, muted, or too much. Returns how many a digest tells."""
         now = self.clock()
         with self.states.begin() as conn:
-            return outbox.claim(conn, message, channel, now, now + self.quiet)
+            restored.doubt(conn)
+            if self.is_muted is not None:
+                known = outbox.due_incidents(conn, now, [name for name, _ in digest.targets(channels)])
+                outbox.hold(conn, [id_ for id_ in known if self.is_muted(id_)], now + MUTED_FOR)
+        return sum(digest.fold(self.states, channel, now, self.crash_point) for channel in channels)
 
-    def _attempt(self, message: Owed, *, seen_before: bool, began: float) -> Sent:
-        with self.states.connect() as conn:
-            card = self.cards.card(conn, message.incident_id)
+    def _due(self, targets: dict[str, str]) -> tuple[tuple[Due, ...], frozenset[str], frozenset[str]]:
+        """What is due, the channels that take a message now, and those that Slack closed."""
+        now = self.clock()
+        with self.states.connect().execution_options(reading=True) as conn:
+            due, known = outbox.due(conn, now, targets), gates.gates(conn)
+        strange = {one.channel for one in due} - known.keys()  # a message may stand where its route leads no more
+        gates.build(self.states, strange)
+        open_ = frozenset(channel for channel, gate in known.items() if gate.opens_at <= now)
+        blocked = frozenset(channel for channel, gate in known.items() if gate.blocked_until > now)
+        return due, open_ | strange, blocked
+
+    def _pause(self, waiting: Iterable[str]) -> timedelta | None:
+        with self.states.connect().execution_options(reading=True) as conn:
+            return pace.pause(gates.gates(conn), waiting, self.clock())
+
+    def _search(self) -> Search:
+        return Search(self.states, self.slack, self.clock, self.quiet, self._found, self._again, self.crash_point)
+
+    def _deliver(self, due: Due) -> Sent:
+        """One message, one attempt."""
+        ready = self._prepared(due)
+        if ready.words is None:
+            return self._unneeded(ready)
+        self.crash_point(Point.CHOSEN, due.message.id)
+        claimed, began = self._claim(ready), monotonic()
+        if claimed is None:
+            return Sent()
+        self.crash_point(Point.CLAIMED, due.message.id)
+        try:
+            posted = self._write(claimed, began)
+        except SlackError as error:
+            self.crash_point(Point.ANSWERED, due.message.id)
+            return self._failed(claimed, error)
+        self.crash_point(Point.ANSWERED, due.message.id)
+        return self._sent(claimed, posted)
+
+    # What to say.
+
+    def _prepared(self, due: Due) -> Prepared:
+        message = due.message
+        with self.states.connect().execution_options(reading=True) as conn:
+            if digests.is_digest(conn, message.incident_id):
+                return self._digest(conn, message, due.channel)
+            if self.letters is not None and (said := self.letters(conn, message.incident_id)) is not None:
+                return Prepared(message, due.channel, words=said, version=message.version)
             anchor = outbox.root(conn, message.incident_id, message.target)
+            card = self._card(conn, message)
+            if message.kind == "root":
+                words = root(card)
+                return Prepared(message, due.channel, None, card, _noted(words, message), card.incident.version)
+            if anchor is None and message.kind == "reply":
+                anchor = thread_of(conn, message)
+                return self._stray_reply(message, due.channel, anchor, card)
+            root_id = outbox.root_id(conn, message.incident_id, message.target)
+        return replace(self._news(message, due.channel, anchor, card), root_id=root_id or message.incident_id)
+
+    def _card(self, conn: Connection, message: Owed) -> Card:
+        """In a fallback channel nobody is named: it was not made for this incident."""
+        card = self.cards.card(conn, message.incident_id)
+        return replace(card, evidence=None) if message.step == DIVERTED else card
+
+    def _digest(self, conn: Connection, message: Owed, channel: str) -> Prepared:
+        anchor = digests.anchor(conn, message.incident_id)
+        now = digests.digest(conn, message.incident_id)
+        words: Message | None = digest.words(now, self.catalog, self.cards.public_url, self._verticals(message.target))
+        if message.kind == "update" and (anchor is None or anchor.version >= message.version):
+            words = None
+        return Prepared(message, anchor.channel if anchor else channel, anchor, None, words, now.version)
+
+    def _verticals(self, target: str) -> frozenset[str] | None:
+        """What every reader of a target's channel may read about: of the routes that share it, the least."""
+        channels = {route.name: route.channel for route in self.catalog.routes}
+        shared = [r for r in self.catalog.routes if r.channel and r.channel == channels.get(target)]
+        limits = [frozenset(route.verticals) for route in shared if route.verticals is not None]
+        return frozenset.intersection(*limits) if limits else None
+
+    def _stray_reply(self, message: Owed, channel: str, anchor: Root | None, card: Card) -> Prepared:
+        """News of an incident without a message of its own: in the digest's thread, or nowhere."""
+        if anchor is None:
+            return Prepared(message, channel, None, card)
+        words = digest.step(card, *self._entry(message, card))
+        return Prepared(message, anchor.channel, anchor, card, words, message.version)
+
+    def _news(self, message: Owed, channel: str, anchor: Root | None, card: Card) -> Prepared:
+        """A reply that the root did not tell already, or the root where it does not show this version yet."""
         if message.kind == "update":
-            return self._update(message, card, anchor)
-        if message.kind == "reply" and (anchor is None or message.version <= anchor.posted_version):
-            return self._done(message, "superseded")
-        if seen_before and (found := self._find(message, anchor)):
-            return self._posted(message, message.version, found, Sent(found=1))
-        if monotonic() - began > self.timeout_s * MARGIN:
-            raise SlackError("too_slow_to_send_safely", "unsent")
-        return self._posted(message, card.incident.version, self._post(message, card, anchor), Sent(sent=1))
+            words = root(card) if anchor and anchor.version < message.version else None
+            return Prepared(message, channel, anchor, card, _noted(words, message), card.incident.version)
+        is_told = anchor is None or message.version <= anchor.posted_version
+        words = None if is_told else reply(card, *self._entry(message, card))
+        return Prepared(message, channel, anchor, card, words, message.version)
 
-    def _find(self, message: Owed, anchor: Root | None) -> Posted | None:
-        oldest = (message.created_at - LOOK_BACK).timestamp()
-        thread = anchor.ts if anchor and message.kind == "reply" else None
-        try:
-            return self.slack.find(message.channel or "", message.id, oldest, thread)
-        except SlackError as error:  # not knowing whether it is there, one must not post
-            raise SlackError(f"cannot_look_for_it: {error.code}", "ambiguous", error.retry_after) from error
+    def _entry(self, message: Owed, card: Card) -> tuple[Entry, tuple[Person, ...]]:
+        """What happened, and who is named."""
+        entry = next((e for e in card.entries if e.seq == message.version), card.entries[-1])
+        if entry.kind != "escalated":
+            return entry, ()
+        notify = ladder(card.incident.ladder)[card.incident.next_step - 1].notify
+        return entry, named(notify, self.catalog.people, card.incident.vertical)
 
-    def _post(self, message: Owed, card: Card, anchor: Root | None) -> Posted:
-        payload = metadata(message.id, message.incident_id)
-        words = root(card) if message.kind == "root" else self._reply(message, card)
-        thread = anchor.ts if anchor and message.kind == "reply" else None
+    # One attempt.
+
+    def _claim(self, ready: Prepared) -> Prepared | None:
+        """The gate and the message, both or neither; None when another process was first."""
+        now = self.clock()
+        with self.states.connect() as conn, conn.begin() as transaction:
+            claimed = None
+            if gates.go_through(conn, ready.channel, now, self.spacing):
+                claimed = outbox.claim(conn, ready.message, ready.channel, now, now + self.quiet)
+            self.crash_point(Point.CLAIMING, ready.message.id)
+            if claimed is None:
+                transaction.rollback()
+        return replace(ready, message=claimed) if claimed else None
+
+    def _write(self, ready: Prepared, began: float) -> Posted:
+        """The call, and once more as bare text where Slack refuses its form."""
+        words = ready.words or Message("", ())
         try:
-            return self.slack.post(message.channel or "", words, payload, thread)
+            return self._call(ready, words, began)
         except SlackError as error:
             if error.code not in TOO_RICH:
                 raise
-            return self.slack.post(message.channel or "", Message(words.text, ()), payload, thread)
+        return self._call(ready, Message(words.text, ()), began)
 
-    def _reply(self, message: Owed, card: Card) -> Message:
-        entry = next((e for e in card.entries if e.seq == message.version), card.entries[-1])
-        people: tuple[Person, ...] = ()
-        if entry.kind == "escalated":
-            notify = ladder(card.incident.ladder)[card.incident.next_step - 1].notify
-            people = named(notify, self.catalog.people, card.incident.vertical)
-        return reply(card, entry, people)
+    def _call(self, ready: Prepared, words: Message, began: float) -> Posted:
+        message, anchor = ready.message, ready.anchor
+        if monotonic() - began > self.timeout_s * MOST_OF_LEASE:
+            raise SlackError("too_slow_to_send_safely", "unsent")
+        self.crash_point(Point.WRITING, message.id)
+        if message.kind != "update" or anchor is None:
+            thread = anchor.ts if anchor and message.kind == "reply" else None
+            return self.slack.post(ready.channel, words, metadata(message.id, message.incident_id), thread)
+        standing = Posted(anchor.channel, anchor.ts)
+        self.slack.update(standing, words, metadata(ready.root_id or message.incident_id, message.incident_id))
+        return standing
 
-    def _update(self, message: Owed, card: Card, anchor: Root | None) -> Sent:
-        """Bring the root up to date; not where it shows this version, or a newer one, already."""
-        if anchor is None or anchor.version >= message.version:
-            return self._done(message, "superseded")
-        payload = metadata(delivery_id(card.incident, "root", 0, message.target), message.incident_id)
-        self.slack.update(Posted(anchor.channel, anchor.ts), root(card), payload)
-        with self.states.begin() as conn:
-            outbox.record_shown(conn, anchor, card.incident.version)
-            outbox.record(conn, message, "sent", self.clock(), ts=anchor.ts)
+    # What became of it.
+
+    def _sent(self, ready: Prepared, posted: Posted) -> Sent:
+        if not self._record(ready, posted):
+            self._clean(ready, posted)
+            return Sent()
+        self._log("sent", ready.message)
         return Sent(sent=1)
 
-    def _posted(self, message: Owed, version: int, posted: Posted, outcome: Sent) -> Sent:
-        """Record where a message stands. Of one that was found only the version that it was queued for is certain."""
-        with self.states.begin() as conn:
-            if message.kind == "root":
+    def _record(self, ready: Prepared, posted: Posted) -> bool:
+        """Under the fence: False, and nothing written, when another process took the message over."""
+        message, now = ready.message, self.clock()
+        with self.states.connect() as conn, conn.begin() as transaction:
+            notified = message.kind in ("root", "reply")
+            gates.passed(conn, posted.channel, now, self.spacing, notified=notified)
+            is_mine = outbox.record(conn, message, "sent", now, ts=posted.ts)
+            if is_mine and message.kind in ("root", "digest"):
                 place = (message.incident_id, message.target, posted.channel, posted.ts)
-                outbox.record_root(conn, Root(*place, version, version))
-            outbox.record(conn, message, "sent", self.clock(), ts=posted.ts)
-        return outcome
+                outbox.record_root(conn, Root(*place, ready.version, ready.version))
+            if is_mine and message.kind == "update" and ready.anchor:
+                outbox.record_shown(conn, ready.anchor, ready.version)
+            self.crash_point(Point.RECORDING, message.id)
+            if not is_mine:
+                transaction.rollback()
+        self.crash_point(Point.RECORDED, message.id)
+        return is_mine
 
-    def _done(self, message: Owed, outcome: Outcome) -> Sent:
+    def _log(self, event: str, message: Owed, error: SlackError | None = None) -> None:
+        """One line for each outcome."""
+        of = about(incident=message.incident_id, message=message.id, code=error.code if error else None)
+        log.info(event, extra=of)
+
+    def _found(self, message: Owed, thread: Root | None, posted: Posted) -> bool:
+        """Of a message that was found only the version that it was queued for is certain."""
+        self._log("found already sent", message)
+        return self._record(Prepared(message, posted.channel, thread, version=message.version), posted)
+
+    def _clean(self, ready: Prepared, posted: Posted) -> None:
+        """This process was away for so long that another one took over: what it did is undone."""
         with self.states.begin() as conn:
-            outbox.record(conn, message, outcome, self.clock())
+            if ready.message.kind == "update" and ready.anchor:
+                outbox.show_again(conn, ready.anchor, self.clock())
+                return
+            recorded = outbox.where_sent(conn, ready.message.id)
+        if recorded not in (None, posted.ts):
+            self.slack.delete(posted)
+
+    def _unneeded(self, ready: Prepared) -> Sent:
+        """Nothing to say any more, unless its channel refused the incident: then the fallback's gets it."""
+        message, now = ready.message, self.clock()
+        with self.states.begin() as conn:
+            if outbox.record(conn, message, "superseded", now) and ready.anchor is None:
+                route = self._fallback(message)
+                if route and (why := outbox.refusal(conn, message.incident_id, message.target)):
+                    outbox.divert(conn, replace(message, error=why), route.name, now)
         return Sent(superseded=1)
 
-    def _failed(self, message: Owed, error: SlackError, *, seen_before: bool) -> Sent:
-        """Put a message back by what is known of it. What may be there already stays in doubt until looked for."""
-        now = self.clock()
-        outcome: Outcome = _OUTCOMES[error.certainty]
-        if outcome == "pending" and seen_before:
-            outcome = "unsure"
-        due_at = now + self._wait(message, error)
+    def _failed(self, ready: Prepared, error: SlackError) -> Sent:
+        """Put a message back by what is known of it: unsent, in doubt until looked for, or refused."""
+        message, now = ready.message, self.clock()
+        if message.kind == "update" and ready.anchor and error.code == "message_not_found":
+            return self._gone(message, ready.anchor)
+        outcome = _OUTCOMES[error.certainty]
+        self._log(f"not sent: {outcome}", message, error)
         with self.states.begin() as conn:
-            outbox.record(conn, message, outcome, now, error=error.code, due_at=due_at)
+            if error.retry_after is not None:
+                gates.block(conn, ready.channel, now + timedelta(seconds=error.retry_after))
+            due_at = now + self._wait(message, error)
+            is_mine = outbox.record(conn, message, outcome, now, error=error.code, due_at=due_at)
+            if is_mine and outcome == "dead" and (route := self._fallback(message)):
+                outbox.divert(conn, replace(message, error=error.code), route.name, now)
         return Sent(dead=1) if outcome == "dead" else Sent(later=1)
+
+    def _gone(self, message: Owed, anchor: Root) -> Sent:
+        """Somebody deleted the incident's message: it is posted again."""
+        with self.states.begin() as conn:
+            if outbox.record(conn, message, "superseded", self.clock()):
+                outbox.post_again(conn, anchor, self.clock())
+        return Sent(superseded=1)
+
+    def _fallback(self, message: Owed) -> Route | None:
+        """The route that gets what a channel refuses; one step only."""
+        if message.step == DIVERTED or message.kind == "digest":
+            return None
+        routes = {route.name: route for route in self.catalog.routes}
+        own = routes.get(message.target)
+        return routes.get(own.fallback) if own and own.fallback else None
 
     def _wait(self, message: Owed, error: SlackError) -> timedelta:
         if error.retry_after is not None:
             return timedelta(seconds=error.retry_after)
-        first = self.quiet if error.certainty == "ambiguous" else BACK_OFF
-        times: int = 2 ** min(message.attempts - 1, 10)
-        return min(first * times, max(LONGEST, self.quiet))
+        return self.quiet if error.certainty == "ambiguous" else self._longer(message.attempts)
+
+    def _again(self, message: Owed, error: SlackError | None) -> timedelta:
+        """When to look again, or to send what a look did not find: at once the first time."""
+        if error is not None and error.retry_after is not None:
+            return timedelta(seconds=error.retry_after)
+        if error is None and message.attempts <= 2:
+            return timedelta(0)
+        return self._longer(message.attempts - 2)
+
+    def _longer(self, attempts: int) -> timedelta:
+        """Twice as long with every second attempt, for each may have been a look."""
+        times: int = 2 ** min(max(attempts - 1, 0) // 2, 10)
+        return min(self.back_off * times, LONGEST)
+
+
+def _noted(words: Message | None, message: Owed) -> Message | None:
+    """In a fallback channel: why it comes here."""
+    if words is None or message.step != DIVERTED:
+        return words
+    note = f"This comes here because Slack refused it elsewhere: {message.error or 'see the log'}."
+    return Message(f"{words.text} {fallback(note)}", (*words.blocks, {"type": "section", "text": plain(note, SECTION)}))
 
 
 _OUTCOMES: Final[dict[str, Outcome]] = {"permanent": "dead", "unsent": "pending", "ambiguous": "unsure"}

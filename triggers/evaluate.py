@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final, Literal
 
-from config.catalog import ThresholdRule
+from config.catalog import ChangeRule, QuietRule, WatchRule
 
 State = Literal["ok", "pending", "firing", "recovering"]
 Health = Literal["ok", "no_data", "error"]
@@ -79,7 +79,7 @@ FRESH: Final = Instance()
 Step = tuple[Instance, tuple[Event, ...]]
 
 
-def step(rule: ThresholdRule, instance: Instance, sample: Sample, now: datetime) -> Step:
+def step(rule: WatchRule, instance: Instance, sample: Sample, now: datetime) -> Step:
     """The instance after a sample, and what changed. The same sample twice changes nothing the second time.
 
     Args:
@@ -98,7 +98,7 @@ def step(rule: ThresholdRule, instance: Instance, sample: Sample, now: datetime)
     return FRESH, ()
 
 
-def _blind(rule: ThresholdRule, instance: Instance, sample: Sample, now: datetime) -> Step:
+def _blind(rule: WatchRule, instance: Instance, sample: Sample, now: datetime) -> Step:
     """No data breaks a run of breaches and a run of safe slots, and leaves an open incident open."""
     health: Health = "error" if sample.verdict == "error" else "no_data"
     blind = Instance(health=health)
@@ -110,12 +110,12 @@ def _blind(rule: ThresholdRule, instance: Instance, sample: Sample, now: datetim
     return blind, ()
 
 
-def _is_given_up(rule: ThresholdRule, blind: Instance, sample: Sample) -> bool:
+def _is_given_up(rule: WatchRule, blind: Instance, sample: Sample) -> bool:
     since = blind.blind_since or sample.slot
     return rule.no_data == "close" and sample.verdict == "no_data" and sample.slot - since >= rule.window
 
 
-def _pending(rule: ThresholdRule, instance: Instance, sample: Sample, now: datetime) -> Step:
+def _pending(rule: WatchRule, instance: Instance, sample: Sample, now: datetime) -> Step:
     is_new_slot = instance.slot is None or sample.slot > instance.slot
     hits = instance.hits + is_new_slot
     since = instance.since or sample.slot
@@ -126,34 +126,55 @@ def _pending(rule: ThresholdRule, instance: Instance, sample: Sample, now: datet
     return firing, (Event("opened", _held(rule, hits, sample.slot - since), now, sample),)
 
 
-def _held(rule: ThresholdRule, hits: int, length: timedelta) -> str:
+def _held(rule: WatchRule, hits: int, length: timedelta) -> str:
     if rule.consecutive == 1 and not rule.for_:
-        return "beyond the limit"
-    return f"beyond the limit in {hits} slots over {length.days} days"
+        return beyond(rule)
+    return f"{beyond(rule)} in {hits} slots over {length.days} days"
 
 
-def _open(rule: ThresholdRule, instance: Instance, sample: Sample, now: datetime) -> Step:
+def beyond(rule: WatchRule) -> str:
+    """What a breach of the rule is, in words."""
+    if isinstance(rule, ChangeRule | QuietRule):
+        return _BEYOND[rule.baseline if isinstance(rule, ChangeRule) else rule.of]
+    return _BEYOND[rule.kind]
+
+
+_BEYOND: Final = {
+    "threshold": "beyond the limit",
+    "goal": "short of its goal",
+    "previous": "worse than in the window before",
+    "last-year": "worse than a year before",
+    "others": "worse than all other verticals",
+    "chart": "out of its usual range",
+    "gap": "behind what it is held against",
+    "account": "silent for longer than its own rhythm explains",
+    "instrument": "no invitation for longer than its cadence",
+    "source": "no data from it",
+    "coverage": "heard from too little of the revenue",
+}
+
+
+def _open(rule: WatchRule, instance: Instance, sample: Sample, now: datetime) -> Step:
     if sample.verdict == "safe":
         return _recovering(rule, instance, sample, now)
     firing = replace(instance, state="firing", safe_since=None)
     if sample.verdict == "breach" and _is_worse(rule, firing, sample):
-        return replace(firing, told=sample.bad), (Event("worsened", "further beyond the limit", now, sample),)
+        return replace(firing, told=sample.bad), (Event("worsened", f"further {beyond(rule)}", now, sample),)
     return firing, ()
 
 
-def _is_worse(rule: ThresholdRule, instance: Instance, sample: Sample) -> bool:
-    """Worse by more than the rule's own band: what lies within limit and recover is no news."""
-    band = max(abs(rule.recover - rule.limit), rule.floor)
+def _is_worse(rule: WatchRule, instance: Instance, sample: Sample) -> bool:
+    """Worse by more than the rule's own band."""
     told = instance.told if instance.told is not None else sample.bad
-    return sample.bad > told + ROUNDING and sample.bad - told >= band - ROUNDING
+    return sample.bad > told + ROUNDING and sample.bad - told >= rule.band - ROUNDING
 
 
-def _recovering(rule: ThresholdRule, instance: Instance, sample: Sample, now: datetime) -> Step:
+def _recovering(rule: WatchRule, instance: Instance, sample: Sample, now: datetime) -> Step:
     since = instance.safe_since or sample.slot
     if sample.slot - since < rule.keep_firing:
         return replace(instance, state="recovering", safe_since=since), ()
     return Instance(), (Event("resolved", _recovered(rule), now, sample),)
 
 
-def _recovered(rule: ThresholdRule) -> str:
+def _recovered(rule: WatchRule) -> str:
     return f"past its recover limit for {rule.keep_firing.days} days" if rule.keep_firing else "past its recover limit"

@@ -10,34 +10,35 @@ from queries.cases import Case, cases
 from queries.incidents import incident_id
 from queries.scope import EVERYTHING
 from triggers.memory import Memory
-from triggers.slots import midnight
-from triggers.tasks import Moment
+from triggers.slots import Moment, midnight
 from triggers.versions import Version, version
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A severe case with its incident's id, and the day in the reporting zone on which it became known."""
+    """A severe case with its incident's id, the day in the reporting zone on which it became known, and what it is."""
 
     id: str
     case: Case
     day: date
+    reason: str = "a severe case"
 
 
 @dataclass(frozen=True, slots=True)
 class Severe:
-    """What one event rule found. `scanned` is false where nothing new can be there."""
+    """What one event rule found. `scanned` is false where nothing new can be there; without a `slot` it is of today."""
 
     rule: EventRule
     version: Version
     first_run: bool
     scanned: bool
     cases: tuple[Found, ...]
+    slot: date | None = None
 
 
 def find(conn: Connection, rule: EventRule, memory: Memory, moment: Moment) -> Severe:
     """The severe cases that were knowable at the moment: all of the past on a first run, else back to `scan_back`."""
-    first_run, of = rule.name not in memory.slots, version(rule, None)
+    first_run, of = rule.name not in memory.slots, version(rule)
     if _is_exhausted(rule, memory, moment):
         return Severe(rule, of, first_run, scanned=False, cases=())
     found = cases(conn, rule, EVERYTHING, rule.settle, _since(rule, memory, moment), moment.now)

@@ -5,23 +5,24 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
 from sqlalchemy import Connection
 
-from config.catalog import Catalog, ThresholdRule
-from queries.cubes import read_cube
+from config.catalog import Catalog, RateRule
 from queries.figures import figure, interval
 from queries.generations import Pin
 from queries.incidents import Entry, Incident, aware, entries, incident
 from queries.scope import EVERYTHING
-from queries.statistics import Tally, estimate, tail
+from queries.statistics import Tally, estimate
 from queries.summary import settle
 from triggers.cards import rule_of
 from triggers.message import conditions
-from triggers.replay import Subject, slice_values
-from triggers.samples import Slice, history, is_plain
-from triggers.tasks import Moment, dimensions, subject
-from triggers.versions import version
+from triggers.rates import judge, reader
+from triggers.replay import Reading
+from triggers.slots import Moment
+from triggers.subjects import Subject, slice_key
+from triggers.tasks import Task, subject
+from triggers.versions import version_of
+from triggers.watching import effects_at
 
 
 def explain(conn: Connection, pin: Pin, catalog: Catalog, id_: str, now: datetime) -> Iterator[str]:
@@ -42,27 +43,26 @@ def explain(conn: Connection, pin: Pin, catalog: Catalog, id_: str, now: datetim
     yield f"incident {found.id}, episode {found.episode}: {found.state}"
     yield f"rule {found.rule} version {found.rule_hash}{_changed(catalog, found)}"
     yield f"slice {found.slice or 'the whole company'}"
-    if not isinstance(of.rule, ThresholdRule) or of.metric is None:
+    if not isinstance(of.rule, RateRule):
         yield from _case(found, history_, zone)
         return
     if of.rule.where:
         yield f"only where {conditions(of.rule.where)}"
     generation = pin.generation
     moment = Moment(now, generation.number, aware(generation.published_at), zone, settle(pin.conn))
-    asked = subject(of, of.metric, moment)
+    asked = subject(of, catalog, moment)
     for entry in history_:
         yield ""
         yield f"{entry.kind} {_stamp(entry.at, zone)} (data generation {entry.generation}): {entry.reason}"
         if entry.sample:
-            yield from _figures(asked, pin, found, entry.sample, now)
+            yield from _figures(asked, pin, found, entry.sample, moment)
 
 
 def _changed(catalog: Catalog, found: Incident) -> str:
     """Whether the rule is still the one that the incident opened under."""
     for rule in catalog.rules:
         if rule.name == found.rule:
-            metric = catalog.metric(rule.metric) if isinstance(rule, ThresholdRule) else None
-            return "" if version(rule, metric).hash == found.rule_hash else " (the rule has been changed since)"
+            return "" if version_of(catalog, rule).hash == found.rule_hash else " (the rule has been changed since)"
     return " (the rule is gone)"
 
 
@@ -73,28 +73,25 @@ def _case(found: Incident, history_: tuple[Entry, ...], zone: ZoneInfo) -> Itera
         yield f"account {found.account_id}"
 
 
-def _figures(asked: Subject, pin: Pin, found: Incident, sample: Mapping[str, Any], now: datetime) -> Iterator[str]:
-    tally = Tally(*sample["tally"])
-    yield f"  window [{sample['since']}, {sample['until']}), limit {sample['limit']}, recover {sample['recover']}"
+def _figures(asked: Subject, pin: Pin, found: Incident, sample: Mapping[str, Any], moment: Moment) -> Iterator[str]:
+    tally, held = Tally(*sample["tally"]), sample.get("held", sample.get("limit"))
+    against = f", held against {figure(asked.metric, held)}" if held is not None else ""
+    yield f"  window [{sample['since']}, {sample['until']}){against}"
     yield f"  then: {_line(asked, tally, sample['deff'], sample['p'])}, alpha {sample['alpha']:.3g}"
-    if asked.is_quantile:
-        return
-    present = _present(asked, pin, found, sample, now)
-    p = tail(asked.metric, present, asked.rule.limit, sample["deff"]) if asked.rule.gate == "exact" else 0.0
-    note = "" if present == tally else "   <- rows came, went or were corrected since"
-    yield f"  now:  {_line(asked, present, sample['deff'], p)}{note}"
+    present = _present(asked, pin, found, date.fromisoformat(sample["until"]), moment)
+    if present is not None:
+        note = "" if present.tally == tally else "   <- rows came, went or were corrected since"
+        yield f"  now:  {_line(asked, present.tally, present.deffs[0], present.p)}{note}"
 
 
-def _present(asked: Subject, pin: Pin, found: Incident, sample: Mapping[str, Any], now: datetime) -> Tally:
-    """The counts of the window and slice in the data as it is now."""
-    since, until = date.fromisoformat(sample["since"]), date.fromisoformat(sample["until"])
-    cube = read_cube(pin.conn, (asked.figure,), dimensions(asked), since, until, EVERYTHING, now)
-    values = slice_values(found.slice)
-    wanted: Slice = tuple(values[name] for name in asked.rule.by)
-    plain = tuple(condition for condition in asked.rule.where if is_plain(condition))
-    counts = history(cube, asked.figure.name, asked.rule.by, plain, (wanted,))
-    row = counts.window(since, until)[counts.slices.index(wanted)]
-    return Tally(*np.asarray(row).tolist())
+def _present(asked: Subject, pin: Pin, found: Incident, slot: date, moment: Moment) -> Reading | None:
+    """The same window and slice in the data as it is now."""
+    task = Task(asked, (slot,), first_run=False)
+    for _, basis in reader(pin.conn, moment, effects_at(pin.conn, moment)).bases([task]):
+        judged = judge(asked, basis)
+        keys = [slice_key(asked.by, slice_) for slice_ in judged.panel.slices]
+        return judged.reading(0, keys.index(found.slice)) if found.slice in keys else None
+    return None
 
 
 def _line(asked: Subject, tally: Tally, deff: float, p: float) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -20,8 +20,10 @@ from queries.incidents import (
     rule_hashes,
     rule_version,
 )
+from queries.references import baselines, calibrations
 from queries.scope import EVERYTHING
 from triggers.evaluate import Instance
+from triggers.panels import Frozen
 from triggers.versions import Version, read_version
 
 _DAYS = ("slot", "since", "safe_since", "blind_since")
@@ -38,6 +40,8 @@ class Memory:
         told: the ids of those whose root message was queued.
         hashes: of every rule version stored.
         versions: those that open incidents began under, by hash.
+        baselines: those that charts froze, by hash and slice.
+        alphas: what null replays found, by hash.
     """
 
     instances: Mapping[str, Mapping[str, Instance]]
@@ -46,6 +50,8 @@ class Memory:
     told: frozenset[str]
     hashes: frozenset[str]
     versions: Mapping[str, Version]
+    baselines: Mapping[str, Mapping[str, Frozen]] = field(default_factory=dict)
+    alphas: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def generation(self) -> int:
@@ -62,7 +68,15 @@ def read_memory(conn: Connection) -> Memory:
     hashes = {incident.rule_hash for incident in found.values()}
     versions = {hash_: read for hash_ in hashes if (read := _version(conn, hash_)) is not None}
     told = outbox.told(conn, tuple(found))
-    return Memory(instances, newest_slots(conn), found, told, rule_hashes(conn), versions)
+    alphas = {hash_: found_.alpha for hash_, found_ in calibrations(conn).items()}
+    return Memory(instances, newest_slots(conn), found, told, rule_hashes(conn), versions, _baselines(conn), alphas)
+
+
+def _baselines(conn: Connection) -> Mapping[str, Mapping[str, Frozen]]:
+    return {
+        hash_: {one.slice: Frozen(one.since, one.until, tuple(json.loads(one.tally))) for one in stored}
+        for hash_, stored in baselines(conn).items()
+    }
 
 
 def _version(conn: Connection, hash_: str) -> Version | None:

@@ -7,16 +7,19 @@ vertical called `*bold* <!channel>` is shown as just that.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.catalog import EventRule, Metric, Person, Route, ThresholdRule
-from config.values import Condition, Conditions, duration_text
+from config.catalog import EventRule, Metric, Person, Route, Rule
+from config.values import Condition, Conditions
 from queries.evidence import Contributor, Evidence, Overlap
-from queries.figures import count, figure, goal_figure, half_width, interval
+from queries.figures import count, figure, half_width, interval
 from queries.incidents import Entry, Incident
-from triggers.replay import slice_values
+from triggers import wording
+from triggers.escalate import addressed
+from triggers.readers import may_name_accounts, may_read
+from triggers.subjects import slice_values
 
 EVENT_TYPE: Final = "earshot"
 COMPANY: Final = "whole company"
@@ -27,6 +30,26 @@ MARKS: Final = {
     "resolved": "\N{LARGE GREEN CIRCLE}",
     "closed": "\N{MEDIUM WHITE CIRCLE}",
 }
+NEWS: Final = {
+    "opened": "Opened",
+    "worsened": "Worse",
+    "resolved": "Recovered",
+    "closed": "Closed",
+    "reopened": "Open again",
+    "escalated": "Escalated",
+    "acknowledged": "Acknowledged",
+    "snoozed": "Snoozed",
+    "woken": "Back from its snooze",
+    "reassigned": "Handed on",
+    "lapsed": "Nobody's again",
+    "deferred": "Step",
+    "digested": "Told",
+    "skipped": "Step",
+    "released": "Told after all",
+}
+"""What the kinds of entry are called, in Slack and in the dashboard."""
+
+SNOOZES: Final = {"1h": "for an hour", "tomorrow": "until tomorrow 9:00", "business": "until the next business day"}
 STATES: Final = {"open": "Breach", "resolved": "Recovered", "closed": "Closed"}
 CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
 MARKUP: Final = re.compile(r"([*_~`])")
@@ -45,16 +68,22 @@ class Card:
         evidence: None where the warehouse cannot be read.
         zone: the reporting zone.
         link: the incident's page.
+        people: everybody at the company, to name and to tell them.
+        unnamed: entries by their number, with people whom they asked for and must not name.
+        withheld: whether it lies outside what its readers may see: then only that is said.
     """
 
     incident: Incident
     entries: tuple[Entry, ...]
-    rule: ThresholdRule | EventRule
+    rule: Rule
     metric: Metric | None
     route: Route
     evidence: Evidence | None
     zone: ZoneInfo
     link: str
+    people: tuple[Person, ...] = ()
+    unnamed: frozenset[tuple[int, str]] = frozenset()
+    withheld: bool = False
 
     @property
     def sample(self) -> Mapping[str, Any]:
@@ -89,21 +118,21 @@ def where(card: Card) -> str:
     incident = card.incident
     if isinstance(card.rule, EventRule):
         return ", ".join(part for part in (incident.vertical, incident.touchpoint) if part) or COMPANY
-    named = slice_values(incident.slice).values()
+    named = (value for name, value in slice_values(incident.slice).items() if _may_be_said(card, name))
     return ", ".join(named) or incident.vertical or COMPANY
 
 
+def _may_be_said(card: Card, column: str) -> bool:
+    return column != "account_id" or may_name_accounts(card.route)
+
+
 def headline(card: Card) -> str:
-    """The figure with its interval and n, against the limit."""
-    rule, metric, sample = card.rule, card.metric, card.sample
-    if not isinstance(rule, ThresholdRule) or metric is None:
-        return f"One severe case, seen on {_day(card.incident.opened_at, card.zone)}."
-    half = half_width(sample.get("low"), sample.get("high"))
-    ends = interval(metric, sample.get("low"), sample.get("high"))
-    value = figure(metric, sample.get("value"), half)
-    sure = f" (95% sure: {ends})" if ends else ""
-    n = round(sample["tally"][0]) if "tally" in sample else 0
-    return f"{metric.label}: {value}{sure}, n = {count(n)}. Limit {goal_figure(metric, rule.limit)}."
+    """The figure with its interval and n, and what it is held against; of a fault of the data what shows it."""
+    if said := wording.found(card.rule, card.metric, card.sample):
+        return said
+    if card.rule.class_ == "data":
+        return card.entries[0].reason
+    return f"One severe case, seen on {_day(card.incident.opened_at, card.zone)}."
 
 
 def facts(card: Card) -> tuple[Fact, ...]:
@@ -114,6 +143,7 @@ def facts(card: Card) -> tuple[Fact, ...]:
         Fact("Since", _since(card)),
         *_figures(card),
         Fact("Severity", f"{incident.severity} of 4"),
+        *_held(card),
         *_rest(card),
     ]
     if rule.runbook:
@@ -127,17 +157,39 @@ def _since(card: Card) -> str:
     return f"{opened}, over since {_stamp(over, card.zone)}" if over else opened
 
 
+def _held(card: Card) -> Iterator[Fact]:
+    """Whose it is, and until when nobody hears of it."""
+    found = card.incident
+    if found.acknowledged_at:
+        yield Fact(
+            "Taken on", f"{called(card.people, found.acknowledged_by)}, {_stamp(found.acknowledged_at, card.zone)}"
+        )
+    elif found.assigned_to:
+        yield Fact("Waits for", called(card.people, found.assigned_to))
+    if found.is_open and found.snoozed_until:
+        yield Fact("Snoozed until", _stamp(found.snoozed_until, card.zone))
+
+
+def called(people: Sequence[Person], name: str | None) -> str:
+    """How people read somebody's name."""
+    return next((person.label for person in people if person.name == name), name or "somebody")
+
+
+def news(kind: str) -> str:
+    """What a kind of entry is called; one of another version by its own name."""
+    return NEWS.get(kind, kind.capitalize())
+
+
 def _figures(card: Card) -> Iterator[Fact]:
     rule, sample = card.rule, card.sample
     if isinstance(rule, EventRule):
-        yield Fact("Case", card.incident.slice)
+        if may_name_accounts(card.route):
+            yield Fact("Case", card.incident.slice)
         return
-    if "since" in sample:
-        last = date.fromisoformat(sample["until"]) - timedelta(days=1)
-        yield Fact("Window", f"{sample['since']} to {last} ({duration_text(rule.window)})")
-    if rule.gate == "exact" and "p" in sample:
-        effect = f", design effect {sample['deff']:.1f}" if sample["deff"] > 1.05 else ""
-        yield Fact("How sure", f"p = {sample['p']:.2g}, had to be under {sample['alpha']:.2g}{effect}")
+    if window := wording.window(rule, sample):
+        yield Fact("Window", window)
+    if sure := wording.how_sure(rule, sample):
+        yield Fact("How sure", sure)
     if rule.where:
         yield Fact("Only", conditions(rule.where))
 
@@ -201,8 +253,10 @@ def provenance(card: Card) -> str:
 
 def root(card: Card) -> Message:
     """The incident's own message, as it stands now."""
+    if card.withheld:
+        return _withheld(card)
     mark = MARKS[card.incident.state]
-    news = _news(card)
+    told = _news(card)
     lines = facts(card)
     short = [fact for fact in lines if len(fact.text) <= 60][:10]
     blocks: list[Mapping[str, Any]] = [
@@ -210,11 +264,23 @@ def root(card: Card) -> Message:
         {"type": "section", "text": plain(headline(card), SECTION)},
         {"type": "section", "fields": [plain(f"{fact.label}\n{fact.text}", FIELD) for fact in short]},
         *({"type": "section", "text": plain(f"{f.label}\n{f.text}", SECTION)} for f in lines if f not in short),
-        *([{"type": "section", "text": plain(news, SECTION)}] if news else []),
+        *([{"type": "section", "text": plain(told, SECTION)}] if told else []),
         {"type": "context", "elements": [plain(provenance(card), FIELD)]},
-        {"type": "actions", "elements": [_button("Open the incident", card.link)]},
+        *_doors(card),
     ]
     return Message(fallback(f"{mark} {title(card)}. {headline(card)}"), tuple(blocks))
+
+
+def _withheld(card: Card) -> Message:
+    """What may be said of what may not be told: that it is there, and who knows."""
+    said = f"An incident of {card.rule.label or card.rule.name} lies outside what may be read here. "
+    said += "The rule's owner is told."
+    provenance_ = f"Rule {card.rule.name}; you get this as {card.route.label or card.route.name}."
+    blocks: tuple[Mapping[str, Any], ...] = (
+        {"type": "section", "text": plain(said, SECTION)},
+        {"type": "context", "elements": [plain(provenance_, FIELD)]},
+    )
+    return Message(fallback(said), blocks)
 
 
 def _news(card: Card) -> str:
@@ -222,12 +288,18 @@ def _news(card: Card) -> str:
     last = card.entries[-1]
     if last.kind == "opened":
         return ""
-    author = f" by {last.author}" if last.author else ""
-    return f"{last.kind.capitalize()}{author} {_stamp(last.at, card.zone)}: {last.reason}."
+    author = f" by {called(card.people, last.author)}" if last.author else ""
+    return f"{news(last.kind)}{author} {_stamp(last.at, card.zone)}: {last.reason}."
 
 
 def reply(card: Card, entry: Entry, people: Sequence[Person] = ()) -> Message:
-    """One piece of news in the incident's thread. `people` are named so that Slack tells them."""
+    """One piece of news in the incident's thread. `people`, or whom it is addressed to, are named so that Slack tells
+    them.
+    """
+    if card.withheld:
+        return _withheld(card)
+    people = people or addressed(card.incident, card.entries, entry, card.people)
+    people = [p for p in people if (entry.seq, p.name) not in card.unnamed and may_read(p, card.incident)]
     text = _told(card, entry)
     blocks: list[Mapping[str, Any]] = [{"type": "section", "text": plain(text, SECTION)}]
     mentions = " ".join(f"<@{person.slack}>" for person in people if person.slack)
@@ -245,9 +317,8 @@ def _told(card: Card, entry: Entry) -> str:
         ends = interval(metric, low, high)
         value = figure(metric, sample["value"], half_width(low, high))
         figures = f" {metric.label}: {value}{f' ({ends})' if ends else ''}, n = {count(round(sample['tally'][0]))}."
-    words = {"worsened": "Worse", "resolved": "Recovered", "closed": "Closed", "reopened": "Open again"}
-    author = f" by {entry.author}" if entry.author else ""
-    return f"{words.get(entry.kind, entry.kind.capitalize())}{author}: {entry.reason}.{figures}"
+    author = f" by {called(card.people, entry.author)}" if entry.author else ""
+    return f"{news(entry.kind)}{author}: {entry.reason}.{figures}"
 
 
 def metadata(outbox: str, incident: str) -> dict[str, Any]:
@@ -285,8 +356,31 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def _button(label: str, url: str) -> Mapping[str, Any]:
-    return {"type": "button", "text": plain(label, BUTTON), "url": url, "action_id": "open"}
+def _doors(card: Card) -> Iterator[Mapping[str, Any]]:
+    """What can be done about it from here. The block's id says which incident it is about."""
+    found = card.incident
+    if found.is_open:
+        take = [] if found.acknowledged_at else [button("Acknowledge", "acknowledge", style="primary")]
+        rest = [
+            _snooze(),
+            button("Resolve\N{HORIZONTAL ELLIPSIS}", "resolve"),
+            button("Reassign\N{HORIZONTAL ELLIPSIS}", "reassign"),
+        ]
+        yield {"type": "actions", "block_id": f"do|{found.id}", "elements": [*take, *rest]}
+    votes = [button("Useful", "useful"), button("Noise", "noise")]
+    page = button("Open the incident", "open", url=card.link)
+    elements = [button("Record an action\N{HORIZONTAL ELLIPSIS}", "action"), *votes, page]
+    yield {"type": "actions", "block_id": f"say|{found.id}", "elements": elements}
+
+
+def _snooze() -> Mapping[str, Any]:
+    options = [{"text": plain(f"Snooze {text}", BUTTON), "value": value} for value, text in SNOOZES.items()]
+    return {"type": "static_select", "action_id": "snooze", "placeholder": plain("Snooze", BUTTON), "options": options}
+
+
+def button(label: str, action: str, **more: str) -> Mapping[str, Any]:
+    """A button; `more` may hold a style or a url."""
+    return {"type": "button", "text": plain(label, BUTTON), "action_id": action, **more}
 
 
 def _stamp(at: datetime, zone: ZoneInfo) -> str:

@@ -11,9 +11,9 @@ from queries.metrics import Ask, measure
 from queries.readings import Grain
 from queries.scope import EVERYTHING
 from queries.statistics import Floats
-from triggers.replay import Subject
-from triggers.samples import TALLY, Slice
-from triggers.tasks import Moment
+from triggers.counts import TALLY, Slice
+from triggers.slots import Moment
+from triggers.subjects import Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,15 @@ class Measured:
     slices: tuple[Slice, ...]
     windows: dict[date, Floats]
 
-    def window(self, _since: date, until: date) -> Floats:
-        """The tallies of the window that ends with `until`, one row a slice."""
-        return self.windows[until]
+    def spans(self, _since: Sequence[date], until: Sequence[date]) -> Floats:
+        """The tallies of the windows that end with each `until`: shape (spans, slices, 5)."""
+        empty = np.zeros((0, len(self.slices), TALLY))
+        return np.array([self.windows[day] for day in until]) if len(until) else empty
 
 
 def first_day(conn: Connection, subject: Subject, moment: Moment) -> date | None:
     """The first day with a row, None where there is none."""
-    points = measure(conn, subject.figure, _ask(subject, "all", None, None, by=()), EVERYTHING, moment.now)
+    points = measure(conn, subject.metrics[0], _ask(subject, "all", None, None, by=()), EVERYTHING, moment.now)
     return points[0].period if points and points[0].n else None
 
 
@@ -39,8 +40,8 @@ def measured(conn: Connection, subject: Subject, slots: Sequence[date], known: f
     """Read the windows of these slots."""
     found: dict[date, dict[Slice, tuple[int, float]]] = {}
     for slot in slots:
-        ask = _ask(subject, "all", slot - subject.rule.window, slot, by=subject.rule.by)
-        points = measure(conn, subject.figure, ask, EVERYTHING, subject.cadence.as_of(slot))
+        ask = _ask(subject, "all", slot - subject.rule.window, slot, by=subject.by)
+        points = measure(conn, subject.metrics[0], ask, EVERYTHING, subject.cadence.as_of(slot))
         found[slot] = {p.by: (p.n, p.value) for p in points if p.n and p.value is not None}
     slices = tuple(sorted(known.union(*found.values())))
     return Measured(0, slices, {slot: _rows(subject, slices, rows) for slot, rows in found.items()})

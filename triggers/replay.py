@@ -1,30 +1,58 @@
 """One rule over its slots, oldest first: every slice's instance afterwards, and what was found on the way. Pure."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import lru_cache
-from types import MappingProxyType
-from typing import Final
+from typing import Any
 
 import numpy as np
 
-from config.catalog import Metric, ThresholdRule
-from queries.clusters import EVERY_VERTICAL, Effects, deff
 from queries.incidents import incident_id
-from queries.statistics import Floats
-from triggers.evaluate import FRESH, OPEN, Event, Instance, step
-from triggers.samples import Reading, Slice, Window, Windows, alpha, judge
-from triggers.slots import Cadence
-from triggers.versions import Version
+from queries.statistics import Floats, Tally
+from triggers.counts import Slice
+from triggers.evaluate import FRESH, OPEN, Event, Instance, Sample, Verdict, step
+from triggers.gate import BREACH, VERDICTS, Codes
+from triggers.panels import Panel
+from triggers.subjects import Subject, slice_key
 
-EffectsAt = Callable[[date], Effects]
-"""Slot -> the design effects that were known then."""
+Clock = Callable[[date], datetime]
+"""Slot -> when what it says became knowable."""
 
-_PART: Final = re.compile(r"(?:\\.|[^|\\])+", re.DOTALL)
-_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
-QUIET: Final = frozenset({"between", "safe"})
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One window of one slice and what the gate made of it.
+
+    Args:
+        slot: the day after the window's last day.
+        slice: the values of the rule's `by`.
+        tally: the sums that the figure is made of.
+        value: in the metric's unit; None without rows.
+        held: what it is held against; None where there is none.
+        right: the tally of what a difference is measured from; else None.
+        deffs: the design effects that the gate used, of the figure and of what it is measured from.
+        p: the one-sided tail; 1 where it was not needed.
+        alpha: what `p` had to be below.
+        verdict: what the evaluator acts on.
+        bad: how far the value lies on the bad side of `held`, in the metric's unit.
+    """
+
+    slot: date
+    slice: Slice
+    tally: Tally
+    value: float | None
+    held: float | None
+    right: Tally | None
+    deffs: tuple[float, float]
+    p: float
+    alpha: float
+    verdict: Verdict
+    bad: float
+
+    @property
+    def sample(self) -> Sample:
+        """What the evaluator needs of it."""
+        return Sample(self.slot, self.verdict, self.value, round(self.tally.n), self.bad)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,121 +66,95 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """A rule with everything that is evaluated with it.
+class Judged:
+    """A panel with what the gate made of it: `alpha` has shape (slots,), `codes` (slots, slices)."""
 
-    Args:
-        rule: as its version stands.
-        metric: the metric as the catalogue has it.
-        figure: the metric as the cube is asked for it: with those conditions of the rule that choose rows, not cells.
-        cadence: when it has slots.
-        version: the rule and the metric as they are stored.
-    """
+    panel: Panel
+    alpha: Floats
+    codes: Codes
 
-    rule: ThresholdRule
-    metric: Metric
-    figure: Metric
-    cadence: Cadence
-    version: Version
+    def reading(self, slot: int, column: int) -> Reading:
+        """One cell."""
+        panel, at = self.panel, (slot, column)
+        right = Tally(*panel.right[at].tolist()) if panel.right is not None else None
+        effects = float(panel.deffs[at]), float(panel.right_deffs[at]) if panel.right_deffs is not None else 1.0
+        value, held, bad = (_known(part[at]) for part in (panel.value, panel.held, panel.bad))
+        return Reading(
+            panel.slots[slot],
+            panel.slices[column],
+            Tally(*panel.counts[at].tolist()),
+            value,
+            held,
+            right,
+            effects,
+            float(panel.p[at]),
+            float(self.alpha[slot]),
+            VERDICTS[self.codes[at]],
+            bad or 0.0,
+        )
 
-    @property
-    def is_quantile(self) -> bool:
-        """Whether the metric cannot be added up over days."""
-        return self.figure.shape == "quantile"
 
-    @property
-    def hash(self) -> str:
-        """The version's name."""
-        return self.version.hash
+def _known(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def replay(
     subject: Subject,
-    history: Windows,
-    slots: Sequence[date],
+    judged: Judged,
     instances: Mapping[Slice, Instance],
-    effects: EffectsAt,
-    at: Callable[[date], datetime],
+    at: Clock,
     is_own: Callable[[Slice], bool] = lambda _: True,
 ) -> tuple[dict[Slice, Instance], tuple[Finding, ...]]:
     """Evaluate the slots in order, from the instances as they are. A slice is known from its first row in a window on.
 
     Args:
         subject: the rule.
-        history: counts that cover every slot's window.
-        slots: oldest first.
+        judged: its panel and verdicts.
         instances: what is remembered, by slice.
-        effects: the design effects at a slot.
         at: when what a slot says became knowable.
         is_own: the slices to step; the others are held by another version of the rule.
     """
     present, findings = dict(instances), list[Finding]()
-    for slot in slots:
-        window = _window(subject, history, slot, present, effects(slot))
-        for reading in judge(subject.rule, subject.metric, window):
-            before = present.setdefault(reading.slice, FRESH)
-            if (before is FRESH and reading.verdict in QUIET) or not is_own(reading.slice):
-                continue
-            after, found = _stepped(subject, before, reading, at(slot))
-            present[reading.slice] = after
-            findings.extend(found)
-    return present, tuple(findings)
+    seen = judged.panel.seen
+    for column, slice_ in enumerate(judged.panel.slices):
+        if not is_own(slice_) or not (slice_ in present or seen[:, column].any()):
+            continue
+        start = 0 if slice_ in present else int(np.argmax(seen[:, column]))
+        instance, found = _column(subject, judged, column, start, present.get(slice_, FRESH), at)
+        present[slice_] = instance
+        findings += found
+    order = {slot: i for i, slot in enumerate(judged.panel.slots)}
+    return present, tuple(sorted(findings, key=lambda f: (order[f.reading.slot], f.reading.slice)))
 
 
-def _window(
-    subject: Subject,
-    history: Windows,
-    slot: date,
-    instances: Mapping[Slice, Instance],
-    effects: Effects,
-) -> Window:
-    counts = history.window(slot - subject.rule.window, slot)
-    known = np.fromiter(
-        (has_rows or s in instances for s, has_rows in zip(history.slices, counts[:, 0] > 0, strict=True)),
-        dtype=bool,
-        count=len(history.slices),
-    )
-    slices = tuple(s for s, is_known in zip(history.slices, known, strict=True) if is_known)
-    gate = alpha(subject.rule, subject.cadence.a_year, len(slices)) if subject.rule.gate == "exact" else 1.0
-    return Window(slot, slices, counts[known], _deffs(subject, slices, counts[known], effects), gate)
+def _column(
+    subject: Subject, judged: Judged, column: int, start: int, instance: Instance, at: Clock
+) -> tuple[Instance, list[Finding]]:
+    findings: list[Finding] = []
+    codes = judged.codes[:, column]
+    slot = start
+    while slot < len(codes):
+        if instance.state not in OPEN and codes[slot] != BREACH:
+            slot = _last_before_a_breach(codes, slot)
+        instance, found = _stepped(subject, instance, judged.reading(slot, column), at)
+        findings += found
+        slot += 1
+    return instance, findings
 
 
-def _deffs(subject: Subject, slices: Sequence[Slice], counts: Floats, known: Effects) -> Floats:
-    """The design effect of each slice: its vertical's, or the whole company's where the rule does not slice by it."""
-    rule = subject.rule
-    place = rule.by.index("vertical") if "vertical" in rule.by else None
-    named = [c.any_of[0] for c in rule.where if c.column == "vertical" and c.any_of and len(c.any_of) == 1]
-    pinned = str(named[0]) if named else EVERY_VERTICAL
-    verticals = (s[place] if place is not None else pinned for s in slices)
-    found = [deff(known, subject.metric, v, round(n)) for v, n in zip(verticals, counts[:, 0], strict=True)]
-    return np.array(found, dtype=np.float64)
+def _last_before_a_breach(codes: Codes, slot: int) -> int:
+    """Where nothing is open and nothing is beyond its limit, only the last such slot says anything."""
+    breaches = np.flatnonzero(codes[slot:] == BREACH)
+    return slot + int(breaches[0]) - 1 if len(breaches) else len(codes) - 1
 
 
-def _stepped(
-    subject: Subject, before: Instance, reading: Reading, at: datetime
-) -> tuple[Instance, tuple[Finding, ...]]:
+def _stepped(subject: Subject, before: Instance, reading: Reading, at: Clock) -> tuple[Instance, tuple[Finding, ...]]:
     """One step, with the id of the incident that it opens, or that was open before it."""
-    key = slice_key(subject.rule.by, reading.slice)
-    after, events = step(subject.rule, before, reading.sample, at)
+    key = slice_key(subject.by, reading.slice)
+    after, events = step(subject.rule, before, reading.sample, at(reading.slot))
     named = before.incident
     if any(event.change == "opened" for event in events):
         named = incident_id(subject.rule.name, key, reading.slot)
     if after.state in OPEN:
         after = replace(after, incident=named)
     return after, tuple(Finding(key, named or "", event, reading) for event in events)
-
-
-def slice_key(by: Sequence[str], values: Slice) -> str:
-    """A slice as text, such as `vertical=retail|touchpoint=repair`; the whole company is the empty text."""
-    return "|".join(f"{name}={_escaped(value)}" for name, value in zip(by, values, strict=True))
-
-
-@lru_cache(maxsize=65536)
-def slice_values(key: str) -> Mapping[str, str]:
-    """The values in a slice's text by their column; a backslash keeps the letter after it from meaning anything."""
-    pairs = (part.partition("=") for part in _PART.findall(key))
-    return MappingProxyType({name: _ESCAPED.sub(r"\1", value) for name, _, value in pairs})
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("|", "\\|")

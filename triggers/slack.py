@@ -12,13 +12,24 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from config.errors import EarshotError
-from triggers.message import Message
+from triggers.message import EVENT_TYPE, Message
 
 Certainty = Literal["unsent", "ambiguous", "permanent"]
 
 _UNSENT: Final = frozenset({"ratelimited", "rate_limited"})
 _AMBIGUOUS: Final = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org", "accesslimited"}
+)
+_READS: Final = frozenset(
+    {
+        "conversations.history",
+        "conversations.info",
+        "conversations.members",
+        "conversations.replies",
+        "reactions.get",
+        "users.info",
+        "users.lookupByEmail",
+    }
 )
 _CODE: Final = re.compile("[a-z][a-z0-9_]*")
 _QUIET: Final = logging.getLogger("triggers.slack.sdk")
@@ -49,12 +60,21 @@ class Posted:
     ts: str
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Slack says to a call: its content, and its headers by their names in lower case."""
+
+    data: Mapping[str, Any]
+    headers: Mapping[str, str]
+
+
 class Slack:
     """One workspace. Nothing is ever tried twice here: who retries must know what became of the first attempt."""
 
     def __init__(self, token: str, base_url: str, timeout_s: float) -> None:
         # slack_sdk's default handler posts a second time when the answer to the first is lost.
-        settings: dict[str, Any] = {"timeout": _whole(timeout_s), "retry_handlers": [], "logger": _QUIET}
+        self.timeout_s = _whole(timeout_s)
+        settings: dict[str, Any] = {"timeout": self.timeout_s, "retry_handlers": [], "logger": _QUIET}
         self._client = WebClient(token=token, base_url=base_url, **settings)
 
     def post(self, channel: str, message: Message, metadata: Mapping[str, Any], thread: str | None = None) -> Posted:
@@ -77,13 +97,23 @@ class Slack:
         body = {"text": message.text, "blocks": list(message.blocks), "metadata": dict(metadata)}
         self._call("chat.update", channel=posted.channel, ts=posted.ts, **body)
 
-    def find(self, channel: str, outbox: str, oldest: float, thread: str | None = None) -> Posted | None:
-        """The message that carries an outbox id in its metadata, among those since `oldest` (epoch seconds)."""
+    def delete(self, posted: Posted) -> None:
+        """Take a message back; one that is gone already is no error."""
+        try:
+            self._call("chat.delete", channel=posted.channel, ts=posted.ts)
+        except SlackError as error:
+            if error.code != "message_not_found":
+                raise
+
+    def listing(self, channel: str, oldest: float, thread: str | None = None) -> Mapping[str, Sequence[str]]:
+        """Where our messages since `oldest` (epoch seconds) stand: the ts of each outbox id, oldest first."""
+        found: dict[str, list[str]] = {}
         for message in self._messages(channel, oldest, thread):
-            payload = message.get("metadata", {}).get("event_payload", {})
-            if payload.get("outbox") == outbox:
-                return Posted(channel, str(message["ts"]))
-        return None
+            kept = message.get("metadata") or {}
+            payload = kept.get("event_payload") or {}
+            if kept.get("event_type") == EVENT_TYPE and "outbox" in payload:
+                found.setdefault(str(payload["outbox"]), []).append(str(message["ts"]))
+        return {outbox: sorted(set(places), key=float) for outbox, places in found.items()}
 
     def _messages(self, channel: str, oldest: float, thread: str | None) -> Iterator[Mapping[str, Any]]:
         """Newest first in a channel, oldest first in a thread, page by page."""
@@ -107,7 +137,15 @@ class Slack:
         raise SlackError("too_many_messages_to_look_through", "ambiguous")
 
     def _call(self, method: str, **body: Any) -> Mapping[str, Any]:
-        reads = method.startswith("conversations.")
+        return self.ask(method, **body).data
+
+    def ask(self, method: str, **body: Any) -> Answer:
+        """Any call: what reads goes as a query, the rest as JSON.
+
+        Raises:
+            SlackError: it did not work.
+        """
+        reads = method in _READS
         form = {"params": body} if reads else {"json": body}
         try:
             answer = self._client.api_call(method, http_verb="GET" if reads else "POST", **form)
@@ -118,7 +156,7 @@ class Slack:
         data: Any = answer.data
         if not isinstance(data, Mapping):
             raise SlackError("answer_is_not_json", "ambiguous")
-        return data
+        return Answer(data, {str(name).lower(): str(value) for name, value in answer.headers.items()})
 
 
 def _whole(timeout_s: float) -> int:

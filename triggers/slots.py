@@ -54,6 +54,19 @@ class Cadence:
         return day + (ANCHOR - day) % self.every
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When and on what a tick runs: its time, the data generation and when it was published (aware UTC), the reporting
+    zone and the sources' settle.
+    """
+
+    now: datetime
+    generation: int
+    published_at: datetime
+    zone: ZoneInfo
+    settle: timedelta
+
+
 def midnight(day: date, zone: ZoneInfo) -> datetime:
     """The first instant of a day in a zone, aware UTC. Where a clock skips midnight it is the instant of the skip."""
     return datetime.combine(day, time(), zone).astimezone(UTC)

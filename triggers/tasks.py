@@ -1,17 +1,18 @@
 """Which version of which rule has to evaluate which slots of which slices. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import Final
-from zoneinfo import ZoneInfo
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any, Final
 
-from config.catalog import Catalog, Metric, ThresholdRule
+from config.catalog import Catalog, ChartRule, QuietRule, RateRule, WatchRule
+from triggers.counts import Slice
+from triggers.evaluate import Instance
 from triggers.memory import Memory
-from triggers.replay import Subject, slice_key
-from triggers.samples import Slice, is_plain
-from triggers.slots import Cadence
-from triggers.versions import Version, version
+from triggers.panels import Frozen
+from triggers.slots import Cadence, Moment
+from triggers.subjects import Figure, Subject, figures, slice_key, slice_values
+from triggers.versions import Version, metric_names, version_of
 
 ALWAYS: Final = date.min + timedelta(days=400)
 
@@ -27,6 +28,8 @@ class Task:
         again: the slot that was evaluated before, on older data.
         only: the slices it evaluates; None is all that `others` does not name.
         others: the slices that another version holds.
+        instances: what is remembered of its slices.
+        frozen: the baselines that it stored.
     """
 
     subject: Subject
@@ -35,97 +38,107 @@ class Task:
     again: date | None = None
     only: frozenset[str] | None = None
     others: frozenset[str] = frozenset()
+    instances: Mapping[Slice, Instance] = field(default_factory=dict)
+    frozen: Mapping[Slice, Frozen] = field(default_factory=dict)
 
     @property
     def is_current(self) -> bool:
         """Whether this is the rule as the catalogue has it."""
         return self.only is None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it reads all of the past: on a first run, and until a chart has its baseline."""
+        return self.first_run or (isinstance(self.subject.rule, ChartRule) and not self.frozen)
+
     def is_own(self, slice_: Slice) -> bool:
         """Whether this version evaluates the slice."""
-        key = slice_key(self.subject.rule.by, slice_)
+        key = slice_key(self.subject.by, slice_)
         return key in self.only if self.only is not None else key not in self.others
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When and on what a tick runs: its time, the data generation and when it was published (aware UTC), the reporting
-    zone and the sources' settle.
-    """
-
-    now: datetime
-    generation: int
-    published_at: datetime
-    zone: ZoneInfo
-    settle: timedelta
-
-
 def tasks(catalog: Catalog, memory: Memory, moment: Moment) -> Iterator[Task]:
-    """Every threshold rule as it is now, and as it was for incidents that opened under another version."""
+    """Every rule that looks at slots as it is now, and as it was for incidents that opened under another version."""
     for rule in catalog.rules:
-        if isinstance(rule, ThresholdRule) and rule.enabled:
+        if isinstance(rule, WatchRule) and rule.enabled:
             yield from _of_rule(rule, catalog, memory, moment)
 
 
-def _of_rule(rule: ThresholdRule, catalog: Catalog, memory: Memory, moment: Moment) -> Iterator[Task]:
-    metric = catalog.metric(rule.metric)
-    current = version(rule, metric)
+def _of_rule(rule: WatchRule, catalog: Catalog, memory: Memory, moment: Moment) -> Iterator[Task]:
+    current = version_of(catalog, rule)
     held = _held(rule, current, memory)
     for hash_, slices in held.items():
-        yield _task(subject(memory.versions[hash_], metric, moment), memory, moment, only=frozenset(slices))
+        old = subject(memory.versions[hash_], catalog, moment, memory.alphas.get(hash_))
+        yield _task(old, memory, moment, only=frozenset(slices))
     others = frozenset(slice_ for slices in held.values() for slice_ in slices)
-    yield _task(subject(current, metric, moment), memory, moment, others=others)
+    new = subject(current, catalog, moment, memory.alphas.get(current.hash))
+    yield _task(new, memory, moment, others=others)
 
 
-def _held(rule: ThresholdRule, current: Version, memory: Memory) -> Mapping[str, set[str]]:
+def _held(rule: WatchRule, current: Version, memory: Memory) -> Mapping[str, set[str]]:
     """By version, the slices whose open incident began under it: they stay with it until it closes."""
     held: dict[str, set[str]] = {}
     for incident in memory.incidents.values():
-        if (
-            incident.rule == rule.name
-            and incident.rule_hash != current.hash
-            and _is_readable(incident.rule_hash, memory)
-        ):
+        is_other = incident.rule == rule.name and incident.rule_hash != current.hash
+        if is_other and _is_readable(incident.rule_hash, memory):
             held.setdefault(incident.rule_hash, set()).add(incident.slice)
     return held
 
 
 def _is_readable(hash_: str, memory: Memory) -> bool:
     old = memory.versions.get(hash_)
-    return old is not None and isinstance(old.rule, ThresholdRule)
+    return old is not None and isinstance(old.rule, WatchRule)
 
 
-def subject(of: Version, present: Metric, moment: Moment) -> Subject:
-    """A version with its cadence, and with its metric as the cube is asked for it."""
-    rule, metric = of.rule, of.metric
-    if not isinstance(rule, ThresholdRule) or metric is None:
-        raise TypeError(of.rule.name)
-    settle = max(moment.settle, metric.matures, rule.settle)
-    beyond = tuple(condition for condition in rule.where if not is_plain(condition))
-    name = f"{metric.name}~{of.hash}" if beyond or metric != present else metric.name
-    figure = metric.model_copy(update={"name": name, "where": (*metric.where, *beyond)})
-    if metric.shape == "quantile":  # judged by its plain value, which is kept as the mean of its rows is
-        figure, metric = metric, metric.model_copy(update={"shape": "mean"})
-    return Subject(rule, metric, figure, Cadence(rule.window, rule.every, settle, moment.zone), of)
+def subject(of: Version, catalog: Catalog, moment: Moment, alpha: float | None = None) -> Subject:
+    """A version with its cadence, and with its metrics as the cube is asked for them."""
+    rule = of.rule
+    if not isinstance(rule, WatchRule):
+        raise TypeError(rule.name)
+    matures = max((metric.matures for metric in of.metrics), default=timedelta(0))
+    cadence = Cadence(rule.window, rule.every, max(moment.settle, matures, rule.settle), moment.zone)
+    if isinstance(rule, QuietRule):
+        return Subject(rule, (), (), cadence, of, alpha)
+    return Subject(rule, of.metrics, _figures(rule, of, catalog), cadence, of, alpha)
+
+
+def _figures(rule: RateRule, of: Version, catalog: Catalog) -> tuple[Figure, ...]:
+    """A metric that the catalogue has no more, or has changed, is summed apart from today's."""
+    known = {metric.name: metric for metric in catalog.metrics}
+    present = tuple(known.get(name) for name in metric_names(rule))
+    return figures(rule, of.metrics, present, of.hash)
 
 
 def _task(
-    subject_: Subject,
+    of: Subject,
     memory: Memory,
     moment: Moment,
     *,
     only: frozenset[str] | None = None,
     others: frozenset[str] = frozenset(),
 ) -> Task:
-    newest = memory.slots.get(subject_.rule.name)
+    newest = memory.slots.get(of.rule.name)
+    kept: dict[str, Any] = {
+        "only": only,
+        "others": others,
+        "instances": _instances(of, memory),
+        "frozen": _frozen(of, memory),
+    }
     if newest is None:
-        return Task(subject_, (), first_run=True, only=only, others=others)
-    slots = subject_.cadence.due(newest.slot, ALWAYS, moment.now)
+        return Task(of, (), first_run=True, **kept)
+    slots = of.cadence.due(newest.slot, ALWAYS, moment.now)
     again = newest.slot if newest.generation < moment.generation else None
-    return Task(subject_, (again, *slots) if again else slots, first_run=False, again=again, only=only, others=others)
+    return Task(of, (again, *slots) if again else slots, first_run=False, again=again, **kept)
 
 
-def dimensions(subject_: Subject) -> tuple[str, ...]:
-    """The columns that a cube needs to serve a rule."""
-    plain = (condition.column for condition in subject_.rule.where if is_plain(condition))
-    return tuple(sorted({*subject_.rule.by, *plain}))
+def _instances(of: Subject, memory: Memory) -> Mapping[Slice, Instance]:
+    """The rule's instances by slice: those whose columns this version slices by."""
+    stored = memory.instances.get(of.rule.name, {})
+    named = ((slice_values(key), instance) for key, instance in stored.items())
+    return {tuple(v[name] for name in of.by): instance for v, instance in named if set(v) == set(of.by)}
+
+
+def _frozen(of: Subject, memory: Memory) -> Mapping[Slice, Frozen]:
+    stored = memory.baselines.get(of.hash, {})
+    named = ((slice_values(key), frozen) for key, frozen in stored.items())
+    return {tuple(v[name] for name in of.by): frozen for v, frozen in named}

@@ -14,22 +14,37 @@ from sqlalchemy import Connection, Engine
 
 from config.catalog import Catalog, EventRule
 from config.errors import EarshotError
+from queries.escalations import spent
 from queries.generations import Pin
-from queries.incidents import Evaluated, Ledger, Remembered, RuleVersion, aware, incidents_by_id, write
+from queries.incidents import (
+    Evaluated,
+    Ledger,
+    Remembered,
+    RuleVersion,
+    aware,
+    incidents_by_id,
+    write,
+)
 from queries.summary import settle
-from triggers import escalate
+from triggers import budget, escalate
+from triggers.artefacts import Artefact
 from triggers.book import Book
 from triggers.evaluate import FRESH
 from triggers.events import Severe, find
+from triggers.guarding import NAME, Watchman, rule_of_faults, untold
 from triggers.memory import Memory, read_memory, remember
-from triggers.tasks import Moment, tasks
-from triggers.thresholds import Evaluation, evaluate
-from triggers.versions import Version
+from triggers.replay import Finding
+from triggers.slots import Moment
+from triggers.subjects import Subject
+from triggers.tasks import tasks
+from triggers.versions import Version, version
+from triggers.watching import Evaluation, evaluate
 
 KEPT: Final = timedelta(days=90)
 """Of a past that is replayed only these slots are noted; the incidents of all of it are."""
 
 Guard = Callable[[Connection], None]
+Explained = Callable[[Subject, Finding], Artefact | None]
 
 
 class OldGenerationError(EarshotError):
@@ -55,7 +70,16 @@ class Report:
         return f"generation {self.generation}: {self.slots} slots evaluated, {found}, {self.queued} messages queued"
 
 
-def tick(states: Engine, pin: Pin, catalog: Catalog, now: datetime, guard: Guard = lambda _: None) -> Report:
+def tick(
+    states: Engine,
+    pin: Pin,
+    catalog: Catalog,
+    now: datetime,
+    guard: Guard = lambda _: None,
+    author: str | None = None,
+    *,
+    scans: bool = True,
+) -> Report:
     """Evaluate every slot that is due, and record what it means.
 
     Args:
@@ -64,6 +88,8 @@ def tick(states: Engine, pin: Pin, catalog: Catalog, now: datetime, guard: Guard
         catalog: rules, metrics and routes.
         now: aware UTC; nothing that happened later is read.
         guard: called first in the writing transaction; raises where another process has taken over.
+        author: who wrote the rules as they are now, where that is known.
+        scans: whether faults of the data are looked for in every slot, or only where they may explain a breach.
 
     Raises:
         OldGenerationError: the warehouse is older than the one evaluated last.
@@ -74,12 +100,17 @@ def tick(states: Engine, pin: Pin, catalog: Catalog, now: datetime, guard: Guard
     _refuse_older(pin, memory)
     of = pin.generation
     moment = Moment(now, of.number, aware(of.published_at), ZoneInfo(of.zone), settle(pin.conn))
-    evaluations = tuple(evaluate(pin.conn, tasks(catalog, memory, moment), memory, moment))
+    evaluations = tuple(evaluate(pin.conn, tasks(catalog, memory, moment), moment))
+    watchman = Watchman(pin.conn, catalog.guard, moment)
     severe = tuple(find(pin.conn, rule, memory, moment) for rule in _event_rules(catalog))
-    book = Book(catalog, moment.generation, now, dict(memory.incidents), memory.told)
+    if scans:
+        severe = (*severe, _faults(watchman, catalog, memory))
+    book = Book(catalog, moment.generation, now, dict(memory.incidents), memory.told, zone=moment.zone)
     with states.connect() as conn:
+        book.spent = spent(conn, budget.monday(now, moment.zone))
         book.existing = incidents_by_id(conn, (*_opened(evaluations), *(c.id for found in severe for c in found.cases)))
-    ledger = _ledger(book, memory, moment, evaluations, severe)
+    severe = tuple(_untold(found, book, watchman) if found.rule.name == NAME else found for found in severe)
+    ledger = _ledger(book, memory, moment, evaluations, severe, watchman.explained, author)
     if ledger != Ledger():
         with states.begin() as conn:
             guard(conn)
@@ -89,6 +120,19 @@ def tick(states: Engine, pin: Pin, catalog: Catalog, now: datetime, guard: Guard
 
 def _event_rules(catalog: Catalog) -> tuple[EventRule, ...]:
     return tuple(rule for rule in catalog.rules if isinstance(rule, EventRule) and rule.enabled)
+
+
+def _faults(watchman: Watchman, catalog: Catalog, memory: Memory) -> Severe:
+    """What is wrong with the data, as cases of the rule that records it."""
+    rule, newest, slot = rule_of_faults(catalog.guard), memory.slots.get(NAME), watchman.newest()
+    found = tuple(watchman.faults(newest.slot if newest else None))
+    scanned = newest is None or newest.slot < slot
+    return Severe(rule, version(rule), newest is None, scanned, found, slot)
+
+
+def _untold(found: Severe, book: Book, watchman: Watchman) -> Severe:
+    open_ = tuple(book.incidents.values())
+    return replace(found, cases=untold(found.cases, open_, book.existing, watchman.guard, watchman.cadence))
 
 
 def _refuse_older(pin: Pin, memory: Memory) -> None:
@@ -104,23 +148,33 @@ def _opened(evaluations: Iterable[Evaluation]) -> Iterator[str]:
 
 
 def _ledger(
-    book: Book, memory: Memory, moment: Moment, evaluations: tuple[Evaluation, ...], severe: tuple[Severe, ...]
+    book: Book,
+    memory: Memory,
+    moment: Moment,
+    evaluations: tuple[Evaluation, ...],
+    severe: tuple[Severe, ...],
+    explained: Explained,
+    author: str | None,
 ) -> Ledger:
     """Everything the tick has to write."""
     for evaluation in evaluations:
+        subject = evaluation.task.subject
         for finding in evaluation.findings:
-            book.finding(evaluation.task.subject, finding, first_run=evaluation.task.first_run)
+            book.finding(subject, finding, explained(subject, finding), evaluation.verticals, evaluation.task.first_run)
     for found in severe:
         _book_cases(book, found, moment)
     orphans = tuple(_orphans(book, memory, moment))
-    for incident in tuple(book.incidents.values()):
-        if step := escalate.due(incident, moment.now):
-            book.escalate(incident, step)
+    book.release()
+    moves = escalate.moves(book.speaking(), book.catalog, moment.zone, moment.now)
+    for taken in budget.within(moves, book.catalog.people, book.spent):
+        book.escalate(taken)
     used = (*(e.task.subject.version for e in evaluations if e.slots), *(found.version for found in severe))
+    new = {v.hash: v for v in used if v.hash not in memory.hashes}
     return replace(
         book.ledger(),
         slots=tuple(_slots(memory, moment, evaluations, severe)),
-        versions=tuple(_stored(v, moment) for h, v in {v.hash: v for v in used}.items() if h not in memory.hashes),
+        versions=tuple(_stored(v, moment, author) for v in new.values()),
+        baselines=tuple(row for e in evaluations for row in e.baselines),
         instances=(*(row for e in evaluations for row in e.changed), *orphans),
     )
 
@@ -128,7 +182,7 @@ def _ledger(
 def _book_cases(book: Book, found: Severe, moment: Moment) -> None:
     """Open what is new, and resolve what is old enough."""
     for one in found.cases:
-        book.case(found.rule, found.version.hash, one.id, one.case, one.day, first_run=found.first_run)
+        book.case(found, one)
     for incident in tuple(book.incidents.values()):
         over_at = incident.opened_at + found.rule.resolve_after
         if incident.rule == found.rule.name and incident.is_open and over_at <= moment.now:
@@ -137,7 +191,7 @@ def _book_cases(book: Book, found: Severe, moment: Moment) -> None:
 
 def _orphans(book: Book, memory: Memory, moment: Moment) -> Iterator[Remembered]:
     """Close the incidents of rules that are gone, and forget their instances."""
-    rules = {rule.name for rule in book.catalog.rules if rule.enabled}
+    rules = {NAME, *(rule.name for rule in book.catalog.rules if rule.enabled)}
     for incident in tuple(book.incidents.values()):
         if incident.rule not in rules:
             book.close(incident, "closed", "its rule was removed or turned off", moment.now)
@@ -157,9 +211,10 @@ def _slots(
     for found in severe:
         today = moment.now.astimezone(moment.zone).date()
         newest = memory.slots.get(found.rule.name)
-        is_noted = newest is not None and (newest.slot, newest.generation) == (today, moment.generation)
+        slot = found.slot or today
+        is_noted = newest is not None and (newest.slot, newest.generation) == (slot, moment.generation)
         if found.scanned and not is_noted:
-            yield _slot(found.rule.name, today, found.version.hash, moment, found.first_run)
+            yield _slot(found.rule.name, slot, found.version.hash, moment, found.first_run)
 
 
 def _slot(rule: str, slot: date, hash_: str, moment: Moment, first_run: bool) -> Evaluated:  # noqa: FBT001
@@ -167,8 +222,8 @@ def _slot(rule: str, slot: date, hash_: str, moment: Moment, first_run: bool) ->
     return Evaluated(rule, slot, moment.generation, hash_, origin, moment.now)
 
 
-def _stored(of: Version, moment: Moment) -> RuleVersion:
-    return RuleVersion(of.hash, of.rule.name, of.body, None, moment.now)
+def _stored(of: Version, moment: Moment, author: str | None) -> RuleVersion:
+    return RuleVersion(of.hash, of.rule.name, of.body, author, moment.now)
 
 
 def _report(ledger: Ledger, book: Book) -> Report:

@@ -1,4 +1,4 @@
-"""A rule with its metric as text: what is stored when it is first evaluated, and what its hash is taken of."""
+"""A rule with its metrics and goals as text: what is stored at its first evaluation, and what its hash is taken of."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from config.catalog import EventRule, Metric, Rule, ThresholdRule
+from config.catalog import Catalog, EventRule, GapRule, Goal, GoalRule, Metric, QuietRule, Rule
 from config.values import Condition, duration_text
 
 _RULE: Final[TypeAdapter[Rule]] = TypeAdapter(Rule)
@@ -18,28 +18,66 @@ _RULE: Final[TypeAdapter[Rule]] = TypeAdapter(Rule)
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A rule and its metric (none for an event), and the hash that names the two."""
+    """A rule, the metrics it reads (its own, and what a gap is measured from), its goals, and the hash of it all."""
 
-    rule: ThresholdRule | EventRule
-    metric: Metric | None
+    rule: Rule
+    metrics: tuple[Metric, ...]
+    goals: tuple[Goal, ...]
     hash: str
     body: str
 
+    @property
+    def metric(self) -> Metric | None:
+        """The rule's own metric; none for an event and for what is quiet."""
+        return self.metrics[0] if self.metrics else None
+
+
+def version_of(catalog: Catalog, rule: Rule) -> Version:
+    """The version of a rule that the catalogue holds now."""
+    goals = tuple(g for g in catalog.goals if g.metric == rule.metric) if isinstance(rule, GoalRule) else ()
+    return version(rule, tuple(catalog.metric(name) for name in metric_names(rule)), goals)
+
+
+def metric_names(rule: Rule) -> tuple[str, ...]:
+    """The metrics that a rule reads."""
+    if isinstance(rule, EventRule | QuietRule):
+        return ()
+    return (rule.metric, rule.against.metric) if isinstance(rule, GapRule) else (rule.metric,)
+
 
 @lru_cache(maxsize=4096)
-def version(rule: ThresholdRule | EventRule, metric: Metric | None) -> Version:
-    """The version that a rule and its metric make up."""
-    body = json.dumps({"rule": _plain(rule), "metric": _plain(metric)}, sort_keys=True)
-    return Version(rule, metric, sha256(body.encode()).hexdigest()[:16], body)
+def version(rule: Rule, metrics: tuple[Metric, ...] = (), goals: tuple[Goal, ...] = ()) -> Version:
+    """The version that a rule, its metrics and its goals make up."""
+    parts: dict[str, Any] = {"rule": _plain(rule), "metric": _plain(metrics[0]) if metrics else None}
+    if metrics[1:]:
+        parts["against"] = _plain(metrics[1])
+    if goals:
+        parts["goals"] = [_plain(goal) for goal in goals]
+    body = json.dumps(parts, sort_keys=True)
+    return Version(rule, metrics, goals, sha256(body.encode()).hexdigest()[:16], body)
 
 
 @lru_cache(maxsize=4096)
 def read_version(body: str) -> Version:
     """A version from its text. Raises pydantic.ValidationError where today's models no longer know it."""
     raw = json.loads(body)
-    metric = Metric.model_validate(raw["metric"]) if raw["metric"] else None
-    rule = _RULE.validate_python(raw["rule"])
-    return Version(rule, metric, sha256(body.encode()).hexdigest()[:16], body)
+    metrics = tuple(Metric.model_validate(raw[part]) for part in ("metric", "against") if raw.get(part))
+    goals = tuple(_goal(goal) for goal in raw.get("goals", ()))
+    rule = _RULE.validate_python(_dated(raw["rule"]))
+    return Version(rule, metrics, goals, sha256(body.encode()).hexdigest()[:16], body)
+
+
+def _goal(raw: Mapping[str, Any]) -> Goal:
+    return Goal.model_validate({**raw, "valid_from": date.fromisoformat(raw["valid_from"])})
+
+
+def _dated(rule: dict[str, Any]) -> dict[str, Any]:
+    """The dates of a chart's baseline, which JSON keeps as text."""
+    baseline = rule.get("baseline")
+    if not isinstance(baseline, dict):
+        return rule
+    days = {name: date.fromisoformat(baseline[name]) for name in ("since", "until") if name in baseline}
+    return {**rule, "baseline": {**baseline, **days}}
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,83 @@
+"""Incidents that are known to have happened, as an analyst lists them: what a rule should have found."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Final, Self
+
+from pydantic import Field, TypeAdapter, model_validator
+
+from config.catalog import Catalog
+from config.errors import ConfigError, Mistake
+from config.findings import suggest
+from config.sheets import Entry, Kind, read_sheet
+from config.toml import Document, parse, read
+from config.values import Frozen, KeyedError, Name
+
+
+class Known(Frozen):
+    """One thing that happened, from `since` to before `until` (left out: it goes on), in a slice.
+
+    It should be found by `rule`, or by any rule on `metric`. An incident is about it where no column that both name
+    has another value.
+    """
+
+    name: str = ""
+    rule: Name | None = None
+    metric: Name | None = None
+    slice: dict[str, str | int | bool] = Field(default_factory=dict)
+    since: date
+    until: date | None = None
+
+    @model_validator(mode="after")
+    def _is_of_one(self) -> Self:
+        if (self.rule is None) == (self.metric is None):
+            raise KeyedError("rule", "it is not clear who should find it; write rule or metric, one of the two")
+        if self.until is not None and self.until <= self.since:
+            raise KeyedError("until", "until is the day after the last one; it must come after since")
+        return self
+
+
+_KIND: Final = Kind(TypeAdapter(Known), lambda _: Known, {Known: {"since": date.max, "rule": "x"}})
+
+
+def read_known(file: Path, catalog: Catalog) -> tuple[Known, ...]:
+    """Every `[[known]]` of a file.
+
+    Raises:
+        ConfigError: with all mistakes, each with file and line.
+    """
+    return _known(read(file), catalog)
+
+
+def parse_known(text: str, catalog: Catalog, name: str = "known") -> tuple[Known, ...]:
+    """Every `[[known]]` of a text; `name` stands in mistakes where a file would. Raises ConfigError."""
+    return _known(parse(Path(name), text), catalog)
+
+
+def _known(document: Document, catalog: Catalog) -> tuple[Known, ...]:
+    sheet = read_sheet(document, "known", _KIND)
+    mistakes = [*_strangers(document), *sheet.mistakes]
+    mistakes += [mistake for entry in sheet.entries for mistake in _unknown(entry, catalog)]
+    if not mistakes and not sheet.entries:
+        mistakes.append(
+            Mistake(document.file, 1, "nothing is known in it", "write [[known]] with rule or metric, and since")
+        )
+    if mistakes:
+        raise ConfigError(tuple(mistakes))
+    return sheet.items
+
+
+def _strangers(document: Document) -> Iterator[Mistake]:
+    for key in document.values:
+        if key != "known":
+            line = document.line((key, 0)) if (key, 0) in document.lines else document.line((key,))
+            yield Mistake(document.file, line, f"unknown key {key!r}", suggest(key, ("known",)))
+
+
+def _unknown(entry: Entry[Known], catalog: Catalog) -> Iterator[Mistake]:
+    named = {"rule": (entry.item.rule, catalog.rules), "metric": (entry.item.metric, catalog.metrics)}
+    for noun, (name, items) in named.items():
+        names = [item.name for item in items]
+        if name is not None and name not in names and entry.sound(noun):
+            yield entry.mistake((noun,), f"unknown {noun} {name!r}", suggest(name, names))

@@ -1,0 +1,401 @@
+"""The lab's charts and words: pure functions from what a trial found. Text is drawn as text, and escaped in HTML."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from html import escape
+from typing import Any, Final, Literal
+
+import altair as alt
+
+from config.catalog import Metric, WatchRule
+from dashboard.charts import ATTENTION, BETTER, GREY, QUIET, Rows
+from queries.conditions import Span
+from queries.figures import figure, shown, unit
+from queries.votes import Precision
+from triggers.attention import Attention
+from triggers.comparison import Score
+from triggers.dial import Dial
+from triggers.noise import Noise
+from triggers.proposal import Sweep, days_open, setting
+from triggers.subjects import slice_values
+from triggers.trial import Found, Outcome, Trial
+
+READERS: Final = 4
+"""How many readers a curve is drawn for; those after them are told less."""
+PLACES: Final = 14
+"""How many slices the time line shows; the table below has them all."""
+LISTED: Final = 60
+WEEKS_A_YEAR: Final = 365.25 / 7
+AS_IS, AS_SET, BY_DATA, KNOWN = "as it is", "as set", "explained by the data", "known"
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One incident on the time line, or something known to have happened; `until` None: it goes on."""
+
+    kind: str
+    place: str
+    since: date
+    until: date | None
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the time line shows."""
+
+    bars: tuple[Bar, ...]
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The slices, those with the most on them first; no more than can be read."""
+        named = [bar.place for bar in self.bars]
+        return tuple(sorted(set(named), key=lambda place: (-named.count(place), place))[:PLACES])
+
+
+def attention_curve(found: Sweep, metric: Metric | None, value: float) -> alt.LayerChart | alt.FacetChart:
+    """How often each reader would be told in a week at each setting, as it is and as set."""
+    rows = [row for reader in _readers(found) for row in _told(found, metric, reader)]
+    x = alt.X("x:Q", scale=alt.Scale(zero=False, nice=False), axis=_axis(_x_title(found.on, metric), tickCount=7))
+    y = alt.Y("told:Q", axis=_axis("Told per person and week", tickCount=4, grid=True), scale=_upward(rows))
+    base = alt.Chart(alt.InlineData(values=rows), height=240)
+    layers = [
+        base.mark_line(color=GREY, strokeWidth=1.8, interpolate="linear", tooltip=None).encode(
+            x=x, y=y, detail="reader:N"
+        ),
+        base.mark_circle(size=44, opacity=1).encode(x=x, y=y, color=alt.Color("color:N", scale=None), tooltip=_TIPS),
+        *_marks(found, metric, value),
+        *_names(rows),
+    ]
+    return alt.layer(*layers).properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
+
+
+def _readers(found: Sweep) -> tuple[str, ...]:
+    most: dict[str, float] = {}
+    for one in found.outcomes:
+        for asked in one.attention:
+            most[asked.reader] = max(most.get(asked.reader, 0.0), asked.a_week)
+    return tuple(sorted(most, key=lambda reader: -most[reader])[:READERS]) or ("",)
+
+
+def _told(found: Sweep, metric: Metric | None, reader: str) -> Rows:
+    return [_point(found, metric, reader, value, one) for value, one in zip(found.values, found.outcomes, strict=True)]
+
+
+def _point(found: Sweep, metric: Metric | None, reader: str, value: float, one: Outcome) -> dict[str, Any]:
+    asked = next((a for a in one.attention if a.reader == reader), Attention(reader, 0, 0.0, 0))
+    return {
+        "x": _x(found.on, metric, value),
+        "reader": reader_name(reader),
+        "told": asked.a_week,
+        "a_week": f"{asked.a_week:.2f}",
+        "busiest": asked.busiest,
+        "setting": setting(found.on, metric, value),
+        "incidents": len(one.found),
+        "color": GREY,
+    }
+
+
+_TIPS: Final = [
+    alt.Tooltip(f"{name}:N", title=title)
+    for name, title in (
+        ("setting", "Setting"),
+        ("reader", "Reader"),
+        ("a_week", "Told a week"),
+        ("busiest", "Busiest week"),
+        ("incidents", "Incidents"),
+    )
+]
+
+
+def _x(on: Dial, metric: Metric | None, value: float) -> float:
+    return value if metric is None or on.field == "at_least" else shown(metric, value)
+
+
+def _x_title(on: Dial, metric: Metric | None) -> str:
+    named = "days" if metric is None else unit(metric)
+    words = {"limit": "Limit", "floor": "Smallest distance that counts", "at_least": "Least silence"}[on.field]
+    return f"{words} ({named})" if named else words
+
+
+def _upward(rows: Rows) -> alt.Scale:
+    """From zero on, and never a line along the top for want of anything to tell."""
+    return alt.Scale(domain=[0, max([*(row["told"] for row in rows), 0.05]) * 1.15], nice=False)
+
+
+def _axis(title: str, **rest: Any) -> alt.Axis:
+    return alt.Axis(**{"title": title, "grid": False, **QUIET, **rest})
+
+
+def _marks(found: Sweep, metric: Metric | None, value: float) -> list[alt.Chart]:
+    """A line where the rule stands, and one where it is set."""
+    on, own = found.on, _x(found.on, metric, found.on.value)
+    marks: Rows = [
+        {"x": own, "label": f"as it is, {setting(on, metric, on.value)}", "row": 0, "color": GREY, "dash": [5, 3]}
+    ]
+    if value != on.value:
+        named = f"as set, {setting(on, metric, value)}"
+        marks.append({"x": _x(on, metric, value), "label": named, "row": 1, "color": ATTENTION, "dash": [1, 0]})
+    middle = (_x(on, metric, found.values[0]) + _x(on, metric, found.values[-1])) / 2
+    return [part for mark in marks for part in _mark(mark, leftward=mark["x"] > middle)]
+
+
+def _mark(mark: dict[str, Any], *, leftward: bool) -> list[alt.Chart]:
+    base = alt.Chart(alt.InlineData(values=[mark]))
+    align: Literal["left", "right"] = "right" if leftward else "left"
+    return [
+        base.mark_rule(color=mark["color"], strokeWidth=1.6, strokeDash=mark["dash"], tooltip=None).encode(x="x:Q"),
+        base.mark_text(align=align, baseline="top", dx=-6 if leftward else 6, fontSize=12, tooltip=None).encode(
+            x="x:Q", y=alt.value(2 + 16 * mark["row"]), text="label:N"
+        ),
+    ]
+
+
+def _names(rows: Rows) -> list[alt.Chart]:
+    """Each line's reader at its highest point, where there are several."""
+    readers = dict.fromkeys(row["reader"] for row in rows)
+    if len(readers) < 2:
+        return []
+    tops = [max((row for row in rows if row["reader"] == reader), key=lambda row: row["told"]) for reader in readers]
+    base = alt.Chart(alt.InlineData(values=tops))
+    text = base.mark_text(align="left", baseline="bottom", dy=-4, fontSize=12, tooltip=None)
+    return [text.encode(x="x:Q", y="told:Q", text="reader:N")]
+
+
+def time_line(line: Line, since: date, until: date, conditions: Sequence[Span]) -> alt.LayerChart | alt.FacetChart:
+    """Every incident as a bar in its slice's row; under it, thinner, what the rule opens as it is."""
+    rows = [_bar(bar, since, until) for bar in line.bars if bar.place in line.places]
+    domain = [since.isoformat(), until.isoformat()]
+    x = alt.X("utcyearmonthdate(start):T", scale=alt.Scale(domain=domain), axis=_axis("", format="%b %y", tickCount=8))
+    y = alt.Y("place:N", sort=list(line.places), axis=_axis("", labelLimit=190, ticks=False, domain=False))
+    base = alt.Chart(alt.InlineData(values=rows), height=max(len(line.places), 2) * 40 + 32)
+    color = alt.Color("color:N", scale=None)
+    tips = [alt.Tooltip(f"{name}:N", title=title) for name, title in (("kind", "What"), ("words", "When"))]
+    layers = [*_shaded(conditions, since, until)]
+    for kind, look in _LOOKS.items():
+        mark = base.transform_filter(alt.datum.kind == kind).mark_bar(**look)
+        layers.append(mark.encode(x=x, x2="utcyearmonthdate(end):T", y=y, color=color, tooltip=tips))
+    return alt.layer(*layers).properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
+
+
+_LOOKS: Final[dict[str, dict[str, Any]]] = {
+    KNOWN: {"size": 26, "filled": False, "strokeWidth": 1.6, "opacity": 1},
+    AS_SET: {"size": 14, "cornerRadius": 2},
+    BY_DATA: {"size": 14, "cornerRadius": 2, "filled": False, "strokeDash": [3, 2], "strokeWidth": 1.4},
+    AS_IS: {"size": 4, "yOffset": 13},
+}
+_COLORS: Final = {AS_IS: GREY, AS_SET: ATTENTION, BY_DATA: ATTENTION, KNOWN: BETTER}
+
+
+def _bar(bar: Bar, since: date, until: date) -> dict[str, Any]:
+    start, end = max(bar.since, since), min(bar.until or until, until)
+    rest = {"kind": bar.kind, "words": bar.words, "color": _COLORS[bar.kind]}
+    return {"place": bar.place, "start": start.isoformat(), "end": max(end, start).isoformat(), **rest}
+
+
+def _shaded(conditions: Sequence[Span], since: date, until: date) -> list[alt.Chart]:
+    spans = [
+        {"start": max(c.since, since).isoformat(), "end": min(c.until or until, until).isoformat(), "label": c.name}
+        for c in conditions
+        if c.since < until and (c.until is None or c.until > since)
+    ]
+    if not spans:
+        return []
+    base = alt.Chart(alt.InlineData(values=spans))
+    x, x2 = alt.X("utcyearmonthdate(start):T"), alt.X2("utcyearmonthdate(end):T")
+    tip = [alt.Tooltip("label:N", title="Condition")]
+    return [base.mark_rect(color=GREY, opacity=0.18).encode(x=x, x2=x2, tooltip=tip), *_labelled(spans)]
+
+
+def _labelled(spans: Rows) -> list[alt.Chart]:
+    """The conditions' names on two lines in turn: where there is little room, neighbours would cover each other."""
+    found = []
+    for line in (0, 1):
+        base = alt.Chart(alt.InlineData(values=spans[line::2]))
+        text = base.mark_text(align="left", baseline="top", dx=3, fontSize=11, tooltip=None, limit=150)
+        found.append(text.encode(x="utcyearmonthdate(start):T", y=alt.value(12 * line), text="label:N"))
+    return found[: len(spans)]
+
+
+def line_of(set_: Outcome, own: Outcome, scores: Iterable[Score]) -> Line:
+    """The time line of a setting beside the rule as it is, and beside what is known."""
+    bars = [_incident(AS_IS, found) for found in own.found]
+    bars += [_incident(BY_DATA if found.fault else AS_SET, found) for found in set_.found]
+    bars += [_known(score) for score in scores]
+    return Line(tuple(bars))
+
+
+def _incident(kind: str, found: Found) -> Bar:
+    one = found.incident
+    over = one.resolved_at.date() if one.resolved_at else None
+    words = f"{one.opened_at:%d %b %Y} to {f'{over:%d %b %Y}' if over else 'the end'}"
+    return Bar(kind, place(one.slice), one.opened_at.date(), over, words)
+
+
+def _known(score: Score) -> Bar:
+    known = score.known
+    named = known.name or known.rule or known.metric or ""
+    delay = f" after {score.delay.days} days" if score.delay is not None else ""
+    where = " · ".join(str(value) for value in known.slice.values())
+    return Bar(KNOWN, where or EVERYWHERE, known.since, known.until, f"{named}: {score.verdict}{delay}")
+
+
+EVERYWHERE: Final = "The whole company"
+
+
+def place(slice_: str) -> str:
+    """A slice as it is read: its values."""
+    return " · ".join(slice_values(slice_).values()) or EVERYWHERE
+
+
+def reader_name(reader: str) -> str:
+    """A reader as it is read: who reads a channel is one person."""
+    kind, _, name = reader.partition(" ")
+    return f"whoever reads the {name} channel" if kind == "channel" and name else reader or "nobody"
+
+
+def opening(of: Trial, found: Sweep, set_: Outcome, metric: Metric | None, value: float) -> str:
+    """What the setting would have meant, in a sentence."""
+    rule = of.rule
+    kicker = f"Threshold lab · {rule.label or rule.name}"
+    dateline = (
+        f"{_what(rule, metric)} · every {rule.every.days} days over the last {rule.window.days} · "
+        f"{of.since:%-d %B %Y} to {of.until:%-d %B %Y} · {_certainty(of)}"
+    )
+    return (
+        f'<p class="e-kicker">{escape(kicker)}</p>'
+        f'<h1 class="e-headline">{escape(_sentence(found, set_, metric, value))}</h1>'
+        f'<p class="e-dateline">{escape(dateline)}</p>'
+    )
+
+
+def _what(rule: WatchRule, metric: Metric | None) -> str:
+    where = f" by {' and '.join(rule.by)}" if rule.by else ""
+    return f"{metric.label if metric else 'Silence'}{where}"
+
+
+def _certainty(of: Trial) -> str:
+    return "as sure as its null replay asks" if of.subject.alpha is not None else "as sure as Bonferroni's bound asks"
+
+
+def _sentence(found: Sweep, set_: Outcome, metric: Metric | None, value: float) -> str:
+    named = {"limit": "limit", "floor": "distance that counts", "at_least": "silence"}[found.on.field]
+    number = len(set_.found)
+    what = "no incident" if not number else "one incident" if number == 1 else f"{number} incidents"
+    head = f"With a {named} of {setting(found.on, metric, value)} it would have opened {what}"
+    if not set_.attention:
+        return f"{head}, and told nobody."
+    most = set_.attention[0]
+    times = "once" if set_.busiest == 1 else f"{set_.busiest} times"
+    return f"{head}; {reader_name(most.reader)} would be told {times} in the busiest week."
+
+
+def cards(of: Trial, found: Sweep, set_: Outcome) -> str:
+    """The cost in attention: as set, beside as it is."""
+    own = found.present
+    lasted = [days_open(one, of.moment.now) for one in (set_, own)]
+    parts = [
+        _card("Incidents", str(len(set_.found)), _beside(str(len(set_.found)), str(len(own.found)))),
+        _card("Told per person and week", f"{set_.a_week:.2f}", _yearly(set_) + _beside(_yearly(set_), _yearly(own))),
+        _card("In the busiest week", str(set_.busiest), _beside(str(set_.busiest), str(own.busiest))),
+        _card("Days open, all together", f"{lasted[0]:,}", _beside(f"{lasted[0]:,}", f"{lasted[1]:,}")),
+    ]
+    return f'<dl class="e-card">{"".join(parts)}</dl>'
+
+
+def _yearly(one: Outcome) -> str:
+    """A rate so small is read better by the year."""
+    return f"{one.a_week * WEEKS_A_YEAR:.1f} a year"
+
+
+def _beside(value: str, own: str) -> str:
+    return f", as it is {own}" if value != own else ""
+
+
+def _card(name: str, value: str, rest: str) -> str:
+    beside = f'<span class="e-muted e-beside">{escape(rest.removeprefix(", "))}</span>' if rest else ""
+    return f'<div class="figure"><dt>{escape(name)}</dt><dd>{escape(value)}{beside}</dd></div>'
+
+
+def noise_words(found: Noise) -> str:
+    """What chance alone makes of the setting."""
+    if found.a_year is None or found.low is None or found.high is None:
+        return f"At most {found.declared:g} false alarms a year, as the rule declares: {found.why}."
+    ends = f"95% sure: {found.low:.2g} to {found.high:.2g}"
+    return f"{found.a_year:.2g} false alarms a year ({ends}); the rule declares {found.declared:g}."
+
+
+def votes_words(found: Precision | None) -> str:
+    """What people thought of the rule's incidents."""
+    if found is None:
+        return "Nobody has judged one of its incidents yet."
+    ends = f"95% sure: {found.low:.0%} to {found.high:.0%}"
+    return f"Useful were {found.value:.0%} of the {found.n} incidents that people judged ({ends})."
+
+
+def readers(found: Sweep, set_: Outcome) -> str:
+    """Who is told, as set and as it is."""
+    own = {one.reader: one for one in found.present.attention}
+    now = {one.reader: one for one in set_.attention}
+    none = Attention("", 0, 0.0, 0)
+    rows = "".join(
+        f"<tr><td>{escape(reader_name(reader))}</td>"
+        + "".join(
+            f'<td class="num">{escape(cell)}</td>' for cell in _asked(now.get(reader, none), own.get(reader, none))
+        )
+        + "</tr>"
+        for reader in dict.fromkeys([*now, *own])
+    )
+    names = ("Times", "A week", "Busiest week", "Times as it is")
+    return _table(("Reader", *names), rows, numbers=4)
+
+
+def _asked(now: Attention, own: Attention) -> tuple[str, ...]:
+    return str(now.told), f"{now.a_week:.2f}", str(now.busiest), str(own.told)
+
+
+def listed(set_: Outcome, metric: Metric | None) -> str:
+    """The incidents, the newest first."""
+    newest = sorted(set_.found, key=lambda found: found.incident.opened_at, reverse=True)[:LISTED]
+    rows = "".join(_listed(found, metric) for found in newest)
+    return _table(("Opened", "Where", "Value", "n", "Until"), rows, numbers=0)
+
+
+def _listed(found: Found, metric: Metric | None) -> str:
+    one = found.incident
+    value = figure(metric, one.value) if metric and one.value is not None else f"{one.value or 0:.0f} days"
+    over = f"{one.resolved_at:%-d %b %Y}" if one.resolved_at else "still open"
+    by = f" ({found.fault.kind.replace('-', ' ')}: goes to the analysts)" if found.fault else ""
+    cells = (f"{one.opened_at:%-d %b %Y}", place(one.slice) + by, value, str(one.n or ""), over)
+    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+
+
+def _table(names: Sequence[str], rows: str, numbers: int) -> str:
+    first = len(names) - numbers
+    head = "".join(
+        f"<th scope='col'{' class=num' if i >= first else ''}>{escape(name)}</th>" for i, name in enumerate(names)
+    )
+    body = f"<table class='e-table'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="e-scroll">{body}</div>'
+
+
+def describe_curve(found: Sweep, metric: Metric | None, value: float) -> str:
+    """The curve in one sentence, for who cannot see it."""
+    (least, first), *_, (most, last) = found.lax_first() if len(found.values) > 1 else found.lax_first() * 2
+    ends = f"from {first.a_week:.2f} at {setting(found.on, metric, least)} to {last.a_week:.2f}"
+    own = f"{found.present.a_week:.2f} as it is, at {setting(found.on, metric, found.on.value)}"
+    now = f"set to {setting(found.on, metric, value)}"
+    return f"How often the busiest reader is told in a week: {ends} at {setting(found.on, metric, most)}; {own}; {now}."
+
+
+def describe_line(line: Line) -> str:
+    """The time line in one sentence."""
+    counts = {kind: sum(bar.kind == kind for bar in line.bars) for kind in (AS_SET, AS_IS, BY_DATA, KNOWN)}
+    said = ", ".join(f"{number} {kind}" for kind, number in counts.items() if number)
+    return f"Incidents on a time line in {len(line.places)} slices: {said or 'none'}."
+
+
+def hidden(line: Line) -> int:
+    """How many slices the time line has no room for."""
+    return len({bar.place for bar in line.bars}) - len(line.places)

@@ -1,0 +1,252 @@
+"""The threshold lab: what a rule's limit would have done, before it is turned on. It never writes the configuration."""
+
+from datetime import date, timedelta
+from typing import Final
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from config.catalog import Catalog, Metric, Rule
+from config.errors import ConfigError
+from config.known import Known, parse_known
+from dashboard import curves, data, prose
+from dashboard.run import Sitting, banners, sitting
+from queries.references import calibrations
+from queries.votes import precisions
+from triggers.comparison import Score, scored
+from triggers.dial import lines, turned
+from triggers.paste import toml
+from triggers.proposal import Sweep, own_metric, setting
+from triggers.trial import Outcome, Trial, UntriedError, is_tried, rows
+
+YEARS: Final = (1, 2, 3)
+VERDICTS: Final = {"found": "found", "missed": "missed", "open before": "an incident was open before it began"}
+YEAR: Final = timedelta(days=365)
+EXAMPLE: Final = """[[known]]
+name = "What happened"
+metric = "{metric}"
+slice = {{ vertical = "Retail" }}
+since = {since}
+until = {until}
+"""
+
+
+def show() -> None:
+    """The page: one rule of the link (`?rule=installation-defects&years=2`), or a draft."""
+    with sitting() as now:
+        top = st.container(key="controls", horizontal=True, vertical_alignment="bottom")
+        refusal = _refusal(now)
+        if refusal:
+            banners(now)
+            st.html(prose.notice(refusal, attention=True))
+            return
+        asked = _asked(now, top)
+        banners(now)
+        if asked is not None:
+            _tried(now, asked)
+
+
+def _refusal(now: Sitting) -> str:
+    """A rule looks at everybody's data, so its lab is for who may see all of it."""
+    scope = now.viewer.scope
+    pages = {audience.name: audience.pages for audience in now.catalog.audiences}
+    if "lab" not in pages.get(scope.role, ()):
+        return "The lab is for analysts; audiences.toml says who opens it."
+    if any(limit is not None for limit in (scope.verticals, scope.touchpoints, scope.accounts)):
+        return "The lab replays rules over everybody's data, and you may see a part of it."
+    return ""
+
+
+def _asked(now: Sitting, top: DeltaGenerator) -> data.Asked | None:
+    """The rule, the years and the draft; None where there is nothing to try, which is said."""
+    named = {rule.name: rule for rule in now.catalog.rules if is_tried(rule)}
+    if not named:
+        st.html(prose.notice("No rule reads a metric yet: write one in config/triggers.toml, or draft it here."))
+    _drop_unknown(tuple(named))
+    with top:
+        rule = _choose(named) if named else None
+        years = st.segmented_control("Years", YEARS, default=2, required=True, key="years", bind="query-params")
+        is_draft = st.toggle("Draft", key="is-draft", help="Change the rule as TOML, or write another one")
+    draft = _draft(now, named.get(rule or "")) if is_draft or not named else ""
+    name = _drafted(now, draft) if draft else rule
+    if name is None:
+        return None
+    until = now.key.day
+    stored = sorted((hash_, found.alpha) for hash_, found in calibrations(now.state).items())
+    return data.Asked(name, draft, until - YEAR * (years or 2), until, tuple(stored))
+
+
+def _choose(named: dict[str, Rule]) -> str | None:
+    """The rule of the link, then whatever is chosen; the address follows, so that it can be passed on."""
+    wanted = st.query_params.get("rule")
+    first = [*named].index(wanted) if wanted in named else 0
+    rule = st.selectbox("Rule", [*named], first, format_func=lambda n: _label(named[n]), key="rule", width=420)
+    if rule is not None:
+        st.query_params["rule"] = rule
+    return rule
+
+
+def _label(rule: Rule) -> str:
+    return f"{rule.label or rule.name}{'' if rule.enabled else ' (off)'}"
+
+
+def _drop_unknown(known: tuple[str, ...]) -> None:
+    asked = st.query_params.get("rule")
+    if asked is not None and asked not in known:
+        words = f"The link asks for the rule “{asked[:80]}”, which cannot be tried here. It was left out."
+        st.html(prose.notice(words, attention=True))
+
+
+def _draft(now: Sitting, rule: Rule | None) -> str:
+    """The draft as it is typed, begun with the chosen rule as it stands."""
+    begun = toml(rule.model_copy(update={"enabled": True})) if rule else "[[rule]]\n"
+    key = f"draft-{rule.name if rule else ''}-{now.key.stamp}"
+    with st.form(f"form-{key}", border=False):
+        text = st.text_area("The draft, as it would stand in config/triggers.toml", begun, key=key, height=330)
+        st.form_submit_button("Try it", type="primary")
+    return text or begun
+
+
+def _drafted(now: Sitting, draft: str) -> str | None:
+    """The name of the draft's first rule that can be tried; what is wrong with it is said, line by line."""
+    try:
+        rules = data.drafted(now.key, draft).rules
+    except ConfigError as error:
+        st.html(prose.section("The draft has mistakes", "Nothing is tried before they are mended."))
+        st.html(prose.mistakes(error.mistakes))
+        return None
+    found = next((rule.name for rule in rules if is_tried(rule)), None)
+    if found is None:
+        st.html(prose.notice("The draft waits for severe cases; `python -m triggers backtest --draft` tries it."))
+    return found
+
+
+def _tried(now: Sitting, asked: data.Asked) -> None:
+    try:
+        of = data.rule_trial(now.key, now.pin, asked)
+    except UntriedError as error:
+        st.html(prose.section("Nothing to try it on") + prose.notice(str(error), command="python -m queries status"))
+        return
+    found, metric = data.rule_sweep(now.key, now.pin, asked), own_metric(of)
+    head, dial = st.container(key="lab-head"), st.container(key="lab-dial")
+    with dial:
+        value = _dialled(found, metric, asked, now.key.stamp)
+    set_ = found.outcomes[found.values.index(value)]
+    if st.session_state.get("ask-data"):
+        set_ = data.rule_outcome(now.key, now.pin, asked, value)
+    with head:
+        st.html(curves.opening(of, found, set_, metric, value))
+    st.html(curves.cards(of, found, set_))
+    _curve(now, asked, found, metric, value)
+    _line(now, asked, of, found, set_)
+    _paste(of, value)
+    st.html(prose.section("Chance, and people's judgement"))
+    st.html(prose.bullets([curves.votes_words(precisions(now.state).get(of.rule.name))]))
+    _chance(now, asked, value)
+
+
+def _dialled(found: Sweep, metric: Metric | None, asked: data.Asked, stamp: str) -> float:
+    """The setting, from the laxest to the one that hears most."""
+    ordered = [value for value, _ in found.lax_first()]
+    words = {"limit": "Limit", "floor": "Smallest distance that counts (floor)", "at_least": "Least silence (at_least)"}
+    key = f"dial-{asked.rule}-{hash((asked.draft, asked.since, stamp))}"
+    value = st.select_slider(
+        f"{words[found.on.field]}: from hardly ever to most often",
+        ordered,
+        found.on.value,
+        format_func=lambda one: setting(found.on, metric, one),
+        key=key,
+    )
+    return value if value in found.values else found.on.value
+
+
+def _curve(now: Sitting, asked: data.Asked, found: Sweep, metric: Metric | None, value: float) -> None:
+    lede = "What the rule would ask of whoever reads it, were nobody to take anything on. Its ladder counts."
+    st.html(prose.section("The cost in attention", lede))
+    spec = data.curve_spec(now.key, now.pin, asked, value)
+    st.vega_lite_chart(spec, width="stretch", alt=curves.describe_curve(found, metric, value), key="lab-curve")
+
+
+def _line(now: Sitting, asked: data.Asked, of: Trial, found: Sweep, set_: Outcome) -> None:
+    st.html(
+        prose.section(
+            "What it would have opened",
+            "Thick: as set. Thin, grey: as it is. Dashed: the data explains it. Outlined: known. Shaded: conditions.",
+        )
+    )
+    with st.container(horizontal=True, vertical_alignment="center", key="lab-asides"):
+        scores = _known(now, of, set_)
+        st.toggle("Ask whether the data explains them", key="ask-data", help="Some seconds: every table is looked at")
+    line = curves.line_of(set_, found.present, scores)
+    if line.bars:
+        spec = data.time_spec(now.key, now.pin, asked, line)
+        st.vega_lite_chart(spec, width="stretch", alt=curves.describe_line(line), key="lab-line")
+    else:
+        st.html(prose.notice("Nothing: neither as it is nor as it is set. Move the slider, or look back further."))
+    if more := curves.hidden(line):
+        st.html(prose.notice(f"{more} more slices have fewer incidents and are in the list below only."))
+    if set_.found:
+        with st.expander(f"The incidents ({len(set_.found)}), and who is told", key="lab-incidents"):
+            st.html(curves.listed(set_, own_metric(of)))
+            st.html(curves.readers(found, set_))
+    if scores:
+        st.html(prose.bullets(_score_words(score) for score in scores))
+
+
+def _known(now: Sitting, of: Trial, set_: Outcome) -> tuple[Score, ...]:
+    """What the analyst knows to have happened, held against the setting."""
+    slot = st.popover("Known incidents", key="lab-known", type="tertiary", on_change="rerun")
+    if slot.open:
+        with slot, st.form("lab-known-form", border=False):
+            example = EXAMPLE.format(metric=_metric_name(of), since=of.since, until=of.since + timedelta(days=30))
+            st.text_area("What happened, and when", key="known-text", placeholder=example, height=220)
+            st.form_submit_button("Show them")
+    known = _read_known(now.catalog, st.session_state.get("known-text") or "", of)
+    return scored(known, rows(set_), _with(now.catalog, of.rule), of.moment.zone).scores if known else ()
+
+
+def _metric_name(of: Trial) -> str:
+    return of.subject.metrics[0].name if of.subject.metrics else ""
+
+
+def _with(catalog: Catalog, rule: Rule) -> Catalog:
+    others = tuple(other for other in catalog.rules if other.name != rule.name)
+    return catalog.model_copy(update={"rules": (*others, rule)})
+
+
+def _read_known(catalog: Catalog, text: str, of: Trial) -> tuple[Known, ...]:
+    if not text.strip():
+        return ()
+    try:
+        return parse_known(text, _with(catalog, of.rule))
+    except ConfigError as error:
+        st.html(prose.mistakes(error.mistakes))
+        return ()
+
+
+def _score_words(score: Score) -> str:
+    known = score.known
+    named = known.name or known.rule or known.metric or ""
+    delay = f", {score.delay.days} days after it began" if score.delay is not None else ""
+    return f"{named} ({_span(known.since, known.until)}): {VERDICTS[score.verdict]}{delay}"
+
+
+def _span(since: date, until: date | None) -> str:
+    return f"{prose.day(since)} to {prose.day(until)}" if until else f"from {prose.day(since)}"
+
+
+def _paste(of: Trial, value: float) -> None:
+    rule = turned(of.rule, value)
+    st.html(
+        prose.section("To paste", "Into config/triggers.toml, in the place of the same rule. Nothing is written here.")
+    )
+    st.code("\n".join(lines(rule)), language="toml")
+    with st.expander("The whole rule", key="lab-whole"):
+        st.code(toml(rule), language="toml")
+
+
+def _chance(now: Sitting, asked: data.Asked, value: float) -> None:
+    """Last, for it takes a second or two: the page is there meanwhile."""
+    found = data.rule_noise(now.key, now.pin, asked, value)
+    words = [f"Without any change: {curves.noise_words(found)}", *([found.warning] if found.warning else [])]
+    st.html(prose.bullets(words))

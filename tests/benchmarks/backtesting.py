@@ -1,0 +1,96 @@
+"""A backtest of 50 rules over 24 months and all segments, beside its bare queries and beside a query a window.
+
+Run as `python -m tests.benchmarks.backtesting CONTACTS`.
+"""
+
+import sys
+from datetime import UTC, date, datetime, timedelta
+from statistics import median
+from time import perf_counter
+from typing import Final
+
+from config.catalog import Catalog, RateRule, Rule
+from queries.cubes import read_cube
+from queries.generations import EmbeddedWarehouse, Pin
+from queries.metrics import Ask, measure
+from queries.scope import EVERYTHING
+from tests.benchmarks.process import peak
+from tests.benchmarks.sizes import catalog, data, label
+from triggers.backtest import backtest
+
+RULES: Final = 50
+SINCE, UNTIL = date(2024, 11, 1), date(2026, 11, 1)
+SLICES: Final = {
+    "response": ("vertical", "touchpoint"),
+    "journey": ("vertical", "journey_type"),
+    "contact": ("vertical", "touchpoint"),
+}
+
+
+def rules() -> Catalog:
+    """50 rules of every kind that reads a metric: those that ship, each again over finer slices, none turned off."""
+    shipped = catalog()
+    rates = [rule for rule in shipped.rules if isinstance(rule, RateRule)]
+    made: list[Rule] = []
+    while len(made) < RULES:
+        template = rates[len(made) % len(rates)]
+        table = shipped.metric(template.metric).table
+        by = template.by if len(made) < len(rates) else SLICES.get(table, template.by)
+        fields = {"name": f"bench-{len(made)}", "enabled": True, "inhibited_by": None, "by": by}
+        strata = {"strata": ()} if hasattr(template, "strata") else {}
+        made.append(template.model_copy(update={**fields, **strata}))
+    return shipped.model_copy(update={"rules": tuple(made)})
+
+
+def report(contacts: int) -> None:
+    """Print one backtest beside its bare queries and the separate ones."""
+    warehouse = EmbeddedWarehouse(data(contacts) / "warehouse")
+    with warehouse.pin() as pin:
+        made = rules()
+        ours = median(_backtest(pin, made) for _ in range(3))
+        bare, window = _bare(pin, made), _window(pin, made)
+    warehouse.close()
+    windows = RULES * (UNTIL - SINCE).days // 7
+    figures = (
+        f"backtest {ours:6.2f} s   bare queries {bare:6.2f} s   {windows} queries {windows * window:7.1f} s (from 20)"
+    )
+    print(f"  {label(contacts):>5}  {figures}", end="")
+    print(f"   ratio to bare {ours / bare:.1f}, to a query a window {ours / windows / window:.3f}", end="")
+    print(f"   peak {peak():.0f} MB", flush=True)
+
+
+def _backtest(pin: Pin, made: Catalog) -> float:
+    began = perf_counter()
+    found = backtest(pin, made, SINCE, UNTIL)
+    assert found
+    return perf_counter() - began
+
+
+def _bare(pin: Pin, made: Catalog) -> float:
+    """What the database itself takes: each metric by day and the finest slices, once."""
+    began = perf_counter()
+    for table, dims in SLICES.items():
+        named = {r.metric for r in made.rules if isinstance(r, RateRule)}
+        metrics = [m for m in made.metrics if m.name in named and m.table == table]
+        if metrics:
+            read_cube(pin.conn, metrics, dims, None, UNTIL, EVERYTHING, _at(UNTIL))
+    return perf_counter() - began
+
+
+def _window(pin: Pin, made: Catalog) -> float:
+    """One window of one rule by a query of its own: the mean of twenty."""
+    rates = [r for r in made.rules if isinstance(r, RateRule)]
+    began = perf_counter()
+    for i in range(20):
+        rule, until = rates[i % len(rates)], UNTIL - timedelta(weeks=i)
+        ask = Ask(by=rule.by, grain="all", since=until - rule.window, until=until, where=rule.where)
+        measure(pin.conn, made.metric(rule.metric), ask, EVERYTHING, _at(until))
+    return (perf_counter() - began) / 20
+
+
+def _at(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, 1, tzinfo=UTC) + timedelta(days=15)
+
+
+if __name__ == "__main__":
+    report(int(sys.argv[1]))

@@ -1,0 +1,134 @@
+"""A rule that leaves it to another to speak while that one's incident is open over the same slice."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import pytest
+from sqlalchemy import Engine
+
+from config.catalog import Catalog, Route, Step
+from queries import outbox
+from queries.generations import Pin
+from queries.incidents import Incident, entries, incidents
+from queries.scope import EVERYTHING
+from queries.state import passing_state
+from tests.company import catalog, noon, rows_of, rule, warehouse, weeks
+from triggers.tick import tick
+
+FIRST: Final = date(2025, 9, 1)
+WEEK: Final = timedelta(weeks=1)
+STORY: Final = (4,) * 10 + (20,) * 4 + (45,) * 2 + (2,) * 8
+OPENS: Final = date(2025, 12, 22)
+LADDER: Final = (Step(), Step(after=timedelta(days=3), notify="delivery-lead"))
+ROUTE: Final = Route(name="delivery", label="Keepers of promises", channel="C000000104", ladder=LADDER)
+COMPANY: Final = rule(name="company", by=[])
+"""Resolves at 20%; the one of the vertical holds on to 1%."""
+
+CHILD: Final = rule(name="vertical", inhibited_by="company", recover=0.01)
+
+
+@pytest.fixture
+def pin(tmp_path: Path) -> Iterator[Pin]:
+    config = made()
+    with warehouse(tmp_path, config, rows_of(weeks(FIRST, STORY))) as store, store.pin() as pinned:
+        yield pinned
+
+
+def made(parent: object = COMPANY, child: object = CHILD) -> Catalog:
+    return catalog(parent, child, routes=(ROUTE,))  # type: ignore[arg-type]
+
+
+def found(states: Engine) -> dict[str, Incident]:
+    with states.connect() as conn:
+        return {incident.rule: incident for incident in incidents(conn, EVERYTHING)}
+
+
+def kinds(states: Engine, incident: Incident) -> list[str]:
+    with states.connect() as conn:
+        return [entry.kind for entry in entries(conn, incident.id)]
+
+
+def told(states: Engine) -> list[tuple[str, str]]:
+    """What waits to be sent, as the rule and the kind of message."""
+    with states.connect() as conn:
+        names = {incident.id: incident.rule for incident in incidents(conn, EVERYTHING)}
+        return [(names[message.incident_id], message.kind) for message in outbox.owed(conn)]
+
+
+def lived(pin: Pin, config: Catalog, until: date) -> Engine:
+    """The state after a tick each day, from a week before the breach on."""
+    states, day = passing_state(), OPENS - WEEK
+    while day <= until:
+        tick(states, pin, config, noon(day))
+        day += timedelta(days=1)
+    return states
+
+
+def test_a_child_is_recorded_and_not_told_while_its_parent_is_open(pin: Pin) -> None:
+    states = lived(pin, made(), OPENS + timedelta(days=5))
+    assert {name: one.state for name, one in found(states).items()} == {"company": "open", "vertical": "open"}
+    assert {rule_ for rule_, _ in told(states)} == {"company"}
+
+
+def test_a_child_does_not_go_up_its_ladder_while_its_parent_is_open(pin: Pin) -> None:
+    states = lived(pin, made(), OPENS + timedelta(days=5))
+    incidents_ = found(states)
+    assert "escalated" in kinds(states, incidents_["company"])
+    assert "escalated" not in kinds(states, incidents_["vertical"])
+
+
+def test_a_child_is_told_when_its_parent_is_over_and_its_ladder_begins_then(pin: Pin) -> None:
+    config = made(parent=rule(name="company", by=[], recover=0.25))
+    states, day = lived(pin, config, OPENS), OPENS
+    while found(states)["company"].is_open:
+        day += timedelta(days=1)
+        tick(states, pin, config, noon(day))
+    child = found(states)["vertical"]
+    assert child.is_open
+    assert kinds(states, child)[-1] == "released"
+    assert ("vertical", "root") in told(states)
+    assert child.next_step_at == noon(day) + timedelta(days=3)
+    tick(states, pin, config, noon(day))
+    assert told(states).count(("vertical", "root")) == 1  # once
+    tick(states, pin, config, noon(day + timedelta(days=3)))
+    assert kinds(states, found(states)["vertical"])[-1] == "escalated"
+
+
+def test_a_child_that_is_over_first_is_never_told(pin: Pin) -> None:
+    config = made(parent=rule(name="company", by=[], recover=0.02), child=rule(name="vertical", inhibited_by="company"))
+    states = lived(pin, config, OPENS + 8 * WEEK)
+    incidents_ = found(states)
+    assert (incidents_["company"].state, incidents_["vertical"].state) == ("open", "resolved")
+    assert {rule_ for rule_, _ in told(states)} == {"company"}
+
+
+def test_a_child_that_was_told_before_its_parent_opened_only_follows(pin: Pin) -> None:
+    """Its message is brought up to date; nobody is called again."""
+    late = rule(name="company", by=[], consecutive=2, limit=0.30, recover=0.02)
+    states = lived(pin, made(parent=late), OPENS + 2 * WEEK)
+    child, parent = found(states)["vertical"], found(states)["company"]
+    assert child.opened_at < parent.opened_at
+    after = [entry for entry in _entries(states, child) if entry[1] >= parent.opened_at]
+    assert [kind for kind, _ in after] == ["worsened"]
+    assert ("vertical", "update") in told(states)
+    assert not [one for one in told(states) if one == ("vertical", "reply") and "escalated" not in kinds(states, child)]
+
+
+def _entries(states: Engine, incident: Incident) -> list[tuple[str, datetime]]:
+    with states.connect() as conn:
+        return [(entry.kind, entry.at) for entry in entries(conn, incident.id)]
+
+
+def test_only_the_same_slice_or_all_of_it_speaks_for_a_child(tmp_path: Path) -> None:
+    """Another vertical's incident says nothing of this one."""
+    config = made(parent=rule(name="company", where={"vertical": "Energy"}))
+    company = [*weeks(FIRST, STORY), *weeks(FIRST, STORY, vertical="Energy")]
+    with warehouse(tmp_path, config, rows_of(company)) as store, store.pin() as both:
+        states = lived(both, config, OPENS + WEEK)
+    with states.connect() as conn:
+        everything = {(i.rule, i.slice): i.id for i in incidents(conn, EVERYTHING)}
+        owed = {message.incident_id for message in outbox.owed(conn)}
+    spoken = {name for name, id_ in everything.items() if id_ in owed}
+    assert spoken == {("company", "vertical=Energy"), ("vertical", "vertical=Retail")}

@@ -1,0 +1,502 @@
+"""What people press in Slack, from the click to the incident and back to the message they see."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Engine, select
+
+from config.catalog import Catalog, Person
+from config.settings import CHECKOUT, Settings, SlackSettings
+from queries import inbound, outbox, state
+from queries.actions import actions
+from queries.generations import EmbeddedWarehouse
+from queries.inbound import Arrived
+from queries.incidents import Incident, entries, incidents
+from queries.scope import EVERYTHING
+from queries.state import open_state
+from tests.company import ROUTE, catalog, noon, rows_of, rule, warehouse, weeks
+from tests.counterparts import human
+from tests.counterparts.human import APP_TOKEN, CHANNEL, MEMBERS, TOKEN, Workspace, until
+from tests.installation import configure
+from triggers import listen
+from triggers.answering import Answering
+from triggers.listen import Listener, NoAppTokenError, Pulse, deaf
+from triggers.pressed import Press
+from triggers.run import Runner
+from triggers.slack import Slack
+from triggers.taking import resolve
+from triggers.tick import tick
+
+FIRST, OPENS = date(2025, 9, 1), date(2025, 12, 22)
+STORY: Final = (4,) * 10 + (20,) * 4 + (45,) * 2 + (2,) * 8
+ZONE: Final = ZoneInfo("Europe/Berlin")
+PEOPLE: Final = (
+    Person(name="ana", label="Ana Ruiz", audience="specialist", slack=MEMBERS["ana"]),
+    Person(name="ben", label="Ben Okafor", audience="specialist", slack=MEMBERS["ben"]),
+)
+
+
+CATALOG: Final = catalog(
+    rule(), routes=(ROUTE.model_copy(update={"channel": CHANNEL, "zone": "Europe/Berlin"}),)
+).model_copy(update={"people": PEOPLE})
+
+
+@dataclass
+class Desk:
+    """A company with one open incident in a channel, a process that listens, and people at their screens."""
+
+    workspace: Workspace
+    warehouse: EmbeddedWarehouse
+    states: Engine
+    catalog: Catalog
+    folder: Path
+    now: datetime
+    listeners: list[tuple[Listener, threading.Thread]] = field(default_factory=list)
+
+    @property
+    def slack(self) -> SlackSettings:
+        tokens = {"token": SecretStr(TOKEN), "app_token": SecretStr(APP_TOKEN)}
+        return SlackSettings(base_url=self.workspace.base_url, timeout_s=3, **tokens)
+
+    def listen(self) -> Listener:
+        answering = Answering(
+            self.states, Slack(TOKEN, self.workspace.base_url, 3), self.catalog, ZONE, lambda: self.now
+        )
+        listener = Listener(self.slack, self.states, answering, lambda _: None)
+        thread = threading.Thread(target=listener.listen)
+        thread.start()
+        self.listeners.append((listener, thread))
+        self.heard()
+        return listener
+
+    def heard(self, seconds: float = 15) -> None:
+        """Wait until the workspace has somebody to tell."""
+        until(self.hello, seconds)
+
+    def hello(self) -> bool:
+        return any("hello" in one["summary"] for one in self.workspace.traffic())
+
+    def stop(self) -> None:
+        for listener, thread in self.listeners:
+            listener.end()
+            thread.join(20)
+            assert not thread.is_alive()
+        self.listeners.clear()
+
+    def run(self) -> None:
+        """Evaluate and send, until nothing is owed."""
+        settings = Settings(config=CHECKOUT / "config", data=self.folder, slack=self.slack)
+        runner = Runner(settings, self.catalog, self.warehouse, self.states, lambda: self.now)
+        until(lambda: runner.once() and not self.owed(), 20)
+
+    def owed(self) -> bool:
+        with self.states.connect() as conn:
+            return bool(outbox.owed(conn))
+
+    @property
+    def incident(self) -> Incident:
+        with self.states.connect() as conn:
+            (found,) = incidents(conn, EVERYTHING)
+        return found
+
+    def history(self) -> list[tuple[str, str | None, str]]:
+        with self.states.connect() as conn:
+            return [(one.kind, one.author, one.reason) for one in entries(conn, self.incident.id)]
+
+    def root(self) -> Mapping[str, Any]:
+        return next(m for m in self.workspace.messages() if not m.get("thread_ts") and not m.get("ephemeral_to"))
+
+    def shown(self) -> str:
+        """What the incident's message says, after everything was sent."""
+        self.run()
+        return json.dumps(self.root()["blocks"], ensure_ascii=False)
+
+    def thread(self) -> list[str]:
+        return [m["text"] for m in self.workspace.messages() if m.get("thread_ts")]
+
+    def settled(self, presses: int = 1) -> None:
+        """Wait until so many presses were done."""
+        until(lambda: self.done() >= presses)
+
+    def told(self, user: str, times: int = 1) -> list[str]:
+        """What one person alone was told, once it was so often."""
+        until(lambda: len(self.workspace.whispers(user)) >= times)
+        return self.workspace.whispers(user)
+
+    def done(self) -> int:
+        with self.states.connect() as conn:
+            found = conn.execute(select(state.inbound.c.id).where(state.inbound.c.state == "done"))
+            return len(found.all())
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedWarehouse]:
+    with warehouse(tmp_path_factory.mktemp("company"), catalog(rule()), rows_of(weeks(FIRST, STORY))) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def workspaces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    if why := human.missing():
+        pytest.skip(why)
+    with human.running(tmp_path_factory.mktemp("workspace")) as running:
+        yield running
+
+
+@pytest.fixture
+def workspace(workspaces: Workspace) -> Workspace:
+    workspaces.reset()
+    return workspaces
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory, company: EmbeddedWarehouse) -> Path:
+    """The state in which the incident has opened and nothing is sent yet."""
+    folder = tmp_path_factory.mktemp("opened")
+    states = open_state(folder)
+    for now in (noon(OPENS) - timedelta(weeks=1), noon(OPENS)):
+        with company.pin() as pin:
+            tick(states, pin, CATALOG, now)
+    states.dispose()
+    return folder / "state.db"
+
+
+@pytest.fixture
+def desk(tmp_path: Path, workspace: Workspace, company: EmbeddedWarehouse, opened: Path) -> Iterator[Desk]:
+    """The incident is open and shown; nobody listens yet."""
+    shutil.copy(opened, tmp_path / "state.db")
+    made = Desk(workspace, company, open_state(tmp_path), CATALOG, tmp_path, noon(OPENS))
+    made.run()
+    yield made
+    made.stop()
+    made.states.dispose()
+
+
+def test_a_click_takes_the_incident_on_and_the_message_says_so(desk: Desk) -> None:
+    desk.listen()
+    desk.workspace.press("ana", "acknowledge")
+    desk.settled()
+    assert (desk.incident.acknowledged_by, desk.incident.acknowledged_at) == ("ana", desk.now)
+    shown = desk.shown()
+    assert "Acknowledged by Ana Ruiz" in shown
+    assert '"acknowledge"' not in shown  # the button is gone
+    assert desk.workspace.whispers("ana") == []
+
+
+@pytest.mark.parametrize(
+    ("choice", "until", "words"),
+    [
+        ("1h", "2025-12-22T14:00+01:00", "2025-12-22 14:00"),
+        ("tomorrow", "2025-12-23T09:00+01:00", "2025-12-23 09:00"),
+        ("business", "2025-12-23T09:00+01:00", "2025-12-23 09:00"),
+    ],
+)
+def test_a_snooze(desk: Desk, choice: str, until: str, words: str) -> None:
+    desk.listen()
+    desk.workspace.press("ana", "snooze", choice=choice)
+    desk.settled()
+    assert desk.incident.snoozed_until == datetime.fromisoformat(until)
+    assert f"until {words}" in desk.shown()
+    assert desk.incident.is_open
+    desk.now = datetime.fromisoformat(until) + timedelta(minutes=1)
+    shown = desk.shown()
+    assert "Snoozed until" not in shown
+    assert desk.thread()[-1].startswith(f"<@{MEMBERS['ana']}> Back from its snooze")
+
+
+def test_a_form_that_resolves(desk: Desk) -> None:
+    desk.listen()
+    desk.workspace.press("ana", "resolve")
+    until(desk.workspace.forms)
+    note = {"type": "plain_text_input", "value": "the spare part was replaced"}
+    desk.workspace.submit("ana", {"note": note})
+    desk.settled(2)
+    assert desk.history()[-1] == ("closed", "ana", "the spare part was replaced")
+    assert "Closed by Ana Ruiz" in desk.shown()
+    assert desk.thread()[-1].startswith("Closed by Ana Ruiz: the spare part was replaced")
+
+
+def test_a_form_that_hands_on(desk: Desk) -> None:
+    desk.listen()
+    desk.workspace.press("ana", "reassign")
+    until(desk.workspace.forms)
+    desk.workspace.submit("ana", {"to": {"type": "static_select", "selected_option": {"value": "ben"}}})
+    desk.settled(2)
+    assert (desk.incident.assigned_to, desk.incident.acknowledged_at) == ("ben", None)
+    assert "Ben Okafor" in desk.shown()
+    assert desk.thread()[-1].startswith(f"<@{MEMBERS['ben']}> Handed on by Ana Ruiz: to Ben Okafor")
+
+
+def test_a_form_that_records_an_action(desk: Desk) -> None:
+    desk.listen()
+    desk.workspace.press("ana", "action")
+    until(desk.workspace.forms)
+    values: dict[str, dict[str, Any]] = {
+        "what": {"type": "plain_text_input", "value": "train the fitters"},
+        "who": {"type": "static_select", "selected_option": {"value": "ben"}},
+        "due": {"type": "datepicker", "selected_date": "2099-01-31"},
+        "effect": {"type": "plain_text_input", "value": "-5%"},
+    }
+    desk.workspace.submit("ana", values)
+    desk.settled(2)
+    with desk.states.connect() as conn:
+        (found,) = actions(conn, EVERYTHING)
+    assert (found.what, found.owner, found.author, found.due_on) == (
+        "train the fitters",
+        "ben",
+        "ana",
+        date(2099, 1, 31),
+    )
+    assert (found.incident_id, found.vertical, found.metric) == (desk.incident.id, "Retail", "defect-rate")
+    assert found.expected_effect == pytest.approx(-0.05)
+    assert desk.told("ana") == ["Recorded. The monthly review shows it beside the figure it is meant to move."]
+
+
+def test_a_form_with_a_mistake_stays_open_and_keeps_nothing(desk: Desk) -> None:
+    desk.listen()
+    desk.workspace.press("ana", "action")
+    until(desk.workspace.forms)
+    desk.workspace.submit(
+        "ana",
+        {"what": {"type": "plain_text_input", "value": "x"}, "effect": {"type": "plain_text_input", "value": "much"}},
+    )
+    until(lambda: "Write a number" in json.dumps(desk.workspace.traffic()))
+    with desk.states.connect() as conn:
+        assert actions(conn, EVERYTHING) == ()
+    assert desk.done() == 1  # the button
+
+
+def test_votes_count_once_a_person(desk: Desk) -> None:
+    desk.listen()
+    for user, name in (("ana", "useful"), ("ana", "useful"), ("ben", "useful"), ("ben", "noise")):
+        desk.workspace.press(user, name)
+    desk.settled(4)
+    with desk.states.connect() as conn:
+        found = {row.author: row.useful for row in conn.execute(select(state.vote))}
+    assert found == {"ana": 1, "ben": 0}
+    assert "counted as noise" in desk.told("ben", 2)[-1]
+    assert desk.incident.version == 1
+
+
+@pytest.mark.parametrize("name", ["eyes", "white_check_mark"])
+def test_a_reaction_takes_it_on(desk: Desk, name: str) -> None:
+    desk.listen()
+    desk.workspace.react("ben", "tada", desk.root()["ts"])
+    desk.workspace.react("ben", name, desk.root()["ts"])
+    desk.settled()
+    assert desk.incident.acknowledged_by == "ben"
+    assert "Acknowledged by Ben Okafor" in desk.shown()
+
+
+def test_pressed_twice_is_pressed_once_and_the_second_is_told(desk: Desk) -> None:
+    desk.listen()
+    shown = desk.root()
+    for user in ("ana", "ana", "ben"):
+        desk.workspace.press(user, "acknowledge", message=shown)
+    desk.settled(3)
+    assert [kind for kind, _, _ in desk.history()] == ["opened", "acknowledged"]
+    assert desk.told("ana") == ["Nothing was changed: you took it on, 2025-12-22 13:00."]
+    assert desk.told("ben") == ["Nothing was changed: Ana Ruiz took it on, 2025-12-22 13:00."]
+
+
+def test_what_is_pressed_too_late_says_what_happened_since(desk: Desk) -> None:
+    shown, id_ = desk.root(), desk.incident.id
+    with desk.states.begin() as conn:
+        resolve(conn, id_, "ben", "no longer needed", EVERYTHING, desk.now)
+    desk.listen()
+    desk.workspace.press("ana", "snooze", choice="1h", message=shown)
+    desk.settled()
+    assert desk.told("ana") == ["Nothing was changed: Ben Okafor closed it, 2025-12-22 13:00: no longer needed."]
+    assert desk.history()[-1][0] == "closed"
+
+
+def test_a_stranger_changes_nothing_and_is_told(desk: Desk) -> None:
+    desk.listen()
+    for name in ("acknowledge", "noise", "resolve"):
+        desk.workspace.press("stranger", name)
+    desk.workspace.react("stranger", "eyes", desk.root()["ts"])
+    desk.settled(4)
+    assert desk.incident.version == 1
+    assert "does not know you" in desk.told("stranger", 4)[0]
+    assert desk.workspace.forms() == []
+    with desk.states.connect() as conn:
+        assert conn.execute(select(state.vote)).all() == []
+
+
+def test_who_may_not_see_it_changes_nothing(desk: Desk) -> None:
+    elsewhere = PEOPLE[0].model_copy(update={"verticals": ("Lending",)})
+    desk.catalog = desk.catalog.model_copy(update={"people": (elsewhere, PEOPLE[1])})
+    desk.listen()
+    desk.workspace.press("ana", "acknowledge")
+    desk.settled()
+    assert desk.incident.version == 1
+    assert "outside what you may see" in desk.told("ana")[0]
+
+
+def test_two_that_listen_do_it_once(desk: Desk) -> None:
+    desk.listen()
+    desk.listen()
+    until(lambda: sum("hello" in one["summary"] for one in desk.workspace.traffic()) == 2)
+    desk.workspace.press("ana", "acknowledge")
+    desk.settled()
+    desk.stop()
+    assert [kind for kind, _, _ in desk.history()] == ["opened", "acknowledged"]
+    assert (desk.done(), desk.workspace.whispers("ana")) == (1, [])
+
+
+def test_the_server_dies_and_comes_back(desk: Desk) -> None:
+    """The workspace forgets its messages; the same message is put there again, as Slack would still have it."""
+    desk.listen()
+    root = desk.root()
+    desk.workspace.kill()
+    desk.workspace.start()
+    body = {"channel": CHANNEL, "text": root["text"], "blocks": root["blocks"]}
+    Slack(TOKEN, desk.workspace.base_url, 3).ask("chat.postMessage", **body)
+    desk.heard(60)
+    desk.workspace.press("ana", "acknowledge")
+    desk.settled()
+    assert desk.incident.acknowledged_by == "ana"
+
+
+def test_a_click_that_nobody_hears_can_be_made_again(desk: Desk) -> None:
+    """Slack does not send it again; the incident stays as it was, and so does its button."""
+    desk.workspace.press("ana", "acknowledge")
+    desk.listen()
+    assert desk.done() == 0
+    assert '"acknowledge"' in desk.shown()
+    desk.workspace.press("ana", "acknowledge")
+    desk.settled()
+    assert "Acknowledged by Ana Ruiz" in desk.shown()
+
+
+def test_what_was_kept_is_done_after_a_crash(desk: Desk) -> None:
+    """The process died between keeping and doing."""
+    kept = Press("button", MEMBERS["ana"], "acknowledge", desk.incident.id, CHANNEL, desk.root()["ts"])
+    with desk.states.begin() as conn:
+        arrived = Arrived("interactive|1", "button", kept.text(), desk.now)
+        assert inbound.store(conn, arrived)
+        assert not inbound.store(conn, arrived)
+    desk.listen()
+    desk.settled()
+    assert desk.incident.acknowledged_by == "ana"
+    with desk.states.connect() as conn:
+        (row,) = conn.execute(select(state.inbound)).all()
+    assert (row.body, row.author, row.outcome) == ("", "ana", "done: acknowledge")
+
+
+def test_what_cannot_be_kept_is_not_confirmed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full: Slack gets no answer, and tells whoever pressed."""
+    desk.listen()
+    monkeypatch.setattr(inbound, "store", _full)
+    desk.workspace.press("ana", "acknowledge")  # returns when the workspace has given up waiting for an answer
+    assert [one for one in desk.workspace.traffic() if one["kind"] == "ack"] == []
+    monkeypatch.undo()
+    desk.workspace.press("ana", "acknowledge")
+    desk.settled()
+    assert len([one for one in desk.workspace.traffic() if one["kind"] == "ack"]) == 1
+
+
+def _full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_what_cannot_be_done_holds_up_nothing_else(desk: Desk) -> None:
+    with desk.states.begin() as conn:
+        inbound.store(conn, Arrived("interactive|0", "button", '{"written": "by another version"}', desk.now))
+    desk.listen()
+    desk.workspace.press("ana", "acknowledge")
+    desk.settled()
+    assert desk.incident.acknowledged_by == "ana"
+    until(lambda: _outcomes(desk) == {"interactive|0": "given_up"}, 20)
+
+
+def _outcomes(desk: Desk) -> dict[str, str]:
+    with desk.states.connect() as conn:
+        found = conn.execute(select(state.inbound.c.id, state.inbound.c.state).where(state.inbound.c.state != "done"))
+        return {row.id: row.state for row in found}
+
+
+def test_a_deaf_connection_is_noticed_and_rebuilt(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wire that is up and carries nothing back: the click on it is lost, the next one is heard."""
+    monkeypatch.setattr(listen, "PING_S", 0.3)
+    monkeypatch.setattr(listen, "HELLO_S", 2.0)
+    with human.wire(desk.workspace.port) as wire, human.rerouted(monkeypatch, wire):
+        desk.listen()
+        until(lambda: wire.connections == 1)
+        wire.deaf = wire.connections
+        desk.workspace.press("ana", "acknowledge")
+        assert desk.done() == 0
+        until(lambda: wire.connections >= 2, 30)
+        until(lambda: desk.listeners[0][0].hears, 60)
+        desk.workspace.press("ana", "acknowledge")
+        desk.settled()
+        desk.stop()
+    assert desk.incident.acknowledged_by == "ana"
+
+
+@pytest.mark.parametrize(
+    ("pulse", "why"),
+    [
+        (Pulse(5, None, None, is_connected=True), None),  # it may still say hello
+        (Pulse(11, None, None, is_connected=True), "no hello"),
+        (Pulse(11, 10, None, is_connected=True), None),
+        (Pulse(21, 20, None, is_connected=True), "no pong"),  # never one: slack_sdk takes that for sound
+        (Pulse(900, 890, 19, is_connected=True), None),
+        (Pulse(900, 890, 21, is_connected=True), "no pong"),
+        (Pulse(9000, 3601, 1, is_connected=True), "silent for an hour"),
+        (Pulse(1, 1, 1, is_connected=False), "closed"),
+    ],
+)
+def test_when_a_connection_is_deaf(pulse: Pulse, why: str | None) -> None:
+    assert deaf(pulse) == why
+
+
+def test_without_an_app_token_it_says_what_to_do(tmp_path: Path) -> None:
+    states = open_state(tmp_path)
+    answering = Answering(states, Slack("xoxb-x", "http://127.0.0.1:9/", 1), catalog(rule()), ZONE, lambda: noon(OPENS))
+    with pytest.raises(NoAppTokenError, match="EARSHOT_SLACK__APP_TOKEN"):
+        Listener(SlackSettings(), states, answering, lambda _: None).listen()
+    states.dispose()
+
+
+def test_the_command_listens_and_ends_when_asked(desk: Desk) -> None:
+    """It writes its heartbeat while it hears, does what arrived, and ends with 0 on SIGTERM."""
+    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()} | {
+        **configure(desk.folder),
+        "EARSHOT_SLACK__TOKEN": TOKEN,
+        "EARSHOT_SLACK__APP_TOKEN": APP_TOKEN,
+        "EARSHOT_SLACK__BASE_URL": desk.workspace.base_url,
+    }
+    command = [sys.executable, "-m", "triggers", "listen"]
+    with subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            until(lambda: process.poll() is not None or desk.hello(), 90)
+            until(lambda: _heartbeat(desk) == "listening", 60)
+            desk.workspace.press("stranger", "acknowledge")  # the project's own people are not these
+            desk.settled()
+            process.send_signal(signal.SIGTERM)
+            said, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, said.splitlines()) == (0, ["listening; end with Ctrl-C", "ended"])
+
+
+def _heartbeat(desk: Desk) -> str | None:
+    with desk.states.connect() as conn:
+        found: str | None = conn.execute(
+            select(state.heartbeat.c.note).where(state.heartbeat.c.name == "listener")
+        ).scalar()
+    return found

@@ -1,0 +1,217 @@
+"""The state of an older version is brought up to this one with all that is in it; nobody forgets a migration."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata, produce_migrations, render_python_code
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, insert, inspect, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from queries import migrations, outbox, state
+from queries.engine import journal, shared
+from queries.incidents import incident
+from queries.scope import EVERYTHING
+from queries.state import HEAD, VERSIONS, NewerStateError, open_state, passing_state
+from queries.vitals import vitals
+from tests.counterparts.postgres import NewDatabase
+
+OLDER: Final = Path(__file__).parent / "older_state"
+NOW: Final = datetime(2026, 5, 6, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where a state lies, in a file or in a database."""
+
+    folder: Path
+    url: str | None
+
+    def older(self, *, rows: bool = True) -> None:
+        """Make the tables as they were before versions were noted."""
+        script = (OLDER / ("postgresql.sql" if self.url else "sqlite.sql")).read_text()
+        script += (OLDER / "rows.sql").read_text() if rows else ""
+        if self.url:
+            with psycopg.connect(self.url.replace("+psycopg", "")) as conn:
+                conn.execute(script.encode())
+            return
+        with closing(sqlite3.connect(self.folder / "state.db")) as conn:
+            conn.executescript(script)
+
+    def raw(self) -> Engine:
+        return shared(self.url) if self.url else journal(self.folder / "state.db")
+
+    def open(self) -> Engine:
+        return open_state(self.folder, self.url)
+
+
+Stores = Callable[[], AbstractContextManager[Store]]
+
+
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "SQLite":
+        yield Store(tmp_path, None)
+        return
+    new_database: NewDatabase = request.getfixturevalue("new_database")
+    with new_database() as url:
+        yield Store(tmp_path, url)
+
+
+def missing(engine: Engine) -> str:
+    """The operations that would bring the tables up to what the code says, as code; empty where they are."""
+    with engine.connect() as conn:
+        how = {"compare_type": True, "render_as_batch": True, "target_metadata": state.state}
+        context = MigrationContext.configure(conn, opts=how)
+        if not compare_metadata(context, state.state):
+            return ""
+        found = produce_migrations(context, state.state).upgrade_ops
+    assert found is not None
+    return str(render_python_code(found, render_as_batch=True))
+
+
+def version(engine: Engine) -> str:
+    with engine.connect() as conn:
+        return str(conn.execute(text(f"select version_num from {VERSIONS}")).scalar_one())
+
+
+def test_a_state_of_an_older_version_keeps_all_it_holds(store: Store) -> None:
+    """And what was owed is still owed, to be sent by the present program."""
+    store.older()
+    engine = store.open()
+    assert (version(engine), missing(engine)) == (HEAD, "")
+    with engine.connect() as conn:
+        found = incident(conn, "i1", EVERYTHING)
+        assert (found.value, found.snoozed_until, found.assigned_to, found.version) == (0.4, None, None, 1)
+        assert [message.id for message in outbox.owed(conn)] == ["o1"]
+        assert conn.execute(select(state.action.c.what)).scalar_one() == "Call the engineer"
+        assert conn.execute(select(state.vote.c.useful)).scalar_one() == 1
+        assert conn.execute(select(state.instance.c.state)).scalar_one() == "firing"
+        assert vitals(conn, NOW).beats["triggers"].note == "3"
+    with engine.connect() as conn:
+        row = conn.execute(select(state.incident)).one()._mapping
+    with pytest.raises(IntegrityError), engine.begin() as conn:  # one open incident a slice: the constraint came along
+        conn.execute(insert(state.incident).values(**{**row, "id": "i2"}))
+    engine.dispose()
+
+
+def test_a_new_state_is_that_of_the_newest_version(store: Store) -> None:
+    """And is opened again without a change."""
+    for _ in range(2):
+        engine = store.open()
+        assert (version(engine), missing(engine)) == (HEAD, "")
+        engine.dispose()
+
+
+def test_nobody_forgot_a_migration(store: Store) -> None:
+    """The tables that the migrations make are those of queries/state.py.
+
+    Where this fails, somebody changed them: add a file to queries/migrations/versions with the operations that are
+    printed here, and write its number into HEAD in queries/state.py.
+    """
+    engine = store.raw()
+    with engine.begin() as conn:
+        migrations.upgrade(conn)
+    assert missing(engine) == ""
+    engine.dispose()
+
+
+def test_the_newest_version_is_the_one_that_the_code_names() -> None:
+    script = ScriptDirectory.from_config(migrations.config())
+    assert script.get_heads() == [HEAD]
+    assert script.get_bases() == [migrations.FIRST]
+
+
+def test_the_first_version_is_what_older_programs_made(store: Store) -> None:
+    """Table by table, column by column."""
+    store.older(rows=False)
+    old = store.raw()
+    before = tables(old)
+    with old.begin() as conn:
+        for name in before:
+            conn.execute(text(f"drop table {name}"))
+        migrations.upgrade(conn, migrations.FIRST)
+    assert {name: columns for name, columns in tables(old).items() if name != VERSIONS} == before
+    old.dispose()
+
+
+def tables(engine: Engine) -> dict[str, list[tuple[str, str, bool]]]:
+    with engine.connect() as conn:
+        seen = inspect(conn)
+        return {
+            name: [(c["name"], str(c["type"]), bool(c["nullable"])) for c in seen.get_columns(name)]
+            for name in seen.get_table_names()
+        }
+
+
+def test_processes_that_start_together_upgrade_it_once(store: Store) -> None:
+    store.older()
+    failed: list[BaseException] = []
+    ready = threading.Barrier(4)
+
+    def start() -> None:
+        try:
+            ready.wait(10)
+            store.open().dispose()
+        except BaseException as error:  # noqa: BLE001 - the test says so
+            failed.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    engine = store.open()
+    assert (failed, version(engine), missing(engine)) == ([], HEAD, "")
+    engine.dispose()
+
+
+def test_an_upgrade_that_fails_changes_nothing(store: Store) -> None:
+    """Something of another's stands in the way: it is said, and the older program still works."""
+    store.older()
+    engine = store.raw()
+    with engine.begin() as conn:
+        conn.execute(text("create table inbound (id varchar)"))
+    before = tables(engine)
+    with pytest.raises(DBAPIError, match=r"inbound.*already exists"):
+        store.open()
+    assert tables(engine) == before
+    engine.dispose()
+
+
+def test_a_state_of_a_newer_program_is_refused(store: Store) -> None:
+    engine = store.open()
+    with engine.begin() as conn:
+        conn.execute(text(f"update {VERSIONS} set version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(NewerStateError, match="the state is of version 9999, newer than this program's"):
+        store.open()
+
+
+def test_a_state_from_between_two_versions_is_completed(store: Store) -> None:
+    """A checkout's that was used before versions were noted."""
+    engine = store.raw()
+    with engine.begin() as conn:
+        state.state.create_all(conn, [t for t in state.state.sorted_tables if t.name not in ("letter", "restored")])
+        conn.execute(text("drop index incident_by_state"))
+        conn.execute(text("alter table incident drop column assigned_to"))
+        conn.execute(text("create index incident_by_state on incident (state, opened_at)"))
+    engine.dispose()
+    opened = store.open()
+    assert (version(opened), missing(opened)) == (HEAD, "")
+    opened.dispose()
+
+
+def test_a_passing_state_has_the_same_tables() -> None:
+    engine = passing_state()
+    assert missing(engine) == ""
+    engine.dispose()

@@ -1,0 +1,385 @@
+"""A specialist's day and the weeks after it, as one story: what Slack shows, the state and the dashboard agree.
+
+Slack is one with people in it. After each step everything that it shows is read back as a person reads it; all of it
+stands in golden/specialists_day.txt, which is meant to be pleasant to read. GOLDEN=write writes it.
+"""
+
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import Engine, select
+from streamlit.testing.v1 import AppTest
+
+from config.catalog import Catalog
+from config.reading import read_catalog
+from config.settings import CHECKOUT, Settings, read_settings
+from dashboard import stores
+from queries import outbox, state
+from queries.actions import actions
+from queries.generations import Warehouse
+from queries.incidents import Incident, entries, incidents
+from queries.relations import COLUMNS
+from queries.scope import EVERYTHING
+from queries.stores import open_states, open_warehouse
+from tests.company import publish, rows_of, weeks
+from tests.counterparts import human
+from tests.counterparts.human import APP_TOKEN, CHANNEL, MEMBERS, TOKEN, Workspace, until
+from tests.small_company import AUDIENCES, GOALS, METRICS
+from triggers.answering import Answering
+from triggers.listen import Listener
+from triggers.message import MARKS, news
+from triggers.run import Runner
+from triggers.slack import Slack
+
+pytestmark = pytest.mark.xdist_group("dashboard")
+GOLDEN: Final = Path(__file__).parent / "golden" / "specialists_day.txt"
+BERLIN: Final = ZoneInfo("Europe/Berlin")
+FIRST: Final = date(2025, 3, 3)
+STORY: Final = (4,) * 10 + (20,) * 4 + (45,) * 2 + (2,) * 8
+RULES: Final = """
+[guard]
+every = "7d"
+window = "56d"
+severity = 3
+route = "service"
+owner = "ana"
+
+[[rule]]
+name = "defects"
+label = "Installations with a defect"
+kind = "threshold"
+metric = "installation-defects"
+by = ["vertical"]
+limit = 0.25
+recover = 0.20
+floor = 0
+keep_firing = "0d"
+window = "28d"
+every = "7d"
+false_alarms_per_year = 2
+severity = 2
+route = "service"
+owner = "ana"
+runbook = "Call the engineer who was there."
+"""
+METRIC: Final = """
+[[metric]]
+name = "installation-defects"
+label = "Installations with a defect"
+shape = "share"
+table = "journey"
+dated_by = "ended_at"
+good = "down"
+unit = "%"
+count = { defective = true }
+matures = "14d"
+"""
+ROUTES: Final = f"""
+[[route]]
+name = "service"
+label = "Service quality"
+channel = "{CHANNEL}"
+zone = "Europe/Berlin"
+hours = "09:00-17:00"
+ladder = [{{ after = "0m", notify = "channel" }}, {{ after = "4h", notify = "gm" }}]
+
+[[person]]
+name = "ana"
+label = "Ana Ruiz"
+audience = "analyst"
+slack = "{MEMBERS["ana"]}"
+
+[[person]]
+name = "ben"
+label = "Ben Okafor"
+audience = "gm"
+slack = "{MEMBERS["ben"]}"
+verticals = ["Lending"]
+"""
+GM: Final = """
+[[audience]]
+name = "gm"
+label = "General manager"
+pages = ["review", "incidents"]
+issues = 5
+figures = 40
+charts = 6
+grains = ["month"]
+"""
+
+
+def berlin(text: str) -> datetime:
+    """An instant of the story, as its people's clocks show it."""
+    return datetime.fromisoformat(text).replace(tzinfo=BERLIN)
+
+
+@dataclass
+class Story:
+    """The company, its people at their screens, and what Slack has shown so far."""
+
+    workspace: Workspace
+    settings: Settings
+    catalog: Catalog
+    warehouse: Warehouse
+    states: Engine
+    page: AppTest
+    now: datetime
+    told: list[str] = field(default_factory=list)
+    presses: int = 0
+
+    def load(self, number: int) -> None:
+        """So many weeks of two verticals arrive."""
+        company = [week for vertical in ("Retail", "Lending") for week in weeks(FIRST, STORY[:number], 50, vertical)]
+        published = self.now.replace(tzinfo=None)
+        publish(self.warehouse, self.catalog, rows_of(company), "Europe/Berlin", published)
+
+    def at(self, text: str) -> None:
+        """Time goes by; whatever is due then is done, and all that is owed is sent."""
+        self.now = berlin(text)
+        runner = Runner(self.settings, self.catalog, self.warehouse, self.states, lambda: self.now)
+        until(lambda: runner.once() and not self._owed(), 60)
+
+    def _owed(self) -> bool:
+        with self.states.connect() as conn:
+            return bool(outbox.owed(conn))
+
+    def done(self, at: str) -> None:
+        """What was pressed last is done, and the messages show it."""
+        self.presses += 1
+        until(lambda: self._pressed() >= self.presses, 30)
+        self.at(at)
+
+    def _pressed(self) -> int:
+        with self.states.connect() as conn:
+            return len(conn.execute(select(state.inbound.c.id).where(state.inbound.c.state == "done")).all())
+
+    def incident(self, vertical: str) -> Incident:
+        with self.states.connect() as conn:
+            return next(one for one in incidents(conn, EVERYTHING) if one.vertical == vertical)
+
+    def root(self, vertical: str) -> Mapping[str, Any]:
+        """An incident's own message, as it stands."""
+        there = (m for m in self.workspace.messages() if not m.get("thread_ts") and not m.get("ephemeral_to"))
+        return next(m for m in there if f", {vertical}" in m["blocks"][0]["text"]["text"])
+
+    def thread(self, vertical: str) -> list[str]:
+        ts = self.root(vertical)["ts"]
+        return [m["text"] for m in self.workspace.messages() if m.get("thread_ts") == ts and m["ts"] != ts]
+
+    def tell(self, title: str, **standing: str) -> None:
+        """Note what Slack shows; see that state, Slack and dashboard say the same of each incident.
+
+        `standing` is how each vertical's incident stands, in the dashboard's words.
+        """
+        self.told += ["", "=" * 100, f"{self.now:%A %d %B %Y, %H:%M}  {title}", "=" * 100]
+        for vertical, words in standing.items():
+            self._agree(self.incident(vertical), vertical, words)
+            self.told += ["", *_lines(self.root(vertical)), *(f"    > {text}" for text in self.thread(vertical))]
+
+    def _agree(self, found: Incident, vertical: str, words: str) -> None:
+        shown, page = "\n".join(_lines(self.root(vertical))), self.page_of(found)
+        assert shown.startswith(MARKS[found.state])
+        calls = found.is_open and not (found.acknowledged_at or found.snoozed_until)
+        shows = f'<p class="e-state{" e-attention" if calls else ""}">{words}</p>'
+        assert shows in page, (found, page[:400])
+        assert ("[Acknowledge]" in shown) == (found.is_open and found.acknowledged_at is None)
+        assert ("Taken on: " in shown) == (found.acknowledged_at is not None)
+        assert ("Snoozed until: " in shown) == (found.snoozed_until is not None)
+        with self.states.connect() as conn:
+            history = entries(conn, found.id)
+        for entry in history:
+            assert f"</span> {news(entry.kind)}: " in page
+        last = history[-1]
+        assert last.kind == "opened" or f"{news(last.kind)} " in shown
+
+    def page_of(self, found: Incident) -> str:
+        """The incident's page, as the dashboard writes it."""
+        self.page.query_params["id"] = found.id
+        self.page.run()
+        assert not self.page.exception, self.page.exception[0].stack_trace
+        return "\n".join(element.proto.body for element in self.page.get("html"))
+
+
+def _lines(message: Mapping[str, Any]) -> list[str]:
+    """A message as a person reads it."""
+    return [line for block in message["blocks"] for line in _LINES[block["type"]](block)]
+
+
+_LINES: Final[Mapping[str, Callable[[Mapping[str, Any]], list[str]]]] = {
+    "header": lambda block: [block["text"]["text"]],
+    "section": lambda block: [
+        ": ".join(part["text"].split("\n", 1)) for part in (block.get("fields") or [block["text"]])
+    ],
+    "context": lambda block: [_steady(element["text"]) for element in block["elements"]],
+    "actions": lambda block: [" ".join(f"[{_label(element)}]" for element in block["elements"])],
+}
+
+
+def _label(element: Mapping[str, Any]) -> str:
+    return str((element.get("text") or element["placeholder"])["text"])
+
+
+def _steady(text: str) -> str:
+    """Without the hash of the rule's version."""
+    return re.sub(r"version [0-9a-f]+", "version ...", text)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    if why := human.missing():
+        pytest.skip(why)
+    with human.running(tmp_path_factory.mktemp("workspace")) as running:
+        yield running
+
+
+@pytest.fixture
+def story(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
+    """Friday has not begun; somebody listens."""
+    for name, value in (_configured(tmp_path) | _slack(workspace)).items():
+        monkeypatch.setenv(name, value)
+    settings = read_settings()
+    catalog = read_catalog(settings.config, COLUMNS)
+    warehouse, states = open_warehouse(settings), open_states(settings)
+    page = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=60)
+    made = Story(workspace, settings, catalog, warehouse, states, page, berlin("2025-06-16T12:00"))
+    slack = Slack(TOKEN, workspace.base_url, 3)
+    answering = Answering(states, slack, catalog, BERLIN, lambda: made.now)
+    listener = Listener(settings.slack, states, answering, lambda _: None)
+    thread = threading.Thread(target=listener.listen)
+    thread.start()
+    until(lambda: any("hello" in one["summary"] for one in workspace.traffic()), 60)
+    yield made
+    listener.end()
+    thread.join(30)
+    warehouse.close()
+    states.dispose()
+    stores._opened.cache_clear()
+
+
+def _configured(folder: Path) -> dict[str, str]:
+    config = folder / "config"
+    config.mkdir()
+    files = {"metrics": METRICS + METRIC, "goals": GOALS, "triggers": RULES, "routing": ROUTES}
+    files |= {"audiences": AUDIENCES + GM, "calendar": "[calendar]\n", "settings": ""}
+    for name, text in files.items():
+        (config / f"{name}.toml").write_text(text, encoding="utf-8")
+    return {"EARSHOT_CONFIG": str(config), "EARSHOT_DATA": str(folder)}
+
+
+def _slack(workspace: Workspace) -> dict[str, str]:
+    tokens = {"EARSHOT_SLACK__TOKEN": TOKEN, "EARSHOT_SLACK__APP_TOKEN": APP_TOKEN, "EARSHOT_SLACK__TIMEOUT_S": "3"}
+    return tokens | {"EARSHOT_SLACK__BASE_URL": workspace.base_url}
+
+
+NOBODYS: Final = "Open, nobody has it"
+ANAS: Final = "Open, taken on by Ana Ruiz"
+BENS: Final = "Open, taken on by Ben Okafor"
+
+
+def test_a_specialists_day(story: Story) -> None:
+    story.load(len(STORY) - 8)
+    story.at("2025-06-16T12:00")  # the first run is silent about the past
+    assert story.workspace.messages() == []
+    for chapter in (_breach, _friday, _escalation, _weekend, _monday, _recovery):
+        chapter(story)
+    _golden("\n".join(story.told).lstrip("\n") + "\n")
+
+
+def _breach(story: Story) -> None:
+    story.at("2025-06-27T09:00")
+    story.page.run()
+    story.page.switch_page("views/incident.py")
+    story.tell("Two verticals breach", Retail=NOBODYS, Lending=NOBODYS)
+
+
+def _friday(story: Story) -> None:
+    story.now = berlin("2025-06-27T09:05")
+    story.workspace.press("ana", "acknowledge", message=story.root("Retail"))
+    story.done("2025-06-27T09:05")
+    story.tell("Ana takes Retail on", Retail=ANAS)
+    story.now = berlin("2025-06-27T11:00")
+    story.workspace.press("ana", "snooze", choice="business", message=story.root("Retail"))
+    story.done("2025-06-27T11:00")
+    assert story.incident("Retail").snoozed_until == berlin("2025-06-30T09:00")
+    snoozed = "Open, put off by Ana Ruiz until 30 June 2025, 09:00 CEST"
+    story.tell("Ana puts it off over the weekend: the new fitters come on Monday", Retail=snoozed)
+
+
+def _escalation(story: Story) -> None:
+    before = story.thread("Retail")
+    story.at("2025-06-27T13:01")
+    assert story.thread("Lending")[-1].startswith(f"<@{MEMBERS['ben']}> Escalated: gm: not acknowledged within 4h")
+    assert story.thread("Retail") == before
+    story.tell("Nobody took Lending on: its general manager is told", Lending=NOBODYS)
+    story.now = berlin("2025-06-27T13:10")
+    story.workspace.react("ben", "eyes", story.root("Lending")["ts"])
+    story.done("2025-06-27T13:10")
+    story.tell("Ben looks at it", Lending=BENS)
+
+
+def _weekend(story: Story) -> None:
+    before = story.workspace.messages()
+    story.at("2025-06-28T15:00")
+    story.at("2025-06-29T23:00")
+    assert story.workspace.messages() == before
+    story.at("2025-06-30T09:00")
+    assert story.thread("Retail")[-1].startswith(f"<@{MEMBERS['ana']}> Back from its snooze")
+    story.tell("Monday: Retail is back", Retail="Open, waits for Ana Ruiz")
+
+
+def _monday(story: Story) -> None:
+    story.now = berlin("2025-06-30T09:20")
+    story.workspace.press("ana", "acknowledge", message=story.root("Retail"))
+    story.done("2025-06-30T09:20")
+    story.now = berlin("2025-06-30T10:00")
+    story.workspace.press("ana", "action", message=story.root("Retail"))
+    until(story.workspace.forms, 30)
+    story.workspace.submit("ana", _action())
+    story.presses += 1
+    story.done("2025-06-30T10:00")
+    with story.states.connect() as conn:
+        (found,) = actions(conn, EVERYTHING)
+    assert (found.what, found.owner, found.vertical) == ("train the new fitters", "ana", "Retail")
+    assert "train the new fitters" in story.page_of(story.incident("Retail"))
+    story.tell("Ana records what is done about it", Retail=ANAS)
+
+
+def _recovery(story: Story) -> None:
+    story.load(len(STORY) - 5)
+    story.at("2025-07-14T12:00")
+    assert story.thread("Lending")[-1].startswith("Worse: ")
+    story.tell("Worse before it is better", Retail=ANAS, Lending=BENS)
+    story.load(len(STORY))
+    story.at("2025-08-18T12:00")
+    over = "Resolved on 4 August 2025"
+    story.tell("Both have recovered", Retail=over, Lending=over)
+    story.workspace.press("ana", "useful", message=story.root("Retail"))
+    story.done("2025-08-18T12:30")
+    with story.states.connect() as conn:
+        votes = [(row.incident_id, row.author, row.useful) for row in conn.execute(select(state.vote))]
+    assert votes == [(story.incident("Retail").id, "ana", 1)]
+    story.tell("Ana finds that it was worth it", Retail=over)
+    story.told += ["", "Only Ana sees:", *(f"    {text}" for text in story.workspace.whispers("ana"))]
+
+
+def _action() -> dict[str, dict[str, Any]]:
+    return {
+        "what": {"type": "plain_text_input", "value": "train the new fitters"},
+        "who": {"type": "static_select", "selected_option": {"value": "ana"}},
+        "due": {"type": "datepicker", "selected_date": f"{date.today() + timedelta(days=30)}"},  # noqa: DTZ011
+        "effect": {"type": "plain_text_input", "value": "-20%"},
+    }
+
+
+def _golden(found: str) -> None:
+    if os.environ.get("GOLDEN") == "write":
+        GOLDEN.write_text(found, encoding="utf-8")
+    assert found == GOLDEN.read_text(encoding="utf-8")

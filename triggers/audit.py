@@ -1,0 +1,216 @@
+"""The watchdog: is everybody awake, is anything late? Pure; `python -m triggers audit` asks it from outside."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Final, Literal
+
+from config.catalog import Catalog, WatchRule
+from queries.counters import FAILED, FOUND, LIMITED
+from queries.vitals import UNFINISHED, Vitals
+
+SILENT: Final = timedelta(minutes=5)
+"""A process that has said nothing for so long is gone."""
+
+STUCK: Final = timedelta(minutes=15)
+"""A message, a step or a press that waits for so long is stuck."""
+
+A_DAY: Final = timedelta(days=1)
+INTERVALS: Final = 3
+"""A rule that missed so many of its slots is not evaluated any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong, and what to do about it."""
+
+    what: str
+    todo: str
+
+    def __str__(self) -> str:
+        """The fault in one line."""
+        return f"{self.what}; {self.todo}"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What should be there.
+
+    Args:
+        catalog: the rules.
+        newest_load: when the newest generation was published; None where nothing is loaded.
+        stale_after: how old it may be.
+        has_slack: whether there is a token: without one nothing can be sent.
+        hears: whether presses in Slack are listened to.
+        has_canary: whether a message a day is sent to a test channel.
+        unread: why the canary's channel could not be read, where it could not.
+    """
+
+    catalog: Catalog
+    newest_load: datetime | None
+    stale_after: timedelta
+    has_slack: bool
+    hears: bool
+    has_canary: bool = False
+    unread: str = ""
+
+
+def audit(seen: Vitals, expected: Expected) -> tuple[Fault, ...]:
+    """Everything that is wrong; nothing where all is well."""
+    return (
+        *_processes(seen, expected),
+        *_rules(seen, expected.catalog),
+        *_sources(seen, expected),
+        *_incidents(seen),
+        *_messages(seen, expected),
+        *(_canary(seen, expected) if expected.has_canary else ()),
+    )
+
+
+def _processes(seen: Vitals, expected: Expected) -> Iterator[Fault]:
+    yield from _alive(seen, "triggers", "start `python -m triggers run`")
+    beat = seen.beats.get("triggers")
+    if beat and ";" in beat.note:
+        refused = beat.note.partition(";")[2].strip()
+        yield Fault(f"the rules in use are older than the files: {refused}", "mend the file; nothing else is needed")
+    if expected.hears:
+        yield from _alive(seen, "listener", "start `python -m triggers listen`")
+
+
+def _alive(seen: Vitals, name: str, todo: str) -> Iterator[Fault]:
+    beat = seen.beats.get(name)
+    if beat is None:
+        yield Fault(f"{name} was never seen", todo)
+    elif seen.at - beat.at > SILENT:
+        yield Fault(f"nothing heard from {name} for {_long(seen.at - beat.at)}", todo)
+
+
+def _rules(seen: Vitals, catalog: Catalog) -> Iterator[Fault]:
+    """A rule is evaluated with each of its slots, and with each load."""
+    for rule in catalog.rules:
+        if isinstance(rule, WatchRule) and rule.enabled:
+            at = seen.evaluated_at.get(rule.name)
+            if at is None or seen.at - at > INTERVALS * rule.every:
+                since = f"for {_long(seen.at - at)}" if at else "yet"
+                todo = "load new data, or see `python -m triggers check` for what it lacks"
+                yield Fault(f"rule {rule.name} was not evaluated {since}", todo)
+
+
+def _sources(seen: Vitals, expected: Expected) -> Iterator[Fault]:
+    if expected.newest_load is None:
+        yield Fault("nothing is loaded", "run `python -m queries load`")
+    elif seen.at - expected.newest_load > expected.stale_after:
+        age = _long(seen.at - expected.newest_load)
+        yield Fault(f"the newest load is {age} old", "see why `python -m queries load` does not run")
+
+
+def _incidents(seen: Vitals) -> Iterator[Fault]:
+    if seen.unfounded:
+        todo = "keep the state as it is and report it: this must not happen"
+        yield Fault(f"{seen.unfounded} firing without an incident", todo)
+    if seen.oldest_step and seen.at - seen.oldest_step > STUCK:
+        late = _long(seen.at - seen.oldest_step)
+        yield Fault(
+            f"{_counted(seen.overdue_steps, 'step')} of ladders overdue, the oldest by {late}",
+            "see that `triggers run` ticks",
+        )
+    if seen.unheard and seen.at - seen.unheard[0] > STUCK:
+        yield Fault(
+            f"{_counted(len(seen.unheard), 'press', 'presses')} in Slack not worked on",
+            "restart `python -m triggers listen`",
+        )
+
+
+def _messages(seen: Vitals, expected: Expected) -> Iterator[Fault]:
+    if seen.refused:
+        todo = "see `python -m triggers outbox` and `python -m triggers doctor`"
+        yield Fault(f"Slack refused {_counted(seen.refused, 'message')} for good in the last day", todo)
+    if seen.oldest_message and seen.at - seen.oldest_message > STUCK:
+        late = _long(seen.at - seen.oldest_message)
+        todo = "see `python -m triggers doctor`" if expected.has_slack else "set EARSHOT_SLACK__TOKEN"
+        yield Fault(f"the oldest message waits for {late}", todo)
+
+
+def _canary(seen: Vitals, expected: Expected) -> Iterator[Fault]:
+    """One message a day must be found where it was sent. A refused or late one is told as every other message."""
+    canary, todo = seen.canary, "see `python -m triggers doctor`"
+    if expected.unread:
+        yield Fault(f"the canary's channel cannot be read ({expected.unread})", todo)
+    elif canary is None or seen.at - canary.queued_at > A_DAY + STUCK:
+        yield Fault("no canary was set out today", "see that `triggers audit` ticks")
+    elif not canary.found and canary.state == "sent" and seen.at - canary.queued_at > STUCK:
+        yield Fault(f"the canary of {canary.queued_at:%Y-%m-%d} was sent and is not in its channel", todo)
+
+
+def _counted(n: int, one: str, more: str = "") -> str:
+    return f"1 {one}" if n == 1 else f"{n:,} {more or one + 's'}"
+
+
+def _long(length: timedelta) -> str:
+    if length >= timedelta(days=2):
+        return f"{length.days} days"
+    minutes = int(length.total_seconds() // 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure for Prometheus: by the values of its labels what it is. Ages are in seconds."""
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    help: str
+    labels: tuple[str, ...]
+    values: Mapping[tuple[str, ...], float]
+
+
+def figures(seen: Vitals, faults: Sequence[Fault]) -> tuple[Figure, ...]:
+    """Everything that the watchdog knows, as figures. No name of a customer is among the labels."""
+    return (
+        _one("faults", "what the watchdog finds wrong", len(faults)),
+        _many("heartbeat_age_seconds", "since a process last said that it lives", ("process",), _ages(seen)),
+        _count("evaluations", "slots of rules that were evaluated", seen.evaluations),
+        _count("tick_errors", "ticks that ended in an error", seen.counted.get(FAILED, 0)),
+        _many("evaluation_lag_seconds", "since a rule was last evaluated", ("rule",), _lags(seen)),
+        _many("incidents", "incidents", ("state", "class"), dict[tuple[str, ...], float](seen.incidents.items())),
+        _one("steps_overdue", "steps of ladders that are overdue", seen.overdue_steps),
+        _many("messages", "messages", ("state",), {(state,): n for state, n in seen.messages.items()}),
+        _one("outbox_depth", "messages that are owed", sum(seen.messages.get(state, 0) for state in UNFINISHED)),
+        _one("outbox_age_seconds", "how long the oldest message has been due", _age(seen, seen.oldest_message)),
+        _count("duplicates_prevented", "messages found already sent", seen.counted.get(FOUND, 0)),
+        _count("rate_limited", "calls that Slack put off (429)", seen.counted.get(LIMITED, 0)),
+        _one("dead_letters", "messages that Slack refused for good", seen.messages.get("dead", 0)),
+        _one("presses_waiting", "presses in Slack not worked on", len(seen.unheard)),
+        _many("time_to_ack_seconds", "opening to acknowledgement, 30 days", ("quantile",), _quantiles(seen)),
+    )
+
+
+def _one(name: str, text: str, value: float) -> Figure:
+    return Figure(f"earshot_{name}", "gauge", text, (), {(): value})
+
+
+def _count(name: str, text: str, value: float) -> Figure:
+    return Figure(f"earshot_{name}", "counter", text, (), {(): value})
+
+
+def _many(name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float]) -> Figure:
+    return Figure(f"earshot_{name}", "gauge", text, labels, values)
+
+
+def _ages(seen: Vitals) -> Mapping[tuple[str, ...], float]:
+    return {(name,): _age(seen, beat.at) for name, beat in seen.beats.items()}
+
+
+def _lags(seen: Vitals) -> Mapping[tuple[str, ...], float]:
+    return {(rule,): _age(seen, at) for rule, at in seen.evaluated_at.items()}
+
+
+def _age(seen: Vitals, since: datetime | None) -> float:
+    return max((seen.at - since).total_seconds(), 0.0) if since else 0.0
+
+
+def _quantiles(seen: Vitals) -> Mapping[tuple[str, ...], float]:
+    """Half of the acknowledgements, and nine of ten, took no longer; nothing where there was none."""
+    known = sorted(seen.to_acknowledge)
+    return {(str(q),): known[ceil(q * len(known)) - 1] for q in (0.5, 0.9)} if known else {}

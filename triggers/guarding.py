@@ -1,0 +1,137 @@
+"""Ask whether the data deceives: what it is a rule found, and what nobody asked about."""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final
+
+from sqlalchemy import Connection
+
+from config.catalog import EventRule, Guard, RateRule
+from queries.cases import Case
+from queries.incidents import Incident, incident_id
+from queries.profiles import PROFILED, Profile, read_profile
+from triggers.artefacts import Artefact, detect, explains
+from triggers.events import Found
+from triggers.panels import reach
+from triggers.replay import Finding
+from triggers.slots import Cadence, Moment, midnight
+from triggers.subjects import Subject, slice_values
+
+NAME: Final = "data-fault"
+"""The rule under which faults of the data are recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watchman:
+    """Looks at how the rows lie. A profile is read when it is first needed, and once.
+
+    Args:
+        conn: the warehouse.
+        guard: how far back and how often faults are looked for.
+        moment: when and on what.
+    """
+
+    conn: Connection
+    guard: Guard
+    moment: Moment
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    found: dict[tuple[str, date, date], tuple[Artefact, ...]] = field(default_factory=dict)
+
+    def explained(self, subject: Subject, finding: Finding) -> Artefact | None:
+        """The fault that explains a breach, if there is one."""
+        rule = subject.rule
+        if not isinstance(rule, RateRule) or rule.class_ == "data" or finding.event.change != "opened":
+            return None
+        window = finding.reading.slot - reach(rule), finding.reading.slot
+        place = slice_values(finding.slice)
+        for table in dict.fromkeys(metric.table for metric in subject.metrics if metric.table in PROFILED):
+            faults = self._faults(table, *window)
+            if fault := explains(faults, table, place.get("vertical"), place.get("touchpoint"), window):
+                return fault
+        return None
+
+    @property
+    def cadence(self) -> Cadence:
+        """When faults are looked for."""
+        return Cadence(self.guard.window, self.guard.every, self.moment.settle, self.moment.zone)
+
+    def newest(self) -> date:
+        """The newest slot that is due."""
+        return self.cadence.newest(self.moment.now)
+
+    def faults(self, after: date | None) -> Iterator[Found]:
+        """The faults that show in the slots after `after`, oldest first; None is from the data's first window on."""
+        first = min((self._profile(table).first for table in PROFILED), default=None) if after is None else None
+        for slot in self.cadence.due(after, first or date.min, self.moment.now):
+            for table in PROFILED:
+                yield from self._seen(table, slot)
+
+    def _seen(self, table: str, slot: date) -> Iterator[Found]:
+        """What shows in a slot, where there is a whole window of data: whenever it is looked at, it is the same."""
+        if slot - self.guard.window >= self._profile(table).first:
+            for fault in self._faults(table, slot - self.guard.window, slot):
+                case = self._case(fault, slot)
+                yield Found(incident_id(NAME, case.key, None), case, slot, fault.reason)
+
+    def _case(self, fault: Artefact, slot: date) -> Case:
+        key = f"{fault.kind}|{fault.table}|{fault.place}|{fault.since}"
+        at = midnight(fault.since, self.moment.zone)
+        return Case(key, None, fault.vertical, fault.touchpoint, at, self.cadence.as_of(slot))
+
+    def _faults(self, table: str, since: date, until: date) -> tuple[Artefact, ...]:
+        key = table, since, until
+        if key not in self.found:
+            self.found[key] = detect(self._profile(table), since, until)
+        return self.found[key]
+
+    def _profile(self, table: str) -> Profile:
+        if table not in self.profiles:
+            self.profiles[table] = read_profile(self.conn, table, self.moment.now)
+        return self.profiles[table]
+
+
+def untold(
+    found: Iterable[Found], open_: Iterable[Incident], known: Collection[str], guard: Guard, cadence: Cadence
+) -> tuple[Found, ...]:
+    """The faults that open an incident, oldest first.
+
+    A fault is one for as long as it lies in the same place, whichever day it is seen to begin, and while its incident
+    is open: that depends on its slots alone, so that it does not matter how many are looked at together.
+
+    Args:
+        found: the faults of some slots, oldest first.
+        open_: the incidents that are open.
+        known: the ids of those that were ever recorded: a fault opens once.
+        guard: how long an incident is open.
+        cadence: when each slot may be read.
+    """
+    over = {_place(one.slice): one.opened_at + guard.window for one in open_ if one.rule == NAME}
+    new: dict[str, Found] = {}
+    for one in found:
+        place, at = _place(one.case.key), cadence.as_of(one.day)
+        if (place not in over or over[place] < at) and one.id not in new and one.id not in known:
+            new[one.id], over[place] = one, at + guard.window
+    return tuple(new.values())
+
+
+def _place(key: str) -> str:
+    return key.rpartition("|")[0]
+
+
+def rule_of_faults(guard: Guard) -> EventRule:
+    """The rule that the faults of the data are recorded under."""
+    raw = {
+        "name": NAME,
+        "label": "The data deceives",
+        "kind": "event",
+        "table": "response",
+        "dated_by": "invited_at",
+        "class": "data",
+        "severity": guard.severity,
+        "route": guard.route,
+        "owner": guard.owner,
+        "runbook": guard.runbook,
+        "resolve_after": guard.window,
+    }
+    return EventRule.model_validate(raw)

@@ -1,0 +1,32 @@
+"""Who may read of an incident: a channel by its route, a person by who they are. Pure."""
+
+from config.catalog import Person, Route
+from queries.incidents import Incident
+from queries.schema import UNKNOWN
+from queries.scope import Scope
+
+
+def scope_of(reader: Person | Route) -> Scope:
+    """What a person, or who reads a route's channel, may see."""
+    verticals = frozenset(reader.verticals) if reader.verticals is not None else None
+    if isinstance(reader, Route):
+        return Scope("channel", verticals)
+    touchpoints = frozenset(reader.touchpoints) if reader.touchpoints is not None else None
+    accounts = frozenset(reader.accounts) if reader.accounts is not None else None
+    return Scope(reader.audience, verticals, touchpoints, accounts)
+
+
+def may_read(reader: Person | Route, incident: Incident) -> bool:
+    """Whether an incident lies inside a reader's scope, as the state's own reads decide it.
+
+    One that is about more than one vertical is outside the scope of whoever may see only some.
+    """
+    seen = scope_of(reader)
+    pairs = ((incident.vertical, seen.verticals), (incident.touchpoint, seen.touchpoints),
+             (incident.account_id, seen.accounts))  # fmt: skip
+    return all(allowed is None or (UNKNOWN if value is None else value) in allowed for value, allowed in pairs)
+
+
+def may_name_accounts(route: Route) -> bool:
+    """Whether a route's messages may say which account it is."""
+    return "accounts" in route.show

@@ -1,0 +1,106 @@
+"""Evaluate every rule that looks at slots: what one tick, a backtest, a rule's test and the lab have in common."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from sqlalchemy import Connection
+
+from config.catalog import QuietRule
+from queries import clusters
+from queries.incidents import Remembered
+from queries.references import StoredBaseline, tally_text
+from triggers.counts import Slice
+from triggers.evaluate import Instance
+from triggers.listening import Listener
+from triggers.memory import remember
+from triggers.panels import EffectsAt, Frozen
+from triggers.rates import judge, reader
+from triggers.replay import Finding, Judged, replay
+from triggers.slots import Moment
+from triggers.subjects import Subject, slice_key
+from triggers.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What one task came to.
+
+    Args:
+        task: the version of a rule, and what was due.
+        slots: those that were evaluated.
+        changed: the instances that changed.
+        findings: what was found.
+        baselines: those that a chart froze.
+        verticals: of the accounts that are told apart, the vertical of each.
+    """
+
+    task: Task
+    slots: tuple[date, ...]
+    changed: tuple[Remembered, ...]
+    findings: tuple[Finding, ...]
+    baselines: tuple[StoredBaseline, ...] = ()
+    verticals: Mapping[str, str] = field(default_factory=dict)
+
+
+def evaluate(conn: Connection, tasks: Iterable[Task], moment: Moment) -> Iterator[Evaluation]:
+    """Evaluate every task on the warehouse's data as of the moment."""
+    given = tuple(tasks)
+    rates = [task for task in given if not isinstance(task.subject.rule, QuietRule)]
+    for task, basis in reader(conn, moment, effects_at(conn, moment)).bases(rates):
+        judged = judge(task.subject, basis, task.instances)
+        yield _evaluation(task, basis.slots, judged, moment, _stored(task.subject, basis.fresh, moment))
+    listener = Listener(conn, moment)
+    for task, slots, judged in listener.judged(given):
+        found = _evaluation(task, slots, judged, moment)
+        yield found if task.subject.by != ("account_id",) else _placed(found, listener)
+
+
+def effects_at(conn: Connection, moment: Moment) -> EffectsAt:
+    """The design effects known at a slot's end, read once for each quarter. They are of quarters that ended before."""
+    known: dict[tuple[int, int], clusters.Effects] = {}
+
+    def at(slot: date) -> clusters.Effects:
+        quarter = slot.year, (slot.month - 1) // 3
+        if quarter not in known:
+            known[quarter] = clusters.effects(conn, datetime(slot.year, slot.month, slot.day, tzinfo=moment.zone))
+        return known[quarter]
+
+    return at
+
+
+def clock(task: Task, moment: Moment) -> Callable[[date], datetime]:
+    """When a slot's sample became knowable; what was evaluated before became so with the newer data."""
+
+    def at(slot: date) -> datetime:
+        return moment.now if slot == task.again else task.subject.cadence.as_of(slot)
+
+    return at
+
+
+def _evaluation(
+    task: Task, slots: tuple[date, ...], judged: Judged, moment: Moment, stored: tuple[StoredBaseline, ...] = ()
+) -> Evaluation:
+    after, findings = replay(task.subject, judged, task.instances, clock(task, moment), task.is_own)
+    return Evaluation(task, slots, tuple(_changed(task, after)), findings, stored)
+
+
+def _placed(found: Evaluation, listener: Listener) -> Evaluation:
+    accounts = sorted({finding.reading.slice[0] for finding in found.findings})
+    verticals = listener.verticals(accounts)
+    return Evaluation(found.task, found.slots, found.changed, found.findings, verticals=verticals)
+
+
+def _changed(task: Task, after: Mapping[Slice, Instance]) -> Iterator[Remembered]:
+    for slice_, instance in after.items():
+        if task.instances.get(slice_) != instance:
+            yield remember(task.subject.rule.name, slice_key(task.subject.by, slice_), instance)
+
+
+def _stored(subject: Subject, fresh: Mapping[Slice, Frozen], moment: Moment) -> tuple[StoredBaseline, ...]:
+    return tuple(
+        StoredBaseline(
+            subject.hash, slice_key(subject.by, slice_), one.since, one.until, tally_text(one.tally), moment.now
+        )
+        for slice_, one in fresh.items()
+    )
