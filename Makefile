@@ -31,6 +31,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	@echo "demo: the sample company (made and loaded once, then kept)"
 	@$(BIN)/python -m queries demo
+	@echo "demo: finding how sure each rule must be (some twenty seconds, the first time)"
+	@$(BIN)/python -m triggers check >/dev/null
 	@echo "demo: evaluating the rules"
 	@$(BIN)/python -m triggers run --once
 

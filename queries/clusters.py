@@ -54,6 +54,12 @@ def effects(conn: Connection, as_of: datetime) -> Effects:
     return {(row.metric, row.vertical): Effect(row.deff, row.n) for row in rows}
 
 
+def quarters(conn: Connection) -> Mapping[date, date]:
+    """The first day of the quarter, as the company counts them, of every day in the calendar."""
+    days = schema.calendar.c
+    return {row.day: row.quarter for row in conn.execute(select(days.day, days.quarter))}
+
+
 def deff(known: Effects, metric: Metric, vertical: str, n: int) -> float:
     """The design effect of n rows of a metric in a vertical, or in all of them ("*")."""
     effect = known.get((metric.name, vertical))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, String, Subquery, and_, case, func, literal, null, or_, select
+from sqlalchemy import ColumnElement, Connection, String, Subquery, and_, case, func, literal, null, or_, select, true
 
 from config.catalog import Metric
 from config.values import Conditions
@@ -109,7 +109,7 @@ def _accounts(conn: Connection, question: Question, scope: Scope, as_of: datetim
     metric, day = question.metric, _day(question.metric)
     rows = relation(metric.table, as_of, _needed(question, day, scope))
     within = and_(rows.c[day] >= question.since, rows.c[day] < question.until, scope.where(rows))
-    mine = and_(*(_is(rows, name, value) for name, value in question.by))
+    mine = and_(true(), *(_is(rows, name, value) for name, value in question.by))
     chosen = and_(within, mine, matching(metric.where, rows), matching(question.where, rows))
     bad = whole(func.sum(case((_bad(metric, rows), 1), else_=0))) if _has_bad_rows(metric) else null()
     query = select(rows.c.account_id, func.count().label("n"), bad.label("bad")).where(chosen)

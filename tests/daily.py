@@ -127,7 +127,7 @@ def company(seed: int = 5) -> Company:
                 _day(made, vertical, day)
         _surveys(made, day)
     _shut(made, HISTORY + 200, HISTORY + 206)
-    _loaded_twice(made, HISTORY + 260)
+    _loaded_twice(made, HISTORY + 80)
     return made
 
 

@@ -29,7 +29,15 @@ GUARD: Final = Guard(
     route="analysts", owner="cx-analyst", severity=3, every=timedelta(days=14), window=timedelta(days=56)
 )
 CATALOG: Final = Catalog(
-    metrics=(), goals=(), rules=(), routes=(), people=(), audiences=(), calendar=Calendar(), review=Review(), guard=GUARD
+    metrics=(),
+    goals=(),
+    rules=(),
+    routes=(),
+    people=(),
+    audiences=(),
+    calendar=Calendar(),
+    review=Review(),
+    guard=GUARD,
 )
 LATE: Final = {
     "journey": ("ended_at", ("ended_at", "outcome")),

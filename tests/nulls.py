@@ -24,10 +24,12 @@ from config.catalog import ChartRule, Goal, Metric, RateRule, Rule
 from queries.clusters import EVERY_VERTICAL, Effect, Effects, ratio
 from queries.statistics import Floats
 from triggers.calibrate import calibrate, uncalibrated
+from triggers.charting import freeze
 from triggers.counts import Slice
 from triggers.gate import bonferroni, verdicts
+from triggers.kinds import panel
 from triggers.null import Ints, Periods, periods
-from triggers.panels import Given, Panel, freeze, panel
+from triggers.panels import Given, Panel
 from triggers.rates import Basis
 from triggers.replay import Finding, Judged, replay
 from triggers.slots import Cadence

@@ -177,7 +177,6 @@ def tested(draft: Draft, states: Engine, until: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)  # 365 loads and ticks
 def test_a_year_of_days_and_one_backtest_come_to_the_same_log(
     stores: tuple[Draft, Draft, Engine], record_property: Any
 ) -> None:

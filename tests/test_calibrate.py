@@ -17,7 +17,7 @@ from queries.state import passing_state
 from tests.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.nulls import DECLARED, KINDS, METRIC, SEGMENTS, subject, world
 from triggers.calibrate import Replayed, Size, calibrate, uncalibrated
-from triggers.checking import Checked, calibrated
+from triggers.checking import LASTS, Checked, calibrated
 from triggers.ground import MOST
 from triggers.memory import read_memory
 from triggers.null import periods
@@ -157,7 +157,14 @@ def checks(of: EmbeddedWarehouse, now: datetime) -> tuple[Checked, ...]:
     states = passing_state()
     with of.pin() as pin, states.connect() as conn:
         moment = Moment(now, pin.generation.number, now, ZoneInfo("UTC"), timedelta(0))
-        return tuple(calibrated(pin.conn, watched, read_memory(conn), moment))
+        found = tuple(calibrated(pin.conn, watched, read_memory(conn), moment, {}))
+        stored = {one.replayed.calibration.rule_hash: one.replayed.calibration for one in found if one.replayed}
+        again = tuple(calibrated(pin.conn, watched, read_memory(conn), moment, stored))
+        assert [one.replayed for one in again] == [None, None]  # what was found of late is kept
+        old = replace(moment, now=now + LASTS)
+        anew = calibrated(pin.conn, watched, read_memory(conn), old, stored)
+        assert any(one.replayed for one in anew) == bool(stored)
+        return found
 
 
 def test_a_check_calibrates_what_is_enabled(company: EmbeddedWarehouse) -> None:

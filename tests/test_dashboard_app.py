@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from shutil import copytree
 
@@ -27,6 +27,7 @@ from queries.incidents import UnknownIncidentError, entries, incident
 from queries.scope import Scope
 from queries.state import open_state
 from tests.small_company import BROKEN, VERTICALS, Company, found, write_config
+from triggers.taking import snooze
 
 pytestmark = pytest.mark.xdist_group("dashboard")
 CHECKOUT = Path(stores.__file__).parents[1]
@@ -296,6 +297,19 @@ def test_what_is_told_is_brought_up_to_date(company: Company) -> None:
     with sqlite3.connect(company.data / "state.db") as conn:
         kinds = conn.execute("select kind from outbox where incident_id = ? order by kind", (company.incident,))
         assert [kind for (kind,) in kinds] == ["root", "update"]
+
+
+def test_taking_on_ends_a_snooze(opened: Opened, company: Company) -> None:
+    with open_state(company.data).begin() as conn:
+        snooze(conn, company.incident, NOW + timedelta(days=2), "until Monday", "lead", Scope(), NOW)
+    at = linked(opened, company, company.incident)
+    assert "Open, put off by Head of installation until 23 November 2026, 09:00 UTC" in page(at)
+    assert "Snoozed: until Monday" in page(at)
+    at.button(key="acknowledge").click().run()
+    assert "Open, taken on by open mode" in page(at)
+    with open_state(company.data).connect() as conn:
+        found = incident(conn, company.incident, Scope())
+    assert (found.snoozed_until, found.assigned_to) == (None, "open mode")
 
 
 def test_two_people_cannot_both_take_it_on(company: Company) -> None:

@@ -28,7 +28,7 @@ NOW: Final = datetime.now(UTC).date()
 SERVED: Final = {"python -m dashboard", "python -m triggers run", "python -m triggers listen"}
 """They run until somebody ends them; other tests start them."""
 NOT_HERE: Final = {"make test", "source .venv/bin/activate"}
-MEANT: Final = {"make run": ("python -m queries demo", "python -m triggers run --once")}
+MEANT: Final = {"make run": ("python -m queries demo", "python -m triggers check", "python -m triggers run --once")}
 """What a command comes to, less the installation and the server."""
 
 _FENCE: Final = re.compile(r"^```(\w*)$")
@@ -223,7 +223,9 @@ def test_the_readme_names_the_two_commands() -> None:
 def test_make_run_comes_to_what_the_tests_take_it_for() -> None:
     done = subprocess.run(["make", "-n", "run"], cwd=ROOT, capture_output=True, text=True, check=True)
     started = [
-        line.split("bin/")[1] for line in done.stdout.splitlines() if "/python -m " in line and " pip " not in line
+        line.split("bin/")[1].removesuffix(" >/dev/null")
+        for line in done.stdout.splitlines()
+        if "/python -m " in line and " pip " not in line
     ]
     assert started == [*MEANT["make run"], "python -m dashboard"]
 

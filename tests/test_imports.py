@@ -17,7 +17,14 @@ OURS: Final = {
 }
 PURE: Final = (
     *("triggers.evaluate", "triggers.escalate", "triggers.message", "triggers.backtest", "triggers.book"),
-    *("triggers.trial", "triggers.proposal", "triggers.dial", "triggers.noise", "triggers.comparison", "triggers.paste"),
+    *(
+        "triggers.trial",
+        "triggers.proposal",
+        "triggers.dial",
+        "triggers.noise",
+        "triggers.comparison",
+        "triggers.paste",
+    ),
     *("triggers.attention", "triggers.subjects", "triggers.wording"),
 )
 ONLY_IN: Final = {

@@ -16,9 +16,11 @@ from sqlalchemy import Connection
 from config.catalog import EventRule, QuietRule
 from queries import schema
 from queries.cases import cases
+from queries.clusters import effects
 from queries.incidents import aware
 from queries.late import late_columns
 from queries.profiles import PROFILED, read_profile
+from queries.publish import derive
 from queries.relations import naive
 from queries.scope import EVERYTHING
 from queries.state import passing_state
@@ -38,10 +40,10 @@ from triggers.watching import effects_at
 SLOTS: Final = (
     date(2025, 6, 2),  # the charts have just frozen their baselines
     date(2025, 11, 24),  # answers about journeys that have not ended yet; a condition holds in part of the windows
-    date(2026, 1, 5),  # the first slot that knows the design effects of a new quarter
+    date(2026, 1, 5),  # knows the design effects of a new quarter; rows came twice
     date(2026, 4, 27),  # a survey is overdue, the company was shut
     date(2026, 6, 8),  # a channel has stopped; a vertical has just begun
-    date(2026, 7, 6),  # rows came twice
+    date(2026, 7, 6),  # the channel has begun again
 )
 
 Judgements = Mapping[str, tuple[Subject, tuple[date, ...], Judged]]
@@ -158,3 +160,17 @@ def test_what_becomes_known_later_is_not_counted_before(backtest: Judgements, sl
     inside = [row for row in answers if row["responded_at"] and at - subject.rule.window <= row["responded_at"] < at]
     about = [ends[row["journey_id"]] for row in inside if row["journey_id"] in ends]
     assert then == sum(end < at for end in about) < len(about)
+
+
+@pytest.mark.slow
+def test_design_effects_are_those_of_quarters_that_ended_before() -> None:
+    """Where the fiscal year begins in February, slots of one calendar quarter lie in two of the company's."""
+    calendar = rulebook().calendar.model_copy(update={"fiscal_year_start": 2})
+    now, days = morning(300), (date(2025, 1, 6), date(2025, 2, 3), date(2025, 3, 3))
+    with memory() as conn:
+        _put(conn, known(company().rows, begin(300)), now)
+        derive(conn, rulebook().model_copy(update={"calendar": calendar}), None)
+        at = effects_at(conn, Moment(now, 1, now, ZONE, settle(conn)))
+        found = [at(day) for day in days]
+        assert found == [effects(conn, midnight(day, ZONE)) for day in days]
+    assert found[0] != found[1] == found[2]

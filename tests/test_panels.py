@@ -15,9 +15,11 @@ from config.catalog import ChangeRule, ChartRule, GapRule, Goal, GoalRule, RateR
 from queries.clusters import Effect
 from queries.statistics import Floats, tail
 from tests.company import METRIC, rule, subject
+from triggers.charting import freeze
 from triggers.counts import TALLY, History, Slice
 from triggers.gate import BREACH, NO_DATA, VERDICTS, bonferroni, verdicts
-from triggers.panels import Frozen, Given, Panel, freeze, panel, reach
+from triggers.kinds import panel
+from triggers.panels import Frozen, Given, Panel, reach
 from triggers.rates import Basis, judge
 from triggers.replay import Judged, replay
 from triggers.subjects import Subject

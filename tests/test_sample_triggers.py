@@ -136,7 +136,9 @@ def _stories(opened: tuple[Incident, ...], end: date) -> None:
     assert (gap.vertical, gap.is_open) == (failing["vertical"], True)
     (channels,) = [i for i in opened if i.rule == "channel-gap"]
     assert channels.is_open
-    shifted = [i for i in opened if i.rule == "defects-shift" and i.vertical == PLANTED["installation_break"]["vertical"]]
+    shifted = [
+        i for i in opened if i.rule == "defects-shift" and i.vertical == PLANTED["installation_break"]["vertical"]
+    ]
     assert shifted
     first = min(i.opened_at for i in shifted)
     assert first <= next(i.opened_at for i in opened if i.rule == "installation-defects")

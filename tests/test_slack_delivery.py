@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,7 +21,7 @@ from queries.engine import journal
 from queries.generations import EmbeddedWarehouse
 from queries.incidents import incidents
 from queries.outbox import Owed
-from queries.restored import mark_restored
+from queries.restored import last_restore, mark_restored
 from queries.scope import EVERYTHING
 from queries.state import open_state
 from tests.company import ROUTE, catalog, noon, rows_of, rule, warehouse, weeks
@@ -29,7 +30,9 @@ from tests.counterparts.limits import refusal
 from tests.counterparts.proxy import Fault, FaultProxy
 from tests.counterparts.slack import CHANNELS, READ_ONLY_TOKEN, TOKEN, Slack
 from tests.faults import ground
+from tests.installation import configure
 from triggers import slack as client
+from triggers.__main__ import main
 from triggers.cards import Cards
 from triggers.deliver import Courier, Sent
 from triggers.sweep import Sweep
@@ -731,3 +734,62 @@ def test_the_newer_of_two_messages_is_taken_back(watch: Watch, slack: Slack, kin
     assert sweep.sweep() == 0
     left = slack.replies(CHANNEL, root["ts"]) if kind == "reply" else slack.history(CHANNEL)
     assert [m["text"] for m in left] == [said["text"], *(["not ours"] if kind == "root" else [])]
+
+
+# By hand.
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """A function that runs a command on the watch's state and returns what it said."""
+    for name, value in configure(tmp_path).items():
+        monkeypatch.setenv(name, value)
+
+    def run_(*words: str) -> str:
+        assert main(list(words)) == 0
+        return capsys.readouterr().out
+
+    return run_
+
+
+def test_dead_letters_are_revived_by_command(watch: Watch, slack: Slack, run: Callable[..., str]) -> None:
+    watch.token = "xoxb-wrong"
+    watch.tick(OPENS)
+    watch.deliver()
+    assert "0 to be sent, 1 refused by Slack" in run("outbox")
+    said = run("outbox", "--revive")
+    assert "1 messages that Slack refused are tried again" in said
+    assert "1 to be sent, 0 refused by Slack" in said
+    watch.token, watch.now = TOKEN, datetime.now(UTC)  # commands are given now
+    watch.deliver()
+    assert len(seen(slack)) == 1
+    assert "0 messages that Slack refused are tried again" in run("outbox", "--revive")
+
+
+def test_a_state_put_back_by_other_means_is_said_to_be(watch: Watch, slack: Slack, run: Callable[..., str]) -> None:
+    """Its disk was put back to before the message was recorded: the message is found, and not said again."""
+    folder = Path(os.environ["EARSHOT_DATA"])
+    watch.tick(OPENS)
+    backup = watch.now - timedelta(minutes=1)
+    _copy(watch.states, folder / "backup.db")
+    watch.deliver()
+    watch.states.dispose()
+    for name in ("state.db-wal", "state.db-shm"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.copy(folder / "backup.db", folder / "state.db")
+    assert "1 messages are looked for in Slack" in run("restored", "--since", backup.isoformat())
+    watch.states = open_state(folder)
+    with watch.states.connect() as conn:
+        found = last_restore(conn)
+    assert found is not None
+    assert found.since == backup
+    watch.now = datetime.now(UTC)  # commands are given now
+    watch.until_quiet()
+    assert sum(round_.found for round_ in watch.sent) == 1
+    assert len(seen(slack)) == 1
+
+
+def test_a_backup_cannot_be_of_tomorrow(watch: Watch, run: Callable[..., str], capsys: Any) -> None:
+    del watch, run
+    assert main(["restored", "--since", "2999-01-01T00:00+00:00"]) == 1
+    assert "a moment that is gone" in capsys.readouterr().err

@@ -30,7 +30,7 @@ from triggers.message import (
     root,
     title,
 )
-from triggers.replay import slice_key
+from triggers.subjects import slice_key
 
 OPENED: Final = datetime(2026, 3, 2, 23, 30, tzinfo=UTC)
 SAMPLE: Final[dict[str, Any]] = {

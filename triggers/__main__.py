@@ -1,38 +1,30 @@
 """`python -m triggers`: what is watched, who hears of it, and what people do about it."""
 
-import csv
 import getpass
-import io
-import json
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Engine
-
 from config.catalog import Catalog, WatchRule
 from config.errors import EarshotError
 from config.reading import read_catalog
-from config.settings import Settings, read_settings
+from config.settings import read_settings
 from config.values import parse_duration
 from queries import outbox
-from queries.export import cell
-from queries.generations import NoWarehouseError, Pin, Warehouse
+from queries.generations import NoWarehouseError, Pin
 from queries.incidents import Incident, incidents
 from queries.metrics import Ask, measure
-from queries.references import store_calibration
+from queries.references import calibrations, store_calibration
 from queries.relations import COLUMNS
 from queries.restored import mark_restored
 from queries.scope import EVERYTHING
-from queries.stores import open_states, open_warehouse
 from queries.summary import settle
 from triggers import hindsight, logs, silencing, tune
 from triggers.answering import Answering
@@ -41,8 +33,10 @@ from triggers.backtest import instant
 from triggers.checking import calibrated
 from triggers.doctor import Doctor, Finding, is_sound
 from triggers.explain import explain
+from triggers.installation import Installation, installation
 from triggers.listen import Listener, try_socket
 from triggers.memory import read_memory
+from triggers.printing import FORMATS, say, show
 from triggers.register import HEAD as REGISTER
 from triggers.register import register
 from triggers.routing import told
@@ -55,8 +49,6 @@ from triggers.tasks import subject
 from triggers.versions import version_of
 from triggers.watchdog import Watchdog, in_words
 
-say: Final = partial(print, flush=True)
-FORMATS: Final = ("table", "csv", "json")
 HEAD: Final = (
     "id",
     "rule",
@@ -71,35 +63,6 @@ HEAD: Final = (
     "acknowledged_by",
     "origin",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Installation:
-    """What the settings name."""
-
-    settings: Settings
-    catalog: Catalog
-    warehouse: Warehouse
-    states: Engine
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """The state, to be read."""
-        with self.states.connect() as conn:
-            yield conn
-
-
-@contextmanager
-def installation() -> Iterator[Installation]:
-    """The checked configuration and the open stores."""
-    settings = read_settings()
-    catalog = read_catalog(settings.config, COLUMNS)
-    warehouse, states = open_warehouse(settings), open_states(settings)
-    try:
-        yield Installation(settings, catalog, warehouse, states)
-    finally:
-        warehouse.close()
-        states.dispose()
 
 
 def main(words: list[str]) -> int:
@@ -129,6 +92,7 @@ def _parser() -> ArgumentParser:
 
     checked = command("check", _check, "check the configuration, and find how sure each rule must be")
     checked.add_argument("--quick", action="store_true", help="leave out how sure each rule must be: that takes longer")
+    checked.add_argument("--again", action="store_true", help="find it anew also where that was done of late")
     run = command("run", _run, "evaluate the rules and send what is owed, for ever or --once")
     run.add_argument("--once", action="store_true", help="one tick, one round of messages")
     run.add_argument(
@@ -208,7 +172,7 @@ def _check(asked: Namespace) -> None:
                 for line in _cadences(here.catalog, pin, moment):
                     say(line)
                 if not asked.quick:
-                    _calibrate(here, pin, moment)
+                    _calibrate(here, pin, moment, again=asked.again)
         except NoWarehouseError:
             say("nothing is loaded yet: when slots are due is not known")
         for route in here.catalog.routes:
@@ -223,11 +187,11 @@ def _moment(pin: Pin) -> Moment:
     return Moment(now, pin.generation.number, now, ZoneInfo(pin.generation.zone), settle(pin.conn))
 
 
-def _calibrate(here: Installation, pin: Pin, moment: Moment) -> None:
+def _calibrate(here: Installation, pin: Pin, moment: Moment, *, again: bool) -> None:
     """Find how sure each rule must be, say it as it is found, and store it for the rule's version."""
     with here.reading() as conn:
-        memory = read_memory(conn)
-    for found in calibrated(pin.conn, here.catalog, memory, moment):
+        memory, known = read_memory(conn), {} if again else calibrations(conn)
+    for found in calibrated(pin.conn, here.catalog, memory, moment, known):
         for line in found.lines:
             say(line)
         if found.replayed:
@@ -278,7 +242,7 @@ def _waiting(here: Installation) -> int:
 def _incidents(asked: Namespace) -> None:
     with installation() as here, here.reading() as conn:
         found = incidents(conn, EVERYTHING, asked.state)
-    _show([_columns(incident) for incident in found], HEAD, asked.format)
+    show([_columns(incident) for incident in found], HEAD, asked.format)
 
 
 def _columns(of: Incident) -> tuple[Any, ...]:
@@ -311,7 +275,7 @@ def _backtest(asked: Namespace) -> None:
             if isinstance(part, str):
                 say(part)
             else:
-                _show(part[1], part[0], asked.format)
+                show(part[1], part[0], asked.format)
 
 
 def _test(asked: Namespace) -> int:
@@ -341,7 +305,7 @@ def _rules(_: Namespace) -> None:
         )
         for s in found
     ]
-    _show(rows, REGISTER, "table")
+    show(rows, REGISTER, "table")
     say("since: the version's first evaluation; older: open under an older version, until they close")
 
 
@@ -355,7 +319,7 @@ def _tune(asked: Namespace) -> None:
             if isinstance(part, str):
                 say(part)
             else:
-                _show(part[1], part[0], "table")
+                show(part[1], part[0], "table")
 
 
 def _outbox(asked: Namespace) -> None:
@@ -374,7 +338,7 @@ def _list_outbox(here: Installation) -> None:
         (m.state, m.kind, m.incident_id, m.target, instant(m.created_at), m.attempts, m.error)
         for m in (*waiting, *refused)
     ]
-    _show(rows, names, "table")
+    show(rows, names, "table")
     say(f"{len(waiting)} to be sent, {len(refused)} refused by Slack")
     if here.settings.slack.token is None:
         say("no Slack token (EARSHOT_SLACK__TOKEN): nothing is sent")
@@ -492,30 +456,6 @@ def _until(text: str | None, now: datetime) -> datetime | None:
         return _instant(text)
     except ArgumentTypeError as error:
         raise EarshotError(f"{error}, or how long from now, such as 3d") from None
-
-
-def _show(rows: Sequence[Sequence[Any]], names: Sequence[str], form: str) -> None:
-    if form == "json":
-        say(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1, ensure_ascii=False))
-    elif form == "csv":
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerows([names, *([cell(value) for value in row] for row in rows)])
-        say(out.getvalue(), end="")
-    else:
-        _table([names, *([_short(value) for value in row] for row in rows)])
-
-
-def _short(value: Any) -> str:
-    text = "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-    plain = "".join(letter if letter.isprintable() else " " for letter in text)
-    return plain if len(plain) <= 48 else f"{plain[:47]}…"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        say("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
 if __name__ == "__main__":

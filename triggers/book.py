@@ -339,7 +339,7 @@ def evidence(subject: Subject, finding: Finding) -> dict[str, Any]:
 def _figures(subject: Subject, reading: Reading) -> dict[str, Any]:
     """The metric with its interval, and what it was measured from with the interval of the difference."""
     found = estimate(subject.metric, reading.tally, reading.deffs[0])
-    ends = (None, None) if subject.is_quantile or isinstance(subject.rule, ChartRule) else (found.low, found.high)
+    ends = (None, None) if subject.is_quantile else (found.low, found.high)
     known: dict[str, Any] = {"metric": subject.metrics[0].name, "low": ends[0], "high": ends[1]}
     if reading.right is None:
         return known

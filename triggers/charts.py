@@ -236,7 +236,7 @@ class _Reference:
 
     @property
     def upper(self) -> Floats:
-        """The share that one would be wrong to think too high in one case of six: a sum adds up the baseline's error."""
+        """The share that one would wrongly think too high in one case of six: a sum adds up the baseline's error."""
         return self.share + np.sqrt(self.share * (1 - self.share) / (self.size + 1))
 
 

@@ -24,6 +24,8 @@ SCOPES: Final[Mapping[str, str]] = {
     "channels:read": "to see whether a channel exists and the app is in it",
     "groups:history": "the same in private channels",
     "groups:read": "the same for private channels",
+    "im:history": "to find a message to a person again",
+    "im:write": "to write to a person: the digest of what went beyond their weekly budget",
     "reactions:read": "to see who takes an incident on by a reaction",
     "users:read": "to see that the people of routing.toml exist",
     "users:read.email": "to find their member ids by their mail addresses",

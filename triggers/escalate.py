@@ -101,7 +101,7 @@ def _move(incident: Incident, route: Route, table: Timetable, now: datetime) -> 
 
 
 def _woken(incident: Incident, now: datetime) -> Move:
-    return Move("woken", "its snooze is over", {"snoozed_until": None, **_nobodys(incident, now)})
+    return Move("woken", "it still holds", {"snoozed_until": None, **_nobodys(incident, now)})
 
 
 def _lapsed(incident: Incident, timeout: timedelta | None, now: datetime) -> Move | None:
@@ -121,11 +121,12 @@ def _step(incident: Incident, route: Route, table: Timetable, now: datetime) -> 
         return None
     is_late = incident.severity != 1 and not table.is_open(at)
     notify, within = steps[number].notify, duration_text(steps[number].after)
+    whom = "general manager" if notify == "gm" else notify
     changes = {"next_step": number + 1, "next_step_at": _next(steps, number + 1, now)}
     if is_late and route.outside == "drop":
-        return Move("skipped", f"{notify}: not told, outside business hours", changes, is_late, notify)
+        return Move("skipped", f"{whom}: not told, outside business hours", changes, is_late, notify)
     waited = ", held until business hours" if is_late else ""
-    return Move("escalated", f"{notify}: not acknowledged within {within}{waited}", changes, is_late, notify)
+    return Move("escalated", f"{whom}: not acknowledged within {within}{waited}", changes, is_late, notify)
 
 
 def moves(

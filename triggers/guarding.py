@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 from sqlalchemy import Connection
@@ -11,7 +11,7 @@ from config.catalog import EventRule, Guard, RateRule
 from queries.cases import Case
 from queries.incidents import Incident, incident_id
 from queries.profiles import PROFILED, Profile, read_profile
-from triggers.artefacts import Artefact, detect, explains
+from triggers.artefacts import BASELINE_WEEKS, Artefact, detect, explains
 from triggers.events import Found
 from triggers.panels import reach
 from triggers.replay import Finding
@@ -106,13 +106,18 @@ def untold(
         guard: how long an incident is open.
         cadence: when each slot may be read.
     """
-    over = {_place(one.slice): one.opened_at + guard.window for one in open_ if one.rule == NAME}
+    over = {_place(one.slice): one.opened_at + lasting(guard) for one in open_ if one.rule == NAME}
     new: dict[str, Found] = {}
     for one in found:
         place, at = _place(one.case.key), cadence.as_of(one.day)
         if (place not in over or over[place] < at) and one.id not in new and one.id not in known:
-            new[one.id], over[place] = one, at + guard.window
+            new[one.id], over[place] = one, at + lasting(guard)
     return tuple(new.values())
+
+
+def lasting(guard: Guard) -> timedelta:
+    """How long an incident of a fault is open: while the fault spoils a window, or what a window is compared with."""
+    return guard.window + timedelta(weeks=BASELINE_WEEKS)
 
 
 def _place(key: str) -> str:
@@ -132,6 +137,6 @@ def rule_of_faults(guard: Guard) -> EventRule:
         "route": guard.route,
         "owner": guard.owner,
         "runbook": guard.runbook,
-        "resolve_after": guard.window,
+        "resolve_after": lasting(guard),
     }
     return EventRule.model_validate(raw)

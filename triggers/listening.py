@@ -97,7 +97,8 @@ class Listener:
         suspect, safe = enough & (found.silent >= least), found.silent < least
         alpha = np.array([alpha_of(rule.false_alarms_per_year, heard, int(day)) for day in days])
         units = tuple((unit,) for unit in heard.units)
-        return _panel(slots, units, found.n, found.silent, found.expected, suspect=suspect, enough=enough, p=p, safe=safe), alpha
+        rest = {"suspect": suspect, "enough": enough, "p": p, "safe": safe}
+        return _panel(slots, units, found.n, found.silent, found.expected, **rest), alpha
 
     def _late(self, rule: QuietRule, heard: Signals, slots: Sequence[date]) -> tuple[Panel, Floats]:
         """A silence beyond what is allowed."""

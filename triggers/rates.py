@@ -10,9 +10,11 @@ from sqlalchemy import Connection
 from config.catalog import ChangeRule, ChartRule, RateRule
 from queries.conditions import Span, condition_spans
 from queries.statistics import Floats
+from triggers.charting import freeze
 from triggers.counts import Bools, History, Slice
 from triggers.gate import bonferroni, verdicts
-from triggers.panels import EffectsAt, Frozen, Given, freeze, panel, reach
+from triggers.kinds import panel
+from triggers.panels import EffectsAt, Frozen, Given, reach
 from triggers.quantiles import first_day, measured
 from triggers.replay import Judged
 from triggers.shelf import Shelf, Want, read_shelf

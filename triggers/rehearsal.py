@@ -19,8 +19,9 @@ from queries.incidents import Incident, entries, incidents
 from queries.relations import COLUMNS
 from queries.scope import EVERYTHING
 from queries.state import passing_state
+from triggers.charting import freeze
 from triggers.counts import Slice
-from triggers.panels import Given, freeze
+from triggers.panels import Given
 from triggers.rates import Basis, judge
 from triggers.replay import Finding, replay
 from triggers.series import histories, slice_of

@@ -58,10 +58,10 @@ def evaluate(conn: Connection, tasks: Iterable[Task], moment: Moment) -> Iterato
 
 def effects_at(conn: Connection, moment: Moment) -> EffectsAt:
     """The design effects known at a slot's end, read once for each quarter. They are of quarters that ended before."""
-    known: dict[tuple[int, int], clusters.Effects] = {}
+    known, quarters = dict[date, clusters.Effects](), clusters.quarters(conn)
 
     def at(slot: date) -> clusters.Effects:
-        quarter = slot.year, (slot.month - 1) // 3
+        quarter = quarters.get(slot, slot)
         if quarter not in known:
             known[quarter] = clusters.effects(conn, datetime(slot.year, slot.month, slot.day, tzinfo=moment.zone))
         return known[quarter]

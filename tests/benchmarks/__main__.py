@@ -13,6 +13,10 @@ SMALL, MIDDLE, LARGE, HUGE = 100_000, 1_000_000, 10_000_000, 100_000_000
 _OTHERS = {
     "backtest": "backtest: 50 rules over 24 months and all segments; against its bare queries, and one query a window",
 }
+_ALONE = {
+    "deliver": "deliver: from a committed load to the message, `run` looking every 5 s; messages a second, unpaced",
+}
+"""Those that no size concerns."""
 
 
 def main() -> None:
@@ -21,7 +25,7 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help="100M contacts too: about an hour and 40 GB of disk")
     parser.add_argument("--small", action="store_true", help="only up to 1M contacts: a quick look")
     parser.add_argument("--runs", type=int, default=3, help="how often each load is repeated")
-    parser.add_argument("--only", choices=("load", "page", "tick", "backtest"), help="one of the benchmarks")
+    parser.add_argument("--only", choices=("load", "page", "tick", *_OTHERS, *_ALONE), help="one of the benchmarks")
     words = parser.parse_args()
     sizes = [MIDDLE] if words.small else [MIDDLE, LARGE, *([HUGE] if words.large else [])]
     print(f"samples and warehouses are kept in {FOLDER}")
@@ -36,12 +40,19 @@ def main() -> None:
         for contacts in sizes:
             _prepare(contacts)
             print(cost(["-m", "tests.benchmarks.ticking", str(contacts)]).output, end="", flush=True)
-    for name, said in _OTHERS.items():
-        if words.only in {None, name}:
-            print(said)
-            for contacts in sizes:
-                _prepare(contacts)
-                print(cost(["-m", f"tests.benchmarks.{name}ing", str(contacts)]).output, end="", flush=True)
+    _others(words.only, sizes)
+
+
+def _others(only: str | None, sizes: list[int]) -> None:
+    for name, said in (_OTHERS | _ALONE).items():
+        if only not in {None, name}:
+            continue
+        print(said)
+        for contacts in sizes if name in _OTHERS else ():
+            _prepare(contacts)
+            print(cost(["-m", f"tests.benchmarks.{name}ing", str(contacts)]).output, end="", flush=True)
+        if name in _ALONE:
+            print(cost(["-m", f"tests.benchmarks.{name}ing"]).output, end="", flush=True)
 
 
 def _pages(sizes: list[int], runs: int) -> None:

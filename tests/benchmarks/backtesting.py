@@ -5,11 +5,12 @@ Run as `python -m tests.benchmarks.backtesting CONTACTS`.
 
 import sys
 from datetime import UTC, date, datetime, timedelta
+from itertools import cycle, islice
 from statistics import median
 from time import perf_counter
 from typing import Final
 
-from config.catalog import Catalog, RateRule, Rule
+from config.catalog import Catalog, GapRule, RateRule, WatchRule
 from queries.cubes import read_cube
 from queries.generations import EmbeddedWarehouse, Pin
 from queries.metrics import Ask, measure
@@ -17,8 +18,12 @@ from queries.scope import EVERYTHING
 from tests.benchmarks.process import peak
 from tests.benchmarks.sizes import catalog, data, label
 from triggers.backtest import backtest
+from triggers.proposal import sweep
+from triggers.trial import trial
 
 RULES: Final = 50
+WIDEST: Final = "touchpoint-satisfaction"
+ALONE: Final = {"enabled": True, "inhibited_by": None}
 SINCE, UNTIL = date(2024, 11, 1), date(2026, 11, 1)
 SLICES: Final = {
     "response": ("vertical", "touchpoint"),
@@ -28,18 +33,19 @@ SLICES: Final = {
 
 
 def rules() -> Catalog:
-    """50 rules of every kind that reads a metric: those that ship, each again over finer slices, none turned off."""
+    """50 rules of every kind that looks at slots: those that ship, then those on metrics again over finer slices."""
     shipped = catalog()
-    rates = [rule for rule in shipped.rules if isinstance(rule, RateRule)]
-    made: list[Rule] = []
-    while len(made) < RULES:
-        template = rates[len(made) % len(rates)]
-        table = shipped.metric(template.metric).table
-        by = template.by if len(made) < len(rates) else SLICES.get(table, template.by)
-        fields = {"name": f"bench-{len(made)}", "enabled": True, "inhibited_by": None, "by": by}
-        strata = {"strata": ()} if hasattr(template, "strata") else {}
-        made.append(template.model_copy(update={**fields, **strata}))
-    return shipped.model_copy(update={"rules": tuple(made)})
+    watched = [rule for rule in shipped.rules if isinstance(rule, WatchRule)]
+    rates = [rule for rule in watched if isinstance(rule, RateRule)]
+    finer = islice(cycle(rates), RULES - len(watched))
+    made = (*watched, *(_finer(shipped, rule) for rule in finer))
+    named = (rule.model_copy(update={"name": f"bench-{i}", **ALONE}) for i, rule in enumerate(made))
+    return shipped.model_copy(update={"rules": tuple(named)})
+
+
+def _finer(shipped: Catalog, rule: RateRule) -> RateRule:
+    by = SLICES.get(shipped.metric(rule.metric).table, rule.by)
+    return rule.model_copy(update={"by": by, **({"strata": ()} if isinstance(rule, GapRule) else {})})
 
 
 def report(contacts: int) -> None:
@@ -48,7 +54,7 @@ def report(contacts: int) -> None:
     with warehouse.pin() as pin:
         made = rules()
         ours = median(_backtest(pin, made) for _ in range(3))
-        bare, window = _bare(pin, made), _window(pin, made)
+        bare, window, curve = _bare(pin, made), _window(pin, made), _curve(pin)
     warehouse.close()
     windows = RULES * (UNTIL - SINCE).days // 7
     figures = (
@@ -56,7 +62,15 @@ def report(contacts: int) -> None:
     )
     print(f"  {label(contacts):>5}  {figures}", end="")
     print(f"   ratio to bare {ours / bare:.1f}, to a query a window {ours / windows / window:.3f}", end="")
-    print(f"   peak {peak():.0f} MB", flush=True)
+    print(f"   {curve}   peak {peak():.0f} MB", flush=True)
+
+
+def _curve(pin: Pin) -> str:
+    """What the lab shows of one rule."""
+    shipped = catalog()
+    began = perf_counter()
+    found = sweep(pin.conn, trial(pin, shipped, shipped.rule(WIDEST), SINCE, UNTIL))
+    return f"lab's curve of {len(found.values)} limits {perf_counter() - began:.2f} s"
 
 
 def _backtest(pin: Pin, made: Catalog) -> float:

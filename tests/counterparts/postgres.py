@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -105,19 +105,59 @@ def _make(folder: Path, password: str) -> None:
         raise RuntimeError(done.stderr)
 
 
+@dataclass
+class Server:
+    """A cluster's server, which can crash and be started again in the same place. What is committed is kept."""
+
+    folder: Path
+    cluster: Postgres
+    settings: Mapping[str, str]
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        named = {**self.settings, "port": str(self.cluster.port), "unix_socket_directories": str(self.folder)}
+        options = [part for name, value in named.items() for part in ("-c", f"{name}={value}")]
+        command = _command("postgres", "-D", str(self.folder / "data"), *options)
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
+        _await(self.cluster, self.process, self.folder / "log")
+
+    def crash(self) -> None:
+        """Every session dies where it is ("immediate")."""
+        self.stop(signal.SIGQUIT)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End the sessions, then the server ("fast")."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(30)
+
+
 @contextmanager
 def _serving(folder: Path, password: str) -> Iterator[Postgres]:
-    cluster = Postgres(_free_port(), password)
-    settings = {**SETTINGS, "port": str(cluster.port), "unix_socket_directories": str(folder)}
-    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    command = _command("postgres", "-D", str(folder / "data"), *options)
-    with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log, cwd=folder) as process:
+    server = Server(folder, Postgres(_free_port(), password), SETTINGS)
+    try:
+        server.start()
+        yield server.cluster
+    finally:
+        server.stop()
+
+
+@contextmanager
+def crashing() -> Iterator[Server]:
+    """A cluster of one's own, to be crashed: what was committed is written before anybody hears that it was."""
+    folder = Path(tempfile.mkdtemp(prefix="earshot-postgres-"))
+    try:
+        password = secrets.token_urlsafe(18)
+        _make(folder, password)
+        server = Server(folder, Postgres(_free_port(), password), {**SETTINGS, "synchronous_commit": "on"})
         try:
-            _await(cluster, process, folder / "log")
-            yield cluster
+            server.start()
+            yield server
         finally:
-            process.send_signal(signal.SIGINT)  # "fast": ends the sessions, then the server
-            process.wait(30)
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _command(program: str, *arguments: str) -> list[str]:

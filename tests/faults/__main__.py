@@ -225,13 +225,25 @@ def _frozen_row(database: str, end: str, found: list[Frozen]) -> str:
     return f"| {database} | {then} | {figures} |"
 
 
+_OUTAGES: Final = (
+    "",
+    "## Outages of the state",
+    "",
+    "`tests/test_outages.py` crashes PostgreSQL (and starts it again), makes every write to the disk fail, and has",
+    "somebody else keep SQLite locked, in between and inside the transactions of a message: at points 1, 2, 3, 5, 6",
+    "and 7, with three failed turns before the outage is over. The same is done to the whole process,",
+    "`python -m triggers run`, for four seconds between two messages. Each time every message is told once, and nobody",
+    "helps: what failed is tried again by the next turn, and what may have been sent is looked for first.",
+)
+
+
 def _random(on: Bench, seconds: float) -> Iterator[str]:
     began, rans = time.monotonic(), list[Ran]()
     while time.monotonic() - began < seconds:
         database = DATABASES[len(rans) % len(DATABASES)]
         rans.append(_told("random", partial(run_random, on, database, 3, 60.0, AT_RANDOM)))
     total, kills = sum((ran.count for ran in rans), Count(0, 0, 0)), sum(ran.kills for ran in rans)
-    yield from ("", "## Killed at any moment", "")
+    yield from (*_OUTAGES, "", "## Killed at any moment", "")
     yield (
         f"Three couriers, killed at random moments for {seconds / 60:.0f} minutes, with half of all posts failing: "
         f"{total.messages:,} messages, {kills:,} kills, {total.lost} lost, {total.duplicated} duplicated."

@@ -1,0 +1,43 @@
+"""What the settings name, opened and closed as one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine
+
+from config.catalog import Catalog
+from config.reading import read_catalog
+from config.settings import Settings, read_settings
+from queries.generations import Warehouse
+from queries.relations import COLUMNS
+from queries.stores import open_states, open_warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What the settings name."""
+
+    settings: Settings
+    catalog: Catalog
+    warehouse: Warehouse
+    states: Engine
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """The state, to be read."""
+        with self.states.connect() as conn:
+            yield conn
+
+
+@contextmanager
+def installation() -> Iterator[Installation]:
+    """The checked configuration and the open stores."""
+    settings = read_settings()
+    catalog = read_catalog(settings.config, COLUMNS)
+    warehouse, states = open_warehouse(settings), open_states(settings)
+    try:
+        yield Installation(settings, catalog, warehouse, states)
+    finally:
+        warehouse.close()
+        states.dispose()

@@ -1,0 +1,62 @@
+"""The panels of rules that hold a figure against a number: a limit, a goal. Pure."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import numpy as np
+
+from config.catalog import GoalRule, ThresholdRule, goal_of
+from queries.statistics import Floats, tails
+from triggers.counts import Bools, Slice
+from triggers.evaluate import ROUNDING
+from triggers.panels import Given, Panel, deffs, each, minimum, side, vertical
+from triggers.subjects import Subject
+
+
+def threshold(subject: Subject, rule: ThresholdRule, given: Given, slots: Sequence[date], window: Floats) -> Panel:
+    held = np.full(window.shape[:2], rule.limit)
+    found = _against(subject, rule, given, slots, window, held)
+    safe = side(subject.metric) * (found.value - rule.recover) >= -ROUNDING
+    return _with(found, safe=safe)
+
+
+def goal(subject: Subject, rule: GoalRule, given: Given, slots: Sequence[date], window: Floats) -> Panel:
+    held = np.array([[_goal_of(subject, rule, s, slot) for s in given.counts.slices] for slot in slots]).reshape(
+        window.shape[:2]
+    )
+    found = _against(subject, rule, given, slots, window, held)
+    return _with(found, safe=found.bad <= rule.recover + ROUNDING)
+
+
+def _goal_of(subject: Subject, rule: GoalRule, slice_: Slice, slot: date) -> float:
+    """The goal of a slice's vertical on the last day of a window; NaN where there is none."""
+    last = slot - timedelta(days=1)
+    found = goal_of(subject.version.goals, rule.metric, vertical(subject, slice_), last, rule.where)
+    return found.value if found else float("nan")
+
+
+def _against(
+    subject: Subject,
+    rule: ThresholdRule | GoalRule,
+    given: Given,
+    slots: Sequence[date],
+    window: Floats,
+    held: Floats,
+) -> Panel:
+    """The panel of figures held against numbers."""
+    metric = subject.metric
+    value = each(metric, window)
+    bad = side(metric) * (held - value)
+    enough = (window[:, :, 0] >= minimum(rule, metric)) & np.isfinite(bad)
+    suspect = enough & (bad > ROUNDING) & (bad >= rule.floor - ROUNDING)
+    effects = deffs(subject, given, slots, window)
+    p = np.where(suspect, 0.0, 1.0)
+    if rule.gate == "exact" and suspect.any():
+        for limit in np.unique(held[suspect]).tolist():
+            cells = suspect & (held == limit)
+            p[cells] = tails(metric, window[cells], limit, effects[cells])
+    return Panel(tuple(slots), given.counts.slices, window, value, held, bad, suspect, enough, p, None, effects)
+
+
+def _with(found: Panel, *, safe: Bools) -> Panel:
+    return Panel(**{**{name: getattr(found, name) for name in Panel.__dataclass_fields__}, "safe": safe})
