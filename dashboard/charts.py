@@ -18,6 +18,7 @@ from queries.dossiers import Trend
 from queries.figures import (
     count,
     difference,
+    figure,
     goal_figure,
     half_width,
     interval,
@@ -326,10 +327,15 @@ def _moved(rows: Rows) -> alt.LayerChart | alt.FacetChart:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a figure is held against: its name, and its value in the metric's unit."""
+    """What a figure is held against: its name, its value in the metric's unit, and whether somebody wrote it so."""
 
     name: str
     value: float
+    is_written: bool = False
+
+    def figure(self, metric: Metric) -> str:
+        """The value in words: as it was written, or rounded."""
+        return goal_figure(metric, self.value) if self.is_written else figure(metric, self.value)
 
 
 def over_time(trend: Trend, metric: Metric, found: Incident, held: Held | None) -> alt.LayerChart | alt.FacetChart:
@@ -379,7 +385,7 @@ def _held(metric: Metric, held: Held | None, rows: Rows) -> list[alt.Chart]:
     line = {
         "at": shown(metric, held.value),
         "period": rows[0]["period"],
-        "label": f"{held.name} {goal_figure(metric, held.value)}",
+        "label": f"{held.name} {held.figure(metric)}",
     }
     base = alt.Chart(alt.InlineData(values=[line]))
     return [

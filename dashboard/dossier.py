@@ -8,16 +8,27 @@ from html import escape
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.catalog import Catalog, ChangeRule, GapRule, Person, RateRule, Rule, Step, ThresholdRule
+from config.catalog import (
+    Catalog,
+    ChangeRule,
+    GapRule,
+    GoalRule,
+    Person,
+    QuietRule,
+    RateRule,
+    Rule,
+    Step,
+    ThresholdRule,
+)
 from config.values import duration_text
 from dashboard.charts import Held
 from dashboard.prose import SEVERITIES, day
 from queries.actions import Action
 from queries.dossiers import Dossier
-from queries.figures import count, figure, goal_figure, half_width, interval
+from queries.figures import count, figure, half_width, interval
 from queries.incidents import Entry, Incident
 from queries.reviews import label_of, place
-from triggers import message
+from triggers import message, wording
 from triggers.message import Card, called
 from triggers.wording import BASELINES
 
@@ -62,7 +73,7 @@ def title(found: Incident, rule: Rule | None) -> str:
 
 def where(found: Incident, account: str | None) -> str:
     """Where it is: its slice, or the vertical and account of a case."""
-    if "/" in found.slice and found.value is None:
+    if (found.account_id and found.account_id in found.slice) or ("/" in found.slice and found.value is None):
         return ", ".join(part for part in (account, found.vertical, found.touchpoint) if part) or "All verticals"
     return place(found.slice)
 
@@ -95,6 +106,8 @@ ELSEWHERE: Final = frozenset({"Where", "Severity", "What to do"})
 
 def _figures(it: Dossier) -> list[tuple[str, str]]:
     metric, sample = it.metric, it.sample
+    if isinstance(it.rule, QuietRule):
+        return [("Heard", wording.found(it.rule, None, sample) or "")]
     if metric is None:
         return []
     low, high, against = sample.get("low"), sample.get("high"), held(it.rule, sample)
@@ -103,18 +116,19 @@ def _figures(it: Dossier) -> list[tuple[str, str]]:
         (metric.label, figure(metric, sample.get("value", it.incident.value), half_width(low, high))),
         ("95% interval", interval(metric, low, high)),
         ("Cases", f"n = {count(round(n))}"),
-        (f"{against.name[0].upper()}{against.name[1:]}", goal_figure(metric, against.value)) if against else ("", ""),
+        (f"{against.name[0].upper()}{against.name[1:]}", against.figure(metric)) if against else ("", ""),
     ]
 
 
 def held(rule: Rule | None, sample: Mapping[str, Any]) -> Held | None:
     """What an incident's figure was held against when it was last looked at; None where there is no such figure."""
     value = rule.limit if isinstance(rule, ThresholdRule) else sample.get("held")
+    written = isinstance(rule, ThresholdRule | GoalRule)
     if value is None or not isinstance(rule, RateRule):
         return None
     if isinstance(rule, ChangeRule):
         return Held(BASELINES[rule.baseline], value)
-    return Held("what it is measured from" if isinstance(rule, GapRule) else NAMES[rule.kind], value)
+    return Held("measured from" if isinstance(rule, GapRule) else NAMES[rule.kind], value, is_written=written)
 
 
 NAMES: Final = {"threshold": "limit", "goal": "goal", "chart": "usual"}

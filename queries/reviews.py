@@ -219,7 +219,7 @@ def _found(incident: Incident, lens: Lens, until: datetime) -> Found:
         label=(rule.label if rule else "") or incident.rule,
         metric=metric,
         group="" if is_event else incident.slice,
-        where=(incident.vertical or EVERYWHERE) if is_event else place(incident.slice),
+        where=(incident.vertical or EVERYWHERE) if is_event or incident.account_id else place(incident.slice),
         vertical=incident.vertical,
         is_whole_vertical=rule is not None and getattr(rule, "by", ()) == ("vertical",) and not rule.where,
         limit=f"limit {goal_figure(metric, rule.limit)}" if metric and rule and rule.kind == "threshold" else "",

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.catalog import Catalog, EventRule, Metric, RateRule, Route, Rule
+from config.catalog import Catalog, EventRule, Metric, QuietRule, RateRule, Route, Rule
 from config.errors import EarshotError
 from queries.escalations import unnamed
 from queries.evidence import Evidence, Question, gather, gather_case
@@ -68,6 +68,8 @@ class Cards:
         place = (found.vertical, found.touchpoint)
         if isinstance(of.rule, EventRule):
             return gather_case(self.pin.conn, of.rule.table, found.account_id, found.slot, place, self.as_of)
+        if isinstance(of.rule, QuietRule) and found.account_id:
+            return gather_case(self.pin.conn, "contact", found.account_id, found.slot, place, self.as_of)
         asked = question(of.rule, of.metric, found, history)
         return gather(self.pin.conn, asked, place, scope, self.as_of) if asked else None
 

@@ -70,8 +70,8 @@ def _quiet(rule: QuietRule, sample: Sample) -> str:
             f"Heard from {_percent(value)} of the revenue, in {count(_n(sample))} accounts that have any. "
             f"Limit {_percent(held)}."
         )
-    days = f"{held:.0f} days" if held is not None else "nobody knows how often"
-    usual = f"usually every {days}, n = {count(_n(sample))} days with a signal"
+    days = ("a day" if held < 1.5 else f"{held:.0f} days") if held is not None else "nobody knows how often"
+    usual = f"usually every {days.removeprefix('a ')}, n = {count(_n(sample))} days with a signal"
     return f"Nothing heard for {value or 0:.0f} days; {usual if rule.of == 'account' else f'allowed are {days}'}."
 
 
