@@ -209,10 +209,10 @@ def test_a_month_without_any_case_draws_an_empty_chart() -> None:
 @pytest.mark.parametrize(
     ("kind", "changes", "held"),
     [
-        ("threshold", {"limit": 0.8, "recover": 0.9}, charts.Held("limit", 0.8)),
-        ("goal", {}, charts.Held("goal", 0.7)),
+        ("threshold", {"limit": 0.8, "recover": 0.9}, charts.Held("limit", 0.8, is_written=True)),
+        ("goal", {}, charts.Held("goal", 0.7, is_written=True)),
         ("change", {"baseline": "last-year"}, charts.Held("a year before", 0.7)),
-        ("gap", {"against": {"metric": "csat"}}, charts.Held("what it is measured from", 0.7)),
+        ("gap", {"against": {"metric": "csat"}}, charts.Held("measured from", 0.7)),
         ("chart", {"method": "p", "baseline": {"first": "91d"}, "recover": 0.5}, charts.Held("usual", 0.7)),
     ],
 )

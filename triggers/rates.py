@@ -140,13 +140,18 @@ def alphas(subject: Subject, basis: Basis, remembered: frozenset[Slice]) -> Floa
         return np.ones(len(basis.slots))
     if subject.alpha is not None:
         return np.full(len(basis.slots), subject.alpha)
-    return bonferroni(rule, subject.cadence.a_year, _seen(subject, basis, remembered))
+    seen = _seen(subject, basis, remembered) if not isinstance(rule, ChartRule) else _with_baseline(basis)
+    return bonferroni(rule, subject.cadence.a_year, seen)
+
+
+def _with_baseline(basis: Basis) -> Bools:
+    """The slices that a chart can judge: those whose baseline is frozen, from the first slot on."""
+    return np.ones((len(basis.slots), len(basis.given.frozen or {})), dtype=bool)
 
 
 def _seen(subject: Subject, basis: Basis, remembered: frozenset[Slice]) -> Bools:
     """The slices known by each slot: those that an earlier tick remembers, and those that a replay steps by then."""
-    counts, rule = basis.given.counts, subject.rule
-    length = rule.every if isinstance(rule, ChartRule) else rule.window
+    counts, length = basis.given.counts, subject.rule.window
     window = counts.spans([slot - length for slot in basis.slots], list(basis.slots))[:, :, 0] > 0
     own = [slice_[: len(subject.by)] for slice_ in counts.slices]
     places = {slice_: i for i, slice_ in enumerate(sorted(remembered.union(own)))}
