@@ -180,11 +180,11 @@ def tested(draft: Draft, states: Engine, until: int) -> None:
 def test_a_year_of_days_and_one_backtest_come_to_the_same_log(
     stores: tuple[Draft, Draft, Engine], record_property: Any, request: pytest.FixtureRequest, *, prove: bool
 ) -> None:
-    """Every day on DuckDB; on PostgreSQL, where a load takes longer, every fortnight, and with --prove every day."""
+    """A load a week on DuckDB, a fortnight on PostgreSQL, which takes longer; with --prove a load a day on both."""
     live, test, states = stores
     at_once = passing_state()
-    is_shared = "shared" in request.node.name
-    lived(live, states, range(HISTORY + 1, DAYS + 1, 14 if is_shared and not prove else 1))
+    step = 1 if prove else 14 if "shared" in request.node.name else 7
+    lived(live, states, range(HISTORY + 1, DAYS + 1, step))
     tested(test, at_once, DAYS)
     found = log(states)
     record_property("records", len(found))
