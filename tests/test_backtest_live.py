@@ -168,7 +168,7 @@ def _as_seen(rows: Rows, late: Mapping[Any, Revision]) -> Rows:
     return {table: [row for row in own if (table, row.get("id")) not in late] for table, own in rows.items()}
 
 
-def tested(draft: Draft, states: Engine, until: int) -> None:
+def at_once_over(draft: Draft, states: Engine, until: int) -> None:
     """One backtest over the finished data."""
     with draft() as conn:
         fill(conn, known(company().rows, begin(until)))
@@ -185,7 +185,7 @@ def test_a_year_of_days_and_one_backtest_come_to_the_same_log(
     at_once = passing_state()
     step = 1 if prove else 14 if "shared" in request.node.name else 7
     lived(live, states, range(HISTORY + 1, DAYS + 1, step))
-    tested(test, at_once, DAYS)
+    at_once_over(test, at_once, DAYS)
     found = log(states)
     record_property("records", len(found))
     assert found == log(at_once)
@@ -214,7 +214,7 @@ def test_from_the_very_first_day_on_it_is_the_same(record_property: Any) -> None
             publish(conn, number, morning(day))
             ticked(conn, states, day)
     with memory() as conn:
-        tested(lambda: _same(conn), at_once, 2 + (end - 2) // 6 * 6)
+        at_once_over(lambda: _same(conn), at_once, 2 + (end - 2) // 6 * 6)
     record_property("records", len(log(states)))
     assert log(states) == log(at_once) != ()
 
@@ -324,7 +324,7 @@ def test_what_came_late_and_what_was_corrected_explains_every_difference(record_
     states, at_once = passing_state(), passing_state()
     with memory() as live, memory() as test:
         lived(lambda: _same(live), states, range(HISTORY + 7, end + 1, 7), revised)
-        tested(lambda: _same(test), at_once, end)
+        at_once_over(lambda: _same(test), at_once, end)
     found = differences(log(states), log(at_once), revised, rulebook())
     told = [(d.line.rule, d.line.slice, d.line.at.isoformat(), d.line.kind, d.is_live, len(d.causes)) for d in found]
     record_property("differences", told)
