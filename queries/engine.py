@@ -1,10 +1,12 @@
 """The engines and the few places where their dialects differ."""
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Final
 
 import duckdb
@@ -35,6 +37,9 @@ from sqlalchemy.sql.functions import GenericFunction
 
 MEMORY_LIMIT: Final = "1GB"
 ARRIVING: Final = "arriving"
+BUSY_S: Final = 30.0
+"""How long a process waits for another one that writes the state."""
+
 _SLICE: Final = 8
 """Batches a statement."""
 
@@ -64,7 +69,7 @@ def journal(file: Path) -> Engine:
 
     A connection with the execution option `reading` sees one state for as long as it lasts, and keeps nobody waiting.
     """
-    engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 30})
+    engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": BUSY_S})
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
     return engine
@@ -83,8 +88,23 @@ def _begin(connection: Connection) -> None:
 
 def _set_pragmas(connection: Any, _record: object) -> None:
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+    for pragma in (f"busy_timeout={BUSY_S * 1000:.0f}", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+    _write_ahead(connection)
+
+
+def _write_ahead(connection: Any) -> None:
+    """SQLite waits for everybody but those who turn a new file into a write-ahead log at the same time."""
+    until = monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if monotonic() > until:
+                raise
+            sleep(BUSY_S / 1000)
+        else:
+            return
 
 
 @compiles(PrimaryKeyConstraint, "duckdb")

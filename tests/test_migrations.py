@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -173,6 +174,23 @@ def test_processes_that_start_together_upgrade_it_once(store: Store) -> None:
     engine = store.open()
     assert (failed, version(engine), missing(engine)) == ([], HEAD, "")
     engine.dispose()
+
+
+def test_processes_that_open_a_new_file_together_wait_for_each_other(tmp_path: Path) -> None:
+    """SQLite itself refuses some of those who turn a new file into a write-ahead log at the same moment."""
+    together = threading.Barrier(8)
+
+    def opened(folder: Path) -> None:
+        engine = journal(folder / "state.db")
+        together.wait()
+        with engine.connect():
+            pass
+        engine.dispose()
+
+    with ThreadPoolExecutor(8) as threads:
+        for name in map(str, range(100)):  # without waiting one round in twenty fails
+            (tmp_path / name).mkdir()
+            list(threads.map(opened, [tmp_path / name] * 8))
 
 
 def test_an_upgrade_that_fails_changes_nothing(store: Store) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from scipy.stats import poisson
 from sqlalchemy import Table, create_engine, func, select, text
 from sqlalchemy.pool import StaticPool
 
@@ -166,9 +167,16 @@ def test_where_nothing_happens_nothing_is_found(
     counted = Counter(incident.rule for incident in own)
     record_property("incidents", dict(counted))
     declared = {r.name: r.false_alarms_per_year * YEARS for r in alone.rules if isinstance(r, WatchRule)}
-    assert {name: n for name, n in counted.items() if n > declared.get(name, 0)} == {}
+    assert {name: n for name, n in counted.items() if n > _most(declared.get(name, 0))} == {}
     cried = Counter(incident.rule for incident in plain)
-    assert any(n > declared.get(name, n) for name, n in cried.items())  # the same limits without the gate cry wolf
+    assert any(
+        n > _most(declared.get(name, n)) for name, n in cried.items()
+    )  # the same limits without the gate cry wolf
+
+
+def _most(declared: float) -> float:
+    """How many a rule that keeps exactly what it declares opens at most, but once in a thousand times."""
+    return float(poisson.isf(0.001, declared))
 
 
 def _without_gates(catalog: Catalog) -> Catalog:

@@ -35,8 +35,13 @@ def settled(tab: Tab, address: str) -> Page:
     """The page with everything drawn, the null replay at its end included."""
     page = tab.open(address)
     expect(page.get_by_text("Without any change:")).to_be_visible(timeout=90_000)
-    page.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
-    page.wait_for_timeout(700)  # a chart is drawn after its element is there
+    return rested(page)
+
+
+def rested(page: Page) -> Page:
+    """The same page once the server has nothing more to say."""
+    page.wait_for_timeout(700)  # a chart is drawn after its element is there, and a click is not sent at once
+    expect(page.locator("[data-testid=stApp]")).to_have_attribute("data-test-script-state", "notRunning")
     return page
 
 
@@ -77,9 +82,10 @@ def test_a_draft_with_a_mistake_names_its_line(page_at: PageAt, url: str) -> Non
     tab = page_at(1280, 900)
     page = settled(tab, url)
     page.get_by_text("Draft", exact=True).click()
+    rested(page)
     area = page.get_by_label("The draft, as it would stand in config/triggers.toml")
     area.fill(area.input_value().replace("limit =", "limitt ="))
     page.get_by_role("button", name="Try it").click()
-    expect(page.get_by_text("draft:7")).to_be_visible()
+    expect(page.get_by_text("draft:7")).to_be_visible(timeout=60_000)
     expect(page.get_by_text("did you mean 'limit'?")).to_be_visible()
     assert tab.problems == []
