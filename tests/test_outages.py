@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +38,8 @@ from triggers.deliver import Courier, Point
 pytestmark = pytest.mark.xdist_group("faults")
 CHANNEL: Final = CHANNELS["service-quality"]
 MESSAGES: Final = 4
+DISK_MB: Final = 16
+BLOCK: Final = 4096
 FAILURES: Final = 3
 """So often delivering fails before the outage is over."""
 
@@ -63,6 +65,23 @@ class Full:
 
     def end(self, process: int) -> None:
         resource.prlimit(process, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+@dataclass
+class Filled:
+    """Not a byte is left on the disk."""
+
+    disk: Path
+
+    def begin(self, process: int) -> None:
+        del process
+        with (self.disk / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
+            while ballast.write(b"\0" * BLOCK):
+                pass
+
+    def end(self, process: int) -> None:
+        del process
+        (self.disk / "ballast").unlink()
 
 
 @dataclass
@@ -183,6 +202,30 @@ def test_a_full_disk(tmp_path: Path, slack: Slack, point: Point) -> None:
     prove(Trial(impatient(tmp_path), slack, Full(), point))
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Outage]]:
+    """A folder on a disk of its own, and how to fill it; where none may be mounted, files that cannot grow."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        yield folder, Full()
+        return
+    try:
+        yield folder, Filled(folder)
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("point", [*BETWEEN, *INSIDE], ids=lambda point: point.name.lower())
+def test_no_space_left_on_the_disk(small_disk: tuple[Path, Outage], slack: Slack, point: Point) -> None:
+    folder, outage = small_disk
+    trial = Trial(impatient(folder), slack, outage, point)
+    prove(trial)
+    if isinstance(outage, Filled):
+        assert all("disk is full" in failure for failure in trial.failures)
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     if why := postgresql.missing():
@@ -277,6 +320,11 @@ def test_the_watch_outlives_a_lock(tmp_path: Path, slack: Slack) -> None:
 
 def test_the_watch_outlives_a_full_disk(tmp_path: Path, slack: Slack) -> None:
     watch = survives(tmp_path, slack, Full())
+    assert any("the tick failed" in line for line in watch.said)
+
+
+def test_the_watch_outlives_a_disk_without_space(small_disk: tuple[Path, Outage], slack: Slack) -> None:
+    watch = survives(small_disk[0], slack, small_disk[1])
     assert any("the tick failed" in line for line in watch.said)
 
 
