@@ -1,6 +1,6 @@
 """Rules that are tried before they are turned on: read like those of triggers.toml, and checked against the rest."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,7 @@ from typing import Any
 from config.catalog import Catalog, Named, Rule
 from config.checks import Columns, Sheets, check
 from config.errors import ConfigError, Mistake
-from config.findings import suggest
-from config.reading import RULE
+from config.reading import RULE, unknown_tops
 from config.sheets import Entry, Sheet, read_sheet
 from config.toml import Document, parse, read
 
@@ -38,10 +37,10 @@ def parse_drafts(text: str, catalog: Catalog, columns: Columns, name: str = "dra
 
 def _drafts(document: Document, catalog: Catalog, columns: Columns) -> Drafts:
     sheet = read_sheet(document, "rule", RULE)
-    mistakes = [*_strangers(document), *sheet.mistakes]
+    mistakes = [*unknown_tops(document, ("rule",)), *sheet.mistakes]
     if not mistakes and not sheet.entries:
         mistakes.append(Mistake(document.file, 1, "there is no rule in it", "write [[rule]] and its fields below"))
-    mistakes += check(_sheets(document, sheet, catalog), columns)
+    mistakes += check_drafts(sheet.entries, document, catalog, columns)
     if mistakes:
         raise ConfigError(tuple(mistakes))
     rules = tuple(rule.model_copy(update={"enabled": True}) for rule in sheet.items)
@@ -53,23 +52,29 @@ def _kept(catalog: Catalog, drafts: Iterable[Named]) -> tuple[Rule, ...]:
     return tuple(rule for rule in catalog.rules if rule.name not in replaced)
 
 
-def _strangers(document: Document) -> Iterator[Mistake]:
-    for key in document.values:
-        if key != "rule":
-            line = document.line((key, 0)) if (key, 0) in document.lines else document.line((key,))
-            yield Mistake(document.file, line, f"unknown key {key!r}", suggest(key, ("rule",)))
+def check_drafts(
+    drafts: Sequence[Entry[Rule]], document: Document, catalog: Catalog, columns: Columns
+) -> Iterator[Mistake]:
+    """Every mistake that shows only between drafts and what the catalogue holds, which was checked before.
+
+    Args:
+        drafts: rules that stand beside the catalogue's own, in the place of their namesakes.
+        document: the file that they stand in.
+        catalog: what they may name.
+        columns: the columns of each table that a rule may read.
+    """
+    return check(_sheets(drafts, document, catalog), columns)
 
 
-def _sheets(document: Document, drafts: Sheet[Rule], catalog: Catalog) -> Sheets:
-    """The drafts among all that the catalogue holds, which was checked before."""
+def _sheets(drafts: Sequence[Entry[Rule]], document: Document, catalog: Catalog) -> Sheets:
     empty: Sheet[Any] = Sheet((), None, ())
-    kept = tuple(Entry(rule, document, (), f"rule {rule.name}") for rule in _kept(catalog, drafts.items))
+    kept = _kept(catalog, [draft.item for draft in drafts])
+    rules = (*(Entry(rule, document, (), f"rule {rule.name}") for rule in kept), *drafts)
     metrics = tuple(Entry(metric, document, (), metric.name) for metric in catalog.metrics)
-    names = _names((*(entry.item for entry in kept), *drafts.items))
     return Sheets(
         Sheet(metrics, _names(catalog.metrics), ()),
         empty,
-        Sheet((*kept, *drafts.entries), names, ()),
+        Sheet(rules, _names(entry.item for entry in rules), ()),
         Sheet((), _names(catalog.routes), ()),
         Sheet((), _names(catalog.people), ()),
         *(empty, empty, empty, empty),

@@ -10,6 +10,7 @@ from pydantic import Field, TypeAdapter, model_validator
 from config.catalog import Catalog
 from config.errors import ConfigError, Mistake
 from config.findings import suggest
+from config.reading import unknown_tops
 from config.sheets import Entry, Kind, read_sheet
 from config.toml import Document, parse, read
 from config.values import Frozen, KeyedError, Name
@@ -57,7 +58,7 @@ def parse_known(text: str, catalog: Catalog, name: str = "known") -> tuple[Known
 
 def _known(document: Document, catalog: Catalog) -> tuple[Known, ...]:
     sheet = read_sheet(document, "known", _KIND)
-    mistakes = [*_strangers(document), *sheet.mistakes]
+    mistakes = [*unknown_tops(document, ("known",)), *sheet.mistakes]
     mistakes += [mistake for entry in sheet.entries for mistake in _unknown(entry, catalog)]
     if not mistakes and not sheet.entries:
         mistakes.append(
@@ -66,13 +67,6 @@ def _known(document: Document, catalog: Catalog) -> tuple[Known, ...]:
     if mistakes:
         raise ConfigError(tuple(mistakes))
     return sheet.items
-
-
-def _strangers(document: Document) -> Iterator[Mistake]:
-    for key in document.values:
-        if key != "known":
-            line = document.line((key, 0)) if (key, 0) in document.lines else document.line((key,))
-            yield Mistake(document.file, line, f"unknown key {key!r}", suggest(key, ("known",)))
 
 
 def _unknown(entry: Entry[Known], catalog: Catalog) -> Iterator[Mistake]:

@@ -138,7 +138,7 @@ def _documents(folder: Path) -> tuple[dict[str, Document | None], list[Mistake]]
     mistakes = [m for _, found in read_.values() for m in found]
     mistakes += _strangers(folder)
     for name, (document, _) in read_.items():
-        mistakes += _unknown_tops(document, FILES[name]) if document else ()
+        mistakes += unknown_tops(document, FILES[name]) if document else ()
     return {name: document for name, (document, _) in read_.items()}, mistakes
 
 
@@ -150,7 +150,8 @@ def _strangers(folder: Path) -> Iterator[Mistake]:
             yield Mistake(file, 1, "nothing reads this file", suggest(file.name, known))
 
 
-def _unknown_tops(document: Document, known: tuple[str, ...]) -> Iterator[Mistake]:
+def unknown_tops(document: Document, known: tuple[str, ...]) -> Iterator[Mistake]:
+    """What stands at the top of a file and is none of `known`."""
     for key in document.values:
         if key not in known:
             line = document.line((key, 0)) if (key, 0) in document.lines else document.line((key,))

@@ -1,6 +1,6 @@
 """Tests of rules as analysts write them: what was counted and when, and the incidents that should follow."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -8,14 +8,15 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from config.catalog import ZERO, Catalog, Goal, Named, Rule
-from config.checks import Columns, Sheets, check
+from config.catalog import ZERO, Catalog, Goal, Rule
+from config.checks import Columns
+from config.drafts import check_drafts
 from config.errors import ConfigError, Mistake
 from config.findings import suggest
 from config.ramps import Numbers
-from config.reading import RULE
-from config.sheets import Entry, Kind, Sheet, read_entry, read_sheet
-from config.toml import Document, Place, read
+from config.reading import RULE, unknown_tops
+from config.sheets import Entry, Kind, read_entry, read_sheet
+from config.toml import Place, read
 from config.values import Duration, Frozen, KeyedError, Listed
 from config.zones import Zone
 
@@ -120,19 +121,12 @@ def read_rehearsals(file: Path) -> tuple[Entry[Rehearsal], ...]:
     """
     document = read(file)
     sheet = read_sheet(document, "test", _KIND)
-    mistakes = (*_strangers(document), *sheet.mistakes)
+    mistakes = (*unknown_tops(document, ("test",)), *sheet.mistakes)
     if not mistakes and not sheet.entries:
         mistakes = (Mistake(file, 1, "there is no test in it", "write [[test]], its rule, its series and incidents"),)
     if mistakes:
         raise ConfigError(mistakes)
     return sheet.entries
-
-
-def _strangers(document: Document) -> Iterator[Mistake]:
-    for key in document.values:
-        if key != "test":
-            line = document.line((key, 0)) if (key, 0) in document.lines else document.line((key,))
-            yield Mistake(document.file, line, f"unknown key {key!r}", suggest(key, ("test",)))
 
 
 def rehearsed_rule(entry: Entry[Rehearsal], catalog: Catalog, columns: Columns) -> Rule:
@@ -156,28 +150,10 @@ def _draft(entry: Entry[Rehearsal], raw: Mapping[str, Any], catalog: Catalog, co
     mistakes = tuple(replace(mistake, wrong=f"rule{mistake.wrong.removeprefix('test')}") for mistake in read_)
     if found and not mistakes:
         named = Entry(found.item, document, place, f"rule {found.item.name}")
-        mistakes = tuple(check(_sheets(catalog, named), columns))
+        mistakes = tuple(check_drafts((named,), document, catalog, columns))
     if mistakes or not found:
         raise ConfigError(mistakes)
     return found.item
-
-
-def _sheets(catalog: Catalog, draft: Entry[Rule]) -> Sheets:
-    """The draft among all that the catalogue holds, which was checked before."""
-    empty: Sheet[Any] = Sheet((), None, ())
-    metrics = tuple(Entry(metric, draft.document, draft.place, metric.name) for metric in catalog.metrics)
-    return Sheets(
-        Sheet(metrics, _names(catalog.metrics), ()),
-        empty,
-        Sheet((draft,), _names((draft.item, *catalog.rules)), ()),
-        Sheet((), _names(catalog.routes), ()),
-        Sheet((), _names(catalog.people), ()),
-        *(empty, empty, empty, empty),
-    )
-
-
-def _names(items: Iterable[Named]) -> frozenset[str]:
-    return frozenset(item.name for item in items)
 
 
 def line(entry: Entry[Rehearsal], place: Place = ()) -> str:

@@ -20,6 +20,7 @@ from triggers.noise import Noise
 from triggers.proposal import Sweep, days_open, setting
 from triggers.subjects import slice_values
 from triggers.trial import Found, Outcome, Trial
+from triggers.usual import usual
 
 READERS: Final = 4
 """How many readers a curve is drawn for; those after them are told less."""
@@ -266,8 +267,18 @@ def opening(of: Trial, found: Sweep, set_: Outcome, metric: Metric | None, value
     return (
         f'<p class="e-kicker">{escape(kicker)}</p>'
         f'<h1 class="e-headline">{escape(_sentence(found, set_, metric, value))}</h1>'
-        f'<p class="e-dateline">{escape(dateline)}</p>'
+        f'<p class="e-dateline">{escape(dateline)}</p>{_lay(of, metric)}'
     )
+
+
+def _lay(of: Trial, metric: Metric | None) -> str:
+    """Where the figure lay, so that a limit says something."""
+    lay = usual(of) if metric else None
+    return f'<p class="e-dateline">{escape(_begun(lay.words(metric)))}.</p>' if lay and metric else ""
+
+
+def _begun(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _what(rule: WatchRule, metric: Metric | None) -> str:

@@ -186,12 +186,6 @@ def hold(conn: Connection, incidents: Sequence[str], until: datetime) -> None:
         conn.execute(later.values(due_at=naive(until)))
 
 
-def next_due(conn: Connection) -> datetime | None:
-    """When the next unfinished message may be tried."""
-    found = conn.execute(select(func.min(outbox.c.due_at)).where(outbox.c.state.in_(UNFINISHED))).scalar_one()
-    return aware(found) if found else None
-
-
 def claim(conn: Connection, message: Owed, channel: str, now: datetime, until: datetime) -> Owed | None:
     """Take a message for one attempt, given up for dead at `until`. None when another process was first.
 

@@ -1,7 +1,6 @@
 """What rules, drafts and versions would have done, whom they would have told, and whether they were right."""
 
 import csv
-import os
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -19,8 +18,7 @@ from queries.incidents import Incident
 from queries.references import Calibration
 from queries.relations import COLUMNS
 from tests.company import catalog, noon, rows_of, rule, warehouse, weeks
-from tests.installation import configure
-from triggers.__main__ import main
+from tests.installation import DEFECTS, Terminal, installed
 from triggers.attention import attention, tellings
 from triggers.backtest import Row, backtest, past
 from triggers.comparison import paired, scored
@@ -32,23 +30,8 @@ STORY: Final = (4,) * 10 + (20,) * 4 + (45,) * 2 + (2,) * 8
 OPENS: Final = date(2025, 12, 22)
 OVER: Final = date(2026, 4, 1)
 UTC_ZONE: Final = ZoneInfo("UTC")
-DRAFT: Final = """
-[[rule]]
-name = "defects"
-kind = "threshold"
-metric = "defect-rate"
-by = ["vertical"]
-limit = {limit}
-recover = 0.10
-floor = 0
-keep_firing = "0d"
-window = "28d"
-every = "7d"
-false_alarms_per_year = 6
-severity = 2
-route = "delivery"
-owner = "delivery-lead"
-"""
+_UNNAMED: Final = DEFECTS.replace('label = "Journeys with a defect"\n', "")
+DRAFT: Final = _UNNAMED.replace("limit = 0.25", "limit = {limit}").replace("recover = 0.20", "recover = 0.10")
 
 
 @pytest.fixture(scope="module")
@@ -256,19 +239,6 @@ def test_a_mistake_in_what_is_known_is_named_with_its_line(text: str, said: str)
 # The command
 
 
-class Terminal:
-    """Runs a command in this process and returns what it printed."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.capsys = capsys
-
-    def __call__(self, *words: str, status: int = 0) -> str:
-        found = main(list(words))
-        printed = self.capsys.readouterr()
-        assert found == status, printed
-        return printed.err if status else printed.out
-
-
 SPAN: Final = ("--since", "2025-09-01", "--until", "2026-04-01")
 
 
@@ -276,12 +246,8 @@ SPAN: Final = ("--since", "2025-09-01", "--until", "2026-04-01")
 def triggers(
     tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Terminal]:
-    for name, value in configure(tmp_path).items():
-        monkeypatch.setenv(name, value)
-    (tmp_path / "warehouse").symlink_to(built / "warehouse")
-    umask = os.umask(0o077)
-    yield Terminal(capsys)
-    os.umask(umask)
+    with installed(tmp_path, built, monkeypatch):
+        yield Terminal(capsys)
 
 
 def test_a_draft_is_set_beside_the_rule_that_runs(triggers: Terminal, tmp_path: Path) -> None:

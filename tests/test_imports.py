@@ -20,6 +20,7 @@ PURE: Final = (
     *(
         "triggers.trial",
         "triggers.proposal",
+        "triggers.usual",
         "triggers.dial",
         "triggers.noise",
         "triggers.comparison",
@@ -35,7 +36,7 @@ ONLY_IN: Final = {
 }
 SQL_FREE: Final = ("dashboard/", "triggers/")  # they may name a connection, and nothing else of SQLAlchemy
 CONNECTION: Final = {"sqlalchemy.Connection", "sqlalchemy.Engine"}
-SHELL: Final = ("__main__", "app", "run", "listen", "audit", "slack", "worker")  # files that may read the clock
+SHELL: Final = ("__main__", "commands", "app", "run", "listen", "audit", "slack", "worker")  # may read the clock
 VAGUE: Final = {"utils", "util", "helpers", "common", "manager", "service", "base", "misc"}
 FILES: Final = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 

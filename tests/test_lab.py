@@ -1,6 +1,6 @@
 """The threshold lab as Streamlit runs it, over a small company whose every figure is known."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from shutil import copytree
@@ -14,16 +14,14 @@ from dashboard.viewer import Viewer
 from queries.scope import Scope
 from tests.company import catalog, rows_of, rule, warehouse, weeks
 from tests.installation import RULE, configure
+from tests.test_dashboard_app import APP, Opened, page
 from triggers.backtest import backtest
 
 pytestmark = pytest.mark.xdist_group("dashboard")
-APP = str(Path(stores.__file__).parents[1] / "dashboard" / "app.py")
 TODAY = datetime.now(UTC).date()
 FIRST = TODAY - timedelta(days=TODAY.weekday() + 7 * 40)
 STORY = (4,) * 18 + (20,) * 4 + (45,) * 2 + (2,) * 12
 HOSTILE = "<script>alert(1)</script>"
-
-Opened = Callable[..., AppTest]
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +48,6 @@ def opened(tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
     yield open_
     stores._opened.cache_clear()
-
-
-def page(at: AppTest) -> str:
-    """Everything the page writes itself."""
-    assert not at.exception, at.exception[0].stack_trace
-    return "\n".join(element.proto.body for element in at.get("html"))
 
 
 def headline(at: AppTest) -> str:

@@ -1,6 +1,6 @@
 """What a window says, how sure a rule must be, and that neither slots nor slices know of each other."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -87,6 +87,11 @@ def given_of(of: RateRule, seed: int, slices: tuple[Slice, ...] = SLICES) -> Giv
     return Given(counts, effects, other, counts, frozen)
 
 
+def changed(of: Given, change: Callable[[Any], History]) -> Given:
+    """The same with each of its counts changed."""
+    return replace(of, counts=change(of.counts), other=change(of.other) if of.other else None, plain=change(of.plain))
+
+
 def subject_of(of: RateRule, alpha: float | None = 0.01) -> Subject:
     return subject(of, *(GOALS if isinstance(of, GoalRule) else ()), alpha=alpha)
 
@@ -123,12 +128,7 @@ def test_all_slots_at_once_are_as_one_by_one(kind: str, seed: int) -> None:
 @given(seed=st.integers(0, 10**6), order=st.permutations(range(3)))
 def test_the_order_of_slices_does_not_matter(kind: str, seed: int, order: list[int]) -> None:
     of, given_, slots = subject_of(KINDS[kind]), given_of(KINDS[kind], seed), slots_of(KINDS[kind], 12)
-    other = replace(
-        given_,
-        counts=shuffled(given_.counts, order),
-        other=shuffled(given_.other, order) if given_.other else None,
-        plain=shuffled(given_.plain, order) if given_.plain else None,
-    )
+    other = changed(given_, lambda counts: shuffled(counts, order))
     assert findings(of, given_, slots) == findings(of, other, slots)
 
 
@@ -155,14 +155,29 @@ def test_what_a_calibrated_rule_says_of_a_slice_depends_on_no_other(kind: str, s
         kept = [i for i, s in enumerate(counts.slices) if s[0] == "B"]
         return History(counts.first_day, tuple(counts.slices[i] for i in kept), counts.sums[:, kept])
 
-    alone = replace(
-        given_, counts=only(given_.counts), other=only(given_.other) if given_.other else None, plain=only(given_.plain)
-    )
     after, found = findings(of, given_, slots)
-    assert findings(of, alone, slots) == (
+    assert findings(of, changed(given_, only), slots) == (
         {s: i for s, i in after.items() if s == ("B",)},
         [f for f in found if f[0] == "vertical=B"],
     )
+
+
+def without(of: Given, days: Callable[[History], slice]) -> Given:
+    """The same, as though nothing had happened on some days."""
+
+    def cut(counts: Any) -> History:
+        blank = np.zeros(counts.days.shape[:2], dtype=bool)
+        blank[days(counts)] = True
+        kept: History = counts.without(blank)
+        return kept
+
+    return changed(of, cut)
+
+
+def assert_same(of: Subject, slots: tuple[date, ...], left: Given, right: Given) -> None:
+    whole, part = (arrays(panel(of, one, slots, np.full(len(slots), 0.01))) for one in (left, right))
+    for name, cells in whole.items():
+        np.testing.assert_allclose(part[name], cells, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -171,23 +186,9 @@ def test_what_lies_farther_back_than_its_reach_does_not_matter(kind: str) -> Non
     of, given_ = subject_of(KINDS[kind]), given_of(KINDS[kind], 7)
     slots = slots_of(KINDS[kind], 3, first=100)
     first = (slots[0] - reach(KINDS[kind])).toordinal()
-
-    def later(counts: Any) -> History:
-        blank = np.zeros(counts.days.shape[:2], dtype=bool)
-        blank[: first - counts.first_day] = True
-        cut: History = counts.without(blank)
-        return cut
-
-    cut = replace(
-        given_,
-        counts=later(given_.counts),
-        other=later(given_.other) if given_.other else None,
-        plain=later(given_.plain),
-    )
-    assert findings(of, given_, slots)[1] == findings(of, cut, slots)[1]
-    whole, part = (arrays(panel(of, g, slots, np.full(3, 0.01))) for g in (given_, cut))
-    for name, cells in whole.items():
-        np.testing.assert_allclose(part[name], cells, rtol=1e-9, atol=1e-12, err_msg=name)
+    later = without(given_, lambda counts: slice(first - counts.first_day))
+    assert findings(of, given_, slots)[1] == findings(of, later, slots)[1]
+    assert_same(of, slots, given_, later)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -195,22 +196,7 @@ def test_nothing_from_a_slot_on_is_read(kind: str) -> None:
     of, given_ = subject_of(KINDS[kind]), given_of(KINDS[kind], 11)
     slots = slots_of(KINDS[kind], 1, first=80)
     last = slots[0].toordinal()
-
-    def before(counts: Any) -> History:
-        blank = np.zeros(counts.days.shape[:2], dtype=bool)
-        blank[last - counts.first_day :] = True
-        cut: History = counts.without(blank)
-        return cut
-
-    cut = replace(
-        given_,
-        counts=before(given_.counts),
-        other=before(given_.other) if given_.other else None,
-        plain=before(given_.plain),
-    )
-    whole, part = (arrays(panel(of, g, slots, np.full(1, 0.01))) for g in (given_, cut))
-    for name, cells in whole.items():
-        np.testing.assert_allclose(part[name], cells, rtol=1e-9, atol=1e-12, err_msg=name)
+    assert_same(of, slots, given_, without(given_, lambda counts: slice(last - counts.first_day, None)))
 
 
 @pytest.mark.parametrize("kind", KINDS)

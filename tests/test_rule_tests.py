@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from config.catalog import Catalog, Goal, Metric, Rule
+from config.catalog import Catalog, Goal, Metric, Rule, ThresholdRule
 from config.errors import ConfigError
 from config.ramps import ramp
 from config.reading import read_catalog
@@ -28,6 +28,7 @@ from queries.scope import EVERYTHING
 from queries.state import passing_state
 from tests.test_docs import DOCS, PACKAGES, Checkout, blocks
 from triggers.__main__ import main
+from triggers.paste import toml
 from triggers.rehearsal import Seen, rehearse
 from triggers.series import scored_column, tally, unit_tally
 from triggers.slots import midnight
@@ -224,6 +225,15 @@ def test_a_draft_is_checked_like_a_rule_of_the_configuration(tmp_path: Path, old
     assert [one for one in found.lines if f"rules.toml:{line}: " in one and said in one], found.lines
 
 
+def test_a_draft_cannot_hang_from_a_rule_that_is_inhibited_itself(tmp_path: Path) -> None:
+    child = next(rule for rule in CATALOG.rules if rule.inhibited_by)
+    text = DRAFT + f'inhibited_by = "{child.name}"\n'
+    (found,) = outcomes(tmp_path, text)
+    (line,) = found.lines
+    said = f"rule draft: {child.name!r} is inhibited by another rule itself; only one level is followed"
+    assert f"rules.toml:{len(text.splitlines())}: {said}" in line
+
+
 @pytest.mark.parametrize(
     ("text", "numbers"),
     [
@@ -407,6 +417,24 @@ def test_the_command_says_how_many_passed(tmp_path: Path, nowhere: Path, capsys:
     assert lines[0] == f"ok   {file}:2: a fall"
     assert lines[1] == f"FAIL {file}:18: another"
     assert lines[-1] == "1 of 2 tests passed"
+    assert not nowhere.exists()
+
+
+def test_the_command_takes_the_rules_of_a_draft(
+    tmp_path: Path, nowhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it is the rule asks for less than the limit that is drafted."""
+    shipped = next(rule for rule in CATALOG.rules if rule.name == "promises-company")
+    assert isinstance(shipped, ThresholdRule)
+    deeper = shipped.model_copy(update={"limit": 0.5, "recover": 0.6})
+    draft = tmp_path / "draft.toml"
+    draft.write_text(toml(deeper), encoding="utf-8")
+    file = written(tmp_path, FALL)
+    assert main(["test", str(file)]) == 1
+    assert main(["test", str(file), "--draft", str(draft)]) == 0
+    draft.write_text(toml(deeper).replace("limit", "limitt"), encoding="utf-8")
+    assert main(["test", str(file), "--draft", str(draft)]) == 1
+    assert "did you mean 'limit'?" in capsys.readouterr().err
     assert not nowhere.exists()
 
 

@@ -19,26 +19,12 @@ from queries.scope import EVERYTHING
 from queries.state import open_state
 from tests.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.counterparts.slack import CHANNELS, Slack
-from tests.installation import RULE, configure
-from triggers.__main__ import main
+from tests.installation import DEFECTS, GUARD, RULE, Terminal, configure, installed
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FIRST: Final = date(2025, 9, 1)
 STORY: Final = (4,) * 10 + (20,) * 4 + (45,) * 2 + (2,) * 8
 OPENS: Final = date(2025, 12, 22)
-
-
-class Terminal:
-    """Runs a command in this process and returns what it printed."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.capsys = capsys
-
-    def __call__(self, *words: str, status: int = 0) -> str:
-        found = main(list(words))
-        printed = self.capsys.readouterr()
-        assert found == status, printed
-        return printed.err if status else printed.out
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +40,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def triggers(
     tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Terminal]:
-    for name, value in configure(tmp_path).items():
-        monkeypatch.setenv(name, value)
-    (tmp_path / "warehouse").symlink_to(built / "warehouse")
-    umask = os.umask(0o077)
-    yield Terminal(capsys)
-    os.umask(umask)
+    with installed(tmp_path, built, monkeypatch):
+        yield Terminal(capsys)
 
 
 def run(triggers: Terminal, day: date) -> str:
@@ -72,6 +54,23 @@ def test_check_says_what_is_watched_and_what_is_missing(triggers: Terminal) -> N
     assert "defects: window to " in printed
     assert "route delivery has no channel: its messages stay pending" in printed
     assert "no Slack token" in printed
+
+
+@pytest.mark.parametrize(
+    ("metric", "where", "is_inert"),
+    [
+        ("promise-kept", "", False),  # what the shipped goals are about
+        ("promise-kept", 'where = { journey_type = "repair" }', True),  # a goal for all of it is none for a part
+        ("many-defects", "", True),
+    ],
+)
+def test_check_says_that_a_rule_without_a_goal_never_fires(
+    triggers: Terminal, tmp_path: Path, metric: str, where: str, *, is_inert: bool
+) -> None:
+    kind = DEFECTS.replace('"threshold"', '"goal"').replace("limit = 0.25", where).replace("0.20", "0.0")
+    (tmp_path / "config" / "triggers.toml").write_text(GUARD + kind.replace("defect-rate", metric), encoding="utf-8")
+    said = f"defects: no goal: it never fires; write one for {metric} with the same where into config/goals.toml"
+    assert (said in triggers("check", "--quick")) == is_inert
 
 
 def test_check_names_the_line_of_a_mistake(triggers: Terminal, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The settings of a rule: each is what a backtest of it would show, and those that are proposed keep the budget."""
 
-import os
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,6 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pytest
 from sqlalchemy import insert
 
@@ -21,7 +21,7 @@ from queries.relations import COLUMNS
 from queries.state import passing_state
 from queries.votes import precisions, vote
 from tests.company import CONFIG, catalog, rows_of, rule, warehouse, weeks
-from tests.installation import configure
+from tests.installation import installed
 from tests.test_backtest import FIRST, OVER, STORY, made
 from triggers.__main__ import main
 from triggers.attention import Attention
@@ -32,6 +32,7 @@ from triggers.paste import toml
 from triggers.proposal import Budget, Sweep, propose, sweep
 from triggers.trial import Outcome, UntriedError, outcome, rows, trial, watchman
 from triggers.tune import budget
+from triggers.usual import usual
 
 NOW: Final = datetime(2026, 4, 1, tzinfo=UTC)
 SHARED: Final[dict[str, Any]] = {
@@ -88,6 +89,23 @@ def test_every_setting_is_what_a_backtest_of_it_shows(pin: Pin, tried: WatchRule
         seen.add(len(expected))
     # the floor of a chart is small beside what it takes to be sure
     assert len(seen) > 1 or isinstance(tried, ChartRule), "the settings differ in nothing"
+
+
+def test_where_the_figure_usually_lies(pin: Pin) -> None:
+    """Counted again by hand: of the windows of those days that had enough cases, the middle half and nine in ten."""
+    of = trial(pin, catalog(*RULES), RULES[0], FIRST, OVER)
+    rows = [
+        float(value)
+        for slot, values, enough in zip(of.slots, of.judged.panel.value, of.judged.panel.enough, strict=True)
+        for value, is_enough in zip(values, enough, strict=True)
+        if slot > FIRST and is_enough
+    ]
+    found = usual(of)
+    assert found is not None
+    assert found.windows == len(rows) > 0
+    assert found.slices == 2
+    assert found.parts == pytest.approx(tuple(np.quantile(rows, (0.05, 0.25, 0.75, 0.95))))
+    assert "half the time" in found.words(of.subject.metric)
 
 
 def test_silence_is_tried_too(pin: Pin) -> None:
@@ -225,20 +243,16 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def installed(tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    for name, value in configure(tmp_path).items():
-        monkeypatch.setenv(name, value)
-    (tmp_path / "warehouse").symlink_to(built / "warehouse")
-    umask = os.umask(0o077)
-    yield tmp_path
-    os.umask(umask)
+def here(tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    with installed(tmp_path, built, monkeypatch):
+        yield tmp_path
 
 
 TUNE: Final = ("tune", "defects", "--since", "2025-09-01", "--until", "2026-04-01", "--budget")
 
 
-def test_tune_proposes_and_writes_nothing(installed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = installed / "config" / "triggers.toml"
+def test_tune_proposes_and_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = here / "config" / "triggers.toml"
     before = file.read_text("utf-8")
     assert main([*TUNE, "1 per person per week"]) == 0
     said = capsys.readouterr().out
@@ -260,16 +274,16 @@ def test_tune_proposes_and_writes_nothing(installed: Path, capsys: pytest.Captur
     ],
 )
 def test_tune_refuses_in_words(
-    installed: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+    here: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
 ) -> None:
-    assert installed
+    assert here
     assert main(list(words)) == 1
     assert said in capsys.readouterr().err
 
 
-def test_a_draft_is_tuned(installed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_draft_is_tuned(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config: Catalog = catalog(rule())
-    file = installed / "draft.toml"
+    file = here / "draft.toml"
     file.write_text(toml(config.rule("defects").model_copy(update={"limit": 0.5, "recover": 0.45})), "utf-8")
     assert main([*TUNE, "1 per person per week", "--draft", str(file)]) == 0
     said = capsys.readouterr().out

@@ -1,7 +1,5 @@
 """What the rules would have done: the tick that runs live, over the past, against a state that nobody keeps."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -163,15 +161,6 @@ def only(catalog: Catalog, rule: str | None) -> Catalog:
     if rule is None:
         return catalog
     return catalog.model_copy(update={"rules": (named(catalog, rule).model_copy(update={"enabled": True}),)})
-
-
-def to_csv(rows: Iterable[Row]) -> str:
-    """The rows as CSV with a header."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(HEAD)
-    writer.writerows(row.cells for row in rows)
-    return out.getvalue()
 
 
 def instant(at: datetime) -> str:

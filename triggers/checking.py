@@ -7,13 +7,17 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from config.catalog import Catalog
+from config.catalog import Catalog, GoalRule, WatchRule
+from queries.metrics import Ask, measure
 from queries.references import Calibration
+from queries.scope import EVERYTHING
 from triggers.calibrate import Replayed, calibrate, uncalibrated
 from triggers.memory import Memory
 from triggers.rates import reader
-from triggers.slots import Moment
-from triggers.tasks import Task, tasks
+from triggers.slots import Cadence, Moment
+from triggers.subjects import Subject
+from triggers.tasks import Task, subject, tasks
+from triggers.versions import version_of
 from triggers.watching import effects_at
 
 LASTS: Final = timedelta(days=28)
@@ -34,6 +38,31 @@ class Checked:
         yield f"{self.rule}: {self.replayed or self.why}"
         if self.replayed and self.replayed.warning:
             yield f"{self.rule}: {self.replayed.warning}"
+
+
+def watched(conn: Connection, catalog: Catalog, moment: Moment) -> Iterator[str]:
+    """When each enabled rule that looks at slots is due next, and what keeps it from ever firing."""
+    for rule in catalog.rules:
+        if isinstance(rule, WatchRule) and rule.enabled:
+            of = subject(version_of(catalog, rule), catalog, moment)
+            yield f"{rule.name}: {_due(of.cadence, moment)}"
+            yield from (f"{rule.name}: {why}" for why in _inert(conn, of, moment))
+
+
+def _due(cadence: Cadence, moment: Moment) -> str:
+    slot = cadence.newest(moment.now)
+    following = cadence.as_of(slot + cadence.every).astimezone(moment.zone)
+    return f"window to {slot - timedelta(days=1)}, next due {following:%Y-%m-%d %H:%M}"
+
+
+def _inert(conn: Connection, of: Subject, moment: Moment) -> Iterator[str]:
+    """Why a rule can say nothing, whatever happens."""
+    rule = of.rule
+    for metric in of.metrics:
+        if not any(point.n for point in measure(conn, metric, Ask(grain="all"), EVERYTHING, moment.now)):
+            yield f"no data: nothing loaded counts for {metric.name}, a metric over {metric.table}"
+    if isinstance(rule, GoalRule) and not any(goal.where == rule.where for goal in of.version.goals):
+        yield f"no goal: it never fires; write one for {rule.metric} with the same where into config/goals.toml"
 
 
 def calibrated(

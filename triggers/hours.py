@@ -100,8 +100,3 @@ def timetable(catalog: Catalog, route: Route, zone: ZoneInfo) -> Timetable:
     holidays = frozenset((*catalog.calendar.holidays, *route.holidays))
     own = ZoneInfo(route.zone) if route.zone else zone
     return Timetable(own, route.hours, frozenset(catalog.calendar.weekend), holidays)
-
-
-def timetables(catalog: Catalog, zone: ZoneInfo) -> dict[str, Timetable]:
-    """Every route's working time, by its name."""
-    return {route.name: timetable(catalog, route, zone) for route in catalog.routes}

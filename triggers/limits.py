@@ -1,13 +1,14 @@
 """The panels of rules that hold a figure against a number: a limit, a goal. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
 
 from config.catalog import GoalRule, ThresholdRule, goal_of
 from queries.statistics import Floats, tails
-from triggers.counts import Bools, Slice
+from triggers.counts import Slice
 from triggers.evaluate import ROUNDING
 from triggers.panels import Given, Panel, deffs, each, minimum, side, vertical
 from triggers.subjects import Subject
@@ -17,7 +18,7 @@ def threshold(subject: Subject, rule: ThresholdRule, given: Given, slots: Sequen
     held = np.full(window.shape[:2], rule.limit)
     found = _against(subject, rule, given, slots, window, held)
     safe = side(subject.metric) * (found.value - rule.recover) >= -ROUNDING
-    return _with(found, safe=safe)
+    return replace(found, safe=safe)
 
 
 def goal(subject: Subject, rule: GoalRule, given: Given, slots: Sequence[date], window: Floats) -> Panel:
@@ -25,7 +26,7 @@ def goal(subject: Subject, rule: GoalRule, given: Given, slots: Sequence[date], 
         window.shape[:2]
     )
     found = _against(subject, rule, given, slots, window, held)
-    return _with(found, safe=found.bad <= rule.recover + ROUNDING)
+    return replace(found, safe=found.bad <= rule.recover + ROUNDING)
 
 
 def _goal_of(subject: Subject, rule: GoalRule, slice_: Slice, slot: date) -> float:
@@ -56,7 +57,3 @@ def _against(
             cells = suspect & (held == limit)
             p[cells] = tails(metric, window[cells], limit, effects[cells])
     return Panel(tuple(slots), given.counts.slices, window, value, held, bad, suspect, enough, p, None, effects)
-
-
-def _with(found: Panel, *, safe: Bools) -> Panel:
-    return Panel(**{**{name: getattr(found, name) for name in Panel.__dataclass_fields__}, "safe": safe})

@@ -1,7 +1,7 @@
 """Evaluate the rules on what is quiet: accounts, instruments, sources, and the revenue that is heard from."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Literal
 
@@ -54,7 +54,7 @@ class Listener:
         if rule.of == "coverage":
             return self._covered(task, rule)
         heard = self.heard(rule)
-        slots = self._slots(task, int(heard.day.min()) if len(heard.day) else None)
+        slots = self.slots(task, heard)
         return task, slots, self.judge(task, rule, heard, slots)
 
     def judge(self, task: Task, rule: QuietRule, heard: Signals, slots: Sequence[date]) -> Judged:
@@ -62,6 +62,11 @@ class Listener:
         panel, alpha = self._account(rule, heard, slots) if rule.of == "account" else self._late(rule, heard, slots)
         known = _among(panel, task)
         return Judged(known, alpha, verdicts(rule, known, alpha))
+
+    def slots(self, task: Task, heard: Signals) -> tuple[date, ...]:
+        """The slots of a task, whose first run begins with the first day on which anything was heard."""
+        first = date.fromordinal(int(heard.day.min())) if len(heard.day) else None
+        return task.due(first, self.moment.now)
 
     def heard(self, rule: QuietRule) -> Signals:
         """The signals that a rule on an account, an instrument or a source listens to."""
@@ -79,11 +84,6 @@ class Listener:
         if of == "instrument":
             return instrument_signals(self.conn, EVERYTHING, self.moment.now)
         return source_signals(self.conn, self.moment.now)
-
-    def _slots(self, task: Task, first: int | None) -> tuple[date, ...]:
-        if task.first_run and first:
-            return task.subject.cadence.due(None, date.fromordinal(first), self.moment.now)
-        return task.slots
 
     @staticmethod
     def _account(rule: QuietRule, heard: Signals, slots: Sequence[date]) -> tuple[Panel, Floats]:
@@ -114,7 +114,7 @@ class Listener:
 
     def _covered(self, task: Task, rule: QuietRule) -> tuple[Task, tuple[date, ...], Judged]:
         """The part of the revenue that is heard from, against the limit."""
-        first = self._slots(task, self._first_answer())
+        first = self.slots(task, self._heard("source"))
         cadence, by = task.subject.cadence, "vertical" if rule.by else "company"
         way: Literal["vertical", "company"] = "vertical" if by == "vertical" else "company"
         as_ofs = [cadence.as_of(slot) for slot in first]
@@ -129,10 +129,6 @@ class Listener:
         panel = _short_of(rule, first, units, n, share)
         alpha = np.ones(len(first))
         return task, first, Judged(panel, alpha, verdicts(rule, panel, alpha))
-
-    def _first_answer(self) -> int | None:
-        heard = self._heard("source")
-        return int(heard.day.min()) if len(heard.day) else None
 
 
 def _unit(rule: QuietRule, vertical: str | None) -> Slice:
@@ -158,7 +154,7 @@ def _short_of(rule: QuietRule, slots: Sequence[date], units: tuple[Slice, ...], 
     suspect, safe = enough & (share < limit - ROUNDING), share >= recover - ROUNDING
     held, p = np.full(share.shape, limit), np.where(suspect, 0.0, 1.0)
     panel = _panel(slots, units, n, share, held, suspect=suspect, enough=enough, p=p, safe=safe)
-    return _turned(panel)
+    return replace(panel, bad=-panel.bad)  # less is worse
 
 
 def _panel(slots: Sequence[date], units: tuple[Slice, ...], n: Any, value: Floats, held: Floats, **rest: Any) -> Panel:
@@ -167,12 +163,6 @@ def _panel(slots: Sequence[date], units: tuple[Slice, ...], n: Any, value: Float
     counts[..., 0] = np.maximum(n, np.isfinite(value))
     known: dict[str, Any] = {"value": value, "held": held, "bad": value - held, "deffs": np.ones(value.shape)}
     return Panel(tuple(slots), units, counts, **known, **rest)
-
-
-def _turned(panel: Panel) -> Panel:
-    """Less is worse."""
-    parts = {name: getattr(panel, name) for name in Panel.__dataclass_fields__}
-    return Panel(**{**parts, "bad": -panel.bad})
 
 
 def _among(panel: Panel, task: Task) -> Panel:
@@ -191,5 +181,4 @@ def _among(panel: Panel, task: Task) -> Panel:
         for name in Panel.__dataclass_fields__
         if isinstance(getattr(panel, name), np.ndarray)
     }
-    parts = {name: getattr(panel, name) for name in Panel.__dataclass_fields__}
-    return Panel(**{**parts, **arrays, "slices": (*panel.slices, *gone)})
+    return replace(panel, slices=(*panel.slices, *gone), **arrays)

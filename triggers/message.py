@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from config.catalog import EventRule, Metric, Person, Route, Rule
 from config.values import Condition, Conditions
 from queries.evidence import Contributor, Evidence, Overlap
-from queries.figures import count, figure, half_width, interval
+from queries.figures import count
 from queries.incidents import Entry, Incident
 from triggers import wording
 from triggers.escalate import addressed
@@ -313,10 +313,7 @@ def _told(card: Card, entry: Entry) -> str:
     metric, sample = card.metric, entry.sample or {}
     figures = ""
     if metric is not None and "value" in sample:
-        low, high = sample.get("low"), sample.get("high")
-        ends = interval(metric, low, high)
-        value = figure(metric, sample["value"], half_width(low, high))
-        figures = f" {metric.label}: {value}{f' ({ends})' if ends else ''}, n = {count(round(sample['tally'][0]))}."
+        figures = f" {wording.figures(metric, sample, sure='')}."
     author = f" by {called(card.people, entry.author)}" if entry.author else ""
     return f"{news(entry.kind)}{author}: {entry.reason}.{figures}"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 import numpy as np
 from sqlalchemy import Connection
@@ -54,19 +54,12 @@ class Reader:
         subject, whole = task.subject, task.is_whole
         known = frozenset(task.instances) if len(subject.figures) == 1 else frozenset()
         counts = [shelf.history(figure, known, subject.cadence, whole=whole) for figure in subject.figures]
-        first = min((c.first_day for c in counts if c.first_day), default=0)
-        slots = _slots(task, date.fromordinal(first) if first else None, self.moment)
-        plain = self._without_conditions(subject, counts[0])
-        fresh = _fresh(task, plain, slots)
-        frozen = {**fresh, **task.frozen}
-        other = counts[1] if len(counts) > 1 else None
-        given = Given(counts[0], self.effects, other, plain, frozen, frozenset(task.instances))
-        return Basis(slots, given, fresh)
+        return basis_of(task, counts, self._without_conditions(subject, counts[0]), self.effects, self.moment.now)
 
     def _quantile(self, task: Task) -> Basis:
         subject = task.subject
         first = first_day(self.conn, subject, self.moment) if task.first_run else None
-        slots = _slots(task, first, self.moment)
+        slots = task.due(first, self.moment.now)
         return Basis(slots, Given(measured(self.conn, subject, slots, frozenset(task.instances)), self.effects), {})
 
     def _without_conditions(self, subject: Subject, counts: History) -> History:
@@ -94,6 +87,24 @@ def _blank(blank: Bools, span: Span, subject: Subject, counts: History) -> None:
             blank[since:until, column] = True
 
 
+def basis_of(task: Task, counts: Sequence[History], plain: History, effects: EffectsAt, now: datetime) -> Basis:
+    """What a task is judged on.
+
+    Args:
+        task: its first run begins with the first day that was counted.
+        counts: of each of its figures.
+        plain: of its own figure, without the days that baselines leave out.
+        effects: the design effects known at a slot.
+        now: aware UTC.
+    """
+    first = min((c.first_day for c in counts if c.first_day), default=0)
+    slots = task.due(date.fromordinal(first) if first else None, now)
+    fresh = _fresh(task, plain, slots)
+    frozen = {**fresh, **task.frozen}
+    other = counts[1] if len(counts) > 1 else None
+    return Basis(slots, Given(counts[0], effects, other, plain, frozen, frozenset(task.instances)), fresh)
+
+
 def _fresh(task: Task, counts: History, slots: Sequence[date]) -> Mapping[Slice, Frozen]:
     """The baselines of a chart that were not stored before."""
     rule = task.subject.rule
@@ -111,13 +122,6 @@ def wants(task: Task) -> Iterator[Want]:
         return
     since = min(slot - reach(rule) for slot in task.slots)
     yield from (Want(figure, since, max(task.slots)) for figure in task.subject.figures)
-
-
-def _slots(task: Task, first: date | None, moment: Moment) -> tuple[date, ...]:
-    """The slots of a task; on a first run those that the data's first day begins."""
-    if task.first_run and first:
-        return task.subject.cadence.due(None, first, moment.now)
-    return task.slots
 
 
 def judge(subject: Subject, basis: Basis, remembered: Iterable[Slice] = ()) -> Judged:

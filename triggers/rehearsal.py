@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.catalog import ZERO, Catalog, ChartRule, EventRule, QuietRule, RateRule, Rule
+from config.catalog import ZERO, Catalog, EventRule, QuietRule, RateRule, Rule
 from config.errors import ConfigError, Mistake
 from config.findings import suggest
 from config.rehearsals import Rehearsal, Signals, rehearsed_rule
@@ -19,15 +19,13 @@ from queries.incidents import Incident, entries, incidents
 from queries.relations import COLUMNS
 from queries.scope import EVERYTHING
 from queries.state import passing_state
-from triggers.charting import freeze
 from triggers.counts import Slice
-from triggers.panels import Given
-from triggers.rates import Basis, judge
+from triggers.rates import Basis, basis_of, judge
 from triggers.replay import Finding, replay
 from triggers.series import histories, slice_of
 from triggers.slots import Moment
-from triggers.subjects import UNITS, Subject, slice_key
-from triggers.tasks import subject
+from triggers.subjects import UNITS, Subject, columns_of, slice_key
+from triggers.tasks import Task, subject
 from triggers.tick import tick
 from triggers.versions import version_of
 
@@ -81,9 +79,7 @@ def rehearse(entry: Entry[Rehearsal], catalog: Catalog) -> tuple[Seen, ...]:
 
 def slice_columns(rule: Rule) -> tuple[str, ...]:
     """The columns that tell the slices of a rule's incidents apart."""
-    if isinstance(rule, EventRule):
-        return ()
-    return UNITS.get(rule.of, rule.by) if isinstance(rule, QuietRule) else rule.by
+    return () if isinstance(rule, EventRule) else columns_of(rule)
 
 
 def _refuse_wrong_input(entry: Entry[Rehearsal], rule: Rule) -> None:
@@ -114,14 +110,9 @@ def _counted(entry: Entry[Rehearsal], catalog: Catalog) -> Iterator[Seen]:
 
 def _basis(entry: Entry[Rehearsal], asked: Subject, now: datetime) -> Basis:
     counts = histories(entry, asked)
-    first = min((one.first_day for one in counts if one.first_day), default=0)
-    slots = asked.cadence.due(None, date.fromordinal(first), now) if first else ()
-    own, other = counts[0], counts[1] if len(counts) > 1 else None
-    rule = asked.rule
-    fresh = freeze(rule, own, date.fromordinal(first), slots[-1]) if isinstance(rule, ChartRule) and slots else {}
     places = {value for one in counts for slice_ in one.slices for value in slice_}
-    given = Given(own, lambda _: _effects(entry.item, asked, places), other, own, fresh)
-    return Basis(slots, given, fresh)
+    task = Task(asked, (), first_run=True)
+    return basis_of(task, counts, counts[0], lambda _: _effects(entry.item, asked, places), now)
 
 
 def _effects(of: Rehearsal, asked: Subject, places: Iterable[str]) -> Effects:

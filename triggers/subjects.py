@@ -69,9 +69,8 @@ class Subject:
 
     @property
     def by(self) -> tuple[str, ...]:
-        """The columns that tell its slices apart: for what is quiet the thing that is listened to."""
-        rule = self.rule
-        return UNITS.get(rule.of, rule.by) if isinstance(rule, QuietRule) else rule.by
+        """The columns that tell its slices apart."""
+        return columns_of(self.rule)
 
     @property
     def is_quantile(self) -> bool:
@@ -82,6 +81,11 @@ class Subject:
     def hash(self) -> str:
         """The version's name."""
         return self.version.hash
+
+
+def columns_of(rule: WatchRule) -> tuple[str, ...]:
+    """The columns that tell the slices of a rule apart: for what is quiet the thing that is listened to."""
+    return UNITS.get(rule.of, rule.by) if isinstance(rule, QuietRule) else rule.by
 
 
 def figures(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from config.catalog import Catalog, ChartRule, QuietRule, RateRule, WatchRule
@@ -50,6 +50,15 @@ class Task:
     def is_whole(self) -> bool:
         """Whether it reads all of the past: on a first run, and until a chart has its baseline."""
         return self.first_run or (isinstance(self.subject.rule, ChartRule) and not self.frozen)
+
+    def due(self, first: date | None, now: datetime) -> tuple[date, ...]:
+        """The slots to evaluate, oldest first.
+
+        Args:
+            first: the first day of data, where a first run begins; None without data.
+            now: aware UTC.
+        """
+        return self.subject.cadence.due(None, first, now) if self.first_run and first else self.slots
 
     def is_own(self, slice_: Slice) -> bool:
         """Whether this version evaluates the slice."""

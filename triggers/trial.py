@@ -147,9 +147,9 @@ def trial(
 def _read(conn: Connection, task: Task, moment: Moment) -> tuple[tuple[date, ...], Basis | None, Signals | None]:
     rule = task.subject.rule
     if isinstance(rule, QuietRule):
-        heard = Listener(conn, moment).heard(rule)
-        first = date.fromordinal(int(heard.day.min())) if len(heard.day) else None
-        return (task.subject.cadence.due(None, first, moment.now) if first else ()), None, heard
+        listener = Listener(conn, moment)
+        heard = listener.heard(rule)
+        return listener.slots(task, heard), None, heard
     for _, basis in reader(conn, moment, effects_at(conn, moment)).bases([task]):
         known = {slot: basis.given.effects(slot) for slot in basis.slots}
         given = replace(basis.given, effects=known.__getitem__)

@@ -22,6 +22,7 @@ from triggers.hindsight import Table, day
 from triggers.noise import Noise, noise
 from triggers.proposal import Budget, Sweep, days_open, own_metric, propose, setting, sweep
 from triggers.trial import Outcome, Trial, trial
+from triggers.usual import usual
 
 YEARS: Final = timedelta(days=730)
 """How much of the past is asked about where nothing else is said."""
@@ -63,6 +64,8 @@ def tuned(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection, now: 
     of = trial(pin, known, named(known, asked.rule), since, until, alphas)
     found, metric = sweep(pin.conn, of), own_metric(of)
     yield _head(of, found.on, since, until)
+    if metric and (lay := usual(of)):
+        yield lay.words(metric)
     proposed = propose(found, asked.budget)
     yield _table(found, metric, proposed[0] if proposed else None, of.moment.now)
     yield from _proposal(of, found, proposed, asked.budget, now)

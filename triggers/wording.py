@@ -19,20 +19,16 @@ def found(rule: Rule, metric: Metric | None, sample: Sample) -> str | None:
     if isinstance(rule, QuietRule):
         return _quiet(rule, sample)
     if isinstance(rule, RateRule) and metric is not None:
-        return f"{_figure(metric, sample)}. {_held(rule, metric, sample)}."
+        return f"{figures(metric, sample)}. {_held(rule, metric, sample)}."
     return None
 
 
-def figures(metric: Metric, sample: Sample) -> str:
-    """The figure with its interval and n."""
-    return _figure(metric, sample)
-
-
-def _figure(metric: Metric, sample: Sample) -> str:
+def figures(metric: Metric, sample: Sample, sure: str = "95% sure: ") -> str:
+    """The figure with its interval and n. `sure` is what stands before the interval's ends."""
     half = half_width(sample.get("low"), sample.get("high"))
     ends = interval(metric, sample.get("low"), sample.get("high"))
-    sure = f" (95% sure: {ends})" if ends else ""
-    return f"{metric.label}: {figure(metric, sample.get('value'), half)}{sure}, n = {count(_n(sample))}"
+    value = f"{figure(metric, sample.get('value'), half)}{f' ({sure}{ends})' if ends else ''}"
+    return f"{metric.label}: {value}, n = {count(_n(sample))}"
 
 
 def _n(sample: Sample) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_pages import SIZES, health, is_inside, serve, stop
+from tests.browser.test_pages import SIZES, health, is_inside, served
 from tests.company import catalog, rows_of, rule, warehouse, weeks
 from tests.counterparts.browser import PageAt, Tab
 from tests.installation import configure
@@ -23,12 +23,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     first = today - timedelta(days=today.weekday() + 7 * 40)
     with warehouse(folder, catalog(rule()), rows_of(weeks(first, STORY))):
         pass
-    process, address = serve(configure(folder))
-    try:
+    with served(configure(folder)) as address:
         assert health(address)[0] == 200
         yield f"{address}/lab?rule=defects"
-    finally:
-        stop(process)
 
 
 def settled(tab: Tab, address: str) -> Page:

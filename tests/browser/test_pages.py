@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from pathlib import Path
@@ -26,7 +26,9 @@ CHECKOUT = Path(__file__).parents[2]
 SIZES = {"laptop": (1280, 800), "phone": (390, 844)}
 
 
-def serve(environ: dict[str, str]) -> tuple[subprocess.Popen[bytes], str]:
+@contextmanager
+def served(environ: dict[str, str]) -> Iterator[str]:
+    """The address of a dashboard that was just started; it is stopped with the block."""
     with closing(socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -34,7 +36,11 @@ def serve(environ: dict[str, str]) -> tuple[subprocess.Popen[bytes], str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "dashboard"], cwd=CHECKOUT, env=variables, stdout=subprocess.DEVNULL
     )
-    return process, f"http://127.0.0.1:{port}"
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 def health(url: str) -> tuple[int, dict[str, Any]]:
@@ -50,11 +56,6 @@ def health(url: str) -> tuple[int, dict[str, Any]]:
     pytest.fail("the dashboard did not start")
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    process.wait(20)
-
-
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     return found(tmp_path_factory.mktemp("company"), datetime.now(UTC).date())
@@ -62,12 +63,9 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
 
 @pytest.fixture(scope="module")
 def url(company: Company) -> Iterator[str]:
-    process, address = serve(company.environ)
-    try:
+    with served(company.environ) as address:
         assert health(address)[0] == 200
         yield address
-    finally:
-        stop(process)
 
 
 def settled(tab: Tab, address: str) -> Page:
@@ -170,8 +168,8 @@ def test_the_keyboard_reaches_the_decision(page_at: PageAt, url: str) -> None:
 
 def test_health_and_the_empty_page_before_the_first_load(page_at: PageAt, tmp_path: Path) -> None:
     write_config(tmp_path / "config")
-    process, address = serve({"EARSHOT_CONFIG": str(tmp_path / "config"), "EARSHOT_DATA": str(tmp_path / "data")})
-    try:
+    environ = {"EARSHOT_CONFIG": str(tmp_path / "config"), "EARSHOT_DATA": str(tmp_path / "data")}
+    with served(environ) as address:
         status, body = health(address)
         assert (status, body["ok"], body["generation"], body["state"]) == (503, False, None, "reachable")
         tab = page_at(1280, 800)
@@ -179,8 +177,6 @@ def test_health_and_the_empty_page_before_the_first_load(page_at: PageAt, tmp_pa
         expect(page.get_by_text("python -m queries demo")).to_be_visible(timeout=60_000)
         tab.screenshot("empty")
         assert tab.problems == []
-    finally:
-        stop(process)
 
 
 @pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 101), ("attacker.example", 403)])
