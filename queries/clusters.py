@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Double, Subquery, case, delete
 
 from config.catalog import Catalog, Metric
 from queries import schema
+from queries.engine import newest
 from queries.readings import clock_of
 from queries.relations import DAYS, matching, relation
 from queries.schema import UNKNOWN
@@ -46,11 +47,13 @@ def design_effects(conn: Connection, as_of: datetime) -> Mapping[tuple[str, str]
 
 
 def effects(conn: Connection, as_of: datetime) -> Effects:
-    """The newest design effects known at `as_of`, with the n they were measured on."""
+    """The design effects known at `as_of`, each of the newest quarter that has it, with the n it was measured on."""
     table, today = schema.design_effect, clock_of(conn, as_of).day()
     current = select(schema.calendar.c.quarter).where(schema.calendar.c.day == today).scalar_subquery()
     ended = table.c.quarter < func.coalesce(current, today)
-    rows = conn.execute(select(table).where(ended).order_by(table.c.quarter)).all()
+    own = table.c.metric, table.c.vertical
+    last = (newest(table.c[name], table.c.quarter).label(name) for name in ("deff", "n"))
+    rows = conn.execute(select(*own, *last).where(ended).group_by(*own)).all()
     return {(row.metric, row.vertical): Effect(row.deff, row.n) for row in rows}
 
 

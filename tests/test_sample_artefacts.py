@@ -27,7 +27,7 @@ from queries.scope import EVERYTHING
 from queries.source import open_source
 from queries.state import passing_state
 from tests.test_sample import PLANTED
-from triggers.artefacts import Artefact, detect, explains
+from triggers.artefacts import Artefact, Breach, detect, explains
 from triggers.guarding import NAME
 from triggers.tick import tick
 
@@ -133,11 +133,14 @@ def test_who_is_invited_is_named_and_explains_its_vertical_alone(profiles: dict[
     assert is_invitations(one)
     assert abs((one.since - since).days) <= 7
     assert "role" in one.reason
-    window = (UNTIL - WINDOW, UNTIL)
-    assert explains((one,), "response", INVITED["vertical"], None, window) is one
-    assert explains((one,), "response", PLANTED["null"]["vertical"], None, window) is None
+    assert explains((one,), _breach(INVITED["vertical"])) is one
+    assert explains((one,), _breach(PLANTED["null"]["vertical"])) is None
     before = found(profiles["response"], since)
     assert before == ()
+
+
+def _breach(vertical: str) -> Breach:
+    return Breach("response", frozenset(), {"vertical": (vertical,)}, UNTIL - WINDOW, UNTIL)
 
 
 @pytest.mark.slow

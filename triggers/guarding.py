@@ -11,12 +11,12 @@ from config.catalog import EventRule, Guard, RateRule
 from queries.cases import Case
 from queries.incidents import Incident, incident_id
 from queries.profiles import PROFILED, Profile, read_profile
-from triggers.artefacts import BASELINE_WEEKS, Artefact, detect, explains
+from triggers.artefacts import BASELINE_WEEKS, Artefact, Breach, detect, explains
 from triggers.events import Found
 from triggers.panels import reach
 from triggers.replay import Finding
 from triggers.slots import Cadence, Moment, midnight
-from triggers.subjects import Subject, slice_values
+from triggers.subjects import Figure, Subject, slice_values
 
 NAME: Final = "data-fault"
 """The rule under which faults of the data are recorded."""
@@ -43,11 +43,10 @@ class Watchman:
         rule = subject.rule
         if not isinstance(rule, RateRule) or rule.class_ == "data" or finding.event.change != "opened":
             return None
-        window = finding.reading.slot - reach(rule), finding.reading.slot
-        place = slice_values(finding.slice)
-        for table in dict.fromkeys(metric.table for metric in subject.metrics if metric.table in PROFILED):
-            faults = self._faults(table, *window)
-            if fault := explains(faults, table, place.get("vertical"), place.get("touchpoint"), window):
+        for figure in subject.figures:
+            breach = _breach(figure, finding, reach(rule))
+            faults = (fault for table in breach.tables for fault in self._faults(table, breach.since, breach.until))
+            if fault := explains(faults, breach):
                 return fault
         return None
 
@@ -89,6 +88,15 @@ class Watchman:
         if table not in self.profiles:
             self.profiles[table] = read_profile(self.conn, table, self.moment.now)
         return self.profiles[table]
+
+
+def _breach(figure: Figure, finding: Finding, behind: timedelta) -> Breach:
+    """One of the figures that a breach is made of: those rows that the slice and the conditions leave."""
+    conditions = (*figure.metric.where, *figure.where)
+    place = {c.column: tuple(map(str, c.any_of)) for c in conditions if c.any_of is not None}
+    place |= {column: (value,) for column, value in slice_values(finding.slice).items()}
+    columns = figure.metric.columns.union(figure.dims)
+    return Breach(figure.metric.table, columns, place, finding.reading.slot - behind, finding.reading.slot)
 
 
 def untold(
