@@ -32,8 +32,6 @@ class Vitals:
         evaluated_at: when each rule was last evaluated.
         incidents: how many there are, by state and class.
         unfounded: firing instances without an open incident.
-        overdue_steps: open incidents whose next step should have been taken.
-        oldest_step: the due time of the oldest of these.
         messages: how many there are, by state.
         oldest_message: since when the oldest unfinished message could have been sent; None where nothing is owed.
         refused: messages that Slack refused for good in the last day.
@@ -42,6 +40,8 @@ class Vitals:
         canary: the newest.
         unheard: presses in Slack that were kept and not worked on, the oldest first.
         to_acknowledge: seconds from opening to acknowledgement of the incidents taken on in the last 30 days.
+        overdue: since when each step of a ladder is due that should have been taken, the oldest first; whoever knows
+            the ladders fills it in.
     """
 
     at: datetime
@@ -49,8 +49,6 @@ class Vitals:
     evaluated_at: Mapping[str, datetime]
     incidents: Mapping[tuple[str, str], int]
     unfounded: int
-    overdue_steps: int
-    oldest_step: datetime | None
     messages: Mapping[str, int]
     oldest_message: datetime | None
     unheard: tuple[datetime, ...]
@@ -59,25 +57,22 @@ class Vitals:
     evaluations: int = 0
     counted: Mapping[str, int] = field(default_factory=dict)
     canary: Canary | None = None
+    overdue: tuple[datetime, ...] = ()
 
 
-def vitals(conn: Connection, now: datetime, late: timedelta = timedelta(0)) -> Vitals:
+def vitals(conn: Connection, now: datetime) -> Vitals:
     """Read the state.
 
     Args:
         conn: the state.
         now: aware UTC.
-        late: how long after its due time a step of a ladder is overdue.
     """
-    step = _overdue(conn, now - late)
     return Vitals(
         at=now,
         beats={row.name: Beat(aware(row.at), row.note) for row in conn.execute(select(heartbeat))},
         evaluated_at=_evaluated(conn),
         incidents=_counted(conn),
         unfounded=_unfounded(conn),
-        overdue_steps=step[0],
-        oldest_step=step[1],
         messages=_messages(conn),
         oldest_message=_oldest(conn),
         unheard=_unheard(conn),
@@ -110,13 +105,6 @@ def _unfounded(conn: Connection) -> int:
     fires = select(func.count()).where(instance.c.state.in_(("firing", "recovering")))
     known = select(incident.c.id).where(incident.c.id == instance.c.incident_id).exists()
     return int(conn.execute(fires.where(~known)).scalar_one())
-
-
-def _overdue(conn: Connection, before: datetime) -> tuple[int, datetime | None]:
-    c = incident.c
-    is_due = (c.state == "open") & c.acknowledged_at.is_(None) & (c.next_step_at < naive(before))
-    n, oldest = conn.execute(select(func.count(), func.min(c.next_step_at)).where(is_due)).one()
-    return int(n), aware(oldest) if oldest else None
 
 
 def _messages(conn: Connection) -> dict[str, int]:

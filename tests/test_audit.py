@@ -6,38 +6,46 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from time import sleep
 from typing import Any, Final
 from urllib.request import urlopen
+from zoneinfo import ZoneInfo
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, insert, select, update
 
+from config.catalog import Route, Step
 from config.settings import read_settings
 from queries import counters, gates, outbox, state
 from queries.canaries import Canary, newest_canary
 from queries.generations import EmbeddedWarehouse
-from queries.incidents import incidents, naive
+from queries.incidents import Incident, incidents, naive
 from queries.outbox import beat
+from queries.relations import COLUMNS
 from queries.scope import EVERYTHING
+from queries.silences import Matchers, Silence
 from queries.state import open_state
 from queries.vitals import Beat, Vitals, vitals
 from tests.company import catalog, noon, publish, rows_of, rule, warehouse, weeks
 from tests.counterparts.slack import CHANNELS, Slack
-from tests.installation import configure
+from tests.installation import GUARD, configure
+from tests.test_triggers_message import incident as an_incident
 from triggers import logs
 from triggers.audit import Expected, audit, figures
 from triggers.canary import set_out
+from triggers.escalate import snapshot
+from triggers.overdue import overdue
+from triggers.rulebook import Rulebook, Rules
 from triggers.run import Runner
 from triggers.tick import tick
-from triggers.watchdog import Watchdog, ping, serve
+from triggers.watchdog import Watchdog, ping, serve, turn
 
 ROOT: Final = Path(__file__).parents[1]
 # In the past, whenever the tests run: messages go out by the real clock.
@@ -56,8 +64,6 @@ WELL: Final = Vitals(
     evaluated_at={"defects": NOW - timedelta(days=3)},
     incidents={},
     unfounded=0,
-    overdue_steps=0,
-    oldest_step=None,
     messages={"sent": 4},
     oldest_message=None,
     unheard=(),
@@ -84,6 +90,16 @@ def canary(**changes: Any) -> Canary:
             "nothing heard from triggers for 9 min",
         ),
         ({"beats": {**WELL.beats, "triggers": Beat(NOW, "7; a.toml:3: wrong")}}, {}, "older than the files: a.toml:3"),
+        (
+            {"beats": {"triggers": Beat(NOW, "7; a.toml:3: bad"), "listener": Beat(NOW, "listening; a.toml:3: bad")}},
+            {},
+            "older than the files: a.toml:3: bad; mend the file",  # once
+        ),
+        (
+            {"beats": {"triggers": Beat(NOW, "7"), "listener": Beat(NOW, "listening; people.toml:2: bad")}},
+            {},
+            "older than the files: people.toml:2: bad",
+        ),
         ({"beats": {"triggers": Beat(NOW, "7")}}, {}, "listener was never seen; start `python -m triggers listen`"),
         ({"evaluated_at": {}}, {}, "rule defects was not evaluated yet"),
         # every = 7d, so 21 days are three intervals
@@ -91,7 +107,7 @@ def canary(**changes: Any) -> Canary:
         ({}, {"newest_load": None}, "nothing is loaded"),
         ({}, {"newest_load": NOW - timedelta(days=3)}, "the newest load is 3 days old"),
         ({"unfounded": 1}, {}, "1 firing without an incident"),
-        ({"overdue_steps": 1, "oldest_step": NOW - minutes(90)}, {}, "1 step of ladders overdue, the oldest by 1 h 30"),
+        ({"overdue": (NOW - minutes(90),)}, {}, "1 step of ladders overdue, the oldest by 1 h 30"),
         ({"unheard": (NOW - minutes(16), NOW)}, {}, "2 presses in Slack not worked on"),
         ({"refused": 2}, {}, "Slack refused 2 messages for good"),
         (
@@ -126,6 +142,90 @@ def test_what_is_no_fault(seen: dict[str, Any], expected: dict[str, Any]) -> Non
     assert audit(replace(WELL, **seen), replace(EXPECTED, **expected)) == ()
 
 
+# Steps of ladders. It is Monday, 9:00 UTC and 11:00 in Berlin; the route opened at 9:00 there.
+
+OFFICE: Final = Route(
+    name="delivery",
+    zone="Europe/Berlin",
+    hours=(time(9), time(17)),
+    ladder=(Step(), Step(after=timedelta(hours=4), notify="delivery-lead")),
+)
+OPENING: Final = NOW - timedelta(hours=2)
+FRIDAY: Final = NOW - timedelta(days=3)
+CHILD: Final = rule(name="child", inhibited_by="defects")
+
+
+def stepping(**changes: Any) -> Incident:
+    """An incident whose second step was due 90 minutes ago, while the route was at work."""
+    due: dict[str, Any] = {"ladder": snapshot(OFFICE), "opened_at": FRIDAY, "next_step_at": NOW - minutes(90)}
+    return an_incident(**{"rule": "defects", **due, **changes})
+
+
+def mute(starts_at: datetime, ends_at: datetime) -> Silence:
+    return Silence("s", Matchers(rule="defects"), "moving house", "ana", starts_at, ends_at)
+
+
+@pytest.mark.parametrize(
+    ("found", "route", "silence", "since"),
+    [
+        (stepping(), {}, None, NOW - minutes(90)),
+        (stepping(next_step_at=NOW - minutes(14)), {}, None, None),  # the next tick takes it
+        (stepping(next_step=2, next_step_at=None), {}, None, None),  # the ladder's end
+        (stepping(state="resolved"), {}, None, None),
+        # Somebody has it, until their time is over.
+        (stepping(acknowledged_at=FRIDAY, acknowledged_by="ana", next_step_at=None), {}, None, None),
+        (stepping(acknowledged_at=FRIDAY, acknowledged_by="ana"), {}, None, None),
+        (stepping(acknowledged_at=OPENING), {"ack_timeout": timedelta(hours=1)}, None, NOW - minutes(60)),
+        # Snoozed: not before it ends, and then soon.
+        (stepping(snoozed_until=NOW + minutes(1)), {}, None, None),
+        (stepping(snoozed_until=NOW - minutes(14)), {}, None, None),
+        (stepping(snoozed_until=NOW - minutes(20)), {}, None, NOW - minutes(20)),
+        # Held until business hours: due since Friday night, and late only since Monday's opening.
+        (stepping(next_step_at=FRIDAY + timedelta(hours=12)), {}, None, OPENING),
+        (stepping(next_step_at=FRIDAY), {"hours": (time(12), time(17))}, None, None),  # not yet at work
+        (stepping(next_step_at=FRIDAY), {"hours": (time(10, 50), time(17))}, None, None),  # at work for 10 minutes
+        (stepping(next_step_at=FRIDAY), {"holidays": (NOW.date(),)}, None, None),
+        (stepping(next_step_at=FRIDAY, severity=1), {"hours": (time(12), time(17))}, None, FRIDAY),  # goes through
+        (stepping(next_step_at=FRIDAY + timedelta(hours=12)), {"outside": "drop"}, None, FRIDAY + timedelta(hours=12)),
+        # Silenced, or until a moment ago.
+        (stepping(), {}, mute(FRIDAY, NOW + minutes(1)), None),
+        (stepping(), {}, mute(FRIDAY, NOW - minutes(1)), None),
+        (stepping(), {}, mute(FRIDAY, NOW - minutes(16)), NOW - minutes(90)),
+        (stepping(), {}, mute(NOW + minutes(1), NOW + minutes(2)), NOW - minutes(90)),
+        # Another incident speaks for it, or did a moment ago.
+        (stepping(rule="child"), {}, None, None),
+        (stepping(rule="child", slice="vertical=Energy"), {}, None, NOW - minutes(90)),
+    ],
+)
+@pytest.mark.parametrize("parent", [{}, {"state": "resolved", "resolved_at": NOW - minutes(1)}])
+def test_only_a_step_that_a_tick_would_have_taken_is_overdue(
+    found: Incident, route: dict[str, Any], silence: Silence | None, since: datetime | None, parent: dict[str, Any]
+) -> None:
+    config = catalog(rule(), CHILD, routes=(OFFICE.model_copy(update=route),))
+    above = stepping(id="above", next_step_at=None, **parent)
+    late = overdue((found, above), (silence,) if silence else (), config, ZoneInfo("UTC"), NOW, minutes(15))
+    assert late == ((since,) if since else ())
+
+
+def test_the_watchdog_asks_the_ladders(tmp_path: Path) -> None:
+    """The state of a breach that nobody took on, while no tick came."""
+    day, config = date(2025, 12, 22), catalog(rule(), routes=(OFFICE,))
+    story = rows_of(weeks(date(2025, 9, 1), (4,) * 10 + (20,) * 6))
+    states, settings = open_state(tmp_path), read_settings(configure(tmp_path), None)
+    with warehouse(tmp_path, config, story) as made:
+        with made.pin() as pin:
+            tick(states, pin, config, noon(day))
+        seen = {
+            hours: Watchdog(settings, config, made, states, lambda: noon(day) + timedelta(hours=hours)).look()  # noqa: B023
+            for hours in (4, 20, 22)
+        }
+    states.dispose()
+    # 12:00 and 4 hours is 17:00 in Berlin: nobody is there any more, until 9:00, which is 8:00 UTC
+    opening = noon(day) + timedelta(hours=20)
+    assert {hours: one.vitals.overdue for hours, one in seen.items()} == {4: (), 20: (), 22: (opening,)}
+    assert any("1 step of ladders overdue, the oldest by 2 h 0 min" in str(fault) for fault in seen[22].faults)
+
+
 @pytest.fixture
 def states(tmp_path: Path) -> Iterator[Engine]:
     made = open_state(tmp_path)
@@ -144,14 +244,13 @@ def test_vitals_are_read_from_the_state(tmp_path: Path, states: Engine) -> None:
         seen = vitals(conn, noon(day) + timedelta(hours=1))
         assert (seen.incidents, seen.messages) == ({("open", "customer"): 1}, {"pending": 1})
         assert seen.evaluated_at.keys() == {"defects", "data-fault"}
-        assert (seen.unfounded, seen.overdue_steps, seen.unheard) == (0, 0, ())
+        assert (seen.unfounded, seen.unheard) == (0, ())
         assert seen.oldest_message == noon(day)
         assert seen.evaluations > 0
         conn.execute(update(state.instance).values(incident_id="nobody"))
-        conn.execute(update(state.incident).values(next_step_at=naive(noon(day))))
         conn.execute(update(state.outbox).values(state="dead"))
         spoiled = vitals(conn, noon(day) + timedelta(hours=1))
-    assert (spoiled.unfounded, spoiled.overdue_steps, spoiled.oldest_step) == (1, 1, noon(day))
+    assert spoiled.unfounded == 1
     assert (spoiled.refused, spoiled.oldest_message) == (1, None)
 
 
@@ -269,6 +368,22 @@ def test_the_dead_man_address_is_called_only_when_all_is_well(tmp_path: Path) ->
         assert paths == ["/alive"]
 
 
+def test_a_rule_that_was_removed_meanwhile_is_not_missed(tmp_path: Path) -> None:
+    """And while the files are bad it looks by the rules from before."""
+    said = list[str]()
+    missed = "rule defects was not evaluated for 22 days"
+    with watched(tmp_path, None) as here:
+        watchdog = replace(here, clock=lambda: NOW + timedelta(days=22))
+        book = Rulebook(watchdog.settings, Rules(CATALOG), COLUMNS, lambda: here.settings)
+        for text, is_missed in (("[[rule", True), (GUARD, False)):
+            (watchdog.settings.config / "triggers.toml").write_text(text, encoding="utf-8")
+            for _ in range(2):  # a file is read once it stopped changing
+                said.clear()
+                watchdog = turn(watchdog, book, said.append)
+            assert any(missed in line for line in said) == is_missed
+        assert len(said) == 2  # the process is silent, and the load is old
+
+
 def test_an_address_that_does_not_answer_is_said_without_its_name(caplog: pytest.LogCaptureFixture) -> None:
     assert not ping("http://127.0.0.1:9/secret")
     assert "cannot be called (URLError)" in caplog.text
@@ -381,9 +496,9 @@ def _await(folder: Path, process: subprocess.Popen[str], name: str) -> None:
     for _ in range(300):
         assert process.poll() is None
         if (folder / "state.db").exists() and (name == "run" or _beats(folder)):
-            time.sleep(1.0)
+            sleep(1.0)
             return
-        time.sleep(0.1)
+        sleep(0.1)
     raise AssertionError(name)
 
 

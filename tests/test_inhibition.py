@@ -1,20 +1,21 @@
 """A rule that leaves it to another to speak while that one's incident is open over the same slice."""
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from sqlalchemy import Engine
 
-from config.catalog import Catalog, Route, Step
-from queries import outbox
+from config.catalog import Catalog, EventRule, Route, Step
+from queries import outbox, schema
 from queries.generations import Pin
 from queries.incidents import Incident, entries, incidents
 from queries.scope import EVERYTHING
 from queries.state import passing_state
-from tests.company import catalog, noon, rows_of, rule, warehouse, weeks
+from tests.company import LOADED, catalog, noon, rows_of, rule, warehouse, weeks
+from triggers.taking import resolve
 from triggers.tick import tick
 
 FIRST: Final = date(2025, 9, 1)
@@ -132,3 +133,81 @@ def test_only_the_same_slice_or_all_of_it_speaks_for_a_child(tmp_path: Path) -> 
         owed = {message.incident_id for message in outbox.owed(conn)}
     spoken = {name for name, id_ in everything.items() if id_ in owed}
     assert spoken == {("company", "vertical=Energy"), ("vertical", "vertical=Retail")}
+
+
+# Severe cases.
+
+
+def severe(**changes: Any) -> EventRule:
+    """A rule on severe cases, which leaves it to the company's to speak."""
+    body = {
+        "name": "vertical",
+        "kind": "event",
+        "table": "defect",
+        "dated_by": "occurred_at",
+        "where": {"code": "severe"},
+        "severity": 1,
+        "route": "delivery",
+        "owner": "delivery-lead",
+        "inhibited_by": "company",
+        "resolve_after": "200d",
+    }
+    return EventRule.model_validate(body | changes)
+
+
+def one_case(day: date) -> dict[str, Any]:
+    """A severe defect of a journey that has another one."""
+    at = datetime.combine(day, time(9))
+    return {
+        "id": "severe", "source": "made", "account_id": "Retail-0", "vertical": "Retail", "code": "severe",
+        "journey_id": "2025-12-01-Retail-installation-0", "occurred_at": at, "day": day,
+        "first_loaded_at": LOADED, "loaded_at": LOADED,
+    }  # fmt: skip
+
+
+BRIEF: Final = rule(name="company", by=[], recover=0.25)
+"""Is over in January."""
+
+
+def told_of_case(folder: Path, day: date, child: EventRule, *, closed_on: date | None = None) -> dict[str, Any]:
+    """What became of a severe case of that day, a fortnight after the company's incident was over."""
+    config, rows = made(parent=BRIEF, child=child), rows_of(weeks(FIRST, STORY))
+    rows[schema.defect].append(one_case(day))
+    with warehouse(folder, config, rows) as store, store.pin() as pinned:
+        states, now, over = lived(pinned, config, OPENS), OPENS, None
+        while over is None or now < over + timedelta(days=14):
+            now += timedelta(days=1)
+            if now == closed_on:
+                with states.begin() as conn:
+                    resolve(conn, found(states)["company"].id, "ana", "by hand", EVERYTHING, noon(now))
+            tick(states, pinned, config, noon(now))
+            over = over or (None if found(states)["company"].is_open else now)
+    case = found(states)["vertical"]
+    return {"over": over, "case": case, "kinds": kinds(states, case), "told": told(states)}
+
+
+@pytest.mark.parametrize("closed_on", [None, OPENS + WEEK])
+def test_a_severe_case_is_told_once_when_its_parent_is_over_while_it_is_open(
+    tmp_path: Path, closed_on: date | None
+) -> None:
+    """Whether the parent recovered or somebody closed it."""
+    became = told_of_case(tmp_path, OPENS + timedelta(days=1), severe(), closed_on=closed_on)
+    assert closed_on in (None, became["over"])
+    assert became["kinds"] == ["opened", "released", "escalated"]
+    assert became["told"].count(("vertical", "root")) == 1
+    assert became["case"].next_step == 2
+
+
+@pytest.mark.parametrize(
+    ("day", "child", "known"),
+    [
+        # over before its parent
+        (OPENS + timedelta(days=1), {"resolve_after": "7d"}, ["opened", "resolved"]),
+        # a month old when the rules were first looked at: not worth telling then, and not now
+        (date(2025, 11, 17), {}, ["opened"]),
+    ],
+)
+def test_a_severe_case_that_is_never_told(tmp_path: Path, day: date, child: dict[str, Any], known: list[str]) -> None:
+    became = told_of_case(tmp_path, day, severe(**child))
+    assert became["kinds"] == known
+    assert {name for name, _ in became["told"]} == {"company"}

@@ -1,4 +1,7 @@
-"""What people press in Slack, from the click to the incident and back to the message they see."""
+"""What people press in Slack, from the click to the incident and back to the message and the page they see.
+
+After each press the state, Slack's message and the dashboard's page say the same, also where the press changed nothing.
+"""
 
 import json
 import os
@@ -7,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -15,43 +18,58 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import pytest
-from pydantic import SecretStr
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
+from streamlit.testing.v1 import AppTest
 
-from config.catalog import Catalog, Person
-from config.settings import CHECKOUT, Settings, SlackSettings
+from config.catalog import Catalog
+from config.reading import read_catalog
+from config.settings import CHECKOUT, Settings, SlackSettings, read_settings
 from queries import inbound, outbox, state
 from queries.actions import actions
-from queries.generations import EmbeddedWarehouse
+from queries.generations import Warehouse
 from queries.inbound import Arrived
 from queries.incidents import Incident, entries, incidents
+from queries.relations import COLUMNS
 from queries.scope import EVERYTHING
 from queries.state import open_state
-from tests.company import ROUTE, catalog, noon, rows_of, rule, warehouse, weeks
+from queries.stores import open_states, open_warehouse
+from tests.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.counterparts import human
-from tests.counterparts.human import APP_TOKEN, CHANNEL, MEMBERS, TOKEN, Workspace, until
-from tests.installation import configure
+from tests.counterparts.human import CHANNEL, MEMBERS, TOKEN, Workspace, until
+from tests.screens import Screens, configured, connected, dashboard
 from triggers import listen
+from triggers.__main__ import main
 from triggers.answering import Answering
 from triggers.listen import Listener, NoAppTokenError, Pulse, deaf
 from triggers.pressed import Press
+from triggers.rulebook import Rulebook, Rules
 from triggers.run import Runner
 from triggers.slack import Slack
 from triggers.taking import resolve
 from triggers.tick import tick
 
+pytestmark = pytest.mark.xdist_group("dashboard")
 FIRST, OPENS = date(2025, 9, 1), date(2025, 12, 22)
 STORY: Final = (4,) * 10 + (20,) * 4 + (45,) * 2 + (2,) * 8
 ZONE: Final = ZoneInfo("Europe/Berlin")
-PEOPLE: Final = (
-    Person(name="ana", label="Ana Ruiz", audience="specialist", slack=MEMBERS["ana"]),
-    Person(name="ben", label="Ben Okafor", audience="specialist", slack=MEMBERS["ben"]),
+PERSON: Final = """
+[[person]]
+name = "{name}"
+label = "{label}"
+audience = "analyst"
+slack = "{member}"
+"""
+ROUTING: Final = f"""
+[[route]]
+name = "service"
+label = "Service quality"
+channel = "{CHANNEL}"
+zone = "Europe/Berlin"
+""" + "".join(
+    PERSON.format(name=name, label=label, member=MEMBERS[name])
+    for name, label in (("ana", "Ana Ruiz"), ("ben", "Ben Okafor"))
 )
-
-
-CATALOG: Final = catalog(
-    rule(), routes=(ROUTE.model_copy(update={"channel": CHANNEL, "zone": "Europe/Berlin"}),)
-).model_copy(update={"people": PEOPLE})
+CLEO: Final = PERSON.format(name="cleo", label="Cleo Marsh", member=MEMBERS["stranger"])
 
 
 @dataclass
@@ -59,24 +77,20 @@ class Desk:
     """A company with one open incident in a channel, a process that listens, and people at their screens."""
 
     workspace: Workspace
-    warehouse: EmbeddedWarehouse
+    settings: Settings
+    warehouse: Warehouse
     states: Engine
     catalog: Catalog
-    folder: Path
+    screens: Screens
     now: datetime
     listeners: list[tuple[Listener, threading.Thread]] = field(default_factory=list)
 
-    @property
-    def slack(self) -> SlackSettings:
-        tokens = {"token": SecretStr(TOKEN), "app_token": SecretStr(APP_TOKEN)}
-        return SlackSettings(base_url=self.workspace.base_url, timeout_s=3, **tokens)
-
-    def listen(self) -> Listener:
+    def listen(self, current: Callable[[], Rules] | None = None) -> Listener:
         answering = Answering(
             self.states, Slack(TOKEN, self.workspace.base_url, 3), self.catalog, ZONE, lambda: self.now
         )
-        listener = Listener(self.slack, self.states, answering, lambda _: None)
-        thread = threading.Thread(target=listener.listen)
+        listener = Listener(self.settings.slack, self.states, answering, lambda _: None)
+        thread = threading.Thread(target=listener.listen, args=(current,))
         thread.start()
         self.listeners.append((listener, thread))
         self.heard()
@@ -98,8 +112,7 @@ class Desk:
 
     def run(self) -> None:
         """Evaluate and send, until nothing is owed."""
-        settings = Settings(config=CHECKOUT / "config", data=self.folder, slack=self.slack)
-        runner = Runner(settings, self.catalog, self.warehouse, self.states, lambda: self.now)
+        runner = Runner(self.settings, self.catalog, self.warehouse, self.states, lambda: self.now)
         until(lambda: runner.once() and not self.owed(), 20)
 
     def owed(self) -> bool:
@@ -119,10 +132,24 @@ class Desk:
     def root(self) -> Mapping[str, Any]:
         return next(m for m in self.workspace.messages() if not m.get("thread_ts") and not m.get("ephemeral_to"))
 
-    def shown(self) -> str:
-        """What the incident's message says, after everything was sent."""
+    def agreed(self) -> str:
+        """Once everything was sent: the state, the message and the page say the same. Returns the page."""
         self.run()
+        return self.screens.agree(self.incident.id, self.root())
+
+    def shown(self) -> str:
+        """What the incident's message says, and so does its page."""
+        self.agreed()
         return json.dumps(self.root()["blocks"], ensure_ascii=False)
+
+    def save(self, routing: str) -> None:
+        """Somebody edits who is there."""
+        (self.settings.config / "routing.toml").write_text(routing, encoding="utf-8")
+
+    def reread(self) -> None:
+        """What is sent and what is expected follow the files, as every process does."""
+        self.catalog = read_catalog(self.settings.config, COLUMNS)
+        self.screens.labels = _labels(self.catalog)
 
     def thread(self) -> list[str]:
         return [m["text"] for m in self.workspace.messages() if m.get("thread_ts")]
@@ -142,10 +169,28 @@ class Desk:
             return len(found.all())
 
 
+def _labels(of: Catalog) -> dict[str, str]:
+    return {person.name: person.label for person in of.people}
+
+
 @pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedWarehouse]:
-    with warehouse(tmp_path_factory.mktemp("company"), catalog(rule()), rows_of(weeks(FIRST, STORY))) as made:
-        yield made
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A company whose incident has opened and of which nothing is sent yet."""
+    folder = tmp_path_factory.mktemp("company")
+    config = read_catalog(Path(configured(folder, ROUTING)["EARSHOT_CONFIG"]), COLUMNS)
+    states = open_state(folder)
+    with warehouse(folder, config, rows_of(weeks(FIRST, STORY))) as made:
+        for now in (noon(OPENS) - timedelta(weeks=1), noon(OPENS)):
+            with made.pin() as pin:
+                tick(states, pin, config, now)
+    states.dispose()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page() -> AppTest:
+    """The dashboard, which every desk of this file shares."""
+    return dashboard()
 
 
 @pytest.fixture(scope="module")
@@ -162,27 +207,25 @@ def workspace(workspaces: Workspace) -> Workspace:
     return workspaces
 
 
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory, company: EmbeddedWarehouse) -> Path:
-    """The state in which the incident has opened and nothing is sent yet."""
-    folder = tmp_path_factory.mktemp("opened")
-    states = open_state(folder)
-    for now in (noon(OPENS) - timedelta(weeks=1), noon(OPENS)):
-        with company.pin() as pin:
-            tick(states, pin, CATALOG, now)
-    states.dispose()
-    return folder / "state.db"
-
-
 @pytest.fixture
-def desk(tmp_path: Path, workspace: Workspace, company: EmbeddedWarehouse, opened: Path) -> Iterator[Desk]:
+def desk(
+    tmp_path: Path, workspace: Workspace, opened: Path, page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Desk]:
     """The incident is open and shown; nobody listens yet."""
-    shutil.copy(opened, tmp_path / "state.db")
-    made = Desk(workspace, company, open_state(tmp_path), CATALOG, tmp_path, noon(OPENS))
+    folder = shutil.copytree(opened, tmp_path / "company")
+    places = {"EARSHOT_CONFIG": str(folder / "config"), "EARSHOT_DATA": str(folder)}
+    for name, value in (places | connected(workspace)).items():
+        monkeypatch.setenv(name, value)
+    settings = read_settings()
+    config, store, states = read_catalog(settings.config, COLUMNS), open_warehouse(settings), open_states(settings)
+    screens = Screens(states, _labels(config), ZoneInfo("UTC"), page)
+    made = Desk(workspace, settings, store, states, config, screens, noon(OPENS))
     made.run()
     yield made
     made.stop()
-    made.states.dispose()
+    screens.shut()
+    store.close()
+    states.dispose()
 
 
 def test_a_click_takes_the_incident_on_and_the_message_says_so(desk: Desk) -> None:
@@ -260,9 +303,10 @@ def test_a_form_that_records_an_action(desk: Desk) -> None:
         "ana",
         date(2099, 1, 31),
     )
-    assert (found.incident_id, found.vertical, found.metric) == (desk.incident.id, "Retail", "defect-rate")
+    assert (found.incident_id, found.vertical, found.metric) == (desk.incident.id, "Retail", "installation-defects")
     assert found.expected_effect == pytest.approx(-0.05)
     assert desk.told("ana") == ["Recorded. The monthly review shows it beside the figure it is meant to move."]
+    assert "train the fitters" in desk.agreed()
 
 
 def test_a_form_with_a_mistake_stays_open_and_keeps_nothing(desk: Desk) -> None:
@@ -277,13 +321,16 @@ def test_a_form_with_a_mistake_stays_open_and_keeps_nothing(desk: Desk) -> None:
     with desk.states.connect() as conn:
         assert actions(conn, EVERYTHING) == ()
     assert desk.done() == 1  # the button
+    assert "None recorded." in desk.agreed()
 
 
 def test_votes_count_once_a_person(desk: Desk) -> None:
     desk.listen()
-    for user, name in (("ana", "useful"), ("ana", "useful"), ("ben", "useful"), ("ben", "noise")):
+    votes = (("ana", "useful"), ("ana", "useful"), ("ben", "useful"), ("ben", "noise"))
+    for presses, (user, name) in enumerate(votes, 1):
         desk.workspace.press(user, name)
-    desk.settled(4)
+        desk.settled(presses)
+        desk.agreed()
     with desk.states.connect() as conn:
         found = {row.author: row.useful for row in conn.execute(select(state.vote))}
     assert found == {"ana": 1, "ben": 0}
@@ -304,9 +351,10 @@ def test_a_reaction_takes_it_on(desk: Desk, name: str) -> None:
 def test_pressed_twice_is_pressed_once_and_the_second_is_told(desk: Desk) -> None:
     desk.listen()
     shown = desk.root()
-    for user in ("ana", "ana", "ben"):
+    for presses, user in enumerate(("ana", "ana", "ben"), 1):
         desk.workspace.press(user, "acknowledge", message=shown)
-    desk.settled(3)
+        desk.settled(presses)
+        desk.agreed()
     assert [kind for kind, _, _ in desk.history()] == ["opened", "acknowledged"]
     assert desk.told("ana") == ["Nothing was changed: you took it on, 2025-12-22 13:00."]
     assert desk.told("ben") == ["Nothing was changed: Ana Ruiz took it on, 2025-12-22 13:00."]
@@ -321,6 +369,7 @@ def test_what_is_pressed_too_late_says_what_happened_since(desk: Desk) -> None:
     desk.settled()
     assert desk.told("ana") == ["Nothing was changed: Ben Okafor closed it, 2025-12-22 13:00: no longer needed."]
     assert desk.history()[-1][0] == "closed"
+    assert "Closed by Ben Okafor" in desk.shown()
 
 
 def test_a_stranger_changes_nothing_and_is_told(desk: Desk) -> None:
@@ -334,16 +383,29 @@ def test_a_stranger_changes_nothing_and_is_told(desk: Desk) -> None:
     assert desk.workspace.forms() == []
     with desk.states.connect() as conn:
         assert conn.execute(select(state.vote)).all() == []
+    desk.agreed()
 
 
 def test_who_may_not_see_it_changes_nothing(desk: Desk) -> None:
-    elsewhere = PEOPLE[0].model_copy(update={"verticals": ("Lending",)})
-    desk.catalog = desk.catalog.model_copy(update={"people": (elsewhere, PEOPLE[1])})
+    ana, ben = desk.catalog.people
+    desk.catalog = desk.catalog.model_copy(update={"people": (ana.model_copy(update={"verticals": ("Lending",)}), ben)})
     desk.listen()
     desk.workspace.press("ana", "acknowledge")
     desk.settled()
     assert desk.incident.version == 1
     assert "outside what you may see" in desk.told("ana")[0]
+    desk.agreed()
+
+
+def test_what_slack_was_not_told_yet_does_not_agree(desk: Desk) -> None:
+    """What the other tests rely on: a message that says less than the state and the page is noticed."""
+    desk.agreed()
+    id_ = desk.incident.id
+    with desk.states.begin() as conn:
+        resolve(conn, id_, "ben", "no longer needed", EVERYTHING, desk.now)
+    with pytest.raises(AssertionError):
+        desk.screens.agree(id_, desk.root())
+    desk.agreed()
 
 
 def test_two_that_listen_do_it_once(desk: Desk) -> None:
@@ -355,20 +417,27 @@ def test_two_that_listen_do_it_once(desk: Desk) -> None:
     desk.stop()
     assert [kind for kind, _, _ in desk.history()] == ["opened", "acknowledged"]
     assert (desk.done(), desk.workspace.whispers("ana")) == (1, [])
+    desk.agreed()
 
 
-def test_the_server_dies_and_comes_back(desk: Desk) -> None:
+def test_the_server_dies_and_comes_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The workspace forgets its messages; the same message is put there again, as Slack would still have it."""
+    monkeypatch.setattr(listen, "PING_S", 0.3)
+    monkeypatch.setattr(listen, "HELLO_S", 2.0)
+    monkeypatch.setattr(listen, "BACK_OFF_S", (0.5,))
     desk.listen()
     root = desk.root()
     desk.workspace.kill()
     desk.workspace.start()
     body = {"channel": CHANNEL, "text": root["text"], "blocks": root["blocks"]}
-    Slack(TOKEN, desk.workspace.base_url, 3).ask("chat.postMessage", **body)
+    put = Slack(TOKEN, desk.workspace.base_url, 3).ask("chat.postMessage", **body).data["ts"]
+    with desk.states.begin() as conn:
+        conn.execute(update(state.slack_root).values(ts=put))
+    desk.agreed()
     desk.heard(60)
     desk.workspace.press("ana", "acknowledge")
     desk.settled()
-    assert desk.incident.acknowledged_by == "ana"
+    assert "Acknowledged by Ana Ruiz" in desk.shown()
 
 
 def test_a_click_that_nobody_hears_can_be_made_again(desk: Desk) -> None:
@@ -382,6 +451,32 @@ def test_a_click_that_nobody_hears_can_be_made_again(desk: Desk) -> None:
     assert "Acknowledged by Ana Ruiz" in desk.shown()
 
 
+def test_taken_on_in_the_dashboard_a_press_in_slack_is_too_late(desk: Desk) -> None:
+    shown = desk.root()
+    desk.screens.take(desk.incident.id)
+    assert "Acknowledged by open mode" in desk.shown()
+    desk.listen()
+    desk.workspace.press("ana", "acknowledge", message=shown)
+    desk.settled()
+    assert desk.told("ana")[0].startswith("Nothing was changed: open mode took it on, ")
+    desk.agreed()
+
+
+def test_closed_in_the_dashboard_slack_says_so(desk: Desk) -> None:
+    desk.screens.close(desk.incident.id, "a known fault")
+    assert desk.history()[-1] == ("closed", "open mode", "a known fault")
+    assert "Closed by open mode" in desk.shown()
+    assert desk.thread()[-1].startswith("Closed by open mode: a known fault")
+
+
+def test_by_the_command_line_slack_and_the_dashboard_say_so(desk: Desk) -> None:
+    assert main(["ack", desk.incident.id, "--by", "ben"]) == 0
+    assert "Acknowledged by Ben Okafor" in desk.shown()
+    assert main(["resolve", desk.incident.id, "--by", "ben", "--note", "found and mended"]) == 0
+    assert "Closed by Ben Okafor" in desk.shown()
+    assert desk.thread()[-1].startswith("Closed by Ben Okafor: found and mended")
+
+
 def test_what_was_kept_is_done_after_a_crash(desk: Desk) -> None:
     """The process died between keeping and doing."""
     kept = Press("button", MEMBERS["ana"], "acknowledge", desk.incident.id, CHANNEL, desk.root()["ts"])
@@ -391,7 +486,7 @@ def test_what_was_kept_is_done_after_a_crash(desk: Desk) -> None:
         assert not inbound.store(conn, arrived)
     desk.listen()
     desk.settled()
-    assert desk.incident.acknowledged_by == "ana"
+    assert "Acknowledged by Ana Ruiz" in desk.shown()
     with desk.states.connect() as conn:
         (row,) = conn.execute(select(state.inbound)).all()
     assert (row.body, row.author, row.outcome) == ("", "ana", "done: acknowledge")
@@ -400,12 +495,15 @@ def test_what_was_kept_is_done_after_a_crash(desk: Desk) -> None:
 def test_what_cannot_be_kept_is_not_confirmed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full: Slack gets no answer, and tells whoever pressed."""
     desk.listen()
+    store = inbound.store
     monkeypatch.setattr(inbound, "store", _full)
     desk.workspace.press("ana", "acknowledge")  # returns when the workspace has given up waiting for an answer
     assert [one for one in desk.workspace.traffic() if one["kind"] == "ack"] == []
-    monkeypatch.undo()
+    monkeypatch.setattr(inbound, "store", store)
+    desk.agreed()
     desk.workspace.press("ana", "acknowledge")
     desk.settled()
+    assert "Acknowledged by Ana Ruiz" in desk.shown()
     assert len([one for one in desk.workspace.traffic() if one["kind"] == "ack"]) == 1
 
 
@@ -419,7 +517,7 @@ def test_what_cannot_be_done_holds_up_nothing_else(desk: Desk) -> None:
     desk.listen()
     desk.workspace.press("ana", "acknowledge")
     desk.settled()
-    assert desk.incident.acknowledged_by == "ana"
+    assert "Acknowledged by Ana Ruiz" in desk.shown()
     until(lambda: _outcomes(desk) == {"interactive|0": "given_up"}, 20)
 
 
@@ -439,12 +537,13 @@ def test_a_deaf_connection_is_noticed_and_rebuilt(desk: Desk, monkeypatch: pytes
         wire.deaf = wire.connections
         desk.workspace.press("ana", "acknowledge")
         assert desk.done() == 0
+        assert '"acknowledge"' in desk.shown()
         until(lambda: wire.connections >= 2, 30)
         until(lambda: desk.listeners[0][0].hears, 60)
         desk.workspace.press("ana", "acknowledge")
         desk.settled()
         desk.stop()
-    assert desk.incident.acknowledged_by == "ana"
+    assert "Acknowledged by Ana Ruiz" in desk.shown()
 
 
 @pytest.mark.parametrize(
@@ -472,26 +571,66 @@ def test_without_an_app_token_it_says_what_to_do(tmp_path: Path) -> None:
     states.dispose()
 
 
-def test_the_command_listens_and_ends_when_asked(desk: Desk) -> None:
-    """It writes its heartbeat while it hears, does what arrived, and ends with 0 on SIGTERM."""
-    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()} | {
-        **configure(desk.folder),
-        "EARSHOT_SLACK__TOKEN": TOKEN,
-        "EARSHOT_SLACK__APP_TOKEN": APP_TOKEN,
-        "EARSHOT_SLACK__BASE_URL": desk.workspace.base_url,
-    }
-    command = [sys.executable, "-m", "triggers", "listen"]
-    with subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+def test_the_command_listens_follows_the_files_and_ends_when_asked(desk: Desk) -> None:
+    """It writes its heartbeat while it hears, knows who was added since it began, and ends with 0 on SIGTERM."""
+    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    command, log = [sys.executable, "-m", "triggers", "listen"], desk.settings.data / "log"
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process,
+    ):
         try:
             until(lambda: process.poll() is not None or desk.hello(), 90)
             until(lambda: _heartbeat(desk) == "listening", 60)
-            desk.workspace.press("stranger", "acknowledge")  # the project's own people are not these
+            desk.workspace.press("stranger", "acknowledge")
             desk.settled()
+            desk.save(ROUTING + CLEO)
+            until(lambda: "the configuration changed" in log.read_text(), 60)
+            desk.workspace.press("stranger", "acknowledge")
+            desk.settled(2)
             process.send_signal(signal.SIGTERM)
             said, _ = process.communicate(timeout=30)
         finally:
             process.kill()
     assert (process.returncode, said.splitlines()) == (0, ["listening; end with Ctrl-C", "ended"])
+    desk.reread()
+    assert "Acknowledged by Cleo Marsh" in desk.shown()
+
+
+def test_who_is_added_while_it_listens_can_press_and_a_bad_file_changes_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listen, "TURN_S", 0.1)
+    monkeypatch.setattr(listen, "BEAT_S", 0.1)
+    book, seen = Rulebook(desk.settings, Rules(desk.catalog), COLUMNS), list[Rules]()
+
+    def current() -> Rules:
+        seen.append(book.current())
+        return seen[-1]
+
+    desk.listen(current)
+    desk.workspace.press("stranger", "acknowledge")
+    desk.settled()
+    assert "does not know you" in desk.told("stranger")[0]
+    desk.agreed()
+    desk.save(ROUTING + CLEO)
+    until(lambda: [len(rules.catalog.people) for rules in seen[-2:]] == [3, 3])
+    desk.save(ROUTING + CLEO.replace('audience = "analyst"', 'audience = "nobody"'))
+    until(lambda: "routing.toml" in (_heartbeat(desk) or ""))
+    desk.workspace.press("stranger", "acknowledge")
+    desk.settled(2)
+    assert desk.incident.acknowledged_by == "cleo"
+    desk.save(ROUTING + CLEO)
+    desk.reread()
+    assert "Acknowledged by Cleo Marsh" in desk.shown()
+    desk.save(ROUTING)  # she has left
+    until(lambda: [len(rules.catalog.people) for rules in seen[-2:]] == [2, 2])
+    desk.workspace.press("stranger", "snooze", choice="1h")
+    desk.settled(3)
+    assert "does not know you" in desk.told("stranger", 2)[1]
+    assert desk.incident.snoozed_until is None
 
 
 def _heartbeat(desk: Desk) -> str | None:

@@ -5,9 +5,8 @@ stands in golden/specialists_day.txt, which is meant to be pleasant to read. GOL
 """
 
 import os
-import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,26 +15,23 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Engine, select
-from streamlit.testing.v1 import AppTest
 
 from config.catalog import Catalog
 from config.reading import read_catalog
-from config.settings import CHECKOUT, Settings, read_settings
-from dashboard import stores
+from config.settings import Settings, read_settings
 from queries import outbox, state
 from queries.actions import actions
 from queries.generations import Warehouse
-from queries.incidents import Incident, entries, incidents
+from queries.incidents import Incident, incidents
 from queries.relations import COLUMNS
 from queries.scope import EVERYTHING
 from queries.stores import open_states, open_warehouse
 from tests.company import publish, rows_of, weeks
 from tests.counterparts import human
-from tests.counterparts.human import APP_TOKEN, CHANNEL, MEMBERS, TOKEN, Workspace, until
-from tests.small_company import AUDIENCES, GOALS, METRICS
+from tests.counterparts.human import CHANNEL, MEMBERS, TOKEN, Workspace, until
+from tests.screens import Screens, configured, connected, lines, state_in
 from triggers.answering import Answering
 from triggers.listen import Listener
-from triggers.message import MARKS, news
 from triggers.run import Runner
 from triggers.slack import Slack
 
@@ -44,44 +40,6 @@ GOLDEN: Final = Path(__file__).parent / "golden" / "specialists_day.txt"
 BERLIN: Final = ZoneInfo("Europe/Berlin")
 FIRST: Final = date(2025, 3, 3)
 STORY: Final = (4,) * 10 + (20,) * 4 + (45,) * 2 + (2,) * 8
-RULES: Final = """
-[guard]
-every = "7d"
-window = "56d"
-severity = 3
-route = "service"
-owner = "ana"
-
-[[rule]]
-name = "defects"
-label = "Installations with a defect"
-kind = "threshold"
-metric = "installation-defects"
-by = ["vertical"]
-limit = 0.25
-recover = 0.20
-floor = 0
-keep_firing = "0d"
-window = "28d"
-every = "7d"
-false_alarms_per_year = 2
-severity = 2
-route = "service"
-owner = "ana"
-runbook = "Call the engineer who was there."
-"""
-METRIC: Final = """
-[[metric]]
-name = "installation-defects"
-label = "Installations with a defect"
-shape = "share"
-table = "journey"
-dated_by = "ended_at"
-good = "down"
-unit = "%"
-count = { defective = true }
-matures = "14d"
-"""
 ROUTES: Final = f"""
 [[route]]
 name = "service"
@@ -130,7 +88,7 @@ class Story:
     catalog: Catalog
     warehouse: Warehouse
     states: Engine
-    page: AppTest
+    screens: Screens
     now: datetime
     told: list[str] = field(default_factory=list)
     presses: int = 0
@@ -182,55 +140,8 @@ class Story:
         """
         self.told += ["", "=" * 100, f"{self.now:%A %d %B %Y, %H:%M}  {title}", "=" * 100]
         for vertical, words in standing.items():
-            self._agree(self.incident(vertical), vertical, words)
-            self.told += ["", *_lines(self.root(vertical)), *(f"    > {text}" for text in self.thread(vertical))]
-
-    def _agree(self, found: Incident, vertical: str, words: str) -> None:
-        shown, page = "\n".join(_lines(self.root(vertical))), self.page_of(found)
-        assert shown.startswith(MARKS[found.state])
-        calls = found.is_open and not (found.acknowledged_at or found.snoozed_until)
-        shows = f'<p class="e-state{" e-attention" if calls else ""}">{words}</p>'
-        assert shows in page, (found, page[:400])
-        assert ("[Acknowledge]" in shown) == (found.is_open and found.acknowledged_at is None)
-        assert ("Taken on: " in shown) == (found.acknowledged_at is not None)
-        assert ("Snoozed until: " in shown) == (found.snoozed_until is not None)
-        with self.states.connect() as conn:
-            history = entries(conn, found.id)
-        for entry in history:
-            assert f"</span> {news(entry.kind)}: " in page
-        last = history[-1]
-        assert last.kind == "opened" or f"{news(last.kind)} " in shown
-
-    def page_of(self, found: Incident) -> str:
-        """The incident's page, as the dashboard writes it."""
-        self.page.query_params["id"] = found.id
-        self.page.run()
-        assert not self.page.exception, self.page.exception[0].stack_trace
-        return "\n".join(element.proto.body for element in self.page.get("html"))
-
-
-def _lines(message: Mapping[str, Any]) -> list[str]:
-    """A message as a person reads it."""
-    return [line for block in message["blocks"] for line in _LINES[block["type"]](block)]
-
-
-_LINES: Final[Mapping[str, Callable[[Mapping[str, Any]], list[str]]]] = {
-    "header": lambda block: [block["text"]["text"]],
-    "section": lambda block: [
-        ": ".join(part["text"].split("\n", 1)) for part in (block.get("fields") or [block["text"]])
-    ],
-    "context": lambda block: [_steady(element["text"]) for element in block["elements"]],
-    "actions": lambda block: [" ".join(f"[{_label(element)}]" for element in block["elements"])],
-}
-
-
-def _label(element: Mapping[str, Any]) -> str:
-    return str((element.get("text") or element["placeholder"])["text"])
-
-
-def _steady(text: str) -> str:
-    """Without the hash of the rule's version."""
-    return re.sub(r"version [0-9a-f]+", "version ...", text)
+            assert state_in(self.screens.agree(self.incident(vertical).id, self.root(vertical))) == words
+            self.told += ["", *lines(self.root(vertical)), *(f"    > {text}" for text in self.thread(vertical))]
 
 
 @pytest.fixture(scope="module")
@@ -244,13 +155,13 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
 @pytest.fixture
 def story(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
     """Friday has not begun; somebody listens."""
-    for name, value in (_configured(tmp_path) | _slack(workspace)).items():
+    for name, value in (configured(tmp_path, ROUTES, GM) | connected(workspace)).items():
         monkeypatch.setenv(name, value)
     settings = read_settings()
     catalog = read_catalog(settings.config, COLUMNS)
     warehouse, states = open_warehouse(settings), open_states(settings)
-    page = AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=60)
-    made = Story(workspace, settings, catalog, warehouse, states, page, berlin("2025-06-16T12:00"))
+    screens = Screens(states, {person.name: person.label for person in catalog.people}, BERLIN)
+    made = Story(workspace, settings, catalog, warehouse, states, screens, berlin("2025-06-16T12:00"))
     slack = Slack(TOKEN, workspace.base_url, 3)
     answering = Answering(states, slack, catalog, BERLIN, lambda: made.now)
     listener = Listener(settings.slack, states, answering, lambda _: None)
@@ -262,22 +173,7 @@ def story(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch)
     thread.join(30)
     warehouse.close()
     states.dispose()
-    stores._opened.cache_clear()
-
-
-def _configured(folder: Path) -> dict[str, str]:
-    config = folder / "config"
-    config.mkdir()
-    files = {"metrics": METRICS + METRIC, "goals": GOALS, "triggers": RULES, "routing": ROUTES}
-    files |= {"audiences": AUDIENCES + GM, "calendar": "[calendar]\n", "settings": ""}
-    for name, text in files.items():
-        (config / f"{name}.toml").write_text(text, encoding="utf-8")
-    return {"EARSHOT_CONFIG": str(config), "EARSHOT_DATA": str(folder)}
-
-
-def _slack(workspace: Workspace) -> dict[str, str]:
-    tokens = {"EARSHOT_SLACK__TOKEN": TOKEN, "EARSHOT_SLACK__APP_TOKEN": APP_TOKEN, "EARSHOT_SLACK__TIMEOUT_S": "3"}
-    return tokens | {"EARSHOT_SLACK__BASE_URL": workspace.base_url}
+    screens.shut()
 
 
 NOBODYS: Final = "Open, nobody has it"
@@ -296,8 +192,6 @@ def test_a_specialists_day(story: Story) -> None:
 
 def _breach(story: Story) -> None:
     story.at("2025-06-27T09:00")
-    story.page.run()
-    story.page.switch_page("views/incident.py")
     story.tell("Two verticals breach", Retail=NOBODYS, Lending=NOBODYS)
 
 
@@ -349,7 +243,7 @@ def _monday(story: Story) -> None:
     with story.states.connect() as conn:
         (found,) = actions(conn, EVERYTHING)
     assert (found.what, found.owner, found.vertical) == ("train the new fitters", "ana", "Retail")
-    assert "train the new fitters" in story.page_of(story.incident("Retail"))
+    assert "train the new fitters" in story.screens.page_of(story.incident("Retail").id)
     story.tell("Ana records what is done about it", Retail=ANAS)
 
 

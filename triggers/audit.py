@@ -70,12 +70,16 @@ def audit(seen: Vitals, expected: Expected) -> tuple[Fault, ...]:
 
 def _processes(seen: Vitals, expected: Expected) -> Iterator[Fault]:
     yield from _alive(seen, "triggers", "start `python -m triggers run`")
-    beat = seen.beats.get("triggers")
-    if beat and ";" in beat.note:
-        refused = beat.note.partition(";")[2].strip()
-        yield Fault(f"the rules in use are older than the files: {refused}", "mend the file; nothing else is needed")
     if expected.hears:
         yield from _alive(seen, "listener", "start `python -m triggers listen`")
+    for refused in _refused(seen, ("triggers", "listener") if expected.hears else ("triggers",)):
+        yield Fault(f"the rules in use are older than the files: {refused}", "mend the file; nothing else is needed")
+
+
+def _refused(seen: Vitals, names: Sequence[str]) -> tuple[str, ...]:
+    """Why newer rules are not used: processes that follow the same files say the same, once."""
+    notes = (seen.beats[name].note.partition(";")[2].strip() for name in names if name in seen.beats)
+    return tuple(dict.fromkeys(note for note in notes if note))
 
 
 def _alive(seen: Vitals, name: str, todo: str) -> Iterator[Fault]:
@@ -109,10 +113,10 @@ def _incidents(seen: Vitals) -> Iterator[Fault]:
     if seen.unfounded:
         todo = "keep the state as it is and report it: this must not happen"
         yield Fault(f"{seen.unfounded} firing without an incident", todo)
-    if seen.oldest_step and seen.at - seen.oldest_step > STUCK:
-        late = _long(seen.at - seen.oldest_step)
+    if seen.overdue:
+        late = _long(seen.at - seen.overdue[0])
         yield Fault(
-            f"{_counted(seen.overdue_steps, 'step')} of ladders overdue, the oldest by {late}",
+            f"{_counted(len(seen.overdue), 'step')} of ladders overdue, the oldest by {late}",
             "see that `triggers run` ticks",
         )
     if seen.unheard and seen.at - seen.unheard[0] > STUCK:
@@ -174,7 +178,7 @@ def figures(seen: Vitals, faults: Sequence[Fault]) -> tuple[Figure, ...]:
         _count("tick_errors", "ticks that ended in an error", seen.counted.get(FAILED, 0)),
         _many("evaluation_lag_seconds", "since a rule was last evaluated", ("rule",), _lags(seen)),
         _many("incidents", "incidents", ("state", "class"), dict[tuple[str, ...], float](seen.incidents.items())),
-        _one("steps_overdue", "steps of ladders that are overdue", seen.overdue_steps),
+        _one("steps_overdue", "steps of ladders that are overdue", len(seen.overdue)),
         _many("messages", "messages", ("state",), {(state,): n for state, n in seen.messages.items()}),
         _one("outbox_depth", "messages that are owed", sum(seen.messages.get(state, 0) for state in UNFINISHED)),
         _one("outbox_age_seconds", "how long the oldest message has been due", _age(seen, seen.oldest_message)),

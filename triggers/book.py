@@ -27,6 +27,9 @@ UTC_ZONE: Final = ZoneInfo("UTC")
 FRESH_FOR: Final = timedelta(days=7)
 """What the first run finds in the past is told when it still holds, or when it is an event younger than this."""
 
+LEFT: Final = 0
+"""The next step of an incident that its parent speaks for: not even its own message is sent."""
+
 AFTER: Final = {"opened": "open", "reopened": "open", "worsened": "open", "resolved": "resolved", "closed": "closed"}
 PINGS: Final = frozenset({"worsened", "resolved", "closed", "escalated", "reopened", "reassigned", "lapsed", "woken"})
 """What is worth a message in the thread; everything else only changes the root."""
@@ -151,7 +154,7 @@ class Book:
 
     def ledger(self) -> Ledger:
         """The rows to write: incidents with all their changes, and messages for the state they end in."""
-        opened = tuple(self.incidents[id_] for id_ in self.entries if id_ in self.opened)
+        opened = tuple(self._opened(self.incidents[id_]) for id_ in self.entries if id_ in self.opened)
         changed = tuple((seen, self.incidents[id_]) for id_, seen in self.seen.items())
         entries = tuple(entry for entries in self.entries.values() for entry in entries)
         queued = tuple(message for id_ in self.entries for message in self._messages(id_))
@@ -228,7 +231,7 @@ class Book:
 
     def _messages(self, id_: str) -> Iterable[Queued]:
         incident = self.incidents[id_]
-        if id_ not in self.told and self._is_late(incident):
+        if any(entry.kind == "released" for entry in self.entries[id_]):
             return (self._root(incident),)
         if id_ in self.opened:
             is_told = self._is_worth_telling(incident) and self.parent(incident) is None
@@ -242,24 +245,39 @@ class Book:
         begins = self._begins(incident.severity, self.catalog.route(incident.route))
         return root_message(incident, self.now, begins)
 
+    def _opened(self, new: Incident) -> Incident:
+        """A new incident as it is stored: of what is told to nobody, or left to its parent, no step is due."""
+        if not self._is_worth_telling(new):
+            return replace(new, next_step_at=None)
+        return new if self.parent(new) is None else replace(new, next_step=LEFT, next_step_at=None)
+
     def parent(self, incident: Incident) -> Incident | None:
-        """The open incident that speaks for this one: of the rule that inhibits its rule, over all of its slice."""
-        rule = next((r for r in self.catalog.rules if r.name == incident.rule), None)
-        if rule is None or rule.inhibited_by is None or incident.class_ == "data":
-            return None
-        own = slice_values(incident.slice).items()
-        above = (i for i in self.incidents.values() if i.rule == rule.inhibited_by and i.is_open and i.class_ != "data")
-        return next((i for i in above if slice_values(i.slice).items() <= own), None)
+        """The open incident that speaks for this one."""
+        return parent(incident, self.catalog, (one for one in self.incidents.values() if one.is_open))
 
     def _is_late(self, incident: Incident) -> bool:
         """Whether an incident was left to its parent, which is over while this one holds."""
         rule = next((r for r in self.catalog.rules if r.name == incident.rule), None)
-        is_child = isinstance(rule, WatchRule) and rule.inhibited_by is not None
-        return is_child and incident.is_open and incident.id not in self.opened and self.parent(incident) is None
+        if rule is None or rule.inhibited_by is None or not incident.is_open or incident.id in self.opened:
+            return False
+        # An old case of the first run was left to nobody: it was not worth telling.
+        was_left = isinstance(rule, WatchRule) or incident.next_step == LEFT
+        return was_left and self.parent(incident) is None
 
     def _is_worth_telling(self, incident: Incident) -> bool:
         is_event = incident.n == 1 and incident.value is None
         return incident.is_open and (not is_event or incident.opened_at >= self.now - FRESH_FOR)
+
+
+def parent(incident: Incident, catalog: Catalog, above: Iterable[Incident]) -> Incident | None:
+    """The incident of `above` that speaks for another: of the rule that inhibits its rule, over all of its slice."""
+    rule = next((r for r in catalog.rules if r.name == incident.rule), None)
+    if rule is None or rule.inhibited_by is None or incident.class_ == "data":
+        return None
+    own, of = slice_values(incident.slice).items(), rule.inhibited_by
+    return next(
+        (i for i in above if i.rule == of and i.class_ != "data" and slice_values(i.slice).items() <= own), None
+    )
 
 
 def _released(catalog: Catalog, incident: Incident) -> str:

@@ -3,6 +3,8 @@
 Slack's threads keep what arrives and then say that it arrived; the main thread does what it means. Slack does not send
 a press again, and a connection can go deaf without an error: one that has not said hello, gives no pong or has been
 silent for an hour is built anew. What is lost all the same can be done by a reaction, in the dashboard or by command.
+
+People and routes are followed while analysts edit them: who was added a moment ago can press.
 """
 
 import logging
@@ -11,7 +13,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import monotonic, sleep, time
 from typing import Any, Final
@@ -24,12 +26,14 @@ from slack_sdk.socket_mode.response import SocketModeResponse
 from sqlalchemy import Engine
 
 from config.errors import EarshotError
-from config.settings import SlackSettings
+from config.settings import SlackSettings, read_settings
 from queries import inbound
 from queries.inbound import Arrived
 from queries.outbox import beat
+from queries.relations import COLUMNS
 from triggers.answering import Answering
 from triggers.pressed import key, mistakes, read
+from triggers.rulebook import Rulebook, Rules
 
 log: Final = logging.getLogger("triggers")
 _QUIET: Final = logging.getLogger("triggers.listen.sdk")
@@ -154,7 +158,8 @@ class Listener:
         self._settings, self._states, self._answering, self._say = settings, states, answering, say
         self._ended, self._arrived = threading.Event(), threading.Event()
         self._connection: Connection | None = None
-        self._failures, self._retry_at, self._beaten_at = 0, 0.0, -BEAT_S
+        self._failures, self._retry_at, self._beaten_at, self._looked_at = 0, 0.0, -BEAT_S, -TURN_S
+        self._refused = ""
 
     @property
     def hears(self) -> bool:
@@ -163,10 +168,15 @@ class Listener:
         return pulse is not None and pulse.message_s is not None and deaf(pulse, PING_S) is None
 
     def forever(self) -> None:
-        """Listen until the process is asked to end; what has arrived is done first."""
+        """Listen until the process is asked to end; what has arrived is done first.
+
+        Raises:
+            ConfigError: the settings have mistakes.
+        """
+        book = Rulebook(read_settings(), Rules(self._answering.catalog), COLUMNS)
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: self.end())
-        self.listen()
+        self.listen(book.current)
         self._say("ended")
 
     def end(self) -> None:
@@ -174,12 +184,13 @@ class Listener:
         self._ended.set()
         self._arrived.set()
 
-    def listen(self) -> None:
-        """Listen until `end` is called."""
+    def listen(self, current: Callable[[], Rules] | None = None) -> None:
+        """Listen until `end` is called. `current` gives the rules as they are, where they may change meanwhile."""
         if self._settings.app_token is None:
             raise NoAppTokenError("no Slack app token; set EARSHOT_SLACK__APP_TOKEN (docs/how-to/send-to-slack.md)")
         try:
             while not self._ended.is_set():
+                self._follow(current)
                 self._turn()
                 self._arrived.wait(TURN_S)
                 self._arrived.clear()
@@ -191,7 +202,19 @@ class Listener:
         self._tend()
         self._work()
         if self.hears and monotonic() - self._beaten_at >= BEAT_S:
-            self._beat("listening")
+            self._beat(f"listening; {self._refused}" if self._refused else "listening")
+
+    def _follow(self, current: Callable[[], Rules] | None) -> None:
+        """Answer by the rules as they are now. Not at each press: a file is at rest when two looks find it the same."""
+        if current is None or monotonic() - self._looked_at < TURN_S:
+            return
+        self._looked_at = monotonic()
+        try:
+            rules = current()
+        except Exception:  # whatever is wrong with the files, who presses is answered by the rules from before
+            log.exception("the configuration could not be looked at; the next turn tries again")
+            return
+        self._answering, self._refused = replace(self._answering, catalog=rules.catalog), rules.refused
 
     def _work(self) -> None:
         try:

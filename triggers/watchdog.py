@@ -8,7 +8,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from urllib.error import URLError
@@ -24,11 +24,16 @@ from config.catalog import Catalog
 from config.errors import EarshotError
 from config.settings import Settings
 from queries.generations import NoWarehouseError, Warehouse
-from queries.incidents import RacedError, aware
+from queries.incidents import RacedError, aware, incidents
 from queries.outbox import beat
+from queries.relations import COLUMNS
+from queries.scope import EVERYTHING
+from queries.silences import silences
 from queries.vitals import Vitals, vitals
 from triggers.audit import STUCK, Expected, Fault, Figure, audit, figures
 from triggers.canary import look, set_out
+from triggers.overdue import overdue
+from triggers.rulebook import Rulebook, Rules
 from triggers.slack import Slack, SlackError
 
 log: Final = logging.getLogger("triggers")
@@ -69,8 +74,11 @@ class Watchdog:
 
     def look(self, unread: str = "") -> Seen:
         """What is, and what is wrong; nothing is changed."""
+        now, zone = self.clock(), self._zone()
         with self.states.connect().execution_options(reading=True) as conn:
-            found = vitals(conn, self.clock(), STUCK)
+            standing = incidents(conn, EVERYTHING, since=now - STUCK)
+            steps = overdue(standing, silences(conn, now - STUCK), self.catalog, zone, now, STUCK)
+            found = replace(vitals(conn, now), overdue=steps)
         return Seen(found, audit(found, self._expected(unread)))
 
     def forever(self, every: timedelta, port: int | None, say: Callable[[str], None]) -> None:
@@ -82,25 +90,15 @@ class Watchdog:
         ended = threading.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: ended.set())
-        stop = serve(self.look, port) if port is not None else _nothing
+        here, book = self, Rulebook(self.settings, Rules(self.catalog), COLUMNS)
+        stop = serve(lambda: here.look(), port) if port is not None else _nothing  # noqa: PLW0108 - by the rules of then
         try:
             while not ended.is_set():
-                self._turn(say)
+                here = turn(here, book, say)
                 ended.wait(every.total_seconds())
         finally:
             stop()
         say("ended")
-
-    def _turn(self, say: Callable[[str], None]) -> None:
-        try:
-            seen = self.once()
-            with self.states.begin() as conn:
-                beat(conn, "audit", f"{len(seen.faults)} faults", self.clock())
-        except Exception:  # a lost database must not end the watch; without a call the dead-man address tells it
-            log.exception("the audit failed; the next one tries again")
-            return
-        for line in in_words(seen.faults):
-            say(line)
 
     def _expected(self, unread: str) -> Expected:
         slack, watch = self.settings.slack, self.settings.watch
@@ -136,6 +134,21 @@ class Watchdog:
                 return ZoneInfo(pin.generation.zone)
         except NoWarehouseError:
             return ZoneInfo(self.settings.zone or "UTC")
+
+
+def turn(here: Watchdog, book: Rulebook, say: Callable[[str], None]) -> Watchdog:
+    """One look by the rules as they are now: one that was removed is not missed. Returns who looked."""
+    try:
+        here = replace(here, catalog=book.current().catalog)
+        seen = here.once()
+        with here.states.begin() as conn:
+            beat(conn, "audit", f"{len(seen.faults)} faults", here.clock())
+    except Exception:  # a lost database must not end the watch; without a call the dead-man address tells it
+        log.exception("the audit failed; the next one tries again")
+        return here
+    for line in in_words(seen.faults):
+        say(line)
+    return here
 
 
 def in_words(faults: Iterable[Fault]) -> list[str]:
