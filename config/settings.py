@@ -99,6 +99,7 @@ class WarehouseSettings(_Part):
 
     url: DatabaseUrl | None = None
     memory_limit: Annotated[str, AfterValidator(_memory)] = "1GB"
+    reading_limit: Annotated[str, AfterValidator(_memory)] = "512MB"
 
 
 class StateSettings(_Part):

@@ -36,6 +36,9 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
 MEMORY_LIMIT: Final = "1GB"
+READING_LIMIT: Final = "512MB"
+"""What whoever only reads may take: half a gigabyte more made no question of ten million contacts much faster."""
+
 ARRIVING: Final = "arriving"
 BUSY_S: Final = 30.0
 """How long a process waits for another one that writes the state."""

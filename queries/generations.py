@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateTable
 
 from config.errors import EarshotError
 from queries import schema
-from queries.engine import MEMORY_LIMIT, attached, connected, embedded, reading, rewrite, shared, vacuum
+from queries.engine import MEMORY_LIMIT, READING_LIMIT, attached, connected, embedded, reading, rewrite, shared, vacuum
 from queries.stage import Stage
 
 KEPT: Final = 2
@@ -108,8 +108,8 @@ def _pinned(conn: Connection) -> Pin:
 class EmbeddedWarehouse:
     """DuckDB, one file per generation, published by a rename. Readers open files that never change."""
 
-    def __init__(self, folder: Path, memory_limit: str = MEMORY_LIMIT) -> None:
-        self.folder, self.memory_limit = folder, memory_limit
+    def __init__(self, folder: Path, memory_limit: str = MEMORY_LIMIT, reading_limit: str = READING_LIMIT) -> None:
+        self.folder, self.memory_limit, self.reading_limit = folder, memory_limit, reading_limit
         self._engines: dict[int, Engine] = {}
         self._readers: dict[int, int] = {}
         self._guard = threading.Lock()
@@ -237,7 +237,7 @@ class EmbeddedWarehouse:
     def _engine(self, number: int) -> Engine:
         with self._guard:
             if number not in self._engines:
-                self._engines[number] = embedded(self._file(number), read_only=True, memory_limit=self.memory_limit)
+                self._engines[number] = embedded(self._file(number), read_only=True, memory_limit=self.reading_limit)
             return self._engines[number]
 
     def _let_go(self, number: int) -> None:

@@ -15,10 +15,10 @@ class NoStateError(EarshotError):
 
 def open_warehouse(settings: Settings) -> Warehouse:
     """PostgreSQL when `warehouse.url` is set, else DuckDB files in the data folder. Nothing is opened yet."""
-    url = settings.warehouse.url
-    if url:
-        return SharedWarehouse(url.get_secret_value())
-    return EmbeddedWarehouse(settings.data / "warehouse", settings.warehouse.memory_limit)
+    own = settings.warehouse
+    if own.url:
+        return SharedWarehouse(own.url.get_secret_value())
+    return EmbeddedWarehouse(settings.data / "warehouse", own.memory_limit, own.reading_limit)
 
 
 def open_states(settings: Settings) -> Engine:

@@ -157,10 +157,11 @@ def local(tmp_path: Path, **more: str) -> Settings:
 
 
 def test_stores_are_files_in_the_data_folder_by_default(tmp_path: Path) -> None:
-    settings = local(tmp_path, EARSHOT_WAREHOUSE__MEMORY_LIMIT="256MB")
+    settings = local(tmp_path, EARSHOT_WAREHOUSE__MEMORY_LIMIT="256MB", EARSHOT_WAREHOUSE__READING_LIMIT="64MB")
     warehouse = open_warehouse(settings)
     assert isinstance(warehouse, EmbeddedWarehouse)
-    assert (warehouse.folder, warehouse.memory_limit) == (tmp_path / "data" / "warehouse", "256MB")
+    assert warehouse.folder == tmp_path / "data" / "warehouse"
+    assert (warehouse.memory_limit, warehouse.reading_limit) == ("256MB", "64MB")
     open_states(settings).dispose()
     assert (tmp_path / "data" / "state.db").exists()
 
