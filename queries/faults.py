@@ -23,10 +23,7 @@ _ADVICE: Final = (
     ("file too large", _NO_SPACE),
     ("read-only file system", "it cannot be written; point EARSHOT_DATA at a folder that can"),
     ("permission denied", "it cannot be written; make it writable or point EARSHOT_DATA at another folder"),
-    (
-        "out of memory",
-        "the memory limit is too small; raise EARSHOT_WAREHOUSE__MEMORY_LIMIT, or EARSHOT_WAREHOUSE__READING_LIMIT for what only reads",
-    ),
+    ("out of memory", "the memory limit is too small; raise EARSHOT_WAREHOUSE__MEMORY_LIMIT (or __READING_LIMIT)"),
     ("connection refused", "the database does not answer; check EARSHOT_WAREHOUSE__URL"),
 )
 
