@@ -229,9 +229,9 @@ _OUTAGES: Final = (
     "",
     "## Outages of the state",
     "",
-    "`tests/test_outages.py` crashes PostgreSQL (and starts it again), makes every write to the disk fail, and has",
-    "somebody else keep SQLite locked, in between and inside the transactions of a message: at points 1, 2, 3, 5, 6",
-    "and 7, with three failed turns before the outage is over. The same is done to the whole process,",
+    "`tests/test_outages.py` crashes PostgreSQL (and starts it again), fills the disk, makes every write to it fail,",
+    "and has somebody else keep SQLite locked, in between and inside the transactions of a message: at points 1, 2,",
+    "3, 5, 6 and 7, with three failed turns before the outage is over. The same is done to the whole process,",
     "`python -m triggers run`, for four seconds between two messages. Each time every message is told once, and nobody",
     "helps: what failed is tried again by the next turn, and what may have been sent is looked for first.",
 )
