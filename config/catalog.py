@@ -361,6 +361,12 @@ RULES: Final[tuple[type[_Rule], ...]] = (
 )  # fmt: skip
 
 
+DATA_FAULT: Final = "data-fault"
+"""The rule under which faults of the data are recorded."""
+
+DECEIVES: Final = "The data deceives"
+
+
 class Guard(Frozen):
     """Where the data's own faults go, and the breaches that they explain: to the analyst, never further."""
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from config.catalog import (
+    DATA_FAULT,
+    DECEIVES,
     Catalog,
     ChangeRule,
     GapRule,
@@ -67,13 +69,16 @@ def state(found: Incident, terms: Terms) -> str:
 
 
 def title(found: Incident, rule: Rule | None) -> str:
-    """What the incident is about."""
+    """What the incident is about; of a fault of the data, which kind: its key begins with it."""
+    if found.rule == DATA_FAULT:
+        return f"{DECEIVES}: {found.slice.partition('|')[0].replace('-', ' ')}"
     return (rule.label if rule else "") or found.rule
 
 
 def where(found: Incident, account: str | None) -> str:
     """Where it is: its slice, or the vertical and account of a case."""
-    if (found.account_id and found.account_id in found.slice) or ("/" in found.slice and found.value is None):
+    is_case = found.n == 1 and found.value is None
+    if is_case or (found.account_id and found.account_id in found.slice):
         return ", ".join(part for part in (account, found.vertical, found.touchpoint) if part) or "All verticals"
     return place(found.slice)
 

@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import triggers
-from config.catalog import Person
-from dashboard.dossier import Terms, history, state
+from config.catalog import DATA_FAULT, Person
+from dashboard.dossier import Terms, history, state, title, where
 from queries.incidents import Entry
+from tests.company import rule
 from tests.test_triggers_message import incident
 from triggers.message import NEWS
 
@@ -39,6 +40,35 @@ LATE: Final = datetime(2026, 7, 31, 22, 30, tzinfo=UTC)
 )
 def test_how_an_incident_stands(changes: dict[str, Any], words: str) -> None:
     assert state(incident(**changes), TERMS) == words
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "place"),
+    [
+        ({}, "Journeys with a defect", "Retail"),
+        (
+            {"rule": DATA_FAULT, "slice": "sampling-change|response|vertical=Retail|2026-06-29", "vertical": "Retail"},
+            "The data deceives: sampling change",
+            "Retail",
+        ),
+        (
+            {"rule": DATA_FAULT, "slice": "duplicated-rows|contact||2026-06-29", "vertical": None},
+            "The data deceives: duplicated rows",
+            "All verticals",
+        ),
+        (
+            {"slice": "response=s/N1", "vertical": "Retail", "touchpoint": "visit"},
+            "Journeys with a defect",
+            "Retail, visit",
+        ),
+    ],
+)
+def test_what_it_is_about_and_where(changes: dict[str, Any], what: str, place: str) -> None:
+    """A case, and a fault of the data, have a key that nobody wants to read."""
+    case: dict[str, Any] = {"n": 1, "value": None, "class_": "data"} if changes else {}
+    found = incident(**case, **changes)
+    known = None if found.rule == DATA_FAULT else rule()
+    assert (title(found, known), where(found, None)) == (what, place)
 
 
 def test_what_happened_is_called_as_in_slack() -> None:

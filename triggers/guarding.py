@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from config.catalog import EventRule, Guard, RateRule
+from config.catalog import DATA_FAULT, DECEIVES, EventRule, Guard, RateRule
 from queries.cases import Case
 from queries.incidents import Incident, incident_id
 from queries.profiles import PROFILED, Profile, read_profile
@@ -18,8 +18,7 @@ from triggers.replay import Finding
 from triggers.slots import Cadence, Moment, midnight
 from triggers.subjects import Figure, Subject, slice_values
 
-NAME: Final = "data-fault"
-"""The rule under which faults of the data are recorded."""
+NAME: Final = DATA_FAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,7 @@ def rule_of_faults(guard: Guard) -> EventRule:
     """The rule that the faults of the data are recorded under."""
     raw = {
         "name": NAME,
-        "label": "The data deceives",
+        "label": DECEIVES,
         "kind": "event",
         "table": "response",
         "dated_by": "invited_at",
