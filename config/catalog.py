@@ -365,6 +365,7 @@ DATA_FAULT: Final = "data-fault"
 """The rule under which faults of the data are recorded."""
 
 DECEIVES: Final = "The data deceives"
+"""What that rule is called."""
 
 
 class Guard(Frozen):

@@ -21,6 +21,7 @@ from triggers.proposal import Sweep, days_open, setting
 from triggers.subjects import slice_values
 from triggers.trial import Found, Outcome, Trial
 from triggers.usual import usual
+from triggers.wording import begun
 
 READERS: Final = 4
 """How many readers a curve is drawn for; those after them are told less."""
@@ -274,11 +275,7 @@ def opening(of: Trial, found: Sweep, set_: Outcome, metric: Metric | None, value
 def _lay(of: Trial, metric: Metric | None) -> str:
     """Where the figure lay, so that a limit says something."""
     lay = usual(of) if metric else None
-    return f'<p class="e-dateline">{escape(_begun(lay.words(metric)))}.</p>' if lay and metric else ""
-
-
-def _begun(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
+    return f'<p class="e-dateline">{escape(begun(lay.words(metric)))}.</p>' if lay and metric else ""
 
 
 def _what(rule: WatchRule, metric: Metric | None) -> str:

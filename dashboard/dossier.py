@@ -77,8 +77,7 @@ def title(found: Incident, rule: Rule | None) -> str:
 
 def where(found: Incident, account: str | None) -> str:
     """Where it is: its slice, or the vertical and account of a case."""
-    is_case = found.n == 1 and found.value is None
-    if is_case or (found.account_id and found.account_id in found.slice):
+    if found.is_case or (found.account_id and found.account_id in found.slice):
         return ", ".join(part for part in (account, found.vertical, found.touchpoint) if part) or "All verticals"
     return place(found.slice)
 
@@ -91,7 +90,7 @@ def opening(it: Dossier, account: str | None, terms: Terms) -> str:
     return (
         f'<p class="e-kicker">Incident · {SEVERITIES[found.severity]}</p>'
         f'<h1 class="e-headline">{escape(title(found, it.rule))} – {escape(where(found, account))}</h1>'
-        f'<p class="e-state{attention}">{escape(words[:1].upper() + words[1:])}</p>'
+        f'<p class="e-state{attention}">{escape(wording.begun(words))}</p>'
     )
 
 
@@ -121,7 +120,7 @@ def _figures(it: Dossier) -> list[tuple[str, str]]:
         (metric.label, figure(metric, sample.get("value", it.incident.value), half_width(low, high))),
         ("95% interval", interval(metric, low, high)),
         ("Cases", f"n = {count(round(n))}"),
-        (f"{against.name[0].upper()}{against.name[1:]}", against.figure(metric)) if against else ("", ""),
+        (wording.begun(against.name), against.figure(metric)) if against else ("", ""),
     ]
 
 

@@ -76,6 +76,11 @@ class Incident:
         """Whether the breach still holds, as far as is known."""
         return self.state == OPEN
 
+    @property
+    def is_case(self) -> bool:
+        """Whether it is about one row, or one fault of the data, and no figure."""
+        return self.n == 1 and self.value is None
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

@@ -1,7 +1,7 @@
 """What is typed on the command line, as values."""
 
 from argparse import ArgumentTypeError
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from config.errors import EarshotError
 from config.values import parse_duration
@@ -17,7 +17,17 @@ def instant(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def day(text: str) -> date:
+    """A day, such as 2026-01-31."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        message = f"{text!r} is no day; write one such as 2026-01-31"
+        raise ArgumentTypeError(message) from None
+
+
 def duration(text: str) -> timedelta:
+    """A length of time, such as 5m; a bare number is of seconds."""
     try:
         return timedelta(seconds=float(text)) if text.replace(".", "", 1).isdigit() else parse_duration(text)
     except ValueError as error:

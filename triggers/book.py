@@ -265,8 +265,7 @@ class Book:
         return was_left and self.parent(incident) is None
 
     def _is_worth_telling(self, incident: Incident) -> bool:
-        is_event = incident.n == 1 and incident.value is None
-        return incident.is_open and (not is_event or incident.opened_at >= self.now - FRESH_FOR)
+        return incident.is_open and (not incident.is_case or incident.opened_at >= self.now - FRESH_FOR)
 
 
 def parent(incident: Incident, catalog: Catalog, above: Iterable[Incident]) -> Incident | None:

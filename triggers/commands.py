@@ -35,6 +35,7 @@ from triggers.printing import say, show
 from triggers.register import HEAD as REGISTER
 from triggers.register import register
 from triggers.routing import told
+from triggers.rulebook import Rulebook, Rules
 from triggers.run import Runner
 from triggers.slack import Slack
 from triggers.slots import Moment
@@ -271,7 +272,7 @@ def hear(_: Namespace) -> None:
         answering = Answering(here.states, slack, here.catalog, _zone(here), partial(datetime.now, UTC))
         listener = Listener(here.settings.slack, here.states, answering, say)
         say("listening; end with Ctrl-C")
-        listener.forever()
+        listener.forever(Rulebook(here.settings, Rules(here.catalog), COLUMNS).current)
 
 
 def audit(asked: Namespace) -> int:

@@ -1,10 +1,9 @@
 """`python -m triggers backtest`: what rules, drafts or two versions would have done, and whether they were right."""
 
 import re
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -21,6 +20,7 @@ from queries.generations import Pin
 from queries.incidents import rule_version
 from queries.references import Calibration, calibrations
 from queries.relations import COLUMNS
+from triggers.arguments import day
 from triggers.attention import Attention, by_incident
 from triggers.backtest import HEAD, Past, Row, instant, named, past
 from triggers.comparison import Pair, Score, Scores, paired, scored
@@ -51,15 +51,6 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--against", metavar="FILE|HASH", help="a second draft or version, side by side with the first")
     parser.add_argument("--known", type=Path, metavar="FILE", help="what happened ([[known]]): is it found")
     parser.add_argument("--format", choices=("table", "csv"), default="table")
-
-
-def day(text: str) -> date:
-    """A day on the command line."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        message = f"{text!r} is no day; write one such as 2026-01-31"
-        raise ArgumentTypeError(message) from None
 
 
 def tested(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection) -> Iterator[str | Table]:

@@ -26,14 +26,13 @@ from slack_sdk.socket_mode.response import SocketModeResponse
 from sqlalchemy import Engine
 
 from config.errors import EarshotError
-from config.settings import SlackSettings, read_settings
+from config.settings import SlackSettings
 from queries import inbound
 from queries.inbound import Arrived
 from queries.outbox import beat
-from queries.relations import COLUMNS
 from triggers.answering import Answering
 from triggers.pressed import key, mistakes, read
-from triggers.rulebook import Rulebook, Rules
+from triggers.rulebook import Rules
 
 log: Final = logging.getLogger("triggers")
 _QUIET: Final = logging.getLogger("triggers.listen.sdk")
@@ -167,16 +166,11 @@ class Listener:
         pulse = self._connection.pulse() if self._connection else None
         return pulse is not None and pulse.message_s is not None and deaf(pulse, PING_S) is None
 
-    def forever(self) -> None:
-        """Listen until the process is asked to end; what has arrived is done first.
-
-        Raises:
-            ConfigError: the settings have mistakes.
-        """
-        book = Rulebook(read_settings(), Rules(self._answering.catalog), COLUMNS)
+    def forever(self, current: Callable[[], Rules]) -> None:
+        """Listen until the process is asked to end; what has arrived is done first. `current`: see `listen`."""
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: self.end())
-        self.listen(book.current)
+        self.listen(current)
         self._say("ended")
 
     def end(self) -> None:

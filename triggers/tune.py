@@ -16,9 +16,10 @@ from queries.generations import Pin
 from queries.references import calibrations
 from queries.relations import COLUMNS
 from queries.votes import Precision, precisions
+from triggers.arguments import day
 from triggers.backtest import named
 from triggers.dial import Dial, lines
-from triggers.hindsight import Table, day
+from triggers.hindsight import Table
 from triggers.noise import Noise, noise
 from triggers.proposal import Budget, Sweep, days_open, own_metric, propose, setting, sweep
 from triggers.trial import Outcome, Trial, trial

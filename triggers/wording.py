@@ -31,6 +31,11 @@ def figures(metric: Metric, sample: Sample, sure: str = "95% sure: ") -> str:
     return f"{metric.label}: {value}, n = {count(_n(sample))}"
 
 
+def begun(words: str) -> str:
+    """As a sentence begins."""
+    return words[:1].upper() + words[1:]
+
+
 def _n(sample: Sample) -> int:
     return round(sample["tally"][0]) if "tally" in sample else 0
 
@@ -56,7 +61,7 @@ def _gap(rule: ChangeRule | GapRule, metric: Metric, sample: Sample) -> str:
     what = BASELINES[rule.baseline] if isinstance(rule, ChangeRule) else rule.against.metric
     sure = f" (95% sure: {ends})" if ends else ""
     by = f"difference {difference(metric, gap, half)}{sure}"
-    return f"{what[0].upper()}{what[1:]}: {figure(metric, held, half)}, n = {n}; {by}"
+    return f"{begun(what)}: {figure(metric, held, half)}, n = {n}; {by}"
 
 
 def _quiet(rule: QuietRule, sample: Sample) -> str:

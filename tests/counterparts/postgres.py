@@ -81,14 +81,8 @@ def missing() -> str | None:
 @contextmanager
 def running() -> Iterator[Postgres]:
     """Starts a cluster. It stops with the `with`, and also when this process dies."""
-    folder = Path(tempfile.mkdtemp(prefix="earshot-postgres-"))
-    try:
-        password = secrets.token_urlsafe(18)
-        _make(folder, password)
-        with _serving(folder, password) as cluster:
-            yield cluster
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with _serving(SETTINGS) as server:
+        yield server.cluster
 
 
 def _make(folder: Path, password: str) -> None:
@@ -134,23 +128,20 @@ class Server:
 
 
 @contextmanager
-def _serving(folder: Path, password: str) -> Iterator[Postgres]:
-    server = Server(folder, Postgres(_free_port(), password), SETTINGS)
-    try:
-        server.start()
-        yield server.cluster
-    finally:
-        server.stop()
+def crashing() -> Iterator[Server]:
+    """A cluster of one's own, to be crashed: what was committed is written before anybody hears that it was."""
+    with _serving({**SETTINGS, "synchronous_commit": "on"}) as server:
+        yield server
 
 
 @contextmanager
-def crashing() -> Iterator[Server]:
-    """A cluster of one's own, to be crashed: what was committed is written before anybody hears that it was."""
+def _serving(settings: Mapping[str, str]) -> Iterator[Server]:
+    """A new cluster in a folder that goes with it."""
     folder = Path(tempfile.mkdtemp(prefix="earshot-postgres-"))
     try:
         password = secrets.token_urlsafe(18)
         _make(folder, password)
-        server = Server(folder, Postgres(_free_port(), password), {**SETTINGS, "synchronous_commit": "on"})
+        server = Server(folder, Postgres(_free_port(), password), settings)
         try:
             server.start()
             yield server
