@@ -1,6 +1,8 @@
 """The web server: Streamlit's own, with a health check beside the pages."""
 
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from starlette.routing import Route
 
 from config.errors import EarshotError
 from config.settings import Settings, read_settings
-from dashboard.stores import Health, health
+from dashboard.stores import Health, close, health
 
 APP = Path(__file__).resolve().parent / "app.py"
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
@@ -35,7 +37,17 @@ def serve() -> int:
 
 def app() -> st.App:
     """The application, not yet running."""
-    return st.App(APP, routes=[Route("/healthz", _healthz), Route("/incident", _linked), Route("/lab", _linked)])
+    routes = [Route("/healthz", _healthz), Route("/incident", _linked), Route("/lab", _linked)]
+    return st.App(APP, routes=routes, lifespan=_lifespan)
+
+
+@asynccontextmanager
+async def _lifespan(_app: st.App) -> AsyncIterator[None]:
+    """Close the stores while the server stops: afterwards the process dies of the signal that stopped it."""
+    try:
+        yield
+    finally:
+        await run_in_threadpool(close)
 
 
 def options(settings: Settings) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from threading import Lock
 
 from sqlalchemy import Connection, Engine
@@ -45,6 +44,7 @@ class Stores:
 
 
 _opening = Lock()
+_opened: dict[tuple[tuple[str, str], ...], Stores] = {}
 
 
 def stores() -> Stores:
@@ -54,16 +54,21 @@ def stores() -> Stores:
         ConfigError: the settings have mistakes.
         NoStateError: the state cannot be opened.
     """
+    variables = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("EARSHOT_")))
     with _opening:
-        return _opened(
-            tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("EARSHOT_")))
-        )
+        if variables not in _opened:
+            settings = read_settings()
+            _opened[variables] = Stores(settings, open_warehouse(settings), open_states(settings))
+        return _opened[variables]
 
 
-@lru_cache(maxsize=4)
-def _opened(_variables: tuple[tuple[str, str], ...]) -> Stores:
-    settings = read_settings()
-    return Stores(settings, open_warehouse(settings), open_states(settings))
+def close() -> None:
+    """Close all that `stores` opened, when the process ends or reads other stores from then on."""
+    with _opening:
+        for opened in _opened.values():
+            opened.warehouse.close()
+            opened.states.dispose()
+        _opened.clear()
 
 
 @dataclass(frozen=True, slots=True)

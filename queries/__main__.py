@@ -3,17 +3,20 @@
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
+
+from sqlalchemy import Engine
 
 from config.catalog import Catalog
 from config.errors import EarshotError
 from config.reading import read_catalog
 from config.settings import Settings, read_settings
 from queries.drop import drop
+from queries.engine import disposing
 from queries.erasure import Kind
 from queries.faults import spoken
 from queries.forget import forget
@@ -130,8 +133,8 @@ def _forget(arguments: Namespace) -> int:
     settings, catalog = _configured()
     kind: Kind = "account" if arguments.account else "person"
     key = arguments.account or arguments.person
-    with spoken(settings.data), closing(_warehouse(settings)) as warehouse:
-        forget(warehouse, open_states(settings), kind, key, catalog, _now(), _say)
+    with spoken(settings.data), _both(settings) as (warehouse, states):
+        forget(warehouse, states, kind, key, catalog, _now(), _say)
     return 0
 
 
@@ -184,8 +187,8 @@ def _demo(_: Namespace) -> int:
     from queries.demo import demo  # noqa: PLC0415
 
     settings, catalog = _configured()
-    with spoken(settings.data), closing(_warehouse(settings)) as warehouse:
-        demo(settings, catalog, warehouse, open_states(settings), _now(), _say)
+    with spoken(settings.data), _both(settings) as (warehouse, states):
+        demo(settings, catalog, warehouse, states, _now(), _say)
     return 0
 
 
@@ -201,6 +204,12 @@ def _configured() -> tuple[Settings, Catalog]:
 def _warehouse(settings: Settings) -> Warehouse:
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     return open_warehouse(settings)
+
+
+@contextmanager
+def _both(settings: Settings) -> Iterator[tuple[Warehouse, Engine]]:
+    with closing(_warehouse(settings)) as warehouse, disposing(open_states(settings)) as states:
+        yield warehouse, states
 
 
 def _tell(summary: Summary) -> None:

@@ -7,7 +7,7 @@ erased since the backup is erased again, and messages that may have been sent si
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from config.errors import EarshotError
 from config.settings import Settings
 from queries import schema
 from queries.dumping import copy_journal, dump, holders, others_connected, undump
-from queries.engine import journal, shared
+from queries.engine import disposing, journal, shared
 from queries.erasure import Kind, hash_of
 from queries.forget import BY, forget
 from queries.generations import EmbeddedWarehouse, NoWarehouseError, Warehouse, latest
@@ -207,11 +207,8 @@ def _present_state(settings: Settings) -> Iterator[Engine | None]:
     if url is None and not file.exists():
         yield None
         return
-    engine = shared(url.get_secret_value()) if url else journal(file)
-    try:
+    with disposing(shared(url.get_secret_value()) if url else journal(file)) as engine:
         yield engine
-    finally:
-        engine.dispose()
 
 
 def _beats(settings: Settings) -> list[tuple[str, datetime]]:
@@ -273,24 +270,18 @@ def _put_state(settings: Settings, folder: Path, now: datetime) -> int:
 
 
 def _mark(states: Engine, now: datetime) -> int:
-    with states.begin() as conn:
-        waiting = mark_restored(conn, now)
-    states.dispose()
-    return waiting
+    with disposing(states), states.begin() as conn:
+        return mark_restored(conn, now)
 
 
 def _erase_again(settings: Settings, tombstones: Mapping[str, str], catalog: Catalog, now: datetime, say: Say) -> None:
     """What was erased stays erased: later than the backup, or between the copies of state and warehouse."""
     if not tombstones:
         return
-    warehouse, states = open_warehouse(settings), open_states(settings)
-    try:
+    with closing(open_warehouse(settings)) as warehouse, disposing(open_states(settings)) as states:
         _entomb(warehouse, tombstones, catalog, now, say)
         for kind, key in sorted(_still_there(warehouse, states, tombstones)):
             forget(warehouse, states, kind, key, catalog, now, say)
-    finally:
-        warehouse.close()
-        states.dispose()
 
 
 def _entomb(warehouse: Warehouse, tombstones: Mapping[str, str], catalog: Catalog, now: datetime, say: Say) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import MetaData, make_url, text
 
 from config.errors import EarshotError
-from queries.engine import shared
+from queries.engine import disposing, shared
 
 
 class DumpError(EarshotError):
@@ -52,23 +52,18 @@ def undump(url: str, tables: MetaData, others: Iterable[str], source: Path) -> N
         others: names of more tables that are dropped first.
         source: the dump.
     """
-    engine = shared(url)
-    with engine.begin() as conn:
+    with disposing(shared(url)) as engine, engine.begin() as conn:
         for name in (*(table.name for table in reversed(tables.sorted_tables)), *others):
             conn.execute(text(f"drop table if exists {conn.dialect.identifier_preparer.quote(name)} cascade"))
-    engine.dispose()
     how = ["--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error"]
     _run("pg_restore", url, [*how, str(source)])
 
 
 def others_connected(url: str) -> int:
     """How many other connections a PostgreSQL database has."""
-    engine = shared(url)
     query = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
-    with engine.connect() as conn:
-        found = int(conn.execute(text(f"{query} and backend_type = 'client backend'")).scalar_one())
-    engine.dispose()
-    return found
+    with disposing(shared(url)) as engine, engine.connect() as conn:
+        return int(conn.execute(text(f"{query} and backend_type = 'client backend'")).scalar_one())
 
 
 def holders(folder: Path) -> tuple[int, ...]:

@@ -78,6 +78,15 @@ def journal(file: Path) -> Engine:
     return engine
 
 
+@contextmanager
+def disposing(engine: Engine) -> Iterator[Engine]:
+    """An engine whose connections are closed when the block ends, however it ends."""
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def one_at_a_time(conn: Connection, what: str) -> None:
     """Until the transaction ends nobody else does the same. SQLite's transactions are alone anyway."""
     if conn.dialect.name == "postgresql":
@@ -334,7 +343,10 @@ def attached(engine: Engine, file: Path) -> Iterator[Connection]:
 
 def rewrite(source: Path, target: Path, memory_limit: str = MEMORY_LIMIT) -> None:
     """Write a DuckDB file anew, without the space where deleted rows still stand."""
-    with connected(embedded(target, read_only=False, memory_limit=memory_limit)) as conn:
+    with (
+        disposing(embedded(target, read_only=False, memory_limit=memory_limit)) as engine,
+        connected(engine) as conn,
+    ):
         path = str(source).replace("'", "''")
         conn.execute(text(f"attach '{path}' as old (read_only)"))
         name = conn.execute(text("select current_database()")).scalar_one()
@@ -342,7 +354,6 @@ def rewrite(source: Path, target: Path, memory_limit: str = MEMORY_LIMIT) -> Non
         conn.commit()
         conn.execute(text("detach old"))
         conn.commit()
-    conn.engine.dispose()
 
 
 def vacuum(engine: Engine) -> None:

@@ -1,7 +1,7 @@
 """What the settings name, opened and closed as one."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine
 from config.catalog import Catalog
 from config.reading import read_catalog
 from config.settings import Settings, read_settings
+from queries.engine import disposing
 from queries.generations import Warehouse
 from queries.relations import COLUMNS
 from queries.stores import open_states, open_warehouse
@@ -35,9 +36,5 @@ def installation() -> Iterator[Installation]:
     """The checked configuration and the open stores."""
     settings = read_settings()
     catalog = read_catalog(settings.config, COLUMNS)
-    warehouse, states = open_warehouse(settings), open_states(settings)
-    try:
+    with closing(open_warehouse(settings)) as warehouse, disposing(open_states(settings)) as states:
         yield Installation(settings, catalog, warehouse, states)
-    finally:
-        warehouse.close()
-        states.dispose()
