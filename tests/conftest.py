@@ -17,6 +17,7 @@ from tests.counterparts.browser import PageAt
 from tests.counterparts.postgres import NewDatabase, Postgres
 from tests.counterparts.proxy import FaultProxy
 from tests.counterparts.slack import Slack
+from tests.states import NewState, opener
 
 SHARED: Final = Path(__file__).parents[2] / "shared" / "data"
 NO_SKIP: Final = os.environ.get("CI") == "true"
@@ -129,6 +130,13 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
 def new_database(postgres: Postgres) -> NewDatabase:
     """A function that makes one more empty database: `with new_database() as url`."""
     return postgres.database
+
+
+@pytest.fixture
+def new_state() -> Iterator[NewState]:
+    """A function that opens a state, in memory or in a folder; what it opened is closed after the test."""
+    with opener() as new:
+        yield new
 
 
 @pytest.fixture(scope="module")

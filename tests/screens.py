@@ -146,10 +146,7 @@ class Screens:
 
     def shut(self) -> None:
         """Close the stores that the pages opened."""
-        opened = stores.stores()
-        opened.warehouse.close()
-        opened.states.dispose()
-        stores._opened.cache_clear()
+        stores.close()
 
     def takes(self) -> bool:
         """Whether the page that is shown has the button by which an incident is taken on."""

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, insert
 from config.catalog import Calendar
 from queries import schema
 from queries.calendar import days
+from queries.engine import disposing
 from queries.generations import EmbeddedWarehouse
 from queries.incidents import Entry, Incident, Ledger, incident_id, write
 from queries.state import open_state
@@ -268,7 +269,7 @@ def _incidents(data: Path, month: date, verticals: Sequence[str]) -> tuple[str, 
         Entry(broken.id, 1, at, "opened", "beyond the limit", None, 1, sample),
         Entry(shout.id, 1, at, "opened", "a severe case", None, 1, {"key": "response=company/R1", "account_id": "A03"}),
     )
-    with open_state(data).begin() as conn:
+    with disposing(open_state(data)) as states, states.begin() as conn:
         write(conn, Ledger(opened=(broken, shout), entries=entries))
     return broken.id, shout.id
 

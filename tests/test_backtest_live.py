@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine, Table
 
 from config.catalog import Catalog, ChangeRule, EventRule, QuietRule, Rule, WatchRule
 from queries import schema
+from queries.engine import disposing
 from queries.generations import EmbeddedWarehouse, SharedWarehouse
 from queries.incidents import entries, incidents
 from queries.scope import EVERYTHING
@@ -45,6 +46,7 @@ from tests.daily import (
     rulebook,
 )
 from tests.installation import configure
+from tests.states import NewState
 from triggers.guarding import NAME
 from triggers.panels import reach
 from triggers.slots import ANCHOR
@@ -99,7 +101,7 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Dra
     with ExitStack() as stack:
         if request.param == "embedded":
             live, test = stack.enter_context(memory()), stack.enter_context(memory())
-            yield (lambda: _same(live)), (lambda: _same(test)), passing_state()
+            yield (lambda: _same(live)), (lambda: _same(test)), stack.enter_context(disposing(passing_state()))
         else:
             new: NewDatabase = request.getfixturevalue("new_database")
             both = [SharedWarehouse(stack.enter_context(new())) for _ in range(2)]
@@ -178,11 +180,16 @@ def at_once_over(draft: Draft, states: Engine, until: int) -> None:
 
 @pytest.mark.slow
 def test_a_year_of_days_and_one_backtest_come_to_the_same_log(
-    stores: tuple[Draft, Draft, Engine], record_property: Any, request: pytest.FixtureRequest, *, prove: bool
+    stores: tuple[Draft, Draft, Engine],
+    record_property: Any,
+    request: pytest.FixtureRequest,
+    *,
+    prove: bool,
+    new_state: NewState,
 ) -> None:
     """A load a week on DuckDB, a fortnight on PostgreSQL, which takes longer; with --prove a load a day on both."""
     live, test, states = stores
-    at_once = passing_state()
+    at_once = new_state()
     step = 1 if prove else 14 if "shared" in request.node.name else 7
     lived(live, states, range(HISTORY + 1, DAYS + 1, step))
     at_once_over(test, at_once, DAYS)
@@ -202,9 +209,9 @@ def _assert_every_rule_spoke(found: Sequence[Line]) -> None:
 
 
 @pytest.mark.slow
-def test_from_the_very_first_day_on_it_is_the_same(record_property: Any) -> None:
+def test_from_the_very_first_day_on_it_is_the_same(record_property: Any, new_state: NewState) -> None:
     """A warehouse that begins empty: what is too young to be judged is judged when its time has come."""
-    states, at_once, end = passing_state(), passing_state(), 140
+    states, at_once, end = new_state(), new_state(), 140
     arrived = arrivals(company().rows)
     with memory() as conn:
         fill(conn, known(company().rows, begin(0)))
@@ -220,9 +227,9 @@ def test_from_the_very_first_day_on_it_is_the_same(record_property: Any) -> None
 
 
 @pytest.mark.slow
-def test_twenty_ticks_as_processes_of_their_own_are_the_same(tmp_path: Path) -> None:
+def test_twenty_ticks_as_processes_of_their_own_are_the_same(tmp_path: Path, new_state: NewState) -> None:
     environ = {**os.environ, **configure(tmp_path, rules=RULES.read_text(encoding="utf-8"))}
-    warehouse, states, begun = EmbeddedWarehouse(tmp_path / "warehouse"), passing_state(), HISTORY + 60
+    warehouse, states, begun = EmbeddedWarehouse(tmp_path / "warehouse"), new_state(), HISTORY + 60
     arrived = arrivals(company().rows)
     for number in range(20):
         day = begun + 7 * number
@@ -236,9 +243,7 @@ def test_twenty_ticks_as_processes_of_their_own_are_the_same(tmp_path: Path) -> 
         done = subprocess.run(words, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     warehouse.close()
-    theirs = open_state(tmp_path)
-    assert log(theirs) == log(states) != ()
-    theirs.dispose()
+    assert log(new_state(tmp_path)) == log(states) != ()
 
 
 # Where rows came late or were corrected.
@@ -319,9 +324,11 @@ def _revisions() -> Iterator[Revision]:
 
 
 @pytest.mark.slow
-def test_what_came_late_and_what_was_corrected_explains_every_difference(record_property: Any) -> None:
+def test_what_came_late_and_what_was_corrected_explains_every_difference(
+    record_property: Any, new_state: NewState
+) -> None:
     end, revised = HISTORY + 203, tuple(_revisions())
-    states, at_once = passing_state(), passing_state()
+    states, at_once = new_state(), new_state()
     with memory() as live, memory() as test:
         lived(lambda: _same(live), states, range(HISTORY + 7, end + 1, 7), revised)
         at_once_over(lambda: _same(test), at_once, end)

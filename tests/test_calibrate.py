@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from queries.clusters import Effect
+from queries.engine import disposing
 from queries.generations import EmbeddedWarehouse
 from queries.references import calibrations, store_calibration
 from queries.state import passing_state
 from tests.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.nulls import DECLARED, KINDS, METRIC, SEGMENTS, subject, world
+from tests.states import NewState
 from triggers.calibrate import Replayed, Size, calibrate, uncalibrated
 from triggers.checking import LASTS, Checked, calibrated
 from triggers.ground import MOST
@@ -154,8 +156,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedWareho
 
 def checks(of: EmbeddedWarehouse, now: datetime) -> tuple[Checked, ...]:
     watched = catalog(rule(), rule(name="plain", gate="none"), rule(name="off", enabled=False))
-    states = passing_state()
-    with of.pin() as pin, states.connect() as conn:
+    with of.pin() as pin, disposing(passing_state()) as states, states.connect() as conn:
         moment = Moment(now, pin.generation.number, now, ZoneInfo("UTC"), timedelta(0))
         found = tuple(calibrated(pin.conn, watched, read_memory(conn), moment, {}))
         stored = {one.replayed.calibration.rule_hash: one.replayed.calibration for one in found if one.replayed}
@@ -181,10 +182,10 @@ def test_a_check_before_the_first_slot_says_so(company: EmbeddedWarehouse) -> No
     assert [list(one.lines) for one in found_][1:] == [["defects: not calibrated: no slot has rows to judge yet"]]
 
 
-def test_what_is_stored_is_what_a_tick_reads(company: EmbeddedWarehouse, tmp_path: Path) -> None:
+def test_what_is_stored_is_what_a_tick_reads(company: EmbeddedWarehouse, tmp_path: Path, new_state: NewState) -> None:
     one = checks(company, noon(FIRST + timedelta(weeks=41)))[1].replayed
     assert one is not None
-    states = passing_state()
+    states = new_state()
     with states.begin() as conn:
         store_calibration(conn, replace(one.calibration, alpha=0.5))
         store_calibration(conn, one.calibration)

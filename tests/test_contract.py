@@ -201,12 +201,13 @@ def test_a_journey_has_a_day_for_each_of_its_instants(tmp_path: Path) -> None:
 )
 def test_zones_agree_with_python(name: str) -> None:
     """Every seven hours over sixty years, and around every change."""
-    here, conn = zone(name), duckdb.connect()
+    here = zone(name)
     times = [at(1975, 1, 1) + timedelta(hours=7 * i) for i in range(75_000)]
     for change in here.changes:
         times += [change.at.replace(tzinfo=None) + timedelta(minutes=30 * i) for i in range(-5, 6)]
-    conn.register("times", pa.table({"t": pa.array(times, pa.timestamp("us"))}))
-    found = conn.execute(f"select t, {here.utc('t')}, {here.day('t')} from times").fetchall()
+    with duckdb.connect() as conn:
+        conn.register("times", pa.table({"t": pa.array(times, pa.timestamp("us"))}))
+        found = conn.execute(f"select t, {here.utc('t')}, {here.day('t')} from times").fetchall()
     there, utc = ZoneInfo(name), ZoneInfo("UTC")
     for t, as_utc, day in found:
         assert as_utc == t.replace(tzinfo=there).astimezone(utc).replace(tzinfo=None)
@@ -228,10 +229,11 @@ def test_every_column_takes_every_type(table: Any, offer: str) -> None:
     columns = {c.name: offer for c in table.c if not c.info.get("made")}
     rows = ", ".join(f"cast(null as {kind}) as {name}" for name, kind in columns.items())
     contract = Contract(table, "made", columns, zone(BERLIN), zone(TOKYO))
-    found = duckdb.connect().execute(contract.select(f"(select {rows})"))
-    names = [item[0] for item in found.description or ()]
-    assert names[-2:] == ["reason", "row"]
-    assert (found.fetchall()[0][-2] or "").endswith("missing")
+    with duckdb.connect() as conn:
+        found = conn.execute(contract.select(f"(select {rows})"))
+        names = [item[0] for item in found.description or ()]
+        assert names[-2:] == ["reason", "row"]
+        assert (found.fetchall()[0][-2] or "").endswith("missing")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +255,8 @@ def test_every_column_takes_every_type(table: Any, offer: str) -> None:
     ],
 )
 def test_comments_are_masked(comment: str | None, expected: str | None) -> None:
-    found = duckdb.connect().execute(f"select {masked('c')} from (select ?::varchar as c)", [comment]).fetchone()
+    with duckdb.connect() as conn:
+        found = conn.execute(f"select {masked('c')} from (select ?::varchar as c)", [comment]).fetchone()
     assert found == (expected,)
 
 

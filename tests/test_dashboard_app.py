@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -25,8 +26,8 @@ from queries.effects import effect_of
 from queries.generations import EmbeddedWarehouse
 from queries.incidents import UnknownIncidentError, entries, incident
 from queries.scope import Scope
-from queries.state import open_state
 from tests.small_company import BROKEN, VERTICALS, Company, found, write_config
+from tests.states import NewState
 from triggers.taking import snooze
 
 pytestmark = pytest.mark.xdist_group("dashboard")
@@ -44,12 +45,17 @@ def _company(tmp_path_factory: pytest.TempPathFactory) -> Company:
     return found(tmp_path_factory.mktemp("company"), TODAY)
 
 
+def kept(company: Company) -> closing[sqlite3.Connection]:
+    """The file of its state."""
+    return closing(sqlite3.connect(company.data / "state.db"))
+
+
 @pytest.fixture
 def company(_company: Company, tmp_path: Path) -> Company:
     """The company by itself: what a test decides is forgotten."""
     copy = replace(_company, data=tmp_path / "data")
     copytree(_company.data / "warehouse", copy.data / "warehouse")
-    with sqlite3.connect(_company.data / "state.db") as source, sqlite3.connect(copy.data / "state.db") as target:
+    with kept(_company) as source, kept(copy) as target:
         source.backup(target)
     return copy
 
@@ -67,7 +73,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
         return at.switch_page(f"views/{page}.py").run() if page else at
 
     yield open_
-    stores._opened.cache_clear()
+    stores.close()
 
 
 def page(at: AppTest) -> str:
@@ -153,7 +159,7 @@ def test_waiting_messages_are_said_with_the_command_that_shows_them(opened: Open
 
 
 def queue(company: Company, state: str) -> None:
-    with sqlite3.connect(company.data / "state.db") as conn:
+    with kept(company) as conn, conn:
         columns = "id, incident_id, episode, kind, step, target, state, version, attempts, due_at, created_at"
         values = (state, company.incident, 1, "root", 0, "service", state, 1, 0, "2026-11-01 00:00:00.000000")
         conn.execute(f"insert into outbox ({columns}) values ({', '.join('?' * 11)})", (*values, values[-1]))
@@ -192,7 +198,7 @@ def test_an_override_opens_the_financials_and_is_logged(opened: Opened, company:
     at.text_input[0].set_value("the board waits")
     at.button[0].click().run()
     assert "with issues undecided: the board waits" in page(at)
-    with sqlite3.connect(company.data / "state.db") as conn:
+    with kept(company) as conn:
         assert conn.execute("select author, reason from override").fetchall() == [("open mode", "the board waits")]
 
 
@@ -256,11 +262,11 @@ def test_an_unknown_incident_says_so_and_shows_the_list(opened: Opened, company:
     assert "Promises are not kept" in text
 
 
-def test_taking_an_incident_on_is_recorded(opened: Opened, company: Company) -> None:
+def test_taking_an_incident_on_is_recorded(opened: Opened, company: Company, new_state: NewState) -> None:
     at = linked(opened, company, company.incident)
     at.button(key="acknowledge").click().run()
     assert "Open, taken on by open mode" in page(at)
-    with open_state(company.data).connect() as conn:
+    with new_state(company.data).connect() as conn:
         assert [entry.kind for entry in entries(conn, company.incident)] == ["opened", "acknowledged"]
 
 
@@ -272,13 +278,13 @@ def test_an_action_is_recorded_where_the_incident_is(opened: Opened, company: Co
     at.text_input[1].set_value("Ana Keller")
     next(button for button in at.button if button.label == "Record").click().run()
     assert "Retrain the field team" in page(at)
-    with sqlite3.connect(company.data / "state.db") as conn:
+    with kept(company) as conn:
         rows = conn.execute("select what, owner, vertical, metric, incident_id from action").fetchall()
     assert rows == [("Retrain the field team", "Ana Keller", BROKEN, "promise-kept", company.incident)]
 
 
-def test_what_is_over_cannot_be_taken_on(company: Company) -> None:
-    states, everything = open_state(company.data), Scope()
+def test_what_is_over_cannot_be_taken_on(company: Company, new_state: NewState) -> None:
+    states, everything = new_state(company.data), Scope()
     with states.begin() as conn:
         with pytest.raises(hands.HandsError, match="needs a reason"):
             hands.close(conn, company.incident, everything, "ana", "  ", NOW)
@@ -289,40 +295,40 @@ def test_what_is_over_cannot_be_taken_on(company: Company) -> None:
             hands.acknowledge(conn, company.incident, everything, "ben", NOW)
 
 
-def test_what_is_told_is_brought_up_to_date(company: Company) -> None:
+def test_what_is_told_is_brought_up_to_date(company: Company, new_state: NewState) -> None:
     queue(company, "pending")
-    states = open_state(company.data)
+    states = new_state(company.data)
     with states.begin() as conn:
         hands.acknowledge(conn, company.incident, Scope(), "ana", NOW)
-    with sqlite3.connect(company.data / "state.db") as conn:
+    with kept(company) as conn:
         kinds = conn.execute("select kind from outbox where incident_id = ? order by kind", (company.incident,))
         assert [kind for (kind,) in kinds] == ["root", "update"]
 
 
-def test_taking_on_ends_a_snooze(opened: Opened, company: Company) -> None:
-    with open_state(company.data).begin() as conn:
+def test_taking_on_ends_a_snooze(opened: Opened, company: Company, new_state: NewState) -> None:
+    with new_state(company.data).begin() as conn:
         snooze(conn, company.incident, NOW + timedelta(days=2), "until Monday", "lead", Scope(), NOW)
     at = linked(opened, company, company.incident)
     assert "Open, put off by Head of installation until 23 November 2026, 09:00 UTC" in page(at)
     assert "Snoozed: until Monday" in page(at)
     at.button(key="acknowledge").click().run()
     assert "Open, taken on by open mode" in page(at)
-    with open_state(company.data).connect() as conn:
+    with new_state(company.data).connect() as conn:
         found = incident(conn, company.incident, Scope())
     assert (found.snoozed_until, found.assigned_to) == (None, "open mode")
 
 
-def test_two_people_cannot_both_take_it_on(company: Company) -> None:
-    states = open_state(company.data)
+def test_two_people_cannot_both_take_it_on(company: Company, new_state: NewState) -> None:
+    states = new_state(company.data)
     with states.begin() as conn:
         hands.acknowledge(conn, company.incident, Scope(), "ana", NOW)
         with pytest.raises(hands.HandsError, match="ana has taken this incident on already"):
             hands.acknowledge(conn, company.incident, Scope(), "ben", NOW)
 
 
-def test_another_verticals_incident_is_not_there(company: Company) -> None:
+def test_another_verticals_incident_is_not_there(company: Company, new_state: NewState) -> None:
     mine = Scope("gm", frozenset({"Payments"}))
-    with open_state(company.data).begin() as conn, pytest.raises(UnknownIncidentError):
+    with new_state(company.data).begin() as conn, pytest.raises(UnknownIncidentError):
         hands.acknowledge(conn, company.incident, mine, "ben", NOW)
 
 
@@ -403,12 +409,16 @@ def test_a_key_for_one_vertical_is_never_wider_than_its_reader() -> None:
     assert key.of(TODAY, None).scope.verticals == frozenset({"Energy"})
 
 
-def test_a_reader_of_one_vertical_is_served_that_one(company: Company) -> None:
+def test_a_reader_of_one_vertical_is_served_that_one(company: Company, new_state: NewState) -> None:
     """The same page run for two readers, one after the other: nothing of the first reaches the second."""
     settings = read_settings({**company.environ}, None)
     stamp = data.fingerprint(company.config)
     seen: dict[str, set[str | None]] = {}
-    with EmbeddedWarehouse(company.data / "warehouse").pin() as pin, open_state(company.data).connect() as state:
+    with (
+        closing(EmbeddedWarehouse(company.data / "warehouse")) as warehouse,
+        warehouse.pin() as pin,
+        new_state(company.data).connect() as state,
+    ):
         for scope in (Scope(), Scope("gm", frozenset({"Payments"}))):
             key = data.key_of(settings, stamp, pin.generation.number, scope, NOW).of(company.month, None)
             review = data.review(key, pin, state)
@@ -448,7 +458,7 @@ def test_health_says_what_is_wrong(company: Company, monkeypatch: pytest.MonkeyP
     assert "nothing is loaded yet" in empty.problem
     monkeypatch.setenv("EARSHOT_CONFIG", str(tmp_path / "nowhere"))
     assert "settings.toml" in stores.health().problem
-    stores._opened.cache_clear()
+    stores.close()
 
 
 def test_packages_of_another_installation_are_refused(tmp_path: Path) -> None:
@@ -474,7 +484,7 @@ def test_the_effect_of_an_action_is_read_from_the_warehouse(company: Company) ->
     """Defects in Retail Banking fell in the last month and nowhere else; the same action elsewhere did nothing."""
     catalog = read_catalog(company.config)
     verdicts = {}
-    with EmbeddedWarehouse(company.data / "warehouse").pin() as pin:
+    with closing(EmbeddedWarehouse(company.data / "warehouse")) as warehouse, warehouse.pin() as pin:
         for vertical in ("Retail Banking", "Payments"):
             taken = Action(vertical, "x", "Ana", company.month, NOW, "me", vertical=vertical, metric="defect-rate")
             metric = catalog.metric("defect-rate")

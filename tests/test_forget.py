@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -73,9 +74,9 @@ def test_an_account_leaves_what_would_be_there_without_it(loaded: Pair, tmp_path
     """Its person goes with it, also from another account's contact; journeys and rollups are those of the rest."""
     done = gone(loaded, "account", "A1")
     assert (done.rows, done.facts, done.people, done.quarantined, done.was_known) == (8, 1, 1, 1, True)
-    other = EmbeddedWarehouse(tmp_path / "other")
-    bring(other, order(tmp_path / "other-crm", without("A1")))
-    assert found_in(loaded[0]) == found_in(other)
+    with closing(EmbeddedWarehouse(tmp_path / "other")) as other:
+        bring(other, order(tmp_path / "other-crm", without("A1")))
+        assert found_in(loaded[0]) == found_in(other)
     with loaded[0].pin() as pin:
         assert pin.generation.number == done.generation == 2
         marks = {row[0] for row in rows(pin.conn, schema.erased, "hash")}

@@ -11,6 +11,7 @@ import pytest
 
 from config.catalog import Rule
 from queries import schema
+from queries.engine import disposing
 from queries.incidents import entries, incidents
 from queries.profiles import PROFILED
 from queries.relations import COLUMNS
@@ -138,11 +139,15 @@ class Opened:
 
 def opened(folder: Path, tell: Tell, *rules: Rule) -> list[Opened]:
     """What one run at the end opens."""
-    config, states = catalog(*rules), passing_state()
-    with warehouse(folder, config, rows(tell)) as made, made.pin() as pin:
+    config = catalog(*rules)
+    with (
+        disposing(passing_state()) as states,
+        warehouse(folder, config, rows(tell)) as made,
+        made.pin() as pin,
+    ):
         tick(states, pin, config, noon(END))
-    with states.connect() as conn:
-        found = [(one, entries(conn, one.id)[0].sample or {}) for one in incidents(conn, EVERYTHING)]
+        with states.connect() as conn:
+            found = [(one, entries(conn, one.id)[0].sample or {}) for one in incidents(conn, EVERYTHING)]
     return [Opened(one.rule, one.class_, one.slice, sample.get("artefact")) for one, sample in found]
 
 

@@ -10,11 +10,13 @@ from sqlalchemy import Engine
 
 from config.catalog import Catalog, EventRule, Route, Step
 from queries import outbox, schema
+from queries.engine import disposing
 from queries.generations import Pin
 from queries.incidents import Incident, entries, incidents
 from queries.scope import EVERYTHING
 from queries.state import passing_state
 from tests.company import LOADED, catalog, noon, rows_of, rule, warehouse, weeks
+from tests.states import NewState
 from triggers.taking import resolve
 from triggers.tick import tick
 
@@ -58,31 +60,31 @@ def told(states: Engine) -> list[tuple[str, str]]:
         return [(names[message.incident_id], message.kind) for message in outbox.owed(conn)]
 
 
-def lived(pin: Pin, config: Catalog, until: date) -> Engine:
+def lived(states: Engine, pin: Pin, config: Catalog, until: date) -> Engine:
     """The state after a tick each day, from a week before the breach on."""
-    states, day = passing_state(), OPENS - WEEK
+    day = OPENS - WEEK
     while day <= until:
         tick(states, pin, config, noon(day))
         day += timedelta(days=1)
     return states
 
 
-def test_a_child_is_recorded_and_not_told_while_its_parent_is_open(pin: Pin) -> None:
-    states = lived(pin, made(), OPENS + timedelta(days=5))
+def test_a_child_is_recorded_and_not_told_while_its_parent_is_open(pin: Pin, new_state: NewState) -> None:
+    states = lived(new_state(), pin, made(), OPENS + timedelta(days=5))
     assert {name: one.state for name, one in found(states).items()} == {"company": "open", "vertical": "open"}
     assert {rule_ for rule_, _ in told(states)} == {"company"}
 
 
-def test_a_child_does_not_go_up_its_ladder_while_its_parent_is_open(pin: Pin) -> None:
-    states = lived(pin, made(), OPENS + timedelta(days=5))
+def test_a_child_does_not_go_up_its_ladder_while_its_parent_is_open(pin: Pin, new_state: NewState) -> None:
+    states = lived(new_state(), pin, made(), OPENS + timedelta(days=5))
     incidents_ = found(states)
     assert "escalated" in kinds(states, incidents_["company"])
     assert "escalated" not in kinds(states, incidents_["vertical"])
 
 
-def test_a_child_is_told_when_its_parent_is_over_and_its_ladder_begins_then(pin: Pin) -> None:
+def test_a_child_is_told_when_its_parent_is_over_and_its_ladder_begins_then(pin: Pin, new_state: NewState) -> None:
     config = made(parent=rule(name="company", by=[], recover=0.25))
-    states, day = lived(pin, config, OPENS), OPENS
+    states, day = lived(new_state(), pin, config, OPENS), OPENS
     while found(states)["company"].is_open:
         day += timedelta(days=1)
         tick(states, pin, config, noon(day))
@@ -97,18 +99,18 @@ def test_a_child_is_told_when_its_parent_is_over_and_its_ladder_begins_then(pin:
     assert kinds(states, found(states)["vertical"])[-1] == "escalated"
 
 
-def test_a_child_that_is_over_first_is_never_told(pin: Pin) -> None:
+def test_a_child_that_is_over_first_is_never_told(pin: Pin, new_state: NewState) -> None:
     config = made(parent=rule(name="company", by=[], recover=0.02), child=rule(name="vertical", inhibited_by="company"))
-    states = lived(pin, config, OPENS + 8 * WEEK)
+    states = lived(new_state(), pin, config, OPENS + 8 * WEEK)
     incidents_ = found(states)
     assert (incidents_["company"].state, incidents_["vertical"].state) == ("open", "resolved")
     assert {rule_ for rule_, _ in told(states)} == {"company"}
 
 
-def test_a_child_that_was_told_before_its_parent_opened_only_follows(pin: Pin) -> None:
+def test_a_child_that_was_told_before_its_parent_opened_only_follows(pin: Pin, new_state: NewState) -> None:
     """Its message is brought up to date; nobody is called again."""
     late = rule(name="company", by=[], consecutive=2, limit=0.30, recover=0.02)
-    states = lived(pin, made(parent=late), OPENS + 2 * WEEK)
+    states = lived(new_state(), pin, made(parent=late), OPENS + 2 * WEEK)
     child, parent = found(states)["vertical"], found(states)["company"]
     assert child.opened_at < parent.opened_at
     after = [entry for entry in _entries(states, child) if entry[1] >= parent.opened_at]
@@ -122,12 +124,12 @@ def _entries(states: Engine, incident: Incident) -> list[tuple[str, datetime]]:
         return [(entry.kind, entry.at) for entry in entries(conn, incident.id)]
 
 
-def test_only_the_same_slice_or_all_of_it_speaks_for_a_child(tmp_path: Path) -> None:
+def test_only_the_same_slice_or_all_of_it_speaks_for_a_child(tmp_path: Path, new_state: NewState) -> None:
     """Another vertical's incident says nothing of this one."""
     config = made(parent=rule(name="company", where={"vertical": "Energy"}))
     company = [*weeks(FIRST, STORY), *weeks(FIRST, STORY, vertical="Energy")]
     with warehouse(tmp_path, config, rows_of(company)) as store, store.pin() as both:
-        states = lived(both, config, OPENS + WEEK)
+        states = lived(new_state(), both, config, OPENS + WEEK)
     with states.connect() as conn:
         everything = {(i.rule, i.slice): i.id for i in incidents(conn, EVERYTHING)}
         owed = {message.incident_id for message in outbox.owed(conn)}
@@ -173,8 +175,9 @@ def told_of_case(folder: Path, day: date, child: EventRule, *, closed_on: date |
     """What became of a severe case of that day, a fortnight after the company's incident was over."""
     config, rows = made(parent=BRIEF, child=child), rows_of(weeks(FIRST, STORY))
     rows[schema.defect].append(one_case(day))
-    with warehouse(folder, config, rows) as store, store.pin() as pinned:
-        states, now, over = lived(pinned, config, OPENS), OPENS, None
+    with disposing(passing_state()) as states, warehouse(folder, config, rows) as store, store.pin() as pinned:
+        lived(states, pinned, config, OPENS)
+        now, over = OPENS, None
         while over is None or now < over + timedelta(days=14):
             now += timedelta(days=1)
             if now == closed_on:
@@ -182,8 +185,8 @@ def told_of_case(folder: Path, day: date, child: EventRule, *, closed_on: date |
                     resolve(conn, found(states)["company"].id, "ana", "by hand", EVERYTHING, noon(now))
             tick(states, pinned, config, noon(now))
             over = over or (None if found(states)["company"].is_open else now)
-    case = found(states)["vertical"]
-    return {"over": over, "case": case, "kinds": kinds(states, case), "told": told(states)}
+        case = found(states)["vertical"]
+        return {"over": over, "case": case, "kinds": kinds(states, case), "told": told(states)}
 
 
 @pytest.mark.parametrize("closed_on", [None, OPENS + WEEK])

@@ -47,7 +47,7 @@ def opened(tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         return at.run().switch_page("views/lab.py").run()
 
     yield open_
-    stores._opened.cache_clear()
+    stores.close()
 
 
 def headline(at: AppTest) -> str:

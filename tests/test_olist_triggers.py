@@ -21,7 +21,7 @@ from queries.load import Order, load
 from queries.relations import COLUMNS
 from queries.scope import EVERYTHING
 from queries.source import open_source
-from queries.state import passing_state
+from tests.states import NewState
 from triggers.backtest import Row, backtest
 from triggers.slots import midnight
 from triggers.tick import tick
@@ -92,9 +92,9 @@ def test_the_break_of_november_is_found_in_lateness_and_in_score(rows: tuple[Row
     assert values == {WHOLE[0]: (0.84, 94), WHOLE[1]: (0.64, 104)}
 
 
-def test_lateness_could_not_be_known_before_january(orders: Pin, rules: Catalog) -> None:
+def test_lateness_could_not_be_known_before_january(orders: Pin, rules: Catalog, new_state: NewState) -> None:
     """A tick on the morning before finds nothing, with all of the later data lying there."""
-    states = passing_state()
+    states = new_state()
     tick(states, orders, rules, midnight(date(2018, 1, 8), ZONE) - timedelta(minutes=1))
     with states.connect() as conn:
         assert [i for i in incidents(conn, EVERYTHING) if i.class_ == "customer"] == []
@@ -128,9 +128,11 @@ def test_where_undelivered_orders_count_a_rule_cries_wolf(orders: Pin, rules: Ca
 
 
 @pytest.mark.slow
-def test_what_a_backtest_says_is_what_would_have_happened(orders: Pin, rules: Catalog, rows: tuple[Row, ...]) -> None:
+def test_what_a_backtest_says_is_what_would_have_happened(
+    orders: Pin, rules: Catalog, rows: tuple[Row, ...], new_state: NewState
+) -> None:
     """Twenty weeks of ticks, each of which knows nothing that came later."""
-    states, begin = passing_state(), midnight(date(2017, 10, 1), ZONE)
+    states, begin = new_state(), midnight(date(2017, 10, 1), ZONE)
     for week in range(21):
         tick(states, orders, rules, begin + timedelta(weeks=week, hours=7))
     with states.connect() as conn:

@@ -32,6 +32,7 @@ from tests.counterparts.postgres import Server
 from tests.counterparts.slack import CHANNELS, TOKEN, Slack
 from tests.faults import ground
 from tests.installation import configure
+from tests.states import NewState
 from triggers import slack as client
 from triggers.deliver import Courier, Point
 
@@ -235,9 +236,9 @@ def server() -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("point", [*BETWEEN, *INSIDE], ids=lambda point: point.name.lower())
-def test_a_crashed_database(tmp_path: Path, slack: Slack, server: Server, point: Point) -> None:
+def test_a_crashed_database(tmp_path: Path, slack: Slack, server: Server, point: Point, new_state: NewState) -> None:
     with server.cluster.database() as url:
-        prove(Trial(open_state(tmp_path, url), slack, Crashed(server), point))
+        prove(Trial(new_state(tmp_path, url), slack, Crashed(server), point))
 
 
 # The whole process.

@@ -31,7 +31,7 @@ from queries.figures import amount, decimals, difference, figure, goal_figure, i
 from queries.metrics import Point
 from queries.reviews import parts, place
 from queries.scope import Scope
-from queries.state import open_state
+from tests.states import NewState
 
 MONTHS = (date(2026, 7, 1), date(2026, 8, 1), date(2026, 9, 1), date(2026, 10, 1))
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
@@ -293,8 +293,8 @@ def test_financials_stay_closed_until_each_issue_is_decided() -> None:
     assert made(low, minutes=Minutes(overrides=(overruled,))).financials_open
 
 
-def test_the_newest_decision_holds_and_none_is_lost(tmp_path: Path) -> None:
-    states = open_state(tmp_path)
+def test_the_newest_decision_holds_and_none_is_lost(tmp_path: Path, new_state: NewState) -> None:
+    states = new_state(tmp_path)
     with states.begin() as conn:
         for text in ("wait", "send two engineers"):
             decide(
@@ -315,13 +315,13 @@ def test_the_newest_decision_holds_and_none_is_lost(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("owner", "text"), [("", "go"), ("Ana", "  "), (" ", "")])
-def test_a_decision_needs_an_owner_and_a_text(tmp_path: Path, owner: str, text: str) -> None:
-    with open_state(tmp_path).begin() as conn, pytest.raises(DecisionError, match="owner and a decision"):
+def test_a_decision_needs_an_owner_and_a_text(tmp_path: Path, owner: str, text: str, new_state: NewState) -> None:
+    with new_state(tmp_path).begin() as conn, pytest.raises(DecisionError, match="owner and a decision"):
         decide(conn, MONTHS[-1], None, Decision("x", owner, text, "open mode", NOW.replace(tzinfo=None)))
 
 
-def test_an_override_is_kept_with_its_reason(tmp_path: Path) -> None:
-    states = open_state(tmp_path)
+def test_an_override_is_kept_with_its_reason(tmp_path: Path, new_state: NewState) -> None:
+    states = new_state(tmp_path)
     with states.begin() as conn:
         overrule(conn, MONTHS[-1], None, Override("open mode", " the board waits ", NOW.replace(tzinfo=None)))
         with pytest.raises(DecisionError, match="needs a reason"):
@@ -342,8 +342,8 @@ def new(**known: object) -> NewAction:
     return replace(base, **known)  # type: ignore[arg-type]
 
 
-def test_an_action_is_recorded_once_and_seen_by_its_vertical(tmp_path: Path) -> None:
-    states = open_state(tmp_path)
+def test_an_action_is_recorded_once_and_seen_by_its_vertical(tmp_path: Path, new_state: NewState) -> None:
+    states = new_state(tmp_path)
     with states.begin() as conn:
         first, again = record(conn, new(), "open mode", NOW), record(conn, new(), "open mode", NOW)
         record(conn, new(vertical=None, what="Everywhere"), "open mode", NOW)
@@ -365,8 +365,8 @@ def test_an_action_is_recorded_once_and_seen_by_its_vertical(tmp_path: Path) -> 
         ({"due_on": date(2026, 8, 1)}, "due before"),
     ],
 )
-def test_an_action_must_make_sense(tmp_path: Path, known: dict[str, object], message: str) -> None:
-    with open_state(tmp_path).begin() as conn, pytest.raises(ActionError, match=message):
+def test_an_action_must_make_sense(tmp_path: Path, known: dict[str, object], message: str, new_state: NewState) -> None:
+    with new_state(tmp_path).begin() as conn, pytest.raises(ActionError, match=message):
         record(conn, new(**known), "open mode", NOW)
 
 

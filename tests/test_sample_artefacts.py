@@ -16,6 +16,7 @@ from typing import Any, Final
 import pytest
 
 from config.reading import read_catalog
+from queries.engine import disposing
 from queries.generations import EmbeddedWarehouse, Pin
 from queries.incidents import Incident, incidents
 from queries.load import Order, load
@@ -76,10 +77,10 @@ def is_invitations(artefact: Artefact) -> bool:
 
 def opened(pin: Pin) -> tuple[Incident, ...]:
     """What one run of the default rules opens."""
-    states = passing_state()
-    tick(states, pin, read_catalog(ROOT / "config", COLUMNS), instant(END))
-    with states.connect() as conn:
-        return incidents(conn, EVERYTHING)
+    with disposing(passing_state()) as states:
+        tick(states, pin, read_catalog(ROOT / "config", COLUMNS), instant(END))
+        with states.connect() as conn:
+            return incidents(conn, EVERYTHING)
 
 
 def escalated(those: tuple[Incident, ...]) -> set[tuple[str, str]]:

@@ -16,6 +16,7 @@ from sqlalchemy.pool import StaticPool
 from config.catalog import Catalog, ChartRule, GapRule, RateRule, Rule, WatchRule
 from config.reading import read_catalog
 from queries import schema
+from queries.engine import disposing
 from queries.generations import Pin, latest
 from queries.incidents import Incident, incidents
 from queries.publish import basis_of, derive, record
@@ -85,10 +86,10 @@ def _insert(table: Table, name: str, file: Path, only: str | None) -> str:
 
 def found(pin: Pin, catalog: Catalog, end: date) -> tuple[Incident, ...]:
     """What one run over the sample finds at its end."""
-    states = passing_state()
-    tick(states, pin, catalog, datetime.combine(end, time(), UTC))
-    with states.connect() as conn:
-        return incidents(conn, EVERYTHING)
+    with disposing(passing_state()) as states:
+        tick(states, pin, catalog, datetime.combine(end, time(), UTC))
+        with states.connect() as conn:
+            return incidents(conn, EVERYTHING)
 
 
 @pytest.fixture(scope="module")

@@ -160,8 +160,10 @@ def test_a_failure_half_way_is_the_loads_error_whoever_reads(tmp_path: Path) -> 
 
 
 def _load_elsewhere(source: Source, folder: Path) -> None:
-    reader = duckdb.connect()
-    with sandbox.staged(source, folder / "source", folder / "data", "UTC", print) as staging:
+    with (
+        duckdb.connect() as reader,
+        sandbox.staged(source, folder / "source", folder / "data", "UTC", print) as staging,
+    ):
         for item in staging:
             reader.register("arriving", item.rows)
             reader.execute("create table account as select * from arriving")

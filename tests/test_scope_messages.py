@@ -15,12 +15,14 @@ from sqlalchemy import Connection, insert
 from config.catalog import Catalog, EventRule, Person, Route, Rule, Step
 from queries import state
 from queries.digests import Digest, Group, Worst
+from queries.engine import disposing
 from queries.escalations import Escalation
 from queries.generations import EmbeddedWarehouse, Pin
 from queries.incidents import Entry, Incident, Ledger, RuleVersion, incident_id, naive, write
 from queries.letters import send
 from queries.state import passing_state
 from tests.company import catalog, rows_of, rule, warehouse, weeks
+from tests.states import NewState
 from triggers import digest
 from triggers.budget import within
 from triggers.cards import Cards
@@ -145,9 +147,8 @@ def worlds(draw: st.DrawFn) -> World:
 
 def told_at(pin: Pin, world: World) -> Iterator[tuple[Route | Person, tuple[str, ...], Message]]:
     """Every message of a world with who reads it, and whom it names."""
-    states = passing_state()
     route = world.catalog.routes[0]
-    with states.connect() as conn:
+    with disposing(passing_state()) as states, states.connect() as conn:
         _record(conn, world)
         cards = Cards(pin, world.catalog, "https://earshot.example", NOW)
         for one in world.incidents:
@@ -158,7 +159,6 @@ def told_at(pin: Pin, world: World) -> Iterator[tuple[Route | Person, tuple[str,
                     yield route, _mentioned(message, world), message
         yield route, (), digest.words(_digest(world.incidents), world.catalog, "", scope_of(route).verticals)
         yield from _letters(conn, pin, world)
-    states.dispose()
 
 
 def _record(conn: Connection, world: World) -> None:
@@ -233,8 +233,8 @@ def test_nothing_outside_a_readers_scope_is_told(pin: Pin, world: World) -> None
 @given(world=worlds())
 def test_what_a_channel_may_not_read_is_said_to_be_there_and_the_owner_is_told(pin: Pin, world: World) -> None:
     """And what it may read is told whole: an empty message would hold nothing forbidden either."""
-    route, states = world.catalog.routes[0], passing_state()
-    with states.connect() as conn:
+    route = world.catalog.routes[0]
+    with disposing(passing_state()) as states, states.connect() as conn:
         _record(conn, world)
         cards = Cards(pin, world.catalog, "https://earshot.example", NOW)
         outside = [one for one in world.incidents if not may_read(route, one)]
@@ -250,13 +250,12 @@ def test_what_a_channel_may_not_read_is_said_to_be_there_and_the_owner_is_told(p
             assert words is not None
             said = json.dumps(words.blocks)
             assert all(f"{one.rule} ({one.id}): not told to route delivery" in said for one in outside)
-    states.dispose()
 
 
-def test_the_owner_is_told_once_a_day_and_only_of_what_is_new(pin: Pin) -> None:
+def test_the_owner_is_told_once_a_day_and_only_of_what_is_new(pin: Pin, new_state: NewState) -> None:
     route = Route(name="delivery", channel="C000000104", verticals=("Zebras",))
     of = _catalog((route,), ())
-    with passing_state().connect() as conn:
+    with new_state().connect() as conn:
         world = World(of, (_incident(of, "Yachts", NOW - timedelta(hours=1)),))
         _record(conn, world)
         (letter,) = due(conn, of, ZoneInfo("UTC"), NOW)

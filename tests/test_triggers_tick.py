@@ -13,10 +13,11 @@ from sqlalchemy import Engine, func, select
 
 from config.catalog import Catalog, EventRule
 from queries import outbox, schema, state
+from queries.engine import disposing
 from queries.generations import Pin, SharedWarehouse, Warehouse
 from queries.incidents import Incident, RacedError, entries, incidents, remembered
 from queries.scope import EVERYTHING, Scope
-from queries.state import open_state, passing_state
+from queries.state import open_state
 from tests.company import (
     LOADED,
     METRIC,
@@ -31,6 +32,7 @@ from tests.company import (
     weeks,
 )
 from tests.counterparts.postgres import NewDatabase
+from tests.states import NewState
 from triggers import events, lease
 from triggers.backtest import HEAD, Row, backtest, only
 from triggers.explain import explain
@@ -49,7 +51,8 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Mad
     """A way to make a warehouse, and an empty state: DuckDB and SQLite, or PostgreSQL for both."""
     with ExitStack() as stack:
         if request.param == "embedded":
-            yield (lambda config, rows: warehouse(tmp_path, config, rows)), open_state(tmp_path)
+            states = stack.enter_context(disposing(open_state(tmp_path)))
+            yield (lambda config, rows: warehouse(tmp_path, config, rows)), states
         else:
             new: NewDatabase = request.getfixturevalue("new_database")
             made = SharedWarehouse(stack.enter_context(new()))
@@ -120,22 +123,22 @@ def test_a_second_tick_writes_nothing(stores: tuple[Made, Engine]) -> None:
     assert report == Report(1, open=1)
 
 
-def test_weekly_ticks_and_one_tick_come_to_the_same_incidents(stores: tuple[Made, Engine]) -> None:
+def test_weekly_ticks_and_one_tick_come_to_the_same_incidents(stores: tuple[Made, Engine], new_state: NewState) -> None:
     make, states = stores
     config = catalog(rule(false_alarms_per_year=2, keep_firing="14d"))
     company = [w for i, shift in enumerate((0, 3, 9)) for w in weeks(FIRST, STORY[shift:] + STORY, vertical=f"V{i}")]
     with make(config, rows_of(company)) as made, made.pin() as pin:
         for week in range(50):
             tick(states, pin, config, noon(FIRST + week * WEEK))
-        at_once = passing_state()
+        at_once = new_state()
         tick(at_once, pin, config, noon(FIRST + 49 * WEEK))
     weekly = [replace(i, origin="", next_step_at=None) for i in everything(states)]
     assert weekly == [replace(i, origin="", next_step_at=None) for i in everything(at_once)]
     assert sorted(Counter(i.rule for i in everything(states)).items()) == [(NAME, 4), ("defects", 6)]
 
 
-def test_a_backtest_says_what_live_ticks_did(tmp_path: Path) -> None:
-    config, states = catalog(rule()), passing_state()
+def test_a_backtest_says_what_live_ticks_did(tmp_path: Path, new_state: NewState) -> None:
+    config, states = catalog(rule()), new_state()
     with pinned(tmp_path, config, rows_of(weeks(FIRST, STORY))) as pin:
         for week in range(30):
             tick(states, pin, config, noon(FIRST + week * WEEK))
@@ -161,12 +164,12 @@ def test_one_rule_can_be_tested_alone_also_when_it_is_off(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("cut", [0, 3, 10, 13, 14, 20])
-def test_nothing_looks_ahead(tmp_path: Path, cut: int) -> None:
+def test_nothing_looks_ahead(tmp_path: Path, cut: int, new_state: NewState) -> None:
     """A tick over the whole warehouse says what one over a warehouse says that ends at that moment."""
     config, moment = catalog(rule()), noon(OPENS) + timedelta(days=cut)
     every = weeks(FIRST, STORY)
     past = [week for week in every if week.monday + timedelta(days=2) < moment.date()]
-    whole, part = passing_state(), passing_state()
+    whole, part = new_state(), new_state()
     with pinned(tmp_path / "whole", config, rows_of(every)) as pin:
         tick(whole, pin, config, moment)
     with pinned(tmp_path / "part", config, rows_of(past)) as pin:
@@ -175,16 +178,16 @@ def test_nothing_looks_ahead(tmp_path: Path, cut: int) -> None:
     assert [kinds(whole, i.id) for i in found(whole)] == [kinds(part, i.id) for i in found(part)]
 
 
-def test_only_what_changed_is_written(tmp_path: Path) -> None:
-    config, states = catalog(rule()), passing_state()
+def test_only_what_changed_is_written(tmp_path: Path, new_state: NewState) -> None:
+    config, states = catalog(rule()), new_state()
     company = [w for i in range(20) for w in weeks(FIRST, (4,) * 24, vertical=f"V{i}")]
     with pinned(tmp_path, config, rows_of(company)) as pin:
         assert tick(states, pin, config, noon(BEFORE)).instances == 20
         assert tick(states, pin, config, noon(BEFORE + WEEK)).instances == 0
 
 
-def test_an_older_warehouse_is_refused(tmp_path: Path) -> None:
-    config, states = catalog(rule()), passing_state()
+def test_an_older_warehouse_is_refused(tmp_path: Path, new_state: NewState) -> None:
+    config, states = catalog(rule()), new_state()
     with warehouse(tmp_path, config, rows_of(weeks(FIRST, STORY))) as made:
         publish(made, config, rows_of(weeks(FIRST, STORY)))
         with made.pin() as pin:
@@ -194,9 +197,9 @@ def test_an_older_warehouse_is_refused(tmp_path: Path) -> None:
                 tick(states, old, config, noon(OPENS))
 
 
-def test_newer_data_may_change_what_the_newest_slot_says(tmp_path: Path) -> None:
+def test_newer_data_may_change_what_the_newest_slot_says(tmp_path: Path, new_state: NewState) -> None:
     """Late rows open an incident in a slot that was quiet; it opens when that was known."""
-    config, states = catalog(rule()), passing_state()
+    config, states = catalog(rule()), new_state()
     early = [replace(week, journeys=50) if week.monday < date(2025, 12, 1) else week for week in weeks(FIRST, STORY)]
     quiet = [week if week.monday != date(2025, 12, 1) else replace(week, journeys=2, defective=0) for week in early]
     with warehouse(tmp_path, config, rows_of(quiet)) as made:
@@ -212,8 +215,8 @@ def test_newer_data_may_change_what_the_newest_slot_says(tmp_path: Path) -> None
     assert incident.slot == OPENS - 2 * WEEK
 
 
-def test_consecutive_counts_slots_and_not_looks(tmp_path: Path) -> None:
-    config, states = catalog(rule(consecutive=2)), passing_state()
+def test_consecutive_counts_slots_and_not_looks(tmp_path: Path, new_state: NewState) -> None:
+    config, states = catalog(rule(consecutive=2)), new_state()
     with warehouse(tmp_path, config, rows_of(weeks(FIRST, STORY))) as made:
         for hour in range(4):
             with made.pin() as pin:
@@ -225,9 +228,9 @@ def test_consecutive_counts_slots_and_not_looks(tmp_path: Path) -> None:
     assert [i.opened_at for i in found(states)] == [datetime.combine(OPENS + WEEK, time(), UTC)]
 
 
-def test_an_open_incident_stays_under_the_rule_that_it_opened_under(tmp_path: Path) -> None:
+def test_an_open_incident_stays_under_the_rule_that_it_opened_under(tmp_path: Path, new_state: NewState) -> None:
     """A recover limit that is tightened meanwhile is for the next one."""
-    before, after, states = catalog(rule()), catalog(rule(recover=0.01)), passing_state()
+    before, after, states = catalog(rule()), catalog(rule(recover=0.01)), new_state()
     with pinned(tmp_path, before, rows_of(weeks(FIRST, STORY))) as pin:
         tick(states, pin, before, noon(BEFORE))
         tick(states, pin, before, noon(OPENS))
@@ -239,8 +242,8 @@ def test_an_open_incident_stays_under_the_rule_that_it_opened_under(tmp_path: Pa
         assert Counter(rules) == {"defects": 2, NAME: 1}
 
 
-def test_an_incident_survives_that_its_rule_slices_otherwise(tmp_path: Path) -> None:
-    before, after, states = catalog(rule()), catalog(rule(by=["vertical", "journey_type"])), passing_state()
+def test_an_incident_survives_that_its_rule_slices_otherwise(tmp_path: Path, new_state: NewState) -> None:
+    before, after, states = catalog(rule()), catalog(rule(by=["vertical", "journey_type"])), new_state()
     with pinned(tmp_path, before, rows_of(weeks(FIRST, STORY))) as pin:
         tick(states, pin, before, noon(BEFORE))
         tick(states, pin, before, noon(OPENS))
@@ -250,8 +253,10 @@ def test_an_incident_survives_that_its_rule_slices_otherwise(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("without", [(), (rule(enabled=False),)])
-def test_the_incidents_of_a_rule_that_is_gone_are_closed(tmp_path: Path, without: tuple[Any, ...]) -> None:
-    config, states = catalog(rule()), passing_state()
+def test_the_incidents_of_a_rule_that_is_gone_are_closed(
+    tmp_path: Path, without: tuple[Any, ...], new_state: NewState
+) -> None:
+    config, states = catalog(rule()), new_state()
     with pinned(tmp_path, config, rows_of(weeks(FIRST, STORY))) as pin:
         tick(states, pin, config, noon(BEFORE))
         tick(states, pin, config, noon(OPENS))
@@ -262,17 +267,17 @@ def test_the_incidents_of_a_rule_that_is_gone_are_closed(tmp_path: Path, without
         assert entries(conn, incident.id)[-1].reason == "its rule was removed or turned off"
 
 
-def test_a_metric_without_data_is_no_mistake(tmp_path: Path) -> None:
-    config, states = catalog(rule(name="nothing", metric="nps", limit=0, recover=10)), passing_state()
+def test_a_metric_without_data_is_no_mistake(tmp_path: Path, new_state: NewState) -> None:
+    config, states = catalog(rule(name="nothing", metric="nps", limit=0, recover=10)), new_state()
     with pinned(tmp_path, config, rows_of(weeks(FIRST, STORY))) as pin:
         assert tick(states, pin, config, noon(OPENS)) == Report(1, slots=1)  # the one in which faults are looked for
         assert would_be(pin, config, FIRST, OVER) == ()
 
 
-def test_a_quantile_is_compared_as_it_is(tmp_path: Path) -> None:
+def test_a_quantile_is_compared_as_it_is(tmp_path: Path, new_state: NewState) -> None:
     """It cannot be added up over days, so each window is read as known at its slot."""
     slow = rule(name="slow", metric="journey-days-median", limit=0.5, recover=0.4, gate="none", by=["vertical"])
-    config, states = catalog(slow), passing_state()
+    config, states = catalog(slow), new_state()
     with pinned(tmp_path, config, rows_of(weeks(FIRST, (4,) * 10))) as pin:
         for week in range(4, 10):
             tick(states, pin, config, noon(FIRST + week * WEEK))
@@ -300,9 +305,9 @@ def test_a_filter_that_is_no_name_is_part_of_the_question(tmp_path: Path) -> Non
     assert sorted(names) == ["number", "truth", "type"]  # half of all are repairs, and whole
 
 
-def test_two_processes_at_once_write_once(tmp_path: Path) -> None:
+def test_two_processes_at_once_write_once(tmp_path: Path, new_state: NewState) -> None:
     """The second one read the state before the first one wrote."""
-    config, states = catalog(rule()), passing_state()
+    config, states = catalog(rule()), new_state()
     with pinned(tmp_path, config, rows_of(weeks(FIRST, STORY))) as pin:
         tick(states, pin, config, noon(BEFORE))
 
@@ -337,8 +342,8 @@ def test_the_lease_goes_to_one_and_is_taken_from_the_dead(tmp_path: Path, monkey
     states.dispose()
 
 
-def test_who_may_see_an_incident(tmp_path: Path) -> None:
-    config, states = catalog(rule()), passing_state()
+def test_who_may_see_an_incident(tmp_path: Path, new_state: NewState) -> None:
+    config, states = catalog(rule()), new_state()
     company = [w for name in ("Retail", "Energy") for w in weeks(FIRST, STORY, vertical=name)]
     with pinned(tmp_path, config, rows_of(company)) as pin:
         tick(states, pin, config, noon(OPENS + 2 * WEEK))
@@ -352,8 +357,8 @@ def test_who_may_see_an_incident(tmp_path: Path) -> None:
             assert {i.vertical for i in incidents(conn, scope)} == seen
 
 
-def test_explain_shows_the_figures_then_and_now(tmp_path: Path) -> None:
-    config, states = catalog(rule()), passing_state()
+def test_explain_shows_the_figures_then_and_now(tmp_path: Path, new_state: NewState) -> None:
+    config, states = catalog(rule()), new_state()
     with warehouse(tmp_path, config, rows_of(weeks(FIRST, STORY))) as made:
         with made.pin() as pin:
             tick(states, pin, config, noon(OPENS))
@@ -440,7 +445,7 @@ def test_an_answer_counts_from_when_it_came_not_from_the_invitation(tmp_path: Pa
     assert row.opened_at == ANSWERED.replace(tzinfo=UTC)
 
 
-def test_what_is_missing_is_judged_once_at_its_time(tmp_path: Path) -> None:
+def test_what_is_missing_is_judged_once_at_its_time(tmp_path: Path, new_state: NewState) -> None:
     """A reply after two days is no excuse for a rule that allows one; a reply within the day is."""
     wait = event(
         name="unanswered", table="inbound", dated_by="occurred_at", where={"replied_at": {"known": False}}, settle="1d"
@@ -455,7 +460,7 @@ def test_what_is_missing_is_judged_once_at_its_time(tmp_path: Path) -> None:
     ]
     with pinned(tmp_path, config, ACCOUNT | {schema.contact: contacts}) as pin:
         rows = would_be(pin, config, date(2026, 1, 1), date(2026, 4, 1))
-        live = passing_state()
+        live = new_state()
         for hour in range(0, 24 * 6, 3):
             tick(live, pin, config, at.replace(tzinfo=UTC) + timedelta(hours=hour))
     due = at.replace(tzinfo=UTC) + timedelta(days=1)
@@ -463,9 +468,11 @@ def test_what_is_missing_is_judged_once_at_its_time(tmp_path: Path) -> None:
     assert sorted((i.slice, i.opened_at) for i in found(live)) == [(row.slice, row.opened_at) for row in rows]
 
 
-def test_data_that_was_scanned_is_not_scanned_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_that_was_scanned_is_not_scanned_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_state: NewState
+) -> None:
     """Unless the rule waits: then time alone makes cases."""
-    config, states = catalog(event(), event(name="waits", settle="1d")), passing_state()
+    config, states = catalog(event(), event(name="waits", settle="1d")), new_state()
     scanned = list[str]()
 
     def cases(_: Any, of: EventRule, *__: Any) -> tuple[()]:
@@ -479,8 +486,8 @@ def test_data_that_was_scanned_is_not_scanned_again(tmp_path: Path, monkeypatch:
     assert scanned == ["detractor", "waits", "waits", "waits"]
 
 
-def test_late_rows_are_found_as_far_back_as_the_rule_says(tmp_path: Path) -> None:
-    config, states = catalog(event(scan_back="5d")), passing_state()
+def test_late_rows_are_found_as_far_back_as_the_rule_says(tmp_path: Path, new_state: NewState) -> None:
+    config, states = catalog(event(scan_back="5d")), new_state()
     rows = [answer(i, 3, ANSWERED - timedelta(days=i)) for i in (1, 4, 9)]
     with warehouse(tmp_path, config, ACCOUNT) as made:
         with made.pin() as pin:
@@ -491,8 +498,8 @@ def test_late_rows_are_found_as_far_back_as_the_rule_says(tmp_path: Path) -> Non
     assert sorted(i.slice for i in found(states)) == ["response=made/1", "response=made/4"]
 
 
-def test_the_first_run_tells_only_of_fresh_cases(tmp_path: Path) -> None:
-    config, states = catalog(event(resolve_after="90d")), passing_state()
+def test_the_first_run_tells_only_of_fresh_cases(tmp_path: Path, new_state: NewState) -> None:
+    config, states = catalog(event(resolve_after="90d")), new_state()
     rows = [answer(i, 3, ANSWERED - timedelta(days=i)) for i in (2, 6, 8, 40)]
     with pinned(tmp_path, config, ACCOUNT | {schema.response: rows}) as pin:
         tick(states, pin, config, noon(date(2026, 3, 3)))
@@ -502,8 +509,8 @@ def test_the_first_run_tells_only_of_fresh_cases(tmp_path: Path) -> None:
     assert {i.origin for i in found(states)} == {"backfill"}
 
 
-def test_no_data_is_remembered_as_health(tmp_path: Path) -> None:
-    config, states = catalog(rule()), passing_state()
+def test_no_data_is_remembered_as_health(tmp_path: Path, new_state: NewState) -> None:
+    config, states = catalog(rule()), new_state()
     with pinned(tmp_path, config, rows_of([*weeks(FIRST, STORY[:12]), Week(FIRST + 20 * WEEK, 50, 4)])) as pin:
         tick(states, pin, config, noon(FIRST + 18 * WEEK))
     with states.connect() as conn:
