@@ -3,18 +3,24 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.earshot
+TOOLS := $(VENV)/.earshot-tools
+PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 WORKERS ?= 2
 PYTEST ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OPENBLAS_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test prove bench lint lock
+.PHONY: help setup tools demo run test newest prove bench lint lock
+
+# The newest Python promised, where it is at hand; a pyenv shim is there whether or not its Python is.
+NEWEST ?= $(shell for p in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13.*/bin/python3.13; do \
+	"$$p" -c '' 2>/dev/null && command -v "$$p" && break; done)
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
 
-setup: $(STAMP)  ## install into .venv what is missing
+setup: $(STAMP)  ## install into .venv what running needs, where it is missing
 	@$(if $(filter setup,$(MAKECMDGOALS)),echo "setup: $(VENV) is ready",:)
 
 $(STAMP): pyproject.toml constraints.txt
@@ -23,10 +29,17 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "setup: installing into $(VENV) with $(PYTHON) (one to three minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --without-pip $(VENV)
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m pip --python $(BIN)/python install --quiet pip
-	@$(BIN)/python -m pip install --quiet -c constraints.txt hatchling
-	@$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[test,lint]'
+	@$(PIP) hatchling
+	@$(PIP) --no-build-isolation -e .
 	@touch $@
 	@echo "setup: done"
+
+tools: $(TOOLS)
+
+$(TOOLS): $(STAMP)
+	@echo "tools: installing into $(VENV) what testing needs"
+	@$(PIP) --no-build-isolation -e '.[test,lint]'
+	@touch $@
 
 demo: setup
 	@echo "demo: the sample company (made and loaded once, then kept)"
@@ -40,19 +53,23 @@ run: demo  ## the sample company's monthly review, in the browser
 	@echo "run: starting the dashboard (Ctrl+C stops it)"
 	@$(BIN)/python -m dashboard
 
-test: setup  ## everything that can be tested on this machine
+test: tools  ## everything that can be tested on this machine
 	@echo "test: pytest with $(WORKERS) workers (make test PYTEST='-k word' for some of it)"
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q $(PYTEST)
 
-prove: setup  ## the whole matrices, of which `test` runs a part
+newest:  ## `test` on the newest Python promised, in an environment of its own
+	@$(if $(NEWEST),$(MAKE) --no-print-directory test VENV=.venv-newest PYTHON=$(NEWEST),echo "newest: no Python 3.13 here")
+
+prove: tools  ## the whole matrices, of which `test` runs a part, and `newest`
 	@echo "prove: pytest over the whole matrices (long)"
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q --prove $(PYTEST)
+	@$(MAKE) --no-print-directory newest
 
-bench: setup  ## how fast it is, in ratios measured in one run
+bench: tools  ## how fast it is, in ratios measured in one run
 	@echo "bench: 1M and 10M contacts (make bench BENCH=--large for 100M)"
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
-lint: setup  ## format, rules and types
+lint: tools  ## format, rules and types
 	@echo "lint: ruff format"
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --diff . 2>&1 | head -40; exit 1; }
 	@echo "lint: ruff check"

@@ -1,16 +1,21 @@
 """What is installed is this checkout, at the versions that are written down, and nothing is uploaded by mistake."""
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
-from importlib.metadata import Distribution, distributions
+from collections.abc import Iterable
+from importlib.metadata import Distribution, distributions, packages_distributions, requires
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from packaging.requirements import Requirement
+
+from tests.test_imports import FILES, imported
 
 ROOT: Final = Path(__file__).parents[1]
 PACKAGES: Final = ("dashboard", "triggers", "queries", "config")
@@ -44,6 +49,40 @@ def test_every_dependency_is_pinned_and_installed_so() -> None:
     pins = pinned()
     assert wanted() <= set(pins)
     assert {name: installed.get(name) for name in pins} == pins
+
+
+def come_with(names: Iterable[str]) -> set[str]:
+    """What is installed where these are asked for, by the name that a distribution has for itself."""
+    found, asked = set[str](), [Requirement(name) for name in names]
+    while asked:
+        one = asked.pop()
+        asking = f"{normal(one.name)}{sorted(one.extras)}"
+        if asking not in found:
+            found |= {asking, normal(one.name)}
+            asked += [each for line in requires(one.name) or () if _is_asked(each := Requirement(line), one.extras)]
+    return found
+
+
+def _is_asked(one: Requirement, extras: set[str]) -> bool:
+    return one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in ("", *extras))
+
+
+def test_running_needs_no_tool_of_testing() -> None:
+    """`make run` installs the dependencies alone: what the product imports is one of them, or comes with one."""
+    there, owners = come_with(project()["project"]["dependencies"]), packages_distributions()
+    names = {name.split(".")[0] for path in FILES for name in imported(ast.parse(path.read_text("utf-8")))}
+    foreign = names - sys.stdlib_module_names - set(PACKAGES) - {""}
+    assert {"streamlit", "duckdb"} < foreign
+    assert {name for name in foreign if there.isdisjoint(map(normal, owners.get(name, ())))} == set()
+    assert there.isdisjoint({"playwright", "mypy", "ruff", "pytest", "hypothesis"})
+
+
+def test_the_newest_python_is_the_last_one_promised() -> None:
+    promised = [line.rsplit(" ", 1)[1] for line in project()["project"]["classifiers"] if "Python :: " in line]
+    found = re.findall(
+        r"python(3\.\d+)", (ROOT / "Makefile").read_text().partition("NEWEST ?=")[2].partition("\n\n")[0]
+    )
+    assert set(found) == {promised[-1]}
 
 
 def test_nothing_names_a_registry() -> None:
