@@ -77,6 +77,16 @@ def settled(tab: Tab, address: str) -> Page:
     return page
 
 
+def test_the_state_is_closed_as_the_server_stops(tmp_path: Path) -> None:
+    """SQLite takes its write-ahead log away with the last connection that is closed."""
+    company = found(tmp_path, datetime.now(UTC).date(), months=3)
+    log = company.data / "state.db-wal"
+    with served(company.environ) as address:
+        assert health(address)[0] == 200
+        assert log.exists()
+    assert not log.exists()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_the_review(page_at: PageAt, url: str, size: str, scheme: str) -> None:
