@@ -112,6 +112,7 @@ def is_inside(page: Page) -> bool:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_chart_takes_the_papers_colours(page_at: PageAt, url: str, scheme: str) -> None:
     page = settled(page_at(1280, 800, scheme), url)
+    expect(page.locator("svg.marks")).to_be_visible()  # the first chart of a server that was just started takes longer
     ink = page.evaluate("getComputedStyle(document.querySelector('svg.marks .mark-text text')).fill")
     bright = sum(int(part) for part in ink.removeprefix("rgb(").removesuffix(")").split(",")) / 3
     assert bright > 180 if scheme == "dark" else bright < 75
