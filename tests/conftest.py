@@ -100,9 +100,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if mark is not None:
         days = _days(metafunc, **mark.kwargs)
         metafunc.parametrize("clock", days.values(), ids=days, indirect=True)
-    elif asked := ASK_THE_CLOCK & set(metafunc.fixturenames):
+    elif asked := (ASK_THE_CLOCK & set(metafunc.fixturenames)) - set(_given(metafunc)):
         message = f"{metafunc.definition.nodeid} asks for {', '.join(sorted(asked))} and is not marked `dated`"
         raise pytest.UsageError(message)
+
+
+def _given(metafunc: pytest.Metafunc) -> Iterator[str]:
+    """The arguments that a test's own cases are written for: they are no fixtures."""
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        names = mark.args[0]
+        yield from ([name.strip() for name in names.split(",")] if isinstance(names, str) else names)
 
 
 def _days(
