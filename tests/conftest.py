@@ -2,13 +2,19 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import time_machine
 from playwright.sync_api import Browser
 
+from tests import clocks
+from tests.clocks import Now
 from tests.counterparts import browser as chromium
 from tests.counterparts import postgres as postgresql
 from tests.counterparts import proxy as proxies
@@ -81,6 +87,73 @@ def _need(missing: str | None) -> None:
 def prove(request: pytest.FixtureRequest) -> bool:
     """Whether the whole matrices are asked for (`make prove`)."""
     return bool(request.config.getoption("--prove"))
+
+
+# The clock.
+
+ASK_THE_CLOCK: Final = {"today", "now"}
+DEALT: Final = pytest.StashKey[Counter[str]]()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test marked `dated` runs once on each of its days; a test that asks for today must be."""
+    mark = metafunc.definition.get_closest_marker("dated")
+    if mark is not None:
+        days = _days(metafunc, **mark.kwargs)
+        metafunc.parametrize("clock", days.values(), ids=days, indirect=True)
+    elif asked := (ASK_THE_CLOCK & set(metafunc.fixturenames)) - set(_given(metafunc)):
+        message = f"{metafunc.definition.nodeid} asks for {', '.join(sorted(asked))} and is not marked `dated`"
+        raise pytest.UsageError(message)
+
+
+def _given(metafunc: pytest.Metafunc) -> Iterator[str]:
+    """The arguments that a test's own cases are written for: they are no fixtures."""
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        names = mark.args[0]
+        yield from ([name.strip() for name in names.split(",")] if isinstance(names, str) else names)
+
+
+def _days(
+    metafunc: pytest.Metafunc, only_today: str = "", if_proving: str = "", in_turn: str = ""
+) -> Mapping[str, str | None]:
+    """A test's days by their names. Each argument is a reason for fewer than all: see pyproject.toml."""
+    is_proving = bool(metafunc.config.getoption("--prove"))
+    if only_today or (if_proving and not is_proving):
+        return {clocks.TODAY: None}
+    if is_proving:
+        return {clocks.TODAY: None, **clocks.WHOLE}
+    days: dict[str, str | None] = {clocks.TODAY: None, **clocks.ORDINARY}
+    if not in_turn:
+        return days
+    dealt, module = metafunc.config.stash.setdefault(DEALT, Counter()), str(metafunc.module.__name__)
+    dealt[module] += 1
+    return dict([[*days.items()][(dealt[module] - 1) % len(days)]])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clock(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What time it is: the real one, except on the days of a test marked `dated`. Time goes by on all of them."""
+    then = getattr(request, "param", None)
+    if then is None:
+        yield
+        return
+    with time_machine.travel(datetime.fromisoformat(then), tick=True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def now(clock: None) -> Now:
+    """A function that says what time it is, aware UTC."""
+    return partial(datetime.now, UTC)
+
+
+@pytest.fixture(scope="module")
+def today(now: Now) -> date:
+    """The day in UTC. What is laid by it holds on any day."""
+    return now().date()
+
+
+# The counterparts.
 
 
 @pytest.fixture(scope="session")

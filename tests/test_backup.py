@@ -31,6 +31,7 @@ from queries.relations import COLUMNS
 from queries.restored import last_restore
 from queries.scope import EVERYTHING
 from queries.stores import open_states, open_warehouse
+from tests.clocks import BY_SLACKS_CLOCK, Now
 from tests.company import noon, publish, rows_of, weeks
 from tests.counterparts.postgres import NewDatabase
 from tests.counterparts.slack import CHANNELS, Slack
@@ -149,9 +150,10 @@ def await_messages(slack: Slack, n: int) -> None:
 
 
 @pytest.mark.slow
+@BY_SLACKS_CLOCK
 @pytest.mark.parametrize("kind", ["files", "PostgreSQL"])
 def test_backed_up_under_load_destroyed_and_restored(
-    place: Place, tmp_path: Path, slack: Slack, new_database: NewDatabase, kind: str
+    place: Place, tmp_path: Path, slack: Slack, new_database: NewDatabase, kind: str, now: Now
 ) -> None:
     """A thread ticks and sends while the backup is taken, and goes on sending afterwards: that is what is lost."""
     calm = Place(tmp_path / "calm", configure(tmp_path / "calm", CHANNEL))
@@ -162,14 +164,14 @@ def test_backed_up_under_load_destroyed_and_restored(
         load = Load(place)
         load.start()
         await_messages(slack, 4)
-        backup(place.settings, tmp_path / "saved", datetime.now(UTC), print)
+        backup(place.settings, tmp_path / "saved", now(), print)
         at_backup = len(told(slack))
         await_messages(slack, at_backup + 4)
         load.ended.set()
         load.join()
         assert load.failed == []
         place.destroy()
-        restore(place.settings, tmp_path / "saved", place.catalog, datetime.now(UTC), print, replace=bool(shared))
+        restore(place.settings, tmp_path / "saved", place.catalog, now(), print, replace=bool(shared))
         before = len(told(slack))
         place.stores()
         for day in TICKS:

@@ -6,11 +6,10 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -18,13 +17,13 @@ import numpy as np
 import pytest
 
 from queries.statistics import wilson
-from tests import reference
+from tests import clocks, reference
 
 ROOT: Final = Path(__file__).parents[1]
 DOCS: Final = ROOT / "docs"
 PAGES: Final = (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md")))
+MINUTES: Final = pytest.mark.dated(if_proving="a company of its own for each day takes a minute or more")
 PACKAGES: Final = ("config", "queries", "triggers", "dashboard")
-NOW: Final = datetime.now(UTC).date()
 SERVED: Final = {"python -m dashboard", "python -m triggers run", "python -m triggers listen"}
 """They run until somebody ends them; other tests start them."""
 NOT_HERE: Final = {"make test", "source .venv/bin/activate"}
@@ -53,6 +52,7 @@ class Checkout:
     """A copy of what a user has, where the docs' steps are taken one after the other."""
 
     folder: Path
+    today: date
     environ: dict[str, str] = field(default_factory=dict)
     said: dict[str, list[str]] = field(default_factory=dict)
 
@@ -92,10 +92,10 @@ class Checkout:
 
     def run(self, command: str) -> str:
         words = [self.named(word) for word in shlex.split(command)]
-        assert words[0] == "python", command
+        assert words[:2] == ["python", "-m"], command
         environ = {name: value for name, value in os.environ.items() if not name.startswith("EARSHOT_")}
         done = subprocess.run(
-            [sys.executable, *words[1:]],
+            clocks.module(*words[2:]),
             cwd=self.folder,
             env={**environ, **self.environ, "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
@@ -113,7 +113,7 @@ class Checkout:
             listed = csv.DictReader(self.run("python -m triggers incidents --state open --format csv").splitlines())
             return next(row["id"] for row in listed if row["rule"] == "installation-defects")
         days = {"SINCE": timedelta(days=365), "UNTIL": timedelta(0)}
-        return str(NOW - days[word]) if word in days else word
+        return str(self.today - days[word]) if word in days else word
 
 
 def blocks(page: Path) -> Iterator[Block]:
@@ -143,12 +143,12 @@ def name_of(page: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def new_checkout(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Checkout]:
+def new_checkout(tmp_path_factory: pytest.TempPathFactory, today: date) -> Callable[[], Checkout]:
     def make() -> Checkout:
         folder = tmp_path_factory.mktemp("checkout")
         for package in PACKAGES:
             shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-        return Checkout(folder)
+        return Checkout(folder, today)
 
     return make
 
@@ -161,6 +161,7 @@ def with_sample(new_checkout: Callable[[], Checkout]) -> Checkout:
     return made
 
 
+@MINUTES
 @pytest.mark.slow
 @pytest.mark.xdist_group("docs")
 def test_the_tutorial_can_be_followed(with_sample: Checkout) -> None:
@@ -177,6 +178,7 @@ def opened(table: str) -> dict[str, str]:
     return {row[1]: row[3] for row in rows}
 
 
+@MINUTES
 @pytest.mark.slow
 @pytest.mark.xdist_group("docs")
 @pytest.mark.parametrize("page", ["add-a-metric.md", "write-a-rule.md", "tune-a-trigger.md", "send-to-slack.md"])
@@ -184,12 +186,14 @@ def test_what_is_said_about_the_sample_can_be_done(page: str, with_sample: Check
     with_sample.follow(f"how-to/{page}")
 
 
+@MINUTES
 @pytest.mark.slow
 @pytest.mark.xdist_group("docs")
 def test_a_customer_of_the_sample_can_be_erased(with_sample: Checkout) -> None:
     with_sample.follow("how-to/erase-a-customer.md")
 
 
+@MINUTES
 @pytest.mark.slow
 def test_a_shop_can_be_loaded(new_checkout: Callable[[], Checkout]) -> None:
     here = new_checkout()
@@ -199,6 +203,7 @@ def test_a_shop_can_be_loaded(new_checkout: Callable[[], Checkout]) -> None:
     assert not re.search(r"^quarantined \d", loaded, re.MULTILINE)
 
 
+@MINUTES
 @pytest.mark.slow
 def test_the_shop_can_be_loaded_into_postgresql(new_checkout: Callable[[], Checkout], postgres_url: str) -> None:
     here = new_checkout()

@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from config.catalog import Catalog, Person, Route, Step
 from config.settings import SlackSettings
+from tests.clocks import BY_SLACKS_CLOCK, Now
 from tests.company import catalog, rule
 from tests.counterparts import human
 from tests.counterparts import proxy as faults
@@ -56,8 +57,8 @@ class Setup:
         secrets = {name: SecretStr(getattr(self, name)) for name in ("token", "app_token") if getattr(self, name)}
         return SlackSettings(base_url=base_url, timeout_s=2, **secrets)
 
-    def examine(self, base_url: str) -> tuple[Finding, ...]:
-        doctor = Doctor(self.settings(base_url), self.catalog, lambda _: self.socket, datetime.now(UTC) + self.ahead)
+    def examine(self, base_url: str, now: datetime) -> tuple[Finding, ...]:
+        doctor = Doctor(self.settings(base_url), self.catalog, lambda _: self.socket, now + self.ahead)
         return tuple(doctor.examine())
 
 
@@ -175,13 +176,14 @@ def joined(slack: Slack) -> Slack:
     return slack
 
 
+@BY_SLACKS_CLOCK
 @pytest.mark.parametrize("name", BROKEN)
 @pytest.mark.usefixtures("joined")
-def test_what_is_wrong_is_named_with_what_sets_it_right(slack_proxy: FaultProxy, name: str) -> None:
+def test_what_is_wrong_is_named_with_what_sets_it_right(slack_proxy: FaultProxy, name: str, now: Now) -> None:
     setup, wrong, right = BROKEN[name]
     for method, fault in setup.answers.items():
         slack_proxy.plan(method, fault)
-    found = setup.examine(slack_proxy.base_url)
+    found = setup.examine(slack_proxy.base_url, now())
     bad = [one for one in found if one.verdict == "bad"]
     assert any(wrong in one.text and right in one.fix for one in bad), [str(one) for one in found]
     assert len(bad) == ALSO.get(name, 1), [str(one) for one in found]
@@ -189,10 +191,13 @@ def test_what_is_wrong_is_named_with_what_sets_it_right(slack_proxy: FaultProxy,
     assert not any(secret in str(one) for one in found for secret in (TOKEN, APP) if secret)
 
 
-def test_a_sound_set_up_has_nothing_wrong_and_leaves_nothing_behind(slack_proxy: FaultProxy, joined: Slack) -> None:
+@BY_SLACKS_CLOCK
+def test_a_sound_set_up_has_nothing_wrong_and_leaves_nothing_behind(
+    slack_proxy: FaultProxy, joined: Slack, now: Now
+) -> None:
     granted = answering({"team": "Acme", "user": "earshot"}, **{"x-oauth-scopes": ",".join(SCOPES)})
     slack_proxy.plan("auth.test", granted)
-    found = Setup().examine(slack_proxy.base_url)
+    found = Setup().examine(slack_proxy.base_url, now())
     assert is_sound(found), [str(one) for one in found]
     assert [one.text.partition(":")[0].partition(" (")[0] for one in found] == [
         "The token works",
@@ -205,14 +210,16 @@ def test_a_sound_set_up_has_nothing_wrong_and_leaves_nothing_behind(slack_proxy:
     assert [m for m in joined.history(GOOD) if m.get("subtype") is None] == []
 
 
-def test_a_token_that_may_only_read_is_named(joined: Slack) -> None:
+@BY_SLACKS_CLOCK
+def test_a_token_that_may_only_read_is_named(joined: Slack, now: Now) -> None:
     """Without the header that lists scopes each call says it."""
-    found = Setup(token=READ_ONLY_TOKEN).examine(joined.base_url)
+    found = Setup(token=READ_ONLY_TOKEN).examine(joined.base_url, now())
     assert any("may not post" in one.text and "Reinstall" in one.fix for one in found)
 
 
-def test_a_private_channel_without_the_app(slack: Slack) -> None:
-    found = Setup(company(CHANNELS["private"])).examine(slack.base_url)
+@BY_SLACKS_CLOCK
+def test_a_private_channel_without_the_app(slack: Slack, now: Now) -> None:
+    found = Setup(company(CHANNELS["private"])).examine(slack.base_url, now())
     bad = [one for one in found if one.verdict == "bad"]
     assert any("/invite @Earshot" in one.fix for one in bad), [str(one) for one in found]
 

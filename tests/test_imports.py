@@ -37,6 +37,16 @@ ONLY_IN: Final = {
 SQL_FREE: Final = ("dashboard/", "triggers/")  # they may name a connection, and nothing else of SQLAlchemy
 CONNECTION: Final = {"sqlalchemy.Connection", "sqlalchemy.Engine"}
 SHELL: Final = ("__main__", "commands", "app", "run", "listen", "audit", "slack", "worker")  # may read the clock
+TESTS: Final = sorted((ROOT / "tests").rglob("*.py"))
+BY_THE_REAL_CLOCK: Final = {
+    "conftest.py": "tests are given `now` and `today`, and live on other days where they are marked `dated`",
+    "clocks.py": "what a test starts begins at the test's own time",
+    "faults/ground.py": "couriers that are killed work by the clock of the Slack emulator",
+    "faults/worker.py": "couriers that are killed work by the clock of the Slack emulator",
+    "faults/naive.py": "couriers that are killed work by the clock of the Slack emulator",
+    "faults/matrix.py": "couriers that are killed work by the clock of the Slack emulator",
+    "benchmarks/delivering.py": "delays are measured on the clock of the Slack emulator",
+}
 VAGUE: Final = {"utils", "util", "helpers", "common", "manager", "service", "base", "misc"}
 FILES: Final = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
@@ -74,6 +84,46 @@ def clock_reads(tree: ast.AST) -> Iterator[str]:
             call = f"{node.func.value.id}.{node.func.attr}"
             if call in ("datetime.now", "datetime.utcnow", "date.today", "time.time"):
                 yield f"line {node.lineno}: {call}()"
+
+
+def test_tests_are_given_their_today() -> None:
+    """And none of those that may ask the clock themselves is on the list for nothing."""
+    asking = {path.relative_to(ROOT / "tests").as_posix() for path in TESTS if asks(path.read_text("utf-8"))}
+    assert asking == BY_THE_REAL_CLOCK.keys()
+
+
+def asks(text: str) -> bool:
+    return any(name in _CLOCKS for name in mentioned(ast.parse(text)))
+
+
+_CLOCKS: Final = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "time.time_ns")
+
+
+def mentioned(tree: ast.AST) -> Iterator[str]:
+    """`a.b` wherever it is read, called or not, from imported modules too: `dt.datetime.now` is datetime.now."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            of = node.value
+            name = of.attr if isinstance(of, ast.Attribute) else of.id if isinstance(of, ast.Name) else ""
+            yield f"{name}.{node.attr}"
+        elif isinstance(node, ast.ImportFrom) and node.module == "time":
+            yield from (f"time.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_asking"),
+    [
+        ("datetime.now(UTC)", True),
+        ("partial(datetime.now, UTC)", True),
+        ("dt.date.today()", True),
+        ("from time import time", True),
+        ("time.monotonic()", False),
+        ("from time import perf_counter, sleep", False),
+        ("now()", False),
+    ],
+)
+def test_asking_is_seen(text: str, is_asking: bool) -> None:  # noqa: FBT001
+    assert asks(text) == is_asking
 
 
 def test_imports_go_one_way() -> None:

@@ -22,6 +22,7 @@ from tests.handmade import company, warehouse
 Run = Callable[..., tuple[int, str, str]]
 NASTY = "=cmd|' /C calc'!A0"
 LONG = "x" * 300
+NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def _status(*words: str) -> int:
     parser = ArgumentParser()
     add_arguments(parser)
     try:
-        return run_metric(parser.parse_args(words), datetime.now(UTC))
+        return run_metric(parser.parse_args(words), NOW)
     except EarshotError as error:
         print(error, file=sys.stderr)
         return 1

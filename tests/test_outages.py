@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -25,6 +25,7 @@ from queries import outbox, state
 from queries.incidents import incidents
 from queries.scope import EVERYTHING
 from queries.state import open_state
+from tests.clocks import BY_SLACKS_CLOCK, Now
 from tests.company import catalog, rows_of, rule, warehouse, weeks
 from tests.counterparts import postgres as postgresql
 from tests.counterparts.human import until
@@ -34,9 +35,10 @@ from tests.faults import ground
 from tests.installation import configure
 from tests.states import NewState
 from triggers import slack as client
+from triggers.__main__ import main
 from triggers.deliver import Courier, Point
 
-pytestmark = pytest.mark.xdist_group("faults")
+pytestmark = [pytest.mark.xdist_group("faults"), BY_SLACKS_CLOCK]
 CHANNEL: Final = CHANNELS["service-quality"]
 MESSAGES: Final = 4
 DISK_MB: Final = 16
@@ -126,6 +128,7 @@ class Trial:
     slack: Slack
     outage: Outage
     point: Point
+    now: Now
     failures: list[str] = field(default_factory=list)
     is_over: bool = False
     is_on: bool = False
@@ -133,7 +136,7 @@ class Trial:
     def deliver(self) -> None:
         """Until nothing is owed. Whatever fails is tried again by the next turn."""
         sender, ended = client.Slack(TOKEN, self.slack.base_url, 1), time.monotonic() + 90
-        place = (self.states, sender, ground.Deck(), ground.config(), 1.0, lambda: datetime.now(UTC))
+        place = (self.states, sender, ground.Deck(), ground.config(), 1.0, self.now)
         pauses: dict[str, Any] = {"wait": lambda pause: time.sleep(pause.total_seconds()), "spacing": timedelta(0)}
         courier = Courier(*place, crash_point=self._pass, back_off=timedelta(seconds=0.2), **pauses)
         while time.monotonic() < ended:
@@ -192,15 +195,15 @@ INSIDE: Final = (Point.CLAIMING, Point.RECORDING)
 
 
 @pytest.mark.parametrize("point", BETWEEN, ids=lambda point: point.name.lower())
-def test_a_locked_state(tmp_path: Path, slack: Slack, point: Point) -> None:
-    trial = Trial(impatient(tmp_path), slack, Locked(tmp_path / "state.db"), point)
+def test_a_locked_state(tmp_path: Path, slack: Slack, point: Point, now: Now) -> None:
+    trial = Trial(impatient(tmp_path), slack, Locked(tmp_path / "state.db"), point, now)
     prove(trial)
     assert all("locked" in failure for failure in trial.failures)
 
 
 @pytest.mark.parametrize("point", [*BETWEEN, *INSIDE], ids=lambda point: point.name.lower())
-def test_a_full_disk(tmp_path: Path, slack: Slack, point: Point) -> None:
-    prove(Trial(impatient(tmp_path), slack, Full(), point))
+def test_a_full_disk(tmp_path: Path, slack: Slack, point: Point, now: Now) -> None:
+    prove(Trial(impatient(tmp_path), slack, Full(), point, now))
 
 
 @pytest.fixture
@@ -219,9 +222,9 @@ def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Outage]]:
 
 
 @pytest.mark.parametrize("point", [*BETWEEN, *INSIDE], ids=lambda point: point.name.lower())
-def test_no_space_left_on_the_disk(small_disk: tuple[Path, Outage], slack: Slack, point: Point) -> None:
+def test_no_space_left_on_the_disk(small_disk: tuple[Path, Outage], slack: Slack, point: Point, now: Now) -> None:
     folder, outage = small_disk
-    trial = Trial(impatient(folder), slack, outage, point)
+    trial = Trial(impatient(folder), slack, outage, point, now)
     prove(trial)
     if isinstance(outage, Filled):
         assert all("disk is full" in failure for failure in trial.failures)
@@ -236,9 +239,11 @@ def server() -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("point", [*BETWEEN, *INSIDE], ids=lambda point: point.name.lower())
-def test_a_crashed_database(tmp_path: Path, slack: Slack, server: Server, point: Point, new_state: NewState) -> None:
+def test_a_crashed_database(
+    tmp_path: Path, slack: Slack, server: Server, point: Point, new_state: NewState, now: Now
+) -> None:
     with server.cluster.database() as url:
-        prove(Trial(new_state(tmp_path, url), slack, Crashed(server), point))
+        prove(Trial(new_state(tmp_path, url), slack, Crashed(server), point, now))
 
 
 # The whole process.
@@ -276,22 +281,26 @@ def watching(environ: dict[str, str]) -> Iterator[Watch]:
             hearing.join(10)
 
 
-def installed(folder: Path, slack: Slack, url: str | None) -> dict[str, str]:
+def installed(folder: Path, today: date) -> dict[str, str]:
     """A company in which six verticals are in breach today."""
-    today = datetime.now(UTC).date()
     first = today - timedelta(days=today.weekday(), weeks=20)
     company = [week for i in range(VERTICALS) for week in weeks(first, (4,) * 10 + (45,) * 10, vertical=f"V{i}")]
     environ = configure(folder, CHANNEL)
     with warehouse(folder, catalog(rule()), rows_of(company)):
         pass
-    environ |= {"EARSHOT_STATE__URL": url} if url else {}
+    return environ
+
+
+def connected(slack: Slack, url: str | None) -> dict[str, str]:
+    """Where it finds Slack, and its state if that is not in its folder."""
+    environ = {"EARSHOT_STATE__URL": url} if url else {}
     slack_ = {"TOKEN": slack.token, "BASE_URL": slack.base_url, "TIMEOUT_S": "1"}
     return environ | {f"EARSHOT_SLACK__{name}": value for name, value in slack_.items()}
 
 
-def survives(folder: Path, slack: Slack, outage: Outage, url: str | None = None) -> Watch:
+def survives(folder: Path, slack: Slack, outage: Outage, today: date, url: str | None = None) -> Watch:
     """The watch meets an outage between two messages; all that was found is told, each once."""
-    environ = installed(folder, slack, url)
+    environ = installed(folder, today) | connected(slack, url)
     states = open_state(folder, url)
     with watching(environ) as watch:
         until(lambda: watch.process.poll() is not None or len(slack.history(CHANNEL)) >= 2, 90)
@@ -315,21 +324,33 @@ def _owed(states: Engine) -> bool:
         return bool(outbox.owed(conn))
 
 
-def test_the_watch_outlives_a_lock(tmp_path: Path, slack: Slack) -> None:
-    survives(tmp_path, slack, Locked(tmp_path / "state.db"))
+@pytest.mark.dated
+def test_six_incidents_wait_to_be_told_on_any_day(tmp_path: Path, today: date, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in installed(tmp_path, today).items():
+        monkeypatch.setenv(name, value)
+    assert main(["run", "--once"]) == 0
+    states = open_state(tmp_path)
+    with states.connect() as conn:
+        assert len(outbox.owed(conn)) >= VERTICALS
+        assert sum(one.class_ == "customer" for one in incidents(conn, EVERYTHING)) == VERTICALS
+    states.dispose()
 
 
-def test_the_watch_outlives_a_full_disk(tmp_path: Path, slack: Slack) -> None:
-    watch = survives(tmp_path, slack, Full())
+def test_the_watch_outlives_a_lock(tmp_path: Path, slack: Slack, today: date) -> None:
+    survives(tmp_path, slack, Locked(tmp_path / "state.db"), today)
+
+
+def test_the_watch_outlives_a_full_disk(tmp_path: Path, slack: Slack, today: date) -> None:
+    watch = survives(tmp_path, slack, Full(), today)
     assert any("the tick failed" in line for line in watch.said)
 
 
-def test_the_watch_outlives_a_disk_without_space(small_disk: tuple[Path, Outage], slack: Slack) -> None:
-    watch = survives(small_disk[0], slack, small_disk[1])
+def test_the_watch_outlives_a_disk_without_space(small_disk: tuple[Path, Outage], slack: Slack, today: date) -> None:
+    watch = survives(small_disk[0], slack, small_disk[1], today)
     assert any("the tick failed" in line for line in watch.said)
 
 
-def test_the_watch_outlives_a_crash_of_its_database(tmp_path: Path, slack: Slack, server: Server) -> None:
+def test_the_watch_outlives_a_crash_of_its_database(tmp_path: Path, slack: Slack, server: Server, today: date) -> None:
     with server.cluster.database() as url:
-        watch = survives(tmp_path, slack, Crashed(server), url)
+        watch = survives(tmp_path, slack, Crashed(server), today, url)
     assert any("the tick failed" in line for line in watch.said)

@@ -453,7 +453,7 @@ def test_the_command_takes_a_folder(tmp_path: Path, nowhere: Path, capsys: pytes
 def test_the_how_to_can_be_followed(tmp_path: Path) -> None:
     for package in PACKAGES:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    here = Checkout(tmp_path)
+    here = Checkout(tmp_path, date(2026, 6, 1))
     here.follow("how-to/write-a-rule-test.md")
     said = [lines[0].splitlines()[-1] for lines in here.said.values()]
     assert said == ["1 of 1 tests passed", "5 of 5 tests passed"]

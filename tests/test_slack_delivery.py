@@ -24,6 +24,7 @@ from queries.outbox import Owed
 from queries.restored import last_restore, mark_restored
 from queries.scope import EVERYTHING
 from queries.state import open_state
+from tests.clocks import BY_SLACKS_CLOCK, Now
 from tests.company import ROUTE, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.counterparts import proxy as faults
 from tests.counterparts.limits import refusal
@@ -561,23 +562,24 @@ def test_the_most_severe_goes_through_when_the_budget_is_used_up(flood: Watch, s
     assert (len(told), len(digests)) == (6, 1)
 
 
-def test_ten_thousand_at_once_keep_the_pace(tmp_path: Path, slack_proxy: FaultProxy, slack: Slack) -> None:
+@BY_SLACKS_CLOCK
+def test_ten_thousand_at_once_keep_the_pace(tmp_path: Path, slack_proxy: FaultProxy, slack: Slack, now: Now) -> None:
     """One message a second and channel on the couriers' clock; the digests come first; nobody is left out."""
     arrived: list[tuple[datetime, str]] = []
-    now = [datetime(2026, 11, 22, 9, tzinfo=UTC)]
+    began = now()
+    clock = [began]
 
     def note(call: faults.Call) -> None:
-        arrived.append((now[0], str(call.body.get("channel"))))
+        arrived.append((clock[0], str(call.body.get("channel"))))
 
     def wait(pause: timedelta) -> None:
-        now[0] += pause
+        clock[0] += pause
 
     slack_proxy.choose = note
     states = open_state(tmp_path)
     messages = ground.fill(states, 10_000)
-    began = now[0] = datetime.now(UTC)
     sender = client.Slack(TOKEN, slack_proxy.base_url, 1)
-    done = Courier(states, sender, ground.Deck(), ground.config(5), 1.0, lambda: now[0], wait).deliver()
+    done = Courier(states, sender, ground.Deck(), ground.config(5), 1.0, lambda: clock[0], wait).deliver()
     assert (done.sent, done.folded) == (12, 9_990)
     assert ground.count(slack, states, messages) == ground.Count(10_000, 0, 0)
     for channel in ground.ROUTES.values():
@@ -713,8 +715,9 @@ def _copy(states: Engine, file: Path) -> None:
 # What a frozen process said a second time.
 
 
+@BY_SLACKS_CLOCK
 @pytest.mark.parametrize("kind", ["root", "reply"])
-def test_the_newer_of_two_messages_is_taken_back(watch: Watch, slack: Slack, kind: str) -> None:
+def test_the_newer_of_two_messages_is_taken_back(watch: Watch, slack: Slack, kind: str, now: Now) -> None:
     watch.tick(OPENS)
     watch.deliver()
     (root,) = slack.history(CHANNEL)
@@ -727,9 +730,8 @@ def test_the_newer_of_two_messages_is_taken_back(watch: Watch, slack: Slack, kin
     other = {"event_type": "earshot", "event_payload": {"outbox": "another installation's", "incident": "x"}}
     slack.client().chat_postMessage(channel=CHANNEL, text="not ours", metadata=other)
     with watch.states.begin() as conn:
-        now = datetime.now(UTC)
-        conn.execute(update(state.outbox).values(attempts=3, sent_at=now.replace(tzinfo=None)))
-    sweep = Sweep(watch.states, client.Slack(TOKEN, slack.base_url, 1), lambda: now)
+        conn.execute(update(state.outbox).values(attempts=3, sent_at=now().replace(tzinfo=None)))
+    sweep = Sweep(watch.states, client.Slack(TOKEN, slack.base_url, 1), now)
     assert sweep.sweep() == 1
     assert sweep.sweep() == 0
     left = slack.replies(CHANNEL, root["ts"]) if kind == "reply" else slack.history(CHANNEL)
@@ -752,7 +754,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return run_
 
 
-def test_dead_letters_are_revived_by_command(watch: Watch, slack: Slack, run: Callable[..., str]) -> None:
+@BY_SLACKS_CLOCK
+def test_dead_letters_are_revived_by_command(watch: Watch, slack: Slack, run: Callable[..., str], now: Now) -> None:
     watch.token = "xoxb-wrong"
     watch.tick(OPENS)
     watch.deliver()
@@ -760,13 +763,16 @@ def test_dead_letters_are_revived_by_command(watch: Watch, slack: Slack, run: Ca
     said = run("outbox", "--revive")
     assert "1 messages that Slack refused are tried again" in said
     assert "1 to be sent, 0 refused by Slack" in said
-    watch.token, watch.now = TOKEN, datetime.now(UTC)  # commands are given now
+    watch.token, watch.now = TOKEN, now()  # commands are given now
     watch.deliver()
     assert len(seen(slack)) == 1
     assert "0 messages that Slack refused are tried again" in run("outbox", "--revive")
 
 
-def test_a_state_put_back_by_other_means_is_said_to_be(watch: Watch, slack: Slack, run: Callable[..., str]) -> None:
+@BY_SLACKS_CLOCK
+def test_a_state_put_back_by_other_means_is_said_to_be(
+    watch: Watch, slack: Slack, run: Callable[..., str], now: Now
+) -> None:
     """Its disk was put back to before the message was recorded: the message is found, and not said again."""
     folder = Path(os.environ["EARSHOT_DATA"])
     watch.tick(OPENS)
@@ -783,7 +789,7 @@ def test_a_state_put_back_by_other_means_is_said_to_be(watch: Watch, slack: Slac
         found = last_restore(conn)
     assert found is not None
     assert found.since == backup
-    watch.now = datetime.now(UTC)  # commands are given now
+    watch.now = now()  # commands are given now
     watch.until_quiet()
     assert sum(round_.found for round_ in watch.sent) == 1
     assert len(seen(slack)) == 1

@@ -237,7 +237,7 @@ def _monday(story: Story) -> None:
     story.now = berlin("2025-06-30T10:00")
     story.workspace.press("ana", "action", message=story.root("Retail"))
     until(story.workspace.forms, 30)
-    story.workspace.submit("ana", _action())
+    story.workspace.submit("ana", _action(story.now.date() + timedelta(days=30)))
     story.presses += 1
     story.done("2025-06-30T10:00")
     with story.states.connect() as conn:
@@ -265,11 +265,11 @@ def _recovery(story: Story) -> None:
     story.told += ["", "Only Ana sees:", *(f"    {text}" for text in story.workspace.whispers("ana"))]
 
 
-def _action() -> dict[str, dict[str, Any]]:
+def _action(due: date) -> dict[str, dict[str, Any]]:
     return {
         "what": {"type": "plain_text_input", "value": "train the new fitters"},
         "who": {"type": "static_select", "selected_option": {"value": "ana"}},
-        "due": {"type": "datepicker", "selected_date": f"{date.today() + timedelta(days=30)}"},  # noqa: DTZ011
+        "due": {"type": "datepicker", "selected_date": due.isoformat()},
         "effect": {"type": "plain_text_input", "value": "-20%"},
     }
 

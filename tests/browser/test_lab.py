@@ -1,25 +1,24 @@
 """The threshold lab in a real browser: what is moved moves the page, on a laptop and on a phone, light and dark."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_pages import SIZES, health, is_inside, served
+from tests.browser.test_pages import SERVERS, SIZES, health, is_inside, served
 from tests.company import catalog, rows_of, rule, warehouse, weeks
 from tests.counterparts.browser import PageAt, Tab
 from tests.installation import configure
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.dated(in_turn=SERVERS)]
 STORY = (4,) * 18 + (20,) * 4 + (45,) * 2 + (2,) * 12
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(tmp_path_factory: pytest.TempPathFactory, today: date) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("lab")
-    today = datetime.now(UTC).date()
     first = today - timedelta(days=today.weekday() + 7 * 40)
     with warehouse(folder, catalog(rule()), rows_of(weeks(first, STORY))):
         pass

@@ -3,11 +3,10 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import date
 from http.client import HTTPConnection
 from pathlib import Path
 from socket import socket
@@ -18,10 +17,12 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests import clocks
 from tests.counterparts.browser import PageAt, Tab
 from tests.small_company import BROKEN, Company, found, write_config
 
-pytestmark = pytest.mark.slow
+SERVERS = "each day takes a company and a server of its own"
+pytestmark = [pytest.mark.slow, pytest.mark.dated(in_turn=SERVERS)]
 CHECKOUT = Path(__file__).parents[2]
 SIZES = {"laptop": (1280, 800), "phone": (390, 844)}
 
@@ -33,9 +34,8 @@ def served(environ: dict[str, str]) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     variables = {**os.environ, **environ, "EARSHOT_DASHBOARD__PORT": str(port)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dashboard"], cwd=CHECKOUT, env=variables, stdout=subprocess.DEVNULL
-    )
+    command = clocks.module("dashboard")
+    process = subprocess.Popen(command, cwd=CHECKOUT, env=variables, stdout=subprocess.DEVNULL)
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -57,8 +57,8 @@ def health(url: str) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
-    return found(tmp_path_factory.mktemp("company"), datetime.now(UTC).date())
+def company(tmp_path_factory: pytest.TempPathFactory, today: date) -> Company:
+    return found(tmp_path_factory.mktemp("company"), today)
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +122,7 @@ def is_inside(page: Page) -> bool:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_chart_takes_the_papers_colours(page_at: PageAt, url: str, scheme: str) -> None:
     page = settled(page_at(1280, 800, scheme), url)
+    expect(page.locator("svg.marks")).to_be_visible()  # the first chart of a server that was just started takes longer
     ink = page.evaluate("getComputedStyle(document.querySelector('svg.marks .mark-text text')).fill")
     bright = sum(int(part) for part in ink.removeprefix("rgb(").removesuffix(")").split(",")) / 3
     assert bright > 180 if scheme == "dark" else bright < 75
