@@ -18,6 +18,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests import clocks
+from tests.clocks import Now
 from tests.counterparts.browser import PageAt, Tab
 from tests.small_company import BROKEN, Company, found, write_config
 
@@ -77,9 +78,9 @@ def settled(tab: Tab, address: str) -> Page:
     return page
 
 
-def test_the_state_is_closed_as_the_server_stops(tmp_path: Path) -> None:
+def test_the_state_is_closed_as_the_server_stops(tmp_path: Path, now: Now) -> None:
     """SQLite takes its write-ahead log away with the last connection that is closed."""
-    company = found(tmp_path, datetime.now(UTC).date(), months=3)
+    company = found(tmp_path, now().date(), months=3)
     log = company.data / "state.db-wal"
     with served(company.environ) as address:
         assert health(address)[0] == 200
