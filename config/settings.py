@@ -22,10 +22,9 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.errors import ENVIRONMENT, ConfigError, Mistake
-from config.findings import Finding, findings
-from config.toml import Document, read
-from config.values import ChannelId, Duration
-from config.variables import (
+from config.models.values import ChannelId, Duration
+from config.models.zones import Zone
+from config.reading.environment import (
     Variable,
     from_dotenv,
     from_environment,
@@ -34,7 +33,8 @@ from config.variables import (
     variable_name,
     variable_names,
 )
-from config.zones import Zone
+from config.reading.error_messages import Finding, findings
+from config.reading.toml_lines import Document, read
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 _MEMORY: Final = re.compile(r"[1-9][0-9]*(\.[0-9]+)? ?(MB|GB|MiB|GiB)")

@@ -12,7 +12,7 @@ from typing import Any, Final
 import altair as alt
 import pyarrow as pa
 
-from config.catalog import Metric
+from config.models.catalog import Metric
 from queries.briefs import Standing
 from queries.dossiers import Trend
 from queries.figures import (

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import altair as alt
 
-from config.catalog import Metric, WatchRule
+from config.models.catalog import Metric, WatchRule
 from dashboard.charts import ATTENTION, BETTER, GREY, QUIET, Rows
 from queries.conditions import Span
 from queries.figures import figure, shown, unit

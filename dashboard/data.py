@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 from sqlalchemy import Connection
 
-from config.catalog import Catalog
-from config.drafts import Drafts, parse_drafts
-from config.reading import read_catalog
+from config.models.catalog import Catalog
+from config.reading.drafts import Drafts, parse_drafts
+from config.reading.loader import read_catalog
 from config.settings import Settings
 from dashboard import charts, curves
 from queries.actions import Action

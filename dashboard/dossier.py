@@ -8,7 +8,7 @@ from html import escape
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.catalog import (
+from config.models.catalog import (
     DATA_FAULT,
     DECEIVES,
     Catalog,
@@ -22,7 +22,7 @@ from config.catalog import (
     Step,
     ThresholdRule,
 )
-from config.values import duration_text
+from config.models.values import duration_text
 from dashboard.charts import Held
 from dashboard.prose import SEVERITIES, day
 from queries.actions import Action

@@ -6,9 +6,9 @@ from typing import Final
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from config.catalog import Catalog, Metric, Rule
 from config.errors import ConfigError
-from config.known import Known, parse_known
+from config.models.catalog import Catalog, Metric, Rule
+from config.reading.known_incidents import Known, parse_known
 from dashboard import curves, data, prose
 from dashboard.run import Sitting, banners, sitting
 from queries.references import calibrations

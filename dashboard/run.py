@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import streamlit as st
 from sqlalchemy import Connection
 
-from config.catalog import Catalog
+from config.models.catalog import Catalog
 from dashboard import data, prose
 from dashboard.stores import Stores, stores
 from dashboard.viewer import Viewer, viewer

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
-from config.catalog import Catalog
 from config.errors import EarshotError
-from config.reading import read_catalog
+from config.models.catalog import Catalog
+from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
 from queries.drop import drop
 from queries.engine import disposing

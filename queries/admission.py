@@ -2,8 +2,8 @@
 
 from sqlalchemy import Connection, select, union
 
-from config.catalog import Source
 from config.errors import EarshotError
+from config.models.catalog import Source
 from queries import schema
 from queries.generations import Generation
 from queries.summary import sample_sources

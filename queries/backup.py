@@ -15,8 +15,8 @@ from typing import Final
 from sqlalchemy import Connection, Engine, insert, inspect, select
 from sqlalchemy.exc import DBAPIError
 
-from config.catalog import Catalog
 from config.errors import EarshotError
+from config.models.catalog import Catalog
 from config.settings import Settings
 from queries import schema
 from queries.dumping import copy_journal, dump, holders, others_connected, undump

@@ -9,7 +9,7 @@ from math import hypot, sqrt
 from statistics import NormalDist
 from typing import Final, Literal
 
-from config.catalog import Metric
+from config.models.catalog import Metric
 from queries.actions import Action
 from queries.decisions import Decision, Override
 from queries.effects import Effect

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Subquery, and_, or_, select, true
 
-from config.catalog import EventRule
-from config.values import Condition
+from config.models.catalog import EventRule
+from config.models.values import Condition
 from queries.engine import epoch
 from queries.relations import COLUMNS, KEYS, LATE, matching, naive, relation
 from queries.scope import Scope

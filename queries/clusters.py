@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Double, Subquery, case, delete, func, insert, select
 
-from config.catalog import Catalog, Metric
+from config.models.catalog import Catalog, Metric
 from queries import schema
 from queries.engine import newest
 from queries.readings import clock_of

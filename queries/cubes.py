@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Subquery, select
 
-from config.catalog import Metric
 from config.errors import EarshotError
+from config.models.catalog import Metric
 from queries.engine import fetch_arrow
 from queries.readings import Ask, Clock, Reading, clock_of, grouped, keyed, needed, sums, weighted
 from queries.schema import UNKNOWN

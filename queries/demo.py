@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from config.catalog import Catalog
+from config.models.catalog import Catalog
 from config.settings import Settings
 from queries.actions import NewAction, record
 from queries.generations import NoWarehouseError, Warehouse

@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 from scipy import special
 
-from config.catalog import Metric
 from config.errors import EarshotError
+from config.models.catalog import Metric
 from queries.statistics import ALPHA, Floats, Tally, adjusted_wald, garwood, values, wilson
 
 Ends = tuple[float, float]

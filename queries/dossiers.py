@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from config.catalog import Catalog, Metric, Rule
+from config.models.catalog import Catalog, Metric, Rule
 from queries import schema
 from queries.actions import Action, actions
 from queries.evidence import Evidence, Overlap, Question, gather, gather_case, overlaps

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import datetime
 from time import perf_counter
 
-from config.catalog import Catalog
 from config.errors import EarshotError
+from config.models.catalog import Catalog
 from queries.generations import NOTHING_LOADED, Draft, Generation, NoWarehouseError, Warehouse, latest
 from queries.load import sources, withdraw_all
 from queries.merge import Merged, Merging

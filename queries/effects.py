@@ -14,8 +14,8 @@ from typing import Final, Literal
 from scipy.stats import norm, t
 from sqlalchemy import Connection
 
-from config.catalog import Metric
-from config.values import Condition
+from config.models.catalog import Metric
+from config.models.values import Condition
 from queries.actions import Action
 from queries.evidence import overlaps
 from queries.figures import count, difference

@@ -7,8 +7,8 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, String, Subquery, and_, case, func, literal, null, or_, select, true
 
-from config.catalog import Metric
-from config.values import Conditions
+from config.models.catalog import Metric
+from config.models.values import Conditions
 from queries import schema
 from queries.engine import whole
 from queries.relations import COLUMNS, DAYS, matching, naive, relation

@@ -3,7 +3,7 @@
 from math import ceil, log10
 from typing import Final
 
-from config.catalog import Metric
+from config.models.catalog import Metric
 from queries.metrics import Point
 
 MINUS: Final = "\N{MINUS SIGN}"

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, insert, select, update
 
-from config.catalog import Catalog
+from config.models.catalog import Catalog
 from queries import schema
 from queries.engine import vacuum
 from queries.erasure import Kind, hash_of

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Date, DateTime, Table, insert
 from sqlalchemy.exc import IntegrityError, StatementError
 
-from config.catalog import Catalog
 from config.errors import EarshotError
+from config.models.catalog import Catalog
 from queries import schema
 from queries.generations import EmbeddedWarehouse, Pin
 from queries.publish import basis_of, derive, record

@@ -17,8 +17,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from config.catalog import Source, SourceInput
 from config.errors import EarshotError
+from config.models.catalog import Source, SourceInput
 from queries.decoding import copy_text
 
 _OTHER_DELIMITERS: Final = {";": ";", "\t": "\\t", "|": "|", ",": ","}

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Subquery, and_, case, func, select
 
-from config.catalog import Metric
-from config.values import Condition
+from config.models.catalog import Metric
+from config.models.values import Condition
 from queries.engine import whole
 from queries.metrics import Ask, Point, measure
 from queries.readings import clock_of, plan, weighted

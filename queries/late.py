@@ -26,7 +26,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from config.catalog import Metric
+from config.models.catalog import Metric
 from queries.cubes import Cube, cube_of
 from queries.engine import epoch, micros
 from queries.readings import Ask, clock_of, dated, needed, within

@@ -12,7 +12,7 @@ from typing import Final
 import pyarrow as pa
 from sqlalchemy import func, select
 
-from config.catalog import Catalog, Source
+from config.models.catalog import Catalog, Source
 from queries import schema
 from queries.admission import LoadRefusedError, reporting_zone, samples_to_leave, sources
 from queries.erasure import withhold

@@ -9,12 +9,12 @@ from datetime import UTC, date, datetime
 from io import StringIO
 from typing import Any, Final
 
-from config.catalog import Catalog, Metric
 from config.errors import EarshotError
-from config.findings import suggest
-from config.reading import read_catalog
+from config.models.catalog import Catalog, Metric
+from config.models.values import Condition, Conditions, Scalar
+from config.reading.error_messages import suggest
+from config.reading.loader import read_catalog
 from config.settings import read_settings
-from config.values import Condition, Conditions, Scalar
 from queries.export import cell
 from queries.figures import interval, point_figure
 from queries.generations import Pin

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Double, Select, Subquery, and_, case, func, select
 
-from config.catalog import Metric
+from config.models.catalog import Metric
 from queries.clusters import EVERY_VERTICAL, Effects, deff, design_effects, effects, write_design_effects
 from queries.cubes import Cube, read_cube
 from queries.engine import quantile

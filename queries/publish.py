@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from sqlalchemy import Connection, insert
 
-from config.catalog import Catalog
+from config.models.catalog import Catalog
 from queries import rollups, schema
 from queries.calendar import calendar_hash, write_calendar
 from queries.clusters import write_design_effects

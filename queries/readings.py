@@ -29,9 +29,9 @@ from sqlalchemy import (
     union_all,
 )
 
-from config.catalog import Metric
 from config.errors import EarshotError
-from config.values import Conditions
+from config.models.catalog import Metric
+from config.models.values import Conditions
 from queries import schema
 from queries.engine import whole
 from queries.generations import latest

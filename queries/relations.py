@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 
 from config.errors import EarshotError
-from config.values import Condition, Scalar
+from config.models.values import Condition, Scalar
 from queries import schema
 from queries.engine import epoch, whole
 from queries.schema import UNKNOWN

@@ -10,8 +10,8 @@ from typing import Final
 
 from sqlalchemy import Connection, Table, func, select
 
-from config.catalog import Catalog, EventRule, Metric, Rule
-from config.values import Condition
+from config.models.catalog import Catalog, EventRule, Metric, Rule
+from config.models.values import Condition
 from queries import schema
 from queries.actions import Action, actions
 from queries.briefs import EVERYWHERE, Facts, Found, Minutes, Money, Standing, standing

@@ -17,8 +17,8 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from config.catalog import Source
 from config.errors import EarshotError
+from config.models.catalog import Source
 from queries.batches import column_with_nul, without_empty
 from queries.contract import Contract, check_columns, quoted, sql_type
 from queries.dates import DayCount

@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from config.errors import EarshotError
-from config.values import Conditions, parse_duration
+from config.models.values import Conditions, parse_duration
 from queries import schema
 from queries.engine import fetch_arrow, newest
 from queries.relations import COLUMNS, matching, relation

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from sqlalchemy import Table
 
-from config.catalog import Source
 from config.errors import EarshotError
-from config.reading import read_source
+from config.models.catalog import Source
+from config.reading.loader import read_source
 from queries.schema import CANONICAL
 
 

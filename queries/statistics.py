@@ -14,8 +14,8 @@ from scipy import special
 from scipy.stats import binom
 from statsmodels.stats.proportion import proportion_confint
 
-from config.catalog import Metric
 from config.errors import EarshotError
+from config.models.catalog import Metric
 
 ALPHA: Final = 0.05
 Z: Final = float(special.ndtri(1 - ALPHA / 2))

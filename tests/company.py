@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Table, delete, insert
 
-from config.catalog import Catalog, Goal, Metric, RateRule, Route, Rule, ThresholdRule
-from config.reading import read_catalog
+from config.models.catalog import Catalog, Goal, Metric, RateRule, Route, Rule, ThresholdRule
+from config.reading.loader import read_catalog
 from queries import schema
 from queries.generations import EmbeddedWarehouse, Warehouse
 from queries.publish import basis_of, derive, record

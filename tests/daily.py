@@ -20,8 +20,8 @@ import pyarrow as pa
 from sqlalchemy import Boolean, Connection, Date, DateTime, Double, SmallInteger, String, Table, create_engine, delete
 from sqlalchemy.pool import StaticPool
 
-from config.catalog import Catalog
-from config.reading import read_catalog
+from config.models.catalog import Catalog
+from config.reading.loader import read_catalog
 from queries import schema
 from queries.engine import insert_arrow
 from queries.generations import Pin, latest

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, func, select
 
-from config.catalog import Calendar, Catalog, Guard, Review
-from config.reading import read_source
+from config.models.catalog import Calendar, Catalog, Guard, Review
+from config.reading.loader import read_source
 from queries import schema
 from queries.generations import Warehouse
 from queries.load import Order, load

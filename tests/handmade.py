@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from sqlalchemy import Connection, Engine, Table, insert
 
-from config.catalog import Calendar
+from config.models.catalog import Calendar
 from queries import schema
 from queries.calendar import write_calendar
 from queries.engine import embedded

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Table, select
 
-from config.catalog import Catalog, Source
-from config.reading import read_catalog
+from config.models.catalog import Catalog, Source
+from config.reading.loader import read_catalog
 from queries import schema
 from queries.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
 from queries.load import Order, load

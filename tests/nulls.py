@@ -20,7 +20,7 @@ from numpy.random import Generator, default_rng
 from pydantic import TypeAdapter
 from scipy import special
 
-from config.catalog import ChartRule, Goal, Metric, RateRule, Rule
+from config.models.catalog import ChartRule, Goal, Metric, RateRule, Rule
 from queries.clusters import EVERY_VERTICAL, Effect, Effects, ratio
 from queries.statistics import Floats
 from triggers.calibrate import calibrate, uncalibrated

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config.catalog import Source, SourceInput
+from config.models.catalog import Source, SourceInput
 from queries.sandbox import staged
 
 Row = dict[str, Any]

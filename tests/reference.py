@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sqlalchemy import Boolean, Column, Date, DateTime, Double, SmallInteger, Table
 
-from config.catalog import (
+from config.models.catalog import (
     RULES,
     Against,
     Audience,
@@ -36,10 +36,10 @@ from config.catalog import (
     Step,
     ThresholdRule,
 )
-from config.reading import read_catalog
+from config.models.values import Condition, duration_text
+from config.reading.environment import variable_name
+from config.reading.loader import read_catalog
 from config.settings import CHECKOUT, Settings
-from config.values import Condition, duration_text
-from config.variables import variable_name
 from queries.__main__ import _parser as queries_parser
 from queries.relations import COLUMNS, DAYS, LATE
 from queries.schema import CANONICAL, SCALES

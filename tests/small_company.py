@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert
 
-from config.catalog import Calendar
+from config.models.catalog import Calendar
 from queries import schema
 from queries.calendar import days
 from queries.engine import disposing

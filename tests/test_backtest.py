@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from config.catalog import Catalog, Person, Route
-from config.drafts import parse_drafts, read_drafts
 from config.errors import ConfigError
-from config.known import Known, parse_known
+from config.models.catalog import Catalog, Person, Route
+from config.reading.drafts import parse_drafts, read_drafts
+from config.reading.known_incidents import Known, parse_known
 from queries.generations import Pin
 from queries.incidents import Incident
 from queries.references import Calibration

@@ -18,7 +18,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection, Engine, Table
 
-from config.catalog import Catalog, ChangeRule, EventRule, QuietRule, Rule, WatchRule
+from config.models.catalog import Catalog, ChangeRule, EventRule, QuietRule, Rule, WatchRule
 from queries import schema
 from queries.engine import disposing
 from queries.generations import EmbeddedWarehouse, SharedWarehouse

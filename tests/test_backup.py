@@ -16,9 +16,9 @@ from typing import Final
 import pytest
 from sqlalchemy import Engine, insert, select
 
-from config.catalog import Catalog
 from config.errors import EarshotError
-from config.reading import read_catalog
+from config.models.catalog import Catalog
+from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
 from queries import outbox, schema, state
 from queries.backup import NotNowError, backup, restore

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Engine
 
-from config.catalog import Catalog, Person, Route, Step
+from config.models.catalog import Catalog, Person, Route, Step
 from config.settings import read_settings
 from queries import letters, outbox, schema
 from queries.escalations import BEYOND, TOLD, WITHHELD, Tally, escalations, spent

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from pydantic import TypeAdapter
 
-from config.catalog import Metric, Rule
+from config.models.catalog import Metric, Rule
 from dashboard import charts, dossier, exports, prose
 from queries.briefs import Minutes, Money, Standing, standing
 from queries.dossiers import Trend
@@ -132,7 +132,7 @@ def test_marks_are_clear_on_both_papers(color: str, paper: str) -> None:
 def test_text_is_clear_on_its_paper(ink: str, mode: str) -> None:
     """WCAG 2.2, 1.4.3: text needs 4.5 to 1."""
     assert ink in (DASHBOARD / "look.css").read_text(encoding="utf-8")
-    assert PAPERS[mode] in (DASHBOARD / ".streamlit" / "config.toml").read_text(encoding="utf-8")
+    assert PAPERS[mode] in (DASHBOARD / ".streamlit" / "config.reading.toml_lines").read_text(encoding="utf-8")
     assert contrast(ink, PAPERS[mode]) >= 4.5
 
 

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from config.catalog import TABLES, Catalog, EventRule, Goal, Metric, ThresholdRule
-from config.checks import RESERVED
 from config.errors import ConfigError, Mistake
-from config.reading import FILES, read_catalog, read_source
+from config.models.catalog import TABLES, Catalog, EventRule, Goal, Metric, ThresholdRule
+from config.models.values import Condition, duration_text, parse_duration
+from config.reading.cross_checks import RESERVED
+from config.reading.loader import FILES, read_catalog, read_source
+from config.reading.toml_lines import _lines, read
 from config.settings import CHECKOUT
-from config.toml import _lines, read
-from config.values import Condition, duration_text, parse_duration
 from queries import schema
 from queries.relations import COLUMNS
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import brentq
 
-from config.catalog import Metric
 from config.errors import EarshotError
+from config.models.catalog import Metric
 from queries.statistics import Floats
 from tests.test_statistics import metric
 from triggers.charts import (

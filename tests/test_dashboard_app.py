@@ -15,7 +15,7 @@ from shutil import copytree
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from config.reading import read_catalog
+from config.reading.loader import read_catalog
 from config.settings import read_settings
 from dashboard import data, hands, stores
 from dashboard.serving import options

@@ -14,8 +14,8 @@ from scipy.optimize import brentq
 from scipy.special import xlogy
 from statsmodels.stats.proportion import confint_proportions_2indep, score_test_proportions_2indep
 
-from config.catalog import Metric
 from config.errors import EarshotError
+from config.models.catalog import Metric
 from queries.differences import (
     gap_interval,
     gap_tails,

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from pydantic import SecretStr
 
-from config.catalog import Catalog, Person, Route, Step
+from config.models.catalog import Catalog, Person, Route, Step
 from config.settings import SlackSettings
 from tests.clocks import BY_SLACKS_CLOCK, Now
 from tests.company import catalog, rule

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import triggers
-from config.catalog import DATA_FAULT, Person
+from config.models.catalog import DATA_FAULT, Person
 from dashboard.dossier import Terms, history, state, title, where
 from queries.incidents import Entry
 from tests.company import rule

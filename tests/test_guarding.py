@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from config.catalog import Rule
+from config.models.catalog import Rule
 from queries import schema
 from queries.engine import disposing
 from queries.incidents import entries, incidents

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.catalog import Calendar, Route
-from config.hours import parse_hours
+from config.models.catalog import Calendar, Route
+from config.models.hours import parse_hours
 from tests.company import catalog
 from triggers.hours import Timetable, local, timetable
 

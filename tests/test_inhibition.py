@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine
 
-from config.catalog import Catalog, EventRule, Route, Step
+from config.models.catalog import Catalog, EventRule, Route, Step
 from queries import outbox, schema
 from queries.engine import disposing
 from queries.generations import Pin

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from config.catalog import Source, SourceInput
 from config.errors import EarshotError
+from config.models.catalog import Source, SourceInput
 from queries import inputs
 from queries.decoding import BadTextError, copy_text
 from queries.inputs import Private

@@ -19,7 +19,7 @@ from typing import Final
 
 import pytest
 
-from config.reading import read_catalog
+from config.reading.loader import read_catalog
 from queries.generations import EmbeddedWarehouse, NoWarehouseError, SharedWarehouse, Warehouse
 from queries.relations import COLUMNS
 from tests.counterparts.postgres import NewDatabase

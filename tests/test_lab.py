@@ -10,7 +10,7 @@ from shutil import copytree
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from config.known import parse_known
+from config.reading.known_incidents import parse_known
 from dashboard import lab, stores
 from dashboard.viewer import Viewer
 from queries.generations import EmbeddedWarehouse

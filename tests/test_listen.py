@@ -21,8 +21,8 @@ import pytest
 from sqlalchemy import Engine, select, update
 from streamlit.testing.v1 import AppTest
 
-from config.catalog import Catalog
-from config.reading import read_catalog
+from config.models.catalog import Catalog
+from config.reading.loader import read_catalog
 from config.settings import CHECKOUT, Settings, SlackSettings, read_settings
 from queries import inbound, outbox, state
 from queries.actions import actions

@@ -13,9 +13,9 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import select
 
-from config.catalog import Calendar
 from config.errors import EarshotError
-from config.reading import read_catalog
+from config.models.catalog import Calendar
+from config.reading.loader import read_catalog
 from queries import load as loading
 from queries import schema
 from queries.admission import LoadRefusedError

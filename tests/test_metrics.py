@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, insert, select, text
 
-from config.catalog import Metric
 from config.errors import EarshotError
-from config.reading import read_catalog
-from config.values import Condition
+from config.models.catalog import Metric
+from config.models.values import Condition
+from config.reading.loader import read_catalog
 from queries import readings, schema
 from queries.clusters import Effect, effects, ratio
 from queries.engine import shared

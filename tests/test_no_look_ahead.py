@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection
 
-from config.catalog import EventRule, QuietRule
+from config.models.catalog import EventRule, QuietRule
 from queries import schema
 from queries.cases import cases
 from queries.clusters import effects

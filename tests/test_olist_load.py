@@ -12,8 +12,8 @@ from typing import Final
 
 import pytest
 
-from config.catalog import Catalog
-from config.reading import read_catalog
+from config.models.catalog import Catalog
+from config.reading.loader import read_catalog
 from queries.__main__ import main
 from queries.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
 from queries.load import Order, load

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from config.catalog import Catalog, ChartRule, Rule, ThresholdRule
-from config.reading import read_catalog
+from config.models.catalog import Catalog, ChartRule, Rule, ThresholdRule
+from config.reading.loader import read_catalog
 from queries.generations import EmbeddedWarehouse, Pin
 from queries.incidents import Incident, entries, incidents
 from queries.load import Order, load

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from config.catalog import ChangeRule, ChartRule, GapRule, Goal, GoalRule, RateRule
+from config.models.catalog import ChangeRule, ChartRule, GapRule, Goal, GoalRule, RateRule
 from queries.clusters import Effect
 from queries.statistics import Floats, tail
 from tests.company import METRIC, rule, subject

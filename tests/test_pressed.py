@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from config.catalog import Person
+from config.models.catalog import Person
 from queries.incidents import Entry, Incident
 from tests.test_triggers_message import incident as an_incident
 from triggers.forms import form

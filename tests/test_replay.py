@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.catalog import ThresholdRule
+from config.models.catalog import ThresholdRule
 from queries.incidents import incident_id
 from tests.company import rule, subject
 from triggers.counts import TALLY, Slice

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from config.catalog import Metric
+from config.models.catalog import Metric
 from queries.actions import Action, ActionError, NewAction, actions, finish, record
 from queries.briefs import (
     EVERYWHERE,

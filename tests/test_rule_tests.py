@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from config.catalog import Catalog, Goal, Metric, Rule, ThresholdRule
 from config.errors import ConfigError
-from config.ramps import ramp
-from config.reading import read_catalog
-from config.rehearsals import Rehearsal, read_rehearsals
-from config.sheets import Entry
-from config.toml import Document
+from config.models.catalog import Catalog, Goal, Metric, Rule, ThresholdRule
+from config.reading.entries import Entry
+from config.reading.loader import read_catalog
+from config.reading.number_series import ramp
+from config.reading.rule_tests import Rehearsal, read_rehearsals
+from config.reading.toml_lines import Document
 from queries.generations import Pin
 from queries.handwritten import handwritten
 from queries.incidents import entries, incidents

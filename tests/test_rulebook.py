@@ -19,7 +19,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import select
 
-from config.reading import read_catalog
+from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
 from queries import state
 from queries.incidents import incidents

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from config.reading import read_catalog
+from config.reading.loader import read_catalog
 from queries.engine import disposing
 from queries.generations import EmbeddedWarehouse, Pin
 from queries.incidents import Incident, incidents

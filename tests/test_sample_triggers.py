@@ -13,8 +13,8 @@ from scipy.stats import poisson
 from sqlalchemy import Table, create_engine, func, select, text
 from sqlalchemy.pool import StaticPool
 
-from config.catalog import Catalog, ChartRule, GapRule, RateRule, Rule, WatchRule
-from config.reading import read_catalog
+from config.models.catalog import Catalog, ChartRule, GapRule, RateRule, Rule, WatchRule
+from config.reading.loader import read_catalog
 from queries import schema
 from queries.engine import disposing
 from queries.generations import Pin, latest

@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from config.catalog import Source
 from config.errors import EarshotError
+from config.models.catalog import Source
 from queries import sandbox
 from queries.source import find, open_source, selects
 from tests.offering import offered, write_source

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert
 
-from config.catalog import Catalog, EventRule, Person, Route, Rule, Step
+from config.models.catalog import Catalog, EventRule, Person, Route, Rule, Step
 from queries import state
 from queries.digests import Digest, Group, Worst
 from queries.engine import disposing

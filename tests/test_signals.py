@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Table, create_engine, insert, text
 from sqlalchemy.pool import StaticPool
 
 from config.errors import EarshotError
-from config.values import Condition, Conditions
+from config.models.values import Condition, Conditions
 from queries import schema
 from queries.rollups import rebuild
 from queries.sample import generate

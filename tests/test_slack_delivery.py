@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine, select, update
 
-from config.catalog import Catalog, Route, Step
+from config.models.catalog import Catalog, Route, Step
 from queries import outbox, state
 from queries.engine import journal
 from queries.generations import EmbeddedWarehouse

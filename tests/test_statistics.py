@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from config.catalog import Metric
 from config.errors import EarshotError
+from config.models.catalog import Metric
 from queries.statistics import (
     Tally,
     adjusted_wald,

@@ -15,8 +15,8 @@ import pytest
 from slack_sdk import WebClient
 from sqlalchemy import Connection, Engine, select
 
-from config.catalog import Catalog, Person, Route, Step
 from config.errors import EarshotError
+from config.models.catalog import Catalog, Person, Route, Step
 from queries import inbound, schema, silences, state
 from queries.inbound import Arrived, Done
 from queries.incidents import Entry, Incident, Ledger, entries, incident, open_incidents, write

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.catalog import EventRule, Person, Route
-from config.values import Condition
+from config.models.catalog import EventRule, Person, Route
+from config.models.values import Condition
 from queries.evidence import Contributor, Evidence, Freshness, Overlap
 from queries.incidents import Entry, Incident
 from tests.company import METRIC, rule

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine, func, select
 
-from config.catalog import Catalog, EventRule
+from config.models.catalog import Catalog, EventRule
 from queries import outbox, schema, state
 from queries.engine import disposing
 from queries.generations import Pin, SharedWarehouse, Warehouse

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from sqlalchemy import insert
 
-from config.catalog import Catalog, ChangeRule, ChartRule, GapRule, QuietRule, Rule, ThresholdRule, WatchRule
-from config.drafts import parse_drafts
-from config.reading import read_catalog
+from config.models.catalog import Catalog, ChangeRule, ChartRule, GapRule, QuietRule, Rule, ThresholdRule, WatchRule
+from config.reading.drafts import parse_drafts
+from config.reading.loader import read_catalog
 from queries import state
 from queries.generations import Pin
 from queries.incidents import Ledger, write

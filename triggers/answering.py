@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
-from config.catalog import Catalog, Route
+from config.models.catalog import Catalog, Route
 from queries import actions, inbound
 from queries.actions import NewAction
 from queries.inbound import Arrived, Done

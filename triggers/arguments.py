@@ -4,7 +4,7 @@ from argparse import ArgumentTypeError
 from datetime import UTC, date, datetime, timedelta
 
 from config.errors import EarshotError
-from config.values import parse_duration
+from config.models.values import parse_duration
 
 
 def instant(text: str) -> datetime:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from config.catalog import Catalog, Person, Route
+from config.models.catalog import Catalog, Person, Route
 from queries.incidents import Incident
 from triggers import escalate
 from triggers.hours import Timetable, timetable

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final, Literal
 
-from config.catalog import Catalog, WatchRule
+from config.models.catalog import Catalog, WatchRule
 from queries.counters import FAILED, FOUND, LIMITED
 from queries.vitals import UNFINISHED, Vitals
 

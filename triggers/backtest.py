@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.catalog import Catalog, RateRule, Rule
 from config.errors import EarshotError
+from config.models.catalog import Catalog, RateRule, Rule
 from queries.export import cell
 from queries.generations import Pin
 from queries.incidents import Entry, Incident, entries, incidents

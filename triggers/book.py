@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.catalog import Catalog, ChartRule, Guard, RateRule, Route, Rule, ThresholdRule, WatchRule
+from config.models.catalog import Catalog, ChartRule, Guard, RateRule, Route, Rule, ThresholdRule, WatchRule
 from queries.differences import gap_interval
 from queries.escalations import Escalation
 from queries.incidents import Entry, Incident, Ledger, Queued, delivery_id

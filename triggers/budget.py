@@ -11,7 +11,7 @@ from datetime import datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from config.catalog import Person
+from config.models.catalog import Person
 from queries.escalations import BEYOND, TOLD, WITHHELD
 from queries.incidents import Incident
 from triggers.escalate import Move, named

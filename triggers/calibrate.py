@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.random import default_rng
 
-from config.catalog import ChangeRule, ChartRule, RateRule
+from config.models.catalog import ChangeRule, ChartRule, RateRule
 from queries.references import Calibration
 from queries.statistics import Floats, garwood
 from triggers.counts import Slice

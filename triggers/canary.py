@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from config.catalog import Catalog, EventRule, Route
+from config.models.catalog import Catalog, EventRule, Route
 from queries.canaries import SEEN, Canary, newest_canary
 from queries.incidents import (
     CANARY,

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.catalog import Catalog, EventRule, Metric, QuietRule, RateRule, Route, Rule
 from config.errors import EarshotError
+from config.models.catalog import Catalog, EventRule, Metric, QuietRule, RateRule, Route, Rule
 from queries.escalations import unnamed
 from queries.evidence import Evidence, Question, gather, gather_case
 from queries.generations import Pin

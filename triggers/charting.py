@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from config.catalog import ChartRule, Metric
+from config.models.catalog import ChartRule, Metric
 from queries.statistics import Floats
 from triggers import charts
 from triggers.counts import Counts, History, Slice

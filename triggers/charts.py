@@ -18,8 +18,8 @@ import numpy as np
 from scipy import special
 from scipy.stats import binom
 
-from config.catalog import Metric
 from config.errors import EarshotError
+from config.models.catalog import Metric
 from queries.differences import skewed_tails
 from queries.statistics import Floats, binomial_tails, values
 

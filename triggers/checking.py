@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from config.catalog import Catalog, GoalRule, WatchRule
+from config.models.catalog import Catalog, GoalRule, WatchRule
 from queries.metrics import Ask, measure
 from queries.references import Calibration
 from queries.scope import EVERYTHING

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.drafts import read_drafts
 from config.errors import EarshotError
-from config.reading import read_catalog
+from config.reading.drafts import read_drafts
+from config.reading.loader import read_catalog
 from config.settings import read_settings
 from queries import outbox
 from queries.generations import NoWarehouseError, Pin

@@ -6,8 +6,8 @@ from datetime import date, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from config.catalog import Catalog
-from config.known import Known
+from config.models.catalog import Catalog
+from config.reading.known_incidents import Known
 from triggers.backtest import Row
 from triggers.slots import midnight
 from triggers.subjects import slice_values

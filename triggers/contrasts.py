@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from config.catalog import ChangeRule, GapRule, Metric
+from config.models.catalog import ChangeRule, GapRule, Metric
 from queries import differences
 from queries.statistics import Floats
 from triggers.counts import Counts, Slice

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from config.values import Condition
+from config.models.values import Condition
 from queries.cubes import Coded, Cube, Ints
 from queries.late import HOUR
 from queries.statistics import Floats

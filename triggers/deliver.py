@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection, Engine
 
-from config.catalog import Catalog, Person, Route
+from config.models.catalog import Catalog, Person, Route
 from queries import digests, gates, outbox, restored
 from queries.incidents import Entry
 from queries.outbox import DIVERTED, Due, Outcome, Owed, Root

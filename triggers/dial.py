@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from config.catalog import ChartRule, Metric, QuietRule, RateRule, ThresholdRule, WatchRule
-from config.values import duration_text
+from config.models.catalog import ChartRule, Metric, QuietRule, RateRule, ThresholdRule, WatchRule
+from config.models.values import duration_text
 from queries.statistics import Floats
 from triggers.panels import Panel
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
-from config.catalog import Catalog, Person
+from config.models.catalog import Catalog, Person
 from queries import digests, gates, outbox
 from queries.digests import Digest, Group, Worst
 from queries.incidents import Entry

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from pydantic import SecretStr
 
-from config.catalog import Catalog, Person, Route
+from config.models.catalog import Catalog, Person, Route
 from config.settings import SlackSettings
 from triggers.message import Message, metadata, plain
 from triggers.slack import Answer, Posted, Slack, SlackError

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.catalog import Catalog, Person, Route, Step
-from config.values import duration_text, parse_duration
+from config.models.catalog import Catalog, Person, Route, Step
+from config.models.values import duration_text, parse_duration
 from queries.incidents import Entry, Incident
 from triggers.hours import Timetable, timetable
 from triggers.readers import may_name_accounts, may_read

@@ -5,7 +5,7 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection
 
-from config.catalog import EventRule
+from config.models.catalog import EventRule
 from queries.cases import Case, cases
 from queries.incidents import incident_id
 from queries.scope import EVERYTHING

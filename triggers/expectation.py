@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
-from config.catalog import Rule
-from config.rehearsals import Expected, Rehearsal, line
-from config.sheets import Entry
+from config.models.catalog import Rule
+from config.reading.entries import Entry
+from config.reading.rule_tests import Expected, Rehearsal, line
 from triggers.evaluate import ROUNDING
 from triggers.rehearsal import Seen, key_of, slice_columns
 from triggers.series import slice_of

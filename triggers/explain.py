@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.catalog import Catalog, RateRule
+from config.models.catalog import Catalog, RateRule
 from queries.figures import figure, interval
 from queries.generations import Pin
 from queries.incidents import Entry, Incident, aware, entries, incident

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from config.catalog import Person
+from config.models.catalog import Person
 from queries.incidents import Incident
 from triggers.message import plain
 from triggers.pressed import Press, may_see

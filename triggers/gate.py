@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from config.catalog import ChartRule, WatchRule
+from config.models.catalog import ChartRule, WatchRule
 from queries.statistics import Floats
 from triggers.counts import Bools
 from triggers.evaluate import Verdict

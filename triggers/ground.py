@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.random import Generator
 
-from config.catalog import ChangeRule, ChartRule, GapRule, RateRule
+from config.models.catalog import ChangeRule, ChartRule, GapRule, RateRule
 from queries.clusters import Effects
 from queries.statistics import Floats
 from triggers.counts import TALLY, Bools, Counts, Slice

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from config.catalog import DATA_FAULT, DECEIVES, EventRule, Guard, RateRule
+from config.models.catalog import DATA_FAULT, DECEIVES, EventRule, Guard, RateRule
 from queries.cases import Case
 from queries.incidents import Incident, incident_id
 from queries.profiles import PROFILED, Profile, read_profile

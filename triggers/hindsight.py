@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 from sqlalchemy import Connection
 
-from config.catalog import Catalog, Rule
-from config.drafts import read_drafts
 from config.errors import EarshotError
-from config.known import read_known
+from config.models.catalog import Catalog, Rule
+from config.reading.drafts import read_drafts
+from config.reading.known_incidents import read_known
 from queries.export import cell
 from queries.generations import Pin
 from queries.incidents import rule_version

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
 
-from config.catalog import Catalog
-from config.reading import read_catalog
+from config.models.catalog import Catalog
+from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
 from queries.engine import disposing
 from queries.generations import Warehouse

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 
-from config.catalog import ChangeRule, ChartRule, GapRule, GoalRule, ThresholdRule
+from config.models.catalog import ChangeRule, ChartRule, GapRule, GoalRule, ThresholdRule
 from queries.statistics import Floats
 from triggers import charting, contrasts, limits
 from triggers.panels import Given, Panel, windows

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.catalog import Catalog, EventRule, Person, Route, Rule
+from config.models.catalog import Catalog, EventRule, Person, Route, Rule
 from queries import letters
 from queries.escalations import BEYOND, WITHHELD, Escalation, Tally, escalations, tallies
 from queries.figures import count

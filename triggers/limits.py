@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from config.catalog import GoalRule, ThresholdRule, goal_of
+from config.models.catalog import GoalRule, ThresholdRule, goal_of
 from queries.statistics import Floats, tails
 from triggers.counts import Slice
 from triggers.evaluate import ROUNDING

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from sqlalchemy import Connection
 
-from config.catalog import QuietRule
-from config.values import Conditions
+from config.models.catalog import QuietRule
+from config.models.values import Conditions
 from queries.scope import EVERYTHING
 from queries.signals import (
     Signals,

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.catalog import EventRule, Metric, Person, Route, Rule
-from config.values import Condition, Conditions
+from config.models.catalog import EventRule, Metric, Person, Route, Rule
+from config.models.values import Condition, Conditions
 from queries.evidence import Contributor, Evidence, Overlap
 from queries.figures import count
 from queries.incidents import Entry, Incident

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from config.catalog import WatchRule
+from config.models.catalog import WatchRule
 from triggers.calibrate import calibrate, uncalibrated
 from triggers.trial import Trial
 

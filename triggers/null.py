@@ -13,8 +13,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from config.catalog import Shape
 from config.errors import EarshotError
+from config.models.catalog import Shape
 from queries.statistics import Floats
 from triggers.counts import TALLY, Slice
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from config.catalog import Catalog, Route
+from config.models.catalog import Catalog, Route
 from queries.incidents import Incident
 from queries.silences import Silence, silenced
 from triggers.book import parent

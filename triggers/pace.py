@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from config.catalog import Route
+from config.models.catalog import Route
 from queries.gates import Gate
 
 SPACING: Final = timedelta(seconds=1.1)

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from config.catalog import ChangeRule, Metric, RateRule
+from config.models.catalog import ChangeRule, Metric, RateRule
 from queries.clusters import EVERY_VERTICAL, Effect, Effects
 from queries.statistics import Floats, values
 from triggers.counts import Bools, Counts, Slice

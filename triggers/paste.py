@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from config.catalog import Rule
-from config.values import Condition, Frozen, duration_text
+from config.models.catalog import Rule
+from config.models.values import Condition, Frozen, duration_text
 
 _FIRST: Final = (
     "name", "label", "kind", "of", "metric", "method", "table", "dated_by", "by", "where", "against", "strata",

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 
-from config.catalog import Person
+from config.models.catalog import Person
 from queries.incidents import Entry, Incident
 from queries.schema import UNKNOWN
 from queries.scope import Scope

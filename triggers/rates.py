@@ -7,7 +7,7 @@ from datetime import date, datetime
 import numpy as np
 from sqlalchemy import Connection
 
-from config.catalog import ChangeRule, ChartRule, RateRule
+from config.models.catalog import ChangeRule, ChartRule, RateRule
 from queries.conditions import Span, condition_spans
 from queries.statistics import Floats
 from triggers.charting import freeze

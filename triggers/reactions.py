@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 
-from config.catalog import Catalog, Person
+from config.models.catalog import Catalog, Person
 from queries.inbound import places
 from queries.incidents import Incident, RacedError, open_incidents
 from queries.scope import EVERYTHING

@@ -1,6 +1,6 @@
 """Who may read of an incident: a channel by its route, a person by who they are. Pure."""
 
-from config.catalog import Person, Route
+from config.models.catalog import Person, Route
 from queries.incidents import Incident
 from queries.schema import UNKNOWN
 from queries.scope import Scope

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from config.catalog import Catalog, Rule
+from config.models.catalog import Catalog, Rule
 from queries.incidents import open_incidents, rule_version
 from queries.scope import EVERYTHING
 from triggers.versions import version_of

@@ -7,11 +7,11 @@ from itertools import product
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.catalog import ZERO, Catalog, EventRule, QuietRule, RateRule, Rule
 from config.errors import ConfigError, Mistake
-from config.findings import suggest
-from config.rehearsals import Rehearsal, Signals, rehearsed_rule
-from config.sheets import Entry
+from config.models.catalog import ZERO, Catalog, EventRule, QuietRule, RateRule, Rule
+from config.reading.entries import Entry
+from config.reading.error_messages import suggest
+from config.reading.rule_tests import Rehearsal, Signals, rehearsed_rule
 from queries.clusters import EVERY_VERTICAL, Effect, Effects
 from queries.handwritten import WRITABLE, domain, handwritten, missing
 from queries.incidents import Entry as Line

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from config.catalog import Catalog, Route
-from config.values import duration_text
+from config.models.catalog import Catalog, Route
+from config.models.values import duration_text
 from triggers.escalate import begins, named
 from triggers.hours import Timetable, timetable
 

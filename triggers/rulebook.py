@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from config.catalog import Catalog
 from config.errors import ConfigError
-from config.reading import FILES, SETTINGS, read_catalog
+from config.models.catalog import Catalog
+from config.reading.loader import FILES, SETTINGS, read_catalog
 from config.settings import Settings, read_settings
 from triggers.authors import author
 

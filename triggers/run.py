@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 
-from config.catalog import Catalog, Route
 from config.errors import EarshotError
+from config.models.catalog import Catalog, Route
 from config.settings import Settings
 from queries import counters
 from queries.generations import NoWarehouseError, Pin, Warehouse

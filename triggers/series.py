@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from config.catalog import Metric
 from config.errors import ConfigError, Mistake
-from config.findings import suggest
-from config.rehearsals import Rehearsal, Series, Slices
-from config.sheets import Entry
-from config.toml import Place
-from config.values import Condition, Conditions, Scalar
+from config.models.catalog import Metric
+from config.models.values import Condition, Conditions, Scalar
+from config.reading.entries import Entry
+from config.reading.error_messages import suggest
+from config.reading.rule_tests import Rehearsal, Series, Slices
+from config.reading.toml_lines import Place
 from queries.cubes import Coded, Cube
 from queries.statistics import Floats
 from triggers.counts import TALLY, History, Slice, history

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.catalog import Catalog
 from config.errors import EarshotError
+from config.models.catalog import Catalog
 from queries.conditions import condition_spans
 from queries.generations import Pin
 from queries.scope import EVERYTHING

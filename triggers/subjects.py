@@ -7,8 +7,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
-from config.catalog import GapRule, Metric, QuietRule, RateRule, WatchRule
-from config.values import Conditions
+from config.models.catalog import GapRule, Metric, QuietRule, RateRule, WatchRule
+from config.models.values import Conditions
 from triggers.counts import Slice, is_plain
 from triggers.slots import Cadence
 from triggers.versions import Version

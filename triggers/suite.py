@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.catalog import Catalog
 from config.errors import ConfigError, EarshotError
-from config.rehearsals import Rehearsal, line, read_rehearsals, rehearsed_rule
-from config.sheets import Entry
+from config.models.catalog import Catalog
+from config.reading.entries import Entry
+from config.reading.rule_tests import Rehearsal, line, read_rehearsals, rehearsed_rule
 from queries.relations import COLUMNS
 from triggers.expectation import differences, matched
 from triggers.rehearsal import rehearse

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from config.catalog import Catalog, ChartRule, QuietRule, RateRule, WatchRule
+from config.models.catalog import Catalog, ChartRule, QuietRule, RateRule, WatchRule
 from triggers.counts import Slice
 from triggers.evaluate import Instance
 from triggers.memory import Memory

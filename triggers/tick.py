@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
-from config.catalog import Catalog, EventRule
 from config.errors import EarshotError
+from config.models.catalog import Catalog, EventRule
 from queries.escalations import spent
 from queries.generations import Pin
 from queries.incidents import (

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.catalog import Catalog, ChartRule, QuietRule, RateRule, Rule, WatchRule
 from config.errors import EarshotError
+from config.models.catalog import Catalog, ChartRule, QuietRule, RateRule, Rule, WatchRule
 from queries.generations import Pin
 from queries.incidents import Incident, aware
 from queries.signals import Signals

@@ -9,9 +9,9 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from config.catalog import Catalog, Metric, WatchRule
-from config.drafts import read_drafts
 from config.errors import EarshotError
+from config.models.catalog import Catalog, Metric, WatchRule
+from config.reading.drafts import read_drafts
 from queries.generations import Pin
 from queries.references import calibrations
 from queries.relations import COLUMNS

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from config.catalog import Metric
+from config.models.catalog import Metric
 from queries.figures import figure
 from triggers.trial import Trial
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from config.catalog import Catalog, EventRule, GapRule, Goal, GoalRule, Metric, QuietRule, Rule
-from config.values import Condition, duration_text
+from config.models.catalog import Catalog, EventRule, GapRule, Goal, GoalRule, Metric, QuietRule, Rule
+from config.models.values import Condition, duration_text
 
 _RULE: Final[TypeAdapter[Rule]] = TypeAdapter(Rule)
 

@@ -20,8 +20,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 
-from config.catalog import Catalog
 from config.errors import EarshotError
+from config.models.catalog import Catalog
 from config.settings import Settings
 from queries.generations import NoWarehouseError, Warehouse
 from queries.incidents import RacedError, aware, incidents

@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection
 
-from config.catalog import QuietRule
+from config.models.catalog import QuietRule
 from queries import clusters
 from queries.incidents import Remembered
 from queries.references import StoredBaseline, tally_text

@@ -4,8 +4,18 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any, Final
 
-from config.catalog import ChangeRule, ChartRule, GapRule, GoalRule, Metric, QuietRule, RateRule, Rule, ThresholdRule
-from config.values import duration_text
+from config.models.catalog import (
+    ChangeRule,
+    ChartRule,
+    GapRule,
+    GoalRule,
+    Metric,
+    QuietRule,
+    RateRule,
+    Rule,
+    ThresholdRule,
+)
+from config.models.values import duration_text
 from queries.figures import count, difference, figure, goal_figure, half_width, interval
 
 Sample = Mapping[str, Any]

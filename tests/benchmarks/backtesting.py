@@ -10,7 +10,7 @@ from statistics import median
 from time import perf_counter
 from typing import Final
 
-from config.catalog import Catalog, GapRule, RateRule, WatchRule
+from config.models.catalog import Catalog, GapRule, RateRule, WatchRule
 from queries.cubes import read_cube
 from queries.generations import EmbeddedWarehouse, Pin
 from queries.metrics import Ask, measure

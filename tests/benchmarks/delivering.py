@@ -21,8 +21,8 @@ from typing import Any, Final
 from pydantic import SecretStr
 from slack_sdk import WebClient
 
-from config.catalog import Catalog
-from config.reading import read_catalog
+from config.models.catalog import Catalog
+from config.reading.loader import read_catalog
 from config.settings import CHECKOUT, Settings, SlackSettings
 from queries import schema
 from queries.generations import EmbeddedWarehouse

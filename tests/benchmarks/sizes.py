@@ -10,8 +10,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
 
-from config.catalog import Catalog
-from config.reading import read_catalog, read_source
+from config.models.catalog import Catalog
+from config.reading.loader import read_catalog, read_source
 from queries.generations import EmbeddedWarehouse
 from queries.load import Order, load
 from queries.relations import COLUMNS

@@ -13,8 +13,8 @@ from time import perf_counter
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from config.catalog import Catalog, Metric, ThresholdRule
-from config.values import Condition
+from config.models.catalog import Catalog, Metric, ThresholdRule
+from config.models.values import Condition
 from queries.cubes import read_cube
 from queries.generations import EmbeddedWarehouse, Pin
 from queries.metrics import Ask, measure

@@ -9,8 +9,8 @@ from typing import Final
 
 import pytest
 
-from config.catalog import Catalog
-from config.reading import read_catalog
+from config.models.catalog import Catalog
+from config.reading.loader import read_catalog
 from queries import rollups
 from queries.clusters import write_design_effects
 from queries.drop import drop

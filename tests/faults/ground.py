@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, select
 
-from config.catalog import Catalog, Route
+from config.models.catalog import Catalog, Route
 from queries import outbox, state
 from queries.engine import journal, shared
 from queries.incidents import Entry, Incident, Ledger, Queued, delivery_id, entries, incident, write

@@ -8,9 +8,9 @@ from typing import Annotated, Final, Literal, Protocol, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from config.hours import Hours
-from config.values import ChannelId, Conditions, Duration, Frozen, KeyedError, Listed, MemberId, Name, Names
-from config.zones import Zone
+from config.models.hours import Hours
+from config.models.values import ChannelId, Conditions, Duration, Frozen, KeyedError, Listed, MemberId, Name, Names
+from config.models.zones import Zone
 
 Shape = Literal["share", "balance", "mean", "quantile", "count"]
 Grain = Literal["day", "week", "month", "quarter"]

@@ -8,17 +8,17 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from config.catalog import ZERO, Catalog, Goal, Rule
-from config.checks import Columns
-from config.drafts import check_drafts
 from config.errors import ConfigError, Mistake
-from config.findings import suggest
-from config.ramps import Numbers
-from config.reading import RULE, unknown_tops
-from config.sheets import Entry, Kind, read_entry, read_sheet
-from config.toml import Place, read
-from config.values import Duration, Frozen, KeyedError, Listed
-from config.zones import Zone
+from config.models.catalog import ZERO, Catalog, Goal, Rule
+from config.models.values import Duration, Frozen, KeyedError, Listed
+from config.models.zones import Zone
+from config.reading.cross_checks import Columns
+from config.reading.drafts import check_drafts
+from config.reading.entries import Entry, Kind, read_entry, read_sheet
+from config.reading.error_messages import suggest
+from config.reading.loader import RULE, unknown_tops
+from config.reading.number_series import Numbers
+from config.reading.toml_lines import Place, read
 
 Slices = dict[str, str | int | bool]
 """A slice as it is written: the value of each column in the rule's `by`."""

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config.catalog import Catalog, Named, Rule
-from config.checks import Columns, Sheets, check
 from config.errors import ConfigError, Mistake
-from config.reading import RULE, unknown_tops
-from config.sheets import Entry, Sheet, read_sheet
-from config.toml import Document, parse, read
+from config.models.catalog import Catalog, Named, Rule
+from config.reading.cross_checks import Columns, Sheets, check
+from config.reading.entries import Entry, Sheet, read_sheet
+from config.reading.loader import RULE, unknown_tops
+from config.reading.toml_lines import Document, parse, read
 
 
 @dataclass(frozen=True, slots=True)

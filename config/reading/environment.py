@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from config.errors import ENVIRONMENT, Mistake
-from config.toml import Place
+from config.reading.toml_lines import Place
 
 PREFIX: Final = "EARSHOT_"
 

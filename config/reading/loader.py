@@ -7,7 +7,8 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
-from config.catalog import (
+from config.errors import ConfigError, Mistake
+from config.models.catalog import (
     TABLES,
     Audience,
     Calendar,
@@ -28,11 +29,10 @@ from config.catalog import (
     Source,
     ThresholdRule,
 )
-from config.checks import Sheets, check
-from config.errors import ConfigError, Mistake
-from config.findings import suggest
-from config.sheets import Kind, Sheet, read_entry, read_sheet
-from config.toml import Document, read
+from config.reading.cross_checks import Sheets, check
+from config.reading.entries import Kind, Sheet, read_entry, read_sheet
+from config.reading.error_messages import suggest
+from config.reading.toml_lines import Document, read
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

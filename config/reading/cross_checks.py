@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from config.catalog import (
+from config.errors import Mistake
+from config.models.catalog import (
     INEXACT,
     Audience,
     Calendar,
@@ -22,11 +23,10 @@ from config.catalog import (
     Rule,
     ThresholdRule,
 )
-from config.errors import Mistake
-from config.findings import suggest
-from config.sheets import Entry, Sheet
-from config.toml import Place
-from config.values import Conditions
+from config.models.values import Conditions
+from config.reading.entries import Entry, Sheet
+from config.reading.error_messages import suggest
+from config.reading.toml_lines import Place
 
 Columns = Mapping[str, Collection[str]]
 RESERVED: Final = frozenset({"channel", "gm"})

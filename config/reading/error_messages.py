@@ -9,9 +9,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from config.catalog import RULES
-from config.toml import Place
-from config.values import KeyedError
+from config.models.catalog import RULES
+from config.models.values import KeyedError
+from config.reading.toml_lines import Place
 
 Finding = tuple[Place, str, str]
 """Where in the value, what is wrong there, and what would be right."""

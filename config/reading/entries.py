@@ -7,8 +7,8 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from config.errors import Mistake
-from config.findings import Finding, findings
-from config.toml import Document, Place
+from config.reading.error_messages import Finding, findings
+from config.reading.toml_lines import Document, Place
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

@@ -7,13 +7,13 @@ from typing import Final, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from config.catalog import Catalog
 from config.errors import ConfigError, Mistake
-from config.findings import suggest
-from config.reading import unknown_tops
-from config.sheets import Entry, Kind, read_sheet
-from config.toml import Document, parse, read
-from config.values import Frozen, KeyedError, Name
+from config.models.catalog import Catalog
+from config.models.values import Frozen, KeyedError, Name
+from config.reading.entries import Entry, Kind, read_sheet
+from config.reading.error_messages import suggest
+from config.reading.loader import unknown_tops
+from config.reading.toml_lines import Document, parse, read
 
 
 class Known(Frozen):
