@@ -13,9 +13,7 @@ import altair as alt
 import pyarrow as pa
 
 from config.models.catalog import Metric
-from queries.briefs import Standing
-from queries.dossiers import Trend
-from queries.figures import (
+from queries.metrics.formatting import (
     count,
     difference,
     figure,
@@ -27,8 +25,10 @@ from queries.figures import (
     shown,
     unit,
 )
-from queries.incidents import Incident
-from queries.metrics import Point
+from queries.metrics.measure import Point
+from queries.review.compose import Standing
+from queries.review.incident_page import Trend
+from queries.state.incidents import Incident
 
 GREY: Final = "#8A8579"
 ATTENTION: Final = "#CF5327"

@@ -10,9 +10,9 @@ import altair as alt
 
 from config.models.catalog import Metric, WatchRule
 from dashboard.charts import ATTENTION, BETTER, GREY, QUIET, Rows
-from queries.conditions import Span
-from queries.figures import figure, shown, unit
-from queries.votes import Precision
+from queries.metrics.formatting import figure, shown, unit
+from queries.state.feedback import Precision
+from queries.warehouse.conditions import Span
 from triggers.attention import Attention
 from triggers.comparison import Score
 from triggers.dial import Dial

@@ -18,17 +18,12 @@ from config.reading.drafts import Drafts, parse_drafts
 from config.reading.loader import read_catalog
 from config.settings import Settings
 from dashboard import charts, curves
-from queries.actions import Action
-from queries.briefs import Facts, Minutes, Points, Review, Standing, compose
-from queries.conditions import Span, condition_spans
-from queries.dossiers import Dossier, Trend, read_account_name, read_evidence, read_trend, rule_of
-from queries.effects import Effect
-from queries.evidence import Evidence
-from queries.generations import Pin
-from queries.incidents import Incident
-from queries.metrics import Point
-from queries.relations import COLUMNS
-from queries.reviews import (
+from queries.metrics.measure import Point
+from queries.monitoring.evidence import Evidence
+from queries.review.action_effects import Effect
+from queries.review.compose import Facts, Minutes, Points, Review, Standing, compose
+from queries.review.incident_page import Dossier, Trend, read_account_name, read_evidence, read_trend, rule_of
+from queries.review.read import (
     Lens,
     Months,
     read_effect,
@@ -40,6 +35,11 @@ from queries.reviews import (
     read_verticals,
 )
 from queries.scope import Scope
+from queries.state.actions import Action
+from queries.state.incidents import Incident
+from queries.warehouse.conditions import Span, condition_spans
+from queries.warehouse.generations import Pin
+from queries.warehouse.relations import COLUMNS
 from triggers.dial import turned
 from triggers.message import Card
 from triggers.noise import Noise, noise

@@ -25,11 +25,11 @@ from config.models.catalog import (
 from config.models.values import duration_text
 from dashboard.charts import Held
 from dashboard.prose import SEVERITIES, day
-from queries.actions import Action
-from queries.dossiers import Dossier
-from queries.figures import count, figure, half_width, interval
-from queries.incidents import Entry, Incident
-from queries.reviews import label_of, place
+from queries.metrics.formatting import count, figure, half_width, interval
+from queries.review.incident_page import Dossier
+from queries.review.read import label_of, place
+from queries.state.actions import Action
+from queries.state.incidents import Entry, Incident
 from triggers import message, wording
 from triggers.message import Card, called
 from triggers.wording import BASELINES

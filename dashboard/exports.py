@@ -9,8 +9,8 @@ from typing import Any, Final
 import vl_convert
 
 from dashboard.charts import in_full
-from queries.briefs import Money, Review, Standing, Undertaking
-from queries.export import cell
+from queries.metrics.csv_cells import cell
+from queries.review.compose import Money, Review, Standing, Undertaking
 
 SCALE: Final = 2
 _PAPER: Final[dict[str, Any]] = {

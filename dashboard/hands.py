@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from queries.incidents import Entry, Incident, annotate, incident
-from queries.outbox import told
+from queries.messages.outbox import told
 from queries.scope import Scope
+from queries.state.incidents import Entry, Incident, annotate, incident
 from triggers.book import thread_messages
 
 

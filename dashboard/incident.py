@@ -12,10 +12,10 @@ from sqlalchemy import Connection
 from config.errors import EarshotError
 from dashboard import charts, data, dossier, hands, prose
 from dashboard.run import Sitting, banners, sitting
-from queries.actions import NewAction, finish, record
-from queries.dossiers import Dossier, read_dossier, rule_of
-from queries.figures import figure
-from queries.incidents import Incident, UnknownIncidentError, incidents
+from queries.metrics.formatting import figure
+from queries.review.incident_page import Dossier, read_dossier, rule_of
+from queries.state.actions import NewAction, finish, record
+from queries.state.incidents import Incident, UnknownIncidentError, incidents
 
 MOST: Final = 200
 """Incidents in the list; older ones are found from the command line."""

@@ -11,8 +11,8 @@ from config.models.catalog import Catalog, Metric, Rule
 from config.reading.known_incidents import Known, parse_known
 from dashboard import curves, data, prose
 from dashboard.run import Sitting, banners, sitting
-from queries.references import calibrations
-from queries.votes import precisions
+from queries.state.calibrations import calibrations
+from queries.state.feedback import precisions
 from triggers.comparison import Score, scored
 from triggers.dial import lines, turned
 from triggers.paste import toml

@@ -6,8 +6,8 @@ from html import escape
 from typing import Final
 
 from config.errors import Mistake
-from queries.briefs import Issue, Money, Review, Undertaking, money_change, money_figure
-from queries.figures import count
+from queries.metrics.formatting import count
+from queries.review.compose import Issue, Money, Review, Undertaking, money_change, money_figure
 
 SEVERITIES: Final = {1: "severity 1, the most serious", 2: "severity 2", 3: "severity 3", 4: "severity 4"}
 

@@ -6,8 +6,8 @@ from streamlit.delta_generator import DeltaGenerator
 from config.errors import EarshotError
 from dashboard import charts, data, exports, prose
 from dashboard.run import Sitting, banners, sitting
-from queries.briefs import EVERYWHERE, Issue, Review, Standing
-from queries.decisions import Decision, Override, decide, overrule
+from queries.review.compose import EVERYWHERE, Issue, Review, Standing
+from queries.state.decisions import Decision, Override, decide, overrule
 
 
 def show() -> None:

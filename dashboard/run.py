@@ -12,9 +12,9 @@ from config.models.catalog import Catalog
 from dashboard import data, prose
 from dashboard.stores import Stores, stores
 from dashboard.viewer import Viewer, viewer
-from queries.figures import count
-from queries.generations import Pin
-from queries.outbox import dead, owed
+from queries.messages.outbox import dead, owed
+from queries.metrics.formatting import count
+from queries.warehouse.generations import Pin
 
 
 @dataclass(frozen=True, slots=True)

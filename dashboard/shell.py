@@ -6,7 +6,7 @@ import streamlit as st
 
 from config.errors import ConfigError, EarshotError
 from dashboard import prose
-from queries.generations import NoWarehouseError
+from queries.warehouse.generations import NoWarehouseError
 
 HERE = Path(__file__).parent
 

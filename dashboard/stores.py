@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Engine
 
 from config.errors import EarshotError
 from config.settings import Settings, read_settings
-from queries.generations import Pin, Warehouse
-from queries.outbox import owed
+from queries.messages.outbox import owed
 from queries.stores import open_states, open_warehouse
+from queries.warehouse.generations import Pin, Warehouse
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,18 +15,18 @@ from config.errors import EarshotError
 from config.models.catalog import Catalog
 from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
-from queries.drop import drop
 from queries.engine import disposing
-from queries.erasure import Kind
-from queries.faults import spoken
-from queries.forget import forget
-from queries.generations import Warehouse
-from queries.load import Order, load
-from queries.relations import COLUMNS
-from queries.source import open_source
-from queries.status import status_lines
+from queries.loading.load import Order, load
+from queries.loading.sources import open_source
+from queries.operations.drop_source import drop
+from queries.operations.erase import forget
+from queries.operations.status import status_lines
+from queries.operations.storage_errors import spoken
 from queries.stores import open_states, open_warehouse
-from queries.summary import Summary
+from queries.warehouse.generations import Warehouse
+from queries.warehouse.load_report import Summary
+from queries.warehouse.relations import COLUMNS
+from queries.warehouse.tombstones import Kind
 
 SAMPLE_CONTACTS: Final = 200_000
 
@@ -102,13 +102,13 @@ def _sample_words(parser: ArgumentParser) -> None:
 
 
 def _metric_words(parser: ArgumentParser) -> None:
-    from queries.metric_command import add_arguments  # noqa: PLC0415 - statistics take a second to import
+    from queries.operations.metric_command import add_arguments  # noqa: PLC0415 - statistics take a second to import
 
     add_arguments(parser)
 
 
 def _metric(arguments: Namespace) -> int:
-    from queries.metric_command import run  # noqa: PLC0415
+    from queries.operations.metric_command import run  # noqa: PLC0415
 
     return run(arguments, _now())
 
@@ -147,7 +147,7 @@ def _status(_: Namespace) -> int:
 
 
 def _backup(arguments: Namespace) -> int:
-    from queries.backup import backup  # noqa: PLC0415 - few commands need it
+    from queries.operations.backup import backup  # noqa: PLC0415 - few commands need it
 
     with spoken(arguments.to.parent):
         backup(read_settings(), arguments.to, _now(), _say)
@@ -155,7 +155,7 @@ def _backup(arguments: Namespace) -> int:
 
 
 def _restore(arguments: Namespace) -> int:
-    from queries.backup import restore  # noqa: PLC0415
+    from queries.operations.backup import restore  # noqa: PLC0415
 
     settings, catalog = _configured()
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -167,7 +167,7 @@ def _restore(arguments: Namespace) -> int:
 
 def _sample(arguments: Namespace) -> int:
     from queries.sample import generate  # noqa: PLC0415 - numpy is not needed by the other commands
-    from queries.sample.artefacts import plant, spoilt  # noqa: PLC0415
+    from queries.sample.spoil import plant, spoilt  # noqa: PLC0415
 
     end, kind = arguments.end or _now().date(), arguments.artefact
     with spoken(arguments.out):
@@ -184,7 +184,7 @@ def _sample(arguments: Namespace) -> int:
 
 
 def _demo(_: Namespace) -> int:
-    from queries.demo import demo  # noqa: PLC0415
+    from queries.operations.demo import demo  # noqa: PLC0415
 
     settings, catalog = _configured()
     with spoken(settings.data), _both(settings) as (warehouse, states):

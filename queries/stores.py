@@ -5,8 +5,8 @@ from sqlalchemy.exc import OperationalError
 
 from config.errors import EarshotError
 from config.settings import Settings
-from queries.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
-from queries.state import open_state
+from queries.state.tables import open_state
+from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
 
 
 class NoStateError(EarshotError):

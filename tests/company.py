@@ -12,11 +12,11 @@ from sqlalchemy import Table, delete, insert
 
 from config.models.catalog import Catalog, Goal, Metric, RateRule, Route, Rule, ThresholdRule
 from config.reading.loader import read_catalog
-from queries import schema
-from queries.generations import EmbeddedWarehouse, Warehouse
-from queries.publish import basis_of, derive, record
-from queries.relations import COLUMNS
-from queries.summary import Summary
+from queries.loading.publish import basis_of, derive, record
+from queries.warehouse import tables
+from queries.warehouse.generations import EmbeddedWarehouse, Warehouse
+from queries.warehouse.load_report import Summary
+from queries.warehouse.relations import COLUMNS
 from triggers.slots import Cadence
 from triggers.subjects import Subject, figures
 from triggers.versions import metric_names, version
@@ -97,14 +97,14 @@ Rows = Mapping[Table, list[dict[str, Any]]]
 
 def rows_of(weeks: Iterable[Week], accounts: int = 20) -> Rows:
     """Accounts, journeys and defects; account number i of a vertical has every i-th journey and defect."""
-    found: dict[Table, list[dict[str, Any]]] = {schema.account: [], schema.journey: [], schema.defect: []}
+    found: dict[Table, list[dict[str, Any]]] = {tables.account: [], tables.journey: [], tables.defect: []}
     known = set[str]()
     for week in weeks:
         for i in range(week.journeys):
             account = f"{week.vertical[:40]}-{i % accounts}"
             if account not in known:
                 known.add(account)
-                found[schema.account].append(_account(account))
+                found[tables.account].append(_account(account))
             _journey(found, week, i, account)
     return found
 
@@ -118,7 +118,7 @@ def _journey(found: Rows, week: Week, i: int, account: str) -> None:
     key = f"{week.monday}-{week.vertical[:40]}-{week.journey_type}-{i}"
     shared = {"source": "made", "account_id": account, "vertical": week.vertical, **_lifecycle()}
     started = ended - timedelta(days=1)
-    found[schema.journey].append(
+    found[tables.journey].append(
         {
             **shared,
             "id": key,
@@ -132,7 +132,7 @@ def _journey(found: Rows, week: Week, i: int, account: str) -> None:
     )
     if i < week.defective:
         at = {"occurred_at": ended, "day": ended.date()}
-        found[schema.defect].append({**shared, "id": key, "journey_id": key, "code": "broken", **at})
+        found[tables.defect].append({**shared, "id": key, "journey_id": key, "code": "broken", **at})
 
 
 def _lifecycle() -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _lifecycle() -> dict[str, Any]:
 def publish(warehouse: Warehouse, catalog_: Catalog, rows: Rows, zone: str = "UTC", now: datetime = LOADED) -> int:
     """Replace everything in the warehouse by these rows, as a new generation. Returns its number."""
     with warehouse.draft(lambda _: None) as draft:
-        for table in reversed(schema.CANONICAL):
+        for table in reversed(tables.CANONICAL):
             draft.conn.execute(delete(table))
         for table, values in rows.items():
             if values:

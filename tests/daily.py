@@ -22,12 +22,12 @@ from sqlalchemy.pool import StaticPool
 
 from config.models.catalog import Catalog
 from config.reading.loader import read_catalog
-from queries import schema
 from queries.engine import insert_arrow
-from queries.generations import Pin, latest
-from queries.publish import basis_of, derive, record
-from queries.relations import COLUMNS
-from queries.summary import Summary
+from queries.loading.publish import basis_of, derive, record
+from queries.warehouse import tables
+from queries.warehouse.generations import Pin, latest
+from queries.warehouse.load_report import Summary
+from queries.warehouse.relations import COLUMNS
 from tests.installation import configure
 from triggers.versions import metric_names
 
@@ -40,7 +40,7 @@ FIRST: Final = date(2024, 9, 2)
 HISTORY, YEAR = 400, 365
 DAYS: Final = HISTORY + YEAR
 SOURCE: Final = "made"
-TABLES: Final = tuple(t for t in schema.CANONICAL if t.name not in {"fx_rate", "person"})
+TABLES: Final = tuple(t for t in tables.CANONICAL if t.name not in {"fx_rate", "person"})
 
 
 _ARROW: Final = {
@@ -136,15 +136,15 @@ def _standing(made: Company) -> None:
     for vertical in VERTICALS:
         for i in range(ACCOUNTS):
             account, tier = f"{vertical.name}-{i}", "key" if i < KEYS else "standard"
-            made.add(schema.account, account_id=account, name=f"{account} plc")
+            made.add(tables.account, account_id=account, name=f"{account} plc")
             known = {"account_id": account, "valid_from": date(2020, 1, 1), "vertical": vertical.name, "tier": tier}
-            made.add(schema.account_history, **known)
+            made.add(tables.account_history, **known)
             for month in range(20, 20 + DAYS // 30 + 2):
                 first = date(2022 + month // 12, month % 12 + 1, 1)
-                made.add(schema.revenue, account_id=account, month=first, amount=100.0 + i, currency="EUR")
-    made.add(schema.instrument, instrument="pulse", version="1", cadence="monthly")
+                made.add(tables.revenue, account_id=account, month=first, amount=100.0 + i, currency="EUR")
+    made.add(tables.instrument, instrument="pulse", version="1", cadence="monthly")
     strike = {"id": "S1", "name": "a strike", "kind": "external", "verticals": "Public"}
-    made.add(schema.condition, **strike, starts_at=begin(HISTORY + 40), ends_at=begin(HISTORY + 48))
+    made.add(tables.condition, **strike, starts_at=begin(HISTORY + 40), ends_at=begin(HISTORY + 48))
 
 
 def _day(made: Company, vertical: Vertical, day: int) -> None:
@@ -164,7 +164,7 @@ def _call(made: Company, vertical: str, account: str, day: int, id_: str) -> Non
     reply = None if waits or made.chance(0.02) else at + timedelta(hours=3)
     place = {"account_id": account, "vertical": vertical, "touchpoint": "hotline", "channel": "phone"}
     made.add(
-        schema.contact, id=id_, **place, direction="in", occurred_at=at, answered_at=reply, emotion=-1 if waits else 0
+        tables.contact, id=id_, **place, direction="in", occurred_at=at, answered_at=reply, emotion=-1 if waits else 0
     )
 
 
@@ -179,7 +179,7 @@ def _journey(made: Company, vertical: str, day: int, id_: str) -> None:
         account = f"{vertical}-{ACCOUNTS - 1}"
     own = {"account_id": account, "vertical": vertical}
     outcome = {"ended_at": start + took, "outcome": "failed" if failed else "reached"}
-    made.add(schema.journey, id=id_, journey_type="installation", started_at=start,
+    made.add(tables.journey, id=id_, journey_type="installation", started_at=start,
              promised_at=start + timedelta(days=10), **own, **outcome)  # fmt: skip
     _contacts(made, own, id_, start, took, day, many=many)
     _answers(made, own, id_, start, took, day)
@@ -196,7 +196,7 @@ def _contacts(made: Company, own: Row, id_: str, start: datetime, took: timedelt
     )
     for number, (touchpoint, channel, direction, part) in enumerate(steps):
         emotion = made.dice.choice((-2, -1, 0)) if sad else made.dice.choice((-1, 0, 1, 1))
-        made.add(schema.contact, id=f"{id_}-{number}", journey_id=id_, **own, touchpoint=touchpoint, channel=channel,
+        made.add(tables.contact, id=f"{id_}-{number}", journey_id=id_, **own, touchpoint=touchpoint, channel=channel,
                  direction=direction, occurred_at=start + took * part, emotion=emotion, issue_code="line",
                  answered_at=start + took * part if direction == "in" else None)  # fmt: skip
 
@@ -210,7 +210,7 @@ def _answers(made: Company, own: Row, id_: str, start: datetime, took: timedelta
             answered = asked + timedelta(days=made.dice.uniform(0.1, 6))
             score = made.dice.choice((4, 5)) if made.chance(share) else made.dice.choice((1, 2, 3))
             known = {"status": "answered", "scale": "csat", "score": score, "responded_at": answered}
-            made.add(schema.response, id=f"{id_}-{touchpoint}", journey_id=id_, **own, touchpoint=touchpoint,
+            made.add(tables.response, id=f"{id_}-{touchpoint}", journey_id=id_, **own, touchpoint=touchpoint,
                      kind="transaction", instrument="journey", invited_at=asked, **known)  # fmt: skip
 
 
@@ -220,7 +220,7 @@ def _defects(made: Company, own: Row, id_: str, start: datetime, took: timedelta
     if made.chance(0.35 if broken else 0.1) or many > 1:
         for number in range(many):
             at = start + took + timedelta(days=made.dice.uniform(-3, 10))
-            made.add(schema.defect, id=f"{id_}-{number}", journey_id=id_, **own, touchpoint="visit", code="leak",
+            made.add(tables.defect, id=f"{id_}-{number}", journey_id=id_, **own, touchpoint="visit", code="leak",
                      occurred_at=max(at, start))  # fmt: skip
 
 
@@ -239,13 +239,13 @@ def _survey(made: Company, vertical: str, account: str, day: int) -> None:
     answered = asked + timedelta(days=made.dice.uniform(0.1, 12)) if made.chance(0.5) else None
     score = made.dice.choice((0, 3, 7, 8, 9, 9, 10, 10)) if answered else None
     status = {"status": "answered" if answered else "invited", "scale": "nps", "score": score}
-    made.add(schema.response, id=f"{account}-{day}", account_id=account, vertical=vertical, kind="relationship",
+    made.add(tables.response, id=f"{account}-{day}", account_id=account, vertical=vertical, kind="relationship",
              instrument="pulse", invited_at=asked, responded_at=answered, **status)  # fmt: skip
 
 
 def _shut(made: Company, since: int, until: int) -> None:
     """Nothing is heard of anybody for some days."""
-    for table in (schema.contact, schema.journey, schema.response, schema.defect):
+    for table in (tables.contact, tables.journey, tables.response, tables.defect):
         made.rows[table] = [row for row in made.rows[table] if not _heard(row, begin(since), begin(until))]
 
 
@@ -256,9 +256,9 @@ def _heard(row: Row, since: datetime, until: datetime) -> bool:
 
 def _loaded_twice(made: Company, day: int) -> None:
     """The contacts of three days come twice, with new ids."""
-    for row in tuple(made.rows[schema.contact]):
+    for row in tuple(made.rows[tables.contact]):
         if begin(day) <= row["occurred_at"] < begin(day + 3):
-            made.rows[schema.contact].append({**row, "id": f"{row['id']}-again"})
+            made.rows[tables.contact].append({**row, "id": f"{row['id']}-again"})
 
 
 # What is known of it at an instant.
@@ -315,7 +315,7 @@ def memory() -> Iterator[Connection]:
     one = {"config": {"threads": 1}}
     engine = create_engine("duckdb:///:memory:", poolclass=StaticPool, connect_args=one)
     with engine.connect() as conn:
-        schema.warehouse.create_all(conn)
+        tables.warehouse.create_all(conn)
         yield conn
     engine.dispose()
 

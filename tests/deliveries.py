@@ -14,10 +14,10 @@ from sqlalchemy import Connection, func, select
 
 from config.models.catalog import Calendar, Catalog, Guard, Review
 from config.reading.loader import read_source
-from queries import schema
-from queries.generations import Warehouse
-from queries.load import Order, load
-from queries.summary import Summary
+from queries.loading.load import Order, load
+from queries.warehouse import tables as warehouse_tables
+from queries.warehouse.generations import Warehouse
+from queries.warehouse.load_report import Summary
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]
@@ -49,14 +49,14 @@ LATE: Final = {
 
 AT: Final = {"journey": "started_at", "contact": "occurred_at", "response": "invited_at", "defect": "occurred_at"}
 UNTIL_THEN: Final = {"outcome": "open", "status": "invited"}
-COMPUTED: Final = ("journey_fact", *(t.name for tables in schema.ROLLUPS.values() for t in tables))
+COMPUTED: Final = ("journey_fact", *(t.name for tables in warehouse_tables.ROLLUPS.values() for t in tables))
 WHEN_LOADED: Final = ("first_loaded_at", "loaded_at")
 
 
 def company(days: int = 40, accounts: int = 6, journeys: int = 60, seed: int = 3) -> Rows:
     """A company's rows in every canonical table; the verticals of half the facts are left to the account's history."""
     draw = random.Random(seed)
-    rows: Rows = {table.name: [] for table in schema.CANONICAL}
+    rows: Rows = {table.name: [] for table in warehouse_tables.CANONICAL}
     for number in range(accounts):
         _account(rows, f"A{number}", draw, days)
     for number in range(journeys):
@@ -202,11 +202,11 @@ def deliver(
 
 
 def _given(table: str) -> list[str]:
-    return [column.name for column in schema.warehouse.tables[table].c if not column.info.get("made")]
+    return [column.name for column in warehouse_tables.warehouse.tables[table].c if not column.info.get("made")]
 
 
 def _arrow(table: str, rows: Sequence[Row]) -> pa.Table:
-    columns = schema.warehouse.tables[table].c
+    columns = warehouse_tables.warehouse.tables[table].c
     fields = [(name, _KINDS[type(columns[name].type).__name__]) for name in _given(table)]
     return pa.Table.from_pylist([{name: row.get(name) for name, _ in fields} for row in rows], pa.schema(fields))
 
@@ -227,12 +227,12 @@ Held = dict[str, list[tuple[Any, ...]]]
 def held(warehouse: Warehouse, without: Collection[str] = (), tables: Collection[str] | None = None) -> Held:
     """Every row of the warehouse but the generations', in one order, without some columns."""
     with warehouse.pin() as pin:
-        names = tables or [name for name in schema.warehouse.tables if name not in {"generation", "erased"}]
+        names = tables or [name for name in warehouse_tables.warehouse.tables if name not in {"generation", "erased"}]
         return {name: rows_of(pin.conn, name, without) for name in names}
 
 
 def rows_of(conn: Connection, table: str, without: Collection[str] = ()) -> list[tuple[Any, ...]]:
-    columns = [column for column in schema.warehouse.tables[table].c if column.name not in without]
+    columns = [column for column in warehouse_tables.warehouse.tables[table].c if column.name not in without]
     return sorted((tuple(map(_plain, row)) for row in conn.execute(select(*columns))), key=str)
 
 
@@ -244,20 +244,20 @@ def _plain(value: Any) -> Any:
 def column(warehouse: Warehouse, table: str, name: str, key: str = "id") -> dict[str, Any]:
     """A column's values by the rows' key."""
     with warehouse.pin() as pin:
-        columns = schema.warehouse.tables[table].c
+        columns = warehouse_tables.warehouse.tables[table].c
         return {row[0]: row[1] for row in pin.conn.execute(select(columns[key], columns[name]))}
 
 
 def count(warehouse: Warehouse, table: str) -> int:
     """The number of a table's rows."""
     with warehouse.pin() as pin:
-        return int(pin.conn.scalar(select(func.count()).select_from(schema.warehouse.tables[table])) or 0)
+        return int(pin.conn.scalar(select(func.count()).select_from(warehouse_tables.warehouse.tables[table])) or 0)
 
 
 def aside(warehouse: Warehouse) -> list[tuple[str, str, str]]:
     """Table, key and reason of every row in the quarantine."""
     with warehouse.pin() as pin:
-        there = schema.quarantine.c
+        there = warehouse_tables.quarantine.c
         found = pin.conn.execute(select(there.table_name, there.key, there.reason))
         return sorted((row.table_name, row.key, row.reason) for row in found)
 

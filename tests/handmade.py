@@ -10,10 +10,10 @@ import numpy as np
 from sqlalchemy import Connection, Engine, Table, insert
 
 from config.models.catalog import Calendar
-from queries import schema
-from queries.calendar import write_calendar
 from queries.engine import embedded
-from queries.rollups import rebuild
+from queries.warehouse import tables
+from queries.warehouse.calendar import write_calendar
+from queries.warehouse.rollups import rebuild
 
 ZONE: Final = "Europe/Berlin"
 START: Final = datetime(2025, 9, 20)  # noqa: DTZ001 - the warehouse stores naive UTC
@@ -31,12 +31,12 @@ def warehouse(file: Path, rows: Mapping[str, list[Row]], zone: str = ZONE) -> En
 def on(engine: Engine, rows: Mapping[str, list[Row]], zone: str = ZONE) -> Engine:
     """The same in an empty database."""
     with engine.begin() as conn:
-        schema.warehouse.create_all(conn)
+        tables.warehouse.create_all(conn)
         for name, table_rows in rows.items():
-            fill(conn, schema.warehouse.tables[name], table_rows, zone)
+            fill(conn, tables.warehouse.tables[name], table_rows, zone)
         write_calendar(conn, Calendar())
         rebuild(conn)
-        conn.execute(insert(schema.generation), _generation(zone))
+        conn.execute(insert(tables.generation), _generation(zone))
     return engine
 
 
@@ -138,7 +138,7 @@ def _contact(rng: np.random.Generator, start: datetime) -> Row:
 def _response(rng: np.random.Generator, start: datetime) -> Row:
     invited, scale = start + _span(rng, 20), _pick(rng, ("nps", "csat", "ces"))
     answered = invited + _span(rng, 25) if rng.random() < 0.6 else None
-    low, high = schema.SCALES[scale]
+    low, high = tables.SCALES[scale]
     return {
         "touchpoint": _pick(rng, ("visit", "call", None)),
         "kind": _pick(rng, ("transaction", "relationship")),

@@ -20,8 +20,8 @@ import duckdb_sqlalchemy  # noqa: F401
 import pandas as pd  # noqa: F401 - DuckDB imports it with the first value that is bound
 
 from config.reading.loader import read_source
-from queries import load as loading
-from queries.generations import EmbeddedWarehouse
+from queries.loading import load as loading
+from queries.warehouse.generations import EmbeddedWarehouse
 from tests.deliveries import CATALOG
 
 

@@ -9,11 +9,11 @@ from sqlalchemy import Connection, Table, select
 
 from config.models.catalog import Catalog, Source
 from config.reading.loader import read_catalog
-from queries import schema
-from queries.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
-from queries.load import Order, load
-from queries.relations import COLUMNS
-from queries.summary import Summary
+from queries.loading.load import Order, load
+from queries.warehouse import tables as warehouse_tables
+from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
+from queries.warehouse.load_report import Summary
+from queries.warehouse.relations import COLUMNS
 from tests.offering import write_source
 
 CATALOG: Final[Catalog] = read_catalog(Path(__file__).parents[1] / "config", COLUMNS)
@@ -87,5 +87,5 @@ def rows(conn: Connection, table: Table, *columns: str) -> list[tuple[Any, ...]]
 def contents(conn: Connection, but: frozenset[str] = frozenset({"generation"})) -> dict[str, list[tuple[Any, ...]]]:
     """Everything in the warehouse but when it came."""
     hidden = {"loaded_at", "first_loaded_at"}
-    tables = (table for table in schema.warehouse.sorted_tables if table.name not in but)
+    tables = (table for table in warehouse_tables.warehouse.sorted_tables if table.name not in but)
     return {t.name: rows(conn, t, *(c.name for c in t.c if c.name not in hidden)) for t in tables}

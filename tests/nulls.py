@@ -21,8 +21,8 @@ from pydantic import TypeAdapter
 from scipy import special
 
 from config.models.catalog import ChartRule, Goal, Metric, RateRule, Rule
-from queries.clusters import EVERY_VERTICAL, Effect, Effects, ratio
-from queries.statistics import Floats
+from queries.metrics.design_effects import EVERY_VERTICAL, Effect, Effects, ratio
+from queries.statistics.estimates import Floats
 from triggers.calibrate import calibrate, uncalibrated
 from triggers.charting import freeze
 from triggers.counts import Slice

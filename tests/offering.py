@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from config.models.catalog import Source, SourceInput
-from queries.sandbox import staged
+from queries.loading.sandbox import staged
 
 Row = dict[str, Any]
 

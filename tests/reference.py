@@ -41,8 +41,8 @@ from config.reading.environment import variable_name
 from config.reading.loader import read_catalog
 from config.settings import CHECKOUT, Settings
 from queries.__main__ import _parser as queries_parser
-from queries.relations import COLUMNS, DAYS, LATE
-from queries.schema import CANONICAL, SCALES
+from queries.warehouse.relations import COLUMNS, DAYS, LATE
+from queries.warehouse.tables import CANONICAL, SCALES
 from triggers.__main__ import _parser as triggers_parser
 
 FOLDER: Final = CHECKOUT / "docs" / "reference"

@@ -17,8 +17,8 @@ from streamlit.testing.v1 import AppTest
 
 from config.settings import CHECKOUT
 from dashboard import stores
-from queries.incidents import Entry, Incident, entries, incident
 from queries.scope import EVERYTHING
+from queries.state.incidents import Entry, Incident, entries, incident
 from tests.counterparts.human import APP_TOKEN, TOKEN, Workspace
 from tests.small_company import AUDIENCES, GOALS, METRICS
 from triggers.message import news

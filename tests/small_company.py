@@ -10,12 +10,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert
 
 from config.models.catalog import Calendar
-from queries import schema
-from queries.calendar import days
 from queries.engine import disposing
-from queries.generations import EmbeddedWarehouse
-from queries.incidents import Entry, Incident, Ledger, incident_id, write
-from queries.state import open_state
+from queries.state.incidents import Entry, Incident, Ledger, incident_id, write
+from queries.state.tables import open_state
+from queries.warehouse import tables
+from queries.warehouse.calendar import days
+from queries.warehouse.generations import EmbeddedWarehouse
 
 VERTICALS: Final = ("Capital Markets", "Energy", "Insurance", "Payments", "Public Sector", "Retail Banking")
 BROKEN: Final = "Energy"
@@ -179,15 +179,15 @@ def _month(today: date, back: int) -> date:
 
 def _facts(conn: Connection, number: int, months: Sequence[date], verticals: Sequence[str]) -> None:
     every = days(Calendar(), date(months[0].year - 1, 1, 1), date(months[-1].year + 1, 12, 31))
-    columns = [column.name for column in schema.calendar.c]
-    _fill(conn, schema.calendar, [{name: getattr(day, name) for name in columns} for day in every])
-    _fill(conn, schema.roll_response, list(_answers(months, verticals)))
-    _fill(conn, schema.roll_journey, list(_journeys(months, verticals)))
-    _fill(conn, schema.roll_contact, list(_contacts(months, verticals)))
+    columns = [column.name for column in tables.calendar.c]
+    _fill(conn, tables.calendar, [{name: getattr(day, name) for name in columns} for day in every])
+    _fill(conn, tables.roll_response, list(_answers(months, verticals)))
+    _fill(conn, tables.roll_journey, list(_journeys(months, verticals)))
+    _fill(conn, tables.roll_contact, list(_contacts(months, verticals)))
     _accounts(conn, months, verticals)
     published = datetime(months[-1].year, months[-1].month, 28, 6, 0)  # noqa: DTZ001 - stored naive
     named = {"number": number, "published_at": published, "zone": "UTC", "calendar_hash": "", "metrics_hash": ""}
-    _fill(conn, schema.generation, [{**named, "source": "company", "summary": "{}"}])
+    _fill(conn, tables.generation, [{**named, "source": "company", "summary": "{}"}])
 
 
 def _fill(conn: Connection, table: Any, rows: list[dict[str, Any]]) -> None:
@@ -228,9 +228,9 @@ def _contacts(months: Sequence[date], verticals: Sequence[str]) -> Iterator[dict
 
 def _accounts(conn: Connection, months: Sequence[date], verticals: Sequence[str]) -> None:
     ids = [(f"A{place:02}", vertical) for place, vertical in enumerate(verticals)]
-    _fill(conn, schema.account, [{"account_id": id_, "name": f"{vertical} Holding"} for id_, vertical in ids])
+    _fill(conn, tables.account, [{"account_id": id_, "name": f"{vertical} Holding"} for id_, vertical in ids])
     since = {"source": "company", "valid_from": date(2015, 1, 1), "tier": "key"}
-    _fill(conn, schema.account_history, [{**since, "account_id": id_, "vertical": v} for id_, v in ids])
+    _fill(conn, tables.account_history, [{**since, "account_id": id_, "vertical": v} for id_, v in ids])
     amounts = [
         {
             "source": "company",
@@ -241,7 +241,7 @@ def _accounts(conn: Connection, months: Sequence[date], verticals: Sequence[str]
         for n, month in enumerate(months)
         for id_, _ in ids
     ]
-    _fill(conn, schema.revenue, [{**row, "currency": "EUR"} for row in amounts])
+    _fill(conn, tables.revenue, [{**row, "currency": "EUR"} for row in amounts])
 
 
 def _incidents(data: Path, month: date, verticals: Sequence[str]) -> tuple[str, str]:

@@ -14,10 +14,10 @@ from numpy.random import Generator
 from sqlalchemy import Table
 
 from config.errors import EarshotError
-from queries import schema
-from queries.generations import EmbeddedWarehouse, SharedWarehouse
-from queries.profiles import AGES, PROFILED, Breakdown, Profile, read_profile
-from queries.statistics import Floats
+from queries.monitoring.row_profiles import AGES, PROFILED, Breakdown, Profile, read_profile
+from queries.statistics.estimates import Floats
+from queries.warehouse import tables
+from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse
 from tests.company import catalog, publish, warehouse
 from triggers.artefacts import Artefact, Breach, detect, explains
 
@@ -417,7 +417,7 @@ def test_order_of_rows_does_not_matter(
 
 
 def profiled(folder: Path, rows: list[dict[str, Any]], as_of: datetime) -> Profile:
-    with warehouse(folder, catalog(), {schema.contact: rows}) as made, made.pin() as pin:
+    with warehouse(folder, catalog(), {tables.contact: rows}) as made, made.pin() as pin:
         return read_profile(pin.conn, "contact", as_of)
 
 
@@ -429,9 +429,9 @@ def shape(profile: Profile) -> list[Any]:
 
 def company() -> Mapping[Table, list[dict[str, Any]]]:
     """A journey, a survey and a defect a day for half a year, every fifth of them twice under another id."""
-    rows: dict[Table, list[dict[str, Any]]] = {schema.journey: [], schema.response: [], schema.defect: []}
-    rows[schema.person] = [{"person_id": "P1", "account_id": "A1", "role": "user"}]
-    rows[schema.account_history] = [{"source": "crm", "account_id": "A1", "valid_from": FIRST, "tier": "key"}]
+    rows: dict[Table, list[dict[str, Any]]] = {tables.journey: [], tables.response: [], tables.defect: []}
+    rows[tables.person] = [{"person_id": "P1", "account_id": "A1", "role": "user"}]
+    rows[tables.account_history] = [{"source": "crm", "account_id": "A1", "valid_from": FIRST, "tier": "key"}]
     for day in range(180):
         at = datetime.combine(FIRST, time(9, 7, day % 60)) + timedelta(days=day)
         end, due = at + timedelta(days=day % 9, hours=2), at + timedelta(days=5)
@@ -439,17 +439,17 @@ def company() -> Mapping[Table, list[dict[str, Any]]]:
             own = {"source": "crm", "id": f"{day}-{copy}", "account_id": "A1", "day": at.date(), "vertical": None}
             about = {"journey_type": "repair", "started_at": at, "promised_at": due, "promised_day": due.date()}
             ended = {"ended_at": end, "ended_day": end.date(), "outcome": "reached"}
-            rows[schema.journey].append({**own, **about, **ended})
+            rows[tables.journey].append({**own, **about, **ended})
             said = {"status": "answered", "responded_at": end, "responded_day": end.date()}
-            rows[schema.response].append({**own, "person_id": "P1", "kind": "transaction", "invited_at": at, **said})
-            rows[schema.defect].append({**own, "code": "broken", "occurred_at": at, "touchpoint": "visit"})
+            rows[tables.response].append({**own, "person_id": "P1", "kind": "transaction", "invited_at": at, **said})
+            rows[tables.defect].append({**own, "code": "broken", "occurred_at": at, "touchpoint": "visit"})
     return rows
 
 
 @pytest.mark.parametrize("table", PROFILED)
 def test_both_engines_read_the_same_profile(tmp_path: Path, postgres_url: str, table: str) -> None:
     rows = {of: [{**ROW_LIFE, **row} for row in own] for of, own in company().items()}
-    rows[schema.contact] = contacts([(day % 40, day, "phone", "A1") for day in range(90)])
+    rows[tables.contact] = contacts([(day % 40, day, "phone", "A1") for day in range(90)])
     as_of = datetime.combine(FIRST + timedelta(days=120), time(), UTC)
     found = []
     for made in (EmbeddedWarehouse(tmp_path / "warehouse"), SharedWarehouse(postgres_url)):

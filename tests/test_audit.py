@@ -23,16 +23,17 @@ from sqlalchemy import Engine, insert, select, update
 
 from config.models.catalog import Route, Step
 from config.settings import read_settings
-from queries import counters, gates, outbox, state
-from queries.canaries import Canary, newest_canary
-from queries.generations import EmbeddedWarehouse
-from queries.incidents import Incident, incidents, naive
-from queries.outbox import beat
-from queries.relations import COLUMNS
+from queries.messages import outbox, rate_limits
+from queries.messages.canary import Canary, newest_canary
+from queries.messages.outbox import beat
+from queries.messages.silences import Matchers, Silence
+from queries.operations.health import Beat, Vitals, vitals
 from queries.scope import EVERYTHING
-from queries.silences import Matchers, Silence
-from queries.state import open_state
-from queries.vitals import Beat, Vitals, vitals
+from queries.state import counters, tables
+from queries.state.incidents import Incident, incidents, naive
+from queries.state.tables import open_state
+from queries.warehouse.generations import EmbeddedWarehouse
+from queries.warehouse.relations import COLUMNS
 from tests.company import catalog, noon, publish, rows_of, rule, warehouse, weeks
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.installation import GUARD, configure
@@ -247,18 +248,18 @@ def test_vitals_are_read_from_the_state(tmp_path: Path, states: Engine) -> None:
         assert (seen.unfounded, seen.unheard) == (0, ())
         assert seen.oldest_message == noon(day)
         assert seen.evaluations > 0
-        conn.execute(update(state.instance).values(incident_id="nobody"))
-        conn.execute(update(state.outbox).values(state="dead"))
+        conn.execute(update(tables.instance).values(incident_id="nobody"))
+        conn.execute(update(tables.outbox).values(state="dead"))
         spoiled = vitals(conn, noon(day) + timedelta(hours=1))
     assert spoiled.unfounded == 1
     assert (spoiled.refused, spoiled.oldest_message) == (1, None)
 
 
 def test_a_429_and_a_message_found_again_are_counted(states: Engine) -> None:
-    gates.build(states, ("C1",))
+    rate_limits.build(states, ("C1",))
     with states.begin() as conn:
         for _ in range(2):
-            gates.block(conn, "C1", NOW)
+            rate_limits.block(conn, "C1", NOW)
         counters.add(conn, counters.FOUND, 3)
         assert counters.counters(conn) == {"rate_limited": 2, "found_again": 3}
 
@@ -361,7 +362,7 @@ def test_the_dead_man_address_is_called_only_when_all_is_well(tmp_path: Path) ->
         assert watchdog.once().faults == ()
         assert paths == ["/alive"]
         with watchdog.states.begin() as conn:
-            conn.execute(update(state.heartbeat).values(at=naive(NOW - minutes(6))))
+            conn.execute(update(tables.heartbeat).values(at=naive(NOW - minutes(6))))
         assert [str(fault) for fault in watchdog.once().faults] == [
             "nothing heard from triggers for 6 min; start `python -m triggers run`"
         ]
@@ -455,7 +456,7 @@ def test_a_tick_leaves_the_canary_alone(tmp_path: Path, states: Engine) -> None:
     with warehouse(tmp_path, CATALOG, rows_of(weeks(date(2026, 2, 9), (4,) * 12))) as made, made.pin() as pin:
         tick(states, pin, CATALOG, NOW)
     with states.connect() as conn:
-        mine = select(state.incident.c.state, state.incident.c.version).where(state.incident.c.rule == "canary")
+        mine = select(tables.incident.c.state, tables.incident.c.version).where(tables.incident.c.rule == "canary")
         (found,) = conn.execute(mine).all()
     assert tuple(found) == ("closed", 1)
 
@@ -505,7 +506,7 @@ def _await(folder: Path, process: subprocess.Popen[str], name: str) -> None:
 def _beats(folder: Path) -> bool:
     states = open_state(folder)
     with states.connect() as conn:
-        found = conn.execute(select(state.heartbeat)).first()
+        found = conn.execute(select(tables.heartbeat)).first()
     states.dispose()
     return found is not None
 
@@ -546,5 +547,5 @@ def test_deliveries_are_logged_with_their_incident(
 def test_an_unfinished_press_is_seen(states: Engine) -> None:
     row = {"id": "e1", "kind": "press", "body": "{}", "state": "pending", "attempts": 0, "received_at": naive(NOW)}
     with states.begin() as conn:
-        conn.execute(insert(state.inbound).values(**row))
+        conn.execute(insert(tables.inbound).values(**row))
         assert vitals(conn, NOW).unheard == (NOW,)

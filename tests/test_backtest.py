@@ -13,10 +13,10 @@ from config.errors import ConfigError
 from config.models.catalog import Catalog, Person, Route
 from config.reading.drafts import parse_drafts, read_drafts
 from config.reading.known_incidents import Known, parse_known
-from queries.generations import Pin
-from queries.incidents import Incident
-from queries.references import Calibration
-from queries.relations import COLUMNS
+from queries.state.calibrations import Calibration
+from queries.state.incidents import Incident
+from queries.warehouse.generations import Pin
+from queries.warehouse.relations import COLUMNS
 from tests.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.installation import DEFECTS, Terminal, installed
 from triggers.attention import attention, tellings

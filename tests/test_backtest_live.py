@@ -19,12 +19,12 @@ import pytest
 from sqlalchemy import Connection, Engine, Table
 
 from config.models.catalog import Catalog, ChangeRule, EventRule, QuietRule, Rule, WatchRule
-from queries import schema
 from queries.engine import disposing
-from queries.generations import EmbeddedWarehouse, SharedWarehouse
-from queries.incidents import entries, incidents
 from queries.scope import EVERYTHING
-from queries.state import open_state, passing_state
+from queries.state.incidents import entries, incidents
+from queries.state.tables import open_state, passing_state
+from queries.warehouse import tables
+from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse
 from tests.counterparts.postgres import NewDatabase
 from tests.daily import (
     DAYS,
@@ -314,13 +314,13 @@ def _in_place(one: Revision, rule: Rule, line: Line) -> bool:
 
 def _revisions() -> Iterator[Revision]:
     """Three weeks of Energy's late journeys come a month late; some of Public's end in time only as corrected."""
-    for row in company().rows[schema.journey]:
+    for row in company().rows[tables.journey]:
         ended = (row["ended_day"] - day_of(HISTORY)).days
         if row["vertical"] == "Energy" and 70 <= ended < 91 and row["ended_at"] > row["promised_at"]:
-            yield Revision(schema.journey, row, None, HISTORY + 121)
+            yield Revision(tables.journey, row, None, HISTORY + 121)
         elif row["vertical"] == "Public" and 60 <= ended < 90:
             too_late = {**row, "promised_at": row["started_at"], "promised_day": row["day"]}
-            yield Revision(schema.journey, row, too_late, HISTORY + 107)
+            yield Revision(tables.journey, row, too_late, HISTORY + 107)
 
 
 @pytest.mark.slow

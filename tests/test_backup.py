@@ -20,17 +20,19 @@ from config.errors import EarshotError
 from config.models.catalog import Catalog
 from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
-from queries import outbox, schema, state
-from queries.backup import NotNowError, backup, restore
-from queries.forget import forget
-from queries.generations import Warehouse
-from queries.incidents import Incident, incidents, naive
-from queries.manifest import NAME, BadBackupError, read_manifest
-from queries.outbox import beat
-from queries.relations import COLUMNS
-from queries.restored import last_restore
+from queries.messages import outbox
+from queries.messages.outbox import beat
+from queries.messages.restores import last_restore
+from queries.operations.backup import NotNowError, backup, restore
+from queries.operations.erase import forget
+from queries.operations.manifest import NAME, BadBackupError, read_manifest
 from queries.scope import EVERYTHING
+from queries.state import tables as state_tables
+from queries.state.incidents import Incident, incidents, naive
 from queries.stores import open_states, open_warehouse
+from queries.warehouse import tables
+from queries.warehouse.generations import Warehouse
+from queries.warehouse.relations import COLUMNS
 from tests.clocks import BY_SLACKS_CLOCK, Now
 from tests.company import noon, publish, rows_of, weeks
 from tests.counterparts.postgres import NewDatabase
@@ -191,10 +193,10 @@ def test_backed_up_under_load_destroyed_and_restored(
 def _check_messages(place: Place, in_slack: Counter[str]) -> None:
     """Slack holds what the state says was sent, and of each incident its message."""
     with place.opened[-1][1].connect() as conn:
-        table = state.outbox.c
+        table = state_tables.outbox.c
         posted = set(conn.execute(select(table.id).where(table.state == "sent", table.kind != "update")).scalars())
         roots = set(conn.execute(select(table.incident_id).where(table.kind == "root")).scalars())
-        shown = set(conn.execute(select(state.slack_root.c.incident_id)).scalars())
+        shown = set(conn.execute(select(state_tables.slack_root.c.incident_id)).scalars())
     assert posted <= set(in_slack)
     assert roots == shown
 
@@ -296,7 +298,7 @@ def test_what_was_erased_after_the_backup_stays_erased(
     """In the warehouse, in the state, and for every later load."""
     warehouse, states = place.stores()
     with states.begin() as conn:
-        conn.execute(insert(state.action).values(_action("call V0-1")))
+        conn.execute(insert(state_tables.action).values(_action("call V0-1")))
     backup(place.settings, tmp_path / "middle", NOW, lambda _: None)
     for account in ("V0-1", "never-seen"):
         forget(warehouse, states, "account", account, place.catalog, NOW, lambda _: None)
@@ -308,9 +310,9 @@ def test_what_was_erased_after_the_backup_stays_erased(
     restore(place.settings, tmp_path / "middle", place.catalog, NOW, lambda _: None, newer=newer, replace=True)
     warehouse, states = place.stores()
     with warehouse.pin() as pin, states.connect() as conn:
-        assert "V0-1" not in set(pin.conn.execute(select(schema.journey.c.account_id)).scalars())
-        assert len(pin.conn.execute(select(schema.erased.c.hash)).all()) >= 2
-        assert conn.execute(select(state.action.c.what)).scalar_one().startswith("call erased-")
+        assert "V0-1" not in set(pin.conn.execute(select(tables.journey.c.account_id)).scalars())
+        assert len(pin.conn.execute(select(tables.erased.c.hash)).all()) >= 2
+        assert conn.execute(select(state_tables.action.c.what)).scalar_one().startswith("call erased-")
 
 
 def _action(what: str) -> dict[str, object]:

@@ -13,14 +13,15 @@ from sqlalchemy import Engine
 
 from config.models.catalog import Catalog, Person, Route, Step
 from config.settings import read_settings
-from queries import letters, outbox, schema
-from queries.escalations import BEYOND, TOLD, WITHHELD, Tally, escalations, spent
-from queries.generations import EmbeddedWarehouse
-from queries.incidents import Entry, Incident, RacedError, entries, incidents
+from queries.messages import direct_messages, outbox
+from queries.metrics.revenue import revenue_of
 from queries.scope import EVERYTHING, Scope
-from queries.stakes import revenue_of
-from queries.state import open_state
-from queries.votes import Verdict, vote
+from queries.state.escalations import BEYOND, TOLD, WITHHELD, Tally, escalations, spent
+from queries.state.feedback import Verdict, vote
+from queries.state.incidents import Entry, Incident, RacedError, entries, incidents
+from queries.state.tables import open_state
+from queries.warehouse import tables
+from queries.warehouse.generations import EmbeddedWarehouse
 from tests.company import LOADED, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.counterparts.slack import CHANNELS, USERS, Slack
 from tests.installation import configure
@@ -228,15 +229,15 @@ def test_when_letters_are_due(states: Engine, company: EmbeddedWarehouse, at: st
 
 
 def test_a_letter_is_written_once(states: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = letters.new("overflow", "ana", "2025-12-22", NOW)
+    one = direct_messages.new("overflow", "ana", "2025-12-22", NOW)
     with states.begin() as conn:
-        assert letters.send(conn, one)
-        assert not letters.send(conn, replace(one, at=NOW + timedelta(hours=1)))
+        assert direct_messages.send(conn, one)
+        assert not direct_messages.send(conn, replace(one, at=NOW + timedelta(hours=1)))
         assert [(m.target, m.incident_id) for m in outbox.owed(conn)] == [("@ana", one.id)]
-        assert letters.addressees(conn) == {"ana"}
-    monkeypatch.setattr(letters, "read", lambda *_: None)  # as another process sees it that was quicker to look
+        assert direct_messages.addressees(conn) == {"ana"}
+    monkeypatch.setattr(direct_messages, "read", lambda *_: None)  # as another process sees it that was quicker to look
     with pytest.raises(RacedError), states.begin() as conn:
-        letters.send(conn, one)
+        direct_messages.send(conn, one)
 
 
 def test_the_letters_arrive_as_direct_messages(
@@ -261,7 +262,7 @@ def test_the_letters_arrive_as_direct_messages(
     said = json.dumps(lead[0]["blocks"])
     assert "3 incidents, 3 of them never acknowledged, 1 vote for noise" in said
     with states.connect() as conn:
-        assert letters.addressees(conn) == frozenset()
+        assert direct_messages.addressees(conn) == frozenset()
 
 
 def direct(slack: Slack, member: str) -> list[dict[str, Any]]:
@@ -295,7 +296,7 @@ def test_revenue_of_accounts(tmp_path: Path) -> None:
     ]
     money = [_revenue(*one) for one in (*given, ("North-1", date(2026, 6, 1), 70.0))]
     asked = ("North-0", "North-2")
-    with warehouse(tmp_path, config(), {**rows, schema.revenue: money}) as made, made.pin() as pin:
+    with warehouse(tmp_path, config(), {**rows, tables.revenue: money}) as made, made.pin() as pin:
         as_of = datetime(2026, 12, 2, tzinfo=UTC)
         assert revenue_of(pin.conn, asked, "EUR", EVERYTHING, as_of) == {"North-0": 150.0}
         assert revenue_of(pin.conn, asked, "EUR", Scope("gm", frozenset({"South"})), as_of) == {}

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from queries.clusters import Effect
 from queries.engine import disposing
-from queries.generations import EmbeddedWarehouse
-from queries.references import calibrations, store_calibration
-from queries.state import passing_state
+from queries.metrics.design_effects import Effect
+from queries.state.calibrations import calibrations, store_calibration
+from queries.state.tables import passing_state
+from queries.warehouse.generations import EmbeddedWarehouse
 from tests.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.nulls import DECLARED, KINDS, METRIC, SEGMENTS, subject, world
 from tests.states import NewState

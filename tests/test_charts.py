@@ -10,10 +10,10 @@ from pydantic import TypeAdapter
 
 from config.models.catalog import Metric, Rule
 from dashboard import charts, dossier, exports, prose
-from queries.briefs import Minutes, Money, Standing, standing
-from queries.dossiers import Trend
-from queries.incidents import Entry
-from queries.metrics import Point
+from queries.metrics.measure import Point
+from queries.review.compose import Minutes, Money, Standing, standing
+from queries.review.incident_page import Trend
+from queries.state.incidents import Entry
 from tests.test_review import DEFECTS, MONTHS, NPS, SHARE, incident, made, series, share
 
 HOSTILE = (

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sqlalchemy import delete, insert
 
-from queries import schema
-from queries.clusters import Effect, effects
-from queries.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
+from queries.metrics.design_effects import Effect, effects
+from queries.warehouse import tables
+from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
 from tests.company import Week, catalog, publish, rows_of
 
 QUARTERS: Final = tuple(date(year, month, 1) for year in (2024, 2025) for month in (1, 4, 7, 10))
@@ -41,7 +41,7 @@ def test_effects_are_those_of_the_newest_quarter_that_ended(empty: Warehouse, no
     names = ("metric", "vertical", "quarter", "deff", "n")
     with empty.draft(lambda _: None) as draft:
         values = [{**dict(zip(names, row, strict=True)), "clusters": 9} for row in rows]
-        draft.conn.execute(delete(schema.design_effect))
-        draft.conn.execute(insert(schema.design_effect), values)
+        draft.conn.execute(delete(tables.design_effect))
+        draft.conn.execute(insert(tables.design_effect), values)
         assert effects(draft.conn, datetime(now.year, now.month, now.day, tzinfo=UTC)) == expected
     empty.close()

@@ -20,8 +20,8 @@ from config.reading.cross_checks import RESERVED
 from config.reading.loader import FILES, read_catalog, read_source
 from config.reading.toml_lines import _lines, read
 from config.settings import CHECKOUT
-from queries import schema
-from queries.relations import COLUMNS
+from queries.warehouse import tables as warehouse_tables
+from queries.warehouse.relations import COLUMNS
 
 SMALL: Final = Path(__file__).parent / "config_small"
 CONFIG: Final = CHECKOUT / "config"
@@ -131,13 +131,15 @@ route = "installation"
 owner = "cx-analyst"
 """
     add(folder / "triggers.toml", event)
-    rule = read_catalog(folder, {"response": [*schema.response.c.keys(), "account.tier"], "journey": _all()}).rules[1]
+    rule = read_catalog(
+        folder, {"response": [*warehouse_tables.response.c.keys(), "account.tier"], "journey": _all()}
+    ).rules[1]
     assert isinstance(rule, EventRule)
     assert [c.column for c in rule.where] == ["account.tier", "score"]
 
 
 def _all() -> frozenset[str]:
-    return frozenset(schema.journey_fact.c.keys())
+    return frozenset(warehouse_tables.journey_fact.c.keys())
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ def test_the_shipped_configuration_is_right() -> None:
 
 
 def test_the_canonical_tables_are_those_of_the_schema() -> None:
-    assert {table.name for table in schema.CANONICAL} == TABLES
+    assert {table.name for table in warehouse_tables.CANONICAL} == TABLES
 
 
 # Mistakes that need more than one file, or no file.
@@ -370,7 +372,7 @@ def mutated(values: Mapping[str, Any], junk: Mapping[str, Any]) -> Iterator[str]
 
 def reads_or_refuses(folder: Path) -> None:
     """Anything but a catalogue or a list of mistakes, one a line, would be a traceback for whoever edits the file."""
-    columns = {"response": schema.response.c.keys(), "journey": _all()}
+    columns = {"response": warehouse_tables.response.c.keys(), "journey": _all()}
     mistakes = refused(lambda: read_catalog(folder, columns))
     assert all(m.wrong and m.right and "\n" not in str(m) for m in mistakes)
 

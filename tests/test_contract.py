@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from queries.contract import Contract
-from queries.dates import DayCount
-from queries.masking import masked
-from queries.schema import CANONICAL
-from queries.zones import zone
+from queries.loading.contract import Contract
+from queries.loading.date_order import DayCount
+from queries.loading.masking import masked
+from queries.loading.time_zones import zone
+from queries.warehouse.tables import CANONICAL
 from tests.offering import Read, offered
 
 ONE = {"t.csv": "x\n1\n"}

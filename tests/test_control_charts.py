@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 
 from config.errors import EarshotError
 from config.models.catalog import Metric
-from queries.statistics import Floats
+from queries.statistics.estimates import Floats
 from tests.test_statistics import metric
 from triggers.charts import (
     Signal,

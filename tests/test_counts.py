@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.models.values import Condition
-from queries.cubes import Coded, Cube
+from queries.metrics.cube import Coded, Cube
 from triggers.counts import History, history, is_plain
 from triggers.subjects import slice_key, slice_values
 

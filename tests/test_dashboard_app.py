@@ -20,12 +20,12 @@ from config.settings import read_settings
 from dashboard import data, hands, stores
 from dashboard.serving import options
 from dashboard.viewer import NotSignedInError, viewer
-from queries.actions import Action
-from queries.briefs import Issue, Money, Standing
-from queries.effects import effect_of
-from queries.generations import EmbeddedWarehouse
-from queries.incidents import UnknownIncidentError, entries, incident
+from queries.review.action_effects import effect_of
+from queries.review.compose import Issue, Money, Standing
 from queries.scope import Scope
+from queries.state.actions import Action
+from queries.state.incidents import UnknownIncidentError, entries, incident
+from queries.warehouse.generations import EmbeddedWarehouse
 from tests.small_company import BROKEN, VERTICALS, Company, found, write_config
 from tests.states import NewState
 from triggers.taking import snooze

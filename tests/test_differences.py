@@ -16,7 +16,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep, score_test_
 
 from config.errors import EarshotError
 from config.models.catalog import Metric
-from queries.differences import (
+from queries.statistics.differences import (
     gap_interval,
     gap_tails,
     gaps,
@@ -25,7 +25,7 @@ from queries.differences import (
     stratified_gaps,
     stratified_tails,
 )
-from queries.statistics import Floats, Tally, wilson
+from queries.statistics.estimates import Floats, Tally, wilson
 from tests.test_statistics import metric, tally_of
 
 UP = metric("share")

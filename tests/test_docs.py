@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import pytest
 
-from queries.statistics import wilson
+from queries.statistics.estimates import wilson
 from tests import clocks, reference
 
 ROOT: Final = Path(__file__).parents[1]

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from queries.export import cell
+from queries.metrics.csv_cells import cell
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,17 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine, insert, select
 
-from queries import forget as forgetting
-from queries import schema, state
-from queries.drop import drop
-from queries.erasure import Kind, hash_of
-from queries.forget import Forgotten, forget
-from queries.generations import EmbeddedWarehouse, Warehouse
-from queries.incidents import Entry, Incident, Ledger, Queued, incident, incidents, write
-from queries.redaction import Redacted, Redaction, redact
+from queries.operations import erase as forgetting
+from queries.operations.drop_source import drop
+from queries.operations.erase import Forgotten, forget
+from queries.operations.redaction import Redacted, Redaction, redact
 from queries.scope import EVERYTHING
-from queries.state import open_state
+from queries.state import tables as state_tables
+from queries.state.incidents import Entry, Incident, Ledger, Queued, incident, incidents, write
+from queries.state.tables import open_state
+from queries.warehouse import tables
+from queries.warehouse.generations import EmbeddedWarehouse, Warehouse
+from queries.warehouse.tombstones import Kind, hash_of
 from tests.company import catalog, noon, rows_of, rule, weeks
 from tests.company import warehouse as company_of
 from tests.counterparts.slack import CHANNELS, TOKEN, Slack
@@ -79,7 +80,7 @@ def test_an_account_leaves_what_would_be_there_without_it(loaded: Pair, tmp_path
         assert found_in(loaded[0]) == found_in(other)
     with loaded[0].pin() as pin:
         assert pin.generation.number == done.generation == 2
-        marks = {row[0] for row in rows(pin.conn, schema.erased, "hash")}
+        marks = {row[0] for row in rows(pin.conn, tables.erased, "hash")}
     assert marks == {hash_of("account", "A1"), hash_of("person", "P1")}
     other.close()
 
@@ -88,14 +89,14 @@ def test_a_person_leaves_the_facts(loaded: Pair) -> None:
     done = gone(loaded, "person", "P1")
     assert (done.rows, done.facts, done.people, done.quarantined) == (1, 3, 0, 1)
     with loaded[0].pin() as pin:
-        assert rows(pin.conn, schema.person, "person_id") == [("P2",), ("P3",)]
-        assert rows(pin.conn, schema.contact, "id", "person_id") == [
+        assert rows(pin.conn, tables.person, "person_id") == [("P2",), ("P3",)]
+        assert rows(pin.conn, tables.contact, "id", "person_id") == [
             ("C1", None),
             ("C2", "P2"),
             ("C3", None),
             ("C4", "P3"),
         ]
-        answers = rows(pin.conn, schema.response, "id", "person_id", "score", "comment")
+        answers = rows(pin.conn, tables.response, "id", "person_id", "score", "comment")
     assert answers == [("R1", None, 2, None), ("R2", "P2", 9, "fine")]
 
 
@@ -124,7 +125,7 @@ def test_no_file_keeps_it(tmp_path: Path) -> None:
     with stores[0].pin() as pin:
         gone(stores, "account", "A1")
         assert _files_with(tmp_path / "warehouse", b"Acme & Sons") == []
-        assert len(rows(pin.conn, schema.account, "account_id")) == 3
+        assert len(rows(pin.conn, tables.account, "account_id")) == 3
     assert sorted(file.name for file in (tmp_path / "warehouse").glob("*.duckdb*")) == ["generation-2.duckdb"]
     assert (tmp_path / "warehouse" / "generation-2.duckdb").stat().st_mode & 0o777 == 0o600
     stores[0].close()
@@ -153,7 +154,7 @@ def test_a_second_time_changes_nothing(loaded: Pair) -> None:
     assert again.generation == first.generation + 1
     assert found_in(loaded[0]) == before
     with loaded[0].pin() as pin:
-        assert {row[0] for row in rows(pin.conn, schema.erased, "at")} == {LATER.replace(tzinfo=None)}
+        assert {row[0] for row in rows(pin.conn, tables.erased, "at")} == {LATER.replace(tzinfo=None)}
 
 
 def test_an_unknown_key_gets_its_tombstone(loaded: Pair, tmp_path: Path) -> None:
@@ -174,7 +175,7 @@ def test_a_key_can_be_forgotten_before_the_first_load(stores: Pair, tmp_path: Pa
     bring(stores[0], lisbon)
     with stores[0].pin() as pin:
         assert pin.generation.zone == "Europe/Lisbon"
-        assert rows(pin.conn, schema.person, "person_id") == [("P2",), ("P3",)]
+        assert rows(pin.conn, tables.person, "person_id") == [("P2",), ("P3",)]
 
 
 # The state
@@ -214,31 +215,33 @@ def _written() -> dict[Any, list[dict[str, Any]]]:
     told = {"author": "ana", "at": at}
     instance = {"rule": "defects", "state": "firing", "health": "ok", "body": "{}"}
     return {
-        state.instance: [
+        state_tables.instance: [
             {**instance, "slice": "vertical=Retail|account_id=A1", "incident_id": "i-account"},
             {**instance, "slice": "vertical=Retail|account_id=A10", "incident_id": None},
         ],
-        state.action: [
+        state_tables.action: [
             {"id": "a", "what": "Call A1 (Acme & Sons).", "owner": "ana", "started_on": day, "recorded_at": at}
             | {"author": "ana"}
         ],
-        state.decision: [
+        state_tables.decision: [
             {"month": day, "vertical": "*", "issue": "defects|vertical=Retail|account_id=A1", "seq": 1, "owner": "ana"}
             | {"decision": "visit A1; A10 can wait", **told}
         ],
-        state.override: [{"month": day, "vertical": "*", "reason": "A1 is calling", **told}],
-        state.silence: [
+        state_tables.override: [{"month": day, "vertical": "*", "reason": "A1 is calling", **told}],
+        state_tables.silence: [
             {"id": "s", "matchers": json.dumps({"account_id": ["A1", "A10"]}), "reason": "A1 moves", "author": "ana"}
             | {"starts_at": at, "ends_at": at}
         ],
-        state.rule_version: [{"hash": "h", "rule": "defects", "body": '{"any_of": ["A1"]}', "stored_at": at}],
+        state_tables.rule_version: [{"hash": "h", "rule": "defects", "body": '{"any_of": ["A1"]}', "stored_at": at}],
     }
 
 
 def texts(states: Engine) -> str:
     """Everything that stands in the state."""
     with states.connect() as conn:
-        return "\n".join(str(tuple(row)) for table in state.state.sorted_tables for row in conn.execute(select(table)))
+        return "\n".join(
+            str(tuple(row)) for table in state_tables.state.sorted_tables for row in conn.execute(select(table))
+        )
 
 
 def redacted(states: Engine, key: str = "A1", kind: Kind = "account", *, may_be_named: bool = True) -> Redacted:
@@ -278,10 +281,10 @@ def test_what_people_wrote_stays_readable(states: Engine) -> None:
     seed(states)
     redacted(states)
     with states.connect() as conn:
-        assert conn.scalar(select(state.action.c.what)) == f"Call {MARK} ({MARK})."
-        assert conn.scalar(select(state.decision.c.decision)) == f"visit {MARK}; A10 can wait"
-        assert json.loads(conn.scalar(select(state.silence.c.matchers)) or "") == {"account_id": [MARK, "A10"]}
-        assert conn.scalar(select(state.instance.c.slice)) == "vertical=Retail|account_id=A10"
+        assert conn.scalar(select(state_tables.action.c.what)) == f"Call {MARK} ({MARK})."
+        assert conn.scalar(select(state_tables.decision.c.decision)) == f"visit {MARK}; A10 can wait"
+        assert json.loads(conn.scalar(select(state_tables.silence.c.matchers)) or "") == {"account_id": [MARK, "A10"]}
+        assert conn.scalar(select(state_tables.instance.c.slice)) == "vertical=Retail|account_id=A10"
 
 
 def test_the_state_is_redacted_once(states: Engine) -> None:
@@ -305,7 +308,7 @@ def test_any_text_can_be_a_key(states: Engine, key: str) -> None:
     mark = f"erased-{hash_of('account', key)[:8]}"
     with states.connect() as conn:
         assert incident(conn, "i", EVERYTHING).slice == f"account_id={mark}|vertical=Retail"
-        first = select(state.incident_event.c.sample).where(state.incident_event.c.seq == 1)
+        first = select(state_tables.incident_event.c.sample).where(state_tables.incident_event.c.seq == 1)
         sample = json.loads(conn.scalar(first) or "")
     assert sample == {"slice": f"account_id={mark}|vertical=Retail", "account_id": mark, "other": "ab"}
 
@@ -345,15 +348,15 @@ def _post(states: Engine, *ids: str) -> None:
     sent = {"episode": 1, "kind": "root", "step": 0, "target": "delivery", "state": "sent", "version": 1, "attempts": 1}
     with states.begin() as conn:
         conn.execute(
-            insert(state.outbox),
+            insert(state_tables.outbox),
             [{**sent, "id": f"m-{id_}", "incident_id": id_, "due_at": at, "created_at": at} for id_ in ids],
         )
 
 
 def _owed(states: Engine) -> set[str]:
     with states.connect() as conn:
-        query = select(state.outbox.c.incident_id).where(state.outbox.c.kind == "update")
-        return set(conn.scalars(query.where(state.outbox.c.state == "pending")))
+        query = select(state_tables.outbox.c.incident_id).where(state_tables.outbox.c.kind == "update")
+        return set(conn.scalars(query.where(state_tables.outbox.c.state == "pending")))
 
 
 # What Slack shows

@@ -15,8 +15,9 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import func, insert, select, text
 
-from queries import schema
-from queries.generations import (
+from queries.loading.publish import Basis, record
+from queries.warehouse import tables
+from queries.warehouse.generations import (
     KEPT,
     NOTHING_LOADED,
     Draft,
@@ -26,7 +27,6 @@ from queries.generations import (
     SharedWarehouse,
     Warehouse,
 )
-from queries.publish import Basis, record
 
 AT: Final = datetime(2026, 1, 1)  # noqa: DTZ001 - as the warehouse stores it
 ROOT: Final = Path(__file__).parents[1]
@@ -36,7 +36,7 @@ def add(draft: Draft) -> None:
     """One account more, so that a generation holds as many accounts as its number says."""
     name = f"A{draft.number}"
     row = {"account_id": name, "source": "s", "name": name, "first_loaded_at": AT, "loaded_at": AT}
-    draft.conn.execute(insert(schema.account).values(row))
+    draft.conn.execute(insert(tables.account).values(row))
     record(draft.conn, draft.number, Basis("UTC", "", ""), "s", "{}", AT)
 
 
@@ -47,7 +47,7 @@ def publish(warehouse: Warehouse) -> int:
 
 
 def accounts(pin: Pin) -> int:
-    return int(pin.conn.scalar(select(func.count()).select_from(schema.account)) or 0)
+    return int(pin.conn.scalar(select(func.count()).select_from(tables.account)) or 0)
 
 
 def seen(warehouse: Warehouse) -> tuple[int, int]:
@@ -171,7 +171,7 @@ def test_a_pin_on_postgresql_writes_nothing(postgres_url: str) -> None:
     with closing(SharedWarehouse(postgres_url)) as warehouse:
         publish(warehouse)
         with warehouse.pin() as pin, pytest.raises(Exception, match="read-only transaction"):
-            pin.conn.execute(insert(schema.erased).values(hash="x", at=AT))
+            pin.conn.execute(insert(tables.erased).values(hash="x", at=AT))
 
 
 def test_old_generations_go_unless_they_are_read(embedded: EmbeddedWarehouse) -> None:
@@ -211,11 +211,11 @@ def test_erasing_leaves_no_older_generation(embedded: EmbeddedWarehouse) -> None
     with embedded.draft() as draft:
         add(draft)
         secret = "x" * 40 + "secret"
-        draft.conn.execute(insert(schema.account).values(account_id="S", source="s", name=secret))
+        draft.conn.execute(insert(tables.account).values(account_id="S", source="s", name=secret))
     publish(embedded)
     with embedded.pin() as early:
         with embedded.draft() as draft:
-            draft.conn.execute(schema.account.delete().where(schema.account.c.account_id == "S"))
+            draft.conn.execute(tables.account.delete().where(tables.account.c.account_id == "S"))
             add(draft)
             draft.erase()
         assert numbers(embedded.folder) == {3}
@@ -228,7 +228,7 @@ def test_erasing_on_postgresql_leaves_no_dead_row(postgres_url: str) -> None:
     with closing(SharedWarehouse(postgres_url)) as warehouse:
         publish(warehouse)
         with warehouse.draft() as draft:
-            draft.conn.execute(schema.account.delete())
+            draft.conn.execute(tables.account.delete())
             add(draft)
             draft.erase()
         with warehouse.pin() as pin:

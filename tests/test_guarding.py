@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from config.models.catalog import Rule
-from queries import schema
 from queries.engine import disposing
-from queries.incidents import entries, incidents
-from queries.profiles import PROFILED
-from queries.relations import COLUMNS
+from queries.monitoring.row_profiles import PROFILED
 from queries.scope import EVERYTHING
-from queries.state import passing_state
+from queries.state.incidents import entries, incidents
+from queries.state.tables import passing_state
+from queries.warehouse import tables as warehouse_tables
+from queries.warehouse.relations import COLUMNS
 from tests.company import Rows, catalog, noon, rule, warehouse
 from triggers.artefacts.breach import COLUMN_OF, ROWS_OF
 from triggers.guarding import NAME
@@ -118,12 +118,16 @@ def cases() -> Iterator[Case]:
 
 def rows(tell: Tell) -> Rows:
     """What happened as usual, and from SPOILT on otherwise."""
-    found: dict[Any, list[dict[str, Any]]] = {schema.journey: [], schema.contact: [], schema.defect: []}
+    found: dict[Any, list[dict[str, Any]]] = {
+        warehouse_tables.journey: [],
+        warehouse_tables.contact: [],
+        warehouse_tables.defect: [],
+    }
     for case in cases():
         contacts, defects = tell(case) if case.at.date() >= SPOILT else as_usual(case)
-        found[schema.journey].append(case.journey())
-        found[schema.contact] += contacts
-        found[schema.defect] += defects
+        found[warehouse_tables.journey].append(case.journey())
+        found[warehouse_tables.contact] += contacts
+        found[warehouse_tables.defect] += defects
     return found
 
 

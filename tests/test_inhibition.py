@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import Engine
 
 from config.models.catalog import Catalog, EventRule, Route, Step
-from queries import outbox, schema
 from queries.engine import disposing
-from queries.generations import Pin
-from queries.incidents import Incident, entries, incidents
+from queries.messages import outbox
 from queries.scope import EVERYTHING
-from queries.state import passing_state
+from queries.state.incidents import Incident, entries, incidents
+from queries.state.tables import passing_state
+from queries.warehouse import tables
+from queries.warehouse.generations import Pin
 from tests.company import LOADED, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.states import NewState
 from triggers.taking import resolve
@@ -174,7 +175,7 @@ BRIEF: Final = rule(name="company", by=[], recover=0.25)
 def told_of_case(folder: Path, day: date, child: EventRule, *, closed_on: date | None = None) -> dict[str, Any]:
     """What became of a severe case of that day, a fortnight after the company's incident was over."""
     config, rows = made(parent=BRIEF, child=child), rows_of(weeks(FIRST, STORY))
-    rows[schema.defect].append(one_case(day))
+    rows[tables.defect].append(one_case(day))
     with disposing(passing_state()) as states, warehouse(folder, config, rows) as store, store.pin() as pinned:
         lived(states, pinned, config, OPENS)
         now, over = OPENS, None

@@ -13,9 +13,9 @@ import pytest
 
 from config.errors import EarshotError
 from config.models.catalog import Source, SourceInput
-from queries import inputs
-from queries.decoding import BadTextError, copy_text
-from queries.inputs import Private
+from queries.loading import inputs
+from queries.loading.inputs import Private
+from queries.loading.text_files import BadTextError, copy_text
 from tests.offering import Read, offered
 
 ACCOUNTS = {"account": "select id as account_id, name from t"}
@@ -104,7 +104,7 @@ def test_csv_is_refused(tmp_path: Path, content: bytes, inputs: dict[str, Any], 
 
 
 def test_a_broken_letter_is_found_across_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("queries.decoding._CHUNK", 5)
+    monkeypatch.setattr("queries.loading.text_files._CHUNK", 5)
     assert "t.csv:4: byte 0xE3" in refused(tmp_path, "id,name\r\n1,é\r\n2,€€\r\n3,".encode() + b"S\xe3o\r\n")
     assert names(offered(tmp_path, ACCOUNTS, {"t.csv": "id,name\r\n1,é\r\n2,€€\r\n"})) == ["é", "€€"]
     assert names(offered(tmp_path, ACCOUNTS, {"t.csv": "id,name\n1,é\n".encode("utf-16")}, encoding="utf-16")) == ["é"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from queries.journeys import (
+from queries.metrics.journey_gaps import (
     GOAL_REACHED,
     channel_gap,
     difference,

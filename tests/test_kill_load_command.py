@@ -20,8 +20,8 @@ from typing import Final
 import pytest
 
 from config.reading.loader import read_catalog
-from queries.generations import EmbeddedWarehouse, NoWarehouseError, SharedWarehouse, Warehouse
-from queries.relations import COLUMNS
+from queries.warehouse.generations import EmbeddedWarehouse, NoWarehouseError, SharedWarehouse, Warehouse
+from queries.warehouse.relations import COLUMNS
 from tests.counterparts.postgres import NewDatabase
 from tests.deliveries import NOW, WHEN_LOADED, Delivery, Held, company, deliver, held
 

@@ -16,10 +16,10 @@ from typing import IO, Any, Final
 
 import pytest
 
-from queries import outbox
-from queries.incidents import Entry, Incident, entries, incidents
+from queries.messages import outbox
 from queries.scope import EVERYTHING
-from queries.state import open_state
+from queries.state.incidents import Entry, Incident, entries, incidents
+from queries.state.tables import open_state
 from tests.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.installation import configure

@@ -13,8 +13,8 @@ from streamlit.testing.v1 import AppTest
 from config.reading.known_incidents import parse_known
 from dashboard import lab, stores
 from dashboard.viewer import Viewer
-from queries.generations import EmbeddedWarehouse
 from queries.scope import Scope
+from queries.warehouse.generations import EmbeddedWarehouse
 from tests.company import catalog, rows_of, rule, warehouse, weeks
 from tests.installation import RULE, configure
 from tests.test_dashboard_app import APP, Opened, page

@@ -24,15 +24,16 @@ from streamlit.testing.v1 import AppTest
 from config.models.catalog import Catalog
 from config.reading.loader import read_catalog
 from config.settings import CHECKOUT, Settings, SlackSettings, read_settings
-from queries import inbound, outbox, state
-from queries.actions import actions
-from queries.generations import Warehouse
-from queries.inbound import Arrived
-from queries.incidents import Incident, entries, incidents
-from queries.relations import COLUMNS
+from queries.messages import inbox, outbox
+from queries.messages.inbox import Arrived
 from queries.scope import EVERYTHING
-from queries.state import open_state
+from queries.state import tables
+from queries.state.actions import actions
+from queries.state.incidents import Incident, entries, incidents
+from queries.state.tables import open_state
 from queries.stores import open_states, open_warehouse
+from queries.warehouse.generations import Warehouse
+from queries.warehouse.relations import COLUMNS
 from tests.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.counterparts import human
 from tests.counterparts.human import CHANNEL, MEMBERS, TOKEN, Workspace, until
@@ -165,7 +166,7 @@ class Desk:
 
     def done(self) -> int:
         with self.states.connect() as conn:
-            found = conn.execute(select(state.inbound.c.id).where(state.inbound.c.state == "done"))
+            found = conn.execute(select(tables.inbound.c.id).where(tables.inbound.c.state == "done"))
             return len(found.all())
 
 
@@ -332,7 +333,7 @@ def test_votes_count_once_a_person(desk: Desk) -> None:
         desk.settled(presses)
         desk.agreed()
     with desk.states.connect() as conn:
-        found = {row.author: row.useful for row in conn.execute(select(state.vote))}
+        found = {row.author: row.useful for row in conn.execute(select(tables.vote))}
     assert found == {"ana": 1, "ben": 0}
     assert "counted as noise" in desk.told("ben", 2)[-1]
     assert desk.incident.version == 1
@@ -382,7 +383,7 @@ def test_a_stranger_changes_nothing_and_is_told(desk: Desk) -> None:
     assert "does not know you" in desk.told("stranger", 4)[0]
     assert desk.workspace.forms() == []
     with desk.states.connect() as conn:
-        assert conn.execute(select(state.vote)).all() == []
+        assert conn.execute(select(tables.vote)).all() == []
     desk.agreed()
 
 
@@ -432,7 +433,7 @@ def test_the_server_dies_and_comes_back(desk: Desk, monkeypatch: pytest.MonkeyPa
     body = {"channel": CHANNEL, "text": root["text"], "blocks": root["blocks"]}
     put = Slack(TOKEN, desk.workspace.base_url, 3).ask("chat.postMessage", **body).data["ts"]
     with desk.states.begin() as conn:
-        conn.execute(update(state.slack_root).values(ts=put))
+        conn.execute(update(tables.slack_root).values(ts=put))
     desk.agreed()
     desk.heard(60)
     desk.workspace.press("ana", "acknowledge")
@@ -482,24 +483,24 @@ def test_what_was_kept_is_done_after_a_crash(desk: Desk) -> None:
     kept = Press("button", MEMBERS["ana"], "acknowledge", desk.incident.id, CHANNEL, desk.root()["ts"])
     with desk.states.begin() as conn:
         arrived = Arrived("interactive|1", "button", kept.text(), desk.now)
-        assert inbound.store(conn, arrived)
-        assert not inbound.store(conn, arrived)
+        assert inbox.store(conn, arrived)
+        assert not inbox.store(conn, arrived)
     desk.listen()
     desk.settled()
     assert "Acknowledged by Ana Ruiz" in desk.shown()
     with desk.states.connect() as conn:
-        (row,) = conn.execute(select(state.inbound)).all()
+        (row,) = conn.execute(select(tables.inbound)).all()
     assert (row.body, row.author, row.outcome) == ("", "ana", "done: acknowledge")
 
 
 def test_what_cannot_be_kept_is_not_confirmed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full: Slack gets no answer, and tells whoever pressed."""
     desk.listen()
-    store = inbound.store
-    monkeypatch.setattr(inbound, "store", _full)
+    store = inbox.store
+    monkeypatch.setattr(inbox, "store", _full)
     desk.workspace.press("ana", "acknowledge")  # returns when the workspace has given up waiting for an answer
     assert [one for one in desk.workspace.traffic() if one["kind"] == "ack"] == []
-    monkeypatch.setattr(inbound, "store", store)
+    monkeypatch.setattr(inbox, "store", store)
     desk.agreed()
     desk.workspace.press("ana", "acknowledge")
     desk.settled()
@@ -513,7 +514,7 @@ def _full(*_: object) -> None:
 
 def test_what_cannot_be_done_holds_up_nothing_else(desk: Desk) -> None:
     with desk.states.begin() as conn:
-        inbound.store(conn, Arrived("interactive|0", "button", '{"written": "by another version"}', desk.now))
+        inbox.store(conn, Arrived("interactive|0", "button", '{"written": "by another version"}', desk.now))
     desk.listen()
     desk.workspace.press("ana", "acknowledge")
     desk.settled()
@@ -523,7 +524,9 @@ def test_what_cannot_be_done_holds_up_nothing_else(desk: Desk) -> None:
 
 def _outcomes(desk: Desk) -> dict[str, str]:
     with desk.states.connect() as conn:
-        found = conn.execute(select(state.inbound.c.id, state.inbound.c.state).where(state.inbound.c.state != "done"))
+        found = conn.execute(
+            select(tables.inbound.c.id, tables.inbound.c.state).where(tables.inbound.c.state != "done")
+        )
         return {row.id: row.state for row in found}
 
 
@@ -636,6 +639,6 @@ def test_who_is_added_while_it_listens_can_press_and_a_bad_file_changes_nothing(
 def _heartbeat(desk: Desk) -> str | None:
     with desk.states.connect() as conn:
         found: str | None = conn.execute(
-            select(state.heartbeat.c.note).where(state.heartbeat.c.name == "listener")
+            select(tables.heartbeat.c.note).where(tables.heartbeat.c.name == "listener")
         ).scalar()
     return found

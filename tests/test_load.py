@@ -16,13 +16,13 @@ from sqlalchemy import select
 from config.errors import EarshotError
 from config.models.catalog import Calendar
 from config.reading.loader import read_catalog
-from queries import load as loading
-from queries import schema
-from queries.admission import LoadRefusedError
-from queries.generations import EmbeddedWarehouse, NoWarehouseError
-from queries.load import load
-from queries.relations import COLUMNS
-from queries.summary import Summary, kept, settle
+from queries.loading import load as loading
+from queries.loading.admission import LoadRefusedError
+from queries.loading.load import load
+from queries.warehouse import tables
+from queries.warehouse.generations import EmbeddedWarehouse, NoWarehouseError
+from queries.warehouse.load_report import Summary, kept, settle
+from queries.warehouse.relations import COLUMNS
 from tests.deliveries import (
     CATALOG,
     NOW,
@@ -133,7 +133,7 @@ def test_the_same_key_twice_puts_both_aside_until_it_comes_once(tmp_path: Path, 
     assert (summary.quarantined, summary.reasons) == (2, {f"contact: {reason}": 2})
     assert aside(warehouse) == [("contact", "c1", reason)] * 2
     with warehouse.pin() as pin:
-        kept_rows = [json.loads(row) for row in pin.conn.scalars(select(schema.quarantine.c.row))]
+        kept_rows = [json.loads(row) for row in pin.conn.scalars(select(tables.quarantine.c.row))]
     assert sorted(row["vertical"] for row in kept_rows) == ["North", "South"]
     assert {row["occurred_at"] for row in kept_rows} == {"2026-01-01 10:00:00"}
     assert set(column(warehouse, "contact", "id")) == {"c2", "c3", "c4"}
@@ -186,7 +186,7 @@ def test_what_refers_to_nothing_waits_for_it(
     assert aside(warehouse) == [expected[2]]
     assert set(column(warehouse, "contact", "id")) == {"c1", "c2", "c3", "c4", "z1", "z2"}
     with warehouse.pin() as pin:
-        c = schema.contact.c
+        c = tables.contact.c
         came = pin.conn.execute(select(c.person_id, c.day, c.emotion, c.context_seen).where(c.id == "z2")).one()
     assert tuple(came) == ("P", date(2026, 1, 1), -1, False)
 
@@ -324,7 +324,7 @@ def test_another_calendar_and_other_metrics_are_another_generation(tmp_path: Pat
     assert fates == [False, True, False, True, False]
     assert set(column(loaded, "calendar", "fiscal_year", key="day").values()) == {date(2025, 4, 1), date(2026, 4, 1)}
     with loaded.pin() as pin:
-        table = schema.generation.c
+        table = tables.generation.c
         bases = pin.conn.execute(select(table.calendar_hash, table.metrics_hash).order_by(table.number)).all()
     assert [len({basis[i] for basis in bases}) for i in (0, 1)] == [2, 2]
 

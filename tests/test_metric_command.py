@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy import text
 
 from config.errors import EarshotError
-from queries.generations import EmbeddedWarehouse
-from queries.metric_command import add_arguments
-from queries.metric_command import run as run_metric
+from queries.operations.metric_command import add_arguments
+from queries.operations.metric_command import run as run_metric
+from queries.warehouse.generations import EmbeddedWarehouse
 from tests.handmade import company, warehouse
 
 Run = Callable[..., tuple[int, str, str]]

@@ -17,14 +17,24 @@ from config.errors import EarshotError
 from config.models.catalog import Metric
 from config.models.values import Condition
 from config.reading.loader import read_catalog
-from queries import readings, schema
-from queries.clusters import Effect, effects, ratio
 from queries.engine import shared
-from queries.metrics import Ask, Cube, Point, design_effects, measure, measure_all, read_cube, write_design_effects
-from queries.readings import clock_of, plan
-from queries.relations import COLUMNS, relation
+from queries.metrics import query_plan
+from queries.metrics.design_effects import Effect, effects, ratio
+from queries.metrics.measure import (
+    Ask,
+    Cube,
+    Point,
+    design_effects,
+    measure,
+    measure_all,
+    read_cube,
+    write_design_effects,
+)
+from queries.metrics.query_plan import clock_of, plan
 from queries.scope import EVERYTHING, Scope
-from queries.statistics import Tally, estimate
+from queries.statistics.estimates import Tally, estimate
+from queries.warehouse import tables as warehouse_tables
+from queries.warehouse.relations import COLUMNS, relation
 from tests.handmade import DAYS, START, Rows, company, cut, local_day, on, warehouse
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -257,7 +267,7 @@ def test_a_rollup_says_what_its_rows_say(engine: Engine, asked: tuple[Metric, As
     metric, ask, scope, as_of = asked
     with engine.connect() as conn, pytest.MonkeyPatch.context() as patch:
         rolled = measure(conn, metric, ask, scope, as_of)
-        patch.setattr(readings, "ROLLUPS", {})
+        patch.setattr(query_plan, "ROLLUPS", {})
         from_rows = measure(conn, metric, ask, scope, as_of)
     assert _rounded(rolled) == _rounded(from_rows)
 
@@ -500,7 +510,7 @@ def test_design_effects_are_measured_from_the_rows(rows: Rows, tmp_path: Path) -
     catalog = read_catalog(CONFIG)
     with made.begin() as conn:
         write_design_effects(conn, catalog)
-        stored = conn.execute(select(schema.design_effect)).all()
+        stored = conn.execute(select(warehouse_tables.design_effect)).all()
         expected = _by_hand(rows, date(2025, 10, 1), date(2026, 1, 1))
         found = {(r.metric, r.vertical, r.quarter): r.deff for r in stored}
         assert found["mean-csat", "*", date(2025, 10, 1)] == pytest.approx(max(expected, 1.0))
@@ -538,7 +548,7 @@ def test_design_effects_widen_the_figures_and_grow_with_the_sample(rows: Rows, t
             "clusters": 6,
             "deff": 4.0,
         }
-        conn.execute(insert(schema.design_effect), row)
+        conn.execute(insert(warehouse_tables.design_effect), row)
         (wide,) = measure(conn, metric, ask, EVERYTHING, AFTER)
         assert design_effects(conn, AFTER)[metric.name, "*"] == 4.0
         assert design_effects(conn, AFTER)["nps", "North"] == 1.0

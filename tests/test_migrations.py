@@ -18,12 +18,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from queries import migrations, outbox, state
 from queries.engine import journal, shared
-from queries.incidents import incident
+from queries.messages import outbox
+from queries.operations.health import vitals
 from queries.scope import EVERYTHING
-from queries.state import HEAD, VERSIONS, NewerStateError, open_state, passing_state
-from queries.vitals import vitals
+from queries.state import migrations
+from queries.state import tables as state_tables
+from queries.state.incidents import incident
+from queries.state.tables import HEAD, VERSIONS, NewerStateError, open_state, passing_state
 from tests.counterparts.postgres import NewDatabase
 
 OLDER: Final = Path(__file__).parent / "older_state"
@@ -71,11 +73,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def missing(engine: Engine) -> str:
     """The operations that would bring the tables up to what the code says, as code; empty where they are."""
     with engine.connect() as conn:
-        how = {"compare_type": True, "render_as_batch": True, "target_metadata": state.state}
+        how = {"compare_type": True, "render_as_batch": True, "target_metadata": state_tables.state}
         context = MigrationContext.configure(conn, opts=how)
-        if not compare_metadata(context, state.state):
+        if not compare_metadata(context, state_tables.state):
             return ""
-        found = produce_migrations(context, state.state).upgrade_ops
+        found = produce_migrations(context, state_tables.state).upgrade_ops
     assert found is not None
     return str(render_python_code(found, render_as_batch=True))
 
@@ -94,14 +96,14 @@ def test_a_state_of_an_older_version_keeps_all_it_holds(store: Store) -> None:
         found = incident(conn, "i1", EVERYTHING)
         assert (found.value, found.snoozed_until, found.assigned_to, found.version) == (0.4, None, None, 1)
         assert [message.id for message in outbox.owed(conn)] == ["o1"]
-        assert conn.execute(select(state.action.c.what)).scalar_one() == "Call the engineer"
-        assert conn.execute(select(state.vote.c.useful)).scalar_one() == 1
-        assert conn.execute(select(state.instance.c.state)).scalar_one() == "firing"
+        assert conn.execute(select(state_tables.action.c.what)).scalar_one() == "Call the engineer"
+        assert conn.execute(select(state_tables.vote.c.useful)).scalar_one() == 1
+        assert conn.execute(select(state_tables.instance.c.state)).scalar_one() == "firing"
         assert vitals(conn, NOW).beats["triggers"].note == "3"
     with engine.connect() as conn:
-        row = conn.execute(select(state.incident)).one()._mapping
+        row = conn.execute(select(state_tables.incident)).one()._mapping
     with pytest.raises(IntegrityError), engine.begin() as conn:  # one open incident a slice: the constraint came along
-        conn.execute(insert(state.incident).values(**{**row, "id": "i2"}))
+        conn.execute(insert(state_tables.incident).values(**{**row, "id": "i2"}))
     engine.dispose()
 
 
@@ -219,7 +221,9 @@ def test_a_state_from_between_two_versions_is_completed(store: Store) -> None:
     """A checkout's that was used before versions were noted."""
     engine = store.raw()
     with engine.begin() as conn:
-        state.state.create_all(conn, [t for t in state.state.sorted_tables if t.name not in ("letter", "restored")])
+        state_tables.state.create_all(
+            conn, [t for t in state_tables.state.sorted_tables if t.name not in ("letter", "restored")]
+        )
         conn.execute(text("drop index incident_by_state"))
         conn.execute(text("alter table incident drop column assigned_to"))
         conn.execute(text("create index incident_by_state on incident (state, opened_at)"))

@@ -14,17 +14,17 @@ import pytest
 from sqlalchemy import Connection
 
 from config.models.catalog import EventRule, QuietRule
-from queries import schema
-from queries.cases import cases
-from queries.clusters import effects
-from queries.incidents import aware
-from queries.late import late_columns
-from queries.profiles import PROFILED, read_profile
-from queries.publish import derive
-from queries.relations import naive
+from queries.loading.publish import derive
+from queries.metrics.design_effects import effects
+from queries.metrics.revisions import late_columns
+from queries.monitoring.row_profiles import PROFILED, read_profile
+from queries.monitoring.severe_cases import cases
 from queries.scope import EVERYTHING
-from queries.state import passing_state
-from queries.summary import settle
+from queries.state.incidents import aware
+from queries.state.tables import passing_state
+from queries.warehouse import tables
+from queries.warehouse.load_report import settle
+from queries.warehouse.relations import naive
 from tests.daily import DAYS, ZONE, Rows, begin, company, fill, known, memory, morning, pinned, publish, rulebook
 from triggers.artefacts import Artefact, detect
 from triggers.counts import Slice
@@ -155,8 +155,8 @@ def test_what_becomes_known_later_is_not_counted_before(backtest: Judgements, sl
     then = sum(reading[0][0] for reading in readings(backtest["journeys-that-arrived"], slot).values())
     subject, at = backtest["journeys-that-arrived"][0], naive(midnight(slot, ZONE)) or begin(0)
     rows = known(company().rows, begin(DAYS))
-    ends = {row["id"]: row["ended_at"] for row in rows[schema.journey] if row["outcome"] == "reached"}
-    answers = [row for row in rows[schema.response] if row["scale"] == "csat" and row["touchpoint"] is None]
+    ends = {row["id"]: row["ended_at"] for row in rows[tables.journey] if row["outcome"] == "reached"}
+    answers = [row for row in rows[tables.response] if row["scale"] == "csat" and row["touchpoint"] is None]
     inside = [row for row in answers if row["responded_at"] and at - subject.rule.window <= row["responded_at"] < at]
     about = [ends[row["journey_id"]] for row in inside if row["journey_id"] in ends]
     assert then == sum(end < at for end in about) < len(about)

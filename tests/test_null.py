@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from config.errors import EarshotError
-from queries.statistics import Floats, values
+from queries.statistics.estimates import Floats, values
 from tests.nulls import ALIKE, BASES, DECLARED, KINDS, alpha_of, false_alarms, plain, pooled, subject, world
 from tests.test_statistics import metric
 from triggers.null import Ints, Law, alike, draw, periods, together

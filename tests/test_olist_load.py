@@ -15,11 +15,11 @@ import pytest
 from config.models.catalog import Catalog
 from config.reading.loader import read_catalog
 from queries.__main__ import main
-from queries.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
-from queries.load import Order, load
-from queries.relations import COLUMNS
-from queries.source import open_source
-from queries.summary import Summary
+from queries.loading.load import Order, load
+from queries.loading.sources import open_source
+from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
+from queries.warehouse.load_report import Summary
+from queries.warehouse.relations import COLUMNS
 from tests.deliveries import WHEN_LOADED, Held, held
 
 CONFIG: Final = Path(__file__).parents[1] / "config"

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from queries.source import open_source
+from queries.loading.sources import open_source
 from tests.offering import Read, Row, read
 
 CONFIG: Final = Path(__file__).parents[1] / "config"

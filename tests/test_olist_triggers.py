@@ -15,12 +15,12 @@ import pytest
 
 from config.models.catalog import Catalog, ChartRule, Rule, ThresholdRule
 from config.reading.loader import read_catalog
-from queries.generations import EmbeddedWarehouse, Pin
-from queries.incidents import Incident, entries, incidents
-from queries.load import Order, load
-from queries.relations import COLUMNS
+from queries.loading.load import Order, load
+from queries.loading.sources import open_source
 from queries.scope import EVERYTHING
-from queries.source import open_source
+from queries.state.incidents import Incident, entries, incidents
+from queries.warehouse.generations import EmbeddedWarehouse, Pin
+from queries.warehouse.relations import COLUMNS
 from tests.states import NewState
 from triggers.backtest import Row, backtest
 from triggers.slots import midnight

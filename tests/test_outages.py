@@ -21,10 +21,11 @@ from sqlalchemy import Engine, event, select
 from sqlalchemy.exc import DBAPIError
 
 from config.settings import CHECKOUT
-from queries import outbox, state
-from queries.incidents import incidents
+from queries.messages import outbox
 from queries.scope import EVERYTHING
-from queries.state import open_state
+from queries.state import tables
+from queries.state.incidents import incidents
+from queries.state.tables import open_state
 from tests.clocks import BY_SLACKS_CLOCK, Now
 from tests.company import catalog, rows_of, rule, warehouse, weeks
 from tests.counterparts import postgres as postgresql
@@ -311,7 +312,7 @@ def survives(folder: Path, slack: Slack, outage: Outage, today: date, url: str |
             outage.end(watch.process.pid)
         until(lambda: len(slack.history(CHANNEL)) >= VERTICALS and not _owed(states), 90)
     with states.connect() as conn:
-        sent = set(conn.execute(select(state.outbox.c.id).where(state.outbox.c.kind == "root")).scalars())
+        sent = set(conn.execute(select(tables.outbox.c.id).where(tables.outbox.c.kind == "root")).scalars())
         assert len(incidents(conn, EVERYTHING)) == len(sent) >= VERTICALS
     states.dispose()
     shown = Counter(message["metadata"]["event_payload"]["outbox"] for message in slack.history(CHANNEL))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from config.models.catalog import ChangeRule, ChartRule, GapRule, Goal, GoalRule, RateRule
-from queries.clusters import Effect
-from queries.statistics import Floats, tail
+from queries.metrics.design_effects import Effect
+from queries.statistics.estimates import Floats, tail
 from tests.company import METRIC, rule, subject
 from triggers.charting import freeze
 from triggers.counts import TALLY, History, Slice

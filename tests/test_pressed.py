@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from config.models.catalog import Person
-from queries.incidents import Entry, Incident
+from queries.state.incidents import Entry, Incident
 from tests.test_triggers_message import incident as an_incident
 from triggers.forms import form
 from triggers.hours import Timetable

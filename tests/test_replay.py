@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.models.catalog import ThresholdRule
-from queries.incidents import incident_id
+from queries.state.incidents import incident_id
 from tests.company import rule, subject
 from triggers.counts import TALLY, Slice
 from triggers.evaluate import FRESH, OPEN, Instance, step

@@ -10,8 +10,10 @@ import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from config.models.catalog import Metric
-from queries.actions import Action, ActionError, NewAction, actions, finish, record
-from queries.briefs import (
+from queries.metrics.formatting import amount, decimals, difference, figure, goal_figure, interval
+from queries.metrics.measure import Point
+from queries.review.action_effects import Effect, Unit, Window, judge
+from queries.review.compose import (
     EVERYWHERE,
     Facts,
     Found,
@@ -25,12 +27,10 @@ from queries.briefs import (
     pooled,
     standing,
 )
-from queries.decisions import Decision, DecisionError, Override, decide, decisions, overrides, overrule
-from queries.effects import Effect, Unit, Window, judge
-from queries.figures import amount, decimals, difference, figure, goal_figure, interval
-from queries.metrics import Point
-from queries.reviews import parts, place
+from queries.review.read import parts, place
 from queries.scope import Scope
+from queries.state.actions import Action, ActionError, NewAction, actions, finish, record
+from queries.state.decisions import Decision, DecisionError, Override, decide, decisions, overrides, overrule
 from tests.states import NewState
 
 MONTHS = (date(2026, 7, 1), date(2026, 8, 1), date(2026, 9, 1), date(2026, 10, 1))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import lomax, poisson
 
-from queries.signals import Ints, Signals
+from queries.monitoring.activity import Ints, Signals
 from triggers.rhythm import Floats, Silences, Upper, alpha_of, by_chance, overdue, silences, stale
 
 YEAR: Final = 365

@@ -10,8 +10,8 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection, select
 
-from queries import schema
-from queries.schema import ROLLUPS
+from queries.warehouse import tables as warehouse_tables
+from queries.warehouse.tables import ROLLUPS
 from tests.handmade import ZONE, Row, Rows, company, local_day, warehouse
 
 HOUR: Final = timedelta(hours=1)
@@ -40,7 +40,7 @@ def conn(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Conne
 
 
 def test_every_journey(conn: Connection, rows: Rows) -> None:
-    facts = {(row.source, row.id): row for row in conn.execute(select(schema.journey_fact))}
+    facts = {(row.source, row.id): row for row in conn.execute(select(warehouse_tables.journey_fact))}
     assert len(facts) == len(rows["journey"])
     for journey in rows["journey"]:
         key = (journey["source"], journey["id"])

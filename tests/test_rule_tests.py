@@ -20,12 +20,12 @@ from config.reading.loader import read_catalog
 from config.reading.number_series import ramp
 from config.reading.rule_tests import Rehearsal, read_rehearsals
 from config.reading.toml_lines import Document
-from queries.generations import Pin
-from queries.handwritten import handwritten
-from queries.incidents import entries, incidents
-from queries.relations import COLUMNS
+from queries.loading.fixture_warehouse import handwritten
 from queries.scope import EVERYTHING
-from queries.state import passing_state
+from queries.state.incidents import entries, incidents
+from queries.state.tables import passing_state
+from queries.warehouse.generations import Pin
+from queries.warehouse.relations import COLUMNS
 from tests.test_docs import DOCS, PACKAGES, Checkout, blocks
 from triggers.__main__ import main
 from triggers.paste import toml

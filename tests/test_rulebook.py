@@ -21,11 +21,11 @@ from sqlalchemy import select
 
 from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
-from queries import state
-from queries.incidents import incidents
-from queries.relations import COLUMNS
 from queries.scope import EVERYTHING
-from queries.state import open_state
+from queries.state import tables
+from queries.state.incidents import incidents
+from queries.state.tables import open_state
+from queries.warehouse.relations import COLUMNS
 from tests.company import catalog, noon, publish, rows_of, rule, warehouse, weeks
 from tests.installation import RULE, configure
 from triggers.__main__ import main
@@ -169,7 +169,7 @@ def test_an_open_incident_stays_with_its_version_through_a_change(desk: Desk, tm
             tick(states, pin, new, now, author="Ben")
     with states.connect() as conn:
         (incident,) = (found for found in incidents(conn, EVERYTHING) if found.rule == "defects")
-        stored = conn.execute(select(state.rule_version).where(state.rule_version.c.rule == "defects"))
+        stored = conn.execute(select(tables.rule_version).where(tables.rule_version.c.rule == "defects"))
         authors = {row.hash: row.author for row in stored}
     states.dispose()
     assert authors[incident.rule_hash] == "Ana"
@@ -287,14 +287,14 @@ class Watched:
 
     def evaluated(self) -> tuple[int, float]:
         """The newest generation that was evaluated, and the limit of the rule by which it was."""
-        slot, version = state.eval_slot, state.rule_version
+        slot, version = tables.eval_slot, tables.rule_version
         query = select(slot.c.generation, version.c.body).join_from(slot, version, slot.c.rule_hash == version.c.hash)
         query = query.where(slot.c.rule == "defects").order_by(slot.c.generation.desc(), slot.c.slot.desc()).limit(1)
         found = self._first(query)
         return (found[0], json.loads(found[1])["rule"]["limit"]) if found else (0, 0.0)
 
     def note(self) -> str:
-        found = self._first(select(state.heartbeat.c.note).where(state.heartbeat.c.name == "triggers"))
+        found = self._first(select(tables.heartbeat.c.note).where(tables.heartbeat.c.name == "triggers"))
         return found[0] if found else ""
 
     def _first(self, query: Any) -> Any:

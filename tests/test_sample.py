@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from queries.sample import FEWEST, generate, journeys, planted_actions
-from queries.schema import CANONICAL, SCALES
+from queries.warehouse.tables import CANONICAL, SCALES
 
 ROOT = Path(__file__).resolve().parent.parent
 PLANTED = tomllib.loads((ROOT / "tests" / "planted.toml").read_text(encoding="utf-8"))

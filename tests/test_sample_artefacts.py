@@ -17,16 +17,16 @@ import pytest
 
 from config.reading.loader import read_catalog
 from queries.engine import disposing
-from queries.generations import EmbeddedWarehouse, Pin
-from queries.incidents import Incident, incidents
-from queries.load import Order, load
-from queries.profiles import PROFILED, Profile, read_profile
-from queries.relations import COLUMNS
+from queries.loading.load import Order, load
+from queries.loading.sources import open_source
+from queries.monitoring.row_profiles import PROFILED, Profile, read_profile
 from queries.sample import generate
-from queries.sample.artefacts import ARTEFACTS, plant, spoilt
+from queries.sample.spoil import ARTEFACTS, plant, spoilt
 from queries.scope import EVERYTHING
-from queries.source import open_source
-from queries.state import passing_state
+from queries.state.incidents import Incident, incidents
+from queries.state.tables import passing_state
+from queries.warehouse.generations import EmbeddedWarehouse, Pin
+from queries.warehouse.relations import COLUMNS
 from tests.test_sample import PLANTED
 from triggers.artefacts import Artefact, Breach, detect, explains
 from triggers.guarding import NAME

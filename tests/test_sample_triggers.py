@@ -15,16 +15,16 @@ from sqlalchemy.pool import StaticPool
 
 from config.models.catalog import Catalog, ChartRule, GapRule, RateRule, Rule, WatchRule
 from config.reading.loader import read_catalog
-from queries import schema
 from queries.engine import disposing
-from queries.generations import Pin, latest
-from queries.incidents import Incident, incidents
-from queries.publish import basis_of, derive, record
-from queries.relations import COLUMNS
+from queries.loading.publish import basis_of, derive, record
 from queries.sample import generate
 from queries.scope import EVERYTHING
-from queries.state import passing_state
-from queries.summary import Summary
+from queries.state.incidents import Incident, incidents
+from queries.state.tables import passing_state
+from queries.warehouse import tables
+from queries.warehouse.generations import Pin, latest
+from queries.warehouse.load_report import Summary
+from queries.warehouse.relations import COLUMNS
 from tests.company import LOADED
 from triggers.tick import tick
 
@@ -53,9 +53,9 @@ def loaded(folders: Mapping[str, Path], catalog: Catalog, only: str | None = Non
     """
     engine = create_engine("duckdb:///:memory:", poolclass=StaticPool)
     with engine.connect() as conn:
-        schema.warehouse.create_all(conn)
+        tables.warehouse.create_all(conn)
         for name, folder in folders.items():
-            for table in schema.CANONICAL:
+            for table in tables.CANONICAL:
                 conn.execute(text(_insert(table, name, folder / f"{table.name}.parquet", only)))
         derive(conn, catalog, None)
         summary = Summary("sample", settle=SETTLE).json()
@@ -198,5 +198,5 @@ def _by_company(rule: Rule) -> Rule:
 
 def _journeys(pin: Pin) -> int:
     """How many companies there is anything of."""
-    named = select(func.count(schema.journey_fact.c.vertical.distinct()))
+    named = select(func.count(tables.journey_fact.c.vertical.distinct()))
     return int(pin.conn.execute(named).scalar_one())

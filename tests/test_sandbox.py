@@ -11,8 +11,8 @@ import pytest
 
 from config.errors import EarshotError
 from config.models.catalog import Source
-from queries import sandbox
-from queries.source import find, open_source, selects
+from queries.loading import sandbox
+from queries.loading.sources import find, open_source, selects
 from tests.offering import offered, write_source
 
 PEOPLE = {"t.csv": "id,name,stamp\n1,Ana,2024-01-01\n2,Bo,x\n"}

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, insert
 
 from config.models.catalog import Catalog, EventRule, Person, Route, Rule, Step
-from queries import state
-from queries.digests import Digest, Group, Worst
 from queries.engine import disposing
-from queries.escalations import Escalation
-from queries.generations import EmbeddedWarehouse, Pin
-from queries.incidents import Entry, Incident, Ledger, RuleVersion, incident_id, naive, write
-from queries.letters import send
-from queries.state import passing_state
+from queries.messages.digests import Digest, Group, Worst
+from queries.messages.direct_messages import send
+from queries.state import tables
+from queries.state.escalations import Escalation
+from queries.state.incidents import Entry, Incident, Ledger, RuleVersion, incident_id, naive, write
+from queries.state.tables import passing_state
+from queries.warehouse.generations import EmbeddedWarehouse, Pin
 from tests.company import catalog, rows_of, rule, warehouse, weeks
 from tests.states import NewState
 from triggers import digest
@@ -262,7 +262,7 @@ def test_the_owner_is_told_once_a_day_and_only_of_what_is_new(pin: Pin, new_stat
         send(conn, letter)
         assert due(conn, of, ZoneInfo("UTC"), NOW + timedelta(hours=1)) == ()
         row = _row(_incident(of, "Xylophones", NOW + timedelta(days=1)))
-        conn.execute(insert(state.incident).values(**row))
+        conn.execute(insert(tables.incident).values(**row))
         (again,) = due(conn, of, ZoneInfo("UTC"), NOW + timedelta(days=1, hours=1))
     assert again.id != letter.id
 
@@ -278,7 +278,7 @@ def _incident(of: Catalog, vertical: str, at: datetime) -> Incident:
 
 
 def _row(of: Incident) -> dict[str, Any]:
-    columns = {c.name for c in state.incident.c}
+    columns = {c.name for c in tables.incident.c}
     found_ = {("class" if name == "class_" else name): getattr(of, name) for name in of.__dataclass_fields__}
     return {n: naive(v) if isinstance(v, datetime) else v for n, v in found_.items() if n in columns}
 

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from config.errors import ConfigError, Mistake
 from config.settings import CHECKOUT, VARIABLES, Settings, read_settings
-from queries.generations import EmbeddedWarehouse, SharedWarehouse
 from queries.stores import NoStateError, open_states, open_warehouse
+from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse
 
 CONFIG: Final = CHECKOUT / "config"
 _QUIET: Final = examples(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)

@@ -13,11 +13,7 @@ from sqlalchemy.pool import StaticPool
 
 from config.errors import EarshotError
 from config.models.values import Condition, Conditions
-from queries import schema
-from queries.rollups import rebuild
-from queries.sample import generate
-from queries.scope import EVERYTHING, Scope
-from queries.signals import (
+from queries.monitoring.activity import (
     Coverage,
     Signals,
     account_signals,
@@ -28,6 +24,10 @@ from queries.signals import (
     revenue_coverage,
     source_signals,
 )
+from queries.sample import generate
+from queries.scope import EVERYTHING, Scope
+from queries.warehouse import tables
+from queries.warehouse.rollups import rebuild
 from triggers.rhythm import alpha_of, silences
 
 ROOT: Final = Path(__file__).parents[1]
@@ -83,14 +83,14 @@ def survey(name: str, version: str, cadence: str | None, changed: date | None = 
 
 MOVED: Final = date(2026, 4, 1)
 COMPANY: Final[Rows] = {
-    schema.account: [account(name) for name in ("A", "B", "C", "D")],
-    schema.account_history: [
+    tables.account: [account(name) for name in ("A", "B", "C", "D")],
+    tables.account_history: [
         history("A", date(2020, 1, 1), "Retail", "key"),
         history("B", date(2020, 1, 1), "Retail", "standard", MOVED),
         history("B", MOVED, "Payments", "key"),
         history("C", date(2020, 1, 1), None, "standard"),
     ],
-    schema.contact: [
+    tables.contact: [
         contact("1", "A", "03-02"),
         contact("2", "A", "03-02", channel="mail"),  # the same day once
         contact("3", "A", "03-05", direction="out"),  # ours is no sign of life
@@ -100,21 +100,21 @@ COMPANY: Final[Rows] = {
         contact("7", "C", "04-02", "Lending"),
         contact("8", "C", "05-02", "Wealth", touchpoint="visit"),
     ],
-    schema.response: [
+    tables.response: [
         response("1", "A", "03-20", "03-25"),
         response("2", "A", "04-20", None),  # nor is an invitation
         response("3", "B", "05-01", "05-30", kind="transaction", instrument="csat"),
         response("4", "D", "05-01", "05-04", vertical="Wealth", instrument=None),
     ],
-    schema.journey: [fact("1", "A", "Retail", journey_type="repair", started_at=at("01-07"), day=at("01-07").date())],
-    schema.defect: [fact("1", "A", "Retail", code="x", occurred_at=at("01-09"), day=at("01-09").date())],
-    schema.instrument: [
+    tables.journey: [fact("1", "A", "Retail", journey_type="repair", started_at=at("01-07"), day=at("01-07").date())],
+    tables.defect: [fact("1", "A", "Retail", code="x", occurred_at=at("01-09"), day=at("01-09").date())],
+    tables.instrument: [
         survey("nps", "1", "monthly", date(2024, 1, 1)),
         survey("nps", "2", "quarterly", date(2025, 1, 1)),
         survey("csat", "1", "after repair"),
         survey("never", "1", "P1Y"),
     ],
-    schema.revenue: [
+    tables.revenue: [
         money("A", "2025-04-01", 1000),  # too long ago in May
         money("A", "2025-05-01", 100),
         money("A", "2026-04-01", 100),
@@ -128,7 +128,7 @@ COMPANY: Final[Rows] = {
 
 def fill(engine: Engine, rows: Rows) -> None:
     with engine.begin() as conn:
-        schema.warehouse.create_all(conn)
+        tables.warehouse.create_all(conn)
         for table, values in rows.items():
             for value in values:
                 conn.execute(insert(table), value)
@@ -272,7 +272,7 @@ def test_amounts_in_several_currencies_need_their_rates(empty: Engine) -> None:
     rate = {"source": "crm", "currency": "USD", "month": date(2026, 3, 1), "rate": 0.5}
     loaded = {"first_loaded_at": LOADED, "loaded_at": LOADED}
     revenue = [money("A", "2026-03-01", 100), money("B", "2026-03-01", 100, "USD")]
-    fill(empty, {**COMPANY, schema.revenue: revenue, schema.fx_rate: [{**rate, **loaded}]})
+    fill(empty, {**COMPANY, tables.revenue: revenue, tables.fx_rate: [{**rate, **loaded}]})
     slot = [date(2026, 5, 18)]
     with empty.connect() as conn:
         (found,) = revenue_coverage(conn, YEAR, slot, [NOW], "company", EVERYTHING, "EUR")
@@ -335,8 +335,8 @@ def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     generate(folder, end=END, seed=request.param)
     engine = create_engine("duckdb:///:memory:", poolclass=StaticPool)
     with engine.connect() as conn:
-        schema.warehouse.create_all(conn)
-        for table in (schema.account, schema.account_history, schema.contact, schema.response):
+        tables.warehouse.create_all(conn)
+        for table in (tables.account, tables.account_history, tables.contact, tables.response):
             days = {c.name: c.info["day_of"] for c in table.c if "day_of" in c.info}
             made = "".join(f", cast({of} as date) as {name}" for name, of in days.items())
             loaded = "'sample' as source, now()::timestamp as first_loaded_at, now()::timestamp as loaded_at"

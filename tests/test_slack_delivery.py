@@ -16,14 +16,15 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from config.models.catalog import Catalog, Route, Step
-from queries import outbox, state
 from queries.engine import journal
-from queries.generations import EmbeddedWarehouse
-from queries.incidents import incidents
-from queries.outbox import Owed
-from queries.restored import last_restore, mark_restored
+from queries.messages import outbox
+from queries.messages.outbox import Owed
+from queries.messages.restores import last_restore, mark_restored
 from queries.scope import EVERYTHING
-from queries.state import open_state
+from queries.state import tables
+from queries.state.incidents import incidents
+from queries.state.tables import open_state
+from queries.warehouse.generations import EmbeddedWarehouse
 from tests.clocks import BY_SLACKS_CLOCK, Now
 from tests.company import ROUTE, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.counterparts import proxy as faults
@@ -444,7 +445,7 @@ def test_a_claim_that_was_taken_over_records_nothing(watch: Watch, monkeypatch: 
         assert theirs is not None
         assert not outbox.record(conn, mine, "sent", watch.now, ts="1.0")
         assert outbox.record(conn, theirs, "sent", watch.now, ts="2.0")
-        assert conn.execute(select(state.outbox.c.ts)).scalar() == "2.0"
+        assert conn.execute(select(tables.outbox.c.ts)).scalar() == "2.0"
 
 
 def test_everything_stays_inside_slacks_limits(tmp_path: Path, slack_proxy: FaultProxy, slack: Slack) -> None:
@@ -682,7 +683,7 @@ def test_after_a_restore_nothing_is_said_again(watch: Watch, slack: Slack, tmp_p
     watch.until_quiet()
     assert [len(root["thread"]) for root in seen(slack)] == [len(root["thread"]) for root in before] == [1]
     with watch.states.connect() as conn:
-        assert conn.execute(select(state.slack_root.c.ts)).scalar() == slack.history(CHANNEL)[0]["ts"]
+        assert conn.execute(select(tables.slack_root.c.ts)).scalar() == slack.history(CHANNEL)[0]["ts"]
 
 
 def test_after_a_restore_the_message_shows_what_the_state_knows(watch: Watch, slack: Slack, tmp_path: Path) -> None:
@@ -730,7 +731,7 @@ def test_the_newer_of_two_messages_is_taken_back(watch: Watch, slack: Slack, kin
     other = {"event_type": "earshot", "event_payload": {"outbox": "another installation's", "incident": "x"}}
     slack.client().chat_postMessage(channel=CHANNEL, text="not ours", metadata=other)
     with watch.states.begin() as conn:
-        conn.execute(update(state.outbox).values(attempts=3, sent_at=now().replace(tzinfo=None)))
+        conn.execute(update(tables.outbox).values(attempts=3, sent_at=now().replace(tzinfo=None)))
     sweep = Sweep(watch.states, client.Slack(TOKEN, slack.base_url, 1), now)
     assert sweep.sweep() == 1
     assert sweep.sweep() == 0

@@ -19,13 +19,14 @@ from sqlalchemy import Engine, select
 from config.models.catalog import Catalog
 from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
-from queries import outbox, state
-from queries.actions import actions
-from queries.generations import Warehouse
-from queries.incidents import Incident, incidents
-from queries.relations import COLUMNS
+from queries.messages import outbox
 from queries.scope import EVERYTHING
+from queries.state import tables
+from queries.state.actions import actions
+from queries.state.incidents import Incident, incidents
 from queries.stores import open_states, open_warehouse
+from queries.warehouse.generations import Warehouse
+from queries.warehouse.relations import COLUMNS
 from tests.company import publish, rows_of, weeks
 from tests.counterparts import human
 from tests.counterparts.human import CHANNEL, MEMBERS, TOKEN, Workspace, until
@@ -118,7 +119,7 @@ class Story:
 
     def _pressed(self) -> int:
         with self.states.connect() as conn:
-            return len(conn.execute(select(state.inbound.c.id).where(state.inbound.c.state == "done")).all())
+            return len(conn.execute(select(tables.inbound.c.id).where(tables.inbound.c.state == "done")).all())
 
     def incident(self, vertical: str) -> Incident:
         with self.states.connect() as conn:
@@ -259,7 +260,7 @@ def _recovery(story: Story) -> None:
     story.workspace.press("ana", "useful", message=story.root("Retail"))
     story.done("2025-08-18T12:30")
     with story.states.connect() as conn:
-        votes = [(row.incident_id, row.author, row.useful) for row in conn.execute(select(state.vote))]
+        votes = [(row.incident_id, row.author, row.useful) for row in conn.execute(select(tables.vote))]
     assert votes == [(story.incident("Retail").id, "ana", 1)]
     story.tell("Ana finds that it was worth it", Retail=over)
     story.told += ["", "Only Ana sees:", *(f"    {text}" for text in story.workspace.whispers("ana"))]

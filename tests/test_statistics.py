@@ -11,7 +11,7 @@ from scipy import stats
 
 from config.errors import EarshotError
 from config.models.catalog import Metric
-from queries.statistics import (
+from queries.statistics.estimates import (
     Tally,
     adjusted_wald,
     estimate,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from queries.drop import drop
-from queries.generations import Warehouse
-from queries.status import duration, freshness, status_lines
+from queries.operations.drop_source import drop
+from queries.operations.status import duration, freshness, status_lines
+from queries.warehouse.generations import Warehouse
 from tests.loading import CATALOG, COMPANY, NOW, bring, opened, order
 
 LATER = NOW + timedelta(days=1)

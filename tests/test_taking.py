@@ -17,14 +17,16 @@ from sqlalchemy import Connection, Engine, select
 
 from config.errors import EarshotError
 from config.models.catalog import Catalog, Person, Route, Step
-from queries import inbound, schema, silences, state
-from queries.inbound import Arrived, Done
-from queries.incidents import Entry, Incident, Ledger, entries, incident, open_incidents, write
-from queries.outbox import Root, record_root
+from queries.messages import inbox, silences
+from queries.messages.inbox import Arrived, Done
+from queries.messages.outbox import Root, record_root
+from queries.messages.silences import Matchers, SilenceError
 from queries.scope import EVERYTHING
-from queries.silences import Matchers, SilenceError
-from queries.state import open_state
-from queries.votes import Verdict, verdicts, vote
+from queries.state import tables as state_tables
+from queries.state.feedback import Verdict, verdicts, vote
+from queries.state.incidents import Entry, Incident, Ledger, entries, incident, open_incidents, write
+from queries.state.tables import open_state
+from queries.warehouse import tables
 from tests.company import LOADED, catalog, rule, warehouse
 from tests.counterparts import proxy as faults
 from tests.counterparts.postgres import NewDatabase
@@ -206,7 +208,7 @@ def kinds(conn: Connection) -> list[str]:
 
 
 def owed(conn: Connection) -> list[str]:
-    return sorted(conn.execute(select(state.outbox.c.kind)).scalars())
+    return sorted(conn.execute(select(state_tables.outbox.c.kind)).scalars())
 
 
 def test_each_thing_is_done_once(states: Engine) -> None:
@@ -269,28 +271,28 @@ def test_a_person_has_one_vote_and_the_last_counts(states: Engine) -> None:
 def test_what_arrives_is_kept_once_done_once_and_given_up_at_last(states: Engine) -> None:
     press = Arrived("interactive|1", "button", "{}", FRIDAY)
     with states.begin() as conn:
-        assert inbound.store(conn, press)
-        assert not inbound.store(conn, press)
-        assert inbound.store(conn, replace(press, id="interactive|2", received_at=FRIDAY - HOUR))
-        assert [one.id for one in inbound.pending(conn)] == ["interactive|2", "interactive|1"]
-        assert inbound.waiting(conn) == (2, FRIDAY - HOUR)
+        assert inbox.store(conn, press)
+        assert not inbox.store(conn, press)
+        assert inbox.store(conn, replace(press, id="interactive|2", received_at=FRIDAY - HOUR))
+        assert [one.id for one in inbox.pending(conn)] == ["interactive|2", "interactive|1"]
+        assert inbox.waiting(conn) == (2, FRIDAY - HOUR)
     done = Done("i1", "ana", "done: acknowledge")
     with states.begin() as conn:
-        assert inbound.take(conn, press.id, done, FRIDAY)
-        assert not inbound.take(conn, press.id, done, FRIDAY)
-        assert [inbound.failed(conn, "interactive|2", "ValueError", FRIDAY) for _ in range(5)] == [False] * 4 + [True]
-        assert inbound.pending(conn) == ()
-        assert set(conn.execute(select(state.inbound.c.body)).scalars()) == {""}
+        assert inbox.take(conn, press.id, done, FRIDAY)
+        assert not inbox.take(conn, press.id, done, FRIDAY)
+        assert [inbox.failed(conn, "interactive|2", "ValueError", FRIDAY) for _ in range(5)] == [False] * 4 + [True]
+        assert inbox.pending(conn) == ()
+        assert set(conn.execute(select(state_tables.inbound.c.body)).scalars()) == {""}
 
 
 def test_what_is_rolled_back_is_still_to_be_done(states: Engine) -> None:
     with states.begin() as conn:
-        inbound.store(conn, Arrived("interactive|1", "button", "{}", FRIDAY))
+        inbox.store(conn, Arrived("interactive|1", "button", "{}", FRIDAY))
     with suppress(KeyboardInterrupt), states.begin() as conn:
-        inbound.take(conn, "interactive|1", Done("i1", "ana", "done: acknowledge"), FRIDAY)
+        inbox.take(conn, "interactive|1", Done("i1", "ana", "done: acknowledge"), FRIDAY)
         raise KeyboardInterrupt
     with states.connect() as conn:
-        assert len(inbound.pending(conn)) == 1
+        assert len(inbox.pending(conn)) == 1
 
 
 def test_a_silence_mutes_what_it_matches_for_its_time(states: Engine) -> None:
@@ -463,7 +465,7 @@ def test_a_silence_for_a_condition_mutes_whom_it_concerns_until_it_is_over(tmp_p
     when = {"starts_at": datetime(2026, 11, 18, 6), "ends_at": datetime(2026, 11, 21, 20)}  # noqa: DTZ001
     strike = {"id": "C1", "name": "strike", "kind": "external", "verticals": "Retail, Lending", **when, **lifecycle}
     words = Namespace(rule=None, route=None, account=None, vertical=[], touchpoint=["visit"], condition="strike")
-    with warehouse(tmp_path, company(), {schema.condition: [strike]}, "Europe/Berlin") as made, made.pin() as pin:
+    with warehouse(tmp_path, company(), {tables.condition: [strike]}, "Europe/Berlin") as made, made.pin() as pin:
         found = asked(words, company(), pin, None)
         with pytest.raises(EarshotError, match="no condition 'flood'"):
             asked(Namespace(**{**vars(words), "condition": "flood"}), company(), pin, None)

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import pytest
 
-from queries.incidents import incidents
 from queries.scope import EVERYTHING
-from queries.state import open_state
+from queries.state.incidents import incidents
+from queries.state.tables import open_state
 from tests.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.installation import DEFECTS, GUARD, RULE, Terminal, configure, installed

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from config.models.catalog import EventRule, Person, Route
 from config.models.values import Condition
-from queries.evidence import Contributor, Evidence, Freshness, Overlap
-from queries.incidents import Entry, Incident
+from queries.monitoring.evidence import Contributor, Evidence, Freshness, Overlap
+from queries.state.incidents import Entry, Incident
 from tests.company import METRIC, rule
 from tests.counterparts.limits import refusal
 from triggers.message import (

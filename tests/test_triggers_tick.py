@@ -12,12 +12,14 @@ import pytest
 from sqlalchemy import Engine, func, select
 
 from config.models.catalog import Catalog, EventRule
-from queries import outbox, schema, state
 from queries.engine import disposing
-from queries.generations import Pin, SharedWarehouse, Warehouse
-from queries.incidents import Incident, RacedError, entries, incidents, remembered
+from queries.messages import outbox
 from queries.scope import EVERYTHING, Scope
-from queries.state import open_state
+from queries.state import tables as state_tables
+from queries.state.incidents import Incident, RacedError, entries, incidents, remembered
+from queries.state.tables import open_state
+from queries.warehouse import tables as warehouse_tables
+from queries.warehouse.generations import Pin, SharedWarehouse, Warehouse
 from tests.company import (
     LOADED,
     METRIC,
@@ -94,7 +96,13 @@ def kinds(states: Engine, id_: str) -> list[str]:
 
 
 def size(states: Engine) -> dict[str, int]:
-    tables = (state.eval_slot, state.instance, state.incident, state.incident_event, state.outbox)
+    tables = (
+        state_tables.eval_slot,
+        state_tables.instance,
+        state_tables.incident,
+        state_tables.incident_event,
+        state_tables.outbox,
+    )
     with states.connect() as conn:
         return {t.name: int(conn.execute(select(func.count()).select_from(t)).scalar_one()) for t in tables}
 
@@ -238,7 +246,7 @@ def test_an_open_incident_stays_under_the_rule_that_it_opened_under(tmp_path: Pa
             tick(states, pin, after, noon(OPENS + week * WEEK))
     assert [i.state for i in found(states)] == ["resolved"]
     with states.connect() as conn:
-        rules = conn.execute(select(state.rule_version.c.rule)).scalars()
+        rules = conn.execute(select(state_tables.rule_version.c.rule)).scalars()
         assert Counter(rules) == {"defects": 2, NAME: 1}
 
 
@@ -405,7 +413,7 @@ def contact(number: int, at: datetime, direction: str = "in", journey: str | Non
 
 
 ACCOUNT: Final = {
-    schema.account: [
+    warehouse_tables.account: [
         {"account_id": "A", "source": "made", "name": "A plc", "first_loaded_at": LOADED, "loaded_at": LOADED}
     ]
 }
@@ -421,7 +429,7 @@ ANSWERED: Final = utc("2026-03-02T15:00:00")
 def test_a_severe_case_opens_once_for_ever_when_it_is_known(stores: tuple[Made, Engine]) -> None:
     make, states = stores
     config = catalog(event())
-    rows = ACCOUNT | {schema.response: [answer(1, 3, ANSWERED), answer(2, 9, ANSWERED)]}
+    rows = ACCOUNT | {warehouse_tables.response: [answer(1, 3, ANSWERED), answer(2, 9, ANSWERED)]}
     with make(config, rows) as made, made.pin() as pin:
         tick(states, pin, config, noon(date(2026, 2, 1)))
         tick(states, pin, config, ANSWERED.replace(tzinfo=UTC))  # known at that instant is not known before it
@@ -439,7 +447,7 @@ def test_a_severe_case_opens_once_for_ever_when_it_is_known(stores: tuple[Made, 
 
 def test_an_answer_counts_from_when_it_came_not_from_the_invitation(tmp_path: Path) -> None:
     config = catalog(event(dated_by="invited_at"))
-    rows = ACCOUNT | {schema.response: [answer(1, 3, ANSWERED, invited=ANSWERED - timedelta(days=9))]}
+    rows = ACCOUNT | {warehouse_tables.response: [answer(1, 3, ANSWERED, invited=ANSWERED - timedelta(days=9))]}
     with pinned(tmp_path, config, rows) as pin:
         (row,) = would_be(pin, config, date(2026, 1, 1), date(2026, 4, 1))
     assert row.opened_at == ANSWERED.replace(tzinfo=UTC)
@@ -458,7 +466,7 @@ def test_what_is_missing_is_judged_once_at_its_time(tmp_path: Path, new_state: N
         contact(4, at + timedelta(hours=20), "out", "b"),
         contact(5, at, journey="c"),
     ]
-    with pinned(tmp_path, config, ACCOUNT | {schema.contact: contacts}) as pin:
+    with pinned(tmp_path, config, ACCOUNT | {warehouse_tables.contact: contacts}) as pin:
         rows = would_be(pin, config, date(2026, 1, 1), date(2026, 4, 1))
         live = new_state()
         for hour in range(0, 24 * 6, 3):
@@ -492,7 +500,7 @@ def test_late_rows_are_found_as_far_back_as_the_rule_says(tmp_path: Path, new_st
     with warehouse(tmp_path, config, ACCOUNT) as made:
         with made.pin() as pin:
             tick(states, pin, config, noon(date(2026, 3, 3)))
-        publish(made, config, ACCOUNT | {schema.response: rows})
+        publish(made, config, ACCOUNT | {warehouse_tables.response: rows})
         with made.pin() as pin:
             tick(states, pin, config, noon(date(2026, 3, 3)))
     assert sorted(i.slice for i in found(states)) == ["response=made/1", "response=made/4"]
@@ -501,7 +509,7 @@ def test_late_rows_are_found_as_far_back_as_the_rule_says(tmp_path: Path, new_st
 def test_the_first_run_tells_only_of_fresh_cases(tmp_path: Path, new_state: NewState) -> None:
     config, states = catalog(event(resolve_after="90d")), new_state()
     rows = [answer(i, 3, ANSWERED - timedelta(days=i)) for i in (2, 6, 8, 40)]
-    with pinned(tmp_path, config, ACCOUNT | {schema.response: rows}) as pin:
+    with pinned(tmp_path, config, ACCOUNT | {warehouse_tables.response: rows}) as pin:
         tick(states, pin, config, noon(date(2026, 3, 3)))
     with states.connect() as conn:
         told = {message.incident_id for message in outbox.owed(conn)}

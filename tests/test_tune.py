@@ -14,12 +14,12 @@ from sqlalchemy import insert
 from config.models.catalog import Catalog, ChangeRule, ChartRule, GapRule, QuietRule, Rule, ThresholdRule, WatchRule
 from config.reading.drafts import parse_drafts
 from config.reading.loader import read_catalog
-from queries import state
-from queries.generations import Pin
-from queries.incidents import Ledger, write
-from queries.relations import COLUMNS
-from queries.state import passing_state
-from queries.votes import precisions, vote
+from queries.state import tables
+from queries.state.feedback import precisions, vote
+from queries.state.incidents import Ledger, write
+from queries.state.tables import passing_state
+from queries.warehouse.generations import Pin
+from queries.warehouse.relations import COLUMNS
 from tests.company import CONFIG, catalog, rows_of, rule, warehouse, weeks
 from tests.installation import installed
 from tests.test_backtest import FIRST, OVER, STORY, made
@@ -226,7 +226,7 @@ def test_a_rules_precision_counts_each_incident_once() -> None:
 def test_nobody_voted() -> None:
     states = passing_state()
     with states.begin() as conn:
-        conn.execute(insert(state.vote).values(incident_id="gone", author="x", useful=1, at=datetime(2026, 1, 1)))  # noqa: DTZ001
+        conn.execute(insert(tables.vote).values(incident_id="gone", author="x", useful=1, at=datetime(2026, 1, 1)))  # noqa: DTZ001
         assert precisions(conn) == {}
     states.dispose()
 

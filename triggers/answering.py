@@ -10,12 +10,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Engine
 
 from config.models.catalog import Catalog, Route
-from queries import actions, inbound
-from queries.actions import NewAction
-from queries.inbound import Arrived, Done
-from queries.incidents import Incident, RacedError, entries, incidents_by_id
+from queries.messages import inbox
+from queries.messages.inbox import Arrived, Done
 from queries.scope import Scope
-from queries.votes import vote
+from queries.state import actions
+from queries.state.actions import NewAction
+from queries.state.feedback import vote
+from queries.state.incidents import Incident, RacedError, entries, incidents_by_id
 from triggers.forms import form
 from triggers.hours import timetable
 from triggers.pressed import Decision, Do, Open, Press, Seen, Tell, decide, due_on, effect, from_text, presser, scope_of
@@ -43,7 +44,7 @@ class Answering:
     def everything(self, stop: Callable[[], bool] = lambda: False) -> int:
         """Do all that has arrived, in order. Returns how much was done; what fails is tried again next time."""
         with self.states.connect() as conn:
-            waiting = inbound.pending(conn)
+            waiting = inbox.pending(conn)
         return sum(self._one(arrived) for arrived in waiting if not stop())
 
     def _one(self, arrived: Arrived) -> bool:
@@ -63,7 +64,7 @@ class Answering:
             return
         log.error("%s %s could not be done: %s", arrived.kind, arrived.id, type(error).__name__)
         with self.states.begin() as conn:
-            inbound.failed(conn, arrived.id, type(error).__name__, self.clock())
+            inbox.failed(conn, arrived.id, type(error).__name__, self.clock())
 
     def _decided(self, arrived: Arrived, press: Press) -> tuple[Decision | None, Incident | None]:
         """Decide and do it. None where another process did."""
@@ -72,18 +73,18 @@ class Answering:
             seen = self._seen(conn, press, about, arrived)
             decision = decide(press, seen) if press.kind != "reaction" or about else Tell("")
             done = Done(about.id if about else None, seen.person.name if seen.person else None, _outcome(decision))
-            if not inbound.take(conn, arrived.id, done, self.clock()):
+            if not inbox.take(conn, arrived.id, done, self.clock()):
                 return None, about
             if isinstance(decision, Do) and about and seen.person:
                 self._do(conn, press, decision, about, seen.person.name, scope_of(seen.person))
         return decision, about
 
     def _incident(self, conn: Connection, press: Press) -> Incident | None:
-        id_ = press.incident or inbound.shown_at(conn, press.channel, press.ts)
+        id_ = press.incident or inbox.shown_at(conn, press.channel, press.ts)
         return incidents_by_id(conn, (id_,)).get(id_) if id_ else None
 
     def _seen(self, conn: Connection, press: Press, about: Incident | None, arrived: Arrived) -> Seen:
-        channels = {channel for channel, _ in inbound.places(conn, about.id)} if about else set()
+        channels = {channel for channel, _ in inbox.places(conn, about.id)} if about else set()
         history = entries(conn, about.id) if about else ()
         table = timetable(self.catalog, self._route(about), self.zone)
         person, people = presser(self.catalog.people, press.user), self.catalog.people

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from config.models.catalog import Catalog, Person, Route
-from queries.incidents import Incident
+from queries.state.incidents import Incident
 from triggers import escalate
 from triggers.hours import Timetable, timetable
 from triggers.subjects import slice_values

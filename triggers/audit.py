@@ -7,8 +7,8 @@ from math import ceil
 from typing import Final, Literal
 
 from config.models.catalog import Catalog, WatchRule
-from queries.counters import FAILED, FOUND, LIMITED
-from queries.vitals import UNFINISHED, Vitals
+from queries.operations.health import UNFINISHED, Vitals
+from queries.state.counters import FAILED, FOUND, LIMITED
 
 SILENT: Final = timedelta(minutes=5)
 """A process that has said nothing for so long is gone."""

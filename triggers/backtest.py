@@ -10,12 +10,12 @@ from sqlalchemy import Connection
 
 from config.errors import EarshotError
 from config.models.catalog import Catalog, RateRule, Rule
-from queries.export import cell
-from queries.generations import Pin
-from queries.incidents import Entry, Incident, entries, incidents
-from queries.references import Calibration, store_calibration
+from queries.metrics.csv_cells import cell
 from queries.scope import EVERYTHING
-from queries.state import passing_state
+from queries.state.calibrations import Calibration, store_calibration
+from queries.state.incidents import Entry, Incident, entries, incidents
+from queries.state.tables import passing_state
+from queries.warehouse.generations import Pin
 from triggers.attention import Attention, Telling, attention, tellings
 from triggers.slots import midnight
 from triggers.tick import tick
@@ -100,7 +100,7 @@ def past(
         catalog: its enabled rules are tested.
         since: the first day, in the reporting zone.
         until: the day after the last one; nothing that happened from then on is read.
-        calibrations: what null replays found, by the version's hash (`queries.references.calibrations`).
+        calibrations: what null replays found, by the version's hash (`queries.state.calibrations.calibrations`).
         names: the only rules that are asked about; then faults of the data that explain nothing are not looked for.
     """
     zone = ZoneInfo(pin.generation.zone)

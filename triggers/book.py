@@ -8,10 +8,10 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from config.models.catalog import Catalog, ChartRule, Guard, RateRule, Route, Rule, ThresholdRule, WatchRule
-from queries.differences import gap_interval
-from queries.escalations import Escalation
-from queries.incidents import Entry, Incident, Ledger, Queued, delivery_id
-from queries.statistics import Tally, estimate
+from queries.state.escalations import Escalation
+from queries.state.incidents import Entry, Incident, Ledger, Queued, delivery_id
+from queries.statistics.differences import gap_interval
+from queries.statistics.estimates import Tally, estimate
 from triggers import escalate
 from triggers.artefacts import Artefact
 from triggers.budget import Decided

@@ -12,8 +12,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from config.models.catalog import Person
-from queries.escalations import BEYOND, TOLD, WITHHELD
-from queries.incidents import Incident
+from queries.state.escalations import BEYOND, TOLD, WITHHELD
+from queries.state.incidents import Incident
 from triggers.escalate import Move, named
 from triggers.readers import may_read
 
@@ -25,7 +25,7 @@ Taken = tuple[Incident, Move]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One person whom a step asks for, and what becomes of it: one of `queries.escalations`' BEYOND, TOLD, WITHHELD."""
+    """One person whom a step asks for, and what becomes of it: one of `queries.state.escalations`' BEYOND, TOLD, WITHHELD."""
 
     person: str
     told: int

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.random import default_rng
 
 from config.models.catalog import ChangeRule, ChartRule, RateRule
-from queries.references import Calibration
-from queries.statistics import Floats, garwood
+from queries.state.calibrations import Calibration
+from queries.statistics.estimates import Floats, garwood
 from triggers.counts import Slice
 from triggers.gate import verdicts
 from triggers.ground import MOST, Ground, lay, world

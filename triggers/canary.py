@@ -7,8 +7,8 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from config.models.catalog import Catalog, EventRule, Route
-from queries.canaries import SEEN, Canary, newest_canary
-from queries.incidents import (
+from queries.messages.canary import SEEN, Canary, newest_canary
+from queries.state.incidents import (
     CANARY,
     Entry,
     Incident,

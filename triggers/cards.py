@@ -8,11 +8,11 @@ from sqlalchemy import Connection
 
 from config.errors import EarshotError
 from config.models.catalog import Catalog, EventRule, Metric, QuietRule, RateRule, Route, Rule
-from queries.escalations import unnamed
-from queries.evidence import Evidence, Question, gather, gather_case
-from queries.generations import Pin
-from queries.incidents import Entry, Incident, entries, incident, rule_version
+from queries.monitoring.evidence import Evidence, Question, gather, gather_case
 from queries.scope import EVERYTHING, Scope
+from queries.state.escalations import unnamed
+from queries.state.incidents import Entry, Incident, entries, incident, rule_version
+from queries.warehouse.generations import Pin
 from triggers.guarding import NAME, rule_of_faults
 from triggers.message import Card
 from triggers.readers import may_read, scope_of

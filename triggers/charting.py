@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from config.models.catalog import ChartRule, Metric
-from queries.statistics import Floats
+from queries.statistics.estimates import Floats
 from triggers import charts
 from triggers.counts import Counts, History, Slice
 from triggers.evaluate import ROUNDING

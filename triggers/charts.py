@@ -20,8 +20,8 @@ from scipy.stats import binom
 
 from config.errors import EarshotError
 from config.models.catalog import Metric
-from queries.differences import skewed_tails
-from queries.statistics import Floats, binomial_tails, values
+from queries.statistics.differences import skewed_tails
+from queries.statistics.estimates import Floats, binomial_tails, values
 
 LAMBDA: Final = 0.2
 EVENTS: Final = 3

@@ -8,9 +8,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from config.models.catalog import Catalog, GoalRule, WatchRule
-from queries.metrics import Ask, measure
-from queries.references import Calibration
+from queries.metrics.measure import Ask, measure
 from queries.scope import EVERYTHING
+from queries.state.calibrations import Calibration
 from triggers.calibrate import Replayed, calibrate, uncalibrated
 from triggers.memory import Memory
 from triggers.rates import reader

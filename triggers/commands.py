@@ -12,14 +12,14 @@ from config.errors import EarshotError
 from config.reading.drafts import read_drafts
 from config.reading.loader import read_catalog
 from config.settings import read_settings
-from queries import outbox
-from queries.generations import NoWarehouseError, Pin
-from queries.incidents import Incident, incidents
-from queries.references import calibrations, store_calibration
-from queries.relations import COLUMNS
-from queries.restored import mark_restored
+from queries.messages import outbox
+from queries.messages.restores import mark_restored
 from queries.scope import EVERYTHING
-from queries.summary import settle
+from queries.state.calibrations import calibrations, store_calibration
+from queries.state.incidents import Incident, incidents
+from queries.warehouse.generations import NoWarehouseError, Pin
+from queries.warehouse.load_report import settle
+from queries.warehouse.relations import COLUMNS
 from triggers import hindsight, silencing, tune
 from triggers.answering import Answering
 from triggers.arguments import until

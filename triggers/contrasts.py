@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from config.models.catalog import ChangeRule, GapRule, Metric
-from queries import differences
-from queries.statistics import Floats
+from queries.statistics import differences
+from queries.statistics.estimates import Floats
 from triggers.counts import Counts, Slice
 from triggers.evaluate import ROUNDING
 from triggers.panels import YEAR, Given, Panel, company_deffs, deffs, deffs_of, each, minimum, side, windows

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.models.values import Condition
-from queries.cubes import Coded, Cube, Ints
-from queries.late import HOUR
-from queries.statistics import Floats
+from queries.metrics.cube import Coded, Cube, Ints
+from queries.metrics.revisions import HOUR
+from queries.statistics.estimates import Floats
 
 Slice = tuple[str, ...]
 Bools = NDArray[np.bool_]
@@ -144,7 +144,7 @@ def with_late(
 
     Args:
         counts: as known now; it has a place for every slice of `late`.
-        late: the corrections, with the hour as a dimension (`queries.late`).
+        late: the corrections, with the hour as a dimension (`queries.metrics.revisions`).
         figure: the name of the tally.
         by: the dimensions that make a slice.
         where: as in `history`.

@@ -16,9 +16,9 @@ from typing import Final, Protocol
 from sqlalchemy import Connection, Engine
 
 from config.models.catalog import Catalog, Person, Route
-from queries import digests, gates, outbox, restored
-from queries.incidents import Entry
-from queries.outbox import DIVERTED, Due, Outcome, Owed, Root
+from queries.messages import digests, outbox, rate_limits, restores
+from queries.messages.outbox import DIVERTED, Due, Outcome, Owed, Root
+from queries.state.incidents import Entry
 from triggers import digest, pace
 from triggers.escalate import ladder, named
 from triggers.logs import about
@@ -163,7 +163,7 @@ class Courier:
     def _round(self, stop: Callable[[], bool]) -> tuple[Sent | None, frozenset[str]]:
         """One message to each channel. None where nothing could be done, with the channels whose gate is closed."""
         channels = pace.channels(self.catalog.routes)
-        gates.build(self.states, (channel.id for channel in channels))
+        rate_limits.build(self.states, (channel.id for channel in channels))
         folded = self._settle(channels)
         due, open_, blocked = self._due(dict(digest.targets(channels)))
         sought = [one for one in due if one.message.must_be_looked_for and one.channel not in blocked]
@@ -182,7 +182,7 @@ class Courier:
         """Before anything is chosen: what is in doubt, muted, or too much. Returns how many a digest tells."""
         now = self.clock()
         with self.states.begin() as conn:
-            restored.doubt(conn)
+            restores.doubt(conn)
             if self.is_muted is not None:
                 known = outbox.due_incidents(conn, now, [name for name, _ in digest.targets(channels)])
                 outbox.hold(conn, [id_ for id_ in known if self.is_muted(id_)], now + MUTED_FOR)
@@ -192,16 +192,16 @@ class Courier:
         """What is due, the channels that take a message now, and those that Slack closed."""
         now = self.clock()
         with self.states.connect().execution_options(reading=True) as conn:
-            due, known = outbox.due(conn, now, targets), gates.gates(conn)
+            due, known = outbox.due(conn, now, targets), rate_limits.gates(conn)
         strange = {one.channel for one in due} - known.keys()  # a message may stand where its route leads no more
-        gates.build(self.states, strange)
+        rate_limits.build(self.states, strange)
         open_ = frozenset(channel for channel, gate in known.items() if gate.opens_at <= now)
         blocked = frozenset(channel for channel, gate in known.items() if gate.blocked_until > now)
         return due, open_ | strange, blocked
 
     def _pause(self, waiting: Iterable[str]) -> timedelta | None:
         with self.states.connect().execution_options(reading=True) as conn:
-            return pace.pause(gates.gates(conn), waiting, self.clock())
+            return pace.pause(rate_limits.gates(conn), waiting, self.clock())
 
     def _search(self) -> Search:
         return Search(self.states, self.slack, self.clock, self.quiet, self._found, self._again, self.crash_point)
@@ -295,7 +295,7 @@ class Courier:
         now = self.clock()
         with self.states.connect() as conn, conn.begin() as transaction:
             claimed = None
-            if gates.go_through(conn, ready.channel, now, self.spacing):
+            if rate_limits.go_through(conn, ready.channel, now, self.spacing):
                 claimed = outbox.claim(conn, ready.message, ready.channel, now, now + self.quiet)
             self.crash_point(Point.CLAIMING, ready.message.id)
             if claimed is None:
@@ -338,7 +338,7 @@ class Courier:
         message, now = ready.message, self.clock()
         with self.states.connect() as conn, conn.begin() as transaction:
             notified = message.kind in ("root", "reply")
-            gates.passed(conn, posted.channel, now, self.spacing, notified=notified)
+            rate_limits.passed(conn, posted.channel, now, self.spacing, notified=notified)
             is_mine = outbox.record(conn, message, "sent", now, ts=posted.ts)
             if is_mine and message.kind in ("root", "digest"):
                 place = (message.incident_id, message.target, posted.channel, posted.ts)
@@ -390,7 +390,7 @@ class Courier:
         self._log(f"not sent: {outcome}", message, error)
         with self.states.begin() as conn:
             if error.retry_after is not None:
-                gates.block(conn, ready.channel, now + timedelta(seconds=error.retry_after))
+                rate_limits.block(conn, ready.channel, now + timedelta(seconds=error.retry_after))
             due_at = now + self._wait(message, error)
             is_mine = outbox.record(conn, message, outcome, now, error=error.code, due_at=due_at)
             if is_mine and outcome == "dead" and (route := self._fallback(message)):

@@ -10,7 +10,7 @@ import numpy as np
 
 from config.models.catalog import ChartRule, Metric, QuietRule, RateRule, ThresholdRule, WatchRule
 from config.models.values import duration_text
-from queries.statistics import Floats
+from queries.statistics.estimates import Floats
 from triggers.panels import Panel
 
 STEPS: Final = 20

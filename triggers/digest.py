@@ -7,10 +7,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine
 
 from config.models.catalog import Catalog, Person
-from queries import digests, gates, outbox
-from queries.digests import Digest, Group, Worst
-from queries.incidents import Entry
-from queries.schema import UNKNOWN
+from queries.messages import digests, outbox, rate_limits
+from queries.messages.digests import Digest, Group, Worst
+from queries.state.incidents import Entry
+from queries.warehouse.tables import UNKNOWN
 from triggers.message import COMPANY, HEADER, MARKS, SECTION, Card, Message, fallback, plain, reply, title
 from triggers.pace import Channel, Room, room
 
@@ -30,7 +30,7 @@ def fold(states: Engine, channel: Channel, now: datetime, crash_point: Crash) ->
     done = 0
     while True:
         with states.begin() as conn:
-            left = room(channel, gates.locked(conn, channel.id), now)
+            left = room(channel, rate_limits.locked(conn, channel.id), now)
             some = _follow(conn, channel, now) or _overflow(conn, channel, now, left)
             if some:
                 crash_point(FOLDING, channel.id)

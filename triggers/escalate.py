@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from config.models.catalog import Catalog, Person, Route, Step
 from config.models.values import duration_text, parse_duration
-from queries.incidents import Entry, Incident
+from queries.state.incidents import Entry, Incident
 from triggers.hours import Timetable, timetable
 from triggers.readers import may_name_accounts, may_read
 

@@ -6,9 +6,9 @@ from datetime import date, datetime
 from sqlalchemy import Connection
 
 from config.models.catalog import EventRule
-from queries.cases import Case, cases
-from queries.incidents import incident_id
+from queries.monitoring.severe_cases import Case, cases
 from queries.scope import EVERYTHING
+from queries.state.incidents import incident_id
 from triggers.memory import Memory
 from triggers.slots import Moment, midnight
 from triggers.versions import Version, version

@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from config.models.catalog import Catalog, RateRule
-from queries.figures import figure, interval
-from queries.generations import Pin
-from queries.incidents import Entry, Incident, aware, entries, incident
+from queries.metrics.formatting import figure, interval
 from queries.scope import EVERYTHING
-from queries.statistics import Tally, estimate
-from queries.summary import settle
+from queries.state.incidents import Entry, Incident, aware, entries, incident
+from queries.statistics.estimates import Tally, estimate
+from queries.warehouse.generations import Pin
+from queries.warehouse.load_report import settle
 from triggers.cards import rule_of
 from triggers.message import conditions
 from triggers.rates import judge, reader

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from config.models.catalog import Person
-from queries.incidents import Incident
+from queries.state.incidents import Incident
 from triggers.message import plain
 from triggers.pressed import Press, may_see
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.models.catalog import ChartRule, WatchRule
-from queries.statistics import Floats
+from queries.statistics.estimates import Floats
 from triggers.counts import Bools
 from triggers.evaluate import Verdict
 from triggers.panels import Panel

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.random import Generator
 
 from config.models.catalog import ChangeRule, ChartRule, GapRule, RateRule
-from queries.clusters import Effects
-from queries.statistics import Floats
+from queries.metrics.design_effects import Effects
+from queries.statistics.estimates import Floats
 from triggers.counts import TALLY, Bools, Counts, Slice
 from triggers.null import Ints, Law, Periods, alike, draw, periods, together
 from triggers.panels import YEAR, Frozen, Given, reach

@@ -8,9 +8,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from config.models.catalog import DATA_FAULT, DECEIVES, EventRule, Guard, RateRule
-from queries.cases import Case
-from queries.incidents import Incident, incident_id
-from queries.profiles import PROFILED, Profile, read_profile
+from queries.monitoring.row_profiles import PROFILED, Profile, read_profile
+from queries.monitoring.severe_cases import Case
+from queries.state.incidents import Incident, incident_id
 from triggers.artefacts import BASELINE_WEEKS, Artefact, Breach, detect, explains
 from triggers.events import Found
 from triggers.panels import reach

@@ -15,11 +15,11 @@ from config.errors import EarshotError
 from config.models.catalog import Catalog, Rule
 from config.reading.drafts import read_drafts
 from config.reading.known_incidents import read_known
-from queries.export import cell
-from queries.generations import Pin
-from queries.incidents import rule_version
-from queries.references import Calibration, calibrations
-from queries.relations import COLUMNS
+from queries.metrics.csv_cells import cell
+from queries.state.calibrations import Calibration, calibrations
+from queries.state.incidents import rule_version
+from queries.warehouse.generations import Pin
+from queries.warehouse.relations import COLUMNS
 from triggers.arguments import day
 from triggers.attention import Attention, by_incident
 from triggers.backtest import HEAD, Past, Row, instant, named, past

@@ -10,9 +10,9 @@ from config.models.catalog import Catalog
 from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
 from queries.engine import disposing
-from queries.generations import Warehouse
-from queries.relations import COLUMNS
 from queries.stores import open_states, open_warehouse
+from queries.warehouse.generations import Warehouse
+from queries.warehouse.relations import COLUMNS
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from config.models.catalog import ChangeRule, ChartRule, GapRule, GoalRule, ThresholdRule
-from queries.statistics import Floats
+from queries.statistics.estimates import Floats
 from triggers import charting, contrasts, limits
 from triggers.panels import Given, Panel, windows
 from triggers.subjects import Subject

@@ -8,8 +8,8 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from queries.incidents import RacedError
-from queries.outbox import Lease, give_back, held, still_holds, take
+from queries.messages.outbox import Lease, give_back, held, still_holds, take
+from queries.state.incidents import RacedError
 
 NAME: Final = "tick"
 LENGTH: Final = timedelta(minutes=2)

@@ -9,15 +9,15 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from config.models.catalog import Catalog, EventRule, Person, Route, Rule
-from queries import letters
-from queries.escalations import BEYOND, WITHHELD, Escalation, Tally, escalations, tallies
-from queries.figures import count
-from queries.generations import Pin
-from queries.incidents import Incident, incidents, incidents_by_id
-from queries.letters import MAILBOX, Letter
+from queries.messages import direct_messages
+from queries.messages.direct_messages import MAILBOX, Letter
+from queries.metrics.formatting import count
+from queries.metrics.revenue import revenue_of
 from queries.scope import EVERYTHING
-from queries.stakes import revenue_of
-from queries.votes import Verdict, verdicts
+from queries.state.escalations import BEYOND, WITHHELD, Escalation, Tally, escalations, tallies
+from queries.state.feedback import Verdict, verdicts
+from queries.state.incidents import Incident, incidents, incidents_by_id
+from queries.warehouse.generations import Pin
 from triggers.budget import monday
 from triggers.message import COMPANY, HEADER, MARKS, SECTION, Message, button, fallback, plain
 from triggers.readers import may_read, scope_of
@@ -56,7 +56,7 @@ class Desk:
 
     def words(self, conn: Connection, id_: str) -> Message | None:
         """The words of a letter, under its reader's scope; None where that is no letter's id."""
-        found = letters.read(conn, id_)
+        found = direct_messages.read(conn, id_)
         if found is None:
             return None
         person = next((p for p in self.catalog.people if p.name == found.person), None)
@@ -190,13 +190,13 @@ def _reading(week: datetime) -> datetime:
 def _weekly(conn: Connection, catalog: Catalog, since: datetime, until: datetime, now: datetime) -> Iterator[Letter]:
     about = since.date().isoformat()
     for person in sorted({one.person for one in escalations(conn, BEYOND, since, until)}):
-        yield letters.new("overflow", person, about, now)
+        yield direct_messages.new("overflow", person, about, now)
     owners = {rule.name: rule.owner for rule in catalog.rules}
     mine = {
         owners[one.rule] for one in noisiest(tallies(conn, since, until), verdicts(conn, since)) if one.rule in owners
     }
     reached = {person.name for person in catalog.people if person.slack}
-    yield from (letters.new("noisy", owner, about, now) for owner in sorted(mine & reached))
+    yield from (direct_messages.new("noisy", owner, about, now) for owner in sorted(mine & reached))
 
 
 def _reports(conn: Connection, catalog: Catalog, zone: ZoneInfo, now: datetime) -> Iterator[Letter]:
@@ -205,9 +205,9 @@ def _reports(conn: Connection, catalog: Catalog, zone: ZoneInfo, now: datetime) 
     for one in withheld(conn, catalog, now - WEEK, now + A_DAY):
         by_owner[one.owner] = max(by_owner.get(one.owner, one.at), one.at)
     for owner, at in sorted(by_owner.items()):
-        last = letters.newest(conn, "withheld", owner)
+        last = direct_messages.newest(conn, "withheld", owner)
         if last is None or last < at:
-            yield letters.new("withheld", owner, now.astimezone(zone).date().isoformat(), now)
+            yield direct_messages.new("withheld", owner, now.astimezone(zone).date().isoformat(), now)
 
 
 def mailbox(person: Person, channel: str) -> Route:

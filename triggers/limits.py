@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 
 from config.models.catalog import GoalRule, ThresholdRule, goal_of
-from queries.statistics import Floats, tails
+from queries.statistics.estimates import Floats, tails
 from triggers.counts import Slice
 from triggers.evaluate import ROUNDING
 from triggers.panels import Given, Panel, deffs, each, minimum, side, vertical

@@ -27,9 +27,9 @@ from sqlalchemy import Engine
 
 from config.errors import EarshotError
 from config.settings import SlackSettings
-from queries import inbound
-from queries.inbound import Arrived
-from queries.outbox import beat
+from queries.messages import inbox
+from queries.messages.inbox import Arrived
+from queries.messages.outbox import beat
 from triggers.answering import Answering
 from triggers.pressed import key, mistakes, read
 from triggers.rulebook import Rules
@@ -264,7 +264,7 @@ class Listener:
             return {"response_action": "errors", "errors": wrong}
         arrived = Arrived(key(request.type, request.envelope_id, request.payload), press.kind, press.text(), _now())
         with self._states.begin() as conn:
-            inbound.store(conn, arrived)
+            inbox.store(conn, arrived)
         self._arrived.set()
         return None
 

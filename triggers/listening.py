@@ -10,8 +10,7 @@ from sqlalchemy import Connection
 
 from config.models.catalog import QuietRule
 from config.models.values import Conditions
-from queries.scope import EVERYTHING
-from queries.signals import (
+from queries.monitoring.activity import (
     Signals,
     account_signals,
     account_verticals,
@@ -20,7 +19,8 @@ from queries.signals import (
     revenue_coverage,
     source_signals,
 )
-from queries.statistics import Floats
+from queries.scope import EVERYTHING
+from queries.statistics.estimates import Floats
 from triggers.counts import Slice
 from triggers.evaluate import ROUNDING
 from triggers.gate import verdicts

@@ -9,8 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Connection
 
-from queries import outbox
-from queries.incidents import (
+from queries.messages import outbox
+from queries.scope import EVERYTHING
+from queries.state.calibrations import baselines, calibrations
+from queries.state.incidents import (
     Incident,
     Newest,
     Remembered,
@@ -20,8 +22,6 @@ from queries.incidents import (
     rule_hashes,
     rule_version,
 )
-from queries.references import baselines, calibrations
-from queries.scope import EVERYTHING
 from triggers.evaluate import Instance
 from triggers.panels import Frozen
 from triggers.versions import Version, read_version

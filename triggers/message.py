@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 
 from config.models.catalog import EventRule, Metric, Person, Route, Rule
 from config.models.values import Condition, Conditions
-from queries.evidence import Contributor, Evidence, Overlap
-from queries.figures import count
-from queries.incidents import Entry, Incident
+from queries.metrics.formatting import count
+from queries.monitoring.evidence import Contributor, Evidence, Overlap
+from queries.state.incidents import Entry, Incident
 from triggers import wording
 from triggers.escalate import addressed
 from triggers.readers import may_name_accounts, may_read

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from config.errors import EarshotError
 from config.models.catalog import Shape
-from queries.statistics import Floats
+from queries.statistics.estimates import Floats
 from triggers.counts import TALLY, Slice
 
 Ints = NDArray[np.int64]

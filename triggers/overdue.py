@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from config.models.catalog import Catalog, Route
-from queries.incidents import Incident
-from queries.silences import Silence, silenced
+from queries.messages.silences import Silence, silenced
+from queries.state.incidents import Incident
 from triggers.book import parent
 from triggers.escalate import Move, moves
 from triggers.hours import timetable

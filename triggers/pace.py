@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from config.models.catalog import Route
-from queries.gates import Gate
+from queries.messages.rate_limits import Gate
 
 SPACING: Final = timedelta(seconds=1.1)
 """Slack takes one message a second and channel; the rest is for what the network does to the distance."""

@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from config.models.catalog import ChangeRule, Metric, RateRule
-from queries.clusters import EVERY_VERTICAL, Effect, Effects
-from queries.statistics import Floats, values
+from queries.metrics.design_effects import EVERY_VERTICAL, Effect, Effects
+from queries.statistics.estimates import Floats, values
 from triggers.counts import Bools, Counts, Slice
 from triggers.subjects import Subject
 
@@ -141,7 +141,7 @@ def company_deffs(subject: Subject, given: Given, slots: Sequence[date], window:
 def effects_of(
     subject: Subject, given: Given, slots: Sequence[date], verticals: Sequence[str], window: Floats
 ) -> Floats:
-    """`queries.clusters.deff` of all cells: slots of one quarter know the same effects."""
+    """`queries.metrics.design_effects.deff` of all cells: slots of one quarter know the same effects."""
     found = np.ones(window.shape[:2])
     known = [given.effects(slot) for slot in slots]
     for effects in {id(one): one for one in known if one}.values():

@@ -11,9 +11,9 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 
 from config.models.catalog import Person
-from queries.incidents import Entry, Incident
-from queries.schema import UNKNOWN
 from queries.scope import Scope
+from queries.state.incidents import Entry, Incident
+from queries.warehouse.tables import UNKNOWN
 from triggers.hours import Timetable
 from triggers.message import called
 

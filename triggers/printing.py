@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from queries.export import cell
+from queries.metrics.csv_cells import cell
 
 say: Final = partial(print, flush=True)
 FORMATS: Final = ("table", "csv", "json")

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from config.models.catalog import Metric
-from queries.figures import goal_figure, is_share, shown, unit
+from queries.metrics.formatting import goal_figure, is_share, shown, unit
 from triggers.dial import Dial, dial, turned, values
 from triggers.trial import Outcome, Trial, curve
 

@@ -7,10 +7,10 @@ from datetime import date
 import numpy as np
 from sqlalchemy import Connection
 
-from queries.metrics import Ask, measure
-from queries.readings import Grain
+from queries.metrics.measure import Ask, measure
+from queries.metrics.query_plan import Grain
 from queries.scope import EVERYTHING
-from queries.statistics import Floats
+from queries.statistics.estimates import Floats
 from triggers.counts import TALLY, Slice
 from triggers.slots import Moment
 from triggers.subjects import Subject

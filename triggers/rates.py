@@ -8,8 +8,8 @@ import numpy as np
 from sqlalchemy import Connection
 
 from config.models.catalog import ChangeRule, ChartRule, RateRule
-from queries.conditions import Span, condition_spans
-from queries.statistics import Floats
+from queries.statistics.estimates import Floats
+from queries.warehouse.conditions import Span, condition_spans
 from triggers.charting import freeze
 from triggers.counts import Bools, History, Slice
 from triggers.gate import bonferroni, verdicts

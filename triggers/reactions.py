@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine
 
 from config.models.catalog import Catalog, Person
-from queries.inbound import places
-from queries.incidents import Incident, RacedError, open_incidents
+from queries.messages.inbox import places
 from queries.scope import EVERYTHING
+from queries.state.incidents import Incident, RacedError, open_incidents
 from triggers.escalate import moves
 from triggers.pressed import is_taking_on, may_see, presser, scope_of
 from triggers.slack import Slack, SlackError

@@ -1,9 +1,9 @@
 """Who may read of an incident: a channel by its route, a person by who they are. Pure."""
 
 from config.models.catalog import Person, Route
-from queries.incidents import Incident
-from queries.schema import UNKNOWN
 from queries.scope import Scope
+from queries.state.incidents import Incident
+from queries.warehouse.tables import UNKNOWN
 
 
 def scope_of(reader: Person | Route) -> Scope:

@@ -8,9 +8,9 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from queries import digests, gates, outbox
-from queries.outbox import Due, Owed, Root
-from queries.restored import last_restore
+from queries.messages import digests, outbox, rate_limits
+from queries.messages.outbox import Due, Owed, Root
+from queries.messages.restores import last_restore
 from triggers.slack import Posted, Slack, SlackError
 
 LOOK_BACK: Final = timedelta(minutes=5)
@@ -102,7 +102,7 @@ class Search:
         now, said = self.clock(), f"cannot_look_for_it: {error.code}"
         with self.states.begin() as conn:
             if error.retry_after is not None:
-                gates.block(conn, sought[0].channel, now + timedelta(seconds=error.retry_after))
+                rate_limits.block(conn, sought[0].channel, now + timedelta(seconds=error.retry_after))
             for one in sought:
                 due_at = now + self.back_off(one.message, error)
                 outbox.record(conn, one.message, "unsure", now, error=said, due_at=due_at)

@@ -7,8 +7,8 @@ from typing import Final
 from sqlalchemy import Connection
 
 from config.models.catalog import Catalog, Rule
-from queries.incidents import open_incidents, rule_version
 from queries.scope import EVERYTHING
+from queries.state.incidents import open_incidents, rule_version
 from triggers.versions import version_of
 
 HEAD: Final = ("rule", "kind", "on", "version", "author", "since", "open", "older")

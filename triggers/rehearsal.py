@@ -12,13 +12,13 @@ from config.models.catalog import ZERO, Catalog, EventRule, QuietRule, RateRule,
 from config.reading.entries import Entry
 from config.reading.error_messages import suggest
 from config.reading.rule_tests import Rehearsal, Signals, rehearsed_rule
-from queries.clusters import EVERY_VERTICAL, Effect, Effects
-from queries.handwritten import WRITABLE, domain, handwritten, missing
-from queries.incidents import Entry as Line
-from queries.incidents import Incident, entries, incidents
-from queries.relations import COLUMNS
+from queries.loading.fixture_warehouse import WRITABLE, domain, handwritten, missing
+from queries.metrics.design_effects import EVERY_VERTICAL, Effect, Effects
 from queries.scope import EVERYTHING
-from queries.state import passing_state
+from queries.state.incidents import Entry as Line
+from queries.state.incidents import Incident, entries, incidents
+from queries.state.tables import passing_state
+from queries.warehouse.relations import COLUMNS
 from triggers.counts import Slice
 from triggers.rates import Basis, basis_of, judge
 from triggers.replay import Finding, replay

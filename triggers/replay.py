@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from queries.incidents import incident_id
-from queries.statistics import Floats, Tally
+from queries.state.incidents import incident_id
+from queries.statistics.estimates import Floats, Tally
 from triggers.counts import Slice
 from triggers.evaluate import FRESH, OPEN, Event, Instance, Sample, Verdict, step
 from triggers.gate import BREACH, VERDICTS, Codes

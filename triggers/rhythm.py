@@ -28,7 +28,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from queries.signals import Ints, Signals
+from queries.monitoring.activity import Ints, Signals
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -16,14 +16,14 @@ from sqlalchemy import Engine
 from config.errors import EarshotError
 from config.models.catalog import Catalog, Route
 from config.settings import Settings
-from queries import counters
-from queries.generations import NoWarehouseError, Pin, Warehouse
-from queries.incidents import RacedError
-from queries.letters import addressees, send
-from queries.letters import read as read_letter
-from queries.outbox import beat
-from queries.relations import COLUMNS
-from queries.silences import muted
+from queries.messages.direct_messages import addressees, send
+from queries.messages.direct_messages import read as read_letter
+from queries.messages.outbox import beat
+from queries.messages.silences import muted
+from queries.state import counters
+from queries.state.incidents import RacedError
+from queries.warehouse.generations import NoWarehouseError, Pin, Warehouse
+from queries.warehouse.relations import COLUMNS
 from triggers import letters
 from triggers.canary import with_canary
 from triggers.cards import Cards

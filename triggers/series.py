@@ -14,8 +14,8 @@ from config.reading.entries import Entry
 from config.reading.error_messages import suggest
 from config.reading.rule_tests import Rehearsal, Series, Slices
 from config.reading.toml_lines import Place
-from queries.cubes import Coded, Cube
-from queries.statistics import Floats
+from queries.metrics.cube import Coded, Cube
+from queries.statistics.estimates import Floats
 from triggers.counts import TALLY, History, Slice, history
 from triggers.subjects import Subject
 

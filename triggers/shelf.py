@@ -6,9 +6,9 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection
 
-from queries.cubes import Cube, read_cube
-from queries.late import read_late
-from queries.readings import Reading, clock_of, plan
+from queries.metrics.cube import Cube, read_cube
+from queries.metrics.query_plan import Reading, clock_of, plan
+from queries.metrics.revisions import read_late
 from queries.scope import EVERYTHING
 from triggers.counts import History, Slice, history, slices_of, with_late
 from triggers.slots import Cadence

@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 
 from config.errors import EarshotError
 from config.models.catalog import Catalog
-from queries.conditions import condition_spans
-from queries.generations import Pin
+from queries.messages.silences import Matchers, Silence, add, end, preview, silences
 from queries.scope import EVERYTHING
-from queries.silences import Matchers, Silence, add, end, preview, silences
+from queries.warehouse.conditions import condition_spans
+from queries.warehouse.generations import Pin
 from triggers.hours import local
 
 BEFORE = timedelta(days=90)

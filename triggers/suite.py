@@ -8,7 +8,7 @@ from config.errors import ConfigError, EarshotError
 from config.models.catalog import Catalog
 from config.reading.entries import Entry
 from config.reading.rule_tests import Rehearsal, line, read_rehearsals, rehearsed_rule
-from queries.relations import COLUMNS
+from queries.warehouse.relations import COLUMNS
 from triggers.expectation import differences, matched
 from triggers.rehearsal import rehearse
 

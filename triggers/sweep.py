@@ -8,8 +8,8 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from queries import gates, outbox
-from queries.outbox import Suspect
+from queries.messages import outbox, rate_limits
+from queries.messages.outbox import Suspect
 from triggers.slack import Posted, Slack, SlackError
 
 TURN: Final = "sweep"
@@ -35,10 +35,10 @@ class Sweep:
     def sweep(self) -> int:
         """Delete the messages that stand beside the recorded one under the same outbox id. Returns how many."""
         now = self.clock()
-        gates.build(self.states, (TURN,))
+        rate_limits.build(self.states, (TURN,))
         with self.states.begin() as conn:
-            last = gates.locked(conn, TURN).next_at - EVERY
-            if not gates.go_through(conn, TURN, now, EVERY):
+            last = rate_limits.locked(conn, TURN).next_at - EVERY
+            if not rate_limits.go_through(conn, TURN, now, EVERY):
                 return 0
             found = outbox.suspects(conn, now - MEMORY)
         since = max(last, now - MEMORY) - MARGIN

@@ -14,18 +14,10 @@ from sqlalchemy import Connection, Engine
 
 from config.errors import EarshotError
 from config.models.catalog import Catalog, EventRule
-from queries.escalations import spent
-from queries.generations import Pin
-from queries.incidents import (
-    Evaluated,
-    Ledger,
-    Remembered,
-    RuleVersion,
-    aware,
-    incidents_by_id,
-    write,
-)
-from queries.summary import settle
+from queries.state.escalations import spent
+from queries.state.incidents import Evaluated, Ledger, Remembered, RuleVersion, aware, incidents_by_id, write
+from queries.warehouse.generations import Pin
+from queries.warehouse.load_report import settle
 from triggers import budget, escalate
 from triggers.artefacts import Artefact
 from triggers.book import Book

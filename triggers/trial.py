@@ -13,10 +13,10 @@ from sqlalchemy import Connection
 
 from config.errors import EarshotError
 from config.models.catalog import Catalog, ChartRule, QuietRule, RateRule, Rule, WatchRule
-from queries.generations import Pin
-from queries.incidents import Incident, aware
-from queries.signals import Signals
-from queries.summary import settle
+from queries.monitoring.activity import Signals
+from queries.state.incidents import Incident, aware
+from queries.warehouse.generations import Pin
+from queries.warehouse.load_report import settle
 from triggers.artefacts import Artefact
 from triggers.attention import Attention, attention, tellings
 from triggers.backtest import Row

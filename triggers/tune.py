@@ -12,10 +12,10 @@ from sqlalchemy import Connection
 from config.errors import EarshotError
 from config.models.catalog import Catalog, Metric, WatchRule
 from config.reading.drafts import read_drafts
-from queries.generations import Pin
-from queries.references import calibrations
-from queries.relations import COLUMNS
-from queries.votes import Precision, precisions
+from queries.state.calibrations import calibrations
+from queries.state.feedback import Precision, precisions
+from queries.warehouse.generations import Pin
+from queries.warehouse.relations import COLUMNS
 from triggers.arguments import day
 from triggers.backtest import named
 from triggers.dial import Dial, lines

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from config.models.catalog import Metric
-from queries.figures import figure
+from queries.metrics.formatting import figure
 from triggers.trial import Trial
 
 PARTS: Final = (0.05, 0.25, 0.75, 0.95)

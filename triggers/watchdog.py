@@ -23,13 +23,13 @@ from sqlalchemy import Engine
 from config.errors import EarshotError
 from config.models.catalog import Catalog
 from config.settings import Settings
-from queries.generations import NoWarehouseError, Warehouse
-from queries.incidents import RacedError, aware, incidents
-from queries.outbox import beat
-from queries.relations import COLUMNS
+from queries.messages.outbox import beat
+from queries.messages.silences import silences
+from queries.operations.health import Vitals, vitals
 from queries.scope import EVERYTHING
-from queries.silences import silences
-from queries.vitals import Vitals, vitals
+from queries.state.incidents import RacedError, aware, incidents
+from queries.warehouse.generations import NoWarehouseError, Warehouse
+from queries.warehouse.relations import COLUMNS
 from triggers.audit import STUCK, Expected, Fault, Figure, audit, figures
 from triggers.canary import look, set_out
 from triggers.overdue import overdue

@@ -7,9 +7,9 @@ from datetime import date, datetime
 from sqlalchemy import Connection
 
 from config.models.catalog import QuietRule
-from queries import clusters
-from queries.incidents import Remembered
-from queries.references import StoredBaseline, tally_text
+from queries.metrics import design_effects
+from queries.state.calibrations import StoredBaseline, tally_text
+from queries.state.incidents import Remembered
 from triggers.counts import Slice
 from triggers.evaluate import Instance
 from triggers.listening import Listener
@@ -58,12 +58,12 @@ def evaluate(conn: Connection, tasks: Iterable[Task], moment: Moment) -> Iterato
 
 def effects_at(conn: Connection, moment: Moment) -> EffectsAt:
     """The design effects known at a slot's end, read once for each quarter. They are of quarters that ended before."""
-    known, quarters = dict[date, clusters.Effects](), clusters.quarters(conn)
+    known, quarters = dict[date, design_effects.Effects](), design_effects.quarters(conn)
 
-    def at(slot: date) -> clusters.Effects:
+    def at(slot: date) -> design_effects.Effects:
         quarter = quarters.get(slot, slot)
         if quarter not in known:
-            known[quarter] = clusters.effects(conn, datetime(slot.year, slot.month, slot.day, tzinfo=moment.zone))
+            known[quarter] = design_effects.effects(conn, datetime(slot.year, slot.month, slot.day, tzinfo=moment.zone))
         return known[quarter]
 
     return at

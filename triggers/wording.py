@@ -16,7 +16,7 @@ from config.models.catalog import (
     ThresholdRule,
 )
 from config.models.values import duration_text
-from queries.figures import count, difference, figure, goal_figure, half_width, interval
+from queries.metrics.formatting import count, difference, figure, goal_figure, half_width, interval
 
 Sample = Mapping[str, Any]
 

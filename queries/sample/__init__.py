@@ -12,10 +12,9 @@ from queries.sample.columns import Files
 from queries.sample.company import company_tables
 from queries.sample.contacts import Contacts, comebacks, contact_columns, desk_contacts, journey_contacts
 from queries.sample.defects import defect_columns
-from queries.sample.draw import Ints
 from queries.sample.journeys import World, draw_journeys, journey_columns, world
-from queries.sample.plants import PlantedAction, planted_actions
-from queries.sample.span import Span
+from queries.sample.planted_changes import PlantedAction, planted_actions
+from queries.sample.random_draws import Ints
 from queries.sample.surveys import (
     about_contacts,
     about_journeys,
@@ -23,6 +22,7 @@ from queries.sample.surveys import (
     planted_columns,
     response_columns,
 )
+from queries.sample.timeline import Span
 
 __all__ = ["FEWEST", "PlantedAction", "generate", "planted_actions"]
 

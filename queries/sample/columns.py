@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 from pyarrow import parquet
 
-from queries.sample.draw import Bools, Ints
-from queries.sample.span import DAY
+from queries.sample.random_draws import Bools, Ints
+from queries.sample.timeline import DAY
 
 Columns = Mapping[str, Any]
 

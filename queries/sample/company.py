@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 
 from queries.sample.columns import Columns, days, flags, ids, instants, labels, numbers, texts
-from queries.sample.draw import Bools, Floats, Ints, stream
 from queries.sample.names import (
     ACCOUNTS,
     COMMERCIAL,
@@ -21,8 +20,17 @@ from queries.sample.names import (
     TIERS,
     VERTICALS,
 )
-from queries.sample.plants import CONDITION_DAYS, CONDITION_MONTH, DETRACTOR, NEAR_RISK, NULL, QUIET, WANE_MONTH
-from queries.sample.span import DAY, HOUR, MONTHS, Span
+from queries.sample.planted_changes import (
+    CONDITION_DAYS,
+    CONDITION_MONTH,
+    DETRACTOR,
+    NEAR_RISK,
+    NULL,
+    QUIET,
+    WANE_MONTH,
+)
+from queries.sample.random_draws import Bools, Floats, Ints, stream
+from queries.sample.timeline import DAY, HOUR, MONTHS, Span
 
 CURRENCY: Final = "EUR"
 _KEY_ACCOUNTS: Final = 40

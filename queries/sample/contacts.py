@@ -7,7 +7,6 @@ import numpy as np
 from numpy.random import Generator
 
 from queries.sample.columns import Columns, flags, ids, instants, labels, smalls
-from queries.sample.draw import Bools, Floats, Ints, levels, pick, stream
 from queries.sample.journeys import (
     KEY,
     LONGEST,
@@ -33,8 +32,9 @@ from queries.sample.names import (
     TOUCHPOINTS,
     WRITTEN,
 )
-from queries.sample.plants import NULL, QUIET, SILENT_MONTH, WANE_MONTH
-from queries.sample.span import DAY, HOUR, SECOND, bent
+from queries.sample.planted_changes import NULL, QUIET, SILENT_MONTH, WANE_MONTH
+from queries.sample.random_draws import Bools, Floats, Ints, levels, pick, stream
+from queries.sample.timeline import DAY, HOUR, SECOND, bent
 
 _LAG: Final = Lag(0.30, 2.5)
 _OTHER_CHANNEL: Final = 0.45

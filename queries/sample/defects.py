@@ -5,10 +5,10 @@ from typing import Final
 import numpy as np
 
 from queries.sample.columns import Columns, ids, instants, labels, smalls
-from queries.sample.draw import Ints, pick, stream
 from queries.sample.journeys import KEY, Journeys, Lag, World, segment, step_of
 from queries.sample.names import FAULT_NAMES, TOUCHPOINTS
-from queries.sample.span import DAY, HOUR, bent
+from queries.sample.random_draws import Ints, pick, stream
+from queries.sample.timeline import DAY, HOUR, bent
 
 _LAG: Final = Lag(0.65, 3.5)
 _SECOND: Final = 0.20

@@ -9,7 +9,6 @@ from numpy.random import Generator
 
 from queries.sample.columns import Columns, ids, instants, labels
 from queries.sample.company import Company, company, moved
-from queries.sample.draw import Bools, Floats, Ints, hashed, pick, pick_rows, stream
 from queries.sample.names import (
     GOALS,
     KINDS,
@@ -20,17 +19,9 @@ from queries.sample.names import (
     REPAIR,
     VERTICALS,
 )
-from queries.sample.plants import (
-    NULL,
-    QUIET,
-    SILENT_MONTH,
-    WANE_MONTH,
-    broken,
-    defect_share,
-    failing,
-    struck,
-)
-from queries.sample.span import DAY, HORIZON, HOUR, SECOND, Span, bent
+from queries.sample.planted_changes import NULL, QUIET, SILENT_MONTH, WANE_MONTH, broken, defect_share, failing, struck
+from queries.sample.random_draws import Bools, Floats, Ints, hashed, pick, pick_rows, stream
+from queries.sample.timeline import DAY, HORIZON, HOUR, SECOND, Span, bent
 
 CHUNK: Final = 1 << 17
 """Journeys drawn at a time: about 640,000 contacts and half a gigabyte."""

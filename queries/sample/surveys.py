@@ -9,7 +9,6 @@ from numpy.random import Generator
 from queries.sample.columns import Columns, ids, instants, labels, smalls, texts
 from queries.sample.company import opted_out
 from queries.sample.contacts import Contacts
-from queries.sample.draw import Bools, Floats, Ints, levels, pick, pick_rows, stream
 from queries.sample.journeys import Journeys, Lag, World, is_broken, person_of, product_of, segment
 from queries.sample.names import (
     COMMENTS,
@@ -25,17 +24,9 @@ from queries.sample.names import (
     TOUCHPOINT_CSAT,
     TOUCHPOINTS,
 )
-from queries.sample.plants import (
-    ANSWERS,
-    NEAR_RISK,
-    NULL,
-    QUIET,
-    SCRIPT_MONTH,
-    failing,
-    narrowed,
-    struck,
-)
-from queries.sample.span import DAY, HOUR, bent
+from queries.sample.planted_changes import ANSWERS, NEAR_RISK, NULL, QUIET, SCRIPT_MONTH, failing, narrowed, struck
+from queries.sample.random_draws import Bools, Floats, Ints, levels, pick, pick_rows, stream
+from queries.sample.timeline import DAY, HOUR, bent
 
 NPS, CSAT, CES = range(3)
 _LAG: Final = Lag(0.30, 2.0)

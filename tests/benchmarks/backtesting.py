@@ -11,10 +11,10 @@ from time import perf_counter
 from typing import Final
 
 from config.models.catalog import Catalog, GapRule, RateRule, WatchRule
-from queries.cubes import read_cube
-from queries.generations import EmbeddedWarehouse, Pin
-from queries.metrics import Ask, measure
+from queries.metrics.cube import read_cube
+from queries.metrics.measure import Ask, measure
 from queries.scope import EVERYTHING
+from queries.warehouse.generations import EmbeddedWarehouse, Pin
 from tests.benchmarks.process import peak
 from tests.benchmarks.sizes import catalog, data, label
 from triggers.backtest import backtest

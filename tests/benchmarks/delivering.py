@@ -24,12 +24,12 @@ from slack_sdk import WebClient
 from config.models.catalog import Catalog
 from config.reading.loader import read_catalog
 from config.settings import CHECKOUT, Settings, SlackSettings
-from queries import schema
-from queries.generations import EmbeddedWarehouse
-from queries.incidents import open_incidents
-from queries.relations import COLUMNS
 from queries.scope import EVERYTHING
-from queries.state import open_state
+from queries.state.incidents import open_incidents
+from queries.state.tables import open_state
+from queries.warehouse import tables
+from queries.warehouse.generations import EmbeddedWarehouse
+from queries.warehouse.relations import COLUMNS
 from tests.company import Rows, publish, rows_of, weeks
 from tests.counterparts import postgres as postgresql
 from tests.counterparts import proxy, slack
@@ -75,7 +75,7 @@ class Company:
     def load(self) -> float:
         """Returns when it was committed, by the monotonic clock."""
         now = datetime.now(UTC).replace(tzinfo=None)
-        self.rows[schema.defect].append(_case(len(self.rows[schema.defect]), now - timedelta(minutes=5)))
+        self.rows[tables.defect].append(_case(len(self.rows[tables.defect]), now - timedelta(minutes=5)))
         publish(self.warehouse, self.catalog, self.rows, now=now)
         return time.monotonic()
 
@@ -110,7 +110,7 @@ def company(number: int, base_url: str) -> Iterator[Company]:
         made_of = read_catalog(folder / "config", COLUMNS)
         first = now.date() - timedelta(days=now.weekday(), weeks=24)
         rows = rows_of(weeks(first, (2,) * 22))
-        rows[schema.defect].extend(_case(i, now.replace(tzinfo=None) - AGO) for i in range(number))
+        rows[tables.defect].extend(_case(i, now.replace(tzinfo=None) - AGO) for i in range(number))
         warehouse = EmbeddedWarehouse(folder / "warehouse")
         publish(warehouse, made_of, rows, now=now.replace(tzinfo=None))
         yield Company(folder, environ, made_of, warehouse, rows)

@@ -12,10 +12,10 @@ from typing import Final
 
 from config.models.catalog import Catalog
 from config.reading.loader import read_catalog, read_source
-from queries.generations import EmbeddedWarehouse
-from queries.load import Order, load
-from queries.relations import COLUMNS
+from queries.loading.load import Order, load
 from queries.sample import generate
+from queries.warehouse.generations import EmbeddedWarehouse
+from queries.warehouse.relations import COLUMNS
 from tests.benchmarks.process import ROOT
 
 FOLDER: Final = Path(tempfile.gettempdir()) / "earshot-bench"

@@ -15,12 +15,12 @@ from zoneinfo import ZoneInfo
 
 from config.models.catalog import Catalog, Metric, ThresholdRule
 from config.models.values import Condition
-from queries.cubes import read_cube
-from queries.generations import EmbeddedWarehouse, Pin
-from queries.metrics import Ask, measure
+from queries.metrics.cube import read_cube
+from queries.metrics.measure import Ask, measure
 from queries.scope import EVERYTHING
-from queries.state import open_state
-from queries.summary import settle
+from queries.state.tables import open_state
+from queries.warehouse.generations import EmbeddedWarehouse, Pin
+from queries.warehouse.load_report import settle
 from tests.benchmarks.process import peak
 from tests.benchmarks.sizes import catalog, data, label
 from triggers.slots import Cadence

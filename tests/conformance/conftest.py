@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from queries.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
+from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
 
 
 @pytest.fixture(params=["duckdb", "postgresql"])

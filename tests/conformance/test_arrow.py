@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import select
 
-from queries import schema
 from queries.engine import digest, epoch, fetch_arrow, insert_arrow, micros, newest, quantile
-from queries.generations import Warehouse
+from queries.warehouse import tables
+from queries.warehouse.generations import Warehouse
 
 AT = datetime(2026, 3, 29, 1, 30, 0, 123_456)  # noqa: DTZ001 - the warehouse stores naive UTC
 TEXTS = ["", "plain", 'a "quoted" one', "two\nlines", "comma, too", "\\N", "NULL", " ", "ü€😀", "a\ttab", "\r\n", None]
@@ -35,7 +35,7 @@ def table(texts: list[str | None]) -> pa.Table:
 
 def test_what_goes_in_comes_out(warehouse: Warehouse) -> None:
     sent = table(TEXTS)
-    contact = schema.contact
+    contact = tables.contact
     with warehouse.draft() as draft:
         assert insert_arrow(draft.conn, contact, sent.to_reader(max_chunksize=5)) == len(TEXTS)
         found = fetch_arrow(draft.conn, select(*(contact.c[name] for name in sent.schema.names)))
@@ -46,17 +46,17 @@ def test_what_goes_in_comes_out(warehouse: Warehouse) -> None:
 def test_columns_of_other_names_do_not_slip(warehouse: Warehouse) -> None:
     sent = table(["x"]).select(["team", "id", "source", "account_id", "day", "direction", "touchpoint", "occurred_at"])
     with warehouse.draft() as draft:
-        insert_arrow(draft.conn, schema.contact, sent.to_reader())
-        row = draft.conn.execute(select(schema.contact)).mappings().one()
+        insert_arrow(draft.conn, tables.contact, sent.to_reader())
+        row = draft.conn.execute(select(tables.contact)).mappings().one()
         draft.discard()
     assert (row["team"], row["id"], row["emotion"]) == ("x", "0", None)
 
 
 @pytest.mark.parametrize("rows", [0, 3])
 def test_types_are_known_where_nothing_is(warehouse: Warehouse, rows: int) -> None:
-    contact = schema.contact.c
+    contact = tables.contact.c
     with warehouse.draft() as draft:
-        insert_arrow(draft.conn, schema.contact, table([None] * rows).to_reader())
+        insert_arrow(draft.conn, tables.contact, table([None] * rows).to_reader())
         wanted = select(contact.team, contact.occurred_at, contact.day, contact.context_seen)
         found = fetch_arrow(draft.conn, wanted)
         draft.discard()
@@ -65,9 +65,9 @@ def test_types_are_known_where_nothing_is(warehouse: Warehouse, rows: int) -> No
 
 
 def test_functions_mean_the_same(warehouse: Warehouse) -> None:
-    contact = schema.contact.c
+    contact = tables.contact.c
     with warehouse.draft() as draft:
-        insert_arrow(draft.conn, schema.contact, table(["b", "a", "b", "c"]).to_reader())
+        insert_arrow(draft.conn, tables.contact, table(["b", "a", "b", "c"]).to_reader())
         wanted = select(
             newest(contact.emotion, contact.id),
             quantile(contact.emotion, 0.5),

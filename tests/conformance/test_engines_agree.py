@@ -11,13 +11,13 @@ import pytest
 
 from config.models.catalog import Catalog
 from config.reading.loader import read_catalog
-from queries import rollups
-from queries.clusters import write_design_effects
-from queries.drop import drop
-from queries.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
-from queries.relations import COLUMNS
-from queries.schema import CANONICAL
-from queries.summary import Summary
+from queries.metrics.design_effects import write_design_effects
+from queries.operations.drop_source import drop
+from queries.warehouse import rollups
+from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
+from queries.warehouse.load_report import Summary
+from queries.warehouse.relations import COLUMNS
+from queries.warehouse.tables import CANONICAL
 from tests.deliveries import COMPUTED, NOW, START, Rows, company, deliver, held, rows_of
 
 OURS: Final[Catalog] = read_catalog(Path(__file__).parents[2] / "config", COLUMNS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from queries.generations import EmbeddedWarehouse, Warehouse
+from queries.warehouse.generations import EmbeddedWarehouse, Warehouse
 from tests.deliveries import (
     NOW,
     START,

@@ -12,11 +12,12 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Engine, select
 
 from config.models.catalog import Catalog, Route
-from queries import outbox, state
 from queries.engine import journal, shared
-from queries.incidents import Entry, Incident, Ledger, Queued, delivery_id, entries, incident, write
+from queries.messages import outbox
 from queries.scope import EVERYTHING
-from queries.state import open_state
+from queries.state import tables
+from queries.state.incidents import Entry, Incident, Ledger, Queued, delivery_id, entries, incident, write
+from queries.state.tables import open_state
 from tests.company import METRIC, catalog, rule
 from tests.counterparts.slack import CHANNELS, Slack
 from triggers.message import Card
@@ -155,7 +156,7 @@ def times(slack: Slack, states: Engine, messages: tuple[str, ...]) -> Mapping[st
 def _times(slack: Slack, states: Engine, messages: tuple[str, ...]) -> tuple[Mapping[str, int], Mapping[str, int], int]:
     there = shown(slack)
     with states.connect() as conn:
-        part = state.digest_part.c
+        part = tables.digest_part.c
         told = {row.outbox_id: row.digest_id for row in conn.execute(select(part.outbox_id, part.digest_id))}
         owed = len(outbox.owed(conn))
     own = {id_: there[id_] + (there[told[id_]] > 0 if id_ in told else 0) for id_ in messages}

@@ -10,7 +10,7 @@ from slack_sdk import WebClient
 from sqlalchemy import Engine, select, update
 
 from config.errors import EarshotError
-from queries.state import outbox
+from queries.state.tables import outbox
 from tests.counterparts.slack import TOKEN
 from tests.faults.ground import ROUTES, Deck
 from triggers.deliver import Point

@@ -19,7 +19,7 @@ from typing import Any, Final
 import psycopg  # noqa: F401 - imported once, not in each fork
 from sqlalchemy import Engine
 
-from queries import outbox
+from queries.messages import outbox
 from tests.counterparts.slack import TOKEN
 from tests.faults import naive
 from tests.faults.ground import Deck, Ground, config

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import date
 from typing import Final
 
-from queries.profiles import Profile
+from queries.monitoring.row_profiles import Profile
 from triggers.artefacts.arrivals import publication_lags
 from triggers.artefacts.artefact import Artefact, Kind
 from triggers.artefacts.breach import ROWS_OF, Breach, explains

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from queries.statistics import Floats
+from queries.statistics.estimates import Floats
 from triggers.artefacts.artefact import Artefact
 from triggers.artefacts.cells import Cell, large
 from triggers.artefacts.look import Look

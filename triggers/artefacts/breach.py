@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from queries.profiles import PROFILED
+from queries.monitoring.row_profiles import PROFILED
 from triggers.artefacts.artefact import Artefact
 
 ROWS_OF: Final[Mapping[str, tuple[str, ...]]] = {

@@ -6,8 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from queries.profiles import Breakdown, Profile
-from queries.statistics import Floats
+from queries.monitoring.row_profiles import Breakdown, Profile
+from queries.statistics.estimates import Floats
 from triggers.artefacts.artefact import Names
 
 

@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from queries.profiles import AGES
-from queries.statistics import Floats
+from queries.monitoring.row_profiles import AGES
+from queries.statistics.estimates import Floats
 from triggers.artefacts.artefact import Artefact
 from triggers.artefacts.cells import Cell, everywhere
 from triggers.artefacts.look import Look

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from queries.statistics import Floats
+from queries.statistics.estimates import Floats
 from triggers.artefacts.artefact import Artefact
 from triggers.artefacts.cells import Cell, large
 from triggers.artefacts.look import Look

@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from queries.profiles import Profile
-from queries.statistics import Floats
+from queries.monitoring.row_profiles import Profile
+from queries.statistics.estimates import Floats
 from triggers.artefacts.artefact import Artefact, Kind, Names
 
 BASELINE_WEEKS: Final = 26

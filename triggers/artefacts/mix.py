@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from scipy import special
 
-from queries.profiles import Profile
-from queries.statistics import Floats
+from queries.monitoring.row_profiles import Profile
+from queries.statistics.estimates import Floats
 from triggers.artefacts.artefact import Artefact
 from triggers.artefacts.cells import daily_by
 from triggers.artefacts.look import Look

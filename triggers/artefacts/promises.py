@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from queries.statistics import Floats
+from queries.statistics.estimates import Floats
 from triggers.artefacts.artefact import Artefact
 from triggers.artefacts.look import Look
 from triggers.artefacts.weekly import begun, sides

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from queries.statistics import Floats
+from queries.statistics.estimates import Floats
 
 BEFORE: Final = 26
 """Weeks that a change of mix or promise is compared with."""

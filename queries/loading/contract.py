@@ -1,0 +1,302 @@
+"""What a source's rows are held to: one SELECT that casts them to a canonical table and says why a row is refused."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
+
+from sqlalchemy import Boolean, Column, Date, DateTime, Double, SmallInteger, Table
+
+from config.errors import EarshotError
+from queries.loading.inputs import literal
+from queries.loading.masking import masked
+from queries.loading.time_zones import Zone
+from queries.warehouse.tables import SCALES
+
+Offered = Mapping[str, str]
+"""The columns of a source's SELECT and their DuckDB types."""
+
+_TYPES: Final = {Boolean: "BOOLEAN", Date: "DATE", DateTime: "TIMESTAMP", Double: "DOUBLE", SmallInteger: "SMALLINT"}
+_NOUNS: Final = {"BOOLEAN": "true or false", "DATE": "a date", "TIMESTAMP": "a timestamp", "DOUBLE": "a number",
+                 "SMALLINT": "a whole number"}  # fmt: skip
+_WHOLE: Final = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+_ZONED: Final = "TIMESTAMP WITH TIME ZONE"
+_FIRST: Final = "timestamp '1900-01-01'"
+_LAST: Final = "timestamp '2200-01-01'"
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """How the rows of one SELECT become rows of a canonical table.
+
+    Args:
+        table: the canonical table.
+        source: the source's name.
+        offered: the columns and types of the SELECT.
+        zone: the zone of the source's naive timestamps.
+        reporting: the zone whose dates are the days.
+    """
+
+    table: Table
+    source: str
+    offered: Offered
+    zone: Zone
+    reporting: Zone
+
+    def select(self, rows: str) -> str:
+        """The SELECT over the relation `rows`: every canonical column but the load's own, then `reason` and `row`.
+
+        Four steps, each reading the columns of the one before, so that nothing is computed twice for a row.
+        """
+        parsed = f"select {', '.join(self._parsed())} from {rows}"
+        valued = f"select *, {', '.join(self._values())} from ({parsed})"
+        judged = f"select *, {self._reason()} as reason from ({valued})"
+        return f"select {', '.join(self._final())}, reason, {self._row()} as row from ({judged})"
+
+    def _columns(self) -> list[Column[object]]:
+        return [column for column in self.table.c if not column.info.get("made")]
+
+    def given(self) -> list[Column[object]]:
+        """The canonical columns that the SELECT offers."""
+        return [column for column in self._columns() if column.name in self.offered]
+
+    def _parsed(self) -> Iterator[str]:
+        for column in self.given():
+            raw = quoted(column.name)
+            yield f"{raw} as {_raw(column)}"
+            if sql_type(column) == "TIMESTAMP":
+                local, fixed = _instants(raw, self.offered[column.name])
+                yield f"{_in_range(local)} as {_local(column)}"
+                yield f"{_in_range(fixed)} as {_fixed(column)}"
+
+    def _values(self) -> Iterator[str]:
+        for column in self.given():
+            yield f"{self._value(column)} as {quoted(column.name)}"
+
+    def _value(self, column: Column[object]) -> str:
+        raw, offered, wanted = _raw(column), self.offered[column.name], sql_type(column)
+        if wanted == "TIMESTAMP":
+            return self._instant(column, offered)
+        if wanted == "VARCHAR":
+            return _as_text(column, raw, offered)
+        return _CASTS[wanted](f"nullif({raw}, '')" if offered == "VARCHAR" else raw, offered)
+
+    def _instant(self, column: Column[object], offered: str) -> str:
+        local, fixed = self.zone.utc(_local(column)), _fixed(column)
+        if offered == _ZONED:
+            return fixed
+        return f"coalesce({fixed}, {local})" if offered == "VARCHAR" else local
+
+    def _day(self, column: Column[object]) -> str:
+        """The day of an instant: a date stays the date it is, whatever the zones."""
+        of = self.table.c[column.info["day_of"]]
+        offered = self.offered.get(of.name)
+        if offered is None:
+            return "cast(null as date)"
+        day = self.reporting.day(quoted(of.name))
+        as_offered = f"cast({_local(of)} as date)"
+        if offered == "DATE" or (offered.startswith("TIMESTAMP") and offered != _ZONED and self.zone == self.reporting):
+            return as_offered
+        return f"case when length({_raw(of)}) <= 10 then {as_offered} else {day} end" if offered == "VARCHAR" else day
+
+    def _reason(self) -> str:
+        whens = " ".join(f"when {condition} then {reason}" for condition, reason in self._checks())
+        return f"case {whens} else cast(null as varchar) end" if whens else "cast(null as varchar)"
+
+    def _checks(self) -> Iterator[tuple[str, str]]:
+        for column in self.given():
+            yield from self._column_checks(column)
+        for column in self.given():
+            yield from self._order_checks(column)
+        if self.table.name == "response":
+            yield from _response_checks(set(self.offered))
+
+    def _column_checks(self, column: Column[object]) -> Iterator[tuple[str, str]]:
+        name, value, raw = column.name, quoted(column.name), _raw(column)
+        if _may_fail(sql_type(column), self.offered[name]):
+            present = f"nullif({raw}, '') is not null" if self.offered[name] == "VARCHAR" else f"{raw} is not null"
+            yield f"{value} is null and {present}", _said(name, raw, f"is not {_NOUNS[sql_type(column)]}")
+        if not column.nullable:
+            empty = f" or {value} = ''" if sql_type(column) == "VARCHAR" else ""
+            yield f"{value} is null{empty}", literal(f"{name}: missing")
+        if domain := column.info.get("domain"):
+            allowed = ", ".join(map(literal, domain))
+            yield f"{value} not in ({allowed})", _said(name, raw, f"is none of {', '.join(domain)}")
+        if between := column.info.get("between"):
+            low, high = between
+            yield f"{value} not between {low} and {high}", _said(name, raw, f"is outside {low} to {high}")
+        if name == "month":
+            yield f"day({value}) <> 1", _said(name, raw, "is not the first day of a month")
+
+    def _order_checks(self, column: Column[object]) -> Iterator[tuple[str, str]]:
+        earlier = column.info.get("not_before")
+        if earlier is None or earlier not in self.offered:
+            return
+        pair = (column, self.table.c[earlier])
+        dates = any(self.offered[c.name] == "DATE" for c in pair) and sql_type(column) == "TIMESTAMP"
+        late, early = (f"cast({_local(c)} as date)" if dates else quoted(c.name) for c in pair)
+        yield f"{late} < {early}", literal(f"{column.name}: lies before {earlier}")
+
+    def _final(self) -> Iterator[str]:
+        for column in self.table.c:
+            if not column.info.get("made") or column.name == "source" or "day_of" in column.info:
+                yield f"{self._finally(column)} as {quoted(column.name)}"
+
+    def _finally(self, column: Column[object]) -> str:
+        if column.name == "source":
+            return literal(self.source)
+        if "day_of" in column.info:
+            return self._day(column)
+        return quoted(column.name) if column.name in self.offered else f"cast(null as {sql_type(column)})"
+
+    def _row(self) -> str:
+        """The offered row as JSON, made for refused rows only. A comment is kept as it would be stored: masked."""
+        pairs = (f"{literal(c.name)}: {quoted(c.name) if c.name == 'comment' else _raw(c)}" for c in self.given())
+        return f"case when reason is not null then cast(to_json({{{', '.join(pairs)}}}) as varchar) end"
+
+
+def check_columns(table: Table, offered: Offered, where: str) -> None:
+    """Hold a SELECT's columns to the canonical table.
+
+    Raises:
+        EarshotError: a column too many, too few, or of a type that can be no value; `where` names the file.
+    """
+    wanted = [column for column in table.c if not column.info.get("made")]
+    names = [column.name for column in wanted]
+    for name in offered:
+        if name not in names:
+            raise EarshotError(f"{where}: {_unwanted(name, table, names, offered)}")
+    for column in wanted:
+        if column.name not in offered and not column.nullable:
+            raise EarshotError(f"{where}: column {column.name!r} is missing; add it, every {table.name} needs it")
+        if _is_nested(offered.get(column.name, "")):
+            raise EarshotError(f"{where}: column {column.name!r} is a {offered[column.name]}; make it one plain value")
+
+
+def _unwanted(name: str, table: Table, names: list[str], offered: Offered) -> str:
+    if name in table.c:
+        return f"column {name!r} is filled by the load; leave it out"
+    near = get_close_matches(name, [n for n in names if n not in offered], n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"{table.name} has {', '.join(names)}"
+    return f"{table.name} has no column {name!r}; {hint}"
+
+
+def _is_nested(offered: str) -> bool:
+    return offered.endswith("]") or offered.startswith(("STRUCT", "MAP", "UNION", "BLOB", "BIT", "INTERVAL", "TIME "))
+
+
+def _response_checks(offered: set[str]) -> Iterator[tuple[str, str]]:
+    """Between the columns of a survey: a score has a scale, an answer has a time and says something."""
+    if "score" in offered:
+        unscaled = "scale is null" if "scale" in offered else "true"
+        yield f"score is not null and {unscaled}", "'score: given without a scale'"
+        yield "score is not null and status <> 'answered'", "'score: given in a survey that is ' || status"
+    if {"score", "scale"} <= offered:
+        for scale, (low, high) in SCALES.items():
+            yield (f"scale = {literal(scale)} and score not between {low} and {high}",
+                   f"'score: ' || score || {literal(f' is outside {scale}, {low} to {high}')}")  # fmt: skip
+    said = [name for name in ("score", "expectation") if name in offered]
+    silent = " and ".join(f"{name} is null" for name in said) or "true"
+    yield f"status = 'answered' and {silent}", "'score: missing in an answered survey'"
+    unknown = "responded_at is null" if "responded_at" in offered else "true"
+    yield f"status = 'answered' and {unknown}", "'responded_at: missing in an answered survey'"
+
+
+def sql_type(column: Column[object]) -> str:
+    """The DuckDB type of a canonical column."""
+    return next((name for kind, name in _TYPES.items() if isinstance(column.type, kind)), "VARCHAR")
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _raw(column: Column[object]) -> str:
+    return quoted(f"offered {column.name}")
+
+
+def _local(column: Column[object]) -> str:
+    return quoted(f"local {column.name}")
+
+
+def _fixed(column: Column[object]) -> str:
+    return quoted(f"fixed {column.name}")
+
+
+def _said(name: str, raw: str, what: str) -> str:
+    return f"{literal(f'{name}: ')} || '''' || left(cast({raw} as varchar), 60) || ''' {what}'"
+
+
+def _as_text(column: Column[object], raw: str, offered: str) -> str:
+    """Empty text becomes null here only where something depends on it; `without_empty` does the rest for less."""
+    text = raw if offered == "VARCHAR" else f"cast({raw} as varchar)"
+    if column.name == "comment":
+        return masked(text)
+    return f"nullif({text}, '')" if "domain" in column.info else text
+
+
+def _instants(raw: str, offered: str) -> tuple[str, str]:
+    """An offered instant as naive local time and, where it says its own offset, as naive UTC; one of them is null."""
+    nothing = "cast(null as timestamp)"
+    if offered == "VARCHAR":
+        has_offset = f"length({raw}) > 10 and regexp_matches(substr({raw}, 12), '[zZ+-]')"
+        local = f"case when not ({has_offset}) then try_cast({raw} as timestamp) end"
+        fixed = f"case when {has_offset} then {_unzoned(f'try_cast({raw} as timestamptz)')} end"
+        return local, fixed
+    if offered == _ZONED:
+        return nothing, _unzoned(raw)
+    if offered == "DATE" or offered.startswith("TIMESTAMP"):
+        return f"try_cast({raw} as timestamp)", nothing
+    return nothing, nothing
+
+
+def _unzoned(instant: str) -> str:
+    """Naive UTC of a TIMESTAMPTZ. Infinity has no epoch and cannot be an instant."""
+    return f"case when isfinite({instant}) then make_timestamp(epoch_us({instant})) end"
+
+
+def _in_range(instant: str) -> str:
+    """Only instants that can be true: 9999-12-31 and infinity stand for something else."""
+    if instant == "cast(null as timestamp)":
+        return instant
+    return f"case when {instant} >= {_FIRST} and {instant} < {_LAST} then {instant} end"
+
+
+def _may_fail(wanted: str, offered: str) -> bool:
+    return wanted != "VARCHAR" and not (wanted == offered and wanted in {"BOOLEAN", "SMALLINT"})
+
+
+def _as_boolean(value: str, offered: str) -> str:
+    if offered in _WHOLE:
+        return f"case {value} when 1 then true when 0 then false end"
+    return f"try_cast({value} as boolean)" if offered in {"BOOLEAN", "VARCHAR"} else "cast(null as boolean)"
+
+
+def _as_smallint(value: str, offered: str) -> str:
+    """DuckDB rounds 4.5 to 5: only whole numbers may pass."""
+    if offered in _WHOLE:
+        return f"try_cast({value} as smallint)"
+    number = _as_double(value, offered)
+    return f"case when {number} = trunc({number}) then try_cast({number} as smallint) end"
+
+
+def _as_double(value: str, offered: str) -> str:
+    if offered not in {"VARCHAR", "DOUBLE", "FLOAT"} | _WHOLE and not offered.startswith("DECIMAL"):
+        return "cast(null as double)"
+    number = f"try_cast({value} as double)"
+    return f"case when isfinite({number}) then {number} end"
+
+
+def _as_date(value: str, offered: str) -> str:
+    if offered == "VARCHAR":
+        timed = f"cast(try_cast({value} as timestamp) as date)"
+        date = f"case when length({value}) > 10 then {timed} else try_cast({value} as date) end"
+    elif offered == "DATE" or offered.startswith("TIMESTAMP"):
+        date = f"try_cast({value} as date)"
+    else:
+        return "cast(null as date)"
+    return f"case when {date} >= date '1900-01-01' and {date} <= date '9999-12-31' then {date} end"
+
+
+_CASTS: Final = {"BOOLEAN": _as_boolean, "SMALLINT": _as_smallint, "DOUBLE": _as_double, "DATE": _as_date}

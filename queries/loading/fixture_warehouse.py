@@ -1,0 +1,133 @@
+"""A warehouse of a few rows written by hand, for as long as a test of a rule takes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Date, DateTime, Table, insert
+from sqlalchemy.exc import IntegrityError, StatementError
+
+from config.errors import EarshotError
+from config.models.catalog import Catalog
+from queries.loading.publish import basis_of, derive, record
+from queries.warehouse import tables
+from queries.warehouse.generations import EmbeddedWarehouse, Pin
+from queries.warehouse.load_report import Summary
+
+Row = Mapping[str, Any]
+SOURCE: Final = "test"
+WRITABLE: Final = {
+    table.name: frozenset(c.name for c in table.c if not c.info.get("made") or c.name == "source")
+    for table in tables.CANONICAL
+}
+"""The columns of each table that may be written."""
+
+
+@contextmanager
+def handwritten(catalog: Catalog, zone: str, rows: Sequence[tuple[str, Row]], now: datetime) -> Iterator[Pin]:
+    """A DuckDB warehouse that holds these rows of canonical tables, and nothing after the block.
+
+    Accounts that rows name need no row of their own. Ids, sources and the days of instants are filled in. An instant
+    without a zone is one of `zone`; a bare day is its noon.
+
+    Args:
+        catalog: what rollups and design effects are made by.
+        zone: the reporting zone.
+        rows: each with the name of its table.
+        now: when they were loaded, aware UTC.
+
+    Raises:
+        EarshotError: the rows contradict each other.
+    """
+    with TemporaryDirectory() as folder:
+        made = EmbeddedWarehouse(Path(folder))
+        try:
+            with made.draft(lambda _: None) as draft:
+                for table, filled in _filled(rows, ZoneInfo(zone), now):
+                    draft.conn.execute(insert(table), filled)
+                derive(draft.conn, catalog, None)
+                record(draft.conn, draft.number, basis_of(zone, catalog), SOURCE, Summary(SOURCE).json(), now)
+            with made.pin() as pin:
+                yield pin
+        except (IntegrityError, StatementError) as error:
+            said = str(error.orig).partition("\n")[0]
+            raise EarshotError(f"the rows cannot be stored: {said}; correct them") from error
+        finally:
+            made.close()
+
+
+def missing(table: str, row: Row) -> tuple[str, ...]:
+    """The columns that a row of a table must still be given."""
+    needed = (c for c in _table(table).c if not c.nullable and not c.info.get("made") and c.name != "id")
+    return tuple(c.name for c in needed if c.name not in row)
+
+
+def domain(table: str, column: str) -> tuple[str, ...]:
+    """The values that a column allows; empty where it allows any."""
+    return tuple(_table(table).c[column].info.get("domain", ()))
+
+
+def _table(name: str) -> Table:
+    return next(table for table in tables.CANONICAL if table.name == name)
+
+
+def _filled(
+    rows: Sequence[tuple[str, Row]], zone: ZoneInfo, now: datetime
+) -> Iterator[tuple[Table, list[dict[str, Any]]]]:
+    """The rows of each table, accounts first."""
+    known = {row["account_id"] for name, row in rows if name == "account"}
+    named = dict.fromkeys(row["account_id"] for _, row in rows if "account_id" in row)
+    accounts = [("account", {"account_id": id_, "name": id_}) for id_ in named if id_ not in known]
+    every = [*accounts, *rows]
+    for table in tables.CANONICAL:
+        own = [row for name, row in every if name == table.name]
+        if own:
+            full = [_full(table, row, i, zone, now) for i, row in enumerate(own, start=1)]
+            _refuse_twins(table, full)
+            yield table, full
+
+
+def _refuse_twins(table: Table, rows: Sequence[Row]) -> None:
+    keys = [column.name for column in table.primary_key]
+    seen = set[tuple[Any, ...]]()
+    for row in rows:
+        key = tuple(row[name] for name in keys)
+        if key in seen:
+            told = ", ".join(f"{name} {row[name]}" for name in keys)
+            raise EarshotError(f"two rows of {table.name} are the same one ({told}); give each its own key")
+        seen.add(key)
+
+
+def _full(table: Table, row: Row, number: int, zone: ZoneInfo, now: datetime) -> dict[str, Any]:
+    """A row with every column of its table."""
+    loaded = now.replace(tzinfo=None)
+    made = {"source": SOURCE, "id": f"{table.name}-{number}", "first_loaded_at": loaded, "loaded_at": loaded}
+    instants = {c.name: _instant(row.get(c.name), zone) for c in table.c if isinstance(c.type, DateTime)}
+    given = {**made, **row, **{name: at for name, at in instants.items() if at is not None}}
+    days = {c.name: _day(instants.get(c.info["day_of"]), zone) for c in table.c if "day_of" in c.info}
+    full: dict[str, Any] = {c.name: given.get(c.name) for c in table.c}
+    whole = {c.name: full[c.name].date() for c in table.c if isinstance(c.type, Date) and _is_instant(full[c.name])}
+    return {**full, **whole, **days}
+
+
+def _is_instant(value: object) -> bool:
+    return isinstance(value, datetime)
+
+
+def _instant(value: object, zone: ZoneInfo) -> datetime | None:
+    """As the warehouse stores it: UTC without a zone."""
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo else value.replace(tzinfo=zone)
+    elif isinstance(value, date):
+        aware = datetime.combine(value, time(12), zone)
+    else:
+        return None
+    return aware.astimezone(UTC).replace(tzinfo=None)
+
+
+def _day(instant: datetime | None, zone: ZoneInfo) -> date | None:
+    return instant.replace(tzinfo=UTC).astimezone(zone).date() if instant else None

@@ -1,0 +1,244 @@
+"""A source's input files, found, checked and copied to where its SELECTs may read them."""
+
+import csv
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import chain
+from pathlib import Path
+from typing import IO, Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from config.errors import EarshotError
+from config.models.catalog import Source, SourceInput
+from queries.loading.text_files import copy_text
+
+_OTHER_DELIMITERS: Final = {";": ";", "\t": "\\t", "|": "|", ",": ","}
+_WIDEST: Final = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Private:
+    """One input file and its private copy."""
+
+    original: Path
+    copy: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An input ready to be read: `scan` is the SELECT behind the table of its name."""
+
+    name: str
+    files: tuple[Private, ...]
+    scan: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """A CSV file's column names, and the blank lines before them."""
+
+    names: tuple[str, ...]
+    skip: int
+
+
+def offer(source: Source, data: Path, private: Path, say: Callable[[str], None]) -> tuple[Offer, ...]:
+    """Check every input of `source` below `data` and copy it into the folder `private`.
+
+    Raises:
+        EarshotError: a file is missing, is no file, or is not what source.toml says; or no space is left.
+    """
+    if not data.is_dir():
+        raise EarshotError(f"{data} is not a folder; point --data at the folder that holds the source's files")
+    return tuple(_offer(name, wanted, data, private, say) for name, wanted in source.inputs.items())
+
+
+def _offer(name: str, wanted: SourceInput, data: Path, private: Path, say: Callable[[str], None]) -> Offer:
+    found = _find(name, wanted.file, data)
+    files = tuple(Private(file, private / f"{name}-{i}.{wanted.format}") for i, file in enumerate(found))
+    say(f"checking {wanted.file} ({sum(file.stat().st_size for file in found) / 1e6:,.1f} MB)")
+    warnings = tuple(chain.from_iterable(_copied(file, wanted) for file in files))
+    return Offer(name, files, _SCANS[wanted.format](files, wanted), warnings)
+
+
+def _find(name: str, pattern: str, data: Path) -> tuple[Path, ...]:
+    if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+        raise EarshotError(f"input {name}: {pattern!r} leaves the data folder; write a path below it")
+    found = tuple(sorted(data.glob(pattern)))
+    if not found:
+        near = get_close_matches(pattern, [file.name for file in data.iterdir()], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "put it there or correct source.toml"
+        raise EarshotError(f"input {name}: there is no {pattern!r} in {data}; {hint}")
+    for file in found:
+        if not file.is_file():
+            raise EarshotError(f"input {name}: {file} is a folder; name a file, or all in it as '{pattern}/*.csv'")
+    return found
+
+
+def _copied(file: Private, wanted: SourceInput) -> tuple[str, ...]:
+    with _reading(file):
+        if wanted.format == "parquet":
+            _link(file)
+            return ()
+        return copy_text(file.original, wanted.encoding, file.copy)
+
+
+@contextmanager
+def _reading(file: Private) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise no_space(file.copy.parent) from error
+        raise EarshotError(f"{file.original} cannot be read ({error.strerror}); check its permissions") from error
+
+
+def no_space(folder: Path) -> EarshotError:
+    """What to say when the private copies do not fit."""
+    return EarshotError(f"no space left in {folder.parent}; free some, or set TMPDIR to a folder on a larger disk")
+
+
+def _link(file: Private) -> None:
+    """A hard link costs nothing; across disks, or where linking is not allowed, it takes a copy."""
+    try:
+        os.link(file.original.resolve(), file.copy)
+    except OSError:
+        shutil.copyfile(file.original, file.copy)
+
+
+def _csv(files: Sequence[Private], wanted: SourceInput) -> str:
+    headers = {file: _header(file, wanted.delimiter) for file in files}
+    first = headers[files[0]]
+    for file, header in headers.items():
+        _same_columns(file, header.names, files[0], first.names)
+    groups: dict[_Header, list[Private]] = {}
+    for file, header in headers.items():
+        groups.setdefault(header, []).append(file)
+    scans = [_read_csv(group, header, wanted.delimiter) for header, group in groups.items()]
+    return " union all by name ".join(scans)
+
+
+def _same_columns(file: Private, names: tuple[str, ...], other: Private, expected: tuple[str, ...]) -> None:
+    if odd := sorted(set(names) ^ set(expected)):
+        raise EarshotError(f"{file.original}: column {odd[0]!r} is not in both this file and {other.original.name}; "
+                           "files of one input have the same columns")  # fmt: skip
+
+
+def _read_csv(files: Sequence[Private], header: _Header, delimiter: str) -> str:
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header.names)
+    return (
+        f"select * from read_csv({_paths(files)}, auto_detect = false, columns = {{{columns}}}, header = true, "
+        f"skip = {header.skip}, delim = {literal(delimiter)}, quote = '\"', escape = '\"', max_line_size = {_WIDEST})"
+    )
+
+
+def _header(file: Private, delimiter: str) -> _Header:
+    with file.copy.open(encoding="utf-8", newline="") as text:
+        line, skip = _first_line(text, file)
+        try:
+            names = next(csv.reader(chain([line], text), delimiter=delimiter))
+        except csv.Error as error:
+            raise EarshotError(f"{file.original}:{skip + 1}: the header cannot be read ({error})") from error
+    where = f"{file.original}:{skip + 1}"
+    _check_delimiter(where, names, delimiter)
+    return _Header(_distinct(where, names), skip)
+
+
+def _first_line(text: IO[str], file: Private) -> tuple[str, int]:
+    for number, line in enumerate(text):
+        if line.strip("\r\n"):
+            return line, number
+    raise EarshotError(f"{file.original} is empty; a CSV file begins with a line of column names")
+
+
+def _check_delimiter(where: str, names: list[str], delimiter: str) -> None:
+    other = next((d for d in _OTHER_DELIMITERS if d in names[0]), None)
+    if len(names) == 1 and other:
+        raise EarshotError(f"{where}: {delimiter!r} makes one column of {names[0][:80]!r}; "
+                           f'set delimiter = "{_OTHER_DELIMITERS[other]}" for this input')  # fmt: skip
+
+
+def _distinct(where: str, names: list[str]) -> tuple[str, ...]:
+    """Stripped names; a column without one (a row number, a trailing delimiter) is called by its place."""
+    named = tuple(name.strip() or f"column{place}" for place, name in enumerate(names, start=1))
+    seen: set[str] = set()
+    for name in named:
+        if name.casefold() in seen:
+            raise EarshotError(f"{where}: column {name!r} stands twice in the header; give each column its own name")
+        seen.add(name.casefold())
+    return named
+
+
+def _parquet(files: Sequence[Private], _wanted: SourceInput) -> str:
+    for file in files:
+        try:
+            _distinct(str(file.original), pq.read_schema(file.copy).names)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise EarshotError(f"{file.original} is no Parquet file; write it again or correct its format") from error
+    return f"select * from read_parquet({_paths(files)}, union_by_name = true)"
+
+
+def _jsonl(files: Sequence[Private], _wanted: SourceInput) -> str:
+    """Keys become text columns; the keys of all lines are looked at, since a line may lack any of them."""
+    names = tuple(dict.fromkeys(chain.from_iterable(_keys(file) for file in files)))
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in _distinct(str(files[0].original), list(names)))
+    return f"select * from read_json({_paths(files)}, format = 'newline_delimited', columns = {{{columns}}})"
+
+
+def _keys(file: Private) -> tuple[str, ...]:
+    lines = f"read_ndjson_objects({literal(str(file.copy))})"
+    keys_of = "case json_type(json) when 'OBJECT' then json_keys(json) else [null] end"
+    statement = f"select distinct unnest({keys_of}) from {lines}"
+    with duckdb.connect(config={"memory_limit": "512MB"}) as conn:
+        try:
+            keys = [row[0] for row in conn.execute(statement).fetchall()]
+        except duckdb.Error as error:
+            raise _not_json(file) or EarshotError(f"{file.original}: {first_line(error)}") from error
+    if not keys:
+        raise EarshotError(f"{file.original} is empty; a JSON lines file has one object a line")
+    if None in keys:
+        raise _not_json(file) or EarshotError(f"{file.original} holds an object without keys")
+    return tuple(sorted(keys))
+
+
+def _not_json(file: Private) -> EarshotError | None:
+    """The first line that is no object. Looked for only when there is one: Python reads JSON slowly."""
+    with file.copy.open(encoding="utf-8") as text:
+        for number, line in enumerate(text, start=1):
+            try:
+                value = json.loads(line) if line.strip() else {}
+            except ValueError as error:
+                return EarshotError(f"{file.original}:{number}: not JSON ({error}); write one object a line")
+            if not isinstance(value, dict):
+                return EarshotError(f"{file.original}:{number}: no JSON object; write one object a line")
+    return None
+
+
+_SCANS: Final[dict[str, Callable[[Sequence[Private], SourceInput], str]]] = {
+    "csv": _csv,
+    "parquet": _parquet,
+    "jsonl": _jsonl,
+}
+
+
+def literal(text: str) -> str:
+    """Text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def first_line(error: Exception | str) -> str:
+    """What a DuckDB error says, without its advice."""
+    return str(error).split("\n", 1)[0]
+
+
+def _paths(files: Sequence[Private]) -> str:
+    return "[" + ", ".join(literal(str(file.copy)) for file in files) + "]"

@@ -1,0 +1,81 @@
+"""What the rows of a load are held to beyond the row itself: keys that stand once, and references that exist."""
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Table, and_, exists, func, literal, not_, select, true, update
+
+from queries.engine import append, fingerprint
+from queries.warehouse import tables
+from queries.warehouse.changes import temporary
+from queries.warehouse.staging import Stage
+
+COMPANY_WIDE = frozenset({"account", "person"})
+"""The tables whose key does not hold the source."""
+
+
+def judge(stage: Stage, leaving: Collection[str]) -> None:
+    """Give every staged row that cannot stand its reason.
+
+    Args:
+        stage: the staged tables; their own mistakes already have a reason.
+        leaving: the sources whose present rows go with this load: a snapshot's own, a replaced sample's.
+    """
+    for table, staged in stage:
+        _reject_repeated(stage, table, staged)
+        for column in table.c:
+            if parent := column.info.get("refers"):
+                _reject_unknown(stage, staged, column.name, tables.warehouse.tables[parent], leaving)
+
+
+def _reject_repeated(stage: Stage, table: Table, staged: Table) -> None:
+    """All copies go: nothing says which one is right."""
+    names = [column.name for column in table.primary_key if column.name != "source"]
+    repeated = temporary(f"repeated_{table.name}", *(Column(name, staged.c[name].type) for name in names))
+    repeated.create(stage.conn)
+    keys = [staged.c[name] for name in names]
+    copies = select(*keys).where(_suspect(staged, names)).group_by(*keys).having(func.count() > 1)
+    if not append(stage.conn, repeated, copies):
+        return
+    same = and_(*(staged.c[name] == repeated.c[name] for name in names))
+    reason = f"same key twice in one load; keep one row for each {' and '.join(names)}"
+    stage.conn.execute(_unless_rejected(staged, exists().where(same)).values(reason=reason))
+
+
+def _suspect(staged: Table, names: list[str]) -> ColumnElement[bool]:
+    """The rows whose key may stand twice: numbers are grouped in a quarter of the memory that their texts take."""
+    text = func.concat_ws("|", *(staged.c[name] for name in names)) if len(names) > 1 else staged.c[names[0]]
+    mark = fingerprint(text)
+    known = and_(*(staged.c[name].is_not(None) for name in names))
+    return and_(known, mark.in_(select(mark).where(known).group_by(mark).having(func.count() > 1)))
+
+
+def _reject_unknown(stage: Stage, staged: Table, column: str, parent: Table, leaving: Collection[str]) -> None:
+    """Each place where the key may be is a condition of its own: joined by OR, PostgreSQL would look row by row."""
+    value = staged.c[column]
+    missing: list[ColumnElement[bool]] = [value.is_not(None)]
+    if parent.name in stage.tables:
+        missing.append(not_(_arriving(stage, parent, value)))
+    if not stage.in_place:  # else the rows that are there are the staged ones, with those that were rejected
+        missing.append(not_(_present(parent, staged, value, leaving)))
+    reason = literal(f"unknown {parent.name} '") + value + "'"
+    stage.conn.execute(_unless_rejected(staged, and_(*missing)).values(reason=reason))
+
+
+def _unless_rejected(staged: Table, wrong: ColumnElement[bool]) -> Any:
+    return update(staged).where(staged.c.reason.is_(None), wrong)
+
+
+def _arriving(stage: Stage, parent: Table, value: ColumnElement[Any]) -> ColumnElement[bool]:
+    staged = stage.tables[parent.name].alias()
+    return exists().where(staged.c[_own_key(parent)] == value, staged.c.reason.is_(None))
+
+
+def _present(parent: Table, staged: Table, value: ColumnElement[Any], leaving: Collection[str]) -> ColumnElement[bool]:
+    there = parent.alias()
+    same_source = true() if parent.name in COMPANY_WIDE else there.c.source == staged.c.source
+    return exists().where(there.c[_own_key(parent)] == value, same_source, there.c.source.not_in(sorted(leaving)))
+
+
+def _own_key(table: Table) -> str:
+    return next(column.name for column in table.primary_key if column.name != "source")

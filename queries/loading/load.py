@@ -1,0 +1,230 @@
+"""Bring a source's rows into a new generation of the warehouse, or leave the old one as it is."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+import pyarrow as pa
+from sqlalchemy import func, select
+
+from config.models.catalog import Catalog, Source
+from queries.loading.admission import LoadRefusedError, reporting_zone, samples_to_leave, sources
+from queries.loading.integrity import judge
+from queries.loading.merge import Merged, Merging, merge, withdraw
+from queries.loading.publish import basis_of, derive, has_basis, record
+from queries.loading.quarantine import bring_back, count_reasons, write_quarantine
+from queries.loading.sandbox import staged
+from queries.warehouse import tables as warehouse_tables
+from queries.warehouse.changes import nothing_touched
+from queries.warehouse.generations import Draft, Warehouse, latest
+from queries.warehouse.load_report import Summary, TableSummary
+from queries.warehouse.staging import Stage
+from queries.warehouse.tombstones import withhold
+from queries.warehouse.verticals import FILLED, fill, refill
+
+__all__ = ["LoadRefusedError", "Order", "load", "sources", "withdraw_all"]
+
+Say = Callable[[str], None]
+
+_EVERY_S: Final = 5.0
+"""How often a long read says how far it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to load: a source, its folder, where its files are, and how the warehouse is set up.
+
+    `zone` is the reporting zone of the settings, None for the zone of the first source ever loaded.
+    """
+
+    source: Source
+    folder: Path
+    data: Path
+    catalog: Catalog
+    zone: str | None = None
+    replace_sample: bool = False
+
+    @property
+    def snapshot(self) -> bool:
+        """Whether what the source does not deliver any more is gone."""
+        return self.source.mode == "snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """The seconds that each stage of a load took; a stage is said as it begins."""
+
+    say: Say
+    began: float = field(default_factory=perf_counter)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self.say(name)
+        began = perf_counter()
+        yield
+        self.seconds[name] = round(perf_counter() - began, 3)
+
+    def total(self) -> float:
+        return round(perf_counter() - self.began, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What the staged rows were found to be: rows read, rejected and withheld by table, and the reasons."""
+
+    read: Counter[str]
+    rejected: Counter[str]
+    reasons: Counter[str]
+    erased: int
+
+
+def load(warehouse: Warehouse, order: Order, now: datetime, say: Say = print) -> Summary:
+    """Load a source. Rows by key: new ones are added, those that differ replaced, a snapshot's absent ones removed.
+
+    Nothing is published when nothing changed. `now` is aware UTC.
+
+    Raises:
+        LoadRefusedError: too many rows are wrong, or the source does not mix with what is there.
+        EarshotError: inputs, mapping or storage are not as they must be.
+    """
+    clock = _Clock(say)
+    with warehouse.draft(say) as draft:
+        summary = _drafted(draft, order, now.replace(tzinfo=None), clock)
+        say("publishing" if summary.published else "nothing changed: the warehouse stays as it is")
+    return replace(summary, seconds=clock.total())
+
+
+def _drafted(draft: Draft, order: Order, now: datetime, clock: _Clock) -> Summary:
+    conn, source = draft.conn, order.source
+    before, present = latest(conn), sources(conn)
+    samples = samples_to_leave(conn, source, present, replace=order.replace_sample)
+    basis = basis_of(reporting_zone(source, order.zone, before, present - samples), order.catalog)
+    touched = nothing_touched(conn) if present - samples else None
+    merging = Merging(conn, source.name, now, order.snapshot, touched)
+    with draft.stage(empty=not present) as stage:
+        verdict = _judged(stage, merging, order, basis.zone, samples, clock)
+        with clock.stage("writing the quarantine"):
+            moved = write_quarantine(conn, stage, source.name, now, snapshot=order.snapshot)
+        merged = _settle(merging, stage, clock) if stage.in_place else _merge(merging, stage, samples, clock)
+        refilled = refill(conn, touched, now) if touched else 0
+    summary = _summary(source, verdict, merged, refilled, clock)
+    differs = moved or refilled or any(table.differs for table in merged.values())
+    if not differs and before and has_basis(before, basis):
+        draft.discard()
+        return replace(summary, published=False)
+    with clock.stage("computing journeys, rollups and the calendar"):
+        derive(conn, order.catalog, touched)
+    record(conn, draft.number, basis, source.name, replace(summary, seconds=clock.total()).json(), now)
+    return summary
+
+
+def _judged(
+    stage: Stage, merging: Merging, order: Order, zone: str, samples: frozenset[str], clock: _Clock
+) -> _Verdict:
+    """Read the source into the stage, and give every row that cannot stand its reason. Raises LoadRefusedError."""
+    read = _read(stage, order, zone, merging.now, clock)
+    with clock.stage("checking keys and references"):
+        back = 0 if order.snapshot else bring_back(merging.conn, stage, merging.source, merging.now)
+        erased = withhold(stage)
+        judge(stage, samples | {merging.source} if order.snapshot else samples)
+    verdict = _Verdict(read, _rejected(stage), count_reasons(stage), erased)
+    _refuse_too_many(order.source, verdict, back)
+    return verdict
+
+
+def _read(stage: Stage, order: Order, zone: str, now: datetime, clock: _Clock) -> Counter[str]:
+    read: Counter[str] = Counter()
+    with staged(order.source, order.folder, order.data, zone, clock.say) as tables:
+        for item in tables:
+            with clock.stage(f"reading {item.table}"):
+                read[item.table] = stage.fill(item.table, _told(item.rows, item.table, clock.say), now)
+            clock.say(f"{item.table}: {read[item.table]:,} rows in {clock.seconds[f'reading {item.table}']:.1f} s")
+    return read
+
+
+def _told(rows: pa.RecordBatchReader, table: str, say: Say) -> pa.RecordBatchReader:
+    def batches() -> Iterator[pa.RecordBatch]:
+        count, said = 0, perf_counter()
+        for batch in rows:
+            count += batch.num_rows
+            if perf_counter() - said > _EVERY_S:
+                said = perf_counter()
+                say(f"reading {table}: {count:,} rows so far")
+            yield batch
+
+    return pa.RecordBatchReader.from_batches(rows.schema, batches())
+
+
+def _rejected(stage: Stage) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for table, rows in stage:
+        count = select(func.count()).where(rows.c.reason.is_not(None))
+        found[table.name] = int(stage.conn.execute(count).scalar_one())
+    return found
+
+
+def _refuse_too_many(source: Source, verdict: _Verdict, back: int) -> None:
+    rows, wrong = verdict.read.total() + back, verdict.rejected.total()
+    if wrong <= source.max_rejected * rows:
+        return
+    top = "; ".join(f"{number:,} x {reason}" for reason, number in verdict.reasons.most_common(3))
+    share = f"{wrong:,} of {rows:,} rows of {source.name} are wrong, more than the share of {source.max_rejected:g}"
+    advice = "nothing was loaded; correct the source, or raise max_rejected in its source.toml"
+    raise LoadRefusedError(f"{share} that may be: {top}; {advice}")
+
+
+def _merge(merging: Merging, stage: Stage, samples: frozenset[str], clock: _Clock) -> dict[str, Merged]:
+    merged: dict[str, Merged] = {}
+    for sample in samples:
+        withdraw_all(replace(merging, source=sample))
+    for table in warehouse_tables.CANONICAL:
+        if table.name in stage.tables:
+            with clock.stage(f"merging {table.name}"):
+                merged[table.name] = merge(merging, table, stage.tables[table.name])
+        elif merging.snapshot:
+            merged[table.name] = withdraw(merging, table)
+    return merged
+
+
+def _settle(merging: Merging, stage: Stage, clock: _Clock) -> dict[str, Merged]:
+    """The rows are where they belong, in a warehouse that was empty."""
+    conn = merging.conn
+    with clock.stage("taking out what was rejected"):
+        stage.leave()
+    with clock.stage("filling verticals from the accounts' history"):
+        for facts in FILLED:
+            fill(conn, facts)
+    counts = {table.name: conn.scalar(select(func.count()).select_from(table)) for table, _ in stage}
+    return {name: Merged(added=int(count or 0)) for name, count in counts.items()}
+
+
+def withdraw_all(merging: Merging) -> dict[str, Merged]:
+    """Remove every row of a source, also those in quarantine."""
+    gone = {table.name: withdraw(merging, table) for table in warehouse_tables.CANONICAL}
+    there = warehouse_tables.quarantine
+    merging.conn.execute(there.delete().where(there.c.source == merging.source))
+    return gone
+
+
+def _summary(source: Source, verdict: _Verdict, merged: dict[str, Merged], refilled: int, clock: _Clock) -> Summary:
+    shown = {name: m for name, m in merged.items() if m.differs or name in verdict.read}
+    tables = {
+        name: TableSummary(verdict.read[name], m.added, m.changed, m.unchanged, m.removed, verdict.rejected[name])
+        for name, m in shown.items()
+    }
+    return Summary(
+        source.name,
+        sample=source.sample,
+        tables=tables,
+        reasons=dict(verdict.reasons.most_common()),
+        erased=verdict.erased,
+        refilled=refilled,
+        stages=clock.seconds,
+        settle=source.settle.total_seconds(),
+    )

@@ -1,0 +1,58 @@
+"""The last part of every change to the warehouse: what is computed from the facts, and the generation's own row."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from sqlalchemy import Connection, insert
+
+from config.models.catalog import Catalog
+from queries.metrics.design_effects import write_design_effects
+from queries.warehouse import rollups, tables
+from queries.warehouse.calendar import calendar_hash, write_calendar
+from queries.warehouse.changes import Touched
+from queries.warehouse.generations import Generation
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a generation is computed by. Another basis is another generation."""
+
+    zone: str
+    calendar_hash: str
+    metrics_hash: str
+
+
+def basis_of(zone: str, catalog: Catalog) -> Basis:
+    """The basis that a catalogue gives."""
+    metrics_hash = sha256("".join(metric.model_dump_json() for metric in catalog.metrics).encode()).hexdigest()[:16]
+    return Basis(zone, calendar_hash(catalog.calendar), metrics_hash)
+
+
+def has_basis(generation: Generation, basis: Basis) -> bool:
+    """Whether a generation was computed by this basis."""
+    return basis == Basis(generation.zone, generation.calendar_hash, generation.metrics_hash)
+
+
+def derive(conn: Connection, catalog: Catalog, touched: Touched | None) -> None:
+    """Compute calendar, journeys, rollups and design effects: all of them, or what was touched."""
+    write_calendar(conn, catalog.calendar)
+    if touched is None:
+        rollups.rebuild(conn)
+    else:
+        rollups.refresh(conn, touched)
+    write_design_effects(conn, catalog)
+
+
+def record(conn: Connection, number: int, basis: Basis, source: str, summary: str, now: datetime) -> None:
+    """Write the generation's row; from the end of the draft on it is what readers get."""
+    row = {
+        "number": number,
+        "published_at": now,
+        "zone": basis.zone,
+        "calendar_hash": basis.calendar_hash,
+        "metrics_hash": basis.metrics_hash,
+        "source": source,
+        "summary": summary,
+    }
+    conn.execute(insert(tables.generation).values(row))

@@ -1,0 +1,261 @@
+"""An analyst's SELECTs run where they can read their inputs and do nothing else.
+
+Unsandboxed, source SQL read a system file, wrote one and dropped a table. Here it gets a DuckDB of its own, in memory,
+that sees a private copy of the inputs and is shut off from everything else before the first SELECT is looked at.
+"""
+
+import fcntl
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from shutil import rmtree
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from config.errors import EarshotError
+from config.models.catalog import Source
+from queries.loading.batches import column_with_nul, without_empty
+from queries.loading.contract import Contract, check_columns, quoted, sql_type
+from queries.loading.date_order import DayCount
+from queries.loading.inputs import Offer, first_line, literal, no_space, offer
+from queries.loading.sources import Select, selects
+from queries.loading.time_zones import zone as zone_named
+
+Say = Callable[[str], None]
+
+MEMORY_LIMIT: Final = "768MB"
+_BATCH: Final = 122_880
+"""Rows a batch: DuckDB's own row group."""
+
+_PREFIX: Final = "earshot-"
+_LINE: Final = re.compile(r"\bLINE (\d+):")
+_CSV_LINE: Final = re.compile(r"CSV Error on Line: (\d+)")
+_CSV_COLUMNS: Final = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
+_CANDIDATES: Final = re.compile(r"^(?:Candidate bindings|Did you mean)[^\n]*", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The rows offered for one canonical table.
+
+    `rows` holds every canonical column but those of the load itself (a missing one as typed nulls), the source, the
+    days in the reporting zone, `reason` (null: accepted) and `row` (a refused row as JSON, else null).
+    """
+
+    table: str
+    rows: pa.RecordBatchReader
+
+
+@dataclass(slots=True)
+class Staging:
+    """The tables of one source, parents before children: each is read to its end before the next is asked for."""
+
+    tables: Iterator[Staged]
+    warnings: list[str] = field(default_factory=list)
+    error: EarshotError | None = None
+
+    def __iter__(self) -> Iterator[Staged]:
+        return self.tables
+
+
+@dataclass(frozen=True, slots=True)
+class _Sandbox:
+    conn: duckdb.DuckDBPyConnection
+    offers: tuple[Offer, ...]
+    staging: Staging
+    say: Say
+
+
+@contextmanager
+def staged(source: Source, folder: Path, data: Path, zone: str, say: Say) -> Iterator[Staging]:
+    """The rows of a source, checked against the canonical tables and streamed.
+
+    Args:
+        source: what `folder`/source.toml says.
+        folder: where the SELECTs are.
+        data: where the inputs are.
+        zone: the reporting zone, whose dates are the days.
+        say: told what is being done, and every warning.
+
+    Raises:
+        EarshotError: an input, a SELECT or its columns are not as they must be; also while the rows are read.
+    """
+    with _private_folder() as private:
+        offers = offer(source, data, private, say)
+        with _connection(private) as conn:
+            staging = Staging(iter(()))
+            sandbox = _Sandbox(conn, offers, staging, say)
+            _warn(sandbox, (warning for made in offers for warning in made.warnings))
+            _show(sandbox)
+            _shut_off(conn, private)
+            contracts = [_contract(sandbox, select, source, zone) for select in selects(folder)]
+            staging.tables = _stage(sandbox, contracts)
+            try:
+                yield staging
+            except Exception as error:
+                # An error inside a stream reaches the caller in whatever its reader makes of it.
+                if staging.error and error is not staging.error:
+                    raise staging.error from error
+                raise
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    """A folder only we can read, held by a lock so that what a killed load left is known by its missing holder."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        _remove_if_left(left)
+    with (
+        tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name,
+        (Path(name) / "held").open("w") as hold,
+    ):
+        fcntl.flock(hold, fcntl.LOCK_EX)
+        yield Path(name).resolve()
+
+
+def _remove_if_left(folder: Path) -> None:
+    with suppress(OSError), (folder / "held").open() as hold:
+        fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _connection(private: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    options: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": MEMORY_LIMIT,
+        "temp_directory": str(private / "spill"),
+        "preserve_insertion_order": False,
+        "python_enable_replacements": False,  # else FROM reads this program's variables
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "allow_persistent_secrets": False,
+    }
+    with duckdb.connect(":memory:", config=options) as conn:
+        yield conn
+
+
+def _shut_off(conn: duckdb.DuckDBPyConnection, private: Path) -> None:
+    """In this order: after the second nothing outside can be allowed, after the third nothing be changed back."""
+    conn.execute("set TimeZone = 'UTC'")
+    conn.execute("set enable_progress_bar = false")
+    conn.execute(f"set allowed_directories = [{literal(str(private))}]")
+    conn.execute("set enable_external_access = false")
+    conn.execute("set lock_configuration = true")
+
+
+def _show(sandbox: _Sandbox) -> None:
+    """Offer every input as a view of its name."""
+    for made in sandbox.offers:
+        try:
+            sandbox.conn.execute(f"create view {quoted(made.name)} as {made.scan}")
+        except duckdb.Error as error:
+            raise _translated(error, sandbox, made.files[0].original) from error
+
+
+def _contract(sandbox: _Sandbox, select: Select, source: Source, zone: str) -> tuple[Select, Contract]:
+    _check_statement(select)
+    view = quoted(f"offered {select.table.name}")
+    try:
+        sandbox.conn.execute(f"create view {view} as {select.sql}")  # on its first line, so that lines stay theirs
+        columns = sandbox.conn.query(select.sql).columns
+        if repeated := next((name for name in columns if columns.count(name) > 1), None):
+            raise EarshotError(f"{select.file}: column {repeated!r} stands twice in the SELECT; leave one of them")
+        described = sandbox.conn.execute(f"describe {view}").fetchall()
+    except duckdb.Error as error:
+        raise _translated(error, sandbox, select.file) from error
+    offered = {str(row[0]): str(row[1]) for row in described}
+    check_columns(select.table, offered, str(select.file))
+    return select, Contract(select.table, source.name, offered, zone_named(source.zone), zone_named(zone))
+
+
+def _check_statement(select: Select) -> None:
+    try:
+        statements = duckdb.extract_statements(select.sql)
+    except duckdb.Error as error:
+        raise EarshotError(_placed(error, select.file)) from error
+    kinds = [statement.type for statement in statements]
+    if kinds != [duckdb.StatementType.SELECT]:
+        found = ", ".join(kind.name for kind in kinds) or "nothing"
+        raise EarshotError(f"{select.file}: a source's file is one SELECT, not {found}; leave only that")
+
+
+def _stage(sandbox: _Sandbox, contracts: Sequence[tuple[Select, Contract]]) -> Iterator[Staged]:
+    for select, contract in contracts:
+        statement = contract.select(quoted(f"offered {select.table.name}"))
+        try:
+            reader = sandbox.conn.execute(statement).to_arrow_reader(_BATCH)
+        except duckdb.Error as error:
+            raise _failed(error, sandbox, select.file) from error
+        counts = {c.name: DayCount(contract.zone) for c in contract.given() if sql_type(c) in {"TIMESTAMP", "DATE"}}
+        rows = _watched(reader, counts, sandbox, select)
+        yield Staged(select.table.name, pa.RecordBatchReader.from_batches(reader.schema, rows))
+
+
+def _watched(
+    reader: pa.RecordBatchReader, counts: dict[str, DayCount], sandbox: _Sandbox, select: Select
+) -> Iterator[pa.RecordBatch]:
+    try:
+        for batch in reader:
+            for name, count in counts.items():
+                count.see(batch.column(name))
+            _refuse_nul(batch, sandbox, select)
+            yield without_empty(batch)
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise _failed(error, sandbox, select.file) from error
+    suspicions = (count.suspicion(f"{select.table.name}.{name}") for name, count in counts.items())
+    _warn(sandbox, (suspicion for suspicion in suspicions if suspicion))
+
+
+def _refuse_nul(batch: pa.RecordBatch, sandbox: _Sandbox, select: Select) -> None:
+    if name := column_with_nul(batch):
+        sandbox.staging.error = EarshotError(f"{select.file}: {name} holds a NUL character; replace it in the SELECT")
+        raise sandbox.staging.error
+
+
+def _warn(sandbox: _Sandbox, warnings: Iterator[str]) -> None:
+    for warning in warnings:
+        sandbox.staging.warnings.append(warning)
+        sandbox.say(f"warning: {warning}")
+
+
+def _failed(error: Exception, sandbox: _Sandbox, file: Path) -> EarshotError:
+    # While rows are read a LINE is one of our statement around theirs.
+    sandbox.staging.error = _translated(_LINE.sub("", str(error)), sandbox, file)
+    return sandbox.staging.error
+
+
+def _translated(error: Exception | str, sandbox: _Sandbox, file: Path) -> EarshotError:
+    """An error of DuckDB as one line that names the analyst's file, or the input that is broken."""
+    text = str(error)
+    if "No space left" in text or "max_temp_directory_size" in text:
+        return no_space(Path(tempfile.gettempdir()) / "spill")
+    if "Out of Memory" in text:
+        return EarshotError(f"{file}: the SELECT needs more than {MEMORY_LIMIT}; sort or join less at once")
+    for made in sandbox.offers:
+        for private in made.files:
+            if str(private.copy) in text and (found := _CSV_LINE.search(text)):
+                return EarshotError(f"{private.original}:{found[1]}: {_csv_mistake(text)}")
+            text = text.replace(str(private.copy), str(private.original))
+    return EarshotError(_placed(text, file))
+
+
+def _csv_mistake(text: str) -> str:
+    if counts := _CSV_COLUMNS.search(text):
+        return f"{counts[2]} columns where the header has {counts[1]}; correct the line or the input's delimiter"
+    if "unterminated quote" in text:
+        return 'a quote is not closed where its value ends; double quotes inside a value ("")'
+    if "Maximum line size" in text:
+        return "the line is longer than 16 MB; most likely a quote before it is not closed"
+    return "the line is no CSV; correct it, or the delimiter in source.toml"
+
+
+def _placed(error: Any, file: Path) -> str:
+    text = str(error)
+    line = _LINE.search(text)
+    candidates = _CANDIDATES.search(text)
+    said = first_line(text) + (f" ({candidates[0].strip()})" if candidates else "")
+    return f"{file}:{line[1]}: {said}" if line else f"{file}: {said}"

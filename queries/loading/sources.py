@@ -1,0 +1,74 @@
+"""A source: a folder with a source.toml and one SELECT per canonical table it fills."""
+
+import os
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from sqlalchemy import Table
+
+from config.errors import EarshotError
+from config.models.catalog import Source
+from config.reading.loader import read_source
+from queries.warehouse.tables import CANONICAL
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """The analyst's SELECT for one canonical table."""
+
+    table: Table
+    file: Path
+    sql: str
+
+
+def open_source(name: str, config: Path) -> tuple[Source, Path]:
+    """The source called `name` below `config`/sources, or in the folder `name`, and that folder.
+
+    Raises:
+        EarshotError: there is no such folder, or its source.toml is wrong.
+    """
+    folder = find(name, config)
+    return read_source(folder), folder
+
+
+def find(name: str, config: Path) -> Path:
+    """The folder of a source given by name or by path. Raises EarshotError with the nearest name there is."""
+    named = config / "sources" / name
+    folder = Path(name) if os.sep in name or not named.is_dir() else named
+    if (folder / "source.toml").is_file():
+        return folder
+    if folder.is_dir():
+        raise EarshotError(f"{folder} holds no source.toml; name a source's folder")
+    known = sorted(file.parent.name for file in (config / "sources").glob("*/source.toml"))
+    raise EarshotError(f"there is no source {name!r}; {_instead(name, known)}")
+
+
+def selects(folder: Path) -> tuple[Select, ...]:
+    """The SELECTs of a source's folder, parents before children.
+
+    Raises:
+        EarshotError: there is none, or a file is named after no table.
+    """
+    tables = {table.name: table for table in CANONICAL}
+    files = {file.stem: file for file in sorted(folder.glob("*.sql"))}
+    for stem, file in files.items():
+        if stem not in tables:
+            raise EarshotError(f"{file}: there is no table {stem!r} to fill; {_instead(stem, list(tables))}")
+    if not files:
+        raise EarshotError(f"{folder} holds no .sql file; write one SELECT per table it fills, such as contact.sql")
+    return tuple(Select(tables[name], files[name], _text(files[name])) for name in tables if name in files)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EarshotError(f"{file} cannot be read ({error}); make it a readable UTF-8 file") from error
+
+
+def _instead(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"there are {', '.join(known)}" if known else "the folder config/sources is empty"

@@ -1,0 +1,177 @@
+"""Digests: what goes beyond a channel's budget, told in one message. Who is in it is kept: nothing is dropped."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import uuid5
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from queries.messages.outbox import Owed, Root, queue
+from queries.messages.rate_limits import HOUR
+from queries.state.incidents import CHUNK, NAMESPACE, aware, naive
+from queries.state.tables import digest_part, incident, incident_event, outbox, slack_root
+
+LINES: Final = 12
+SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Incidents of one rule and severity in a digest: all, and those that are still open."""
+
+    rule: str
+    severity: int
+    incidents: int
+    open: int
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """One incident of a digest."""
+
+    id: str
+    rule: str
+    severity: int
+    vertical: str | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What a digest tells now. `since` is aware UTC; `rules` counts the groups, also those beyond the listed.
+
+    Args:
+        version: grows with each message that it tells.
+        escalated: incidents of which a step of the ladder was taken after the first.
+        groups: by rule and severity, the worst first.
+        worst: a few incidents, open ones first.
+    """
+
+    id: str
+    version: int
+    since: datetime
+    incidents: int
+    open: int
+    escalated: int
+    rules: int
+    groups: tuple[Group, ...]
+    worst: tuple[Worst, ...]
+
+
+def current(conn: Connection, targets: Sequence[str], now: datetime) -> tuple[str, str] | None:
+    """The id and the target of the digest that a channel's targets have now: one an hour."""
+    young = (outbox.c.kind == "digest") & (outbox.c.created_at > naive(now - HOUR)) & (outbox.c.state != "dead")
+    found = select(outbox.c.incident_id, outbox.c.target).where(young, outbox.c.target.in_(sorted(targets)))
+    row = conn.execute(found.order_by(outbox.c.created_at.desc()).limit(1)).one_or_none()
+    return (row.incident_id, row.target) if row else None
+
+
+def begin(conn: Connection, channel: str, target: str, now: datetime) -> tuple[str, str]:
+    """Queue a new digest. Returns its id and target."""
+    id_ = str(uuid5(NAMESPACE, json.dumps(["digest", channel, now.isoformat()])))
+    queue(conn, Owed(id_, id_, 1, "digest", 0, target, None, "pending", 1, 0, now, now, None))
+    return id_, target
+
+
+def fold(conn: Connection, digest: str, messages: Sequence[str]) -> int:
+    """Have a digest tell these messages, where they were certainly not sent. Returns how many."""
+    done = 0
+    for start in range(0, len(messages), CHUNK):
+        here = outbox.c.id.in_(messages[start : start + CHUNK]) & (outbox.c.state == "pending")
+        told = update(outbox).where(here).values(state="superseded")
+        rows = conn.execute(told.returning(outbox.c.id, outbox.c.incident_id, outbox.c.kind)).all()
+        parts = [{"outbox_id": i, "digest_id": digest, "incident_id": of, "kind": kind} for i, of, kind in rows]
+        if parts:
+            conn.execute(insert(digest_part), parts)
+        done += len(parts)
+    return done
+
+
+def refresh(conn: Connection, digest: str, target: str, now: datetime) -> None:
+    """Have a digest show what it tells by now, where it stands already; a waiting one will show it anyway."""
+    waits = select(outbox.c.id).where(outbox.c.id == digest, outbox.c.state == "pending")
+    if conn.execute(waits).first() is None:
+        version = _parts(conn, digest) + 1
+        id_ = str(uuid5(NAMESPACE, json.dumps(["digest", digest, version])))
+        queue(conn, Owed(id_, digest, 1, "update", version, target, None, "pending", version, 0, now, now, None))
+
+
+def followers(conn: Connection, now: datetime, targets: Sequence[str], limit: int) -> Mapping[str, list[str]]:
+    """News of incidents that a digest told, by digest. Steps of the ladder are not among them: they name somebody."""
+    part, event = digest_part.c, incident_event.c
+    rooted = select(slack_root.c.ts).where(
+        slack_root.c.incident_id == outbox.c.incident_id, slack_root.c.target == outbox.c.target
+    )
+    names = select(event.seq).where(
+        event.incident_id == outbox.c.incident_id, event.seq == outbox.c.version, event.kind == "escalated"
+    )
+    news = outbox.c.kind.in_(("reply", "update")) & (outbox.c.state == "pending") & (outbox.c.due_at <= naive(now))
+    told = digest_part.join(outbox, (part.incident_id == outbox.c.incident_id) & (part.kind == "root"))
+    found = select(part.digest_id, outbox.c.id).select_from(told).where(news, outbox.c.target.in_(sorted(targets)))
+    later = ~names.exists() | (outbox.c.kind == "update")
+    rows = conn.execute(found.where(~rooted.exists(), later).order_by(part.digest_id).limit(limit))
+    by: dict[str, list[str]] = {}
+    for digest, message in rows:
+        by.setdefault(digest, []).append(message)
+    return by
+
+
+def touching(conn: Connection, digest: str) -> tuple[str, ...]:
+    """The digests that tell of the same incidents as one does, itself among them."""
+    inside = select(digest_part.c.incident_id).where(digest_part.c.digest_id == digest)
+    found = select(digest_part.c.digest_id).where(digest_part.c.incident_id.in_(inside)).distinct()
+    return tuple(conn.execute(found.order_by(digest_part.c.digest_id)).scalars())
+
+
+def is_digest(conn: Connection, id_: str) -> bool:
+    """Whether that is a digest's id, and not an incident's."""
+    return conn.execute(select(outbox.c.id).where(outbox.c.id == id_, outbox.c.kind == "digest")).first() is not None
+
+
+def target_of(conn: Connection, digest: str) -> str:
+    """Where a digest goes."""
+    return str(conn.execute(select(outbox.c.target).where(outbox.c.id == digest)).scalar_one())
+
+
+def told_by(conn: Connection, incident_id: str) -> str | None:
+    """The digest that told an incident in place of a message of its own."""
+    here = (digest_part.c.incident_id == incident_id) & (digest_part.c.kind == "root")
+    return conn.execute(select(digest_part.c.digest_id).where(here).limit(1)).scalar_one_or_none()
+
+
+def anchor(conn: Connection, digest: str) -> Root | None:
+    """Where a digest stands."""
+    row = conn.execute(select(slack_root).where(slack_root.c.incident_id == digest)).first()
+    return Root(*row) if row else None
+
+
+def digest(conn: Connection, id_: str) -> Digest:
+    """What a digest tells now: by rule and severity, the worst first."""
+    inside = select(digest_part.c.incident_id).where(digest_part.c.digest_id == id_)
+    mine, is_open = incident.c.id.in_(inside), func.count().filter(incident.c.state == "open")
+    groups = select(incident.c.rule, incident.c.severity, func.count(), is_open).where(mine)
+    order = (incident.c.severity, func.count().desc(), incident.c.rule)
+    rows = conn.execute(groups.group_by(incident.c.rule, incident.c.severity).order_by(*order)).all()
+    found = tuple(Group(*row) for row in rows)
+    since = conn.execute(select(outbox.c.created_at).where(outbox.c.id == id_)).scalar_one()
+    climbed = select(func.count()).select_from(incident).where(mine, incident.c.next_step > 1)
+    escalated = conn.execute(climbed).scalar_one()
+    totals = (sum(g.incidents for g in found), sum(g.open for g in found), escalated, len(found))
+    return Digest(id_, _parts(conn, id_) + 1, aware(since), *totals, found[:LINES], _worst(conn, inside))
+
+
+def _worst(conn: Connection, inside: object) -> tuple[Worst, ...]:
+    columns = (incident.c.id, incident.c.rule, incident.c.severity, incident.c.vertical, incident.c.state)
+    of = select(*columns).where(incident.c.id.in_(inside))  # type: ignore[arg-type]
+    order = (incident.c.state != "open", incident.c.severity, incident.c.opened_at, incident.c.id)
+    return tuple(Worst(*row) for row in conn.execute(of.order_by(*order).limit(SHOWN)))
+
+
+def _parts(conn: Connection, id_: str) -> int:
+    """What any digest told of this one's incidents: it grows with all news that changes what this one shows."""
+    inside = select(digest_part.c.incident_id).where(digest_part.c.digest_id == id_)
+    count = select(func.count()).select_from(digest_part).where(digest_part.c.incident_id.in_(inside))
+    return int(conn.execute(count).scalar_one())

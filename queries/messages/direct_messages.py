@@ -1,0 +1,74 @@
+"""Letters: messages to one person that are about no incident alone. They go out by the outbox, as everything does."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import uuid5
+
+from sqlalchemy import Connection, func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from queries.messages.outbox import UNFINISHED, Owed, queue
+from queries.state.incidents import NAMESPACE, RacedError, aware, naive
+from queries.state.tables import letter, outbox
+
+MAILBOX: Final = "@"
+"""Begins the target of a letter: `@NAME` leads to that person's direct messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One letter. Instants are aware UTC.
+
+    Args:
+        kind: overflow (what was beyond a person's budget), noisy (what a person's rules did), or withheld (what was
+            not told because its reader may not see it).
+        person: who gets it.
+        about: the Monday of a week, or the day of what was withheld: of each kind there is one a person and `about`.
+    """
+
+    id: str
+    kind: str
+    person: str
+    about: str
+    at: datetime
+
+
+def new(kind: str, person: str, about: str, at: datetime) -> Letter:
+    """A letter with the id that everybody who means the same one gives it."""
+    return Letter(str(uuid5(NAMESPACE, json.dumps(["letter", kind, person, about]))), kind, person, about, at)
+
+
+def send(conn: Connection, one: Letter) -> bool:
+    """Keep and queue a letter; False where it is there. Raises RacedError where another process is at it."""
+    if read(conn, one.id) is not None:
+        return False
+    row = {"id": one.id, "kind": one.kind, "person": one.person, "about": one.about, "at": naive(one.at)}
+    try:
+        conn.execute(insert(letter).values(**row))
+    except IntegrityError as error:
+        raise RacedError("another process wrote the same letter first") from error
+    id_ = str(uuid5(NAMESPACE, json.dumps(["letter sent", one.id])))
+    place = (one.id, 1, "root", 0, f"{MAILBOX}{one.person}", None, "pending", 1, 0)
+    return queue(conn, Owed(id_, *place, one.at, one.at, None))
+
+
+def read(conn: Connection, id_: str) -> Letter | None:
+    """The letter with that id."""
+    row = conn.execute(select(letter).where(letter.c.id == id_)).one_or_none()
+    return Letter(row.id, row.kind, row.person, row.about, aware(row.at)) if row else None
+
+
+def newest(conn: Connection, kind: str, person: str) -> datetime | None:
+    """When a person last got such a letter."""
+    mine = (letter.c.kind == kind) & (letter.c.person == person)
+    found = conn.execute(select(func.max(letter.c.at)).where(mine)).scalar_one()
+    return aware(found) if found else None
+
+
+def addressees(conn: Connection) -> frozenset[str]:
+    """The people for whom a letter waits."""
+    waiting = outbox.c.target.startswith(MAILBOX) & outbox.c.state.in_(UNFINISHED)
+    found = conn.execute(select(outbox.c.target).where(waiting).distinct()).scalars()
+    return frozenset(target.removeprefix(MAILBOX) for target in found)

@@ -1,0 +1,139 @@
+"""Silences: for a time nothing is told of the incidents that they match. They open and are recorded all the same."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from uuid import NAMESPACE_URL, uuid5
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from config.errors import EarshotError
+from queries.messages.outbox import owed
+from queries.scope import Scope
+from queries.state.incidents import Incident, aware, incidents, incidents_by_id, naive
+from queries.state.tables import silence as table
+
+
+class SilenceError(EarshotError):
+    """A silence that cannot be: it matches everything, says no reason, or is over before it begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matchers:
+    """What a silence mutes: incidents that have every value given; several verticals or touchpoints are either."""
+
+    rule: str | None = None
+    route: str | None = None
+    verticals: tuple[str, ...] = ()
+    touchpoints: tuple[str, ...] = ()
+    account: str | None = None
+
+    def match(self, found: Incident) -> bool:
+        """Whether an incident is muted."""
+        return (
+            self.rule in (None, found.rule)
+            and self.route in (None, found.route)
+            and self.account in (None, found.account_id)
+            and (not self.verticals or found.vertical in self.verticals)
+            and (not self.touchpoints or found.touchpoint in self.touchpoints)
+        )
+
+    def __str__(self) -> str:
+        """In words, such as `rule late-orders, vertical Retail`."""
+        given = {"rule": self.rule, "route": self.route, "account": self.account}
+        given |= {"vertical": " or ".join(self.verticals), "touchpoint": " or ".join(self.touchpoints)}
+        return ", ".join(f"{name} {value}" for name, value in given.items() if value)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """One silence. Instants are aware UTC."""
+
+    id: str
+    matchers: Matchers
+    reason: str
+    author: str
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a silence would mute: the open incidents, and how many opened since a day that it would have muted."""
+
+    open: tuple[Incident, ...]
+    earlier: int
+
+
+def add(
+    conn: Connection, matchers: Matchers, reason: str, author: str, starts_at: datetime, ends_at: datetime
+) -> Silence:
+    """Begin a silence. The same one twice is one.
+
+    Raises:
+        SilenceError: it would mute everything, has no reason, or ends before it starts.
+    """
+    if matchers == Matchers():
+        raise SilenceError("a silence needs something to match; give a rule, route, vertical, touchpoint or account")
+    if not reason.strip():
+        raise SilenceError("a silence needs a reason; write why nobody has to hear of it")
+    if ends_at <= starts_at:
+        raise SilenceError("the silence ends before it starts; give a later end")
+    body = json.dumps(asdict(matchers), sort_keys=True)
+    id_ = str(uuid5(NAMESPACE_URL, f"earshot:silence:{body}|{author}|{naive(starts_at)}|{naive(ends_at)}"))
+    made = Silence(id_, matchers, reason.strip(), author, starts_at, ends_at)
+    if conn.execute(select(table.c.id).where(table.c.id == id_)).first() is None:
+        when = {"starts_at": naive(starts_at), "ends_at": naive(ends_at)}
+        conn.execute(insert(table).values(id=id_, matchers=body, reason=made.reason, author=author, **when))
+    return made
+
+
+def end(conn: Connection, beginning: str, now: datetime) -> Silence:
+    """End a silence now, named by the beginning of its id.
+
+    Raises:
+        SilenceError: there is none of that id that is not over, or there are several.
+    """
+    found = [one for one in silences(conn, now) if one.id.startswith(beginning)]
+    if len(found) != 1:
+        many = "several silences begin" if found else "no silence begins"
+        raise SilenceError(f"{many} with {beginning!r}; list them with `python -m triggers silence list`")
+    conn.execute(update(table).where(table.c.id == found[0].id).values(ends_at=naive(now)))
+    return found[0]
+
+
+def silences(conn: Connection, now: datetime) -> tuple[Silence, ...]:
+    """The silences that are not over, the next to end first."""
+    found = select(table).where(table.c.ends_at > naive(now)).order_by(table.c.ends_at, table.c.id)
+    return tuple(_read(row) for row in conn.execute(found))
+
+
+def preview(conn: Connection, matchers: Matchers, scope: Scope, since: datetime) -> Preview:
+    """What a silence with these matchers mutes now, and what it would have muted since a day."""
+    found = [one for one in incidents(conn, scope, since=since) if matchers.match(one)]
+    return Preview(tuple(one for one in found if one.is_open), sum(one.opened_at >= since for one in found))
+
+
+def silenced(found: Incident, by: Sequence[Silence], now: datetime) -> Silence | None:
+    """The silence that mutes an incident now: of several the last to end."""
+    active = (one for one in by if one.starts_at <= now < one.ends_at and one.matchers.match(found))
+    return max(active, key=lambda one: one.ends_at, default=None)
+
+
+def muted(conn: Connection, now: datetime) -> frozenset[str]:
+    """The ids of the incidents whose messages are owed and held back by a silence now."""
+    active = silences(conn, now)
+    if not active:
+        return frozenset()
+    owing = incidents_by_id(conn, tuple({message.incident_id for message in owed(conn)}))
+    return frozenset(id_ for id_, found in owing.items() if silenced(found, active, now))
+
+
+def _read(row: Row[tuple[object, ...]]) -> Silence:
+    kept = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+    body = json.loads(str(kept["matchers"]))
+    verticals, touchpoints = (tuple(body.pop(name, ())) for name in ("verticals", "touchpoints"))
+    matchers = Matchers(**body, verticals=verticals, touchpoints=touchpoints)
+    when = (aware(kept["starts_at"]), aware(kept["ends_at"]))
+    return Silence(kept["id"], matchers, kept["reason"], kept["author"], *when)

@@ -1,0 +1,104 @@
+"""How a figure is written: in the metric's own unit, and no finer than its interval supports."""
+
+from math import ceil, log10
+from typing import Final
+
+from config.models.catalog import Metric
+from queries.metrics.measure import Point
+
+MINUS: Final = "\N{MINUS SIGN}"
+NO_FIGURE: Final = "–"
+MOST_DECIMALS: Final = 2
+
+
+def is_share(metric: Metric) -> bool:
+    """Whether the metric is a part of a whole (0..1), which is read in percent."""
+    return metric.shape == "share" and metric.factor == 1
+
+
+def shown(metric: Metric, value: float) -> float:
+    """A value as it stands on a scale: shares in percent, everything else as it is."""
+    return value * 100 if is_share(metric) else value
+
+
+def unit(metric: Metric) -> str:
+    """What a scale of the metric counts, for an axis."""
+    return "%" if is_share(metric) else metric.unit
+
+
+def decimals(half_width: float | None) -> int:
+    """Decimals that an interval of this half-width (in the unit shown) supports."""
+    if half_width is None or half_width <= 0:
+        return 1
+    return max(0, min(MOST_DECIMALS, ceil(-log10(half_width))))
+
+
+def figure(metric: Metric, value: float | None, half_width: float | None = None) -> str:
+    """A value with its unit, such as `93%` or `4.2 days`. `half_width` is in the metric's unit."""
+    if value is None:
+        return NO_FIGURE
+    places = decimals(None if half_width is None else shown(metric, half_width))
+    return _with_unit(metric, _plain(shown(metric, value), places))
+
+
+def goal_figure(metric: Metric, value: float) -> str:
+    """A goal as its owner wrote it: `95%`, `2.5 days`."""
+    return _with_unit(metric, _plain(shown(metric, value), None))
+
+
+def point_figure(metric: Metric, point: Point) -> str:
+    """The value of a point, rounded to what its interval supports."""
+    return figure(metric, point.value, half_width(point.low, point.high))
+
+
+def interval(metric: Metric, low: float | None, high: float | None) -> str:
+    """A 95% interval such as `88 to 96%`, empty where there is none."""
+    half = half_width(low, high)
+    if low is None or high is None or half is None:
+        return ""
+    places = decimals(shown(metric, half))
+    return _with_unit(metric, f"{_plain(shown(metric, low), places)} to {_plain(shown(metric, high), places)}")
+
+
+def difference(metric: Metric, value: float | None, half_width: float | None = None) -> str:
+    """A change with its sign: points for shares and balances, the unit otherwise."""
+    if value is None:
+        return NO_FIGURE
+    places = decimals(None if half_width is None else shown(metric, half_width))
+    text = _plain(shown(metric, value), places)
+    signed = text if text.startswith(MINUS) or not float(text.replace(",", "")) else f"+{text}"
+    unit_ = "point" if _points(metric) == "points" and text.lstrip(MINUS) == "1" else _points(metric)
+    return f"{signed} {unit_}".strip()
+
+
+def half_width(low: float | None, high: float | None) -> float | None:
+    """Half the width of an interval, None where it has no two ends."""
+    return None if low is None or high is None else (high - low) / 2
+
+
+def amount(value: float, currency: str) -> str:
+    """Money without cents: `1.24 M EUR`, `385 k EUR`, `940 EUR`."""
+    for size, letter in ((1e9, " bn"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= size:
+            return f"{_plain(value / size, 2 if size > 1e3 else 0)}{letter} {currency}"
+    return f"{_plain(value, 0)} {currency}"
+
+
+def count(number: int) -> str:
+    """A number of cases with thin thousands: `12,480`."""
+    return f"{number:,}"
+
+
+def _points(metric: Metric) -> str:
+    return "points" if is_share(metric) or metric.shape == "balance" else metric.unit
+
+
+def _with_unit(metric: Metric, text: str) -> str:
+    if is_share(metric):
+        return f"{text}%"
+    return text if metric.shape == "balance" else f"{text} {metric.unit}".strip()
+
+
+def _plain(value: float, places: int | None) -> str:
+    text = f"{round(value, 6):,g}" if places is None else f"{value:,.{places}f}"
+    return text.replace("-", "" if not float(text.replace(",", "")) else MINUS)

@@ -1,0 +1,226 @@
+"""The figures of metrics by period and slice: the one definition behind pages, rules, exports and the command line."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from itertools import product
+from typing import Any
+
+from sqlalchemy import Connection, Double, Select, Subquery, and_, case, func, select
+
+from config.models.catalog import Metric
+from queries.engine import quantile
+from queries.metrics.cube import Cube, read_cube
+from queries.metrics.design_effects import EVERY_VERTICAL, Effects, deff, design_effects, effects, write_design_effects
+from queries.metrics.periods import Span, read_spans, spans_of
+from queries.metrics.query_plan import PARTS, Ask, Clock, Grain, clock_of, grouped, keyed, needed, sums, weighted
+from queries.scope import Scope
+from queries.statistics.estimates import Estimate, Status, Tally, bounded, empty, estimate, ranks
+from queries.warehouse.relations import matching
+from queries.warehouse.tables import UNKNOWN
+
+__all__ = [
+    "Ask",
+    "Cube",
+    "Grain",
+    "Point",
+    "design_effects",
+    "measure",
+    "measure_all",
+    "read_cube",
+    "write_design_effects",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One figure of one period (its first day) and slice, in the metric's unit. Empty under the minimum n."""
+
+    period: date
+    by: tuple[str, ...]
+    n: int
+    value: float | None
+    low: float | None
+    high: float | None
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """What was read of one metric in one period and slice, and the days it was found on."""
+
+    n: int
+    tally: Tally | None
+    quantile: tuple[float, float, float] | None
+    first: date
+    last: date
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What all metrics of one reading share."""
+
+    ask: Ask
+    clock: Clock
+    effects: Effects
+    spans: tuple[Span, ...]
+
+
+_Key = tuple[date, tuple[str, ...]]
+_Cells = dict[_Key, _Cell]
+
+
+def measure(conn: Connection, metric: Metric, ask: Ask, scope: Scope, as_of: datetime) -> tuple[Point, ...]:
+    """The figures of one metric as known at `as_of`, ordered by period and slice. See `measure_all`."""
+    return measure_all(conn, (metric,), ask, scope, as_of)[metric.name]
+
+
+def measure_all(
+    conn: Connection, metrics: Collection[Metric], ask: Ask, scope: Scope, as_of: datetime
+) -> dict[str, tuple[Point, ...]]:
+    """The figures of several metrics: one query for all that share a table, rollup and date.
+
+    Periods inside the asked range without rows are `no_data`, for every slice that has any. A period is `immature`
+    until it has ended and the metric has matured.
+
+    Args:
+        conn: a connection to one generation.
+        metrics: what to read; the table of each must have the columns asked `by` and `where`.
+        ask: periods, dimensions and filters.
+        scope: what the reader may see.
+        as_of: what is known, aware or naive UTC: rows from then on are absent.
+
+    Raises:
+        EarshotError: a metric's table lacks a column that is asked for.
+    """
+    clock = clock_of(conn, as_of)
+    frame = _Frame(ask, clock, effects(conn, as_of), read_spans(conn, ask.grain))
+    found: dict[str, tuple[Point, ...]] = {}
+    for reading, group in grouped(metrics, ask.columns, scope, clock).items():
+        rows = weighted(reading, needed(group, ask.columns), ask, scope, clock)
+        for metric, cells in _read(conn, rows, group, frame):
+            found[metric.name] = _points(metric, cells, frame)
+    return found
+
+
+def _read(conn: Connection, rows: Subquery, metrics: list[Metric], frame: _Frame) -> Iterator[tuple[Metric, _Cells]]:
+    added = [metric for metric in metrics if metric.shape != "quantile"]
+    if added:
+        yield from _tallied(conn, rows, added, frame.ask)
+    for metric in metrics:
+        if metric.shape == "quantile":
+            yield metric, _quantiles(conn, rows, metric, frame)
+
+
+def _tallied(conn: Connection, rows: Subquery, metrics: list[Metric], ask: Ask) -> Iterator[tuple[Metric, _Cells]]:
+    source, keys = keyed(rows, ask)
+    parts = [
+        part.label(f"m{i}_{name}")
+        for i, metric in enumerate(metrics)
+        for name, part in {**sums(rows, metric), **_found_on(rows, metric)}.items()
+    ]
+    query = select(*keys, *parts).select_from(source).where(matching(ask.where, rows)).group_by(*keys)
+    found = [dict(row) for row in conn.execute(query).mappings()]
+    for i, metric in enumerate(metrics):
+        yield metric, {_key(row, ask): _cell(row, f"m{i}_", metric) for row in found if row[f"m{i}_n"]}
+
+
+def _found_on(rows: Subquery, metric: Metric) -> dict[str, Any]:
+    day = case((matching(metric.where, rows), rows.c.on_day))
+    return {"first": func.min(day), "last": func.max(day)}
+
+
+def _key(row: Mapping[Any, Any], ask: Ask) -> _Key:
+    return row.get("period") or date.min, tuple(_text(row[f"by_{i}"]) for i in range(len(ask.by)))
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return UNKNOWN
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _cell(row: Mapping[str, Any], prefix: str, metric: Metric) -> _Cell:
+    parts = {name: float(row[prefix + name] or 0) for name in PARTS[metric.shape]}
+    return _Cell(int(parts["n"]), Tally(**parts), None, row[prefix + "first"], row[prefix + "last"])
+
+
+def _quantiles(conn: Connection, rows: Subquery, metric: Metric, frame: _Frame) -> _Cells:
+    """Exact quantiles, each between the two ordered values that hold it with 95% confidence."""
+    ask, (source, keys) = frame.ask, keyed(rows, frame.ask)
+    value, day = rows.c[metric.value or ""].cast(Double), rows.c.on_day
+    chosen = and_(matching(ask.where, rows), matching(metric.where, rows), value.is_not(None))
+    figures = (func.count().label("n"), quantile(value, metric.quantile).label("value"))
+    query = select(*keys, *figures, func.min(day).label("first"), func.max(day).label("last")).select_from(source)
+    groups = [dict(row) for row in conn.execute(query.where(chosen).group_by(*keys)).mappings()]
+    found = {_key(row, ask): row for row in groups if row["n"]}
+    edges = {key: _edges(metric, key, row["n"], frame) for key, row in found.items()}
+    ordered = _ordered(conn, select(*keys, value.label("value")).select_from(source).where(chosen), edges, ask)
+    sides = {key: (row["value"], *ordered[key]) for key, row in found.items()}
+    return {key: _Cell(row["n"], None, sides[key], row["first"], row["last"]) for key, row in found.items()}
+
+
+def _edges(metric: Metric, key: _Key, n: int, frame: _Frame) -> tuple[int, int]:
+    return ranks(n, metric.quantile or 0.5, deff(frame.effects, metric, _vertical(key[1], frame.ask), n))
+
+
+def _ordered(
+    conn: Connection, rows: Select[Any], edges: Mapping[_Key, tuple[int, int]], ask: Ask
+) -> dict[_Key, tuple[float, float]]:
+    """The values at the two ranks wanted of each group."""
+    inner = rows.subquery("chosen")
+    keys = [column for column in inner.c if column.name != "value"]
+    rank = func.row_number().over(partition_by=keys or None, order_by=inner.c.value)
+    ranked = select(*inner.c, rank.label("rank")).subquery("ranked")
+    wanted = sorted({rank for pair in edges.values() for rank in pair})
+    query = select(ranked).where(ranked.c.rank.in_(wanted))
+    ranked_rows = [dict(row) for row in conn.execute(query).mappings()] if edges else []
+    found = {(_key(row, ask), row["rank"]): row["value"] for row in ranked_rows}
+    return {key: (found[key, low], found[key, high]) for key, (low, high) in edges.items()}
+
+
+def _points(metric: Metric, cells: _Cells, frame: _Frame) -> tuple[Point, ...]:
+    slices = sorted({by for _, by in cells}) or ([()] if not frame.ask.by else [])
+    shown = product(_shown(cells, frame), slices)
+    return tuple(_point(metric, by, cells.get((_period(span, frame.ask), by)), span, frame) for span, by in shown)
+
+
+def _period(span: Span, ask: Ask) -> date:
+    return date.min if ask.grain == "all" else span.period
+
+
+def _shown(cells: _Cells, frame: _Frame) -> tuple[Span, ...]:
+    """The periods of the asked range, between the first and the last data where it is open, none that lie ahead."""
+    ask, ahead = frame.ask, frame.clock.day() + timedelta(days=1)
+    start = ask.since or min((cell.first for cell in cells.values()), default=ask.until or ahead)
+    last = max((cell.last for cell in cells.values()), default=start) + timedelta(days=1)
+    if ask.grain == "all":
+        return (Span(start, start, ask.until or last),)
+    if not cells and not (ask.since and ask.until):
+        return ()
+    end = min(ask.until, ahead) if ask.until else last
+    found = spans_of(frame.spans, ask.grain, start, end)
+    return tuple(replace(span, end=min(ask.until or span.end, span.end)) for span in found)
+
+
+def _point(metric: Metric, by: tuple[str, ...], cell: _Cell | None, span: Span, frame: _Frame) -> Point:
+    figure = _figure(metric, cell, frame.effects, _vertical(by, frame.ask))
+    is_final = frame.clock.past(span.end, metric.matures)
+    status: Status = "immature" if figure.status == "ok" and not is_final else figure.status
+    return Point(span.period, by, figure.n, figure.value, figure.low, figure.high, status)
+
+
+def _figure(metric: Metric, cell: _Cell | None, known: Effects, vertical: str) -> Estimate:
+    if cell is None or cell.n < metric.min_n:
+        return empty(cell.n if cell else 0, metric.min_n)
+    if cell.tally is not None:
+        return estimate(metric, cell.tally, deff(known, metric, vertical, cell.n))
+    return bounded(cell.n, metric.factor, *(cell.quantile or (float("nan"),) * 3))
+
+
+def _vertical(by: tuple[str, ...], ask: Ask) -> str:
+    """The one vertical that a slice lies in, or "*"."""
+    if "vertical" in ask.by:
+        return by[ask.by.index("vertical")]
+    fixed = [c.any_of for c in ask.where if c.column == "vertical" and c.any_of is not None and len(c.any_of) == 1]
+    return str(fixed[0][0]) if fixed else EVERY_VERTICAL

@@ -1,0 +1,199 @@
+"""What stands behind an incident: the accounts that made its figure, what else went on, how fresh the data is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, String, Subquery, and_, case, func, literal, null, or_, select, true
+
+from config.models.catalog import Metric
+from config.models.values import Conditions
+from queries.engine import whole
+from queries.scope import Scope
+from queries.warehouse import tables
+from queries.warehouse.relations import COLUMNS, DAYS, matching, naive, relation
+
+MOST: Final = 5
+"""How many accounts a card names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contributor:
+    """An account's part in a figure: its rows, and those of them that count against the limit (none for a mean)."""
+
+    account_id: str
+    name: str
+    n: int
+    bad: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """A condition that held during the window. `until` is None while it holds; instants are aware UTC."""
+
+    name: str
+    kind: str
+    since: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How new the data is: the generation, when it was loaded (aware UTC), and the newest day with a row."""
+
+    generation: int
+    published_at: datetime
+    newest_day: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which rows make an incident's figure: those of a metric in [since, until), in a slice and meeting conditions.
+
+    `by` holds the columns of the slice with the text of their value.
+    """
+
+    metric: Metric
+    since: date
+    until: date
+    where: Conditions = ()
+    by: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What an incident's card adds to its figures. `accounts` counts all that have a part in the figure."""
+
+    contributors: tuple[Contributor, ...]
+    accounts: int
+    bad: int | None
+    overlaps: tuple[Overlap, ...]
+    freshness: Freshness
+
+
+def gather(
+    conn: Connection, question: Question, place: tuple[str | None, str | None], scope: Scope, as_of: datetime
+) -> Evidence:
+    """The evidence behind a rate.
+
+    Args:
+        conn: one generation of the warehouse.
+        question: which rows.
+        place: the incident's vertical and touchpoint, where it has one.
+        scope: whose accounts may be named; rows outside it are left out of the accounts, not of the figure.
+        as_of: nothing later is read, aware UTC.
+    """
+    found = _accounts(conn, question, scope, as_of)
+    bad = sum(c.bad or 0 for c in found) if _has_bad_rows(question.metric) else None
+    return Evidence(
+        _named(conn, found[:MOST]),
+        len(found),
+        bad,
+        overlaps(conn, question.since, question.until, place, as_of),
+        freshness(conn, question.metric.table, as_of),
+    )
+
+
+def gather_case(
+    conn: Connection, table: str, account: str | None, day: date, place: tuple[str | None, str | None], as_of: datetime
+) -> Evidence:
+    """The evidence behind one severe case: its account, and what else held on that day."""
+    found = (Contributor(account, account, 1, 1),) if account else ()
+    during = overlaps(conn, day, date.fromordinal(day.toordinal() + 1), place, as_of)
+    return Evidence(_named(conn, found), len(found), len(found), during, freshness(conn, table, as_of))
+
+
+def _accounts(conn: Connection, question: Question, scope: Scope, as_of: datetime) -> tuple[Contributor, ...]:
+    """The accounts with a part in the figure, those with most bad rows first."""
+    metric, day = question.metric, _day(question.metric)
+    rows = relation(metric.table, as_of, _needed(question, day, scope))
+    within = and_(rows.c[day] >= question.since, rows.c[day] < question.until, scope.where(rows))
+    mine = and_(true(), *(_is(rows, name, value) for name, value in question.by))
+    chosen = and_(within, mine, matching(metric.where, rows), matching(question.where, rows))
+    bad = whole(func.sum(case((_bad(metric, rows), 1), else_=0))) if _has_bad_rows(metric) else null()
+    query = select(rows.c.account_id, func.count().label("n"), bad.label("bad")).where(chosen)
+    found = conn.execute(query.group_by(rows.c.account_id)).all()
+    made = (Contributor(row.account_id, row.account_id, row.n, row.bad) for row in found)
+    return tuple(sorted(made, key=lambda c: (-(c.bad if c.bad is not None else c.n), -c.n, c.account_id)))
+
+
+def _needed(question: Question, day: str, scope: Scope) -> frozenset[str]:
+    scoped = {"vertical", "touchpoint", "account_id"} & COLUMNS[question.metric.table]
+    mentioned = {condition.column for condition in question.where} | {name for name, _ in question.by}
+    restricted = scoped if scope != Scope(scope.role) else {"account_id"}
+    return frozenset({"account_id", day, *question.metric.columns, *mentioned, *restricted})
+
+
+def _day(metric: Metric) -> str:
+    return DAYS[metric.table].get(metric.dated_by, metric.dated_by)
+
+
+def _is(rows: Subquery, name: str, value: str) -> ColumnElement[bool]:
+    """Rows whose column reads as that text."""
+    column = rows.c[name]
+    text = func.coalesce(column.cast(String), tables.UNKNOWN)
+    return text == value
+
+
+def _has_bad_rows(metric: Metric) -> bool:
+    """Whether single rows of a metric are good or bad; those of a mean are more or less."""
+    return metric.shape in {"share", "balance"}
+
+
+def _bad(metric: Metric, rows: Subquery) -> ColumnElement[bool]:
+    """The rows that count against the limit."""
+    if metric.good == "down":
+        return matching(metric.count or metric.plus, rows)
+    if metric.minus:
+        return matching(metric.minus, rows)
+    return func.coalesce(matching(metric.count, rows), literal(False)).is_(False)
+
+
+def _named(conn: Connection, found: Sequence[Contributor]) -> tuple[Contributor, ...]:
+    table = tables.account
+    ids = [c.account_id for c in found]
+    rows = conn.execute(select(table.c.account_id, table.c.name).where(table.c.account_id.in_(ids)))
+    names: dict[str, str] = {row.account_id: row.name for row in rows}
+    return tuple(Contributor(c.account_id, names.get(c.account_id, c.account_id), c.n, c.bad) for c in found)
+
+
+def overlaps(
+    conn: Connection, since: date, until: date, place: tuple[str | None, str | None], as_of: datetime
+) -> tuple[Overlap, ...]:
+    """The conditions known at `as_of` that held on a day of [since, until) and concern the place, oldest first."""
+    c = tables.condition.c
+    known_end = case((c.ends_at < naive(as_of), c.ends_at))
+    query = select(c.name, c.kind, c.starts_at, known_end.label("ends_at"), c.verticals, c.touchpoints).where(
+        c.starts_at < min(_midnight(until), naive(as_of) or _midnight(until)),
+        or_(c.ends_at.is_(None), c.ends_at > _midnight(since)),
+    )
+    rows = conn.execute(query.order_by(c.starts_at, c.name)).all()
+    return tuple(
+        Overlap(row.name, row.kind, _aware(row.starts_at), _aware(row.ends_at) if row.ends_at else None)
+        for row in rows
+        if _concerns(row.verticals, place[0]) and _concerns(row.touchpoints, place[1])
+    )
+
+
+def _concerns(named: str | None, place: str | None) -> bool:
+    """Whether a comma-separated list names the place; nothing named, or no one place, concerns all."""
+    return not named or place is None or place in {part.strip() for part in named.split(",")}
+
+
+def freshness(conn: Connection, table: str, as_of: datetime) -> Freshness:
+    """How new the data of a relation is."""
+    newest = select(tables.generation).order_by(tables.generation.c.number.desc()).limit(1)
+    generation = conn.execute(newest).one()
+    day = next(iter(DAYS[table].values()))
+    rows = relation(table, as_of, (day,))
+    found = conn.execute(select(func.max(rows.c[day]))).scalar()
+    return Freshness(generation.number, _aware(generation.published_at), found)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time())
+
+
+def _aware(instant: datetime) -> datetime:
+    return instant.replace(tzinfo=UTC)

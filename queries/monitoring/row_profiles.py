@@ -1,0 +1,268 @@
+"""How a table's rows are spread over days: all that is needed to tell data that deceives from a change that is real.
+
+A profile is read once, over the whole history; whoever judges a day ignores the days after it. Rows are dated by their
+own event, never by when they came in, so a profile cut at a day says of the days before it what a later one says.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, Connection, Double, FromClause, String, Subquery, Table, case, func, select, true
+
+from config.errors import EarshotError
+from queries.engine import epoch, fetch_arrow, micros, newest, whole
+from queries.metrics.query_plan import clock_of
+from queries.statistics.estimates import Floats
+from queries.warehouse import tables
+from queries.warehouse.relations import naive, relation
+from queries.warehouse.tables import UNKNOWN
+
+PROFILED: Final = ("response", "journey", "contact", "defect")
+"""The tables that have a profile."""
+
+AGES: Final = 120
+"""Days from start to end that are told apart; longer journeys share the last place."""
+
+_HISTORY: Final = timedelta(days=5 * 365)
+_LOOKED_AT: Final = 250_000
+_SPARSEST: Final = 64
+_EVEN: Final = 16  # seconds: divides an hour, so that of rows dated to the hour or the day none is left out
+_SECOND: Final = 1_000_000
+_QUARTER_HOUR: Final = 900 * _SECOND
+_SLICES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "response": ("roll_invitation", ("touchpoint", "instrument")),
+    "contact": ("roll_contact", ("channel", "touchpoint")),
+    "defect": ("roll_defect", ("touchpoint",)),
+    "journey": ("journey_fact", ("journey_type",)),
+}
+_EVENT: Final = {"response": "invited_at", "contact": "occurred_at", "defect": "occurred_at", "journey": "started_at"}
+_PEOPLE: Final = ("vertical", "kind", "person.role", "account.tier", "instrument_version")
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """Daily sums by cell.
+
+    Args:
+        columns: what a cell's values are of.
+        cells: the values of each cell; missing is "unknown".
+        counts: shape (days, cells) or (days, cells, measures), from the profile's first day on.
+    """
+
+    columns: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
+    counts: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """The rows of one table by day of their event. Equal only to itself, so that what is worked out of it can be kept.
+
+    Args:
+        table: its name.
+        first: the day of the first place in every array.
+        days: the length of every array; the last one is the day before the day of `as_of`.
+        slices: rows by vertical and one further column each.
+        sources: rows by source.
+        people: of responses, by vertical, survey kind, role, tier and instrument version: those "invited" by day of
+            invitation, those who "answered" by day of answer.
+        surplus: by vertical, rows that equal an earlier one in everything a source says at the event but the id.
+            Rows dated to a quarter of an hour or coarser are left out, for they may be equal by right.
+        sampled: one in so many seconds was looked at for `surplus`, and one in 16 at most for `people`.
+        ages: of journeys by vertical: (days, cells, AGES + 1), by days from start to end; the last place is "open".
+        promises: of journeys by vertical and type, by day of start: n, sum and sum of squares of the days promised.
+        transits: as `promises`, by day of end: n, sum and squares of the days it took, and how many were late.
+    """
+
+    table: str
+    first: date
+    days: int
+    slices: tuple[Breakdown, ...]
+    sources: Breakdown
+    people: Mapping[str, Breakdown]
+    surplus: Breakdown
+    sampled: int = 1
+    ages: Breakdown | None = None
+    promises: Breakdown | None = None
+    transits: Breakdown | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    first: date
+    days: int
+
+    @property
+    def until(self) -> date:
+        return self.first + timedelta(days=self.days)
+
+    def holds(self, day: ColumnElement[Any]) -> ColumnElement[bool]:
+        return day.between(self.first, self.until - timedelta(days=1))
+
+
+def read_profile(conn: Connection, table: str, as_of: datetime) -> Profile:
+    """The profile of a table (a name in PROFILED) as known at `as_of` (aware, or naive UTC).
+
+    Raises:
+        EarshotError: the table has no profile.
+    """
+    if table not in PROFILED:
+        raise EarshotError(f"{table!r} has no profile; {', '.join(PROFILED)} have one")
+    span, step = _span(conn, table, as_of), _step(conn, table)
+    return Profile(
+        table,
+        span.first,
+        span.days,
+        slices=tuple(_rolled(conn, table, column, span) for column in _SLICES[table][1]),
+        sources=_by_source(conn, table, span),
+        people=_people(conn, as_of, span, min(step, _EVEN)) if table == "response" else {},
+        surplus=_surplus(conn, table, span, step),
+        sampled=step,
+        ages=_ages(conn, as_of, span) if table == "journey" else None,
+        promises=_promises(conn, as_of, span) if table == "journey" else None,
+        transits=_transits(conn, as_of, span) if table == "journey" else None,
+    )
+
+
+def _span(conn: Connection, table: str, as_of: datetime) -> _Span:
+    """From the first day with rows, five years back at most, up to the day of `as_of`."""
+    today, day = clock_of(conn, as_of).day(), tables.warehouse.tables[table].c.day
+    oldest = conn.execute(select(func.min(day)).where(day >= today - _HISTORY, day < today)).scalar()
+    first = oldest if isinstance(oldest, date) else today
+    return _Span(first, (today - first).days)
+
+
+def _step(conn: Connection, table: str) -> int:
+    rows = conn.execute(select(func.count()).select_from(tables.warehouse.tables[table])).scalar_one()
+    step = 1
+    while rows > _LOOKED_AT * step and step < _SPARSEST:
+        step *= 2
+    return step
+
+
+def _rolled(conn: Connection, table: str, column: str, span: _Span) -> Breakdown:
+    rows = tables.warehouse.tables[_SLICES[table][0]]
+    weight = whole(func.sum(rows.c.c)) if "c" in rows.c else func.count()
+    return _grouped(conn, rows, rows.c.day, ("vertical", column), (weight,), span)
+
+
+def _by_source(conn: Connection, table: str, span: _Span) -> Breakdown:
+    rows = tables.warehouse.tables[table]
+    return _grouped(conn, rows, rows.c.day, ("source",), (func.count(),), span)
+
+
+def _people(conn: Connection, as_of: datetime, span: _Span, step: int) -> dict[str, Breakdown]:
+    """Tiers are those of today, so that a customer who is put into another one is no change of who is asked."""
+    rows, history = tables.response, tables.account_history.c
+    newest_tier = newest(history.tier, history.valid_from).label("tier")
+    tiers = select(history.account_id, newest_tier).group_by(history.account_id).subquery("tiers")
+    answered = case((rows.c.responded_at < (naive(as_of) or as_of), rows.c.responded_day)).label("responded_day")
+    own = (rows.c.day, answered, rows.c.vertical, rows.c.kind, rows.c.instrument_version)
+    whose = (tables.person.c.role.label("person.role"), tiers.c.tier.label("account.tier"))
+    of_person = tables.person.c.person_id == rows.c.person_id
+    joined = rows.outerjoin(tables.person, of_person).outerjoin(tiers, tiers.c.account_id == rows.c.account_id)
+    asked = select(*own, *whose).select_from(joined).where(_chosen(rows.c.invited_at, step), span.holds(rows.c.day))
+    found = asked.subquery("asked")
+    dated = {"invited": found.c.day, "answered": found.c.responded_day}
+    return {name: _grouped(conn, found, day, _PEOPLE, (func.count(),), span) for name, day in dated.items()}
+
+
+def _surplus(conn: Connection, table: str, span: _Span, step: int) -> Breakdown:
+    rows = tables.warehouse.tables[table]
+    same = _repeated(rows, rows.c[_EVENT[table]], span, step)
+    return _grouped(conn, same, same.c.day, ("vertical",), (whole(func.sum(same.c.more)),), span)
+
+
+def _repeated(rows: Table, at: ColumnElement[Any], span: _Span, step: int) -> Subquery:
+    """One row for each set of equal rows: its day, its vertical and how many it has too many.
+
+    What becomes known later is no part of it, so that it does not matter when the rows are looked at.
+    """
+    own = [c for c in rows.c if not (c.primary_key and c.name == "id") and not {"made", "known_at"} & c.info.keys()]
+    keys = [rows.c.source, rows.c.day, *(c for c in own if c.name != "recorded_at")]
+    exact, chosen = micros(at) % _QUARTER_HOUR != 0, _chosen(at, step)
+    more = (func.count() - 1).label("more")
+    found = select(rows.c.day, rows.c.vertical, more).where(span.holds(rows.c.day), exact, chosen)
+    return found.group_by(*dict.fromkeys(keys)).having(func.count() > 1).subquery("same")
+
+
+def _chosen(at: ColumnElement[Any], step: int) -> ColumnElement[bool]:
+    """One second in `step`."""
+    return micros(at) % (step * _SECOND) < _SECOND if step > 1 else true()
+
+
+def _ages(conn: Connection, as_of: datetime, span: _Span) -> Breakdown:
+    rows = relation("journey", as_of, ["vertical", "day", "ended_day"])
+    keys = (rows.c.day.label("day"), rows.c.ended_day.label("ended"), _text(rows, "vertical").label("k0"))
+    found = select(*keys, func.count().label("m0")).where(span.holds(rows.c.day)).group_by(*keys)
+    table = fetch_arrow(conn, found)
+    days, ended = _places(table["day"], span), table["ended"].is_valid().to_numpy()
+    took = np.zeros(len(days), dtype=np.int64)
+    took[ended] = _places(table["ended"].drop_null(), span) - days[ended]
+    age = np.where(ended, np.clip(took, 0, AGES - 1), AGES)
+    code, cells = _cells(table, 1)
+    counts = np.zeros((span.days, len(cells), AGES + 1))
+    np.add.at(counts, (days, code, age), table["m0"].to_numpy())
+    return Breakdown(("vertical",), cells, counts)
+
+
+def _promises(conn: Connection, as_of: datetime, span: _Span) -> Breakdown:
+    rows = relation("journey", as_of, ["vertical", "journey_type", "day", "started_at", "promised_at"])
+    days = (epoch(rows.c.promised_at) - epoch(rows.c.started_at)) / 86_400.0
+    return _grouped(conn, rows, rows.c.day, ("vertical", "journey_type"), _moments(days), span)
+
+
+def _transits(conn: Connection, as_of: datetime, span: _Span) -> Breakdown:
+    rows = relation("journey", as_of, ["vertical", "journey_type", "ended_day", "days", "kept"])
+    c = rows.c
+    late = func.sum(case((c.kept.is_(False), 1.0), else_=0.0))
+    sums = (*_moments(case((c.kept.is_not(None), c.days))), late)
+    return _grouped(conn, rows, c.ended_day, ("vertical", "journey_type"), sums, span)
+
+
+def _moments(value: ColumnElement[Any]) -> tuple[ColumnElement[Any], ...]:
+    return func.count(value), func.coalesce(func.sum(value), 0.0), func.coalesce(func.sum(value * value), 0.0)
+
+
+def _grouped(
+    conn: Connection,
+    rows: FromClause,
+    day: ColumnElement[Any],
+    columns: tuple[str, ...],
+    sums: tuple[ColumnElement[Any], ...],
+    span: _Span,
+) -> Breakdown:
+    """One grouped query: sums by day and columns."""
+    keys = (day.label("day"), *(_text(rows, name).label(f"k{i}") for i, name in enumerate(columns)))
+    parts = [part.cast(Double).label(f"m{i}") for i, part in enumerate(sums)]
+    table = fetch_arrow(conn, select(*keys, *parts).select_from(rows).where(span.holds(day)).group_by(*keys))
+    code, cells = _cells(table, len(columns))
+    measures = np.stack([table[f"m{i}"].to_numpy() for i in range(len(parts))], axis=1)
+    counts = np.zeros((span.days, len(cells), len(parts)))
+    np.add.at(counts, (_places(table["day"], span), code), measures)
+    return Breakdown(columns, cells, counts[..., 0] if len(parts) == 1 else counts)
+
+
+def _cells(table: Any, columns: int) -> tuple[NDArray[np.intp], tuple[tuple[str, ...], ...]]:
+    """The cell of each row, and the values of every cell in order."""
+    texts = [table[f"k{i}"].combine_chunks().dictionary_encode() for i in range(columns)]
+    names = [np.array(text.dictionary.to_pylist(), dtype=object) for text in texts]
+    order = [np.argsort(name) for name in names]
+    ranks = [np.argsort(by)[text.indices.to_numpy()] for by, text in zip(order, texts, strict=True)]
+    shape = tuple(max(len(name), 1) for name in names)
+    found, code = np.unique(np.ravel_multi_index(tuple(ranks), shape), return_inverse=True)
+    values = [n[o][at] for n, o, at in zip(names, order, np.unravel_index(found, shape), strict=True)]
+    return code.astype(np.intp), tuple(zip(*(value.tolist() for value in values), strict=True))
+
+
+def _text(rows: FromClause, name: str) -> ColumnElement[Any]:
+    return func.coalesce(rows.c[name].cast(String), UNKNOWN)
+
+
+def _places(column: Any, span: _Span) -> NDArray[np.int64]:
+    found: NDArray[np.int64] = column.cast("date32").cast("int32").to_numpy().astype(np.int64)
+    return found - (span.first - date(1970, 1, 1)).days

@@ -1,0 +1,69 @@
+"""The sample company in the data folder: made once, loaded once, and kept."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Engine
+
+from config.models.catalog import Catalog
+from config.settings import Settings
+from queries.loading.load import Order, load, sources
+from queries.loading.sources import open_source
+from queries.sample import PlantedAction, generate, planted_actions
+from queries.state.actions import NewAction, record
+from queries.warehouse.generations import NoWarehouseError, Warehouse
+from queries.warehouse.load_report import sample_sources
+
+SAMPLE_CONTACTS: Final = 200_000
+_WHAT: Final = "Went through the {journey_type} procedure of {vertical} step by step and changed it"
+
+Say = Callable[[str], None]
+
+
+def demo(settings: Settings, catalog: Catalog, warehouse: Warehouse, states: Engine, now: datetime, say: Say) -> None:
+    """Make the sample company, load it, and record what its managers did. A warehouse with real data stays as it is."""
+    if real := _real_sources(warehouse):
+        say(f"the warehouse holds {', '.join(real)}: the sample company is left out")
+        return
+    files = settings.data / "sample"
+    end = _made(files, now.date(), say)
+    source, folder = open_source("sample", settings.config)
+    summary = load(warehouse, Order(source, folder, files, catalog, settings.zone), now, say)
+    with states.begin() as conn:
+        for planted in planted_actions(end):
+            record(conn, _action(planted), planted.owner, datetime.combine(planted.start, time(9), UTC))
+    say(f"the sample company up to {end}: {summary.total('read'):,} rows read, {summary.total('added'):,} added")
+
+
+def _real_sources(warehouse: Warehouse) -> list[str]:
+    try:
+        with warehouse.pin() as pin:
+            return sorted(sources(pin.conn) - sample_sources(pin.conn))
+    except NoWarehouseError:
+        return []
+
+
+def _made(files: Path, today: date, say: Say) -> date:
+    """The day the files reach to. They are made when they are not there; the note is written when all are whole."""
+    note = files / "end.txt"
+    if note.exists():
+        return date.fromisoformat(note.read_text(encoding="ascii").strip())
+    say(f"making the sample company in {files}: {SAMPLE_CONTACTS:,} contacts")
+    generate(files, end=today, contacts=SAMPLE_CONTACTS)
+    note.write_text(today.isoformat(), encoding="ascii")
+    return today
+
+
+def _action(planted: PlantedAction) -> NewAction:
+    what = _WHAT.format(journey_type=planted.journey_type, vertical=planted.vertical)
+    return NewAction(
+        what=what,
+        owner=planted.owner,
+        started_on=planted.start,
+        due_on=planted.due,
+        vertical=planted.vertical,
+        touchpoint=planted.journey_type,
+        metric=planted.metric,
+    )

@@ -1,0 +1,65 @@
+"""Take a source out of the warehouse, as if it had never been loaded."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from time import perf_counter
+
+from config.errors import EarshotError
+from config.models.catalog import Catalog
+from queries.loading.load import sources, withdraw_all
+from queries.loading.merge import Merged, Merging
+from queries.loading.publish import basis_of, derive, record
+from queries.warehouse.changes import Touched, nothing_touched
+from queries.warehouse.generations import NOTHING_LOADED, Draft, Generation, NoWarehouseError, Warehouse, latest
+from queries.warehouse.load_report import Summary, TableSummary
+from queries.warehouse.verticals import refill
+
+
+class UnknownSourceError(EarshotError):
+    """The warehouse holds nothing of that source."""
+
+
+def drop(
+    warehouse: Warehouse, source: str, catalog: Catalog, now: datetime, say: Callable[[str], None] = print
+) -> Summary:
+    """Publish a generation without a source's rows. `now` is aware UTC.
+
+    An account or person that rows of another source refer to stays, and belongs to that source from now on.
+
+    Raises:
+        UnknownSourceError: nothing of the source is there.
+        NoWarehouseError: nothing was ever loaded.
+    """
+    began = perf_counter()
+    with warehouse.draft(say) as draft:
+        before, present = latest(draft.conn), sources(draft.conn)
+        if before is None:
+            raise NoWarehouseError(NOTHING_LOADED)
+        if source not in present:
+            raise UnknownSourceError(f"there is nothing of source {source!r} to drop; {_there(present)}")
+        say(f"removing the rows of {source}")
+        touched = nothing_touched(draft.conn) if present - {source} else None
+        gone = withdraw_all(Merging(draft.conn, source, now.replace(tzinfo=None), snapshot=True, touched=touched))
+        summary = _published(draft, before, Summary(source, tables=_tables(gone)), catalog, now, touched)
+    return replace(summary, seconds=round(perf_counter() - began, 2))
+
+
+def _there(present: frozenset[str]) -> str:
+    return f"the warehouse holds {', '.join(sorted(present))}" if present else "the warehouse is empty"
+
+
+def _tables(gone: Mapping[str, Merged]) -> dict[str, TableSummary]:
+    return {name: TableSummary(removed=merged.removed) for name, merged in gone.items() if merged.removed}
+
+
+def _published(
+    draft: Draft, before: Generation, summary: Summary, catalog: Catalog, now: datetime, touched: Touched | None
+) -> Summary:
+    """Compute what follows from the facts that are left. The days keep the zone that they were made in."""
+    at = now.replace(tzinfo=None)
+    refilled = refill(draft.conn, touched, at) if touched else 0
+    found = replace(summary, refilled=refilled)
+    derive(draft.conn, catalog, touched)
+    record(draft.conn, draft.number, basis_of(before.zone, catalog), summary.source, found.json(), at)
+    return found

@@ -1,0 +1,220 @@
+"""Erase an account or a person for ever: from the warehouse, from the state, and from what Slack shows."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, insert, select, update
+
+from config.models.catalog import Catalog
+from queries.engine import vacuum
+from queries.loading.publish import basis_of, derive, record
+from queries.operations.redaction import Redacted, Redaction, redact
+from queries.warehouse import tables
+from queries.warehouse.changes import Touched, nothing_touched
+from queries.warehouse.generations import Draft, Warehouse, latest
+from queries.warehouse.load_report import Summary
+from queries.warehouse.tombstones import Kind, hash_of
+
+BY: Final = "queries forget"
+"""Stands where a generation names its source; no source can be called so."""
+
+_EMPTY_ZONE: Final = "UTC"
+"""Of a warehouse that holds nothing: the first source loaded brings its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was erased.
+
+    Args:
+        generation: the one published without it; no older one is left.
+        rows: rows removed from the canonical tables.
+        facts: rows that stay, without their person and comment.
+        people: people of the account that were erased with it.
+        quarantined: rows removed from the quarantine.
+        was_known: whether anything of it was there.
+        redacted: what became of the state.
+    """
+
+    generation: int
+    rows: int
+    facts: int
+    people: int
+    quarantined: int
+    was_known: bool
+    redacted: Redacted
+
+
+@dataclass(frozen=True, slots=True)
+class _Erased:
+    """What the warehouse knew of the key. `at` is when it was erased: later runs that find nothing do not move it."""
+
+    people: frozenset[str]
+    name: str | None
+    rows: int
+    facts: int
+    quarantined: int
+    at: datetime
+    again: bool
+
+    @property
+    def found(self) -> bool:
+        return bool(self.rows or self.facts or self.quarantined)
+
+
+def forget(
+    warehouse: Warehouse,
+    states: Engine,
+    kind: Kind,
+    key: str,
+    catalog: Catalog,
+    now: datetime,
+    say: Callable[[str], None] = print,
+) -> Forgotten:
+    """Erase a key. What was stopped half-way is finished by running it again; a second time changes nothing more.
+
+    Of an account every row goes, and its people with it. Of a person the person's row goes, and facts lose the person
+    and the comment. A tombstone keeps both out of every later load. The state is changed after the warehouse, so that
+    no message is brought up to date from data that still holds the key.
+
+    Args:
+        warehouse: rewritten; every older generation is removed at once.
+        states: incidents stay, with a redacted slice; messages that may have named the key are due to be updated.
+        kind: what the key is of.
+        key: the account_id or person_id. One that is not there gets its tombstone all the same.
+        catalog: what the new generation is computed by.
+        now: aware UTC.
+        say: told what was done.
+    """
+    at = now.replace(tzinfo=None)
+    with warehouse.draft(say) as draft:
+        touched = nothing_touched(draft.conn)
+        erased = _erase(draft.conn, kind, key, at, touched)
+        _publish(draft, catalog, touched, at)
+    say(_told_rows(kind, key, erased))
+    done = _redact(states, kind, key, erased, now)
+    say(_told_state(done))
+    people = len(erased.people) if kind == "account" else 0
+    return Forgotten(draft.number, erased.rows, erased.facts, people, erased.quarantined, erased.found, done)
+
+
+def _erase(conn: Connection, kind: Kind, key: str, now: datetime, touched: Touched) -> _Erased:
+    people = _people(conn, key) if kind == "account" else frozenset({key})
+    name = conn.scalar(select(tables.account.c.name).where(tables.account.c.account_id == key))
+    facts = _without_people(conn, kind, key, now)
+    rows = _remove(conn, kind, key, touched)
+    quarantined = _clear_quarantine(conn, key if kind == "account" else None, people)
+    found = bool(rows or facts or quarantined)
+    kept = conn.scalar(select(tables.erased.c.at).where(tables.erased.c.hash == hash_of(kind, key)))
+    at = now if kept is None or found else kept
+    _mark(conn, {hash_of(kind, key), *(hash_of("person", one) for one in people)}, at)
+    return _Erased(people, name if kind == "account" else None, rows, facts, quarantined, at, kept is not None)
+
+
+def _people(conn: Connection, account: str) -> frozenset[str]:
+    person = tables.person
+    return frozenset(conn.scalars(select(person.c.person_id).where(person.c.account_id == account)))
+
+
+def _without_people(conn: Connection, kind: Kind, key: str, now: datetime) -> int:
+    """Facts lose the person and what the person wrote; of an account's people, also the facts of other accounts."""
+    changed = 0
+    person = tables.person
+    for table in tables.CANONICAL:
+        if "person_id" not in table.c or table is person:
+            continue
+        mine = table.c.person_id == key
+        if kind == "account":
+            those = select(person.c.person_id).where(person.c.account_id == key)
+            mine = table.c.person_id.in_(those) & (table.c.account_id != key)
+        gone = {name: None for name in ("person_id", "comment") if name in table.c}
+        changed += conn.execute(update(table).where(mine).values(**gone, loaded_at=now)).rowcount
+    return changed
+
+
+def _remove(conn: Connection, kind: Kind, key: str, touched: Touched) -> int:
+    return sum(_removed(conn, table, which, touched) for table, which in _own(kind, key))
+
+
+def _own(kind: Kind, key: str) -> Iterator[tuple[Table, ColumnElement[bool]]]:
+    """The rows that go, children before parents."""
+    if kind == "person":
+        yield tables.person, tables.person.c.person_id == key
+        return
+    for table in reversed(tables.CANONICAL):
+        if "account_id" in table.c:
+            yield table, table.c.account_id == key
+
+
+def _removed(conn: Connection, table: Table, which: ColumnElement[bool], touched: Touched) -> int:
+    touched.note(conn, table, which)
+    return conn.execute(delete(table).where(which)).rowcount
+
+
+def _clear_quarantine(conn: Connection, account: str | None, people: frozenset[str]) -> int:
+    """Remove the rejected rows of the account or the people: they hold the rows as they were read."""
+    table = tables.quarantine
+    keys = (table.c.source, table.c.table_name, table.c.key, table.c.row)
+    found = {tuple(row) for row in conn.execute(select(*keys)) if _holds(row.row, account, people)}
+    gone = 0
+    for values in found:
+        same = (column == value for column, value in zip(keys, values, strict=True))
+        gone += conn.execute(delete(table).where(*same)).rowcount
+    return gone
+
+
+def _holds(row: str, account: str | None, people: frozenset[str]) -> bool:
+    try:
+        said: Any = json.loads(row)
+    except ValueError:
+        return False
+    if not isinstance(said, dict):
+        return False
+    whose, who = (str(said.get(name, "")).strip() for name in ("account_id", "person_id"))
+    return (account is not None and whose == account) or who in people
+
+
+def _mark(conn: Connection, hashes: set[str], at: datetime) -> None:
+    """Write the tombstones."""
+    table = tables.erased
+    conn.execute(delete(table).where(table.c.hash.in_(hashes)))
+    conn.execute(insert(table), [{"hash": one, "at": at} for one in sorted(hashes)])
+
+
+def _publish(draft: Draft, catalog: Catalog, touched: Touched, now: datetime) -> None:
+    before = latest(draft.conn)
+    derive(draft.conn, catalog, touched if before else None)
+    basis = basis_of(before.zone if before else _EMPTY_ZONE, catalog)
+    record(draft.conn, draft.number, basis, BY, Summary(BY).json(), now)
+    draft.erase()
+
+
+def _redact(states: Engine, kind: Kind, key: str, erased: _Erased, now: datetime) -> Redacted:
+    keys = erased.people | {key}
+    may_be_named = kind == "account" and (erased.found or erased.again)
+    what = Redaction(hash_of(kind, key), erased.at, keys, erased.name, key if kind == "account" else None, may_be_named)
+    with states.begin() as conn:
+        done = redact(conn, what, now)
+    vacuum(states)
+    return done
+
+
+def _told_rows(kind: Kind, key: str, erased: _Erased) -> str:
+    if not erased.found:
+        return f"nothing of {kind} {key} was in the warehouse; later loads leave it out"
+    parts = (
+        f"{erased.rows:,} rows removed",
+        f"{erased.facts:,} rows without their person",
+        f"{erased.quarantined:,} rows removed from the quarantine",
+    )
+    return f"{kind} {key} is erased: {', '.join(parts)}; older generations are gone, and later loads leave it out"
+
+
+def _told_state(done: Redacted) -> str:
+    return (
+        f"state: {done.incidents:,} incidents and {done.texts:,} texts redacted; "
+        f"{done.messages:,} Slack messages are due to be updated by `python -m triggers run`"
+    )

@@ -1,0 +1,133 @@
+"""How the trigger engine is doing, from its state alone: counts and instants, no names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select
+
+from queries.messages.canary import Canary, newest_canary
+from queries.state.counters import counters
+from queries.state.incidents import CANARY, aware, naive
+from queries.state.tables import eval_slot, heartbeat, inbound, incident, instance, outbox
+
+UNFINISHED = ("pending", "claimed", "unsure")
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """When a process last said that it lives, and what it said."""
+
+    at: datetime
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """The state at one moment. Instants are aware UTC.
+
+    Args:
+        at: that moment.
+        beats: the processes that were ever alive, by name.
+        evaluated_at: when each rule was last evaluated.
+        incidents: how many there are, by state and class.
+        unfounded: firing instances without an open incident.
+        messages: how many there are, by state.
+        oldest_message: since when the oldest unfinished message could have been sent; None where nothing is owed.
+        refused: messages that Slack refused for good in the last day.
+        evaluations: slots of rules that were evaluated and are remembered.
+        counted: what happened since the state was made, by name.
+        canary: the newest.
+        unheard: presses in Slack that were kept and not worked on, the oldest first.
+        to_acknowledge: seconds from opening to acknowledgement of the incidents taken on in the last 30 days.
+        overdue: since when each step of a ladder is due that should have been taken, the oldest first; whoever knows
+            the ladders fills it in.
+    """
+
+    at: datetime
+    beats: Mapping[str, Beat]
+    evaluated_at: Mapping[str, datetime]
+    incidents: Mapping[tuple[str, str], int]
+    unfounded: int
+    messages: Mapping[str, int]
+    oldest_message: datetime | None
+    unheard: tuple[datetime, ...]
+    to_acknowledge: tuple[float, ...]
+    refused: int = 0
+    evaluations: int = 0
+    counted: Mapping[str, int] = field(default_factory=dict)
+    canary: Canary | None = None
+    overdue: tuple[datetime, ...] = ()
+
+
+def vitals(conn: Connection, now: datetime) -> Vitals:
+    """Read the state.
+
+    Args:
+        conn: the state.
+        now: aware UTC.
+    """
+    return Vitals(
+        at=now,
+        beats={row.name: Beat(aware(row.at), row.note) for row in conn.execute(select(heartbeat))},
+        evaluated_at=_evaluated(conn),
+        incidents=_counted(conn),
+        unfounded=_unfounded(conn),
+        messages=_messages(conn),
+        oldest_message=_oldest(conn),
+        unheard=_unheard(conn),
+        to_acknowledge=_to_acknowledge(conn, now - timedelta(days=30)),
+        refused=_refused(conn, now - timedelta(days=1)),
+        evaluations=int(conn.execute(select(func.count()).select_from(eval_slot)).scalar_one()),
+        counted=counters(conn),
+        canary=newest_canary(conn),
+    )
+
+
+def _evaluated(conn: Connection) -> dict[str, datetime]:
+    c = eval_slot.c
+    rows = conn.execute(select(c.rule, func.max(c.evaluated_at).label("at")).group_by(c.rule))
+    return {row.rule: aware(row.at) for row in rows}
+
+
+def _counted(conn: Connection) -> dict[tuple[str, str], int]:
+    c = incident.c
+    rows = conn.execute(
+        select(c.state, c["class"].label("class_"), func.count().label("n"))
+        .where(c.rule != CANARY)
+        .group_by(c.state, c["class"])
+    )
+    return {(row.state, row.class_): row.n for row in rows}
+
+
+def _unfounded(conn: Connection) -> int:
+    """A rule that fires has an incident: open, or closed by hand until the figure has recovered."""
+    fires = select(func.count()).where(instance.c.state.in_(("firing", "recovering")))
+    known = select(incident.c.id).where(incident.c.id == instance.c.incident_id).exists()
+    return int(conn.execute(fires.where(~known)).scalar_one())
+
+
+def _messages(conn: Connection) -> dict[str, int]:
+    rows = conn.execute(select(outbox.c.state, func.count().label("n")).group_by(outbox.c.state))
+    return {row.state: row.n for row in rows}
+
+
+def _oldest(conn: Connection) -> datetime | None:
+    found = conn.execute(select(func.min(outbox.c.due_at)).where(outbox.c.state.in_(UNFINISHED))).scalar_one()
+    return aware(found) if found else None
+
+
+def _refused(conn: Connection, since: datetime) -> int:
+    lately = (outbox.c.state == "dead") & (outbox.c.due_at >= naive(since))
+    return int(conn.execute(select(func.count()).where(lately)).scalar_one())
+
+
+def _unheard(conn: Connection) -> tuple[datetime, ...]:
+    waiting = select(inbound.c.received_at).where(inbound.c.done_at.is_(None)).order_by(inbound.c.received_at)
+    return tuple(aware(at) for at in conn.execute(waiting).scalars())
+
+
+def _to_acknowledge(conn: Connection, since: datetime) -> tuple[float, ...]:
+    c = incident.c
+    taken = select(c.opened_at, c.acknowledged_at).where(c.acknowledged_at >= naive(since), c.origin == "live")
+    return tuple((row.acknowledged_at - row.opened_at).total_seconds() for row in conn.execute(taken))

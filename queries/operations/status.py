@@ -1,0 +1,160 @@
+"""What is in the warehouse, how new it is and what was not let in: the lines that `queries status` prints."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Table, func, literal, select
+
+from queries.engine import epoch, quantile
+from queries.warehouse import tables
+from queries.warehouse.generations import NoWarehouseError, Pin, Warehouse
+
+GENERATIONS: Final = 5
+"""How many of the newest generations are listed."""
+
+REASONS: Final = 20
+"""How many reasons of the quarantine are listed."""
+
+NOTHING: Final = "-"
+
+_EVENTS: Final = {
+    "journey": ("ended_at", "started_at"),
+    "contact": ("occurred_at",),
+    "response": ("responded_at", "invited_at"),
+    "defect": ("resolved_at", "occurred_at"),
+    "condition": ("starts_at",),
+}
+"""The instants of a row, the last thing that happened first: that is what its source has last learnt of."""
+
+_QUOTED: Final = re.compile(r"'[^']*'")
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """One table of one source. Lags are in seconds from the event to when the source learnt it, None where unknown.
+
+    `newest` is the newest event, naive UTC.
+    """
+
+    source: str
+    table: str
+    rows: int
+    newest: datetime | None = None
+    p50: float | None = None
+    p90: float | None = None
+    p99: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """How many rows are in quarantine for one reason; names and keys in it are left out."""
+
+    source: str
+    table: str
+    reason: str
+    rows: int
+
+
+def status_lines(warehouse: Warehouse, now: datetime) -> tuple[str, ...]:
+    """The state of the warehouse in words. `now` is aware UTC."""
+    try:
+        with warehouse.pin() as pin:
+            return tuple(_lines(pin, now))
+    except NoWarehouseError as error:
+        return (str(error),)
+
+
+def freshness(conn: Connection) -> tuple[Freshness, ...]:
+    """Rows, newest event and lags of every source and table that has rows, in order of source."""
+    found = [row for table in tables.CANONICAL for row in _freshness(conn, table)]
+    return tuple(sorted(found, key=lambda one: one.source))
+
+
+def rejected(conn: Connection) -> tuple[Rejected, ...]:
+    """The quarantine by reason, the most frequent first."""
+    table = tables.quarantine
+    keys = (table.c.source, table.c.table_name, table.c.reason)
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for source, name, reason, rows in conn.execute(select(*keys, func.count()).group_by(*keys)):
+        counts[source, name, _QUOTED.sub("'…'", reason)] += rows
+    return tuple(Rejected(*key, rows) for key, rows in sorted(counts.items(), key=lambda one: (-one[1], one[0])))
+
+
+def _freshness(conn: Connection, table: Table) -> Iterator[Freshness]:
+    source = table.c.source
+    figures: list[ColumnElement[Any]] = [func.count()]
+    if table.name in _EVENTS:
+        event = func.coalesce(*(table.c[name] for name in _EVENTS[table.name]), literal(None))
+        lag = epoch(table.c.recorded_at) - epoch(event)
+        figures += [func.max(event), *(quantile(lag, q) for q in (0.5, 0.9, 0.99))]
+    for row in conn.execute(select(source, *figures).group_by(source)):
+        yield Freshness(row[0], table.name, *row[1:])
+
+
+def _lines(pin: Pin, now: datetime) -> Iterator[str]:
+    yield from _generations(pin)
+    yield ""
+    yield from _tables(freshness(pin.conn), now.astimezone(UTC).replace(tzinfo=None))
+    yield ""
+    yield from _quarantine(rejected(pin.conn))
+    if erased := pin.conn.scalar(select(func.count()).select_from(tables.erased)):
+        yield f"erased: {erased:,} accounts and people stay out of every load"
+
+
+def _generations(pin: Pin) -> Iterator[str]:
+    table = tables.generation
+    number = pin.generation.number
+    yield f"generation {number}, days in {pin.generation.zone}"
+    newest = select(table).order_by(table.c.number.desc()).limit(GENERATIONS)
+    for row in pin.conn.execute(newest):
+        yield f"  {row.number:>4}  published {row.published_at:%Y-%m-%d %H:%M} UTC  by {row.source}"
+    count = pin.conn.scalar(select(func.count()).select_from(table)) or 0
+    if count > GENERATIONS:
+        yield f"  and {count - GENERATIONS:,} before"
+
+
+def _tables(found: Sequence[Freshness], now: datetime) -> Iterator[str]:
+    if not found:
+        yield "no rows"
+        return
+    heads = ("source", "table", "rows", "newest event", "age", "lag p50", "p90", "p99")
+    rows = [heads, *(_row(one, now) for one in found)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(heads))]
+    for row in rows:
+        yield "  ".join(_padded(text, widths[place], place) for place, text in enumerate(row)).rstrip()
+    yield "lag: from the event to when its source learnt it (recorded_at)"
+
+
+def _padded(text: str, width: int, place: int) -> str:
+    return text.ljust(width) if place < 2 else text.rjust(width)
+
+
+def _row(one: Freshness, now: datetime) -> tuple[str, ...]:
+    newest = f"{one.newest:%Y-%m-%d %H:%M}" if one.newest else NOTHING
+    age = duration((now - one.newest).total_seconds()) if one.newest else NOTHING
+    lags = (duration(lag) if lag is not None else NOTHING for lag in (one.p50, one.p90, one.p99))
+    return one.source, one.table, f"{one.rows:,}", newest, age, *lags
+
+
+def duration(seconds: float) -> str:
+    """A time in its largest fitting unit, such as `36 h` or `12 d`; what lies ahead is negative."""
+    size, sign = abs(seconds), "-" if seconds <= -0.5 else ""
+    for unit, length, most in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 72)):
+        if size < length * most:
+            return f"{sign}{size / length:.0f} {unit}"
+    return f"{sign}{timedelta(seconds=size) / timedelta(days=1):,.0f} d"
+
+
+def _quarantine(found: Sequence[Rejected]) -> Iterator[str]:
+    if not found:
+        yield "quarantine: empty"
+        return
+    yield f"quarantine: {sum(one.rows for one in found):,} rows"
+    for one in found[:REASONS]:
+        yield f"  {one.rows:>9,}  {one.source} {one.table}: {one.reason}"
+    if len(found) > REASONS:
+        yield f"  and {len(found) - REASONS:,} reasons more"

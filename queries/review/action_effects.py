@@ -1,0 +1,301 @@
+"""Whether an action worked: difference-in-differences against the segments that were left alone.
+
+Units picked because they were bad improve anyway. So the baseline is shrunk towards its peers by what is noise in it,
+the window that caused the alarm is left out of "before", the change is compared with the peers' change, whose spread
+counts as noise, and a unit that was already improving is not credited to the action.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from math import ceil, sqrt
+from typing import Final, Literal
+
+from scipy.stats import norm, t
+from sqlalchemy import Connection
+
+from config.models.catalog import Metric
+from config.models.values import Condition
+from queries.metrics.formatting import count, difference
+from queries.metrics.measure import Ask, Point, measure
+from queries.monitoring.evidence import overlaps
+from queries.scope import Scope
+from queries.state.actions import Action
+from queries.warehouse.relations import COLUMNS
+
+Verdict = Literal["improved", "worsened", "cannot tell yet", "needs more"]
+
+BEFORE: Final = timedelta(days=180)
+AFTER: Final = timedelta(days=365)
+LEFT_OUT: Final = timedelta(days=35)
+"""What is left out before an action at least: a bad month is why it was taken, and says nothing of the usual level."""
+SEGMENTS: Final = ("touchpoint", "journey_type")
+"""The columns an action's touchpoint narrows a metric by: a journey has no touchpoint, but a type named like it."""
+EXPECTED_SHARE: Final = 0.16
+"""The relative effect worth looking for where an action states none."""
+EXPECTED_POINTS: Final = 10.0
+"""The same for a balance such as NPS."""
+POWER: Final = 0.8
+FEWEST_PEERS: Final = 2
+_Z: Final = float(norm.ppf(0.975))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A value before and after in one unit. `variance` is that of the value, of which n cases make it."""
+
+    value: float
+    variance: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One segment: what it was before, what it was after, and both halves of before."""
+
+    name: str
+    before: Window
+    after: Window
+    first_half: Window | None = None
+    second_half: Window | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """The verdict on an action. `change` is treated less peers, in the metric's unit, with a 95% interval."""
+
+    verdict: Verdict
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n_before: int = 0
+    n_after: int = 0
+    needed: int | None = None
+    reasons: tuple[str, ...] = ()
+
+    def words(self, metric: Metric) -> str:
+        """The verdict as it is shown: `improved`, `worsened`, `cannot tell yet` or `needs N more`."""
+        if self.verdict == "needs more":
+            return f"needs {count(self.needed or 0)} more"
+        if self.verdict == "cannot tell yet" or self.change is None or self.low is None or self.high is None:
+            return self.verdict
+        return f"{self.verdict} ({difference(metric, self.change, (self.high - self.low) / 2)})"
+
+
+def judge(metric: Metric, treated: Unit, peers: Sequence[Unit], expected: float | None = None) -> Effect:
+    """The effect of an action on `treated`, compared with units without it.
+
+    Args:
+        metric: which direction is good.
+        treated: the unit the action was taken in.
+        peers: units left alone over the same windows; under two, nothing can be told.
+        expected: the change looked for, in the metric's unit; 16% of the baseline (10 points of a balance) by default.
+    """
+    sizes = treated.before.n, treated.after.n
+    if len(peers) < FEWEST_PEERS:
+        return Effect("cannot tell yet", None, None, None, *sizes, None, ("no comparable segments without the action",))
+    before = _shrunk(treated.before, [peer.before for peer in peers])
+    found = _compared(replace(treated, before=before), peers)
+    effect = Effect(_verdict(metric, found), found.value, found.low, found.high, *sizes)
+    if effect.verdict == "improved" and _was_improving(metric, treated, peers):
+        return replace(effect, verdict="cannot tell yet", reasons=("it was already improving before the action",))
+    if effect.verdict != "cannot tell yet":
+        return effect
+    return _with_need(effect, treated, found, abs(expected or _expected(metric, before.value)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    value: float
+    variance: float
+    quantile: float
+
+    @property
+    def low(self) -> float:
+        return self.value - self.quantile * sqrt(self.variance)
+
+    @property
+    def high(self) -> float:
+        return self.value + self.quantile * sqrt(self.variance)
+
+
+def _verdict(metric: Metric, found: _Compared) -> Verdict:
+    if found.low <= 0 <= found.high:
+        return "cannot tell yet"
+    return "improved" if (found.value > 0) == (metric.good == "up") else "worsened"
+
+
+def _compared(treated: Unit, peers: Sequence[Unit]) -> _Compared:
+    """Treated change less the peers' mean change. How differently the peers moved is part of the noise."""
+    changes = [Window(p.after.value - p.before.value, p.after.variance + p.before.variance, p.after.n) for p in peers]
+    mean, variance, between = _pooled(changes)
+    own = treated.after.variance + treated.before.variance
+    total = own + variance + between
+    quantile = float(t.ppf(0.975, len(peers) - 1)) if between > own else _Z
+    return _Compared(treated.after.value - treated.before.value - mean, total, quantile)
+
+
+def _pooled(windows: Sequence[Window]) -> tuple[float, float, float]:
+    """Mean, its variance and the variance between units (DerSimonian and Laird 1986)."""
+    weights = [1 / w.variance for w in windows]
+    total = sum(weights)
+    mean = sum(weight * w.value for weight, w in zip(weights, windows, strict=True)) / total
+    spread = sum(weight * (w.value - mean) ** 2 for weight, w in zip(weights, windows, strict=True))
+    scale = total - sum(weight**2 for weight in weights) / total
+    between = max(0.0, (spread - (len(windows) - 1)) / scale) if scale > 0 else 0.0
+    weights = [1 / (w.variance + between) for w in windows]
+    mean = sum(weight * w.value for weight, w in zip(weights, windows, strict=True)) / sum(weights)
+    return mean, 1 / sum(weights), between
+
+
+def _shrunk(before: Window, peers: Sequence[Window]) -> Window:
+    """The baseline drawn towards its peers by the share of it that is noise (empirical Bayes)."""
+    mean, _, between = _pooled([before, *peers])
+    keep = between / (between + before.variance)
+    return Window(mean + (before.value - mean) * keep, before.variance, before.n)
+
+
+def _was_improving(metric: Metric, treated: Unit, peers: Sequence[Unit]) -> bool:
+    """Whether the unit had left its peers in the good direction within "before" already."""
+    earlier = [_halves(unit) for unit in (treated, *peers)]
+    known = [unit for unit in earlier if unit is not None]
+    if earlier[0] is None or len(known) <= FEWEST_PEERS:
+        return False
+    return _verdict(metric, _compared(known[0], known[1:])) == "improved"
+
+
+def _halves(unit: Unit) -> Unit | None:
+    if unit.first_half is None or unit.second_half is None:
+        return None
+    return Unit(unit.name, unit.first_half, unit.second_half)
+
+
+def _expected(metric: Metric, baseline: float) -> float:
+    return EXPECTED_POINTS if metric.shape == "balance" else EXPECTED_SHARE * abs(baseline)
+
+
+def _with_need(effect: Effect, treated: Unit, found: _Compared, expected: float) -> Effect:
+    """How many more cases after the action it takes to see the expected effect with 80% power, if they can help."""
+    allowed = (expected / (found.quantile + float(norm.ppf(POWER)))) ** 2
+    fixed = found.variance - treated.after.variance
+    if allowed <= fixed:
+        return replace(effect, reasons=(_hopeless(allowed, fixed - treated.before.variance),))
+    missing = ceil(treated.after.variance * treated.after.n / (allowed - fixed)) - treated.after.n
+    if missing <= 0:
+        return replace(effect, reasons=("no effect of the expected size is seen",))
+    return replace(effect, verdict="needs more", needed=missing)
+
+
+def _hopeless(allowed: float, of_peers: float) -> str:
+    """Why no number of cases after the action can show the expected effect."""
+    if allowed <= of_peers:
+        return "the segments move too differently to see an effect of the expected size"
+    return "there were too few cases before the action to see an effect of the expected size"
+
+
+def effect_of(
+    conn: Connection,
+    metric: Metric,
+    action: Action,
+    others: Sequence[Action],
+    scope: Scope,
+    as_of: datetime,
+    window: timedelta = LEFT_OUT,
+) -> Effect:
+    """The effect of one action on its metric, from the warehouse.
+
+    Args:
+        conn: a pinned generation.
+        metric: what the action was to change.
+        action: where and since when; without a vertical nothing can be compared.
+        others: the other actions, whose segments are no comparison while they overlap.
+        scope: what may be read.
+        as_of: aware UTC; cases that have not matured by then are left out.
+        window: how much before the alarm (or before the action) raised it and is left out of "before".
+    """
+    if action.vertical is None or metric.shape in {"quantile", "count"}:
+        return Effect("cannot tell yet", reasons=("the metric or the action has no segment to compare",))
+    spans = _spans(action, as_of - metric.matures, window)
+    if spans is None:
+        return Effect("cannot tell yet", reasons=("no case has matured since the action",))
+    units = _units(conn, metric, action, spans, scope, as_of)
+    treated = units.pop(action.vertical, None)
+    if treated is None:
+        return Effect("cannot tell yet", reasons=("too few cases before or after the action",))
+    left_alone = [unit for name, unit in units.items() if not _is_treated(name, others, action, spans)]
+    found = judge(metric, treated, left_alone, action.expected_effect)
+    return replace(found, reasons=(*found.reasons, *_overlaps(conn, action, others, spans, as_of)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    """[since, until) of before, its middle, and after."""
+
+    since: date
+    middle: date
+    until: date
+    start: date
+    end: date
+
+
+def _spans(action: Action, matured: datetime, window: timedelta) -> _Spans | None:
+    until = min(action.alarm_on or action.started_on, action.started_on) - window
+    end = min(matured.date(), action.started_on + AFTER)
+    if end <= action.started_on:
+        return None
+    return _Spans(until - BEFORE, until - BEFORE / 2, until, action.started_on, end)
+
+
+def _units(
+    conn: Connection, metric: Metric, action: Action, spans: _Spans, scope: Scope, as_of: datetime
+) -> dict[str, Unit]:
+    place = "touchpoint" if "touchpoint" in COLUMNS[metric.table] else "journey_type"
+    where = (Condition(column=place, any_of=(action.touchpoint,)),) if action.touchpoint else ()
+    stretches = (
+        (spans.since, spans.until),
+        (spans.start, spans.end),
+        (spans.since, spans.middle),
+        (spans.middle, spans.until),
+    )
+    found = []
+    for since, until in stretches:
+        ask = Ask(by=("vertical",), grain="all", since=since, until=until, where=where)
+        found.append({point.by[0]: _window(point) for point in measure(conn, metric, ask, scope, as_of)})
+    before, after, first, second = found
+    pairs = {name: (before[name], after.get(name)) for name in before}
+    return {
+        name: Unit(name, was, now, first.get(name), second.get(name))
+        for name, (was, now) in pairs.items()
+        if was is not None and now is not None
+    }
+
+
+def _narrowed(metric: Metric, touchpoint: str | None) -> tuple[Condition, ...]:
+    column = next((name for name in SEGMENTS if name in COLUMNS[metric.table]), None)
+    return (Condition(column=column, any_of=(touchpoint,)),) if touchpoint and column else ()
+
+
+def _window(point: Point) -> Window | None:
+    """A point as value and variance; its interval is the one thing every metric has."""
+    if point.value is None or point.low is None or point.high is None or point.high <= point.low:
+        return None
+    return Window(point.value, ((point.high - point.low) / (2 * _Z)) ** 2, point.n)
+
+
+def _is_treated(vertical: str, others: Sequence[Action], action: Action, spans: _Spans) -> bool:
+    return any(
+        other.metric == action.metric
+        and other.vertical in {vertical, None}
+        and spans.since <= other.started_on < spans.end
+        for other in others
+        if other.id != action.id
+    )
+
+
+def _overlaps(
+    conn: Connection, action: Action, others: Sequence[Action], spans: _Spans, as_of: datetime
+) -> tuple[str, ...]:
+    """What else happened to the segment in these windows: conditions and other actions."""
+    conditions = overlaps(conn, spans.since, spans.end, (action.vertical, action.touchpoint), as_of)
+    also = [o.what for o in others if o.id != action.id and o.vertical == action.vertical and o.started_on < spans.end]
+    return tuple(f"overlaps with {name}" for name in (*(found.name for found in conditions), *also))

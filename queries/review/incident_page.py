@@ -1,0 +1,111 @@
+"""One incident with everything that bears on it: its rule, its figures over time, what else happened, what was done."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from config.models.catalog import Catalog, Metric, Rule
+from queries.metrics.measure import Ask, Point, measure
+from queries.monitoring.evidence import Evidence, Overlap, Question, gather, gather_case, overlaps
+from queries.review.read import conditions_of, label_of, parts
+from queries.scope import Scope
+from queries.state.actions import Action, actions
+from queries.state.incidents import Entry, Incident, entries, incident
+from queries.warehouse import tables
+
+BEFORE: Final = timedelta(weeks=40)
+AFTER: Final = timedelta(weeks=12)
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """The incident's own slice over time, and what else happened. `grain` is the length of its periods."""
+
+    grain: str
+    points: tuple[Point, ...]
+    overlaps: tuple[Overlap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """What the state says of one incident. `rule` and `metric` are None where they have been removed."""
+
+    incident: Incident
+    rule: Rule | None
+    metric: Metric | None
+    history: tuple[Entry, ...]
+    actions: tuple[Action, ...]
+
+    @property
+    def sample(self) -> Mapping[str, Any]:
+        """The newest figures that were kept."""
+        return next((entry.sample for entry in reversed(self.history) if entry.sample), {})
+
+
+def read_dossier(conn: Connection, catalog: Catalog, id_: str, scope: Scope) -> Dossier:
+    """One incident in scope. Raises UnknownIncidentError."""
+    found = incident(conn, id_, scope)
+    rule, metric = rule_of(found, catalog)
+    mine = (action for action in actions(conn, scope) if action.incident_id == id_)
+    named = tuple(replace(action, owner=label_of(action.owner, catalog)) for action in mine)
+    return Dossier(found, rule, metric, entries(conn, id_), named)
+
+
+def rule_of(found: Incident, catalog: Catalog) -> tuple[Rule | None, Metric | None]:
+    """The rule as it is configured now, and its metric."""
+    rule = next((rule for rule in catalog.rules if rule.name == found.rule), None)
+    name = getattr(rule, "metric", None)
+    return rule, next((metric for metric in catalog.metrics if metric.name == name), None)
+
+
+def read_trend(
+    conn: Connection, rule: Rule, metric: Metric, found: Incident, scope: Scope, as_of: datetime
+) -> Trend | None:
+    """The figures around an incident, by week, or by month where a week has too few cases. None where none is kept."""
+    own = conditions_of(metric, found.slice)
+    if own is None:
+        return None
+    since, until = _span(found, as_of.date())
+    for grain in ("week", "month"):
+        ask = Ask(grain=grain, since=since, until=until, where=(*rule.where, *own))
+        points = measure(conn, metric, ask, scope, as_of)
+        if grain == "month" or _is_dense(points):
+            return Trend(grain, points, overlaps(conn, since, until, (found.vertical, found.touchpoint), as_of))
+    return None
+
+
+def _span(found: Incident, today: date) -> tuple[date, date]:
+    end = (found.resolved_at.date() if found.resolved_at else today) + AFTER
+    since = found.slot - BEFORE
+    return since.replace(day=1), min(end, today + timedelta(days=1))
+
+
+def _is_dense(points: Sequence[Point]) -> bool:
+    shown = sum(point.value is not None for point in points)
+    return shown * 3 >= len(points) * 2
+
+
+def read_evidence(conn: Connection, it: Dossier, scope: Scope, as_of: datetime) -> Evidence | None:
+    """What stands behind an incident's figure or case, None where its sample does not say which rows it was made of."""
+    rule, metric, found, sample = it.rule, it.metric, it.incident, it.sample
+    place = (found.vertical, found.touchpoint)
+    if rule is None:
+        return None
+    if rule.kind == "event":
+        return gather_case(conn, rule.table, found.account_id, found.slot, place, as_of)
+    if metric is None or "since" not in sample or conditions_of(metric, found.slice) is None:
+        return None
+    since, until = (date.fromisoformat(sample[end]) for end in ("since", "until"))
+    return gather(conn, Question(metric, since, until, rule.where, parts(found.slice)), place, scope, as_of)
+
+
+def read_account_name(conn: Connection, account_id: str, scope: Scope) -> str | None:
+    """An account's name, for a reader who may see all verticals or that account."""
+    if scope.accounts is not None and account_id not in scope.accounts:
+        return None
+    table = tables.account
+    name: str | None = conn.execute(select(table.c.name).where(table.c.account_id == account_id)).scalar()
+    return name

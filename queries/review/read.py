@@ -1,0 +1,283 @@
+"""What a monthly review is made of, read: the warehouse's part and the state's part. `briefs` makes the document."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time
+from statistics import median
+from typing import Final
+
+from sqlalchemy import Connection, Table, func, select
+
+from config.models.catalog import Catalog, EventRule, Metric, Rule
+from config.models.values import Condition
+from queries.engine import whole
+from queries.metrics.formatting import goal_figure
+from queries.metrics.measure import Ask, Point, measure, measure_all
+from queries.review.action_effects import LEFT_OUT, Effect, effect_of
+from queries.review.compose import EVERYWHERE, Facts, Found, Minutes, Money, Standing, standing
+from queries.scope import Scope
+from queries.state.actions import Action, actions
+from queries.state.decisions import decisions, overrides
+from queries.state.incidents import Incident, incidents
+from queries.warehouse import tables
+from queries.warehouse.generations import Pin
+from queries.warehouse.relations import COLUMNS, relation, typed
+from queries.warehouse.tables import UNKNOWN
+
+HISTORY: Final = 24
+"""Months shown, the reviewed one included."""
+USUAL_SHARE: Final = 0.25
+"""A month with less than this share of the median month's rows is a tail: no meeting starts there, nor any trend."""
+MOST_MONTHS: Final = 120
+_PART: Final = re.compile(r"(?:\\.|[^|\\])+")
+_ESCAPED: Final = re.compile(r"\\(.)")
+
+
+@dataclass(frozen=True, slots=True)
+class Months:
+    """The months that hold data, oldest first, the first full one, and the one a meeting starts from."""
+
+    all: tuple[date, ...]
+    first_full: date | None
+    usual: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The reviewed month [first, until), with the months up to it, oldest first."""
+
+    first: date
+    until: date
+    history: tuple[date, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """How a review is looked at: by whom, over which month, in all verticals or one, known when, in which currency.
+
+    `scope` is the reader's, narrowed to the vertical; `as_of` is aware UTC.
+    """
+
+    catalog: Catalog
+    period: Period
+    scope: Scope
+    as_of: datetime
+    currency: str
+    vertical: str | None = None
+
+
+def read_months(conn: Connection, scope: Scope, as_of: datetime) -> Months:
+    """Which months can be reviewed: those with rows in scope that have ended by `as_of` (or have begun)."""
+    volume: Counter[date] = Counter()
+    for table, day in (
+        (tables.roll_contact, "day"),
+        (tables.roll_journey, "ended_day"),
+        (tables.roll_response, "responded_day"),
+    ):
+        volume.update(_volume(conn, table, day, scope))
+    begun = sorted(month for month in volume if month <= as_of.date())[-MOST_MONTHS:]
+    if not begun:
+        return Months((), None, None)
+    least = USUAL_SHARE * median(volume[month] for month in begun)
+    full = [month for month in begun if volume[month] >= least]
+    ended = [month for month in full if _end(conn, month) <= as_of.date()]
+    return Months(tuple(begun), full[0], (ended or full)[-1])
+
+
+def read_verticals(conn: Connection, scope: Scope) -> tuple[str, ...]:
+    """The verticals in scope that have any fact, in order of name."""
+    found: set[str] = set()
+    for table in (tables.roll_contact, tables.roll_journey, tables.roll_response):
+        name = func.coalesce(table.c.vertical, UNKNOWN)
+        found.update(conn.execute(select(name).where(scope.where(table)).distinct()).scalars())
+    return tuple(sorted(found))
+
+
+def _volume(conn: Connection, table: Table, day: str, scope: Scope) -> dict[date, int]:
+    calendar = tables.calendar
+    found = (
+        select(calendar.c.month, whole(func.sum(table.c.c)))
+        .join_from(table, calendar, table.c[day] == calendar.c.day)
+        .where(scope.where(table))
+        .group_by(calendar.c.month)
+    )
+    return {month: int(rows) for month, rows in conn.execute(found)}
+
+
+def _end(conn: Connection, month: date) -> date:
+    """The first day after a month of the calendar."""
+    calendar = tables.calendar
+    later = select(func.min(calendar.c.month)).where(calendar.c.month > month)
+    found = conn.execute(later).scalar()
+    return found or date(month.year + month.month // 12, month.month % 12 + 1, 1)
+
+
+def read_period(conn: Connection, month: date, earliest: date | None = None) -> Period:
+    """The month as the calendar has it, with up to HISTORY months that end with it, none before `earliest`."""
+    calendar = tables.calendar
+    shown = calendar.c.month.between(earliest or date.min, month)
+    months = select(calendar.c.month).where(shown).distinct().order_by(calendar.c.month.desc())
+    history = tuple(reversed([row.month for row in conn.execute(months.limit(HISTORY))]))
+    return Period(month, _end(conn, month), history or (month,))
+
+
+def read_facts(pin: Pin, lens: Lens) -> Facts:
+    """What the warehouse says about a month: every review metric in every vertical (or in one), and the revenue."""
+    metrics = [lens.catalog.metric(name) for name in lens.catalog.review.metrics]
+    since, until = lens.period.history[0], lens.period.until
+    by = measure_all(pin.conn, metrics, Ask(("vertical",), since=since, until=until), lens.scope, lens.as_of)
+    standings = [s for metric in metrics for s in _standings(metric, by[metric.name], lens)]
+    if lens.scope.verticals is None:
+        together = measure_all(pin.conn, metrics, Ask(since=since, until=until), lens.scope, lens.as_of)
+        standings += [_standing(metric, "", together[metric.name], lens) for metric in metrics]
+    generation = pin.generation
+    money = _money(pin.conn, lens)
+    return Facts(generation.number, generation.published_at, lens.period.first, tuple(standings), money)
+
+
+def _standings(metric: Metric, points: Sequence[Point], lens: Lens) -> list[Standing]:
+    verticals: dict[str, list[Point]] = {}
+    for point in points:
+        verticals.setdefault(point.by[0], []).append(point)
+    return [_standing(metric, name, of, lens) for name, of in sorted(verticals.items())]
+
+
+def _standing(metric: Metric, vertical: str, points: Sequence[Point], lens: Lens) -> Standing:
+    goal = lens.catalog.goal(metric.name, vertical or "*", lens.period.first)
+    return standing(metric, vertical, points, lens.period.history, goal.value if goal and not goal.where else None)
+
+
+def _money(conn: Connection, lens: Lens) -> tuple[Money, ...]:
+    """Revenue by vertical, in the reporting currency where a rate is known."""
+    first, history = lens.period.first, lens.period.history
+    before = history[-2] if len(history) > 1 else None
+    year = date(first.year - 1, first.month, first.day)
+    found = _revenue(conn, [month for month in (first, before, year) if month], lens)
+    verticals = sorted({vertical for vertical, month in found if month == first})
+    return tuple(
+        Money(v, found[v, first], found.get((v, before)) if before else None, found.get((v, year))) for v in verticals
+    )
+
+
+def _revenue(conn: Connection, months: Sequence[date], lens: Lens) -> dict[tuple[str, date], float]:
+    rows = relation("revenue", lens.as_of, ("account_id", "month", "vertical", "amount", "currency"))
+    rates = tables.fx_rate
+    rate = select(rates.c.currency, rates.c.month, func.max(rates.c.rate).label("rate")).group_by(
+        rates.c.currency, rates.c.month
+    )
+    known = rate.subquery("rate")
+    same = (known.c.currency == rows.c.currency) & (known.c.month == rows.c.month) & (rows.c.currency != lens.currency)
+    vertical = func.coalesce(rows.c.vertical, UNKNOWN)
+    total = func.sum(rows.c.amount * func.coalesce(known.c.rate, 1.0))
+    query = (
+        select(vertical, rows.c.month, total)
+        .select_from(rows.outerjoin(known, same))
+        .where(rows.c.month.in_(months), lens.scope.where(rows))
+        .group_by(vertical, rows.c.month)
+    )
+    return {(name, month): float(sum_ or 0) for name, month, sum_ in conn.execute(query)}
+
+
+def read_minutes(conn: Connection, lens: Lens) -> Minutes:
+    """What the state says about a month. Never cached: somebody may have decided a second ago."""
+    period, scope = lens.period, lens.scope
+    since, until = _instant(period.first), _instant(period.until)
+    found = incidents(conn, scope, since=since, until=until)
+    events = {rule.name for rule in lens.catalog.rules if isinstance(rule, EventRule)}
+    # A severe case belongs to the month it became known in; it stays open longer only so that somebody sees to it.
+    current = [one for one in found if one.rule not in events or one.opened_at >= since]
+    customer = tuple(_found(one, lens, until) for one in current if one.class_ == "customer")
+    data = sum(one.class_ != "customer" and one.is_open for one in found)
+    undertaken = [a for a in actions(conn, scope, period.until) if a.done_at is None or a.done_at >= _naive(since)]
+    named = tuple(replace(action, owner=label_of(action.owner, lens.catalog)) for action in undertaken)
+    decided = decisions(conn, period.first, lens.vertical)
+    return Minutes(customer, named, decided, overrides(conn, period.first, lens.vertical), data)
+
+
+def _instant(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _naive(instant: datetime) -> datetime:
+    return instant.replace(tzinfo=None)
+
+
+def _found(incident: Incident, lens: Lens, until: datetime) -> Found:
+    """An incident in the words of its rule. A rule that has been removed leaves its name.
+
+    Cases of an event rule are one issue, whatever vertical they are in: so many severe cases, here and there.
+    """
+    catalog = lens.catalog
+    rule = next((rule for rule in catalog.rules if rule.name == incident.rule), None)
+    metric = _metric(rule, catalog)
+    is_event = isinstance(rule, EventRule)
+    return Found(
+        id=incident.id,
+        rule=incident.rule,
+        label=(rule.label if rule else "") or incident.rule,
+        metric=metric,
+        group="" if is_event else incident.slice,
+        where=(incident.vertical or EVERYWHERE) if is_event or incident.account_id else place(incident.slice),
+        vertical=incident.vertical,
+        is_whole_vertical=rule is not None and getattr(rule, "by", ()) == ("vertical",) and not rule.where,
+        limit=f"limit {goal_figure(metric, rule.limit)}" if metric and rule and rule.kind == "threshold" else "",
+        severity=incident.severity,
+        is_open=incident.resolved_at is None or incident.resolved_at >= until,
+        opened_at=incident.opened_at,
+        value=incident.value,
+        n=incident.n,
+        owner=label_of(rule.owner, catalog) if rule else "",
+    )
+
+
+def _metric(rule: Rule | None, catalog: Catalog) -> Metric | None:
+    name = getattr(rule, "metric", None)
+    return catalog.metric(name) if name else None
+
+
+def label_of(person: str, catalog: Catalog) -> str:
+    """What a person of the configuration is called; anybody else is called as they are written."""
+    return next((one.label for one in catalog.people if one.name == person), person)
+
+
+def place(slice_: str) -> str:
+    """A slice in words: `vertical=Energy|touchpoint=visit` is `Energy, visit`."""
+    return ", ".join(value for _, value in parts(slice_)) or EVERYWHERE
+
+
+def parts(slice_: str) -> tuple[tuple[str, str], ...]:
+    """The columns and values of a slice; a backslash keeps the letter after it from meaning anything."""
+    pairs = (part.partition("=") for part in _PART.findall(slice_) if part)
+    return tuple((column, _ESCAPED.sub(r"\1", value)) for column, _, value in pairs)
+
+
+def read_point(conn: Connection, lens: Lens, metric: Metric, rule: str, slice_: str) -> Point | None:
+    """The month's figure of an incident's own slice: what the rule looks at, over the whole month."""
+    found = next((one for one in lens.catalog.rules if one.name == rule), None)
+    own = conditions_of(metric, slice_)
+    if found is None or own is None:
+        return None
+    ask = Ask(since=lens.period.first, until=lens.period.until, where=(*found.where, *own))
+    return next(iter(measure(conn, metric, ask, lens.scope, lens.as_of)), None)
+
+
+def conditions_of(metric: Metric, slice_: str) -> tuple[Condition, ...] | None:
+    """A slice as conditions on the metric's table, None where that table has no such column."""
+    pairs = parts(slice_)
+    if any(column not in COLUMNS[metric.table] for column, _ in pairs):
+        return None
+    return tuple(Condition(column=c, any_of=(typed(metric.table, c, value),)) for c, value in pairs)
+
+
+def read_effect(conn: Connection, lens: Lens, action: Action, others: Sequence[Action]) -> Effect | None:
+    """What an action has done, None where it names no metric. What alarmed is left out of its "before"."""
+    metric = next((metric for metric in lens.catalog.metrics if metric.name == action.metric), None)
+    if metric is None:
+        return None
+    rules = [rule for rule in lens.catalog.rules if rule.kind == "threshold" and rule.metric == metric.name]
+    window = max(LEFT_OUT, *(rule.window for rule in rules)) if rules else LEFT_OUT
+    # The peers' change is needed to judge and is not shown: one verdict on the reader's own segment comes out.
+    everybody = replace(lens.scope, verticals=None) if lens.scope.verticals else lens.scope
+    return effect_of(conn, metric, action, others, everybody, lens.as_of, window)

@@ -1,0 +1,140 @@
+"""What is planted in the sample, and where. Months count from the month of the end: -1 is the last full one."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import numpy as np
+
+from queries.sample.names import (
+    CAPITAL,
+    COMMERCIAL,
+    INSTALLATION,
+    INSURANCE,
+    KINDS,
+    LENDING,
+    ONBOARDING,
+    PAYMENTS,
+    PUBLIC,
+    REPAIR,
+    RETAIL,
+    VERTICALS,
+    WEALTH,
+)
+from queries.sample.random_draws import Bools, Floats, Ints
+from queries.sample.timeline import Span, month
+
+NULL: Final = PUBLIC
+"""The vertical where nothing happens."""
+
+DEFECTS: Final = np.array([0.09, 0.09, 0.085, 0.09, 0.08, 0.09, 0.085, 0.09])[:, None] * np.ones(len(KINDS))
+DEFECTS[PAYMENTS, REPAIR] = 0.40
+"""Share of journeys with a defect, by vertical and journey type."""
+
+BREAK_MONTH: Final = -3
+BREAK_DEFECTS: Final = 0.34
+ACTION_MONTH: Final = -6
+ACTION_FACTOR: Final = 0.84
+TRAP_MONTH: Final = -7
+TRAP_DEFECTS: Final = 0.60
+CONDITION_MONTH: Final = -10
+CONDITION_DAYS: Final = (3, 24)
+INVITE_MONTH: Final = -4
+WANE_MONTH: Final = -8
+SILENT_MONTH: Final = -5
+SCRIPT_MONTH: Final = -13
+"""Since when the accounts with planted answers give no others."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedAction:
+    """An action as the state store records it. `expected` is the relative change that its owner hopes for."""
+
+    vertical: str
+    touchpoint: str
+    journey_type: str
+    metric: str
+    start: date
+    owner: str
+    due: date
+    expected: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedAnswer:
+    """One answer to the relationship survey by a decision-maker of a vertical's largest account."""
+
+    vertical: int
+    month: int
+    day: int
+    score: int
+    expectation: str
+    comment: str | None = None
+
+
+def planted_actions(end: date) -> tuple[PlantedAction, ...]:
+    """The two actions that the sample's managers took, six full months before `end`."""
+    start, due = month(end, ACTION_MONTH), month(end, 0)
+    return (
+        PlantedAction(VERTICALS[PAYMENTS], "repair", "repair", "defect-rate", start, "repair-lead", due, -0.16),
+        PlantedAction(VERTICALS[LENDING], "repair", "repair", "defect-rate", start, "repair-lead", due, -0.25),
+    )
+
+
+QUIET: Final = CAPITAL
+NEAR_RISK: Final = INSURANCE
+DETRACTOR: Final = RETAIL
+"""The verticals whose largest account carries the plant."""
+
+_QUIET_SCORES: Final = ((-11, (9, 8, 9)), (-8, (9, 9, 8)), (-5, (8, 9, 9)), (-3, (9, 8, 9)), (-1, (6, 5, 6)))
+_NEAR_SCORES: Final = ((-11, (9, 7, 6)), (-8, (7, 9, 5)), (-5, (8, 7, 9)), (-2, (6, 8, 7)))
+
+
+def _answers(vertical: int, scores: tuple[tuple[int, tuple[int, ...]], ...]) -> tuple[PlantedAnswer, ...]:
+    return tuple(
+        PlantedAnswer(vertical, at, 4 + 3 * turn, score, "below" if score < 7 else "as")
+        for at, batch in scores
+        for turn, score in enumerate(batch)
+    )
+
+
+ANSWERS: Final = (
+    *_answers(QUIET, _QUIET_SCORES),
+    *_answers(NEAR_RISK, _NEAR_SCORES),
+    PlantedAnswer(DETRACTOR, -1, 9, 2, "below", "The same fault for the third time, and nobody calls back."),
+)
+
+
+def defect_share(span: Span, vertical: Ints, kind: Ints, at: Ints) -> Floats:
+    """The chance that a journey has a defect, by unit and by when its decisive contact (rank 1) took place."""
+    share = DEFECTS[vertical, kind]
+    share = np.where(broken(span, vertical, kind, at), BREAK_DEFECTS, share)
+    helped = (vertical == PAYMENTS) & (kind == REPAIR) & (at >= span.month(ACTION_MONTH))
+    share = np.where(helped, share * ACTION_FACTOR, share)
+    bad_month = (at >= span.month(TRAP_MONTH)) & (at < span.month(TRAP_MONTH + 1))
+    return np.where((vertical == LENDING) & (kind == REPAIR) & bad_month, TRAP_DEFECTS, share)
+
+
+def broken(span: Span, vertical: Ints, kind: Ints, at: Ints) -> Bools:
+    """Installations inside the break."""
+    inside: Bools = (vertical == COMMERCIAL) & (kind == INSTALLATION) & (at >= span.month(BREAK_MONTH))
+    return inside
+
+
+def failing(vertical: Ints, kind: Ints) -> Bools:
+    """The journey that fails while each of its touchpoints is good."""
+    those: Bools = (vertical == WEALTH) & (kind == ONBOARDING)
+    return those
+
+
+def struck(span: Span, vertical: Ints, at: Ints) -> Bools:
+    """What the external condition reaches."""
+    begin, until = (span.month(CONDITION_MONTH, days) for days in CONDITION_DAYS)
+    reached: Bools = (vertical == RETAIL) & (at >= begin) & (at < until)
+    return reached
+
+
+def narrowed(span: Span, vertical: Ints, at: Ints) -> Bools:
+    """Where and since when mostly users are invited to surveys."""
+    changed: Bools = (vertical == INSURANCE) & (at >= span.month(INVITE_MONTH))
+    return changed

@@ -1,0 +1,116 @@
+"""What people undertook against an issue: where, since when, whose it is and by when."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import NAMESPACE_URL, uuid5
+
+from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, true, update
+
+from config.errors import EarshotError
+from queries.scope import Scope
+from queries.state.tables import action as table
+from queries.state.tables import incident
+from queries.warehouse.tables import UNKNOWN
+
+
+class ActionError(EarshotError):
+    """An action that cannot be recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action. `started_on` splits before from after; `expected_effect` is in the metric's unit.
+
+    `alarm_on` is the end of the window that raised the alarm it answers. Instants are naive UTC.
+    """
+
+    id: str
+    what: str
+    owner: str
+    started_on: date
+    recorded_at: datetime
+    author: str
+    incident_id: str | None = None
+    vertical: str | None = None
+    touchpoint: str | None = None
+    metric: str | None = None
+    due_on: date | None = None
+    expected_effect: float | None = None
+    done_at: datetime | None = None
+    alarm_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewAction:
+    """What somebody fills in to record an action."""
+
+    what: str
+    owner: str
+    started_on: date
+    due_on: date | None = None
+    incident_id: str | None = None
+    vertical: str | None = None
+    touchpoint: str | None = None
+    metric: str | None = None
+    expected_effect: float | None = None
+
+
+def seen_by(scope: Scope, vertical: ColumnElement[str | None]) -> ColumnElement[bool]:
+    """The rows of the state whose vertical a reader may see; what belongs to no vertical is everybody's."""
+    if scope.verticals is None:
+        return true()
+    return or_(vertical.is_(None), func.coalesce(vertical, UNKNOWN).in_(sorted(scope.verticals)))
+
+
+def actions(conn: Connection, scope: Scope, until: date | None = None) -> tuple[Action, ...]:
+    """The actions begun before `until` (all by default), newest first."""
+    query = select(table, incident.c.slot).outerjoin(incident, incident.c.id == table.c.incident_id)
+    query = query.where(seen_by(scope, table.c.vertical)).order_by(table.c.started_on.desc(), table.c.id)
+    if until is not None:
+        query = query.where(table.c.started_on < until)
+    return tuple(_action(row) for row in conn.execute(query))
+
+
+def record(conn: Connection, new: NewAction, author: str, now: datetime) -> Action:
+    """Record an action. The same one twice (a double click) is one.
+
+    Raises:
+        ActionError: it says nothing, nobody owns it, or it is due before it starts.
+    """
+    what, owner = new.what.strip(), new.owner.strip()
+    if not what or not owner:
+        raise ActionError("an action needs a text and an owner; write what is done and who sees to it")
+    if new.due_on is not None and new.due_on < new.started_on:
+        raise ActionError("the action is due before it starts; give a later due date")
+    at = now.replace(tzinfo=None)
+    name = "|".join(map(str, (new.incident_id, new.vertical, new.touchpoint, new.metric, what, owner, new.started_on)))
+    found = Action(
+        str(uuid5(NAMESPACE_URL, f"earshot:action:{name}")),
+        what,
+        owner,
+        new.started_on,
+        at,
+        author,
+        new.incident_id,
+        new.vertical,
+        new.touchpoint,
+        new.metric,
+        new.due_on,
+        new.expected_effect,
+    )
+    if conn.execute(select(table.c.id).where(table.c.id == found.id)).first() is None:
+        conn.execute(table.insert().values({name: getattr(found, name) for name in table.c.keys()}))  # noqa: SIM118
+    return found
+
+
+def finish(conn: Connection, action_id: str, now: datetime) -> bool:
+    """Mark an action done. False where it was done already or does not exist."""
+    at = now.replace(tzinfo=None)
+    found = conn.execute(update(table).where(table.c.id == action_id, table.c.done_at.is_(None)).values(done_at=at))
+    return found.rowcount == 1
+
+
+def _action(row: Row[tuple[object, ...]]) -> Action:
+    kept = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+    fields = {name: kept[table.c[name]] for name in table.c.keys()}  # noqa: SIM118
+    return Action(**fields, alarm_on=kept[incident.c.slot])

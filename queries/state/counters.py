@@ -1,0 +1,31 @@
+"""What happened, and how often since the state was made: counted in the transaction in which it happens."""
+
+from sqlalchemy import Connection, select, text, update
+
+from queries.state.tables import counter
+
+FOUND = "found_again"
+"""Messages that an earlier attempt had sent already: each would have been a duplicate."""
+
+LIMITED = "rate_limited"
+"""Calls that Slack put off (429)."""
+
+FAILED = "ticks_failed"
+"""Ticks that ended in an error."""
+
+_MISSING = text("insert into counter (name, n) values (:name, 0) on conflict do nothing")
+
+
+def add(conn: Connection, name: str, by: int = 1) -> None:
+    """Count something."""
+    if not by:
+        return
+    here = update(counter).where(counter.c.name == name).values(n=counter.c.n + by)
+    if conn.execute(here).rowcount == 0:
+        conn.execute(_MISSING, {"name": name})
+        conn.execute(here)
+
+
+def counters(conn: Connection) -> dict[str, int]:
+    """Every counter that ever counted."""
+    return {row.name: row.n for row in conn.execute(select(counter))}

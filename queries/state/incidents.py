@@ -1,0 +1,363 @@
+"""Incidents, the instances they come from, the slots that were evaluated: reads, and one guarded write for a tick."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime
+from typing import Any, Final
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from config.errors import EarshotError
+from queries.scope import Scope
+from queries.state import tables
+
+NAMESPACE: Final[UUID] = uuid5(NAMESPACE_URL, "https://earshot.invalid/incident")
+OPEN: Final = "open"
+CANARY: Final = "canary"
+"""The rule of incidents that are about nothing: the watchdog's. No list holds them."""
+
+CHUNK: Final = 500
+
+
+class RacedError(EarshotError):
+    """Another process changed the same incident, slot or lease first. Nothing was written; try again."""
+
+
+class UnknownIncidentError(EarshotError):
+    """There is no such incident, or the reader may not see it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One breach from opening to closing. Instants are aware UTC.
+
+    Args:
+        slice: `column=value|column=value`, empty for the whole company; `table=source/id` for an event.
+        state: open, resolved (recovered), or closed (by hand, or because its rule or data went away).
+        opened_at: when it became knowable: its slot's as_of.
+        value: the metric's value when it opened, or the last one told since.
+        origin: live, or backfill for what the first run found in the past.
+        snoozed_until: nobody is told more before; the incident stays open.
+        assigned_to: whose it is: who took it on, or who was named.
+    """
+
+    id: str
+    rule: str
+    rule_hash: str
+    slice: str
+    class_: str
+    severity: int
+    route: str
+    ladder: str
+    vertical: str | None
+    touchpoint: str | None
+    account_id: str | None
+    state: str
+    episode: int
+    opened_at: datetime
+    slot: date
+    resolved_at: datetime | None
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    next_step: int
+    next_step_at: datetime | None
+    value: float | None
+    n: int | None
+    origin: str
+    version: int
+    snoozed_until: datetime | None = None
+    assigned_to: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the breach still holds, as far as is known."""
+        return self.state == OPEN
+
+    @property
+    def is_case(self) -> bool:
+        """Whether it is about one row, or one fault of the data, and no figure."""
+        return self.n == 1 and self.value is None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of an incident's history. `sample` is what was known: ids and counts only."""
+
+    incident_id: str
+    seq: int
+    at: datetime
+    kind: str
+    reason: str
+    author: str | None = None
+    generation: int | None = None
+    sample: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """An instance as stored: `body` is the evaluator's own text."""
+
+    rule: str
+    slice: str
+    state: str
+    health: str
+    slot: date | None
+    body: str
+    incident_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One slot of one rule, evaluated on one generation."""
+
+    rule: str
+    slot: date
+    generation: int
+    rule_hash: str
+    origin: str
+    evaluated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """How far a rule was evaluated, on which generation, and when that was first done."""
+
+    slot: date
+    generation: int
+    evaluated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RuleVersion:
+    """A rule as it was when it was evaluated, with its metric."""
+
+    hash: str
+    rule: str
+    body: str
+    author: str | None
+    stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """One message to one place, to be delivered after the transaction."""
+
+    id: str
+    incident_id: str
+    episode: int
+    kind: str
+    step: int
+    target: str
+    version: int
+    due_at: datetime
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Everything one tick writes, in one transaction. `changed` incidents come with the version they were read at."""
+
+    slots: tuple[Evaluated, ...] = ()
+    versions: tuple[RuleVersion, ...] = ()
+    instances: tuple[Remembered, ...] = ()
+    opened: tuple[Incident, ...] = ()
+    changed: tuple[tuple[int, Incident], ...] = ()
+    entries: tuple[Entry, ...] = ()
+    queued: tuple[Queued, ...] = ()
+    baselines: tuple[Any, ...] = ()
+    escalations: tuple[Any, ...] = ()
+
+
+def incident_id(rule: str, slice_: str, slot: date | None) -> str:
+    """The id that everybody who finds the same breach gives it. An event's has no slot: its key is for ever."""
+    return str(uuid5(NAMESPACE, json.dumps([rule, slice_, slot.isoformat() if slot else None])))
+
+
+def delivery_id(incident: Incident, kind: str, step: int, target: str) -> str:
+    """The id of one message to one place."""
+    return str(uuid5(NAMESPACE, json.dumps([incident.id, incident.episode, kind, step, target])))
+
+
+def incidents(
+    conn: Connection,
+    scope: Scope,
+    state_: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> tuple[Incident, ...]:
+    """Incidents in scope that were open at some time in [since, until), the newest first; without the watchdog's."""
+    table = tables.incident
+    found = (
+        select(table).where(scope.where(table), table.c.rule != CANARY).order_by(table.c.opened_at.desc(), table.c.id)
+    )
+    if state_ is not None:
+        found = found.where(table.c.state == state_)
+    if since is not None:
+        found = found.where((table.c.resolved_at.is_(None)) | (table.c.resolved_at >= naive(since)))
+    if until is not None:
+        found = found.where(table.c.opened_at < naive(until))
+    return tuple(_incident(dict(row._mapping)) for row in conn.execute(found))  # noqa: SLF001 - the documented name
+
+
+def open_incidents(conn: Connection, scope: Scope) -> tuple[Incident, ...]:
+    """Incidents in scope whose breach holds, the newest first."""
+    return incidents(conn, scope, OPEN)
+
+
+def incident(conn: Connection, id_: str, scope: Scope) -> Incident:
+    """One incident. Raises UnknownIncidentError where there is none in scope."""
+    table = tables.incident
+    row = conn.execute(select(table).where(table.c.id == id_, scope.where(table))).one_or_none()
+    if row is None:
+        raise UnknownIncidentError(f"no incident {id_}; list them with `python -m triggers incidents`")
+    return _incident(dict(row._mapping))  # noqa: SLF001
+
+
+def incidents_by_id(conn: Connection, ids: Sequence[str]) -> dict[str, Incident]:
+    """Those of `ids` that were recorded, open or not: an event opens once, for ever."""
+    table, found = tables.incident, dict[str, Incident]()
+    for start in range(0, len(ids), CHUNK):
+        rows = conn.execute(select(table).where(table.c.id.in_(ids[start : start + CHUNK])))
+        found.update((row.id, _incident(dict(row._mapping))) for row in rows)  # noqa: SLF001
+    return found
+
+
+def entries(conn: Connection, id_: str) -> tuple[Entry, ...]:
+    """An incident's history, oldest first."""
+    table = tables.incident_event
+    return tuple(
+        _entry(row) for row in conn.execute(select(table).where(table.c.incident_id == id_).order_by(table.c.seq))
+    )
+
+
+def remembered(conn: Connection) -> tuple[Remembered, ...]:
+    """Every instance that is not as it began."""
+    return tuple(Remembered(*row) for row in conn.execute(select(tables.instance)))
+
+
+def newest_slots(conn: Connection) -> dict[str, Newest]:
+    """Per rule the newest slot evaluated, on the newest generation it was evaluated on."""
+    table = tables.eval_slot
+    newest = select(table.c.rule, func.max(table.c.slot).label("slot")).group_by(table.c.rule).subquery()
+    here = (table.c.rule == newest.c.rule) & (table.c.slot == newest.c.slot)
+    rows = conn.execute(select(table).join_from(newest, table, here).order_by(table.c.generation))
+    return {row.rule: Newest(row.slot, row.generation, aware(row.evaluated_at)) for row in rows}
+
+
+def rule_version(conn: Connection, hash_: str) -> RuleVersion | None:
+    """A rule as it was under that hash."""
+    row = conn.execute(select(tables.rule_version).where(tables.rule_version.c.hash == hash_)).one_or_none()
+    return RuleVersion(row.hash, row.rule, row.body, row.author, aware(row.stored_at)) if row else None
+
+
+def rule_hashes(conn: Connection) -> frozenset[str]:
+    """The hashes of all stored rule versions."""
+    return frozenset(conn.execute(select(tables.rule_version.c.hash)).scalars())
+
+
+def write(conn: Connection, ledger: Ledger) -> None:
+    """Write what a tick found. The caller's transaction makes it all or nothing.
+
+    Raises:
+        RacedError: somebody else wrote the slot, incident, event or message, or changed an incident; roll back.
+    """
+    try:
+        _write(conn, ledger)
+    except IntegrityError as error:
+        raise RacedError("another process evaluated the same slots first; nothing was written") from error
+
+
+def _write(conn: Connection, ledger: Ledger) -> None:
+    _insert(conn, tables.eval_slot, ledger.slots)
+    _insert(conn, tables.rule_version, ledger.versions)
+    _insert(conn, tables.baseline, ledger.baselines)
+    _remember(conn, ledger.instances)
+    for seen, changed in ledger.changed:  # before the new ones: a slice has one open incident at most
+        change(conn, changed, seen)
+    _insert(conn, tables.incident, ledger.opened)
+    _insert(conn, tables.incident_event, ledger.entries)
+    _insert(conn, tables.outbox, ledger.queued)
+    _insert(conn, tables.escalation, ledger.escalations)
+
+
+def change(conn: Connection, changed: Incident, seen: int) -> None:
+    """Store an incident as it is now. Raises RacedError unless the stored one is still at the version `seen`."""
+    table = tables.incident
+    guard = (table.c.id == changed.id) & (table.c.version == seen)
+    if conn.execute(update(table).where(guard).values(_row(changed))).rowcount != 1:
+        raise RacedError(f"incident {changed.id} was changed by somebody else; try again")
+
+
+def annotate(conn: Connection, changed: Incident, entry: Entry, queued: Iterable[Queued] = ()) -> Incident:
+    """Store an incident's next version with the event that made it and the messages that tell it."""
+    change(conn, changed, changed.version - 1)
+    _insert(conn, tables.incident_event, (entry,))
+    _insert(conn, tables.outbox, tuple(queued))
+    return changed
+
+
+def _remember(conn: Connection, instances: tuple[Remembered, ...]) -> None:
+    """Replace the stored instances: delete and insert in one transaction is an upsert in every dialect."""
+    table = tables.instance
+    for start in range(0, len(instances), CHUNK):
+        some = instances[start : start + CHUNK]
+        for rule in {instance.rule for instance in some}:
+            slices = [instance.slice for instance in some if instance.rule == rule]
+            conn.execute(delete(table).where(table.c.rule == rule, table.c.slice.in_(slices)))
+    _insert(conn, table, instances)
+
+
+_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
+    "outbox": {"state": "pending", "attempts": 0},
+}
+
+
+def _insert(conn: Connection, table: Table, values: Sequence[Any]) -> None:
+    if values:
+        conn.execute(insert(table), [{**_DEFAULTS.get(table.name, {}), **_row(value)} for value in values])
+
+
+def _row(value: Any) -> dict[str, Any]:
+    row = {_column(field.name): _stored(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Incident):
+        row["open_key"] = f"{value.rule}|{value.slice}" if value.is_open else None
+    return row
+
+
+def _column(name: str) -> str:
+    return name.rstrip("_")
+
+
+def _stored(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return naive(value)
+    if isinstance(value, Mapping):
+        return json.dumps(value, sort_keys=True, allow_nan=False)
+    return value
+
+
+def _incident(row: Mapping[str, Any]) -> Incident:
+    named = {("class_" if name == "class" else name): _read(value) for name, value in row.items() if name != "open_key"}
+    return Incident(**named)
+
+
+def _entry(row: Any) -> Entry:
+    sample = json.loads(row.sample) if row.sample else None
+    return Entry(row.incident_id, row.seq, aware(row.at), row.kind, row.reason, row.author, row.generation, sample)
+
+
+def _read(value: Any) -> Any:
+    return aware(value) if isinstance(value, datetime) else value
+
+
+def aware(instant: datetime) -> datetime:
+    """A stored naive UTC instant as an aware one."""
+    return instant.replace(tzinfo=UTC)
+
+
+def naive(instant: datetime) -> datetime:
+    """An aware instant as it is stored: naive UTC."""
+    return instant.astimezone(UTC).replace(tzinfo=None)

@@ -1,0 +1,65 @@
+"""Which days and journeys a load touches, so that only they are computed anew."""
+
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Final
+
+from sqlalchemy import Column, ColumnElement, Connection, Date, MetaData, String, Table, insert, literal, select
+
+from queries.warehouse import tables
+
+_CHILDREN = frozenset({"contact", "defect"})
+"""The tables of which a journey's summary is made, besides the journey itself."""
+
+
+_NUMBER: Final = count()
+
+
+def temporary(name: str, *columns: Column[Any]) -> Table:
+    """A table that only this connection sees, gone when it closes. Its name is `name` and a number."""
+    return Table(f"{name}_{next(_NUMBER)}", MetaData(), *columns, prefixes=["TEMPORARY"])
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """`days` holds (table_name, column_name, day), `journeys` (source, id), `accounts` those whose history changed."""
+
+    days: Table
+    journeys: Table
+    accounts: Table
+
+    def note(self, conn: Connection, table: Table, which: ColumnElement[bool]) -> None:
+        """Remember the days, journeys and accounts of some rows of a table: before they change, and after."""
+        for column in table.c:
+            if "day_of" in column.info:
+                found = (
+                    select(literal(table.name), literal(column.name), column)
+                    .where(which, column.is_not(None))
+                    .distinct()
+                )
+                conn.execute(insert(self.days).from_select(["table_name", "column_name", "day"], found))
+        if (journey := _journey(table)) is not None:
+            found = select(table.c.source, journey).where(which, journey.is_not(None)).distinct()
+            conn.execute(insert(self.journeys).from_select(["source", "id"], found))
+        if table is tables.account_history:
+            conn.execute(insert(self.accounts).from_select(["account_id"], select(table.c.account_id).where(which)))
+
+
+def nothing_touched(conn: Connection) -> Touched:
+    """The empty notes of one load."""
+    days = temporary("touched_day", _text("table_name"), _text("column_name"), Column("day", Date))
+    journeys = temporary("touched_journey", _text("source"), _text("id"))
+    accounts = temporary("touched_account", _text("account_id"))
+    for table in (days, journeys, accounts):
+        table.create(conn)
+    return Touched(days, journeys, accounts)
+
+
+def _journey(table: Table) -> ColumnElement[str] | None:
+    if table is tables.journey:
+        return table.c.id
+    return table.c.journey_id if table.name in _CHILDREN else None
+
+
+def _text(name: str) -> Column[Any]:
+    return Column(name, String)

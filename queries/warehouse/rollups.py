@@ -1,0 +1,203 @@
+"""What is computed from the facts when a generation is made: a row a journey, and the small counts that pages read."""
+
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Integer,
+    Select,
+    Subquery,
+    Table,
+    and_,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+)
+from sqlalchemy.sql.functions import FunctionElement
+
+from queries.engine import append, micros, newest, whole
+from queries.warehouse import tables as warehouse_tables
+from queries.warehouse.changes import Touched
+from queries.warehouse.relations import relation
+
+DEFECT_GRACE: Final = timedelta(days=14)
+"""How long after its end a journey still answers for a defect."""
+
+_HOUR: Final = 3_600_000_000.0
+_DAY: Final = 86_400_000_000.0
+
+Row = ColumnElement[bool]
+
+
+def rebuild(conn: Connection) -> None:
+    """Compute everything anew from the facts."""
+    for table in (warehouse_tables.journey_fact, *_rollups()):
+        conn.execute(delete(table))
+    _fill_journeys(conn, None)
+    for name, tables in warehouse_tables.ROLLUPS.items():
+        for table in tables:
+            _fill(conn, table, name, None)
+
+
+def refresh(conn: Connection, touched: Touched) -> None:
+    """Compute anew what the touched days and journeys make up; the result is that of `rebuild`."""
+    _note_days(conn, touched)
+    conn.execute(delete(warehouse_tables.journey_fact).where(_among(warehouse_tables.journey_fact, touched)))
+    _fill_journeys(conn, touched)
+    _note_days(conn, touched)
+    for name, tables in warehouse_tables.ROLLUPS.items():
+        for table in tables:
+            days = _days(touched, name, _day_of(table))
+            conn.execute(delete(table).where(table.c[_day_of(table)].in_(days)))
+            _fill(conn, table, name, days)
+
+
+def _rollups() -> tuple[Table, ...]:
+    return tuple(table for tables in warehouse_tables.ROLLUPS.values() for table in tables)
+
+
+def _day_of(rollup: Table) -> str:
+    """A rollup's first column is the day it is read by."""
+    return str(rollup.columns[0].name)
+
+
+def _fill(conn: Connection, rollup: Table, name: str, days: Select[Any] | None) -> None:
+    """Count the rows of a relation by a rollup's columns; a row without the day is in no period."""
+    names = [column.name for column in rollup.c if column.name != "c"]
+    rows = relation(name, None, names)
+    day = rows.c[_day_of(rollup)]
+    wanted = day.is_not(None) if days is None else day.in_(days)
+    dimensions = [rows.c[column] for column in names]
+    counted = select(*dimensions, func.count().label("c")).where(wanted).group_by(*dimensions)
+    append(conn, rollup, counted)
+
+
+def _days(touched: Touched, table: str, column: str) -> Select[Any]:
+    days = touched.days
+    return select(days.c.day).where(days.c.table_name == table, days.c.column_name == column)
+
+
+def _among(table: Table, touched: Touched) -> Row:
+    return exists().where(touched.journeys.c.source == table.c.source, touched.journeys.c.id == table.c.id)
+
+
+def _note_days(conn: Connection, touched: Touched) -> None:
+    """A journey whose contacts changed counts on days that its own row does not name as touched."""
+    fact = warehouse_tables.journey_fact
+    for rollup in warehouse_tables.ROLLUPS["journey"]:
+        day = fact.c[_day_of(rollup)]
+        found = (
+            select(literal("journey"), literal(day.name), day).where(_among(fact, touched), day.is_not(None)).distinct()
+        )
+        conn.execute(insert(touched.days).from_select(["table_name", "column_name", "day"], found))
+
+
+def _fill_journeys(conn: Connection, touched: Touched | None) -> None:
+    """One source at a time: a journey's contacts are its source's, and one text sorts in half the time of two."""
+    journey = warehouse_tables.journey
+    for source in conn.scalars(select(journey.c.source).distinct()).all():
+        which = journey.c.source == source
+        _fill_journeys_of(conn, source, which if touched is None else and_(which, _among(journey, touched)))
+
+
+def _fill_journeys_of(conn: Connection, source: str, which: Row) -> None:
+    fact, journey = warehouse_tables.journey_fact, warehouse_tables.journey
+    moments, defects = _moments(source, which), _defects(source, which)
+    computed = {**_outcome(journey), **_counted(journey, moments, defects)}
+    columns = [computed[c.name].label(c.name) if c.name in computed else journey.c[c.name] for c in fact.c]
+    origin = journey.outerjoin(moments, moments.c.journey_id == journey.c.id)
+    origin = origin.outerjoin(defects, defects.c.journey_id == journey.c.id)
+    append(conn, fact, select(*columns).select_from(origin).where(which))
+
+
+def _outcome(journey: Table) -> dict[str, ColumnElement[Any]]:
+    return {
+        "kept": journey.c.ended_at <= journey.c.promised_at,
+        "days": cast(micros(journey.c.ended_at) - micros(journey.c.started_at), Double) / _DAY,
+    }
+
+
+def _counted(journey: Table, moments: Subquery, defects: Subquery) -> dict[str, ColumnElement[Any]]:
+    """What is known when a journey has ended: nothing before."""
+    numbers = {name: func.coalesce(moments.c[name], 0) for name in ("contacts", "inbound", "channels")}
+    spans = {f"hours_waiting_on_{who}": func.coalesce(moments.c[who], 0.0) for who in ("us", "customer")}
+    failures = func.coalesce(defects.c.defects, 0)
+    values: dict[str, ColumnElement[Any]] = {
+        **numbers,
+        "multi_channel": numbers["channels"] > 1,
+        **spans,
+        "last_emotion": moments.c.last_emotion,
+        "worst_emotion": moments.c.worst_emotion,
+        "defects": failures,
+        "defective": failures > 0,
+    }
+    return {name: case((journey.c.ended_at.is_not(None), value)) for name, value in values.items()}
+
+
+def _moments(source: str, which: Row) -> Subquery:
+    """What the contacts of each ended journey add up to, until its end."""
+    step = _steps(source, which)
+    return (
+        select(
+            step.c.journey_id,
+            cast(func.count(), Integer).label("contacts"),
+            cast(func.count(case((step.c.direction == "in", 1))), Integer).label("inbound"),
+            cast(func.count(step.c.channel.distinct()), Integer).label("channels"),
+            _hours(step, step.c.before == "in").label("us"),
+            _hours(step, step.c.before != "in").label("customer"),
+            newest(step.c.emotion, step.c.place).label("last_emotion"),
+            func.min(step.c.emotion).label("worst_emotion"),
+        )
+        .group_by(step.c.journey_id)
+        .subquery("moments")
+    )
+
+
+def _steps(source: str, which: Row) -> Subquery:
+    """Each contact with the one before it in its journey, and the microseconds between them."""
+    contact, journey = warehouse_tables.contact, warehouse_tables.journey
+    gap = micros(contact.c.occurred_at) - micros(_in_order(func.lag(contact.c.occurred_at)))
+    return (
+        select(
+            contact.c.journey_id,
+            contact.c.direction,
+            contact.c.channel,
+            contact.c.emotion,
+            _in_order(func.lag(contact.c.direction)).label("before"),
+            gap.label("gap"),
+            _in_order(func.row_number()).label("place"),
+        )
+        .select_from(contact.join(journey, contact.c.journey_id == journey.c.id))
+        .where(contact.c.source == source, contact.c.occurred_at <= journey.c.ended_at, which)
+        .subquery("step")
+    )
+
+
+def _in_order(value: FunctionElement[Any]) -> ColumnElement[Any]:
+    contact = warehouse_tables.contact.c
+    return value.over(partition_by=contact.journey_id, order_by=(contact.occurred_at, contact.id))
+
+
+def _hours(step: Subquery, waiting: Row) -> ColumnElement[Any]:
+    """Added up in whole microseconds, so that the order of the rows cannot show."""
+    return cast(whole(func.sum(case((waiting, step.c.gap), else_=0))), Double) / _HOUR
+
+
+def _defects(source: str, which: Row) -> Subquery:
+    defect, journey = warehouse_tables.defect, warehouse_tables.journey
+    grace = DEFECT_GRACE // timedelta(microseconds=1)
+    return (
+        select(defect.c.journey_id, cast(func.count(), Integer).label("defects"))
+        .select_from(defect.join(journey, defect.c.journey_id == journey.c.id))
+        .where(defect.c.source == source, micros(defect.c.occurred_at) <= micros(journey.c.ended_at) + grace, which)
+        .group_by(defect.c.journey_id)
+        .subquery("failures")
+    )

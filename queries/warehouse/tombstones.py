@@ -1,0 +1,51 @@
+"""Forgetting an account or a person so that no later load brings them back."""
+
+from hashlib import sha256
+from typing import Literal
+
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, literal, select, update
+
+from queries.engine import digest
+from queries.warehouse import tables
+from queries.warehouse.staging import Stage
+
+Kind = Literal["account", "person"]
+
+
+def hash_of(kind: Kind, key: str) -> str:
+    """The tombstone of a key: it says that a key was erased, not which keys were."""
+    return sha256(f"{kind}:{key}".encode()).hexdigest()
+
+
+def withhold(stage: Stage) -> int:
+    """Take what was erased out of the staged rows. Returns the number of rows dropped.
+
+    Rows of an erased account are dropped; those of an erased person lose the person and the comment.
+    """
+    if not stage.conn.execute(select(func.count()).select_from(tables.erased)).scalar_one():
+        return 0
+    return sum(_withhold(stage.conn, table, staged) for table, staged in stage)
+
+
+def _withhold(conn: Connection, table: Table, staged: Table) -> int:
+    dropped = 0
+    if "account_id" in staged.c:
+        dropped += conn.execute(delete(staged).where(_erased("account", staged.c.account_id))).rowcount
+    if table is tables.person:
+        return dropped + conn.execute(delete(staged).where(_erased("person", staged.c.person_id))).rowcount
+    if "person_id" in staged.c:
+        conn.execute(update(staged).where(_erased("person", staged.c.person_id)).values(**_nobody(staged)))
+    return dropped
+
+
+def _nobody(table: Table) -> dict[str, None]:
+    """What is taken from a fact whose person is erased. The row as it was read says both, too."""
+    return {name: None for name in ("person_id", "comment", "row") if name in table.c}
+
+
+def _erased(kind: Kind, key: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether a key has a tombstone: each distinct key is hashed once."""
+    found = key.table.alias()
+    keys = select(found.c[key.name].label("key")).distinct().subquery()
+    mark = digest(literal(f"{kind}:") + keys.c.key)
+    return key.in_(select(keys.c.key).where(mark.in_(select(tables.erased.c.hash))))

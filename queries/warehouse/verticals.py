@@ -1,0 +1,82 @@
+"""The vertical of a fact as of its day, from the account's history where the source of the fact has none."""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Date,
+    FromClause,
+    Subquery,
+    Table,
+    and_,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
+
+from queries.engine import append
+from queries.warehouse import tables
+from queries.warehouse.changes import Touched, temporary
+
+FILLED: Final[tuple[Table, ...]] = tuple(table for table in tables.CANONICAL if "vertical_filled" in table.c)
+"""The facts whose vertical can come from the account's history."""
+
+
+def periods() -> Subquery:
+    """When which vertical held: account_id, vertical, valid_from, until (exclusive, null: still); without overlaps.
+
+    Where two rows of an account begin on one day, the one of the source that sorts last holds.
+    """
+    history = tables.account_history
+    following = func.lead(history.c.valid_from).over(
+        partition_by=history.c.account_id, order_by=(history.c.valid_from, history.c.source)
+    )
+    until = func.least(history.c.valid_to, following, type_=Date).label("until")
+    return select(history.c.account_id, history.c.vertical, history.c.valid_from, until).subquery("period")
+
+
+def holds(period: FromClause, facts: FromClause) -> ColumnElement[bool]:
+    """Whether a period is the one of a fact's account on the fact's day."""
+    return and_(
+        period.c.account_id == facts.c.account_id,
+        period.c.valid_from <= facts.c.day,
+        or_(period.c.until.is_(None), period.c.until > facts.c.day),
+    )
+
+
+def fill(conn: Connection, facts: Table) -> None:
+    """Give the facts of a new warehouse the verticals that their source left out."""
+    period = periods()
+    empty = and_(facts.c.vertical.is_(None), holds(period, facts), period.c.vertical.is_not(None))
+    conn.execute(update(facts).where(empty).values(vertical=period.c.vertical))
+
+
+def refill(conn: Connection, touched: Touched, now: datetime) -> int:
+    """Bring the facts of the accounts whose history was touched up to date. Returns how many moved."""
+    period = _periods_of(conn, touched.accounts)
+    return sum(_refill(conn, facts, period, touched, now) for facts in FILLED)
+
+
+def _periods_of(conn: Connection, accounts: Table) -> Table:
+    """The periods of some accounts, as a table: a window computed for every fact would take for ever."""
+    every = periods()
+    period = temporary("period", *(Column(column.name, column.type) for column in every.c))
+    period.create(conn)
+    append(conn, period, select(every).where(every.c.account_id.in_(select(accounts.c.account_id))))
+    return period
+
+
+def _refill(conn: Connection, facts: Table, period: Table, touched: Touched, now: datetime) -> int:
+    accounts = touched.accounts
+    mine = and_(facts.c.vertical_filled, exists().where(accounts.c.account_id == facts.c.account_id))
+    said = and_(holds(period, facts), facts.c.vertical.is_distinct_from(period.c.vertical))
+    silent = and_(facts.c.vertical.is_not(None), not_(exists().where(holds(period, facts))))
+    touched.note(conn, facts, and_(mine, or_(exists().where(said), silent)))
+    moved = conn.execute(update(facts).where(mine, said).values(vertical=period.c.vertical, loaded_at=now)).rowcount
+    return moved + conn.execute(update(facts).where(mine, silent).values(vertical=None, loaded_at=now)).rowcount
