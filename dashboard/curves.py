@@ -13,15 +13,15 @@ from dashboard.charts import ATTENTION, BETTER, GREY, QUIET, Rows
 from queries.metrics.formatting import figure, shown, unit
 from queries.state.feedback import Precision
 from queries.warehouse.conditions import Span
-from triggers.attention import Attention
-from triggers.comparison import Score
-from triggers.dial import Dial
-from triggers.noise import Noise
-from triggers.proposal import Sweep, days_open, setting
-from triggers.subjects import slice_values
-from triggers.trial import Found, Outcome, Trial
-from triggers.usual import usual
-from triggers.wording import begun
+from triggers.incidents.notification_load import Attention
+from triggers.lab.false_alarms import Noise
+from triggers.lab.parameter_sweep import Sweep, days_open, setting
+from triggers.lab.scores import Score
+from triggers.lab.setting import Dial
+from triggers.lab.typical_range import usual
+from triggers.lab.what_if import Found, Outcome, Trial
+from triggers.messages.wording import begun
+from triggers.rules.subject import slice_values
 
 READERS: Final = 4
 """How many readers a curve is drawn for; those after them are told less."""

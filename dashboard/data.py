@@ -40,11 +40,11 @@ from queries.state.incidents import Incident
 from queries.warehouse.conditions import Span, condition_spans
 from queries.warehouse.generations import Pin
 from queries.warehouse.relations import COLUMNS
-from triggers.dial import turned
-from triggers.message import Card
-from triggers.noise import Noise, noise
-from triggers.proposal import Sweep, own_metric, sweep
-from triggers.trial import Outcome, Trial, outcome, trial, watchman
+from triggers.lab.false_alarms import Noise, noise
+from triggers.lab.parameter_sweep import Sweep, own_metric, sweep
+from triggers.lab.setting import turned
+from triggers.lab.what_if import Outcome, Trial, outcome, trial, watchman
+from triggers.messages.card import Card
 
 ENTRIES: Final = 256
 """How many results each cached function keeps."""

@@ -30,9 +30,10 @@ from queries.review.incident_page import Dossier
 from queries.review.read import label_of, place
 from queries.state.actions import Action
 from queries.state.incidents import Entry, Incident
-from triggers import message, wording
-from triggers.message import Card, called
-from triggers.wording import BASELINES
+from triggers.messages import card as messages_card
+from triggers.messages import wording
+from triggers.messages.card import Card, called
+from triggers.messages.wording import BASELINES
 
 UTC: Final = ZoneInfo("UTC")
 
@@ -97,10 +98,12 @@ def opening(it: Dossier, account: str | None, terms: Terms) -> str:
 def evidence(it: Dossier, card: Card | None) -> str:
     """The card that Slack shows too: the figure with its interval, then what it was made of."""
     facts = _figures(it)
-    facts += [(fact.label, fact.text) for fact in message.facts(card) if fact.label not in ELSEWHERE] if card else []
+    facts += (
+        [(fact.label, fact.text) for fact in messages_card.facts(card) if fact.label not in ELSEWHERE] if card else []
+    )
     main = facts[0][0] if it.metric else ""
     pairs = "".join(_pair(name, value, is_main=name == main) for name, value in facts if value)
-    source = f'<p class="e-dateline">{escape(message.provenance(card))}</p>' if card else ""
+    source = f'<p class="e-dateline">{escape(messages_card.provenance(card))}</p>' if card else ""
     return f'<dl class="e-card">{pairs}</dl>{source}'
 
 
@@ -151,7 +154,7 @@ def runbook(rule: Rule | None) -> str:
 def history(entries: Iterable[Entry], terms: Terms) -> str:
     """What happened to it, newest first, in the words that Slack has for it."""
     rows = "".join(
-        f"<li><span class='e-muted'>{terms.moment(e.at)}</span> {escape(message.news(e.kind))}: {escape(e.reason)}"
+        f"<li><span class='e-muted'>{terms.moment(e.at)}</span> {escape(messages_card.news(e.kind))}: {escape(e.reason)}"
         f"{f' <span class=e-muted>({escape(terms.name(e.author))})</span>' if e.author else ''}</li>"
         for e in reversed([*entries])
     )

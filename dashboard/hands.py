@@ -11,7 +11,7 @@ from config.errors import EarshotError
 from queries.messages.outbox import told
 from queries.scope import Scope
 from queries.state.incidents import Entry, Incident, annotate, incident
-from triggers.book import thread_messages
+from triggers.incidents.ledger import thread_messages
 
 
 class HandsError(EarshotError):

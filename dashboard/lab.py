@@ -13,11 +13,11 @@ from dashboard import curves, data, prose
 from dashboard.run import Sitting, banners, sitting
 from queries.state.calibrations import calibrations
 from queries.state.feedback import precisions
-from triggers.comparison import Score, scored
-from triggers.dial import lines, turned
-from triggers.paste import toml
-from triggers.proposal import Sweep, own_metric, setting
-from triggers.trial import Outcome, Trial, UntriedError, is_tried, rows
+from triggers.lab.parameter_sweep import Sweep, own_metric, setting
+from triggers.lab.rule_toml import toml
+from triggers.lab.scores import Score, scored
+from triggers.lab.setting import lines, turned
+from triggers.lab.what_if import Outcome, Trial, UntriedError, is_tried, rows
 
 YEARS: Final = (1, 2, 3)
 VERDICTS: Final = {"found": "found", "missed": "missed", "open before": "an incident was open before it began"}

@@ -17,9 +17,9 @@ from queries.warehouse import tables
 from queries.warehouse.generations import EmbeddedWarehouse, Warehouse
 from queries.warehouse.load_report import Summary
 from queries.warehouse.relations import COLUMNS
-from triggers.slots import Cadence
-from triggers.subjects import Subject, figures
-from triggers.versions import metric_names, version
+from triggers.rules.schedule import Cadence
+from triggers.rules.subject import Subject, figures
+from triggers.rules.versions import metric_names, version
 
 CONFIG: Final = Path(__file__).parents[1] / "config"
 LOADED: Final = datetime(2026, 12, 1, 6)  # noqa: DTZ001 - as the warehouse stores it

@@ -29,7 +29,7 @@ from queries.warehouse.generations import Pin, latest
 from queries.warehouse.load_report import Summary
 from queries.warehouse.relations import COLUMNS
 from tests.installation import configure
-from triggers.versions import metric_names
+from triggers.rules.versions import metric_names
 
 Row = dict[str, Any]
 Rows = Mapping[Table, list[Row]]

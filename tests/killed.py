@@ -18,7 +18,7 @@ import duckdb  # noqa: F401 - imported once, not in each run
 import duckdb_sqlalchemy  # noqa: F401
 
 from triggers import __main__ as command
-from triggers import run
+from triggers.processes import run
 
 OURS: Final = ("triggers", "queries")
 

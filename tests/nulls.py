@@ -23,18 +23,18 @@ from scipy import special
 from config.models.catalog import ChartRule, Goal, Metric, RateRule, Rule
 from queries.metrics.design_effects import EVERY_VERTICAL, Effect, Effects, ratio
 from queries.statistics.estimates import Floats
-from triggers.calibrate import calibrate, uncalibrated
-from triggers.charting import freeze
-from triggers.counts import Slice
-from triggers.gate import bonferroni, verdicts
-from triggers.kinds import panel
-from triggers.null import Ints, Periods, periods
-from triggers.panels import Given, Panel
-from triggers.rates import Basis
-from triggers.replay import Finding, Judged, replay
-from triggers.slots import Cadence
-from triggers.subjects import Subject, figures
-from triggers.versions import version
+from triggers.evaluation.kinds.chart import freeze
+from triggers.evaluation.kinds.registry import panel
+from triggers.evaluation.kinds.significance import bonferroni, verdicts
+from triggers.evaluation.kinds.window import Given, Panel
+from triggers.evaluation.metric_rules import Basis
+from triggers.evaluation.replay import Finding, Judged, replay
+from triggers.lab.calibrate import calibrate, uncalibrated
+from triggers.lab.simulation import Ints, Periods, periods
+from triggers.rules.counts import Slice
+from triggers.rules.schedule import Cadence
+from triggers.rules.subject import Subject, figures
+from triggers.rules.versions import version
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "explanation" / "false-alarms.md"
 FIRST: Final = date(2023, 1, 2)

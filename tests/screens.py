@@ -21,7 +21,7 @@ from queries.scope import EVERYTHING
 from queries.state.incidents import Entry, Incident, entries, incident
 from tests.counterparts.human import APP_TOKEN, TOKEN, Workspace
 from tests.small_company import AUDIENCES, GOALS, METRICS
-from triggers.message import news
+from triggers.messages.card import news
 
 RULES: Final = """
 [guard]

@@ -19,7 +19,7 @@ from queries.statistics.estimates import Floats
 from queries.warehouse import tables
 from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse
 from tests.company import catalog, publish, warehouse
-from triggers.artefacts import Artefact, Breach, detect, explains
+from triggers.data_faults.detect import Artefact, Breach, detect, explains
 
 FIRST: Final = date(2024, 1, 1)
 WEEKS: Final = 90

@@ -39,14 +39,14 @@ from tests.counterparts.slack import CHANNELS, Slack
 from tests.installation import GUARD, configure
 from tests.test_triggers_message import incident as an_incident
 from triggers import logs
-from triggers.audit import Expected, audit, figures
-from triggers.canary import set_out
-from triggers.escalate import snapshot
-from triggers.overdue import overdue
-from triggers.rulebook import Rulebook, Rules
-from triggers.run import Runner
-from triggers.tick import tick
-from triggers.watchdog import Watchdog, ping, serve, turn
+from triggers.incidents.escalation import snapshot
+from triggers.incidents.overdue import overdue
+from triggers.incidents.tick import tick
+from triggers.processes.audit import Expected, audit, figures
+from triggers.processes.run import Runner
+from triggers.processes.watchdog import Watchdog, ping, serve, turn
+from triggers.rules.live_rules import Rulebook, Rules
+from triggers.slack.canary import set_out
 
 ROOT: Final = Path(__file__).parents[1]
 # In the past, whenever the tests run: messages go out by the real clock.

@@ -19,11 +19,11 @@ from queries.warehouse.generations import Pin
 from queries.warehouse.relations import COLUMNS
 from tests.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.installation import DEFECTS, Terminal, installed
-from triggers.attention import attention, tellings
-from triggers.backtest import Row, backtest, past
-from triggers.comparison import paired, scored
-from triggers.escalate import snapshot
-from triggers.versions import version_of
+from triggers.incidents.escalation import snapshot
+from triggers.incidents.notification_load import attention, tellings
+from triggers.lab.backtest import Row, backtest, past
+from triggers.lab.scores import paired, scored
+from triggers.rules.versions import version_of
 
 FIRST: Final = date(2025, 9, 1)
 STORY: Final = (4,) * 10 + (20,) * 4 + (45,) * 2 + (2,) * 8

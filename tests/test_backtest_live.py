@@ -47,11 +47,11 @@ from tests.daily import (
 )
 from tests.installation import configure
 from tests.states import NewState
-from triggers.guarding import NAME
-from triggers.panels import reach
-from triggers.slots import ANCHOR
-from triggers.subjects import slice_values
-from triggers.tick import tick
+from triggers.data_faults.scan import NAME
+from triggers.evaluation.kinds.window import reach
+from triggers.incidents.tick import tick
+from triggers.rules.schedule import ANCHOR
+from triggers.rules.subject import slice_values
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOUND: Final = frozenset({"opened", "reopened", "worsened", "resolved", "closed"})

@@ -38,7 +38,7 @@ from tests.company import noon, publish, rows_of, weeks
 from tests.counterparts.postgres import NewDatabase
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.installation import configure
-from triggers.run import Runner
+from triggers.processes.run import Runner
 
 ROOT: Final = Path(__file__).parents[1]
 NOW: Final = datetime(2026, 6, 1, 9, tzinfo=UTC)

@@ -25,11 +25,11 @@ from queries.warehouse.generations import EmbeddedWarehouse
 from tests.company import LOADED, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.counterparts.slack import CHANNELS, USERS, Slack
 from tests.installation import configure
-from triggers.budget import Asked, monday, within
-from triggers.escalate import Move
-from triggers.letters import Stake, due, noisiest, rank
-from triggers.run import Runner
-from triggers.tick import tick
+from triggers.incidents.escalation import Move
+from triggers.incidents.person_budget import Asked, monday, within
+from triggers.incidents.tick import tick
+from triggers.messages.direct_messages import Stake, due, noisiest, rank
+from triggers.processes.run import Runner
 
 UTC_ZONE: Final = ZoneInfo("UTC")
 NOW: Final = datetime(2026, 1, 7, 12, tzinfo=UTC)

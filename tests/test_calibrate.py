@@ -18,15 +18,15 @@ from queries.warehouse.generations import EmbeddedWarehouse
 from tests.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.nulls import DECLARED, KINDS, METRIC, SEGMENTS, subject, world
 from tests.states import NewState
-from triggers.calibrate import Replayed, Size, calibrate, uncalibrated
-from triggers.checking import LASTS, Checked, calibrated
-from triggers.ground import MOST
-from triggers.memory import read_memory
-from triggers.null import periods
-from triggers.rates import Basis
-from triggers.slots import Moment
-from triggers.subjects import Subject
-from triggers.versions import version_of
+from triggers.commands.check import LASTS, Checked, calibrated
+from triggers.evaluation.metric_rules import Basis
+from triggers.lab.calibrate import Replayed, Size, calibrate, uncalibrated
+from triggers.lab.simulation import periods
+from triggers.lab.simulation_inputs import MOST
+from triggers.rules.previous_state import read_memory
+from triggers.rules.schedule import Moment
+from triggers.rules.subject import Subject
+from triggers.rules.versions import version_of
 
 BASE: Final = 0.05
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)

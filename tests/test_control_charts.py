@@ -16,7 +16,7 @@ from config.errors import EarshotError
 from config.models.catalog import Metric
 from queries.statistics.estimates import Floats
 from tests.test_statistics import metric
-from triggers.charts import (
+from triggers.evaluation.kinds.control_charts import (
     Signal,
     average_run_length,
     cusum,

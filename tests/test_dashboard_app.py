@@ -28,7 +28,7 @@ from queries.state.incidents import UnknownIncidentError, entries, incident
 from queries.warehouse.generations import EmbeddedWarehouse
 from tests.small_company import BROKEN, VERTICALS, Company, found, write_config
 from tests.states import NewState
-from triggers.taking import snooze
+from triggers.incidents.actions import snooze
 
 pytestmark = pytest.mark.xdist_group("dashboard")
 CHECKOUT = Path(stores.__file__).parents[1]

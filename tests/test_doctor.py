@@ -21,8 +21,8 @@ from tests.counterparts.proxy import Answer, Fault, FaultProxy
 from tests.counterparts.slack import ADMIN_TOKEN, BOT, CHANNELS, READ_ONLY_TOKEN, TOKEN, USERS, Slack
 from tests.installation import configure
 from triggers.__main__ import main
-from triggers.doctor import SCOPES, Doctor, Finding, is_sound
-from triggers.listen import try_socket
+from triggers.slack.doctor import SCOPES, Doctor, Finding, is_sound
+from triggers.slack.socket_mode import try_socket
 
 GOOD: Final = CHANNELS["service-quality"]
 APP: Final = "xapp-earshot-tests"

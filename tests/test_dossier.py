@@ -15,7 +15,7 @@ from dashboard.dossier import Terms, history, state, title, where
 from queries.state.incidents import Entry
 from tests.company import rule
 from tests.test_triggers_message import incident
-from triggers.message import NEWS
+from triggers.messages.card import NEWS
 
 TERMS: Final = Terms((Person(name="ana", label="Ana Ruiz", audience="specialist"),), ZoneInfo("Europe/Berlin"))
 LATE: Final = datetime(2026, 7, 31, 22, 30, tzinfo=UTC)

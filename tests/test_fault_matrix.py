@@ -27,7 +27,7 @@ from tests.faults.matrix import (
     run_random,
     whole,
 )
-from triggers.deliver import Point
+from triggers.slack.delivery import Point
 
 SEED: Final = 20261122
 FIVE_MINUTES: Final = 300.0

@@ -26,10 +26,10 @@ from tests.company import catalog, noon, rows_of, rule, weeks
 from tests.company import warehouse as company_of
 from tests.counterparts.slack import CHANNELS, TOKEN, Slack
 from tests.loading import CATALOG, COMPANY, NOW, bring, contents, opened, order, rows
-from triggers import slack as client
-from triggers.cards import Cards
-from triggers.deliver import Courier
-from triggers.tick import tick
+from triggers.incidents.tick import tick
+from triggers.messages.card_reader import Cards
+from triggers.slack import client
+from triggers.slack.delivery import Courier
 
 LATER: Final = NOW + timedelta(hours=1)
 MARK: Final = f"erased-{hash_of('account', 'A1')[:8]}"

@@ -18,9 +18,9 @@ from queries.state.tables import passing_state
 from queries.warehouse import tables as warehouse_tables
 from queries.warehouse.relations import COLUMNS
 from tests.company import Rows, catalog, noon, rule, warehouse
-from triggers.artefacts.breach import COLUMN_OF, ROWS_OF
-from triggers.guarding import NAME
-from triggers.tick import tick
+from triggers.data_faults.explanation import COLUMN_OF, ROWS_OF
+from triggers.data_faults.scan import NAME
+from triggers.incidents.tick import tick
 
 FIRST: Final = date(2025, 1, 6)
 DAYS: Final = 7 * 20

@@ -16,17 +16,23 @@ OURS: Final = {
     "dashboard": ("config", "queries"),
 }
 PURE: Final = (
-    *("triggers.evaluate", "triggers.escalate", "triggers.message", "triggers.backtest", "triggers.book"),
     *(
-        "triggers.trial",
-        "triggers.proposal",
-        "triggers.usual",
-        "triggers.dial",
-        "triggers.noise",
-        "triggers.comparison",
-        "triggers.paste",
+        "triggers.rules.state_machine",
+        "triggers.incidents.escalation",
+        "triggers.messages.card",
+        "triggers.lab.backtest",
+        "triggers.incidents.ledger",
     ),
-    *("triggers.attention", "triggers.subjects", "triggers.wording"),
+    *(
+        "triggers.lab.what_if",
+        "triggers.lab.parameter_sweep",
+        "triggers.lab.typical_range",
+        "triggers.lab.setting",
+        "triggers.lab.false_alarms",
+        "triggers.lab.scores",
+        "triggers.lab.rule_toml",
+    ),
+    *("triggers.incidents.notification_load", "triggers.rules.subject", "triggers.messages.wording"),
 )
 ONLY_IN: Final = {
     "slack_sdk": ("triggers/slack.py", "triggers/listen.py"),

@@ -18,8 +18,8 @@ from queries.warehouse import tables
 from queries.warehouse.generations import Pin
 from tests.company import LOADED, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.states import NewState
-from triggers.taking import resolve
-from triggers.tick import tick
+from triggers.incidents.actions import resolve
+from triggers.incidents.tick import tick
 
 FIRST: Final = date(2025, 9, 1)
 WEEK: Final = timedelta(weeks=1)

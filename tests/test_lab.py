@@ -18,7 +18,7 @@ from queries.warehouse.generations import EmbeddedWarehouse
 from tests.company import catalog, rows_of, rule, warehouse, weeks
 from tests.installation import RULE, configure
 from tests.test_dashboard_app import APP, Opened, page
-from triggers.backtest import backtest
+from triggers.lab.backtest import backtest
 
 pytestmark = [
     pytest.mark.xdist_group("dashboard"),

@@ -38,16 +38,16 @@ from tests.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.counterparts import human
 from tests.counterparts.human import CHANNEL, MEMBERS, TOKEN, Workspace, until
 from tests.screens import Screens, configured, connected, dashboard
-from triggers import listen
 from triggers.__main__ import main
-from triggers.answering import Answering
-from triggers.listen import Listener, NoAppTokenError, Pulse, deaf
-from triggers.pressed import Press
-from triggers.rulebook import Rulebook, Rules
-from triggers.run import Runner
-from triggers.slack import Slack
-from triggers.taking import resolve
-from triggers.tick import tick
+from triggers.incidents.actions import resolve
+from triggers.incidents.tick import tick
+from triggers.processes.run import Runner
+from triggers.rules.live_rules import Rulebook, Rules
+from triggers.slack import socket_mode
+from triggers.slack.client import Slack
+from triggers.slack.interaction_handler import Answering
+from triggers.slack.interactions import Press
+from triggers.slack.socket_mode import Listener, NoAppTokenError, Pulse, deaf
 
 pytestmark = pytest.mark.xdist_group("dashboard")
 FIRST, OPENS = date(2025, 9, 1), date(2025, 12, 22)
@@ -423,9 +423,9 @@ def test_two_that_listen_do_it_once(desk: Desk) -> None:
 
 def test_the_server_dies_and_comes_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The workspace forgets its messages; the same message is put there again, as Slack would still have it."""
-    monkeypatch.setattr(listen, "PING_S", 0.3)
-    monkeypatch.setattr(listen, "HELLO_S", 2.0)
-    monkeypatch.setattr(listen, "BACK_OFF_S", (0.5,))
+    monkeypatch.setattr(socket_mode, "PING_S", 0.3)
+    monkeypatch.setattr(socket_mode, "HELLO_S", 2.0)
+    monkeypatch.setattr(socket_mode, "BACK_OFF_S", (0.5,))
     desk.listen()
     root = desk.root()
     desk.workspace.kill()
@@ -532,8 +532,8 @@ def _outcomes(desk: Desk) -> dict[str, str]:
 
 def test_a_deaf_connection_is_noticed_and_rebuilt(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wire that is up and carries nothing back: the click on it is lost, the next one is heard."""
-    monkeypatch.setattr(listen, "PING_S", 0.3)
-    monkeypatch.setattr(listen, "HELLO_S", 2.0)
+    monkeypatch.setattr(socket_mode, "PING_S", 0.3)
+    monkeypatch.setattr(socket_mode, "HELLO_S", 2.0)
     with human.wire(desk.workspace.port) as wire, human.rerouted(monkeypatch, wire):
         desk.listen()
         until(lambda: wire.connections == 1)
@@ -605,8 +605,8 @@ def test_the_command_listens_follows_the_files_and_ends_when_asked(desk: Desk) -
 def test_who_is_added_while_it_listens_can_press_and_a_bad_file_changes_nothing(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listen, "TURN_S", 0.1)
-    monkeypatch.setattr(listen, "BEAT_S", 0.1)
+    monkeypatch.setattr(socket_mode, "TURN_S", 0.1)
+    monkeypatch.setattr(socket_mode, "BEAT_S", 0.1)
     book, seen = Rulebook(desk.settings, Rules(desk.catalog), COLUMNS), list[Rules]()
 
     def current() -> Rules:

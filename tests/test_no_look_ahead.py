@@ -26,16 +26,16 @@ from queries.warehouse import tables
 from queries.warehouse.load_report import settle
 from queries.warehouse.relations import naive
 from tests.daily import DAYS, ZONE, Rows, begin, company, fill, known, memory, morning, pinned, publish, rulebook
-from triggers.artefacts import Artefact, detect
-from triggers.counts import Slice
-from triggers.listening import Listener
-from triggers.memory import read_memory
-from triggers.rates import judge, reader
-from triggers.replay import Judged
-from triggers.slots import Moment, midnight
-from triggers.subjects import Subject
-from triggers.tasks import tasks
-from triggers.watching import effects_at
+from triggers.data_faults.detect import Artefact, detect
+from triggers.evaluation.evaluate import effects_at
+from triggers.evaluation.metric_rules import judge, reader
+from triggers.evaluation.quiet_rules import Listener
+from triggers.evaluation.replay import Judged
+from triggers.rules.counts import Slice
+from triggers.rules.due import tasks
+from triggers.rules.previous_state import read_memory
+from triggers.rules.schedule import Moment, midnight
+from triggers.rules.subject import Subject
 
 SLOTS: Final = (
     date(2025, 6, 2),  # the charts have just frozen their baselines

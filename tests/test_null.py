@@ -9,7 +9,7 @@ from config.errors import EarshotError
 from queries.statistics.estimates import Floats, values
 from tests.nulls import ALIKE, BASES, DECLARED, KINDS, alpha_of, false_alarms, plain, pooled, subject, world
 from tests.test_statistics import metric
-from triggers.null import Ints, Law, alike, draw, periods, together
+from triggers.lab.simulation import Ints, Law, alike, draw, periods, together
 
 MONDAY = date(2026, 3, 2)
 MANY = 4000

@@ -22,9 +22,9 @@ from queries.state.incidents import Incident, entries, incidents
 from queries.warehouse.generations import EmbeddedWarehouse, Pin
 from queries.warehouse.relations import COLUMNS
 from tests.states import NewState
-from triggers.backtest import Row, backtest
-from triggers.slots import midnight
-from triggers.tick import tick
+from triggers.incidents.tick import tick
+from triggers.lab.backtest import Row, backtest
+from triggers.rules.schedule import midnight
 
 CONFIG: Final = Path(__file__).resolve().parents[1] / "config"
 ZONE: Final = ZoneInfo("America/Sao_Paulo")

@@ -35,9 +35,9 @@ from tests.counterparts.slack import CHANNELS, TOKEN, Slack
 from tests.faults import ground
 from tests.installation import configure
 from tests.states import NewState
-from triggers import slack as client
 from triggers.__main__ import main
-from triggers.deliver import Courier, Point
+from triggers.slack import client
+from triggers.slack.delivery import Courier, Point
 
 pytestmark = [pytest.mark.xdist_group("faults"), BY_SLACKS_CLOCK]
 CHANNEL: Final = CHANNELS["service-quality"]

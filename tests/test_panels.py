@@ -15,15 +15,15 @@ from config.models.catalog import ChangeRule, ChartRule, GapRule, Goal, GoalRule
 from queries.metrics.design_effects import Effect
 from queries.statistics.estimates import Floats, tail
 from tests.company import METRIC, rule, subject
-from triggers.charting import freeze
-from triggers.counts import TALLY, History, Slice
-from triggers.gate import BREACH, NO_DATA, VERDICTS, bonferroni, verdicts
-from triggers.kinds import panel
-from triggers.panels import Frozen, Given, Panel, reach
-from triggers.rates import Basis, judge
-from triggers.replay import Judged, replay
-from triggers.subjects import Subject
-from triggers.versions import read_version, version
+from triggers.evaluation.kinds.chart import freeze
+from triggers.evaluation.kinds.registry import panel
+from triggers.evaluation.kinds.significance import BREACH, NO_DATA, VERDICTS, bonferroni, verdicts
+from triggers.evaluation.kinds.window import Frozen, Given, Panel, reach
+from triggers.evaluation.metric_rules import Basis, judge
+from triggers.evaluation.replay import Judged, replay
+from triggers.rules.counts import TALLY, History, Slice
+from triggers.rules.subject import Subject
+from triggers.rules.versions import read_version, version
 
 MONDAY: Final = date(2026, 3, 2)
 WEEK: Final = timedelta(weeks=1)

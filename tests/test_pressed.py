@@ -11,9 +11,8 @@ import pytest
 from config.models.catalog import Person
 from queries.state.incidents import Entry, Incident
 from tests.test_triggers_message import incident as an_incident
-from triggers.forms import form
-from triggers.hours import Timetable
-from triggers.pressed import (
+from triggers.incidents.business_hours import Timetable
+from triggers.slack.interactions import (
     FORMS,
     Do,
     Open,
@@ -29,6 +28,7 @@ from triggers.pressed import (
     mistakes,
     read,
 )
+from triggers.slack.modals import form
 
 NOW: Final = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)  # a Friday, 16:30 in Berlin
 TABLE: Final = Timetable(ZoneInfo("Europe/Berlin"))

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from config.models.catalog import ThresholdRule
 from queries.state.incidents import incident_id
 from tests.company import rule, subject
-from triggers.counts import TALLY, Slice
-from triggers.evaluate import FRESH, OPEN, Instance, step
-from triggers.gate import VERDICTS
-from triggers.panels import Panel
-from triggers.replay import Finding, Judged, Reading, replay
-from triggers.subjects import Subject, slice_key
+from triggers.evaluation.kinds.significance import VERDICTS
+from triggers.evaluation.kinds.window import Panel
+from triggers.evaluation.replay import Finding, Judged, Reading, replay
+from triggers.rules.counts import TALLY, Slice
+from triggers.rules.state_machine import FRESH, OPEN, Instance, step
+from triggers.rules.subject import Subject, slice_key
 
 MONDAY: Final = date(2026, 3, 2)
 WEEK: Final = timedelta(weeks=1)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import lomax, poisson
 
 from queries.monitoring.activity import Ints, Signals
-from triggers.rhythm import Floats, Silences, Upper, alpha_of, by_chance, overdue, silences, stale
+from triggers.evaluation.kinds.silence import Floats, Silences, Upper, alpha_of, by_chance, overdue, silences, stale
 
 YEAR: Final = 365
 START: Final = date(2020, 1, 1).toordinal()

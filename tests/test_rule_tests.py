@@ -28,12 +28,12 @@ from queries.warehouse.generations import Pin
 from queries.warehouse.relations import COLUMNS
 from tests.test_docs import DOCS, PACKAGES, Checkout, blocks
 from triggers.__main__ import main
-from triggers.paste import toml
-from triggers.rehearsal import Seen, rehearse
-from triggers.series import scored_column, tally, unit_tally
-from triggers.slots import midnight
-from triggers.suite import Outcome, suite
-from triggers.tick import tick
+from triggers.incidents.tick import tick
+from triggers.lab.rule_toml import toml
+from triggers.rule_tests.run import Seen, rehearse
+from triggers.rule_tests.runner import Outcome, suite
+from triggers.rule_tests.written_counts import scored_column, tally, unit_tally
+from triggers.rules.schedule import midnight
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 OWN: Final = Path(__file__).parent / "rules"

@@ -29,9 +29,9 @@ from queries.warehouse.relations import COLUMNS
 from tests.company import catalog, noon, publish, rows_of, rule, warehouse, weeks
 from tests.installation import RULE, configure
 from triggers.__main__ import main
-from triggers.authors import author
-from triggers.rulebook import Rulebook, Rules, fingerprint
-from triggers.tick import tick
+from triggers.incidents.tick import tick
+from triggers.rules.git_author import author
+from triggers.rules.live_rules import Rulebook, Rules, fingerprint
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FIRST: Final = date(2025, 9, 1)

@@ -28,9 +28,9 @@ from queries.state.tables import passing_state
 from queries.warehouse.generations import EmbeddedWarehouse, Pin
 from queries.warehouse.relations import COLUMNS
 from tests.test_sample import PLANTED
-from triggers.artefacts import Artefact, Breach, detect, explains
-from triggers.guarding import NAME
-from triggers.tick import tick
+from triggers.data_faults.detect import Artefact, Breach, detect, explains
+from triggers.data_faults.scan import NAME
+from triggers.incidents.tick import tick
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 END: Final = date(2026, 11, 21)

@@ -26,7 +26,7 @@ from queries.warehouse.generations import Pin, latest
 from queries.warehouse.load_report import Summary
 from queries.warehouse.relations import COLUMNS
 from tests.company import LOADED
-from triggers.tick import tick
+from triggers.incidents.tick import tick
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PLANTED: Final = tomllib.loads((ROOT / "tests" / "planted.toml").read_text(encoding="utf-8"))

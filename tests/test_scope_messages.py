@@ -23,14 +23,14 @@ from queries.state.tables import passing_state
 from queries.warehouse.generations import EmbeddedWarehouse, Pin
 from tests.company import catalog, rows_of, rule, warehouse, weeks
 from tests.states import NewState
-from triggers import digest
-from triggers.budget import within
-from triggers.cards import Cards
-from triggers.escalate import moves, snapshot
-from triggers.letters import Desk, due
-from triggers.message import Card, Message, reply, root
-from triggers.readers import may_read, scope_of
-from triggers.versions import version_of
+from triggers.incidents.access import may_read, scope_of
+from triggers.incidents.escalation import moves, snapshot
+from triggers.incidents.person_budget import within
+from triggers.messages import digest
+from triggers.messages.card import Card, Message, reply, root
+from triggers.messages.card_reader import Cards
+from triggers.messages.direct_messages import Desk, due
+from triggers.rules.versions import version_of
 
 VERTICALS: Final = ("Zebras", "Yachts", "Xylophones")
 FIRST: Final = date(2026, 3, 2)

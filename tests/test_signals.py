@@ -28,7 +28,7 @@ from queries.sample import generate
 from queries.scope import EVERYTHING, Scope
 from queries.warehouse import tables
 from queries.warehouse.rollups import rebuild
-from triggers.rhythm import alpha_of, silences
+from triggers.evaluation.kinds.silence import alpha_of, silences
 
 ROOT: Final = Path(__file__).parents[1]
 NOW: Final = datetime(2026, 6, 1, tzinfo=UTC)

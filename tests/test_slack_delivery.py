@@ -33,13 +33,13 @@ from tests.counterparts.proxy import Fault, FaultProxy
 from tests.counterparts.slack import CHANNELS, READ_ONLY_TOKEN, TOKEN, Slack
 from tests.faults import ground
 from tests.installation import configure
-from triggers import slack as client
 from triggers.__main__ import main
-from triggers.cards import Cards
-from triggers.deliver import Courier, Sent
-from triggers.sweep import Sweep
-from triggers.taking import acknowledge, resolve
-from triggers.tick import tick
+from triggers.incidents.actions import acknowledge, resolve
+from triggers.incidents.tick import tick
+from triggers.messages.card_reader import Cards
+from triggers.slack import client
+from triggers.slack.delivery import Courier, Sent
+from triggers.slack.remove_duplicates import Sweep
 
 GOLDEN: Final = Path(__file__).parent / "golden"
 CHANNEL: Final = CHANNELS["service-quality"]

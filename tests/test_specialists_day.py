@@ -31,10 +31,10 @@ from tests.company import publish, rows_of, weeks
 from tests.counterparts import human
 from tests.counterparts.human import CHANNEL, MEMBERS, TOKEN, Workspace, until
 from tests.screens import Screens, configured, connected, lines, state_in
-from triggers.answering import Answering
-from triggers.listen import Listener
-from triggers.run import Runner
-from triggers.slack import Slack
+from triggers.processes.run import Runner
+from triggers.slack.client import Slack
+from triggers.slack.interaction_handler import Answering
+from triggers.slack.socket_mode import Listener
 
 pytestmark = pytest.mark.xdist_group("dashboard")
 GOLDEN: Final = Path(__file__).parent / "golden" / "specialists_day.txt"

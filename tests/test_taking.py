@@ -34,15 +34,15 @@ from tests.counterparts.proxy import FaultProxy
 from tests.counterparts.slack import ADMIN_TOKEN, CHANNELS, USERS, Slack
 from tests.test_triggers_message import card as a_card
 from tests.test_triggers_message import incident as an_incident
-from triggers import slack as client
-from triggers.book import root_message
-from triggers.escalate import Move, addressed, begins, due, moves, snapshot
-from triggers.hours import Timetable
-from triggers.message import root
-from triggers.reactions import acknowledge_reacted
-from triggers.routing import told
-from triggers.silencing import asked
-from triggers.taking import OverError, PastError, acknowledge, reassign, resolve, snooze
+from triggers.commands.route import told
+from triggers.commands.silence import asked
+from triggers.incidents.actions import OverError, PastError, acknowledge, reassign, resolve, snooze
+from triggers.incidents.business_hours import Timetable
+from triggers.incidents.escalation import Move, addressed, begins, due, moves, snapshot
+from triggers.incidents.ledger import root_message
+from triggers.messages.card import root
+from triggers.slack import client
+from triggers.slack.reactions import acknowledge_reacted
 
 BERLIN: Final = ZoneInfo("Europe/Berlin")
 FRIDAY: Final = datetime(2026, 11, 20, 15, tzinfo=UTC)  # 16:00 in Berlin

@@ -17,7 +17,7 @@ from queries.monitoring.evidence import Contributor, Evidence, Freshness, Overla
 from queries.state.incidents import Entry, Incident
 from tests.company import METRIC, rule
 from tests.counterparts.limits import refusal
-from triggers.message import (
+from triggers.messages.card import (
     Card,
     Message,
     conditions,
@@ -30,7 +30,7 @@ from triggers.message import (
     root,
     title,
 )
-from triggers.subjects import slice_key
+from triggers.rules.subject import slice_key
 
 OPENED: Final = datetime(2026, 3, 2, 23, 30, tzinfo=UTC)
 SAMPLE: Final[dict[str, Any]] = {

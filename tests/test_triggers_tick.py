@@ -35,11 +35,12 @@ from tests.company import (
 )
 from tests.counterparts.postgres import NewDatabase
 from tests.states import NewState
-from triggers import events, lease
-from triggers.backtest import HEAD, Row, backtest, only
-from triggers.explain import explain
-from triggers.guarding import NAME
-from triggers.tick import OldGenerationError, Report, tick
+from triggers.commands.explain import explain
+from triggers.data_faults.scan import NAME
+from triggers.evaluation import event_rules
+from triggers.incidents.tick import OldGenerationError, Report, tick
+from triggers.lab.backtest import HEAD, Row, backtest, only
+from triggers.processes import lease
 
 FIRST: Final = date(2025, 9, 1)
 STORY: Final = (4,) * 10 + (20,) * 4 + (45,) * 2 + (2,) * 8
@@ -487,7 +488,7 @@ def test_data_that_was_scanned_is_not_scanned_again(
         scanned.append(of.name)
         return ()
 
-    monkeypatch.setattr(events, "cases", cases)
+    monkeypatch.setattr(event_rules, "cases", cases)
     with pinned(tmp_path, config, ACCOUNT) as pin:
         for hour in range(3):
             tick(states, pin, config, LOADED.replace(tzinfo=UTC) + timedelta(hours=hour))

@@ -24,15 +24,15 @@ from tests.company import CONFIG, catalog, rows_of, rule, warehouse, weeks
 from tests.installation import installed
 from tests.test_backtest import FIRST, OVER, STORY, made
 from triggers.__main__ import main
-from triggers.attention import Attention
-from triggers.backtest import backtest
-from triggers.dial import Dial, dial, turned
-from triggers.noise import noise
-from triggers.paste import toml
-from triggers.proposal import Budget, Sweep, propose, sweep
-from triggers.trial import Outcome, UntriedError, outcome, rows, trial, watchman
-from triggers.tune import budget
-from triggers.usual import usual
+from triggers.commands.tune import budget
+from triggers.incidents.notification_load import Attention
+from triggers.lab.backtest import backtest
+from triggers.lab.false_alarms import noise
+from triggers.lab.parameter_sweep import Budget, Sweep, propose, sweep
+from triggers.lab.rule_toml import toml
+from triggers.lab.setting import Dial, dial, turned
+from triggers.lab.typical_range import usual
+from triggers.lab.what_if import Outcome, UntriedError, outcome, rows, trial, watchman
 
 NOW: Final = datetime(2026, 4, 1, tzinfo=UTC)
 SHARED: Final[dict[str, Any]] = {

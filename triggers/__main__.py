@@ -9,10 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from config.errors import EarshotError
-from triggers import commands as do
-from triggers import hindsight, logs, silencing, tune
-from triggers.arguments import duration, instant
-from triggers.printing import FORMATS
+from triggers import logs
+from triggers.commands import backtest, silence, tune
+from triggers.commands import run as do
+from triggers.commands.arguments import duration, instant
+from triggers.commands.output import FORMATS
 
 
 def main(words: list[str]) -> int:
@@ -56,7 +57,7 @@ def _parser() -> ArgumentParser:
     test = command(
         "backtest", do.backtest_rules, "what the rules would have done, with nothing known before it happened"
     )
-    hindsight.arguments(test)
+    backtest.arguments(test)
     tune.arguments(
         command("tune", do.tune_rule, "the settings of a rule that keep an attention budget, and their curve")
     )
@@ -90,7 +91,7 @@ def _parser() -> ArgumentParser:
     asked.add_argument("--at", type=instant, help="when it opens, such as 2026-11-21T09:00+01:00; now by default")
     muting = command("silence", do.silence, "mute deliveries for a time: preview, add, list or end")
     muting.add_argument("--by", default=getpass.getuser(), help="who does it; the login by default")
-    silencing.arguments(muting)
+    silence.arguments(muting)
     _by_hand(command("ack", do.take_on, "take an incident on"))
     closing = _by_hand(command("resolve", do.close, "declare an incident over"))
     closing.add_argument("--note", default="", help="why")

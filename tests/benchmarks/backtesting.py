@@ -17,9 +17,9 @@ from queries.scope import EVERYTHING
 from queries.warehouse.generations import EmbeddedWarehouse, Pin
 from tests.benchmarks.process import peak
 from tests.benchmarks.sizes import catalog, data, label
-from triggers.backtest import backtest
-from triggers.proposal import sweep
-from triggers.trial import trial
+from triggers.lab.backtest import backtest
+from triggers.lab.parameter_sweep import sweep
+from triggers.lab.what_if import trial
 
 RULES: Final = 50
 WIDEST: Final = "touchpoint-satisfaction"

@@ -39,8 +39,8 @@ from tests.faults.ground import ROUTES, Deck, count, fill
 from tests.faults.matrix import bench
 from tests.faults.worker import Asked
 from tests.installation import RULE, configure
-from triggers.message import metadata, root
-from triggers.run import POLL_S, Runner
+from triggers.messages.card import metadata, root
+from triggers.processes.run import POLL_S, Runner
 
 OPEN: Final = (1, 100, 1000)
 CHANNEL: Final = CHANNELS["service-quality"]

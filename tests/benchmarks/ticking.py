@@ -23,8 +23,8 @@ from queries.warehouse.generations import EmbeddedWarehouse, Pin
 from queries.warehouse.load_report import settle
 from tests.benchmarks.process import peak
 from tests.benchmarks.sizes import catalog, data, label
-from triggers.slots import Cadence
-from triggers.tick import tick
+from triggers.incidents.tick import tick
+from triggers.rules.schedule import Cadence
 
 RULES: Final = 63
 WINDOW: Final = timedelta(days=28)

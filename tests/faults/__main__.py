@@ -34,7 +34,7 @@ from tests.faults.matrix import (
     run_random,
     whole,
 )
-from triggers.deliver import Point
+from triggers.slack.delivery import Point
 
 SEEDS: Final = (1, 2)
 AT_RANDOM: Final = 120

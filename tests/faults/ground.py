@@ -20,7 +20,7 @@ from queries.state.incidents import Entry, Incident, Ledger, Queued, delivery_id
 from queries.state.tables import open_state
 from tests.company import METRIC, catalog, rule
 from tests.counterparts.slack import CHANNELS, Slack
-from triggers.message import Card
+from triggers.messages.card import Card
 
 ROUTES: Final = {"delivery": CHANNELS["service-quality"], "accounts": CHANNELS["key-accounts"]}
 AMPLE: Final = 100_000

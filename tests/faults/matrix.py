@@ -24,10 +24,10 @@ from tests.counterparts.proxy import Call, Fault, FaultProxy
 from tests.counterparts.slack import TOKEN, Slack
 from tests.faults.ground import ROUTES, Count, Ground, count, fill, times
 from tests.faults.worker import FROZEN_S, Asked
-from triggers.deliver import Point
-from triggers.pace import SPACING
-from triggers.slack import Slack as Client
-from triggers.sweep import Sweep
+from triggers.messages.channel_budget import SPACING
+from triggers.slack.client import Slack as Client
+from triggers.slack.delivery import Point
+from triggers.slack.remove_duplicates import Sweep
 
 REFUSED: Final = "connection refused"
 FAULTS: Final[Mapping[str, Fault | None]] = {

@@ -13,9 +13,9 @@ from config.errors import EarshotError
 from queries.state.tables import outbox
 from tests.counterparts.slack import TOKEN
 from tests.faults.ground import ROUTES, Deck
-from triggers.deliver import Point
-from triggers.message import metadata, root
-from triggers.slack import Slack
+from triggers.messages.card import metadata, root
+from triggers.slack.client import Slack
+from triggers.slack.delivery import Point
 
 Crash = Callable[[int, str], None]
 Strategy = Callable[[Engine, Slack, str, Crash], None]

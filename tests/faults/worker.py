@@ -23,9 +23,9 @@ from queries.messages import outbox
 from tests.counterparts.slack import TOKEN
 from tests.faults import naive
 from tests.faults.ground import Deck, Ground, config
-from triggers.deliver import Courier, Point
-from triggers.message import Message
-from triggers.slack import Posted, Slack
+from triggers.messages.card import Message
+from triggers.slack.client import Posted, Slack
+from triggers.slack.delivery import Courier, Point
 
 TIMEOUT_S: Final = 1.0
 FROZEN_S: Final = 5.0

@@ -1,0 +1,226 @@
+"""`python -m triggers backtest`: what rules, drafts or two versions would have done, and whether they were right."""
+
+import re
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+from sqlalchemy import Connection
+
+from config.errors import EarshotError
+from config.models.catalog import Catalog, Rule
+from config.reading.drafts import read_drafts
+from config.reading.known_incidents import read_known
+from queries.metrics.csv_cells import cell
+from queries.state.calibrations import Calibration, calibrations
+from queries.state.incidents import rule_version
+from queries.warehouse.generations import Pin
+from queries.warehouse.relations import COLUMNS
+from triggers.commands.arguments import day
+from triggers.incidents.notification_load import Attention, by_incident
+from triggers.lab.backtest import HEAD, Past, Row, instant, named, past
+from triggers.lab.scores import Pair, Score, Scores, paired, scored
+from triggers.rules.versions import Version, read_version
+
+Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
+"""The names of the columns, and the rows."""
+
+HASH: Final = re.compile("[0-9a-f]{16}")
+CAUTION: Final = "corrections, attributes and late arrivals are as known now"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What is tested: a catalogue, which of its rules are asked about (None: all that are on), and what to call it."""
+
+    label: str
+    catalog: Catalog
+    names: frozenset[str] | None
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command can be asked."""
+    parser.add_argument("--since", type=day, required=True, help="first day, such as 2026-01-31")
+    parser.add_argument("--until", type=day, required=True, help="the day after the last")
+    parser.add_argument("--rule", help="this rule only, also when it is turned off")
+    parser.add_argument("--draft", type=Path, metavar="FILE", help="the [[rule]]s of a file, not those configured")
+    parser.add_argument("--against", metavar="FILE|HASH", help="a second draft or version, side by side with the first")
+    parser.add_argument("--known", type=Path, metavar="FILE", help="what happened ([[known]]): is it found")
+    parser.add_argument("--format", choices=("table", "csv"), default="table")
+
+
+def tested(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection) -> Iterator[str | Table]:
+    """What is printed, line by line and table by table.
+
+    Raises:
+        EarshotError: a rule, a file or a version that is not there.
+        ConfigError: the mistakes in a file.
+    """
+    if asked.until <= asked.since:
+        raise EarshotError("--until is the day after the last one: it must come after --since")
+    if asked.known and asked.format == "csv":
+        raise EarshotError("--known is told as tables and sentences; leave out --format csv")
+    known = read_known(asked.known, catalog) if asked.known else ()
+    own = _side(asked, catalog)
+    other = _other(asked.against, own, catalog, state) if asked.against else None
+    alphas = calibrations(state)
+    left = past(pin, own.catalog, asked.since, asked.until, alphas, own.names)
+    right = past(pin, other.catalog, asked.since, asked.until, alphas, other.names) if other else None
+    if other and right:
+        yield from _compared(own, left, other, right, as_csv=asked.format == "csv")
+    else:
+        yield from _alone(left, as_csv=asked.format == "csv")
+    zone = ZoneInfo(pin.generation.zone)
+    for side, found in ((own, left), (other, right)):
+        if known and side and found:
+            yield from _judged(scored(known, found.rows, side.catalog, zone), side, alone=other is None)
+    if asked.format == "table":
+        yield from dict.fromkeys(line for found in (left, right) if found for line in _certainty(found, alphas))
+
+
+def _side(asked: Namespace, catalog: Catalog) -> Side:
+    """What is asked about: the drafts of a file, one rule, or all that are on."""
+    if asked.draft:
+        drafts = read_drafts(asked.draft, catalog, COLUMNS)
+        return Side(asked.draft.name, drafts.catalog, _chosen(drafts.rules, asked.rule, drafts.catalog))
+    if asked.rule:
+        return Side("config", catalog, frozenset({named(catalog, asked.rule).name}))
+    return Side("config", catalog, None)
+
+
+def _chosen(drafts: Iterable[Rule], rule: str | None, catalog: Catalog) -> frozenset[str]:
+    names = frozenset(draft.name for draft in drafts)
+    if rule is None:
+        return names
+    return frozenset({named(catalog, rule).name})
+
+
+def _other(against: str, own: Side, catalog: Catalog, state: Connection) -> Side:
+    """The second side: the drafts of a file, or a version that was stored."""
+    if HASH.fullmatch(against) and not Path(against).exists():
+        return _stored(against, own, catalog, state)
+    drafts = read_drafts(Path(against), catalog, COLUMNS)
+    names = frozenset(draft.name for draft in drafts.rules)
+    asked = own.names & names if own.names else None
+    return Side(Path(against).name, drafts.catalog, asked or names if own.names else None)
+
+
+def _stored(hash_: str, own: Side, catalog: Catalog, state: Connection) -> Side:
+    """The catalogue with one rule, its metrics and goals as a stored version has them."""
+    stored = rule_version(state, hash_)
+    if stored is None:
+        raise EarshotError(f"no version {hash_} is stored; `python -m triggers rules` lists those that are")
+    try:
+        old = read_version(stored.body)
+    except ValidationError:
+        message = f"version {hash_} of {stored.rule} has fields that are known no more; name another version"
+        raise EarshotError(message) from None
+    names = own.names if own.names is None else frozenset({old.rule.name})
+    return Side(hash_, _as_it_was(catalog, old), names)
+
+
+def _as_it_was(catalog: Catalog, old: Version) -> Catalog:
+    rules = tuple(rule for rule in catalog.rules if rule.name != old.rule.name)
+    metrics = {metric.name: metric for metric in (*catalog.metrics, *old.metrics)}
+    goals = (*(goal for goal in catalog.goals if not old.goals or goal.metric != old.goals[0].metric), *old.goals)
+    return catalog.model_copy(update={"rules": (*rules, old.rule), "metrics": tuple(metrics.values()), "goals": goals})
+
+
+def _alone(found: Past, *, as_csv: bool) -> Iterator[str | Table]:
+    if as_csv:
+        yield HEAD, [row.cells for row in found.rows]
+        return
+    told = by_incident(found.told)
+    yield (*HEAD, "told"), [(*row.cells, ", ".join(told.get(row.incident.id, ()))) for row in found.rows]
+    yield f"{len(found.rows)} incidents; {CAUTION}"
+    yield from _asked(found.attention)
+
+
+def _asked(attention: Sequence[Attention]) -> Iterator[str | Table]:
+    if attention:
+        yield ""
+        yield "Who is told, were nobody to take anything on:"
+        rows = [(one.reader, one.told, f"{one.a_week:.2f}", one.busiest) for one in attention]
+        yield ("reader", "told", "a week", "busiest week"), rows
+
+
+def _compared(own: Side, left: Past, other: Side, right: Past, *, as_csv: bool) -> Iterator[str | Table]:
+    pairs = paired(left.rows, right.rows)
+    labels = (f"opened: {own.label}", f"opened: {other.label}")
+    ends = (f"over: {own.label}", f"over: {other.label}")
+    yield ("found by", "rule", "slice", *labels, *ends), [_pair(pair, own, other, as_csv=as_csv) for pair in pairs]
+    if as_csv:
+        return
+    both = sum(pair.left is not None and pair.right is not None for pair in pairs)
+    only = [sum(part is None for part in side) for side in ([p.right for p in pairs], [p.left for p in pairs])]
+    yield f"{both} by both, {only[0]} only by {own.label}, {only[1]} only by {other.label}; {CAUTION}"
+    yield ""
+    yield "Who is told, were nobody to take anything on:"
+    names = ("reader", *(f"{word}: {side.label}" for word in ("told", "a week") for side in (own, other)))
+    yield names, _both(left, right)
+
+
+def _pair(pair: Pair, own: Side, other: Side, *, as_csv: bool) -> tuple[str, ...]:
+    labels = [side.label for side, row in ((own, pair.left), (other, pair.right)) if row]
+    by = labels[0] if len(labels) == 1 else "both"
+    rows = (pair.left, pair.right)
+    opened = (_at(row.opened_at if row else None, as_csv=as_csv) for row in rows)
+    over = ((_at(row.resolved_at, as_csv=as_csv) or "open") if row else "" for row in rows)
+    return (cell(by), cell(pair.row.rule), cell(pair.row.slice), *opened, *over)
+
+
+def _at(at: Any, *, as_csv: bool) -> str:
+    if at is None:
+        return ""
+    return instant(at) if as_csv else f"{at:%Y-%m-%d}"
+
+
+def _both(left: Past, right: Past) -> list[tuple[Any, ...]]:
+    sides: list[Mapping[str, Attention]] = [{one.reader: one for one in found.attention} for found in (left, right)]
+    none = Attention("", 0, 0.0, 0)
+    readers = sorted({*sides[0], *sides[1]}, key=lambda r: (-max(side.get(r, none).told for side in sides), r))
+    found = ((reader, [side.get(reader, none) for side in sides]) for reader in readers)
+    return [(reader, *(a.told for a in asked), *(f"{a.a_week:.2f}" for a in asked)) for reader, asked in found]
+
+
+def _judged(found: Scores, side: Side, *, alone: bool) -> Iterator[str | Table]:
+    """Found, missed and false."""
+    yield ""
+    yield f"What is known{'' if alone else f', by {side.label}'}:"
+    yield ("known", "since", "outcome", "by", "opened", "days after"), [_score(score) for score in found.scores]
+    hits = [score for score in found.scores if score.verdict == "found"]
+    missed = sum(score.verdict == "missed" for score in found.scores)
+    late = sorted(score.delay.days for score in hits if score.delay is not None)
+    middle = f", {late[len(late) // 2]} days after it began in the median" if late else ""
+    rest = f"{missed} missed; {len(found.false)} incidents about none of it"
+    yield f"{len(hits)} of {len(found.scores)} found{middle}; {rest}"
+    if found.false:
+        yield ("false, as far as is known", "slice", "opened"), [_false(row) for row in found.false]
+
+
+def _score(score: Score) -> tuple[Any, ...]:
+    known, row = score.known, score.row
+    name = known.name or " ".join((known.rule or known.metric or "", *(f"{k}={v}" for k, v in known.slice.items())))
+    opened = f"{row.opened_at:%Y-%m-%d}" if row else ""
+    return name, known.since, score.verdict, row.rule if row else "", opened, score.delay.days if score.delay else ""
+
+
+def _false(row: Row) -> tuple[str, str, str]:
+    return row.rule, row.slice, f"{row.opened_at:%Y-%m-%d}"
+
+
+def _certainty(found: Past, alphas: Mapping[str, Calibration]) -> Iterator[str]:
+    if found.bounded:
+        names = _few(found.bounded)
+        advice = "" if alphas else "; `python -m triggers check` calibrates, and rules hear sooner for it"
+        yield f"as sure as Bonferroni's bound asks, for want of a null replay: {names}{advice}"
+    if found.sure:
+        yield f"as sure as their null replay found they must be: {_few(found.sure)}"
+
+
+def _few(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:4])}{f' and {len(names) - 4} more' if len(names) > 4 else ''}"

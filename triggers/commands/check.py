@@ -1,0 +1,101 @@
+"""How sure each enabled rule must be on the data there are: what `python -m triggers check` finds and stores."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from config.models.catalog import Catalog, GoalRule, WatchRule
+from queries.metrics.measure import Ask, measure
+from queries.scope import EVERYTHING
+from queries.state.calibrations import Calibration
+from triggers.evaluation.evaluate import effects_at
+from triggers.evaluation.metric_rules import reader
+from triggers.lab.calibrate import Replayed, calibrate, uncalibrated
+from triggers.rules.due import Task, subject, tasks
+from triggers.rules.previous_state import Memory
+from triggers.rules.schedule import Cadence, Moment
+from triggers.rules.subject import Subject
+from triggers.rules.versions import version_of
+
+LASTS: Final = timedelta(days=28)
+"""How long a calibration is good for: the numbers of cases change with the months."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A rule, and what its null replay found; `why` says why there is none."""
+
+    rule: str
+    replayed: Replayed | None
+    why: str = ""
+
+    @property
+    def lines(self) -> Iterator[str]:
+        """What to tell the analyst."""
+        yield f"{self.rule}: {self.replayed or self.why}"
+        if self.replayed and self.replayed.warning:
+            yield f"{self.rule}: {self.replayed.warning}"
+
+
+def watched(conn: Connection, catalog: Catalog, moment: Moment) -> Iterator[str]:
+    """When each enabled rule that looks at slots is due next, and what keeps it from ever firing."""
+    for rule in catalog.rules:
+        if isinstance(rule, WatchRule) and rule.enabled:
+            of = subject(version_of(catalog, rule), catalog, moment)
+            yield f"{rule.name}: {_due(of.cadence, moment)}"
+            yield from (f"{rule.name}: {why}" for why in _inert(conn, of, moment))
+
+
+def _due(cadence: Cadence, moment: Moment) -> str:
+    slot = cadence.newest(moment.now)
+    following = cadence.as_of(slot + cadence.every).astimezone(moment.zone)
+    return f"window to {slot - timedelta(days=1)}, next due {following:%Y-%m-%d %H:%M}"
+
+
+def _inert(conn: Connection, of: Subject, moment: Moment) -> Iterator[str]:
+    """Why a rule can say nothing, whatever happens."""
+    rule = of.rule
+    for metric in of.metrics:
+        if not any(point.n for point in measure(conn, metric, Ask(grain="all"), EVERYTHING, moment.now)):
+            yield f"no data: nothing loaded counts for {metric.name}, a metric over {metric.table}"
+    if isinstance(rule, GoalRule) and not any(goal.where == rule.where for goal in of.version.goals):
+        yield f"no goal: it never fires; write one for {rule.metric} with the same where into config/goals.toml"
+
+
+def calibrated(
+    conn: Connection, catalog: Catalog, memory: Memory, moment: Moment, known: Mapping[str, Calibration]
+) -> Iterator[Checked]:
+    """Calibrate every enabled rule that looks at slots, one after the other, where that was not done of late.
+
+    Args:
+        conn: the warehouse.
+        catalog: its rules as they are now.
+        memory: the state; the baselines that charts froze are taken from it.
+        moment: now, and the generation.
+        known: the calibrations stored before, by the version's name.
+    """
+    current = [task for task in tasks(catalog, memory, moment) if task.is_current]
+    for task in current:
+        if why := uncalibrated(task.subject):
+            yield Checked(task.subject.rule.name, None, f"not calibrated: {why}")
+    due = []
+    for task in current:
+        before = known.get(task.subject.hash)
+        if before and moment.now - before.calibrated_at < LASTS:
+            yield Checked(
+                task.subject.rule.name, None, f"alpha {before.alpha:.2g}, found {before.calibrated_at:%Y-%m-%d}"
+            )
+        elif not uncalibrated(task.subject):
+            due.append(task)
+    whole = [_whole(task) for task in due]
+    for task, basis in reader(conn, moment, effects_at(conn, moment)).bases(whole):
+        found = calibrate(task.subject, basis, moment.now)
+        yield Checked(task.subject.rule.name, found, "not calibrated: no slot has rows to judge yet")
+
+
+def _whole(task: Task) -> Task:
+    """All of the past."""
+    return replace(task, first_run=True, slots=(), again=None)

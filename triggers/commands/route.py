@@ -1,0 +1,58 @@
+"""Whom an incident would be told to, and when: in words, before it happens. Pure."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from config.models.catalog import Catalog, Route
+from config.models.values import duration_text
+from triggers.incidents.business_hours import Timetable, timetable
+from triggers.incidents.escalation import begins, named
+
+
+def told(catalog: Catalog, rule: str, vertical: str | None, zone: ZoneInfo, at: datetime) -> Iterator[str]:
+    """The route of a rule's incident that opens at an instant, step by step. Raises KeyError for an unknown rule."""
+    found = catalog.rule(rule)
+    route = catalog.route(found.route)
+    table = timetable(catalog, route, zone)
+    where = route.channel or "no channel: its messages stay pending"
+    yield f"rule {rule}, severity {found.severity} -> route {route.name}, {where}"
+    yield _hours(route, table, found.severity)
+    if route.verticals is not None and vertical not in route.verticals:
+        yield f"the channel may read of {', '.join(route.verticals)} only"
+    when, before = begins(found.severity, table, at), timedelta(0)
+    for step in route.ladder:
+        when += step.after - before
+        held = when if found.severity == 1 else table.next_opening(when)
+        is_dropped = route.outside == "drop" and held != when
+        shown = when if is_dropped else held
+        yield f"{_clock(shown, table)}  {_whom(catalog, step.notify, vertical)}{_late(route, when, held)}"
+        when, before = shown, step.after
+    if route.ack_timeout:
+        yield f"whoever takes it on has {duration_text(route.ack_timeout)}; then the ladder goes on"
+
+
+def _hours(route: Route, table: Timetable, severity: int) -> str:
+    if table.hours is None:
+        return f"round the clock, {table.zone.key}"
+    opens, closes = table.hours
+    through = "; severity 1 goes through" if severity == 1 else f"; outside: {route.outside}"
+    return f"business days {opens:%H:%M}-{closes:%H:%M}, {table.zone.key}{through}"
+
+
+def _late(route: Route, when: datetime, held: datetime) -> str:
+    if held == when:
+        return ""
+    return " (dropped: outside the hours)" if route.outside == "drop" else " (held until the hours begin)"
+
+
+def _whom(catalog: Catalog, notify: str, vertical: str | None) -> str:
+    if notify == "channel":
+        return "the channel"
+    people = named(notify, catalog.people, vertical)
+    known = ", ".join(f"{person.label}{'' if person.slack else ' (no Slack member id)'}" for person in people)
+    return known or (f"nobody: no general manager answers for {vertical or 'the whole company'}")
+
+
+def _clock(at: datetime, table: Timetable) -> str:
+    return f"{at.astimezone(table.zone):%a %Y-%m-%d %H:%M}"

@@ -1,0 +1,56 @@
+"""Every rule as it stands: which version of it is in use, who wrote that and since when, and what is open."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection
+
+from config.models.catalog import Catalog, Rule
+from queries.scope import EVERYTHING
+from queries.state.incidents import open_incidents, rule_version
+from triggers.rules.versions import version_of
+
+HEAD: Final = ("rule", "kind", "on", "version", "author", "since", "open", "older")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One rule as the catalogue has it.
+
+    Args:
+        rule: the rule.
+        hash: its version's.
+        author: who wrote that version, where it is known.
+        since: its first evaluation, aware UTC; None before it.
+        open: incidents that are open.
+        older: how many of them opened under an older version, which they stay with until they close.
+    """
+
+    rule: Rule
+    hash: str
+    author: str | None
+    since: datetime | None
+    open: int
+    older: int
+
+
+def register(conn: Connection, catalog: Catalog) -> tuple[Standing, ...]:
+    """Every rule of the catalogue, in its order.
+
+    Args:
+        conn: the state.
+        catalog: the rules as they are now.
+    """
+    hashes: dict[str, list[str]] = {}
+    for incident in open_incidents(conn, EVERYTHING):
+        hashes.setdefault(incident.rule, []).append(incident.rule_hash)
+    return tuple(_standing(conn, catalog, rule, hashes.get(rule.name, [])) for rule in catalog.rules)
+
+
+def _standing(conn: Connection, catalog: Catalog, rule: Rule, opened_under: list[str]) -> Standing:
+    hash_ = version_of(catalog, rule).hash
+    stored = rule_version(conn, hash_)
+    author, since = (stored.author, stored.stored_at) if stored else (None, None)
+    older = sum(under != hash_ for under in opened_under)
+    return Standing(rule, hash_, author, since, len(opened_under), older)

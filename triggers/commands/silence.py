@@ -1,0 +1,107 @@
+"""`python -m triggers silence`: what a silence would mute, and its beginning and end."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from config.errors import EarshotError
+from config.models.catalog import Catalog
+from queries.messages.silences import Matchers, Silence, add, end, preview, silences
+from queries.scope import EVERYTHING
+from queries.warehouse.conditions import condition_spans
+from queries.warehouse.generations import Pin
+from triggers.incidents.business_hours import local
+
+BEFORE = timedelta(days=90)
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What each of preview, add, list and end takes."""
+    parts = parser.add_subparsers(required=True, dest="part", help="what to do, see below")
+
+    def part(name: str, text: str) -> ArgumentParser:
+        return parts.add_parser(name, help=text, description=text)
+
+    matching = [part("preview", "what a silence would mute"), part("add", "begin a silence now")]
+    for made in matching:
+        for name in ("rule", "route", "account"):
+            made.add_argument(f"--{name}", help=f"only incidents of this {name}")
+        for name in ("vertical", "touchpoint"):
+            made.add_argument(f"--{name}", action="append", default=[], help=f"only of this {name}; may be given again")
+        made.add_argument("--condition", help="what a condition of the warehouse concerns, until it is over")
+    matching[1].add_argument("--until", help="when it ends, such as 2026-12-24T18:00+01:00 or 3d")
+    matching[1].add_argument("--reason", required=True, help="why nobody has to hear of it")
+    part("list", "silences that are not over")
+    part("end", "end a silence now").add_argument("silence", help="the beginning of its id")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a silence is to mute, and until when; None where neither was said."""
+
+    matchers: Matchers
+    until: datetime | None
+
+
+def asked(words: Namespace, catalog: Catalog, pin: Pin | None, until: datetime | None) -> Asked:
+    """What the arguments mean. Raises EarshotError for a rule, route or condition that there is not."""
+    for kind, items in (("rule", catalog.rules), ("route", catalog.routes)):
+        name = getattr(words, kind)
+        if name is not None and name not in {item.name for item in items}:
+            raise EarshotError(f"no {kind} {name!r}; `python -m triggers check` reads those there are")
+    places = (tuple(words.vertical), tuple(words.touchpoint))
+    found = Asked(Matchers(words.rule, words.route, *places, words.account), until)
+    return _under(found, words.condition, pin) if words.condition else found
+
+
+def _under(found: Asked, condition: str, pin: Pin | None) -> Asked:
+    """The same for what a condition concerns, until the day after its last."""
+    if pin is None:
+        raise EarshotError("nothing is loaded, so there is no condition; load first")
+    zone = ZoneInfo(pin.generation.zone)
+    span = next((one for one in reversed(condition_spans(pin.conn, zone)) if one.name == condition), None)
+    if span is None:
+        raise EarshotError(f"no condition {condition!r}; write its name as the source has it")
+    verticals = found.matchers.verticals or tuple(sorted(span.verticals))
+    touchpoints = found.matchers.touchpoints or tuple(sorted(span.touchpoints))
+    over = local(zone, span.until + timedelta(days=1), datetime.min.time()) if span.until else None
+    return Asked(replace(found.matchers, verticals=verticals, touchpoints=touchpoints), found.until or over)
+
+
+def previewed(conn: Connection, matchers: Matchers, now: datetime) -> Iterator[str]:
+    """What a silence would mute, in lines."""
+    found = preview(conn, matchers, EVERYTHING, now - BEFORE)
+    opened = f"{found.earlier} opened in the last {BEFORE.days} days"
+    yield f"{str(matchers) or 'everything'}: {len(found.open)} open incidents, {opened}"
+    for one in found.open:
+        yield f"  {one.id}  {one.rule}  {one.slice}  since {one.opened_at:%Y-%m-%d}, severity {one.severity}"
+
+
+def begun(conn: Connection, wanted: Asked, reason: str, author: str, now: datetime) -> Iterator[str]:
+    """Begin a silence, and say what it mutes."""
+    if wanted.until is None:
+        raise EarshotError("a silence needs an end; give --until, such as --until 3d")
+    yield from previewed(conn, wanted.matchers, now)
+    made = add(conn, wanted.matchers, reason, author, now, wanted.until)
+    yield f"silence {made.id[:8]} until {made.ends_at:%Y-%m-%d %H:%M} UTC; incidents open and are recorded all the same"
+
+
+def ended(conn: Connection, beginning: str, now: datetime) -> str:
+    """End a silence, in a line."""
+    return f"ended: {_line(end(conn, beginning, now))}"
+
+
+def listed(conn: Connection, now: datetime) -> Iterator[str]:
+    """The silences that are not over."""
+    found = silences(conn, now)
+    yield from (_line(one) for one in found)
+    if not found:
+        yield "no silences"
+
+
+def _line(one: Silence) -> str:
+    return f"{one.id[:8]}  {one.matchers}  until {one.ends_at:%Y-%m-%d %H:%M} UTC  by {one.author}: {one.reason}"

@@ -1,0 +1,137 @@
+"""`python -m triggers tune`: the settings of a rule that keep an attention budget, and the curve behind them."""
+
+import re
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection
+
+from config.errors import EarshotError
+from config.models.catalog import Catalog, Metric, WatchRule
+from config.reading.drafts import read_drafts
+from queries.state.calibrations import calibrations
+from queries.state.feedback import Precision, precisions
+from queries.warehouse.generations import Pin
+from queries.warehouse.relations import COLUMNS
+from triggers.commands.arguments import day
+from triggers.commands.backtest import Table
+from triggers.lab.backtest import named
+from triggers.lab.false_alarms import Noise, noise
+from triggers.lab.parameter_sweep import Budget, Sweep, days_open, own_metric, propose, setting, sweep
+from triggers.lab.setting import Dial, lines
+from triggers.lab.typical_range import usual
+from triggers.lab.what_if import Outcome, Trial, trial
+
+YEARS: Final = timedelta(days=730)
+"""How much of the past is asked about where nothing else is said."""
+
+_BUDGET: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)(?:\s+per\s+person)?\s+(?:per|a)\s+week\s*")
+
+
+def budget(text: str) -> Budget:
+    """A budget on the command line, such as `2 per person per week`."""
+    found = _BUDGET.fullmatch(text)
+    if not found or not float(found[1]):
+        message = f"{text!r} is no budget; write one such as '2 per person per week'"
+        raise ArgumentTypeError(message)
+    return Budget(float(found[1]))
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """What the command can be asked."""
+    parser.add_argument("rule", help="the rule's name")
+    parser.add_argument("--budget", type=budget, required=True, help="such as '2 per person per week'")
+    parser.add_argument("--draft", type=Path, metavar="FILE", help="the rule as a file of drafts has it")
+    parser.add_argument("--since", type=day, help="first day that counts; two years ago by default")
+    parser.add_argument("--until", type=day, help="the day after the last; today by default")
+
+
+def tuned(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection, now: datetime) -> Iterator[str | Table]:
+    """What is printed, line by line and table by table.
+
+    Raises:
+        EarshotError: no such rule, or one that has nothing to tune.
+        ConfigError: the mistakes in a draft.
+    """
+    until = asked.until or now.date()
+    since = asked.since or until - YEARS
+    if until <= since:
+        raise EarshotError("--until is the day after the last one: it must come after --since")
+    known = read_drafts(asked.draft, catalog, COLUMNS).catalog if asked.draft else catalog
+    alphas = {hash_: found.alpha for hash_, found in calibrations(state).items()}
+    of = trial(pin, known, named(known, asked.rule), since, until, alphas)
+    found, metric = sweep(pin.conn, of), own_metric(of)
+    yield _head(of, found.on, since, until)
+    if metric and (lay := usual(of)):
+        yield lay.words(metric)
+    proposed = propose(found, asked.budget)
+    yield _table(found, metric, proposed[0] if proposed else None, of.moment.now)
+    yield from _proposal(of, found, proposed, asked.budget, now)
+    yield from _voted(precisions(state).get(of.rule.name))
+
+
+def _head(of: Trial, on: Dial, since: date, until: date) -> str:
+    follows = "; recover keeps its distance" if on.field == "limit" else ""
+    sure = "its null replay found" if of.subject.alpha is not None else "Bonferroni's bound asks"
+    return f"{of.rule.name} from {since} to {until}, {on.field} varied{follows}; as sure as {sure}"
+
+
+def _table(found: Sweep, metric: Metric | None, proposed: float | None, until: datetime) -> Table:
+    names = (found.on.field, "incidents", "days open", "told a week", "busiest week", "")
+    rows = [
+        (
+            setting(found.on, metric, value),
+            len(one.found),
+            days_open(one, until),
+            f"{one.a_week:.2f}",
+            one.busiest,
+            _mark(value, found.on.value, proposed),
+        )
+        for value, one in found.lax_first()
+    ]
+    return names, rows
+
+
+def _mark(value: float, present: float, proposed: float | None) -> str:
+    marks = [word for word, one in (("as it is", present), ("proposed", proposed)) if one == value]
+    return f"<- {' and '.join(marks)}" if marks else ""
+
+
+def _proposal(
+    of: Trial, found: Sweep, proposed: tuple[float, Outcome] | None, within: Budget, now: datetime
+) -> Iterator[str]:
+    yield ""
+    if proposed is None:
+        what = f"no {found.on.field} that was tried keeps {within} without being open too often"
+        yield f"{what}: ask for a longer run (consecutive), or slice less"
+        return
+    value, outcome = proposed
+    if value == found.on.value:
+        yield f"as it is it keeps {within}, and nothing that hears more does"
+    else:
+        yield f"{found.on.field} {setting(found.on, own_metric(of), value)} keeps {within} and hears most:"
+        yield from (f"    {line}" for line in lines(outcome.rule))
+    if within.keeps(found.lax_first()[-1][1]):
+        yield "every value keeps it, those included that would be open too often to be news: let the customer decide"
+    yield _noise_line(noise(of, outcome.rule, now), outcome.rule)
+    yield "this rule alone; `python -m triggers backtest` shows what all of them ask of each reader"
+
+
+def _noise_line(found: Noise, rule: WatchRule) -> str:
+    if found.a_year is None or found.low is None or found.high is None:
+        return f"without any change: at most {found.declared:g} false alarms a year, as declared ({found.why})"
+    ends = f"{found.low:.2g} to {found.high:.2g}"
+    return (
+        f"without any change: {found.a_year:.2g} false alarms a year ({ends}); {rule.false_alarms_per_year:g} declared"
+    )
+
+
+def _voted(found: Precision | None) -> Iterator[str]:
+    if found:
+        share = f"{found.value:.0%} of {found.n} incidents that were judged"
+        yield f"votes: useful were {share} (95% sure: {found.low:.0%} to {found.high:.0%})"
+    else:
+        yield "votes: nobody has judged one of its incidents yet"

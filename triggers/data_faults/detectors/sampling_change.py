@@ -1,0 +1,111 @@
+"""Sampling that changes: who is asked, and who answers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from scipy import special
+
+from queries.monitoring.row_profiles import Profile
+from queries.statistics.estimates import Floats
+from triggers.data_faults.detectors.cells import daily_by
+from triggers.data_faults.detectors.fault import Artefact
+from triggers.data_faults.detectors.history import Look
+from triggers.data_faults.detectors.tails import ALPHA
+from triggers.data_faults.detectors.weekly import BEFORE, begun, sides
+
+_MOVED: Final = 0.15
+_ASKED: Final = {"person.role": "role", "account.tier": "tier", "instrument_version": "instrument version"}
+_DONE: Final = {"invited": "is invited", "answered": "answers"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Daily counts of the people of one vertical and survey kind by one attribute: shape (days, names)."""
+
+    vertical: str
+    column: str
+    done: str
+    names: tuple[str, ...]
+    daily: Floats
+
+
+def sampling_changes(look: Look) -> Iterator[Artefact]:
+    """At most one a vertical: the clearest of its columns."""
+    found: dict[str, tuple[float, Artefact]] = {}
+    groups = [g for g in _groups(look.profile) if np.count_nonzero(g.daily[: look.end].any(axis=0)) > 1]
+    alpha = ALPHA / max(1, len(groups))
+    for group in groups:
+        shift = _mix_shift(look, group)
+        if shift and shift[0] < alpha and shift[0] < found.get(group.vertical, (2.0,))[0]:
+            found[group.vertical] = shift
+    yield from (artefact for _, artefact in found.values())
+
+
+@lru_cache(maxsize=16)
+def _groups(profile: Profile) -> tuple[_Group, ...]:
+    return tuple(_grouped(profile))
+
+
+def _grouped(profile: Profile) -> Iterator[_Group]:
+    for done, people in profile.people.items():
+        for column in _ASKED:
+            cells = daily_by(people, ("vertical", "kind", column))
+            for vertical, kind in sorted({key[:2] for key in cells}):
+                names = tuple(key[2] for key in cells if key[:2] == (vertical, kind))
+                if len(names) > 1:
+                    daily = np.stack([cells[vertical, kind, name] for name in names], axis=1)
+                    yield _Group(vertical, column, done, names, daily)
+
+
+def _mix_shift(look: Look, group: _Group) -> tuple[float, Artefact] | None:
+    """The tail of the largest change of mix, and its name, where it is large enough to matter."""
+    weekly = look.weekly(group.daily)
+    splits = np.arange(max(look.concerned, begun(weekly.sum(axis=1)) + 4), look.weeks - 1)
+    if not len(splits):
+        return None
+    before, after = sides(weekly, splits)
+    chi2 = _chi_square(before, after)
+    best = int(np.argmax(chi2))
+    past, now, split = before[best], after[best], int(splits[best])
+    if not _is_large(past, now):
+        return None
+    noise = _pearson(weekly[max(0, split - BEFORE) : split])
+    p = float(special.chdtrc(max(1, int((past + now > 0).sum()) - 1), chi2[best] / noise))
+    return p, _shift(look, group, split, (past, now))
+
+
+def _is_large(past: Floats, now: Floats) -> bool:
+    moved = np.abs(now / max(now.sum(), 1) - past / max(past.sum(), 1)).sum() / 2
+    return bool(moved >= _MOVED and past.sum() >= 50 and now.sum() >= 20)
+
+
+def _chi_square(before: Floats, after: Floats) -> Floats:
+    both = before + after
+    n, m = before.sum(axis=1, keepdims=True), after.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = (before * m - after * n) ** 2 / (both * n * m)
+    return np.asarray(np.nan_to_num(terms).sum(axis=1), dtype=np.float64)
+
+
+def _pearson(weekly: Floats) -> float:
+    """How much more the mix varies from week to week than it would by chance; at least 1."""
+    n, shares = weekly.sum(axis=1, keepdims=True), weekly.sum(axis=0) / max(weekly.sum(), 1)
+    expected = n * shares
+    used = expected > 0
+    degrees = (int((n > 0).sum()) - 1) * (int((shares > 0).sum()) - 1)
+    return max(1.0, float(((weekly - expected)[used] ** 2 / expected[used]).sum()) / degrees) if degrees > 0 else 1.0
+
+
+def _shift(look: Look, group: _Group, split: int, both: tuple[Floats, Floats]) -> Artefact:
+    past, now = both
+    shares = (now / now.sum() - past / past.sum()).tolist()
+    at = max(range(len(shares)), key=lambda i: abs(shares[i]))
+    was, is_ = past[at] / past.sum(), now[at] / now.sum()
+    who = f"{group.names[at]} ({_ASKED[group.column]})"
+    figures = f"{was:.0%} of {past.sum():.0f} before, {is_:.0%} of {now.sum():.0f} since"
+    since = look.week(split)
+    what = f"who {_DONE[group.done]} in {group.vertical} shifts about {look.day(since)}"
+    return look.found("sampling-change", (("vertical", group.vertical),), since, f"{what}: {who} {figures}")

@@ -1,0 +1,149 @@
+"""Ask whether the data deceives: what it is a rule found, and what nobody asked about."""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Final
+
+from sqlalchemy import Connection
+
+from config.models.catalog import DATA_FAULT, DECEIVES, EventRule, Guard, RateRule
+from queries.monitoring.row_profiles import PROFILED, Profile, read_profile
+from queries.monitoring.severe_cases import Case
+from queries.state.incidents import Incident, incident_id
+from triggers.data_faults.detect import BASELINE_WEEKS, Artefact, Breach, detect, explains
+from triggers.evaluation.event_rules import Found
+from triggers.evaluation.kinds.window import reach
+from triggers.evaluation.replay import Finding
+from triggers.rules.schedule import Cadence, Moment, midnight
+from triggers.rules.subject import Figure, Subject, slice_values
+
+NAME: Final = DATA_FAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Watchman:
+    """Looks at how the rows lie. A profile is read when it is first needed, and once.
+
+    Args:
+        conn: the warehouse.
+        guard: how far back and how often faults are looked for.
+        moment: when and on what.
+    """
+
+    conn: Connection
+    guard: Guard
+    moment: Moment
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    found: dict[tuple[str, date, date], tuple[Artefact, ...]] = field(default_factory=dict)
+
+    def explained(self, subject: Subject, finding: Finding) -> Artefact | None:
+        """The fault that explains a breach, if there is one."""
+        rule = subject.rule
+        if not isinstance(rule, RateRule) or rule.class_ == "data" or finding.event.change != "opened":
+            return None
+        for figure in subject.figures:
+            breach = _breach(figure, finding, reach(rule))
+            faults = (fault for table in breach.tables for fault in self._faults(table, breach.since, breach.until))
+            if fault := explains(faults, breach):
+                return fault
+        return None
+
+    @property
+    def cadence(self) -> Cadence:
+        """When faults are looked for."""
+        return Cadence(self.guard.window, self.guard.every, self.moment.settle, self.moment.zone)
+
+    def newest(self) -> date:
+        """The newest slot that is due."""
+        return self.cadence.newest(self.moment.now)
+
+    def faults(self, after: date | None) -> Iterator[Found]:
+        """The faults that show in the slots after `after`, oldest first; None is from the data's first window on."""
+        first = min((self._profile(table).first for table in PROFILED), default=None) if after is None else None
+        for slot in self.cadence.due(after, first or date.min, self.moment.now):
+            for table in PROFILED:
+                yield from self._seen(table, slot)
+
+    def _seen(self, table: str, slot: date) -> Iterator[Found]:
+        """What shows in a slot, where there is a whole window of data: whenever it is looked at, it is the same."""
+        if slot - self.guard.window >= self._profile(table).first:
+            for fault in self._faults(table, slot - self.guard.window, slot):
+                case = self._case(fault, slot)
+                yield Found(incident_id(NAME, case.key, None), case, slot, fault.reason)
+
+    def _case(self, fault: Artefact, slot: date) -> Case:
+        key = f"{fault.kind}|{fault.table}|{fault.place}|{fault.since}"
+        at = midnight(fault.since, self.moment.zone)
+        return Case(key, None, fault.vertical, fault.touchpoint, at, self.cadence.as_of(slot))
+
+    def _faults(self, table: str, since: date, until: date) -> tuple[Artefact, ...]:
+        key = table, since, until
+        if key not in self.found:
+            self.found[key] = detect(self._profile(table), since, until)
+        return self.found[key]
+
+    def _profile(self, table: str) -> Profile:
+        if table not in self.profiles:
+            self.profiles[table] = read_profile(self.conn, table, self.moment.now)
+        return self.profiles[table]
+
+
+def _breach(figure: Figure, finding: Finding, behind: timedelta) -> Breach:
+    """One of the figures that a breach is made of: those rows that the slice and the conditions leave."""
+    conditions = (*figure.metric.where, *figure.where)
+    place = {c.column: tuple(map(str, c.any_of)) for c in conditions if c.any_of is not None}
+    place |= {column: (value,) for column, value in slice_values(finding.slice).items()}
+    columns = figure.metric.columns.union(figure.dims)
+    return Breach(figure.metric.table, columns, place, finding.reading.slot - behind, finding.reading.slot)
+
+
+def untold(
+    found: Iterable[Found], open_: Iterable[Incident], known: Collection[str], guard: Guard, cadence: Cadence
+) -> tuple[Found, ...]:
+    """The faults that open an incident, oldest first.
+
+    A fault is one for as long as it lies in the same place, whichever day it is seen to begin, and while its incident
+    is open: that depends on its slots alone, so that it does not matter how many are looked at together.
+
+    Args:
+        found: the faults of some slots, oldest first.
+        open_: the incidents that are open.
+        known: the ids of those that were ever recorded: a fault opens once.
+        guard: how long an incident is open.
+        cadence: when each slot may be read.
+    """
+    over = {_place(one.slice): one.opened_at + lasting(guard) for one in open_ if one.rule == NAME}
+    new: dict[str, Found] = {}
+    for one in found:
+        place, at = _place(one.case.key), cadence.as_of(one.day)
+        if (place not in over or over[place] < at) and one.id not in new and one.id not in known:
+            new[one.id], over[place] = one, at + lasting(guard)
+    return tuple(new.values())
+
+
+def lasting(guard: Guard) -> timedelta:
+    """How long an incident of a fault is open: while the fault spoils a window, or what a window is compared with."""
+    return guard.window + timedelta(weeks=BASELINE_WEEKS)
+
+
+def _place(key: str) -> str:
+    return key.rpartition("|")[0]
+
+
+def rule_of_faults(guard: Guard) -> EventRule:
+    """The rule that the faults of the data are recorded under."""
+    raw = {
+        "name": NAME,
+        "label": DECEIVES,
+        "kind": "event",
+        "table": "response",
+        "dated_by": "invited_at",
+        "class": "data",
+        "severity": guard.severity,
+        "route": guard.route,
+        "owner": guard.owner,
+        "runbook": guard.runbook,
+        "resolve_after": lasting(guard),
+    }
+    return EventRule.model_validate(raw)

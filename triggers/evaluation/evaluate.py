@@ -1,0 +1,106 @@
+"""Evaluate every rule that looks at slots: what one tick, a backtest, a rule's test and the lab have in common."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from sqlalchemy import Connection
+
+from config.models.catalog import QuietRule
+from queries.metrics import design_effects
+from queries.state.calibrations import StoredBaseline, tally_text
+from queries.state.incidents import Remembered
+from triggers.evaluation.kinds.window import EffectsAt, Frozen
+from triggers.evaluation.metric_rules import judge, reader
+from triggers.evaluation.quiet_rules import Listener
+from triggers.evaluation.replay import Finding, Judged, replay
+from triggers.rules.counts import Slice
+from triggers.rules.due import Task
+from triggers.rules.previous_state import remember
+from triggers.rules.schedule import Moment
+from triggers.rules.state_machine import Instance
+from triggers.rules.subject import Subject, slice_key
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What one task came to.
+
+    Args:
+        task: the version of a rule, and what was due.
+        slots: those that were evaluated.
+        changed: the instances that changed.
+        findings: what was found.
+        baselines: those that a chart froze.
+        verticals: of the accounts that are told apart, the vertical of each.
+    """
+
+    task: Task
+    slots: tuple[date, ...]
+    changed: tuple[Remembered, ...]
+    findings: tuple[Finding, ...]
+    baselines: tuple[StoredBaseline, ...] = ()
+    verticals: Mapping[str, str] = field(default_factory=dict)
+
+
+def evaluate(conn: Connection, tasks: Iterable[Task], moment: Moment) -> Iterator[Evaluation]:
+    """Evaluate every task on the warehouse's data as of the moment."""
+    given = tuple(tasks)
+    rates = [task for task in given if not isinstance(task.subject.rule, QuietRule)]
+    for task, basis in reader(conn, moment, effects_at(conn, moment)).bases(rates):
+        judged = judge(task.subject, basis, task.instances)
+        yield _evaluation(task, basis.slots, judged, moment, _stored(task.subject, basis.fresh, moment))
+    listener = Listener(conn, moment)
+    for task, slots, judged in listener.judged(given):
+        found = _evaluation(task, slots, judged, moment)
+        yield found if task.subject.by != ("account_id",) else _placed(found, listener)
+
+
+def effects_at(conn: Connection, moment: Moment) -> EffectsAt:
+    """The design effects known at a slot's end, read once for each quarter. They are of quarters that ended before."""
+    known, quarters = dict[date, design_effects.Effects](), design_effects.quarters(conn)
+
+    def at(slot: date) -> design_effects.Effects:
+        quarter = quarters.get(slot, slot)
+        if quarter not in known:
+            known[quarter] = design_effects.effects(conn, datetime(slot.year, slot.month, slot.day, tzinfo=moment.zone))
+        return known[quarter]
+
+    return at
+
+
+def clock(task: Task, moment: Moment) -> Callable[[date], datetime]:
+    """When a slot's sample became knowable; what was evaluated before became so with the newer data."""
+
+    def at(slot: date) -> datetime:
+        return moment.now if slot == task.again else task.subject.cadence.as_of(slot)
+
+    return at
+
+
+def _evaluation(
+    task: Task, slots: tuple[date, ...], judged: Judged, moment: Moment, stored: tuple[StoredBaseline, ...] = ()
+) -> Evaluation:
+    after, findings = replay(task.subject, judged, task.instances, clock(task, moment), task.is_own)
+    return Evaluation(task, slots, tuple(_changed(task, after)), findings, stored)
+
+
+def _placed(found: Evaluation, listener: Listener) -> Evaluation:
+    accounts = sorted({finding.reading.slice[0] for finding in found.findings})
+    verticals = listener.verticals(accounts)
+    return Evaluation(found.task, found.slots, found.changed, found.findings, verticals=verticals)
+
+
+def _changed(task: Task, after: Mapping[Slice, Instance]) -> Iterator[Remembered]:
+    for slice_, instance in after.items():
+        if task.instances.get(slice_) != instance:
+            yield remember(task.subject.rule.name, slice_key(task.subject.by, slice_), instance)
+
+
+def _stored(subject: Subject, fresh: Mapping[Slice, Frozen], moment: Moment) -> tuple[StoredBaseline, ...]:
+    return tuple(
+        StoredBaseline(
+            subject.hash, slice_key(subject.by, slice_), one.since, one.until, tally_text(one.tally), moment.now
+        )
+        for slice_, one in fresh.items()
+    )

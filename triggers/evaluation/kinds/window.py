@@ -1,0 +1,153 @@
+"""What the windows of a rule say, before the gate: arrays over slots and slices. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+import numpy as np
+
+from config.models.catalog import ChangeRule, Metric, RateRule
+from queries.metrics.design_effects import EVERY_VERTICAL, Effect, Effects
+from queries.statistics.estimates import Floats, values
+from triggers.rules.counts import Bools, Counts, Slice
+from triggers.rules.subject import Subject
+
+EffectsAt = Callable[[date], Effects]
+"""Slot -> the design effects that were known then."""
+
+NO_EFFECT: Final = Effect(1.0, 1)
+YEAR: Final = timedelta(days=364)
+"""52 weeks: the same weekdays a year before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A chart's baseline in one slice: its days [since, until) and its tally."""
+
+    since: date
+    until: date
+    tally: tuple[float, float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a panel is made of.
+
+    Args:
+        counts: of the rule's own figure.
+        effects: the design effects known at a slot.
+        other: the counts that a gap is measured from.
+        plain: the rule's own counts without the days under a condition; what baselines are made of.
+        frozen: the baselines of a chart, by slice.
+        known: the slices that a gap is shown for even where neither side has a row of them.
+    """
+
+    counts: Counts
+    effects: EffectsAt
+    other: Counts | None = None
+    plain: Counts | None = None
+    frozen: Mapping[Slice, Frozen] | None = None
+    known: frozenset[Slice] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Every window of every slice of a rule.
+
+    Args:
+        slots: oldest first: the day after each window's last day.
+        slices: the values of the rule's `by`.
+        counts: shape (slots, slices, 5): the tallies that the figures are made of. All others are (slots, slices).
+        value: the figure, in the metric's unit; NaN without rows.
+        held: what it is held against: limit, goal, or the baseline's figure; NaN where there is none.
+        bad: how far the figure lies on the bad side of it, in the metric's unit.
+        suspect: beyond it by enough to ask how sure that is.
+        enough: rows enough to judge at all.
+        p: the one-sided tail; 1 where it was not needed, 0 without a gate.
+        safe: past the recover limit. None where that depends on how sure the rule must be: a chart.
+        deffs: the design effects.
+        right: shape (slots, slices, 5): the tallies of what a difference is measured from; else None.
+        right_deffs: their design effects.
+    """
+
+    slots: tuple[date, ...]
+    slices: tuple[Slice, ...]
+    counts: Floats
+    value: Floats
+    held: Floats
+    bad: Floats
+    suspect: Bools
+    enough: Bools
+    p: Floats
+    safe: Bools | None
+    deffs: Floats
+    right: Floats | None = None
+    right_deffs: Floats | None = None
+
+    @property
+    def seen(self) -> Bools:
+        """The slices that had a row in some window up to the slot."""
+        return np.logical_or.accumulate(self.counts[:, :, 0] > 0, axis=0)
+
+
+def reach(rule: RateRule) -> timedelta:
+    """How far behind a slot a rule looks, a chart's baseline aside."""
+    if isinstance(rule, ChangeRule):
+        return {"previous": 2 * rule.window, "last-year": YEAR + rule.window}.get(rule.baseline, rule.window)
+    return rule.window
+
+
+def minimum(rule: RateRule, metric: Metric) -> int:
+    """The rows below which nothing is judged."""
+    return rule.min_n if rule.min_n is not None else metric.min_n
+
+
+def windows(counts: Counts, slots: Sequence[date], window: timedelta, back: timedelta = timedelta(0)) -> Floats:
+    return counts.spans([slot - back - window for slot in slots], [slot - back for slot in slots])
+
+
+def each(metric: Metric, tallies: Floats) -> Floats:
+    """The figure of each cell."""
+    return values(metric, tallies.reshape(-1, tallies.shape[-1])).reshape(tallies.shape[:-1])
+
+
+def side(metric: Metric) -> float:
+    return 1.0 if metric.good == "up" else -1.0
+
+
+def vertical(subject: Subject, slice_: Slice) -> str:
+    """A slice's vertical, the one the rule is about, or every one."""
+    rule = subject.rule
+    if "vertical" in rule.by:
+        return slice_[rule.by.index("vertical")]
+    named = [c.any_of[0] for c in rule.where if c.column == "vertical" and c.any_of and len(c.any_of) == 1]
+    return str(named[0]) if named else EVERY_VERTICAL
+
+
+def deffs(subject: Subject, given: Given, slots: Sequence[date], window: Floats) -> Floats:
+    return deffs_of(subject, given, slots, given.counts.slices, window)
+
+
+def deffs_of(subject: Subject, given: Given, slots: Sequence[date], slices: Sequence[Slice], window: Floats) -> Floats:
+    """The design effect of each cell: its vertical's, or the whole company's where the rule does not slice by it."""
+    return effects_of(subject, given, slots, [vertical(subject, s) for s in slices], window)
+
+
+def company_deffs(subject: Subject, given: Given, slots: Sequence[date], window: Floats) -> Floats:
+    return effects_of(subject, given, slots, [EVERY_VERTICAL] * window.shape[1], window)
+
+
+def effects_of(
+    subject: Subject, given: Given, slots: Sequence[date], verticals: Sequence[str], window: Floats
+) -> Floats:
+    """`queries.metrics.design_effects.deff` of all cells: slots of one quarter know the same effects."""
+    found = np.ones(window.shape[:2])
+    known = [given.effects(slot) for slot in slots]
+    for effects in {id(one): one for one in known if one}.values():
+        rows = [i for i, one in enumerate(known) if one is effects]
+        measured = [effects.get((subject.metric.name, vertical), NO_EFFECT) for vertical in verticals]
+        size = np.array([max(one.n, 1) for one in measured])
+        over = np.array([one.deff - 1 for one in measured])
+        found[rows] = 1 + over * np.maximum(1.0, np.round(window[rows, :, 0]) / size)
+    return found

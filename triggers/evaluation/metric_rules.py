@@ -1,0 +1,166 @@
+"""Evaluate the rules that read a metric: their counts from the shelf, all else in memory."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import numpy as np
+from sqlalchemy import Connection
+
+from config.models.catalog import ChangeRule, ChartRule, RateRule
+from queries.statistics.estimates import Floats
+from queries.warehouse.conditions import Span, condition_spans
+from triggers.evaluation.kinds.chart import freeze
+from triggers.evaluation.kinds.registry import panel
+from triggers.evaluation.kinds.significance import bonferroni, verdicts
+from triggers.evaluation.kinds.window import EffectsAt, Frozen, Given, reach
+from triggers.evaluation.quantiles import first_day, measured
+from triggers.evaluation.replay import Judged
+from triggers.evaluation.shared_counts import Shelf, Want, read_shelf
+from triggers.rules.counts import Bools, History, Slice
+from triggers.rules.due import Task
+from triggers.rules.schedule import Moment
+from triggers.rules.subject import Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What one rule is judged on: its slots, what was counted, and the baselines that it takes for the first time."""
+
+    slots: tuple[date, ...]
+    given: Given
+    fresh: Mapping[Slice, Frozen]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads what rules are judged on. `conditions` are left out of baselines."""
+
+    conn: Connection
+    moment: Moment
+    effects: EffectsAt
+    conditions: tuple[Span, ...]
+
+    def bases(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Basis]]:
+        """Each task with what it is judged on: one query for all that share a rollup."""
+        given = tuple(task for task in tasks if task.slots or task.first_run)
+        added = [task for task in given if not task.subject.is_quantile]
+        wanted = (want for task in added for want in wants(task))
+        shelf = read_shelf(self.conn, wanted, self.moment.now, self.moment.settle)
+        for task in given:
+            yield task, self._quantile(task) if task.subject.is_quantile else self._added(task, shelf)
+
+    def _added(self, task: Task, shelf: Shelf) -> Basis:
+        subject, whole = task.subject, task.is_whole
+        known = frozenset(task.instances) if len(subject.figures) == 1 else frozenset()
+        counts = [shelf.history(figure, known, subject.cadence, whole=whole) for figure in subject.figures]
+        return basis_of(task, counts, self._without_conditions(subject, counts[0]), self.effects, self.moment.now)
+
+    def _quantile(self, task: Task) -> Basis:
+        subject = task.subject
+        first = first_day(self.conn, subject, self.moment) if task.first_run else None
+        slots = task.due(first, self.moment.now)
+        return Basis(slots, Given(measured(self.conn, subject, slots, frozenset(task.instances)), self.effects), {})
+
+    def _without_conditions(self, subject: Subject, counts: History) -> History:
+        """The counts without the days on which something out of the ordinary held: what baselines are made of."""
+        if not self.conditions or not isinstance(subject.rule, ChangeRule | ChartRule) or not counts.first_day:
+            return counts
+        blank = np.zeros(counts.sums.shape[:2], dtype=bool)[1:]
+        for span in self.conditions:
+            _blank(blank, span, subject, counts)
+        return counts.without(blank)
+
+
+def reader(conn: Connection, moment: Moment, effects: EffectsAt) -> Reader:
+    """A reader of one generation."""
+    return Reader(conn, moment, effects, condition_spans(conn, moment.zone))
+
+
+def _blank(blank: Bools, span: Span, subject: Subject, counts: History) -> None:
+    since = max(span.since.toordinal() - counts.first_day, 0)
+    until = max((span.until or date.max).toordinal() - counts.first_day + 1, 0)
+    by = subject.by
+    for column, slice_ in enumerate(counts.slices):
+        place = dict(zip(by, slice_, strict=False))
+        if span.concerns(place.get("vertical"), place.get("touchpoint")):
+            blank[since:until, column] = True
+
+
+def basis_of(task: Task, counts: Sequence[History], plain: History, effects: EffectsAt, now: datetime) -> Basis:
+    """What a task is judged on.
+
+    Args:
+        task: its first run begins with the first day that was counted.
+        counts: of each of its figures.
+        plain: of its own figure, without the days that baselines leave out.
+        effects: the design effects known at a slot.
+        now: aware UTC.
+    """
+    first = min((c.first_day for c in counts if c.first_day), default=0)
+    slots = task.due(date.fromordinal(first) if first else None, now)
+    fresh = _fresh(task, plain, slots)
+    frozen = {**fresh, **task.frozen}
+    other = counts[1] if len(counts) > 1 else None
+    return Basis(slots, Given(counts[0], effects, other, plain, frozen, frozenset(task.instances)), fresh)
+
+
+def _fresh(task: Task, counts: History, slots: Sequence[date]) -> Mapping[Slice, Frozen]:
+    """The baselines of a chart that were not stored before."""
+    rule = task.subject.rule
+    if not isinstance(rule, ChartRule) or not slots or not task.is_whole:
+        return {}
+    found = freeze(rule, counts, date.fromordinal(max(counts.first_day, 1)), slots[-1])
+    return {slice_: frozen for slice_, frozen in found.items() if slice_ not in task.frozen}
+
+
+def wants(task: Task) -> Iterator[Want]:
+    """The days that a task reads of its figures; all of the past on a first run, and until a chart has its baseline."""
+    rule = task.subject.rule
+    if task.is_whole or not isinstance(rule, RateRule):
+        yield from (Want(figure, None, None) for figure in task.subject.figures)
+        return
+    since = min(slot - reach(rule) for slot in task.slots)
+    yield from (Want(figure, since, max(task.slots)) for figure in task.subject.figures)
+
+
+def judge(subject: Subject, basis: Basis, remembered: Iterable[Slice] = ()) -> Judged:
+    """What a rule makes of its windows.
+
+    Args:
+        subject: the rule.
+        basis: what it is judged on.
+        remembered: the slices that were known before; how sure a rule must be that was not calibrated depends on them.
+    """
+    alpha = alphas(subject, basis, frozenset(remembered))
+    found = panel(subject, basis.given, basis.slots, alpha)
+    return Judged(found, alpha, verdicts(subject.rule, found, alpha))
+
+
+def alphas(subject: Subject, basis: Basis, remembered: frozenset[Slice]) -> Floats:
+    """What the tail must be below in each slot: what the null replay found, else Bonferroni's bound."""
+    rule = subject.rule
+    if not isinstance(rule, ChartRule) and getattr(rule, "gate", "exact") == "none":
+        return np.ones(len(basis.slots))
+    if subject.alpha is not None:
+        return np.full(len(basis.slots), subject.alpha)
+    seen = _seen(subject, basis, remembered) if not isinstance(rule, ChartRule) else _with_baseline(basis)
+    return bonferroni(rule, subject.cadence.a_year, seen)
+
+
+def _with_baseline(basis: Basis) -> Bools:
+    """The slices that a chart can judge: those whose baseline is frozen, from the first slot on."""
+    return np.ones((len(basis.slots), len(basis.given.frozen or {})), dtype=bool)
+
+
+def _seen(subject: Subject, basis: Basis, remembered: frozenset[Slice]) -> Bools:
+    """The slices known by each slot: those that an earlier tick remembers, and those that a replay steps by then."""
+    counts, length = basis.given.counts, subject.rule.window
+    window = counts.spans([slot - length for slot in basis.slots], list(basis.slots))[:, :, 0] > 0
+    own = [slice_[: len(subject.by)] for slice_ in counts.slices]
+    places = {slice_: i for i, slice_ in enumerate(sorted(remembered.union(own)))}
+    seen = np.zeros((len(window), len(places)), dtype=bool)
+    seen[:, [places[slice_] for slice_ in remembered]] = True
+    for column, slice_ in enumerate(own):
+        seen[:, places[slice_]] |= window[:, column]
+    return np.logical_or.accumulate(seen, axis=0) if len(seen) else seen

@@ -1,0 +1,99 @@
+"""What people do about an incident: take it on, put it off, hand it on, or declare it over."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from config.errors import EarshotError
+from queries.messages.outbox import told
+from queries.scope import Scope
+from queries.state.incidents import Entry, Incident, annotate, incident
+from triggers.incidents.escalation import resumed
+from triggers.incidents.ledger import thread_messages
+
+
+class OverError(EarshotError):
+    """The incident is over: there is nothing to do about it."""
+
+
+class PastError(EarshotError):
+    """Somebody wants to hear of an incident again at a time that is gone."""
+
+
+def acknowledge(conn: Connection, id_: str, author: str, scope: Scope, now: datetime) -> Incident:
+    """Somebody takes an incident on: no further step of its ladder is taken. A second time changes nothing.
+
+    Raises:
+        UnknownIncidentError: there is none in scope.
+        OverError: it is resolved or closed.
+        RacedError: it changed meanwhile; try again.
+    """
+    found = _open(conn, id_, scope)
+    if found.acknowledged_at:
+        return found
+    taken = {"acknowledged_at": now, "acknowledged_by": author, "assigned_to": author, "snoozed_until": None}
+    return _change(conn, found, "acknowledged", "taken on", author, now, next_step_at=None, **taken)
+
+
+def snooze(
+    conn: Connection, id_: str, until: datetime, words: str, author: str, scope: Scope, now: datetime
+) -> Incident:
+    """Somebody puts an incident off: it stays open, and nobody is told more of it before `until`.
+
+    `words` say until when, in the reader's zone. When the time has come it is nobody's, and its ladder goes on.
+
+    Raises:
+        PastError: `until` is not after `now`.
+        UnknownIncidentError, OverError, RacedError: as `acknowledge`.
+    """
+    if until <= now:
+        raise PastError("that time is gone; choose a later one")
+    found = _open(conn, id_, scope)
+    if found.snoozed_until == until and found.assigned_to == author:
+        return found
+    return _change(conn, found, "snoozed", words, author, now, snoozed_until=until, assigned_to=author)
+
+
+def reassign(conn: Connection, id_: str, to: str, words: str, author: str, scope: Scope, now: datetime) -> Incident:
+    """Somebody hands an incident on: it is nobody's until `to` takes it on, and its ladder goes on. Twice is once.
+
+    Raises:
+        UnknownIncidentError, OverError, RacedError: as `acknowledge`.
+    """
+    found = _open(conn, id_, scope)
+    if found.assigned_to == to and not found.acknowledged_at:
+        return found
+    nobodys = {"acknowledged_at": None, "acknowledged_by": None, "snoozed_until": None}
+    due = resumed(found, now)
+    return _change(conn, found, "reassigned", words, author, now, assigned_to=to, next_step_at=due, **nobodys)
+
+
+def resolve(conn: Connection, id_: str, author: str, note: str, scope: Scope, now: datetime) -> Incident:
+    """Somebody declares an incident over. Its rule stays quiet in that slice until the figure recovered.
+
+    Raises:
+        UnknownIncidentError: there is none in scope.
+        OverError: it is over already.
+        RacedError: it changed meanwhile; try again.
+    """
+    found = _open(conn, id_, scope)
+    over = {"state": "closed", "resolved_at": now, "next_step_at": None, "snoozed_until": None}
+    return _change(conn, found, "closed", note or "closed by hand", author, now, **over)
+
+
+def _open(conn: Connection, id_: str, scope: Scope) -> Incident:
+    found = incident(conn, id_, scope)
+    if not found.is_open:
+        raise OverError(f"incident {id_} is {found.state} since {found.resolved_at:%Y-%m-%d %H:%M}: nothing to do")
+    return found
+
+
+def _change(
+    conn: Connection, found: Incident, kind: str, reason: str, author: str, now: datetime, **values: Any
+) -> Incident:
+    after = replace(found, version=found.version + 1, **values)
+    entry = Entry(found.id, after.version, now, kind, reason, author)
+    messages = thread_messages(after, entry, now) if told(conn, (after.id,)) else ()
+    return annotate(conn, after, entry, messages)

@@ -1,0 +1,204 @@
+"""Who is told next of an incident, and when. Pure.
+
+While nobody has taken an incident on, its ladder goes up step by step. A snooze stops it until its time; an
+acknowledgement stops it until the route's ack_timeout. Outside the route's hours steps wait, fold into one, or are
+dropped; severity 1 goes through.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from config.models.catalog import Catalog, Person, Route, Step
+from config.models.values import duration_text, parse_duration
+from queries.state.incidents import Entry, Incident
+from triggers.incidents.access import may_name_accounts, may_read
+from triggers.incidents.business_hours import Timetable, timetable
+
+STEPS: Final = frozenset({"escalated", "deferred", "digested", "skipped"})
+"""The kinds of entry that stand for a step of the ladder."""
+
+NAMED: Final = frozenset({"lapsed", "woken", "reassigned"})
+"""The kinds of entry that are told to whose incident it is."""
+
+LISTED: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What happens to an incident because of the time: an entry of its history and the fields that it changes.
+
+    Args:
+        kind: escalated (a step is told), digested (told with another incident), skipped (not told), lapsed (whoever
+            took it on had their time) or woken (its snooze is over).
+        changes: the incident's fields and their new values.
+        late: whether the step waited for the route's hours.
+        to: whom a step names: `channel`, `gm` or a person.
+    """
+
+    kind: str
+    reason: str
+    changes: Mapping[str, Any]
+    late: bool = False
+    to: str = ""
+
+
+def snapshot(route: Route) -> str:
+    """A route's ladder as it is when an incident opens: later edits change no open incident."""
+    return json.dumps([{"after": duration_text(step.after), "notify": step.notify} for step in route.ladder])
+
+
+def ladder(text: str) -> tuple[Step, ...]:
+    """A ladder from its snapshot."""
+    return tuple(Step(after=parse_duration(step["after"]), notify=step["notify"]) for step in json.loads(text))
+
+
+def first(steps: Sequence[Step], told_at: datetime) -> datetime:
+    """When the root message goes out."""
+    return told_at + steps[0].after if steps else told_at
+
+
+def begins(severity: int, table: Timetable, now: datetime) -> datetime:
+    """From when on a ladder counts: now, or from the route's next opening; severity 1 waits for nobody."""
+    return now if severity == 1 else table.next_opening(now)
+
+
+def after(steps: Sequence[Step], step: int, told_at: datetime) -> datetime | None:
+    """When the step of that number is due; None past the ladder's end."""
+    return told_at + steps[step].after if step < len(steps) else None
+
+
+def resumed(incident: Incident, now: datetime) -> datetime | None:
+    """When the next step is due for an incident that is nobody's again: as long from now as between the two steps."""
+    return _next(ladder(incident.ladder), incident.next_step, now)
+
+
+def _next(steps: Sequence[Step], number: int, now: datetime) -> datetime | None:
+    if number >= len(steps):
+        return None
+    return now + (steps[number].after - steps[number - 1].after if number else timedelta(0))
+
+
+def due(incident: Incident, route: Route, table: Timetable, now: datetime) -> Move | None:
+    """What the time has come for: nothing while somebody has it, it is snoozed, it is over, or nobody is at work."""
+    if not incident.is_open:
+        return None
+    move = _move(incident, route, table, now)
+    if move is None or move.kind == "skipped" or incident.severity == 1 or table.is_open(now):
+        return move
+    return None
+
+
+def _move(incident: Incident, route: Route, table: Timetable, now: datetime) -> Move | None:
+    if incident.snoozed_until is not None:
+        return _woken(incident, now) if incident.snoozed_until <= now else None
+    if incident.acknowledged_at is not None:
+        return _lapsed(incident, route.ack_timeout, now)
+    return _step(incident, route, table, now)
+
+
+def _woken(incident: Incident, now: datetime) -> Move:
+    return Move("woken", "it still holds", {"snoozed_until": None, **_nobodys(incident, now)})
+
+
+def _lapsed(incident: Incident, timeout: timedelta | None, now: datetime) -> Move | None:
+    if timeout is None or incident.acknowledged_at is None or incident.acknowledged_at + timeout > now:
+        return None
+    reason = f"{incident.acknowledged_by} took it on {duration_text(timeout)} ago and it still holds"
+    return Move("lapsed", reason, _nobodys(incident, now))
+
+
+def _nobodys(incident: Incident, now: datetime) -> dict[str, Any]:
+    return {"acknowledged_at": None, "acknowledged_by": None, "next_step_at": resumed(incident, now)}
+
+
+def _step(incident: Incident, route: Route, table: Timetable, now: datetime) -> Move | None:
+    at, number, steps = incident.next_step_at, incident.next_step, ladder(incident.ladder)
+    if at is None or at > now or number >= len(steps):
+        return None
+    is_late = incident.severity != 1 and not table.is_open(at)
+    notify, within = steps[number].notify, duration_text(steps[number].after)
+    whom = "general manager" if notify == "gm" else notify
+    changes = {"next_step": number + 1, "next_step_at": _next(steps, number + 1, now)}
+    if is_late and route.outside == "drop":
+        return Move("skipped", f"{whom}: not told, outside business hours", changes, is_late, notify)
+    waited = ", held until business hours" if is_late else ""
+    return Move("escalated", f"{whom}: not acknowledged within {within}{waited}", changes, is_late, notify)
+
+
+def moves(
+    incidents: Iterable[Incident], catalog: Catalog, zone: ZoneInfo, now: datetime
+) -> tuple[tuple[Incident, Move], ...]:
+    """What the time has come for, over all incidents; steps that waited fold into one where their route says so."""
+    routes = {route.name: route for route in catalog.routes}
+    tables = {name: timetable(catalog, route, zone) for name, route in routes.items()}
+    found = list[tuple[Incident, Move]]()
+    for incident in incidents:
+        route = routes.get(incident.route) or Route(name=incident.route)
+        move = due(incident, route, tables.get(route.name) or Timetable(zone), now)
+        if move is not None:
+            found.append((incident, move))
+    return _folded(found, {name: route for name, route in routes.items() if route.outside == "digest"}, catalog.people)
+
+
+def _folded(
+    found: Sequence[tuple[Incident, Move]], digests: Mapping[str, Route], people: Sequence[Person]
+) -> tuple[tuple[Incident, Move], ...]:
+    """Of the steps that waited for the same people only the worst incident's is told, and names the others."""
+    groups = dict[tuple[str, ...], list[tuple[Incident, Move]]]()
+    kept = list[tuple[Incident, Move]]()
+    for incident, move in found:
+        if move.late and move.kind == "escalated" and incident.route in digests:
+            whom = (incident.route, move.to, incident.vertical or "" if move.to == "gm" else "")
+            groups.setdefault(whom, []).append((incident, move))
+        else:
+            kept.append((incident, move))
+    return (*kept, *(one for (route, *_), group in groups.items() for one in _fold(group, digests[route], people)))
+
+
+def _fold(
+    group: list[tuple[Incident, Move]], route: Route, people: Sequence[Person]
+) -> Iterable[tuple[Incident, Move]]:
+    (worst, told), *others = sorted(group, key=lambda one: (one[0].severity, one[0].opened_at, one[0].id))
+    if not others:
+        return group
+    readers: tuple[Person | Route, ...] = (route, *named(told.to, people, worst.vertical))
+    names = [_shown(one, route, readers) for one, _ in others[:LISTED]]
+    more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
+    reason = f"{told.reason}; so were {len(others)} others: {', '.join(names)}{more}"
+    silent = (replace(move, kind="digested", reason=f"{move.to}: told with {worst.rule}") for _, move in others)
+    return [(worst, replace(told, reason=reason)), *zip((one for one, _ in others), silent, strict=True)]
+
+
+def _shown(one: Incident, route: Route, readers: Sequence[Person | Route]) -> str:
+    """An incident in another one's message: with its slice only where everybody who reads it there may see it."""
+    is_account = one.account_id is not None or "account_id=" in one.slice
+    may_be_told = all(may_read(reader, one) for reader in readers) and (may_name_accounts(route) or not is_account)
+    return f"{one.rule} ({one.slice})" if one.slice and may_be_told else one.rule
+
+
+def named(notify: str, people: Sequence[Person], vertical: str | None) -> tuple[Person, ...]:
+    """The people a step names: a person, or the general managers of the incident's vertical."""
+    if notify == "gm":
+        return tuple(p for p in people if p.audience == "gm" and _answers_for(p, vertical))
+    return tuple(p for p in people if p.name == notify)
+
+
+def _answers_for(person: Person, vertical: str | None) -> bool:
+    return person.verticals is None or vertical in person.verticals
+
+
+def addressed(
+    incident: Incident, entries: Sequence[Entry], entry: Entry, people: Sequence[Person]
+) -> tuple[Person, ...]:
+    """The people whom one entry of an incident's history is told to by name."""
+    if entry.kind in NAMED:
+        return tuple(p for p in people if p.name == incident.assigned_to)
+    if entry.kind not in STEPS:
+        return ()
+    steps = ladder(incident.ladder)
+    number = sum(one.kind in STEPS and one.seq <= entry.seq for one in entries)
+    return named(steps[number].notify, people, incident.vertical) if number < len(steps) else ()

@@ -1,0 +1,369 @@
+"""What a tick found, as the rows that record and tell it. Pure: ids and versions make writing it twice impossible."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from math import isfinite
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from config.models.catalog import Catalog, ChartRule, Guard, RateRule, Route, Rule, ThresholdRule, WatchRule
+from queries.state.escalations import Escalation
+from queries.state.incidents import Entry, Incident, Ledger, Queued, delivery_id
+from queries.statistics.differences import gap_interval
+from queries.statistics.estimates import Tally, estimate
+from triggers.data_faults.detect import Artefact
+from triggers.evaluation.event_rules import Found, Severe
+from triggers.evaluation.replay import Finding, Reading
+from triggers.incidents import escalation
+from triggers.incidents.business_hours import timetable
+from triggers.incidents.person_budget import Decided
+from triggers.rules.subject import Subject, slice_values
+
+Place = tuple[str | None, str | None, str | None]
+"""Vertical, touchpoint and account."""
+
+UTC_ZONE: Final = ZoneInfo("UTC")
+FRESH_FOR: Final = timedelta(days=7)
+"""What the first run finds in the past is told when it still holds, or when it is an event younger than this."""
+
+LEFT: Final = 0
+"""The next step of an incident that its parent speaks for: not even its own message is sent."""
+
+AFTER: Final = {"opened": "open", "reopened": "open", "worsened": "open", "resolved": "resolved", "closed": "closed"}
+PINGS: Final = frozenset({"worsened", "resolved", "closed", "escalated", "reopened", "reassigned", "lapsed", "woken"})
+"""What is worth a message in the thread; everything else only changes the root."""
+
+
+@dataclass(slots=True)
+class Book:
+    """The incidents of one tick as they change. `generation` and `now` are the tick's own.
+
+    Args:
+        catalog: for routes and people.
+        generation: the number of the data generation read.
+        now: when the tick runs, aware UTC.
+        incidents: the open incidents by id, at their present versions.
+        told: the incidents whose root message was queued before.
+        existing: what was found now and recorded before, open or not, by id.
+        opened: the ids of what is new.
+        seen: of the others that changed, the version that was read.
+        entries: what happened in this tick, by incident.
+        zone: the zone of routes that name none.
+        asked: whom steps of ladders asked for.
+        spent: how often each person was named in this week before.
+    """
+
+    catalog: Catalog
+    generation: int
+    now: datetime
+    incidents: dict[str, Incident]
+    told: frozenset[str]
+    existing: dict[str, Incident] = field(default_factory=dict)
+    opened: set[str] = field(default_factory=set)
+    seen: dict[str, int] = field(default_factory=dict)
+    entries: dict[str, list[Entry]] = field(default_factory=dict)
+    zone: ZoneInfo = UTC_ZONE
+    asked: list[Escalation] = field(default_factory=list)
+    spent: Mapping[str, int] = field(default_factory=dict)
+
+    def finding(
+        self,
+        subject: Subject,
+        finding: Finding,
+        fault: Artefact | None,
+        verticals: Mapping[str, str],
+        first_run: bool,  # noqa: FBT001
+    ) -> None:
+        """Record a change that the evaluator reported. What was closed by hand stays closed until it recovered.
+
+        Args:
+            subject: the rule.
+            finding: what changed.
+            fault: the fault of the data that explains it.
+            verticals: the vertical of each account, where the rule tells accounts apart.
+            first_run: whether the rule's past is replayed.
+        """
+        event, sample = finding.event, evidence(subject, finding)
+        values = {"value": finding.reading.value, "n": round(finding.reading.tally.n)}
+        if event.change == "opened":
+            place = _place(subject, finding, verticals)
+            self._found(subject, finding, fault, place, {**values, "origin": _origin(first_run=first_run)}, sample)
+        elif finding.incident in self.incidents:
+            known = values if event.change == "worsened" else {}
+            self._change(self.incidents[finding.incident], event.change, event.reason, event.at, sample, **known)
+
+    def _found(
+        self,
+        subject: Subject,
+        finding: Finding,
+        fault: Artefact | None,
+        place: Place,
+        values: dict[str, Any],
+        sample: dict[str, Any],
+    ) -> None:
+        event, before = finding.event, self.existing.get(finding.incident)
+        if before is not None:  # newer data said that its opening slot was no breach, and still newer data that it was
+            again = {"episode": before.episode + 1, "resolved_at": None, "value": values["value"], "n": values["n"]}
+            self._change(before, "reopened", event.reason, event.at, sample, **again)
+            return
+        to: Rule | Guard = self.catalog.guard if fault else subject.rule
+        new = self._incident(subject.rule, to, subject.hash, finding, place)
+        reason = f"{event.reason}, and the data explains it: {fault.reason}" if fault else event.reason
+        named = {"artefact": fault.kind} if fault else {}
+        self._open(replace(new, **values), reason, {**sample, **named})
+
+    def case(self, found: Severe, one: Found) -> None:
+        """Record a severe case."""
+        if one.id in self.existing:
+            return
+        case, rule = one.case, found.rule
+        place = (case.vertical, case.touchpoint, case.account_id)
+        what = _What(one.id, case.key, case.knowable_at, one.day)
+        new = self._opening(rule, rule, found.version.hash, what, place)
+        sample = {
+            "key": case.key,
+            "account_id": case.account_id,
+            "happened_at": case.at.isoformat(),
+            "rule_hash": found.version.hash,
+        }
+        self._open(replace(new, n=1, origin=_origin(first_run=found.first_run)), one.reason, sample)
+
+    def close(self, incident: Incident, change: str, reason: str, at: datetime) -> None:
+        """Record that an incident is over for another reason than its samples."""
+        self._change(incident, change, reason, at, None)
+
+    def escalate(self, taken: Decided) -> None:
+        """Record what the time has come for: a step of the ladder with whom it asked for, the end of a snooze."""
+        incident, move = taken.incident, taken.move
+        self._change(incident, move.kind, move.reason, self.now, None, **move.changes)
+        seq = self.incidents[incident.id].version
+        self.asked += [Escalation(incident.id, seq, one.person, self.now, one.told) for one in taken.asked]
+
+    def release(self) -> None:
+        """Let those speak for themselves whose parent is over while they hold: their ladders begin now."""
+        for incident in tuple(self.incidents.values()):
+            if incident.id not in self.told and self._is_late(incident):
+                begins = self._begins(incident.severity, self.catalog.route(incident.route))
+                step = {"next_step": 1, "next_step_at": escalation.after(escalation.ladder(incident.ladder), 1, begins)}
+                self._change(incident, "released", _released(self.catalog, incident), self.now, None, **step)
+
+    def speaking(self) -> tuple[Incident, ...]:
+        """The incidents that no other speaks for."""
+        return tuple(incident for incident in self.incidents.values() if self.parent(incident) is None)
+
+    def ledger(self) -> Ledger:
+        """The rows to write: incidents with all their changes, and messages for the state they end in."""
+        opened = tuple(self._opened(self.incidents[id_]) for id_ in self.entries if id_ in self.opened)
+        changed = tuple((seen, self.incidents[id_]) for id_, seen in self.seen.items())
+        entries = tuple(entry for entries in self.entries.values() for entry in entries)
+        queued = tuple(message for id_ in self.entries for message in self._messages(id_))
+        asked = tuple(self.asked)
+        return Ledger(opened=opened, changed=changed, entries=entries, queued=queued, escalations=asked)
+
+    def opening(
+        self, subject: Subject, finding: Finding, verticals: Mapping[str, str], fault: Artefact | None
+    ) -> Incident:
+        """The incident that a finding opens, not recorded: what is tried is not told."""
+        to: Rule | Guard = self.catalog.guard if fault else subject.rule
+        new = self._incident(subject.rule, to, subject.hash, finding, _place(subject, finding, verticals))
+        return replace(new, value=finding.reading.value, n=round(finding.reading.tally.n))
+
+    def _incident(self, rule: WatchRule, to: Rule | Guard, hash_: str, finding: Finding, place: Place) -> Incident:
+        what = _What(finding.incident, finding.slice, finding.event.at, finding.reading.slot)
+        return self._opening(rule, to, hash_, what, place)
+
+    def _opening(self, rule: Rule, to: Rule | Guard, hash_: str, what: "_What", place: Place) -> Incident:
+        """An incident as it opens. What the data explains goes to the guard's route, whatever its rule says."""
+        route = self.catalog.route(to.route)
+        vertical, touchpoint, account = place
+        return Incident(
+            id=what.id,
+            rule=rule.name,
+            rule_hash=hash_,
+            slice=what.slice,
+            class_="data" if isinstance(to, Guard) else rule.class_,
+            severity=to.severity,
+            route=route.name,
+            ladder=escalation.snapshot(route),
+            vertical=vertical,
+            touchpoint=touchpoint,
+            account_id=account,
+            state="open",
+            episode=1,
+            opened_at=what.at,
+            slot=what.slot,
+            resolved_at=None,
+            acknowledged_at=None,
+            acknowledged_by=None,
+            next_step=1,
+            next_step_at=escalation.after(route.ladder, 1, self._begins(to.severity, route)),
+            value=None,
+            n=None,
+            origin="live",
+            version=1,
+        )
+
+    def _begins(self, severity: int, route: Route) -> datetime:
+        return escalation.begins(severity, timetable(self.catalog, route, self.zone), self.now)
+
+    def _open(self, new: Incident, reason: str, sample: Mapping[str, Any]) -> None:
+        self.incidents[new.id] = new
+        self.opened.add(new.id)
+        self._enter(new, "opened", reason, new.opened_at, sample)
+
+    def _change(
+        self, incident: Incident, kind: str, reason: str, at: datetime, sample: Mapping[str, Any] | None, **values: Any
+    ) -> None:
+        state = AFTER.get(kind, incident.state)
+        over = {} if state == "open" else {"resolved_at": at, "next_step_at": None}
+        after = replace(incident, version=incident.version + 1, state=state, **{**values, **over})
+        self.incidents[incident.id] = after
+        if incident.id not in self.opened:
+            self.seen.setdefault(incident.id, incident.version)
+        self._enter(after, kind, reason, at, sample)
+
+    def _enter(
+        self, incident: Incident, kind: str, reason: str, at: datetime, sample: Mapping[str, Any] | None
+    ) -> None:
+        entry = Entry(incident.id, incident.version, at, kind, reason, None, self.generation, sample)
+        self.entries.setdefault(incident.id, []).append(entry)
+
+    def _messages(self, id_: str) -> Iterable[Queued]:
+        incident = self.incidents[id_]
+        if any(entry.kind == "released" for entry in self.entries[id_]):
+            return (self._root(incident),)
+        if id_ in self.opened:
+            is_told = self._is_worth_telling(incident) and self.parent(incident) is None
+            return (self._root(incident),) if is_told else ()
+        if id_ not in self.told and self.entries[id_][0].kind != "reopened":
+            return ()
+        messages = thread_messages(incident, self.entries[id_][-1], self.now)
+        return messages if self.parent(incident) is None else messages[-1:]  # the root only follows
+
+    def _root(self, incident: Incident) -> Queued:
+        begins = self._begins(incident.severity, self.catalog.route(incident.route))
+        return root_message(incident, self.now, begins)
+
+    def _opened(self, new: Incident) -> Incident:
+        """A new incident as it is stored: of what is told to nobody, or left to its parent, no step is due."""
+        if not self._is_worth_telling(new):
+            return replace(new, next_step_at=None)
+        return new if self.parent(new) is None else replace(new, next_step=LEFT, next_step_at=None)
+
+    def parent(self, incident: Incident) -> Incident | None:
+        """The open incident that speaks for this one."""
+        return parent(incident, self.catalog, (one for one in self.incidents.values() if one.is_open))
+
+    def _is_late(self, incident: Incident) -> bool:
+        """Whether an incident was left to its parent, which is over while this one holds."""
+        rule = next((r for r in self.catalog.rules if r.name == incident.rule), None)
+        if rule is None or rule.inhibited_by is None or not incident.is_open or incident.id in self.opened:
+            return False
+        # An old case of the first run was left to nobody: it was not worth telling.
+        was_left = isinstance(rule, WatchRule) or incident.next_step == LEFT
+        return was_left and self.parent(incident) is None
+
+    def _is_worth_telling(self, incident: Incident) -> bool:
+        return incident.is_open and (not incident.is_case or incident.opened_at >= self.now - FRESH_FOR)
+
+
+def parent(incident: Incident, catalog: Catalog, above: Iterable[Incident]) -> Incident | None:
+    """The incident of `above` that speaks for another: of the rule that inhibits its rule, over all of its slice."""
+    rule = next((r for r in catalog.rules if r.name == incident.rule), None)
+    if rule is None or rule.inhibited_by is None or incident.class_ == "data":
+        return None
+    own, of = slice_values(incident.slice).items(), rule.inhibited_by
+    return next(
+        (i for i in above if i.rule == of and i.class_ != "data" and slice_values(i.slice).items() <= own), None
+    )
+
+
+def _released(catalog: Catalog, incident: Incident) -> str:
+    return f"the incident of {catalog.rule(incident.rule).inhibited_by} that spoke for it is over"
+
+
+def root_message(incident: Incident, now: datetime, begins: datetime) -> Queued:
+    """The incident's own message, due with the first step of its ladder, which counts from `begins`."""
+    due = escalation.first(escalation.ladder(incident.ladder), begins)
+    return _queued(incident, "root", 0, due, now)
+
+
+def thread_messages(incident: Incident, last: Entry, now: datetime) -> tuple[Queued, ...]:
+    """What is said of an incident that was told before: the root is brought up to date, and news goes to its thread."""
+    update = _queued(incident, "update", incident.version, now, now)
+    if last.kind not in PINGS or (last.kind == "resolved" and last.sample is None):
+        return (update,)
+    return _queued(incident, "reply", incident.version, now, now), update
+
+
+def _queued(incident: Incident, kind: str, step: int, due: datetime, now: datetime) -> Queued:
+    id_ = delivery_id(incident, kind, step, incident.route)
+    return Queued(id_, incident.id, incident.episode, kind, step, incident.route, incident.version, due, now)
+
+
+def _origin(*, first_run: bool) -> str:
+    return "backfill" if first_run else "live"
+
+
+@dataclass(frozen=True, slots=True)
+class _What:
+    """What opens: its id, its slice, when it was knowable, and the day it stands for."""
+
+    id: str
+    slice: str
+    at: datetime
+    slot: date
+
+
+def _place(subject: Subject, finding: Finding, verticals: Mapping[str, str]) -> Place:
+    """The vertical, touchpoint and account that an incident lies in, where they are one."""
+    where = slice_values(finding.slice)
+    account = where.get("account_id")
+    vertical = verticals.get(account) if account else _one(subject.rule, where, "vertical")
+    return vertical, _one(subject.rule, where, "touchpoint"), account
+
+
+def _one(rule: WatchRule, where: Mapping[str, str], column: str) -> str | None:
+    """The one value that the incident's rows have in a column."""
+    if column in where:
+        return where[column]
+    named = [c.any_of for c in rule.where if c.column == column and c.any_of and len(c.any_of) == 1]
+    return str(named[0][0]) if named else None
+
+
+def evidence(subject: Subject, finding: Finding) -> dict[str, Any]:
+    """A reading as it is stored with its event: enough to compute the figures again."""
+    reading, rule = finding.reading, subject.rule
+    return {
+        "slice": finding.slice,
+        "since": (reading.slot - (rule.every if isinstance(rule, ChartRule) else rule.window)).isoformat(),
+        "until": reading.slot.isoformat(),
+        "as_of": finding.event.at.isoformat(),
+        "tally": _list(reading.tally),
+        "value": reading.value,
+        "bad": reading.bad,
+        "held": reading.held,
+        "deff": reading.deffs[0],
+        "p": reading.p,
+        "alpha": reading.alpha,
+        "rule_hash": subject.hash,
+        **({"limit": rule.limit, "recover": rule.recover} if isinstance(rule, ThresholdRule) else {}),
+        **(_figures(subject, reading) if isinstance(rule, RateRule) else {}),
+    }
+
+
+def _figures(subject: Subject, reading: Reading) -> dict[str, Any]:
+    """The metric with its interval, and what it was measured from with the interval of the difference."""
+    found = estimate(subject.metric, reading.tally, reading.deffs[0])
+    ends = (None, None) if subject.is_quantile else (found.low, found.high)
+    known: dict[str, Any] = {"metric": subject.metrics[0].name, "low": ends[0], "high": ends[1]}
+    if reading.right is None:
+        return known
+    gap = gap_interval(subject.metric, reading.tally, reading.right, *reading.deffs)
+    low, high = (end if isfinite(end) else None for end in gap)
+    return {**known, "against": {"tally": _list(reading.right), "deff": reading.deffs[1], "low": low, "high": high}}
+
+
+def _list(tally: Tally) -> list[float]:
+    return [tally.n, tally.plus, tally.minus, tally.total, tally.squares]

@@ -1,0 +1,131 @@
+"""Whose attention an incident asks for while nobody takes it on: its channel first, then its ladder. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from config.models.catalog import Catalog, Person, Route
+from queries.state.incidents import Incident
+from triggers.incidents import escalation
+from triggers.incidents.business_hours import Timetable, timetable
+from triggers.rules.subject import slice_values
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """One time that somebody is told of an incident. `reader` is a person, or `channel ROUTE` for who reads that."""
+
+    reader: str
+    at: datetime
+    incident: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """What rules ask of one reader: how often in all, in a week on average, and in the busiest week."""
+
+    reader: str
+    told: int
+    a_week: float
+    busiest: int
+
+
+def channel(route: str) -> str:
+    """The reader that stands for everybody in a route's channel."""
+    return f"channel {route}"
+
+
+def tellings(incidents: Sequence[Incident], catalog: Catalog, zone: ZoneInfo, until: datetime) -> tuple[Telling, ...]:
+    """Everybody who would be told of these incidents by `until`, were nobody to take one on, in order of time.
+
+    An incident is left to the one that inhibits it for as long as that is open. What the data explains goes to the
+    guard's route, for that is the route that its incident has.
+    """
+    routes = {route.name: route for route in catalog.routes}
+    tables = {name: timetable(catalog, route, zone) for name, route in routes.items()}
+    parents = {rule.name: rule.inhibited_by for rule in catalog.rules if rule.inhibited_by}
+    found = list[Telling]()
+    for one in incidents:
+        since = _told_from(one, parents.get(one.rule), incidents)
+        if since is not None:
+            route = routes.get(one.route) or Route(name=one.route)
+            found += _climbed(replace(one, opened_at=since), catalog, route, tables.get(route.name), until)
+    return tuple(sorted((one for one in found if one.at < until), key=lambda one: (one.at, one.incident, one.reader)))
+
+
+def _told_from(one: Incident, parent: str | None, incidents: Sequence[Incident]) -> datetime | None:
+    """From when on an incident is told for itself; None where its parent outlasts it."""
+    if parent is None or one.class_ == "data":
+        return one.opened_at
+    own, since = slice_values(one.slice).items(), one.opened_at
+    above = (i for i in incidents if i.rule == parent and i.class_ != "data" and slice_values(i.slice).items() <= own)
+    for over in sorted(above, key=lambda i: i.opened_at):
+        if over.opened_at <= since:
+            if over.resolved_at is None:
+                return None
+            since = max(since, over.resolved_at)
+    return since if one.resolved_at is None or since < one.resolved_at else None
+
+
+def _climbed(
+    one: Incident, catalog: Catalog, route: Route, table: Timetable | None, until: datetime
+) -> Iterator[Telling]:
+    """The root message and the steps of the ladder, by the functions that live ticks climb it with."""
+    table = table or Timetable(ZoneInfo("UTC"))
+    steps, over = escalation.ladder(one.ladder), one.resolved_at or until
+    begins = escalation.begins(one.severity, table, one.opened_at)
+    at = escalation.first(steps, begins)
+    if at < over:
+        yield Telling(channel(route.name), at, one.id, one.rule)
+    due = escalation.after(steps, 1, begins)
+    present = replace(one, state="open", next_step=1, next_step_at=due, acknowledged_at=None, snoozed_until=None)
+    while present.next_step_at is not None and present.next_step_at < over:
+        at, move = _next(present, route, table)
+        if move is None or at >= over:
+            return
+        if move.kind == "escalated":
+            people = escalation.named(move.to, catalog.people, one.vertical)
+            yield from (Telling(name, at, one.id, one.rule) for name in _readers(move.to, people, route))
+        present = replace(present, **move.changes)
+
+
+def _next(present: Incident, route: Route, table: Timetable) -> tuple[datetime, escalation.Move | None]:
+    """The next step: when it is due, or when the route is at work again."""
+    at = present.next_step_at or present.opened_at
+    move = escalation.due(present, route, table, at)
+    if move is None:
+        at = table.next_opening(at)
+        move = escalation.due(present, route, table, at)
+    return at, move
+
+
+def _readers(to: str, people: Iterable[Person], route: Route) -> tuple[str, ...]:
+    names = tuple(person.name for person in people)
+    return (channel(route.name),) if to == "channel" else names
+
+
+def attention(told: Iterable[Telling], since: date, until: date) -> tuple[Attention, ...]:
+    """What each reader is asked for in [since, until), who is asked most first."""
+    weeks = max((until - since) / timedelta(weeks=1), 1.0)
+    by_reader: dict[str, list[Telling]] = {}
+    for one in told:
+        by_reader.setdefault(one.reader, []).append(one)
+    found = (_asked(reader, own, weeks) for reader, own in by_reader.items())
+    return tuple(sorted(found, key=lambda a: (-a.told, a.reader)))
+
+
+def _asked(reader: str, told: Sequence[Telling], weeks: float) -> Attention:
+    calendar = Counter(one.at.isocalendar()[:2] for one in told)
+    return Attention(reader, len(told), len(told) / weeks, max(calendar.values()))
+
+
+def by_incident(told: Iterable[Telling]) -> Mapping[str, tuple[str, ...]]:
+    """Who is told of each incident, in the order in which they are."""
+    found: dict[str, tuple[str, ...]] = {}
+    for one in told:
+        readers = found.get(one.incident, ())
+        found[one.incident] = readers if one.reader in readers else (*readers, one.reader)
+    return found

@@ -1,0 +1,64 @@
+"""The steps of ladders that should have been taken by now. Pure: it asks what a tick asks.
+
+A step waits rightly while somebody has the incident, while it is snoozed or silenced, while another incident speaks for
+it, and while nobody is at work.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from config.models.catalog import Catalog, Route
+from queries.messages.silences import Silence, silenced
+from queries.state.incidents import Incident
+from triggers.incidents.business_hours import timetable
+from triggers.incidents.escalation import Move, moves
+from triggers.incidents.ledger import parent
+
+
+def overdue(
+    standing: Sequence[Incident],
+    silences: Sequence[Silence],
+    catalog: Catalog,
+    zone: ZoneInfo,
+    now: datetime,
+    late: timedelta,
+) -> tuple[datetime, ...]:
+    """Since when each step is due that was due `late` ago and is not taken, the oldest first.
+
+    Args:
+        standing: the incidents that are open, or were open `late` ago.
+        silences: those that are not over, or were not `late` ago.
+        catalog: routes, rules and holidays.
+        zone: of routes that name none.
+        now: aware UTC.
+        late: how long a step may wait for the next tick.
+    """
+    then = now - late
+    spoken = (one for one in _own(standing, catalog) if not _is_silenced(one, silences, then, now))
+    return tuple(sorted(_since(one, move, catalog, zone) for one, move in moves(spoken, catalog, zone, then)))
+
+
+def _own(standing: Sequence[Incident], catalog: Catalog) -> Iterable[Incident]:
+    """The open ones that spoke for themselves then: what a parent has left since is for the next tick to tell."""
+    return (one for one in standing if one.is_open and parent(one, catalog, standing) is None)
+
+
+def _is_silenced(one: Incident, silences: Sequence[Silence], then: datetime, now: datetime) -> bool:
+    return any(silenced(one, silences, at) for at in (then, now))
+
+
+def _since(one: Incident, move: Move, catalog: Catalog, zone: ZoneInfo) -> datetime:
+    """From when on a move could be made: its time, or the first working minute after it."""
+    route = next((route for route in catalog.routes if route.name == one.route), Route(name=one.route))
+    at = _time(one, move, route)
+    goes_through = move.kind == "skipped" or one.severity == 1
+    return at if goes_through else timetable(catalog, route, zone).next_opening(at)
+
+
+def _time(one: Incident, move: Move, route: Route) -> datetime:
+    if move.kind == "woken" and one.snoozed_until:
+        return one.snoozed_until
+    if move.kind == "lapsed" and one.acknowledged_at and route.ack_timeout:
+        return one.acknowledged_at + route.ack_timeout
+    return one.next_step_at or one.opened_at

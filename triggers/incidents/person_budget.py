@@ -1,0 +1,105 @@
+"""How much of a person's attention a week may take: so many steps of ladders; the rest waits for a digest. Pure.
+
+The most severe incidents go first, and severity 1 always goes through without counting. Nobody is named to whom an
+incident may not be told.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, time, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from config.models.catalog import Person
+from queries.state.escalations import BEYOND, TOLD, WITHHELD
+from queries.state.incidents import Incident
+from triggers.incidents.access import may_read
+from triggers.incidents.escalation import Move, named
+
+EXEMPT: Final = 1
+"""The severity that no budget holds back."""
+
+Taken = tuple[Incident, Move]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One person whom a step asks for, and what becomes of it: one of `queries.state.escalations`' BEYOND, TOLD, WITHHELD."""
+
+    person: str
+    told: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A step as it is taken, and whom it asked for."""
+
+    incident: Incident
+    move: Move
+    asked: tuple[Asked, ...] = ()
+
+
+def monday(now: datetime, zone: ZoneInfo) -> datetime:
+    """When the week of an instant began, in a zone."""
+    local = now.astimezone(zone)
+    return datetime.combine(local.date() - timedelta(days=local.weekday()), time(), zone)
+
+
+def within(moves: Iterable[Taken], people: Sequence[Person], spent: Mapping[str, int]) -> tuple[Decided, ...]:
+    """Each move with whom it names; a step that may name nobody is not told now, and says why.
+
+    Args:
+        moves: what the time has come for, as `escalate.moves` gives it.
+        people: everybody, with their budgets.
+        spent: how often each was named this week.
+    """
+    known, used = tuple(moves), Counter(spent)
+    order = sorted(range(len(known)), key=lambda i: (known[i][0].severity, known[i][0].opened_at, known[i][0].id))
+    decided = {i: _decided(*known[i], people, used) for i in order}
+    put_off = {_whom(one.incident, one.move): one.move for one in decided.values() if one.move.kind == "deferred"}
+    return tuple(_followed(decided[i], people, put_off) for i in range(len(known)))
+
+
+def _decided(incident: Incident, move: Move, people: Sequence[Person], used: Counter[str]) -> Decided:
+    whom = named(move.to, people, incident.vertical) if move.kind == "escalated" else ()
+    asked = tuple(_asked(person, incident, used) for person in whom)
+    used.update(one.person for one in asked if one.told == TOLD and incident.severity != EXEMPT)
+    if not asked or any(one.told == TOLD for one in asked):
+        return Decided(incident, move, _counted(incident, asked))
+    return Decided(incident, _quiet(move, asked, people), asked)
+
+
+def _asked(person: Person, incident: Incident, used: Mapping[str, int]) -> Asked:
+    if not may_read(person, incident):
+        return Asked(person.name, WITHHELD)
+    is_free = incident.severity == EXEMPT or person.budget is None or used.get(person.name, 0) < person.budget
+    return Asked(person.name, TOLD if is_free else BEYOND)
+
+
+def _counted(incident: Incident, asked: tuple[Asked, ...]) -> tuple[Asked, ...]:
+    """What is kept of them: severity 1 does not count."""
+    return tuple(one for one in asked if incident.severity != EXEMPT or one.told != TOLD)
+
+
+def _quiet(move: Move, asked: Sequence[Asked], people: Sequence[Person]) -> Move:
+    labels = {person.name: person.label for person in people}
+    names = ", ".join(labels[one.person] for one in asked)
+    if all(one.told == WITHHELD for one in asked):
+        return replace(move, kind="skipped", reason=f"{names}: not told, may not read of it")
+    return replace(move, kind="deferred", reason=f"{names}: beyond the week's budget, told in the weekly digest")
+
+
+def _whom(incident: Incident, move: Move) -> tuple[str, ...]:
+    return incident.route, move.to, incident.vertical or "" if move.to == "gm" else ""
+
+
+def _followed(one: Decided, people: Sequence[Person], put_off: Mapping[tuple[str, ...], Move]) -> Decided:
+    """What was to be told together with a step that is put off is put off as well."""
+    if one.move.kind != "digested" or _whom(one.incident, one.move) not in put_off:
+        return one
+    whom = named(one.move.to, people, one.incident.vertical)
+    asked = tuple(Asked(p.name, BEYOND if may_read(p, one.incident) else WITHHELD) for p in whom)
+    return Decided(
+        one.incident, replace(one.move, kind="deferred", reason=put_off[_whom(one.incident, one.move)].reason), asked
+    )

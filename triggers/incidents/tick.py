@@ -1,0 +1,232 @@
+"""One tick: read what is due, evaluate it, write all it means in one transaction. Live runs and backtests share it.
+
+Nothing is sent here. Slots, incidents and messages have keys that follow from what was found, so a second tick over the
+same slots, in this process or another, writes nothing.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Engine
+
+from config.errors import EarshotError
+from config.models.catalog import Catalog, EventRule
+from queries.state.escalations import spent
+from queries.state.incidents import Evaluated, Ledger, Remembered, RuleVersion, aware, incidents_by_id, write
+from queries.warehouse.generations import Pin
+from queries.warehouse.load_report import settle
+from triggers.data_faults.detect import Artefact
+from triggers.data_faults.scan import NAME, Watchman, rule_of_faults, untold
+from triggers.evaluation.evaluate import Evaluation, evaluate
+from triggers.evaluation.event_rules import Severe, find
+from triggers.evaluation.replay import Finding
+from triggers.incidents import escalation, person_budget
+from triggers.incidents.ledger import Book
+from triggers.rules.due import tasks
+from triggers.rules.previous_state import Memory, read_memory, remember
+from triggers.rules.schedule import Moment
+from triggers.rules.state_machine import FRESH
+from triggers.rules.subject import Subject
+from triggers.rules.versions import Version, version
+
+KEPT: Final = timedelta(days=90)
+"""Of a past that is replayed only these slots are noted; the incidents of all of it are."""
+
+Guard = Callable[[Connection], None]
+Explained = Callable[[Subject, Finding], Artefact | None]
+
+
+class OldGenerationError(EarshotError):
+    """The warehouse is older than what was evaluated before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a tick did."""
+
+    generation: int
+    slots: int = 0
+    opened: int = 0
+    worsened: int = 0
+    over: int = 0
+    open: int = 0
+    queued: int = 0
+    instances: int = 0
+
+    def __str__(self) -> str:
+        """The report in one line."""
+        found = f"{self.opened} opened, {self.worsened} worsened, {self.over} over, {self.open} open"
+        return f"generation {self.generation}: {self.slots} slots evaluated, {found}, {self.queued} messages queued"
+
+
+def tick(
+    states: Engine,
+    pin: Pin,
+    catalog: Catalog,
+    now: datetime,
+    guard: Guard = lambda _: None,
+    author: str | None = None,
+    *,
+    scans: bool = True,
+) -> Report:
+    """Evaluate every slot that is due, and record what it means.
+
+    Args:
+        states: the state.
+        pin: the generation to read; every read of the tick sees the same data.
+        catalog: rules, metrics and routes.
+        now: aware UTC; nothing that happened later is read.
+        guard: called first in the writing transaction; raises where another process has taken over.
+        author: who wrote the rules as they are now, where that is known.
+        scans: whether faults of the data are looked for in every slot, or only where they may explain a breach.
+
+    Raises:
+        OldGenerationError: the warehouse is older than the one evaluated last.
+        RacedError: another process was first; nothing was written.
+    """
+    with states.connect() as conn:
+        memory = read_memory(conn)
+    _refuse_older(pin, memory)
+    of = pin.generation
+    moment = Moment(now, of.number, aware(of.published_at), ZoneInfo(of.zone), settle(pin.conn))
+    evaluations = tuple(evaluate(pin.conn, tasks(catalog, memory, moment), moment))
+    watchman = Watchman(pin.conn, catalog.guard, moment)
+    severe = tuple(find(pin.conn, rule, memory, moment) for rule in _event_rules(catalog))
+    if scans:
+        severe = (*severe, _faults(watchman, catalog, memory))
+    book = Book(catalog, moment.generation, now, dict(memory.incidents), memory.told, zone=moment.zone)
+    with states.connect() as conn:
+        book.spent = spent(conn, person_budget.monday(now, moment.zone))
+        book.existing = incidents_by_id(conn, (*_opened(evaluations), *(c.id for found in severe for c in found.cases)))
+    severe = tuple(_untold(found, book, watchman) if found.rule.name == NAME else found for found in severe)
+    ledger = _ledger(book, memory, moment, evaluations, severe, watchman.explained, author)
+    if ledger != Ledger():
+        with states.begin() as conn:
+            guard(conn)
+            write(conn, ledger)
+    return _report(ledger, book)
+
+
+def _event_rules(catalog: Catalog) -> tuple[EventRule, ...]:
+    return tuple(rule for rule in catalog.rules if isinstance(rule, EventRule) and rule.enabled)
+
+
+def _faults(watchman: Watchman, catalog: Catalog, memory: Memory) -> Severe:
+    """What is wrong with the data, as cases of the rule that records it."""
+    rule, newest, slot = rule_of_faults(catalog.guard), memory.slots.get(NAME), watchman.newest()
+    found = tuple(watchman.faults(newest.slot if newest else None))
+    scanned = newest is None or newest.slot < slot
+    return Severe(rule, version(rule), newest is None, scanned, found, slot)
+
+
+def _untold(found: Severe, book: Book, watchman: Watchman) -> Severe:
+    open_ = tuple(book.incidents.values())
+    return replace(found, cases=untold(found.cases, open_, book.existing, watchman.guard, watchman.cadence))
+
+
+def _refuse_older(pin: Pin, memory: Memory) -> None:
+    number = pin.generation.number
+    if number < memory.generation:
+        message = f"generation {number} is older than {memory.generation}, which was evaluated before"
+        raise OldGenerationError(f"{message}; use the state that belongs to this warehouse, or load again")
+
+
+def _opened(evaluations: Iterable[Evaluation]) -> Iterator[str]:
+    for evaluation in evaluations:
+        yield from (f.incident for f in evaluation.findings if f.event.change == "opened")
+
+
+def _ledger(
+    book: Book,
+    memory: Memory,
+    moment: Moment,
+    evaluations: tuple[Evaluation, ...],
+    severe: tuple[Severe, ...],
+    explained: Explained,
+    author: str | None,
+) -> Ledger:
+    """Everything the tick has to write."""
+    for evaluation in evaluations:
+        subject = evaluation.task.subject
+        for finding in evaluation.findings:
+            book.finding(subject, finding, explained(subject, finding), evaluation.verticals, evaluation.task.first_run)
+    for found in severe:
+        _book_cases(book, found, moment)
+    orphans = tuple(_orphans(book, memory, moment))
+    book.release()
+    moves = escalation.moves(book.speaking(), book.catalog, moment.zone, moment.now)
+    for taken in person_budget.within(moves, book.catalog.people, book.spent):
+        book.escalate(taken)
+    used = (*(e.task.subject.version for e in evaluations if e.slots), *(found.version for found in severe))
+    new = {v.hash: v for v in used if v.hash not in memory.hashes}
+    return replace(
+        book.ledger(),
+        slots=tuple(_slots(memory, moment, evaluations, severe)),
+        versions=tuple(_stored(v, moment, author) for v in new.values()),
+        baselines=tuple(row for e in evaluations for row in e.baselines),
+        instances=(*(row for e in evaluations for row in e.changed), *orphans),
+    )
+
+
+def _book_cases(book: Book, found: Severe, moment: Moment) -> None:
+    """Open what is new, and resolve what is old enough."""
+    for one in found.cases:
+        book.case(found, one)
+    for incident in tuple(book.incidents.values()):
+        over_at = incident.opened_at + found.rule.resolve_after
+        if incident.rule == found.rule.name and incident.is_open and over_at <= moment.now:
+            book.close(incident, "resolved", f"{found.rule.resolve_after.days} days went by", over_at)
+
+
+def _orphans(book: Book, memory: Memory, moment: Moment) -> Iterator[Remembered]:
+    """Close the incidents of rules that are gone, and forget their instances."""
+    rules = {NAME, *(rule.name for rule in book.catalog.rules if rule.enabled)}
+    for incident in tuple(book.incidents.values()):
+        if incident.rule not in rules:
+            book.close(incident, "closed", "its rule was removed or turned off", moment.now)
+    for rule, instances in memory.instances.items():
+        if rule not in rules:
+            yield from (remember(rule, slice_, FRESH) for slice_, known in instances.items() if known != FRESH)
+
+
+def _slots(
+    memory: Memory, moment: Moment, evaluations: tuple[Evaluation, ...], severe: tuple[Severe, ...]
+) -> Iterator[Evaluated]:
+    for e in evaluations:
+        if e.task.is_current:
+            rule = e.task.subject.rule.name
+            kept = (slot for slot in e.slots if slot > e.slots[-1] - KEPT)
+            yield from (_slot(rule, slot, e.task.subject.hash, moment, e.task.first_run) for slot in kept)
+    for found in severe:
+        today = moment.now.astimezone(moment.zone).date()
+        newest = memory.slots.get(found.rule.name)
+        slot = found.slot or today
+        is_noted = newest is not None and (newest.slot, newest.generation) == (slot, moment.generation)
+        if found.scanned and not is_noted:
+            yield _slot(found.rule.name, slot, found.version.hash, moment, found.first_run)
+
+
+def _slot(rule: str, slot: date, hash_: str, moment: Moment, first_run: bool) -> Evaluated:  # noqa: FBT001
+    origin = "backfill" if first_run else "live"
+    return Evaluated(rule, slot, moment.generation, hash_, origin, moment.now)
+
+
+def _stored(of: Version, moment: Moment, author: str | None) -> RuleVersion:
+    return RuleVersion(of.hash, of.rule.name, of.body, author, moment.now)
+
+
+def _report(ledger: Ledger, book: Book) -> Report:
+    kinds = [entry.kind for entry in ledger.entries]
+    return Report(
+        book.generation,
+        len(ledger.slots),
+        len(ledger.opened) + kinds.count("reopened"),
+        kinds.count("worsened"),
+        kinds.count("resolved") + kinds.count("closed"),
+        sum(incident.is_open for incident in book.incidents.values()),
+        len(ledger.queued),
+        len(ledger.instances),
+    )

@@ -1,0 +1,35 @@
+"""What a setting of a rule makes of pure chance: its false alarms a year, from a null replay on the slices' own n."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from config.models.catalog import WatchRule
+from triggers.lab.calibrate import calibrate, uncalibrated
+from triggers.lab.what_if import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """False alarms a year without any change, with a 95% interval; None where no null replay is possible.
+
+    `declared` is what the rule promises; `why` says why nothing was replayed; `alpha` is how sure it had to be for it.
+    """
+
+    declared: float
+    a_year: float | None = None
+    low: float | None = None
+    high: float | None = None
+    alpha: float | None = None
+    why: str = ""
+    warning: str = ""
+
+
+def noise(of: Trial, rule: WatchRule, now: datetime, seed: int = 1) -> Noise:
+    """Replay a setting without any change: seconds, so for one setting at a time."""
+    subject = replace(of.subject, rule=rule)
+    why = uncalibrated(subject)
+    found = calibrate(subject, of.basis, now, seed) if of.basis and not why else None
+    if found is None:
+        return Noise(rule.false_alarms_per_year, why=why or "there are too few rows to draw again")
+    one = found.calibration
+    return Noise(found.declared, one.found, one.low, one.high, one.alpha, warning=found.warning or "")

@@ -1,0 +1,366 @@
+"""What draws are made of: each slice's own n, the truth where nothing changes, and how alike its rows are. Pure."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from math import gcd
+from typing import Final
+
+import numpy as np
+from numpy.random import Generator
+
+from config.models.catalog import ChangeRule, ChartRule, GapRule, RateRule
+from queries.metrics.design_effects import Effects
+from queries.statistics.estimates import Floats
+from triggers.evaluation.kinds.window import YEAR, Frozen, Given, reach
+from triggers.evaluation.metric_rules import Basis, judge
+from triggers.lab.simulation import Ints, Law, Periods, alike, draw, periods, together
+from triggers.rules.counts import TALLY, Bools, Counts, Slice
+from triggers.rules.subject import Subject
+
+MOST: Final = 0.05
+"""No rule is ever less sure than this."""
+
+DRAW: Final = "draw"
+"""The column that tells draws apart."""
+
+NONE: Final = (0.0,) * 5
+Moments = tuple[Floats, Floats]
+"""Level and rest of a law, by slice; NaN where nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One figure of a rule: its slices (a gap's with their strata) and their law.
+
+    `n` are the rows of a year, shape (periods, slices); `base` those of a chart's whole baseline, shape (slices,).
+    """
+
+    slices: tuple[Slice, ...]
+    n: Ints
+    base: Ints | None
+    law: Law
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What draws are made of.
+
+    Args:
+        subject: the rule, with the draw as one more thing to slice by.
+        slices: the rule's own.
+        judged: those that have rows enough.
+        sides: its figure, and what a gap is measured from.
+        effects: the design effects known at the newest slot.
+        first: the newest slot of the data; the draws go on from there.
+        length: of a period, in days.
+        lead: periods before the first slot: a window, what it is compared with, or a baseline.
+        start: the alpha that is safe without any replay (Bonferroni).
+        n: the rows in a window of the median slice of those judged.
+        middle: that slice.
+    """
+
+    subject: Subject
+    slices: tuple[Slice, ...]
+    judged: tuple[Slice, ...]
+    sides: tuple[Side, ...]
+    effects: Effects
+    first: date
+    length: int
+    lead: int
+    start: float
+    n: int
+    middle: Slice
+
+    @property
+    def rule(self) -> RateRule:
+        """The rule."""
+        return _rate(self.subject)
+
+    @property
+    def is_clustered(self) -> bool:
+        """Whether rows are alike anywhere."""
+        return any(side.law.alike.any() for side in self.sides)
+
+    def only(self, slices: Collection[Slice]) -> "Ground":
+        """Without the other slices, unless they are what these are held against."""
+        rule = self.rule
+        if isinstance(rule, ChangeRule) and rule.baseline == "others":
+            return self
+        sides = tuple(_only(side, slices, len(rule.by) - 1) for side in self.sides)
+        return replace(self, slices=tuple(s for s in self.slices if s in slices), sides=sides)
+
+
+def lay(subject: Subject, basis: Basis) -> Ground | None:
+    """Take from the data what draws are made of; None where no slice can be judged.
+
+    Args:
+        subject: a rule that reads a metric which can be added up.
+        basis: its slots, at least one, and what was counted.
+    """
+    rule, last = _rate(subject), basis.slots[-1]
+    recent = _recent(subject, basis)
+    sides = tuple(_sides(subject, basis, recent))
+    judged = np.flatnonzero(recent.judged)
+    if not len(judged) or not all((side.n > 0).any() for side in sides):
+        return None
+    n = np.median(recent.counts[:, :, 0], axis=0)
+    middle = int(judged[np.argsort(n[judged], kind="stable")[(len(judged) - 1) // 2]])
+    seen = max(int(recent.seen[-1].sum()), 1)
+    whole = Ground(
+        subject=replace(subject, rule=rule.model_copy(update={"by": (*rule.by, DRAW)})),
+        slices=recent.slices,
+        judged=tuple(recent.slices[i] for i in judged.tolist()),
+        sides=sides,
+        effects=_effects(subject, basis.given.effects(last)),
+        first=last,
+        length=_length(rule),
+        lead=_lead(rule, basis) // _length(rule),
+        start=min(rule.false_alarms_per_year / (subject.cadence.a_year * seen), MOST),
+        n=round(float(n[middle])),
+        middle=recent.slices[middle],
+    )
+    return whole.only(whole.judged)
+
+
+def _effects(subject: Subject, known: Effects) -> Effects:
+    """Those that the rule's metric has."""
+    return {key: effect for key, effect in known.items() if key[0] == subject.metric.name and effect.deff > 1}
+
+
+def _rate(subject: Subject) -> RateRule:
+    if not isinstance(subject.rule, RateRule):
+        raise TypeError(subject.rule.kind)
+    return subject.rule
+
+
+def _sides(subject: Subject, basis: Basis, recent: "_Recent") -> Iterator[Side]:
+    """Each figure's slices with their law; a slice without a truth has no rows."""
+    rule = _rate(subject)
+    length = _length(rule)
+    places = {slice_: i for i, slice_ in enumerate(recent.slices)}
+    sides = _counts(basis)
+    for counts, (level, rest), deffs in zip(sides, _truth(subject, basis, recent), recent.deffs, strict=False):
+        at = np.array([places[s[: len(rule.by)]] for s in counts.slices], dtype=np.int64)
+        known = np.isfinite(level) & np.isfinite(rest)
+        rows = np.where(known, _rows(counts, basis.slots[-1], length, _cycle(rule, basis, length)), 0)
+        window = rule.every if isinstance(rule, ChartRule) else rule.window
+        block, rho = _clusters(np.median(deffs, axis=0)[at], rows.mean(axis=0), window.days, rule.every.days, length)
+        law = Law(subject.metric.shape, np.where(known, level, 0.0), np.where(known, rest, 0.0), rho, block)
+        yield Side(counts.slices, rows, _baselines(subject, basis), law)
+
+
+def _counts(basis: Basis) -> tuple[Counts, ...]:
+    other = basis.given.other
+    return (basis.given.counts,) if other is None else (basis.given.counts, other)
+
+
+def _baselines(subject: Subject, basis: Basis) -> Ints | None:
+    """The rows of each slice's baseline; None where the rule has none."""
+    if not isinstance(subject.rule, ChartRule):
+        return None
+    frozen = basis.given.frozen or {}
+    found = [frozen[s].tally[0] if s in frozen else 0.0 for s in basis.given.counts.slices]
+    return np.array(found, dtype=np.float64).round().astype(np.int64)
+
+
+def _clusters(effect: Floats, rate: Floats, window: int, every: int, length: int) -> tuple[Ints, Floats]:
+    """Blocks of one slot's periods, or of a window where so few rows could not be alike enough; lengths in days."""
+    whole, step = window // length, every // length
+    short, long = (alike(effect, rate * whole, together(block, whole, step)) for block in (step, whole))
+    is_short = short <= _ALIKE_ENOUGH
+    return np.where(is_short, step, whole).astype(np.int64), np.where(is_short, short, long)
+
+
+def _length(rule: RateRule) -> int:
+    """The longest period that all of a rule's windows are made of, in days."""
+    if isinstance(rule, ChartRule) and rule.method == "g":
+        return 1
+    back = YEAR.days if isinstance(rule, ChangeRule) and rule.baseline == "last-year" else rule.window.days
+    return gcd(rule.window.days, rule.every.days, back)
+
+
+def _lead(rule: RateRule, basis: Basis) -> int:
+    """The days before the first slot, whole periods."""
+    if not isinstance(rule, ChartRule):
+        return reach(rule).days
+    longest = max((f.until - f.since for f in (basis.given.frozen or {}).values()), default=timedelta(0))
+    return -(-longest.days // rule.every.days) * rule.every.days
+
+
+def _cycle(rule: RateRule, basis: Basis, length: int) -> int:
+    """The periods that are replayed over and over: a year of them, or what there is, in whole slots."""
+    days = min(YEAR.days, (basis.slots[-1] - basis.slots[0] + rule.window).days)
+    return max(days // rule.every.days, 1) * rule.every.days // length
+
+
+def _rows(counts: Counts, last: date, length: int, cycle: int) -> Ints:
+    """The rows of each period before the newest slot, oldest first: shape (periods, slices)."""
+    ends = [last - timedelta(days=length * i) for i in reversed(range(cycle))]
+    starts = [end - timedelta(days=length) for end in ends]
+    return np.round(counts.spans(starts, ends)[:, :, 0]).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Recent:
+    """The newest year as the rule sees it.
+
+    Args:
+        slices: the rule's own.
+        counts: shape (slots, slices, 5).
+        deffs: of its figure, and of what a difference is measured from: (slots, slices).
+        held: in the newest slot, (slices,).
+        seen: as in `Panel`.
+        judged: the slices that had rows enough in some slot.
+    """
+
+    slices: tuple[Slice, ...]
+    counts: Floats
+    deffs: tuple[Floats, Floats]
+    held: Floats
+    seen: Bools
+    judged: Bools
+
+
+def _recent(subject: Subject, basis: Basis) -> _Recent:
+    slots = tuple(slot for slot in basis.slots if slot > basis.slots[-1] - YEAR)
+    found = judge(replace(subject, alpha=MOST), replace(basis, slots=slots)).panel
+    right = found.right_deffs if found.right_deffs is not None else found.deffs
+    judged = np.asarray(found.enough.any(axis=0), dtype=bool)
+    return _Recent(found.slices, found.counts, (found.deffs, right), found.held[-1], found.seen, judged)
+
+
+def _truth(subject: Subject, basis: Basis, recent: _Recent) -> list[Moments]:
+    """Of each figure's slices the level and the rest of their law."""
+    rule, own = subject.rule, basis.given.counts.slices
+    tallies = [_whole(one, basis) for one in _counts(basis)]
+    if isinstance(rule, ChartRule):
+        frozen = basis.given.frozen or {}
+        return [_moments(subject, np.array([frozen[s].tally if s in frozen else NONE for s in own]))]
+    if isinstance(rule, GapRule):
+        return [_moments(subject, one) for one in _pooled(_counts(basis), tallies)]
+    if isinstance(rule, ChangeRule) and rule.baseline == "others":
+        return [_moments(subject, _of_all_verticals(rule.by.index("vertical"), own, tallies[0]))]
+    level, rest = _moments(subject, tallies[0])
+    return [(level if isinstance(rule, ChangeRule) else recent.held / subject.metric.factor, rest)]
+
+
+def _whole(counts: Counts, basis: Basis) -> Floats:
+    """The tally of each slice up to the newest slot: shape (slices, 5)."""
+    return np.asarray(counts.spans([date.min], [basis.slots[-1]])[0], dtype=np.float64)
+
+
+def _pooled(counts: Sequence[Counts], tallies: Sequence[Floats]) -> list[Floats]:
+    """Each slice with its own rows of both figures."""
+    rows = [dict(zip(c.slices, t, strict=True)) for c, t in zip(counts, tallies, strict=True)]
+    return [np.array([np.sum([side.get(s, NONE) for side in rows], axis=0) for s in c.slices]) for c in counts]
+
+
+def _of_all_verticals(place: int, slices: Sequence[Slice], tallies: Floats) -> Floats:
+    """Each slice with the rows of all that differ from it in their vertical alone."""
+    groups: dict[Slice, Floats] = {}
+    keys = [(*s[:place], *s[place + 1 :]) for s in slices]
+    for key, tally in zip(keys, tallies, strict=True):
+        groups[key] = np.add(groups.get(key, NONE), tally)
+    return np.array([groups[key] for key in keys])
+
+
+def _moments(subject: Subject, tallies: Floats) -> Moments:
+    """Level and rest of tallies (slices, 5); NaN without rows."""
+    tallies = tallies.reshape(-1, TALLY)
+    n = np.where(tallies[:, 0] > 0, tallies[:, 0], np.nan)
+    share, minus, mean = tallies[:, 1] / n, tallies[:, 2] / n, tallies[:, 3] / n
+    if subject.metric.shape == "mean":
+        return mean, np.sqrt(np.maximum(tallies[:, 4] / n - mean**2, 0.0) * n / np.maximum(n - 1, 1))
+    if subject.metric.shape == "balance":
+        return share - minus, 1 - share - minus
+    return share, np.zeros_like(share)
+
+
+def world(
+    ground: Ground, draws: int, years: int, chance: Generator, *, lasting: bool = False, worse: float = 0.0
+) -> Basis:
+    """Draw counts, and what else the rule is judged on.
+
+    Args:
+        ground: what is drawn.
+        draws: how often.
+        years: slots of so many years, after the lead.
+        chance: where the draws come from.
+        lasting: whether what rows have in common stays for a year.
+        worse: added to the truth of the middle slice after the lead, in the unit of one row.
+    """
+    rule, length = ground.rule, ground.length
+    slots = tuple(ground.first + rule.every * (i + 1) for i in range(max(YEAR // rule.every, 1) * years))
+    many = ground.lead + len(slots) * rule.every.days // length
+    begin = ground.first - timedelta(days=length * ground.lead)
+    counts: list[Periods] = []
+    for side in ground.sides:
+        law = _lasting(side, ground) if lasting else side.law
+        shift = 0.0 if counts else worse
+        counts.append(periods(begin, length, *_drawn(replace(side, law=law), ground, (draws, many), chance, shift)))
+    other = counts[1] if len(counts) > 1 else None
+    return Basis(slots, Given(counts[0], _Always(ground.effects), other, None, _frozen(ground, counts[0], begin)), {})
+
+
+def _lasting(side: Side, ground: Ground) -> Law:
+    """The law with blocks of a year."""
+    law, rule, length = side.law, ground.rule, ground.length
+    year, window, every = YEAR.days // length, rule.window.days // length, rule.every.days // length
+    n = side.n.mean(axis=0) * window
+    shares = np.array([together(block, window, every) for block in law.block.tolist()])
+    effect = 1 + law.alike * np.maximum(n * shares - 1, 0.0)
+    rho = alike(effect, n, together(year, window, every))
+    return Law(law.shape, law.level, law.rest, rho, np.full_like(law.block, year))
+
+
+@dataclass(frozen=True, slots=True)
+class _Always:
+    """The same design effects in every slot."""
+
+    effects: Effects
+
+    def __call__(self, _: date) -> Effects:
+        return self.effects
+
+
+def _drawn(
+    side: Side, ground: Ground, size: tuple[int, int], chance: Generator, worse: float
+) -> tuple[tuple[Slice, ...], Floats]:
+    """The slices of every draw, and their tallies; `size` is how many draws, and periods."""
+    draws, many = size
+    by = len(ground.rule.by) - 1
+    slices = tuple((*s[:by], str(i), *s[by:]) for i in range(draws) for s in side.slices)
+    n = np.tile(_cycled(side, ground, many), (1, draws))
+    law = side.law.at(np.tile(np.arange(len(side.slices)), draws))
+    if not worse:
+        return slices, draw(law, n, chance)
+    own = np.array([s[:by] == ground.middle for s in side.slices])
+    shift = np.where(np.arange(many)[:, None] >= ground.lead, worse * np.tile(own, draws), 0.0)
+    return slices, draw(law, n, chance, shift)
+
+
+def _cycled(side: Side, ground: Ground, many: int) -> Ints:
+    """The year's rows over and over; a chart's baseline has its own rows, evenly."""
+    found = side.n[(np.arange(many) - ground.lead) % len(side.n)]
+    if side.base is not None and ground.lead:
+        steps = np.arange(ground.lead + 1)[:, None]
+        found[: ground.lead] = np.diff(steps * side.base // ground.lead, axis=0)
+    return found
+
+
+def _frozen(ground: Ground, counts: Periods, begin: date) -> Mapping[Slice, Frozen] | None:
+    if not isinstance(ground.rule, ChartRule):
+        return None
+    found = counts.spans([begin], [ground.first])[0].tolist()
+    rows = zip(counts.slices, found, strict=True)
+    return {s: Frozen(begin, ground.first, tuple(tally)) for s, tally in rows if tally[0] > 0}
+
+
+def _only(side: Side, slices: Collection[Slice], by: int) -> Side:
+    kept = np.array([i for i, s in enumerate(side.slices) if s[:by] in slices], dtype=np.int64)
+    base = side.base[kept] if side.base is not None else None
+    return Side(tuple(side.slices[i] for i in kept.tolist()), side.n[:, kept], base, side.law.at(kept))
+
+
+_ALIKE_ENOUGH: Final = 0.3

@@ -1,0 +1,249 @@
+"""One rule over its whole past, in memory: its counts are read once, and every setting of it is judged and replayed.
+
+A setting is judged by the functions that live ticks use, from the first day of data on. What a fault of the data would
+explain is told to whom the rule tells, unless it is asked for: nothing else differs from a live tick.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from config.errors import EarshotError
+from config.models.catalog import Catalog, ChartRule, QuietRule, RateRule, Rule, WatchRule
+from queries.monitoring.activity import Signals
+from queries.state.incidents import Incident, aware
+from queries.warehouse.generations import Pin
+from queries.warehouse.load_report import settle
+from triggers.data_faults.detect import Artefact
+from triggers.data_faults.scan import Watchman
+from triggers.evaluation.evaluate import clock, effects_at
+from triggers.evaluation.metric_rules import Basis, judge, reader
+from triggers.evaluation.quiet_rules import Listener
+from triggers.evaluation.replay import Finding, Judged, replay
+from triggers.incidents.ledger import Book
+from triggers.incidents.notification_load import Attention, attention, tellings
+from triggers.lab.backtest import Row
+from triggers.rules.due import Task, subject
+from triggers.rules.schedule import Moment, midnight
+from triggers.rules.subject import Subject
+from triggers.rules.versions import version_of
+
+
+class UntriedError(EarshotError):
+    """The rule has nothing to vary, or there is nothing to try it on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One incident of a trial and the reading that opened it."""
+
+    incident: Incident
+    opening: Finding
+    fault: Artefact | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a rule would have done in the days of a trial, as it was set.
+
+    Args:
+        rule: the rule with that setting.
+        found: the incidents that opened, oldest first.
+        attention: what they and older ones ask of each reader, were nobody to take one on.
+        standing: the share of all slices' days on which one of them was open.
+    """
+
+    rule: WatchRule
+    found: tuple[Found, ...]
+    attention: tuple[Attention, ...]
+    standing: float = 0.0
+
+    @property
+    def a_week(self) -> float:
+        """How often the reader who is told most would be told in a week, on average."""
+        return max((one.a_week for one in self.attention), default=0.0)
+
+    @property
+    def busiest(self) -> int:
+        """How often anybody would be told in their busiest week."""
+        return max((one.busiest for one in self.attention), default=0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """A rule with all that it reads. Equal only to itself.
+
+    Args:
+        subject: the rule as it is, as sure as its null replay found it must be, where there was one.
+        task: a first run of it.
+        since: the first day that is asked about.
+        until: the day after the last.
+        slots: all slots that are due by then, from the first day of data on.
+        basis: what a rule on a metric is judged on.
+        heard: what a rule on silence listens to.
+        verticals: of the accounts that it tells apart, the vertical of each.
+        judged: what the rule as it is makes of its slots.
+    """
+
+    subject: Subject
+    task: Task
+    catalog: Catalog
+    moment: Moment
+    since: date
+    until: date
+    slots: tuple[date, ...]
+    basis: Basis | None
+    heard: Signals | None
+    judged: Judged
+    verticals: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rule(self) -> WatchRule:
+        """The rule as it is."""
+        return self.subject.rule
+
+
+def trial(
+    pin: Pin,
+    catalog: Catalog,
+    rule: Rule,
+    since: date,
+    until: date,
+    alphas: Mapping[str, float] | None = None,
+) -> Trial:
+    """Read all that a rule is judged on.
+
+    Args:
+        pin: the generation to read.
+        catalog: for routes, people, metrics and goals.
+        rule: as it is to be tried, in the catalogue or not.
+        since: the first day that is asked about, in the reporting zone.
+        until: the day after the last; nothing that happened from then on is read.
+        alphas: what null replays found, by the version's hash.
+
+    Raises:
+        UntriedError: the rule looks at no slots, or it has no slot in the data.
+    """
+    if not isinstance(rule, WatchRule):
+        raise UntriedError(f"{rule.name} waits for a severe case and has no limit to try; backtest it")
+    if isinstance(rule, QuietRule) and rule.of == "coverage":
+        raise UntriedError(f"{rule.name} listens to all revenue at once and cannot be tried here; backtest it")
+    zone, of = ZoneInfo(pin.generation.zone), pin.generation
+    moment = Moment(midnight(until, zone), of.number, aware(of.published_at), zone, settle(pin.conn))
+    version = version_of(catalog, rule)
+    own = subject(version, catalog, moment, (alphas or {}).get(version.hash))
+    task = Task(own, (), first_run=True)
+    slots, basis, heard = _read(pin.conn, task, moment)
+    if not slots:
+        raise UntriedError(f"{rule.name} has no window of {rule.window.days} days in the data before {until}")
+    judged = _judged(pin.conn, task, moment, slots, basis, heard)
+    verticals = _verticals(pin.conn, task, moment, judged)
+    return Trial(own, task, catalog, moment, since, until, slots, basis, heard, judged, verticals)
+
+
+def _read(conn: Connection, task: Task, moment: Moment) -> tuple[tuple[date, ...], Basis | None, Signals | None]:
+    rule = task.subject.rule
+    if isinstance(rule, QuietRule):
+        listener = Listener(conn, moment)
+        heard = listener.heard(rule)
+        return listener.slots(task, heard), None, heard
+    for _, basis in reader(conn, moment, effects_at(conn, moment)).bases([task]):
+        known = {slot: basis.given.effects(slot) for slot in basis.slots}
+        given = replace(basis.given, effects=known.__getitem__)
+        return basis.slots, replace(basis, given=given), None
+    return (), None, None
+
+
+def _judged(
+    conn: Connection,
+    task: Task,
+    moment: Moment,
+    slots: Sequence[date],
+    basis: Basis | None,
+    heard: Signals | None,
+) -> Judged:
+    rule = task.subject.rule
+    if isinstance(rule, QuietRule) and heard is not None:
+        return Listener(conn, moment).judge(task, rule, heard, slots)
+    if basis is None:
+        raise TypeError(rule.name)
+    return judge(task.subject, basis)
+
+
+def _verticals(conn: Connection, task: Task, moment: Moment, judged: Judged) -> Mapping[str, str]:
+    if task.subject.by != ("account_id",):
+        return {}
+    return Listener(conn, moment).verticals([slice_[0] for slice_ in judged.panel.slices])
+
+
+def outcome(conn: Connection, on: Trial, rule: WatchRule | None = None, watchman: Watchman | None = None) -> Outcome:
+    """What the rule would have done with another setting; by default as it is.
+
+    Args:
+        conn: the warehouse; only a rule on silence that is set otherwise asks it (for cadences).
+        on: the rule and all that it reads.
+        rule: the rule as it is set; it reads what the trial's rule reads.
+        watchman: asked whether the data explains what opened; None asks nobody.
+    """
+    task, judged = on.task, on.judged
+    if rule is not None and rule != on.rule:
+        task = replace(task, subject=replace(task.subject, rule=rule))
+        judged = _judged(conn, task, on.moment, on.slots, on.basis, on.heard)
+    _, findings = replay(task.subject, judged, {}, clock(task, on.moment))
+    found = _incidents(on, task.subject, findings, watchman)
+    begins, end = midnight(on.since, on.moment.zone), on.moment.now
+    told = tellings([one.incident for one in found], on.catalog, on.moment.zone, end)
+    asked = attention((one for one in told if one.at >= begins), on.since, on.until)
+    opened = tuple(one for one in found if one.incident.opened_at >= begins)
+    return Outcome(task.subject.rule, opened, asked, _standing(on, opened))
+
+
+def _standing(on: Trial, opened: Sequence[Found]) -> float:
+    lasted = ((one.incident.resolved_at or on.moment.now) - one.incident.opened_at for one in opened)
+    slices = max(len(on.judged.panel.slices), 1)
+    return sum(lasted, timedelta(0)) / ((on.until - on.since) * slices)
+
+
+def curve(conn: Connection, on: Trial, rules: Iterable[WatchRule]) -> tuple[Outcome, ...]:
+    """What each setting of a rule would have done, in their order."""
+    return tuple(outcome(conn, on, rule) for rule in rules)
+
+
+def _incidents(on: Trial, of: Subject, findings: Sequence[Finding], watchman: Watchman | None) -> tuple[Found, ...]:
+    """Every incident that opened, as it stands at the end."""
+    book = Book(on.catalog, on.moment.generation, on.moment.now, {}, frozenset(), zone=on.moment.zone)
+    found: dict[str, Found] = {}
+    for finding in findings:
+        change, id_ = finding.event.change, finding.incident
+        if change == "opened":
+            fault = watchman.explained(of, finding) if watchman else None
+            found[id_] = Found(book.opening(of, finding, on.verticals, fault), finding, fault)
+        elif change in ("resolved", "closed") and id_ in found:
+            over = replace(found[id_].incident, state=change, resolved_at=finding.event.at)
+            found[id_] = replace(found[id_], incident=over)
+    return tuple(sorted(found.values(), key=lambda one: (one.incident.opened_at, one.incident.slice)))
+
+
+def watchman(pin: Pin, on: Trial) -> Watchman:
+    """Who can say whether the data explains what opened in a trial."""
+    return Watchman(pin.conn, on.catalog.guard, on.moment)
+
+
+def rows(of: Outcome) -> tuple[Row, ...]:
+    """The incidents as a backtest shows them."""
+    return tuple(_row(of.rule, one) for one in of.found)
+
+
+def _row(rule: WatchRule, one: Found) -> Row:
+    incident, slot = one.incident, one.opening.reading.slot
+    window = slot - (rule.every if isinstance(rule, ChartRule) else rule.window), slot
+    times = incident.opened_at, incident.resolved_at
+    return Row(rule.name, incident.slice, incident.class_, *times, incident.value, incident.n, window, incident)
+
+
+def is_tried(rule: Rule) -> bool:
+    """Whether a rule can be tried."""
+    return isinstance(rule, RateRule) or (isinstance(rule, QuietRule) and rule.of != "coverage")

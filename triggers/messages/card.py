@@ -1,0 +1,388 @@
+"""An incident in words: the card that Slack and the dashboard show, and Slack's blocks made of it. Pure.
+
+Everything that comes from data goes into plain-text elements, where Slack reads no markup, with & < > escaped: a
+vertical called `*bold* <!channel>` is shown as just that.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from config.models.catalog import EventRule, Metric, Person, Route, Rule
+from config.models.values import Condition, Conditions
+from queries.metrics.formatting import count
+from queries.monitoring.evidence import Contributor, Evidence, Overlap
+from queries.state.incidents import Entry, Incident
+from triggers.incidents.access import may_name_accounts, may_read
+from triggers.incidents.escalation import addressed
+from triggers.messages import wording
+from triggers.rules.subject import slice_values
+
+EVENT_TYPE: Final = "earshot"
+COMPANY: Final = "whole company"
+HEADER, SECTION, FIELD, FALLBACK, NAME, BUTTON = 150, 1500, 2000, 3000, 80, 75
+"""The longest texts, within Slack's limits for each element and for a whole message (12,000)."""
+MARKS: Final = {
+    "open": "\N{LARGE RED CIRCLE}",
+    "resolved": "\N{LARGE GREEN CIRCLE}",
+    "closed": "\N{MEDIUM WHITE CIRCLE}",
+}
+NEWS: Final = {
+    "opened": "Opened",
+    "worsened": "Worse",
+    "resolved": "Recovered",
+    "closed": "Closed",
+    "reopened": "Open again",
+    "escalated": "Escalated",
+    "acknowledged": "Acknowledged",
+    "snoozed": "Snoozed",
+    "woken": "Back from its snooze",
+    "reassigned": "Handed on",
+    "lapsed": "Nobody's again",
+    "deferred": "Step",
+    "digested": "Told",
+    "skipped": "Step",
+    "released": "Told after all",
+}
+"""What the kinds of entry are called, in Slack and in the dashboard."""
+
+SNOOZES: Final = {"1h": "for an hour", "tomorrow": "until tomorrow 9:00", "business": "until the next business day"}
+STATES: Final = {"open": "Breach", "resolved": "Recovered", "closed": "Closed"}
+CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
+MARKUP: Final = re.compile(r"([*_~`])")
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Everything that is said of an incident.
+
+    Args:
+        incident: as it is now.
+        entries: its history, oldest first.
+        rule: as the incident was evaluated by.
+        metric: the rule's metric; None for an event.
+        route: where it goes, and what may be named there.
+        evidence: None where the warehouse cannot be read.
+        zone: the reporting zone.
+        link: the incident's page.
+        people: everybody at the company, to name and to tell them.
+        unnamed: entries by their number, with people whom they asked for and must not name.
+        withheld: whether it lies outside what its readers may see: then only that is said.
+    """
+
+    incident: Incident
+    entries: tuple[Entry, ...]
+    rule: Rule
+    metric: Metric | None
+    route: Route
+    evidence: Evidence | None
+    zone: ZoneInfo
+    link: str
+    people: tuple[Person, ...] = ()
+    unnamed: frozenset[tuple[int, str]] = frozenset()
+    withheld: bool = False
+
+    @property
+    def sample(self) -> Mapping[str, Any]:
+        """The newest figures there are."""
+        return next((entry.sample for entry in reversed(self.entries) if entry.sample), {})
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of a card: what it is, and what it says."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What Slack gets: the text of the notification, and the blocks that are shown in its place."""
+
+    text: str
+    blocks: tuple[Mapping[str, Any], ...]
+
+
+def title(card: Card) -> str:
+    """What it is and where, such as `Breach: Installations with a defect, Retail`."""
+    state = STATES[card.incident.state]
+    return f"{state}: {card.rule.label or card.rule.name}, {where(card)}"
+
+
+def where(card: Card) -> str:
+    """The slice in words: its values, the case's vertical, or the whole company."""
+    incident = card.incident
+    if isinstance(card.rule, EventRule):
+        return ", ".join(part for part in (incident.vertical, incident.touchpoint) if part) or COMPANY
+    named = (value for name, value in slice_values(incident.slice).items() if _may_be_said(card, name))
+    return ", ".join(named) or incident.vertical or COMPANY
+
+
+def _may_be_said(card: Card, column: str) -> bool:
+    return column != "account_id" or may_name_accounts(card.route)
+
+
+def headline(card: Card) -> str:
+    """The figure with its interval and n, and what it is held against; of a fault of the data what shows it."""
+    if said := wording.found(card.rule, card.metric, card.sample):
+        return said
+    if card.rule.class_ == "data":
+        return card.entries[0].reason
+    return f"One severe case, seen on {_day(card.incident.opened_at, card.zone)}."
+
+
+def facts(card: Card) -> tuple[Fact, ...]:
+    """The card's lines, in the order in which they help."""
+    rule, incident = card.rule, card.incident
+    lines = [
+        Fact("Where", where(card)),
+        Fact("Since", _since(card)),
+        *_figures(card),
+        Fact("Severity", f"{incident.severity} of 4"),
+        *_held(card),
+        *_rest(card),
+    ]
+    if rule.runbook:
+        lines.append(Fact("What to do", rule.runbook))
+    return tuple(lines)
+
+
+def _since(card: Card) -> str:
+    opened = _stamp(card.incident.opened_at, card.zone)
+    over = card.incident.resolved_at
+    return f"{opened}, over since {_stamp(over, card.zone)}" if over else opened
+
+
+def _held(card: Card) -> Iterator[Fact]:
+    """Whose it is, and until when nobody hears of it."""
+    found = card.incident
+    if found.acknowledged_at:
+        yield Fact(
+            "Taken on", f"{called(card.people, found.acknowledged_by)}, {_stamp(found.acknowledged_at, card.zone)}"
+        )
+    elif found.assigned_to:
+        yield Fact("Waits for", called(card.people, found.assigned_to))
+    if found.is_open and found.snoozed_until:
+        yield Fact("Snoozed until", _stamp(found.snoozed_until, card.zone))
+
+
+def called(people: Sequence[Person], name: str | None) -> str:
+    """How people read somebody's name."""
+    return next((person.label for person in people if person.name == name), name or "somebody")
+
+
+def news(kind: str) -> str:
+    """What a kind of entry is called; one of another version by its own name."""
+    return NEWS.get(kind, kind.capitalize())
+
+
+def _figures(card: Card) -> Iterator[Fact]:
+    rule, sample = card.rule, card.sample
+    if isinstance(rule, EventRule):
+        if may_name_accounts(card.route):
+            yield Fact("Case", card.incident.slice)
+        return
+    if window := wording.window(rule, sample):
+        yield Fact("Window", window)
+    if sure := wording.how_sure(rule, sample):
+        yield Fact("How sure", sure)
+    if rule.where:
+        yield Fact("Only", conditions(rule.where))
+
+
+def conditions(where_: Conditions) -> str:
+    """Filters in words, such as `journey_type is installation`."""
+    return "; ".join(f"{c.column} {_asked(c)}" for c in where_)
+
+
+def _asked(condition: Condition) -> str:
+    words = {"at_least": "at least", "at_most": "at most", "above": "above", "below": "below"}
+    parts = [
+        f"{text} {getattr(condition, name)}" for name, text in words.items() if getattr(condition, name) is not None
+    ]
+    if condition.any_of is not None:
+        parts.append("is " + " or ".join(str(value) for value in condition.any_of))
+    if condition.known is not None:
+        parts.append("is known" if condition.known else "is missing")
+    return ", ".join(parts)
+
+
+def _rest(card: Card) -> Iterator[Fact]:
+    if card.evidence is None:
+        return
+    if card.evidence.accounts:
+        yield Fact("Accounts", _accounts(card.evidence, may_name="accounts" in card.route.show))
+    if card.evidence.overlaps:
+        yield Fact("At the same time", "; ".join(_overlap(o, card.zone) for o in card.evidence.overlaps[:5]))
+
+
+def _accounts(evidence: Evidence, *, may_name: bool) -> str:
+    if not may_name:
+        return f"{count(evidence.accounts)}; their names are in the dashboard"
+    named = ", ".join(_contributor(c) for c in evidence.contributors)
+    more = evidence.accounts - len(evidence.contributors)
+    return f"{named} and {count(more)} more" if more else named
+
+
+def _contributor(one: Contributor) -> str:
+    name = cut(one.name, NAME)
+    if one.bad is None:
+        return f"{name} ({count(one.n)})"
+    return name if one.n == one.bad == 1 else f"{name} ({count(one.bad)} of {count(one.n)})"
+
+
+def _overlap(one: Overlap, zone: ZoneInfo) -> str:
+    until = f"to {_day(one.until, zone)}" if one.until else "still on"
+    return f"{cut(one.name, NAME)} ({one.kind}, {_day(one.since, zone)} {until})"
+
+
+def provenance(card: Card) -> str:
+    """Which rule and which data it comes from, and why it comes here."""
+    parts = [f"Rule {card.rule.name}, version {card.incident.rule_hash}"]
+    if card.evidence:
+        fresh = card.evidence.freshness
+        newest = f", newest day {fresh.newest_day}" if fresh.newest_day else ""
+        parts.append(f"data loaded {_stamp(fresh.published_at, card.zone)} (generation {fresh.generation}{newest})")
+    parts.append(f"you get this as {card.route.label or card.route.name}")
+    return "; ".join(parts) + "."
+
+
+def root(card: Card) -> Message:
+    """The incident's own message, as it stands now."""
+    if card.withheld:
+        return _withheld(card)
+    mark = MARKS[card.incident.state]
+    told = _news(card)
+    lines = facts(card)
+    short = [fact for fact in lines if len(fact.text) <= 60][:10]
+    blocks: list[Mapping[str, Any]] = [
+        {"type": "header", "text": plain(f"{mark} {title(card)}", HEADER)},
+        {"type": "section", "text": plain(headline(card), SECTION)},
+        {"type": "section", "fields": [plain(f"{fact.label}\n{fact.text}", FIELD) for fact in short]},
+        *({"type": "section", "text": plain(f"{f.label}\n{f.text}", SECTION)} for f in lines if f not in short),
+        *([{"type": "section", "text": plain(told, SECTION)}] if told else []),
+        {"type": "context", "elements": [plain(provenance(card), FIELD)]},
+        *_doors(card),
+    ]
+    return Message(fallback(f"{mark} {title(card)}. {headline(card)}"), tuple(blocks))
+
+
+def _withheld(card: Card) -> Message:
+    """What may be said of what may not be told: that it is there, and who knows."""
+    said = f"An incident of {card.rule.label or card.rule.name} lies outside what may be read here. "
+    said += "The rule's owner is told."
+    provenance_ = f"Rule {card.rule.name}; you get this as {card.route.label or card.route.name}."
+    blocks: tuple[Mapping[str, Any], ...] = (
+        {"type": "section", "text": plain(said, SECTION)},
+        {"type": "context", "elements": [plain(provenance_, FIELD)]},
+    )
+    return Message(fallback(said), blocks)
+
+
+def _news(card: Card) -> str:
+    """The last thing that happened, where that is not its opening."""
+    last = card.entries[-1]
+    if last.kind == "opened":
+        return ""
+    author = f" by {called(card.people, last.author)}" if last.author else ""
+    return f"{news(last.kind)}{author} {_stamp(last.at, card.zone)}: {last.reason}."
+
+
+def reply(card: Card, entry: Entry, people: Sequence[Person] = ()) -> Message:
+    """One piece of news in the incident's thread. `people`, or whom it is addressed to, are named so that Slack tells
+    them.
+    """
+    if card.withheld:
+        return _withheld(card)
+    people = people or addressed(card.incident, card.entries, entry, card.people)
+    people = [p for p in people if (entry.seq, p.name) not in card.unnamed and may_read(p, card.incident)]
+    text = _told(card, entry)
+    blocks: list[Mapping[str, Any]] = [{"type": "section", "text": plain(text, SECTION)}]
+    mentions = " ".join(f"<@{person.slack}>" for person in people if person.slack)
+    if mentions:
+        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": mentions}})
+    said = fallback(text)
+    return Message(f"{mentions} {said}".strip(), tuple(blocks))
+
+
+def _told(card: Card, entry: Entry) -> str:
+    metric, sample = card.metric, entry.sample or {}
+    figures = ""
+    if metric is not None and "value" in sample:
+        figures = f" {wording.figures(metric, sample, sure='')}."
+    author = f" by {called(card.people, entry.author)}" if entry.author else ""
+    return f"{news(entry.kind)}{author}: {entry.reason}.{figures}"
+
+
+def metadata(outbox: str, incident: str) -> dict[str, Any]:
+    """What Slack keeps with a message, so that it can be found again. Ids only: the workspace can read it."""
+    return {"event_type": EVENT_TYPE, "event_payload": {"outbox": outbox, "incident": incident}}
+
+
+def plain(text: str, most: int) -> dict[str, Any]:
+    """A plain-text element: no markup, no mentions, no emoji names."""
+    return {"type": "plain_text", "text": escaped(text, most) or " ", "emoji": False}
+
+
+def fallback(text: str) -> str:
+    """Text for the notification. It may be read as markup, so what would format gets a mark that parts it."""
+    return MARKUP.sub("\\1\N{WORD JOINER}", escaped(text, FALLBACK))
+
+
+def escaped(text: str, most: int) -> str:
+    """Text with & < > as Slack wants them, at most that long once escaped, without control characters."""
+    done, length = list[str](), 0
+    for letter in CONTROL.sub(" ", text):
+        safe = _ESCAPES.get(letter, letter)
+        length += len(safe)
+        if length > most - 1:
+            return "".join(done) + "\N{HORIZONTAL ELLIPSIS}"
+        done.append(safe)
+    return "".join(done)
+
+
+_ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def cut(text: str, most: int) -> str:
+    """A name that leaves room for the others."""
+    return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _doors(card: Card) -> Iterator[Mapping[str, Any]]:
+    """What can be done about it from here. The block's id says which incident it is about."""
+    found = card.incident
+    if found.is_open:
+        take = [] if found.acknowledged_at else [button("Acknowledge", "acknowledge", style="primary")]
+        rest = [
+            _snooze(),
+            button("Resolve\N{HORIZONTAL ELLIPSIS}", "resolve"),
+            button("Reassign\N{HORIZONTAL ELLIPSIS}", "reassign"),
+        ]
+        yield {"type": "actions", "block_id": f"do|{found.id}", "elements": [*take, *rest]}
+    votes = [button("Useful", "useful"), button("Noise", "noise")]
+    page = button("Open the incident", "open", url=card.link)
+    elements = [button("Record an action\N{HORIZONTAL ELLIPSIS}", "action"), *votes, page]
+    yield {"type": "actions", "block_id": f"say|{found.id}", "elements": elements}
+
+
+def _snooze() -> Mapping[str, Any]:
+    options = [{"text": plain(f"Snooze {text}", BUTTON), "value": value} for value, text in SNOOZES.items()]
+    return {"type": "static_select", "action_id": "snooze", "placeholder": plain("Snooze", BUTTON), "options": options}
+
+
+def button(label: str, action: str, **more: str) -> Mapping[str, Any]:
+    """A button; `more` may hold a style or a url."""
+    return {"type": "button", "text": plain(label, BUTTON), "action_id": action, **more}
+
+
+def _stamp(at: datetime, zone: ZoneInfo) -> str:
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
+
+
+def _day(at: datetime, zone: ZoneInfo) -> str:
+    return f"{at.astimezone(zone):%Y-%m-%d}"

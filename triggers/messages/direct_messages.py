@@ -1,0 +1,243 @@
+"""What a letter says, and when one is due: what was beyond a budget, what rules did, what could not be told."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from config.models.catalog import Catalog, EventRule, Person, Route, Rule
+from queries.messages import direct_messages
+from queries.messages.direct_messages import MAILBOX, Letter
+from queries.metrics.formatting import count
+from queries.metrics.revenue import revenue_of
+from queries.scope import EVERYTHING
+from queries.state.escalations import BEYOND, WITHHELD, Escalation, Tally, escalations, tallies
+from queries.state.feedback import Verdict, verdicts
+from queries.state.incidents import Incident, incidents, incidents_by_id
+from queries.warehouse.generations import Pin
+from triggers.incidents.access import may_read, scope_of
+from triggers.incidents.person_budget import monday
+from triggers.messages.card import COMPANY, HEADER, MARKS, SECTION, Message, button, fallback, plain
+from triggers.rules.subject import slice_values
+
+READING_TIME: Final = time(8)
+"""When, on a Monday in the reporting zone, the weekly letters go out."""
+
+WEEK: Final = timedelta(days=7)
+A_DAY: Final = timedelta(days=1)
+LISTED: Final = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Stake:
+    """An incident, and the revenue of its account in a year where both are known."""
+
+    incident: Incident
+    revenue: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What letters are written from. `as_of` is aware UTC."""
+
+    pin: Pin
+    catalog: Catalog
+    currency: str
+    link: str
+    as_of: datetime
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The reporting zone."""
+        return ZoneInfo(self.pin.generation.zone)
+
+    def words(self, conn: Connection, id_: str) -> Message | None:
+        """The words of a letter, under its reader's scope; None where that is no letter's id."""
+        found = direct_messages.read(conn, id_)
+        if found is None:
+            return None
+        person = next((p for p in self.catalog.people if p.name == found.person), None)
+        if person is None:
+            return _message("A letter to somebody who is gone", ["Nothing is said here."], self.link)
+        if found.kind == "overflow":
+            return self._overflow(conn, found, person)
+        return self._noisy(conn, found) if found.kind == "noisy" else self._withheld(conn, found)
+
+    def _overflow(self, conn: Connection, of: Letter, person: Person) -> Message:
+        since, until = _week(of.about, self.zone)
+        asked = [one for one in escalations(conn, BEYOND, since, until) if one.person == person.name]
+        known = incidents_by_id(conn, sorted({one.incident_id for one in asked}))
+        mine = [one for one in known.values() if may_read(person, one)]
+        accounts = {one.account_id for one in mine if one.account_id}
+        worth = revenue_of(self.pin.conn, accounts, self.currency, scope_of(person), self.as_of)
+        ranked = rank(Stake(one, worth.get(one.account_id or "")) for one in mine)
+        lines = [self._line(stake) for stake in ranked[:LISTED]]
+        if more := len(ranked) - len(lines):
+            lines.append(f"and {count(more)} more")
+        head = f"{_n(len(ranked), 'incident')} beyond your weekly budget, {since:%Y-%m-%d} to {until - A_DAY:%Y-%m-%d}"
+        return _message(head, lines or ["None of them is open to you any more."], self.link)
+
+    def _line(self, stake: Stake) -> str:
+        found = stake.incident
+        worth = f", {count(round(stake.revenue))} {self.currency} a year" if stake.revenue is not None else ""
+        rule = _named(self.catalog.rules).get(found.rule)
+        label = rule.label or rule.name if rule else found.rule
+        return f"{MARKS[found.state]} {label}, {place(found, rule)} (severity {found.severity}{worth})"
+
+    def _noisy(self, conn: Connection, of: Letter) -> Message:
+        since, until = _week(of.about, self.zone)
+        mine = {rule.name: rule for rule in self.catalog.rules if rule.owner == of.person}
+        ranked = noisiest(tallies(conn, since, until), verdicts(conn, since))
+        lines = [
+            f"{mine[one.rule].label or one.rule}: {_n(one.opened, 'incident')}, {count(one.unanswered)} of them never "
+            f"acknowledged, {_n(one.noise, 'vote')} for noise"
+            for one in ranked if one.rule in mine
+        ]  # fmt: skip
+        head = f"Your noisiest rules, {since:%Y-%m-%d} to {until - A_DAY:%Y-%m-%d}"
+        return _message(head, [*lines[:LISTED], _HELP], self.link)
+
+    def _withheld(self, conn: Connection, of: Letter) -> Message:
+        """Rule, id and reader only: what it is about is not told in a letter either."""
+        found = [one for one in withheld(conn, self.catalog, of.at - WEEK, of.at + A_DAY) if one.owner == of.person]
+        lines = [f"{one.rule} ({one.incident}): not told to {one.reader}" for one in found[:LISTED]]
+        if more := len(found) - len(lines):
+            lines.append(f"and {count(more)} more")
+        return _message("Not told, for its readers may not see it", [*lines, _ROUTES], self.link)
+
+
+_HELP: Final = (
+    "Tighten or turn off what nobody answers: `triggers tune`, the threshold lab, docs/how-to/write-a-rule.md."
+)
+_ROUTES: Final = "Give the rule another route, or widen what the route or the person may see (config/routing.toml)."
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """What a rule did in a week."""
+
+    rule: str
+    opened: int
+    unanswered: int
+    noise: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """An incident that was not told to a reader, and whose rule it is."""
+
+    incident: str
+    rule: str
+    owner: str
+    reader: str
+    at: datetime
+
+
+def rank(stakes: Iterable[Stake]) -> list[Stake]:
+    """By value at stake; where no revenue is known, after those, by severity and by the number of cases."""
+
+    def key(one: Stake) -> tuple[Any, ...]:
+        found = one.incident
+        return one.revenue is None, -(one.revenue or 0), found.severity, -(found.n or 0), found.opened_at, found.id
+
+    return sorted(stakes, key=key)
+
+
+def noisiest(counted: Iterable[Tally], voted: Iterable[Verdict]) -> list[Noise]:
+    """The rules with anything to complain of: most votes for noise first, then most that nobody acknowledged."""
+    noise = {one.rule: one.noise for one in voted}
+    found = [Noise(one.rule, one.opened, one.unanswered, noise.get(one.rule, 0)) for one in counted]
+    return sorted(
+        (n for n in found if n.noise or n.unanswered), key=lambda n: (-n.noise, -n.unanswered, -n.opened, n.rule)
+    )
+
+
+def withheld(conn: Connection, catalog: Catalog, since: datetime, until: datetime) -> tuple[Withheld, ...]:
+    """What was opened or stepped in [since, until) and not told to a channel or a person that may not see it."""
+    rules, routes = (
+        _named(catalog.rules),
+        {route.name: route for route in catalog.routes if route.verticals is not None},
+    )
+    found = list[Withheld]()
+    for one in incidents(conn, EVERYTHING, since=since, until=until) if routes else ():
+        route, rule = routes.get(one.route), rules.get(one.rule)
+        if route and rule and since <= one.opened_at and not may_read(route, one):
+            found.append(Withheld(one.id, one.rule, rule.owner, f"route {route.name}", one.opened_at))
+    steps = escalations(conn, WITHHELD, since, until)
+    return (*found, *_steps(steps, incidents_by_id(conn, [one.incident_id for one in steps]), rules))
+
+
+def _steps(steps: Sequence[Escalation], known: Mapping[str, Incident], rules: Mapping[str, Rule]) -> Iterator[Withheld]:
+    for step in steps:
+        of = known.get(step.incident_id)
+        if of is not None and of.rule in rules:
+            yield Withheld(of.id, of.rule, rules[of.rule].owner, step.person, step.at)
+
+
+def due(conn: Connection, catalog: Catalog, zone: ZoneInfo, now: datetime) -> tuple[Letter, ...]:
+    """The letters that should be there by now; those that are there already are among them."""
+    week = monday(now, zone)
+    weekly = _weekly(conn, catalog, monday(week - A_DAY, zone), week, now) if now >= _reading(week) else ()
+    return (*weekly, *_reports(conn, catalog, zone, now))
+
+
+def _reading(week: datetime) -> datetime:
+    return datetime.combine(week.date(), READING_TIME, week.tzinfo)
+
+
+def _weekly(conn: Connection, catalog: Catalog, since: datetime, until: datetime, now: datetime) -> Iterator[Letter]:
+    about = since.date().isoformat()
+    for person in sorted({one.person for one in escalations(conn, BEYOND, since, until)}):
+        yield direct_messages.new("overflow", person, about, now)
+    owners = {rule.name: rule.owner for rule in catalog.rules}
+    mine = {
+        owners[one.rule] for one in noisiest(tallies(conn, since, until), verdicts(conn, since)) if one.rule in owners
+    }
+    reached = {person.name for person in catalog.people if person.slack}
+    yield from (direct_messages.new("noisy", owner, about, now) for owner in sorted(mine & reached))
+
+
+def _reports(conn: Connection, catalog: Catalog, zone: ZoneInfo, now: datetime) -> Iterator[Letter]:
+    """One a day to an owner, where something is new since the last."""
+    by_owner: dict[str, datetime] = {}
+    for one in withheld(conn, catalog, now - WEEK, now + A_DAY):
+        by_owner[one.owner] = max(by_owner.get(one.owner, one.at), one.at)
+    for owner, at in sorted(by_owner.items()):
+        last = direct_messages.newest(conn, "withheld", owner)
+        if last is None or last < at:
+            yield direct_messages.new("withheld", owner, now.astimezone(zone).date().isoformat(), now)
+
+
+def mailbox(person: Person, channel: str) -> Route:
+    """The route that leads to a person's direct messages. Its channel is no configured one, so it is not checked."""
+    return Route.model_construct(name=f"{MAILBOX}{person.name}", label=f"letters to {person.label}", channel=channel)
+
+
+def place(found: Incident, rule: Rule | None) -> str:
+    """Where an incident is: its slice's values, or what a case belongs to."""
+    named = () if isinstance(rule, EventRule) else slice_values(found.slice).values()
+    return ", ".join(named) or ", ".join(part for part in (found.vertical, found.touchpoint) if part) or COMPANY
+
+
+def _named(rules: Iterable[Rule]) -> Mapping[str, Rule]:
+    return {rule.name: rule for rule in rules}
+
+
+def _week(about: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    since = datetime.combine(datetime.fromisoformat(about).date(), time(), zone)
+    return since, datetime.combine(since.date() + WEEK, time(), zone)
+
+
+def _n(n: int, one: str) -> str:
+    return f"{count(n)} {one}{'' if n == 1 else 's'}"
+
+
+def _message(head: str, lines: Sequence[str], link: str) -> Message:
+    blocks: tuple[Mapping[str, Any], ...] = (
+        {"type": "header", "text": plain(head, HEADER)},
+        *({"type": "section", "text": plain(line, SECTION)} for line in lines),
+        {"type": "actions", "elements": [button("Open the dashboard", "open", url=link)]},
+    )
+    return Message(fallback(f"{head}. {'; '.join(lines[:3])}"), blocks)

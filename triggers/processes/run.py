@@ -1,0 +1,202 @@
+"""The process that ticks: evaluate, deliver, wait, for ever or once."""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Engine
+
+from config.errors import EarshotError
+from config.models.catalog import Catalog, Route
+from config.settings import Settings
+from queries.messages.direct_messages import addressees, send
+from queries.messages.direct_messages import read as read_letter
+from queries.messages.outbox import beat
+from queries.messages.silences import muted
+from queries.state import counters
+from queries.state.incidents import RacedError
+from queries.warehouse.generations import NoWarehouseError, Pin, Warehouse
+from queries.warehouse.relations import COLUMNS
+from triggers.incidents.tick import Report, tick
+from triggers.logs import about
+from triggers.messages import direct_messages
+from triggers.messages.card_reader import Cards
+from triggers.processes.lease import acquire, release
+from triggers.rules.live_rules import Rulebook, Rules
+from triggers.slack.canary import with_canary
+from triggers.slack.client import Slack, SlackError
+from triggers.slack.delivery import Courier, Sent
+from triggers.slack.reactions import acknowledge_reacted
+from triggers.slack.remove_duplicates import Sweep
+
+log: Final = logging.getLogger("triggers")
+
+POLL_S: Final = 5.0
+"""How often the loop looks for a new generation, and for messages whose time has come."""
+
+TURN_S: Final = 10.0
+"""How long deliveries, a message a second and channel, may keep the next tick waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """What a run works with. `clock` gives aware UTC; a fixed one replays. `author` wrote the rules, where known."""
+
+    settings: Settings
+    catalog: Catalog
+    warehouse: Warehouse
+    states: Engine
+    clock: Callable[[], datetime]
+    author: str | None = None
+
+    def once(self, stop: Callable[[], bool] = lambda: False) -> tuple[Report | None, Sent | None]:
+        """One tick and one round of deliveries. None for what another process does, or what is not set up."""
+        with self.warehouse.pin() as pin:
+            report = self.tick(pin)
+            return report, self.deliver(pin, stop)
+
+    def tick(self, pin: Pin) -> Report | None:
+        """Evaluate what is due, unless another process does."""
+        tenancy = acquire(self.states, datetime.now(UTC))
+        if tenancy is None:
+            return None
+        try:
+            self._read_reactions(pin)
+            report = tick(self.states, pin, self.catalog, self.clock(), tenancy.guard, self.author)
+            self._write_letters(pin)
+        except RacedError as error:
+            log.info("%s", error)
+            return None
+        else:
+            return report
+        finally:
+            release(self.states, tenancy, datetime.now(UTC))
+
+    def _write_letters(self, pin: Pin) -> None:
+        """What is due by now; another process may be at the same."""
+        now = self.clock()
+        with self.states.connect().execution_options(reading=True) as conn:
+            wanted = direct_messages.due(conn, self.catalog, ZoneInfo(pin.generation.zone), now)
+            new = [one for one in wanted if read_letter(conn, one.id) is None]
+        for one in new:
+            with suppress(RacedError), self.states.begin() as conn:
+                send(conn, one)
+
+    def _mailboxes(self, client: Slack) -> Iterator[Route]:
+        """Where the letters that wait go: opened by Slack, the same one each time."""
+        with self.states.connect().execution_options(reading=True) as conn:
+            waiting = addressees(conn)
+        for person in self.catalog.people:
+            if person.slack and person.name in waiting:
+                try:
+                    opened = client.ask("conversations.open", users=person.slack).data["channel"]
+                except SlackError as error:
+                    log.warning("no direct messages to %s", person.name, extra=about(code=error.code))
+                else:
+                    yield direct_messages.mailbox(person, str(opened["id"]))
+
+    def _read_reactions(self, pin: Pin) -> None:
+        """Before a step is taken, see whether somebody took the incident on by a reaction."""
+        if (client := self._client()) is not None:
+            acknowledge_reacted(self.states, client, self.catalog, ZoneInfo(pin.generation.zone), self.clock())
+
+    def _client(self) -> Slack | None:
+        slack = self.settings.slack
+        return Slack(slack.token.get_secret_value(), slack.base_url, slack.timeout_s) if slack.token else None
+
+    def deliver(self, pin: Pin, stop: Callable[[], bool] = lambda: False) -> Sent | None:
+        """Send what is owed. None without a token: messages stay pending."""
+        slack = self.settings.slack
+        if slack.token is None:
+            return None
+        client, link = Slack(slack.token.get_secret_value(), slack.base_url, slack.timeout_s), self._link
+        routed = with_canary(self.catalog, self.settings.watch.canary_channel)
+        catalog = routed.model_copy(update={"routes": (*routed.routes, *self._mailboxes(client))})
+        desk = direct_messages.Desk(pin, self.catalog, self.settings.currency, link, self.clock())
+        more: dict[str, Any] = {"is_muted": self._muted(), "letters": desk.words}
+        cards = Cards(pin, catalog, link, self.clock())
+        courier = Courier(self.states, client, cards, catalog, slack.timeout_s, self._real, _wait, **more)
+        sent = courier.deliver(stop)
+        self._count(counters.FOUND, sent.found)
+        Sweep(self.states, client, self._real).sweep()
+        return sent
+
+    @property
+    def _link(self) -> str:
+        return self.settings.dashboard.public_url
+
+    def _count(self, name: str, times: int) -> None:
+        if times:
+            with self.states.begin() as conn:
+                counters.add(conn, name, times)
+
+    def _muted(self) -> Callable[[str], bool]:
+        with self.states.connect() as conn:
+            return muted(conn, self._real()).__contains__
+
+    @staticmethod
+    def _real() -> datetime:
+        """Deliveries happen now, whatever time is replayed."""
+        return datetime.now(UTC)
+
+    def forever(self, interval: timedelta, say: Callable[[str], None]) -> None:
+        """Tick every `interval`, with each new generation and with new rules, until the process is asked to end."""
+        ended = threading.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: ended.set())
+        ticked_at, generation, used = datetime.min.replace(tzinfo=UTC), 0, self.catalog
+        book = Rulebook(self.settings, Rules(self.catalog, self.author), COLUMNS)
+        while not ended.is_set():
+            try:
+                rules = book.current()
+                here = replace(self, catalog=rules.catalog, author=rules.author)
+                with self.warehouse.pin() as pin:
+                    is_new = pin.generation.number != generation or rules.catalog is not used
+                    if is_new or self._real() - ticked_at >= interval:
+                        ticked_at, generation, used = self._real(), pin.generation.number, rules.catalog
+                        _say(here.tick(pin), say)
+                    _say(here.deliver(pin, self._turn(ended)), say)
+                self._beat(f"{generation}; {rules.refused}" if rules.refused else str(generation))
+            except NoWarehouseError as error:
+                log.info("%s", error)
+            except EarshotError as error:
+                log.error("%s", error)  # noqa: TRY400 - its line says what to do; a trace would hide it
+            except Exception:  # a full disk or a lost database must not end the watch
+                log.exception("the tick failed; the next one tries again")
+                self._note_failure()
+            ended.wait(min(POLL_S, interval.total_seconds()))
+        say("ended")
+
+    def _note_failure(self) -> None:
+        try:
+            self._count(counters.FAILED, 1)
+        except Exception:  # noqa: BLE001 - what failed the tick may fail this too
+            log.warning("the failure could not be counted")
+
+    @staticmethod
+    def _turn(ended: threading.Event) -> Callable[[], bool]:
+        """Whether deliveries must make room: for the end, or for the next tick."""
+        until = time.monotonic() + TURN_S
+        return lambda: ended.is_set() or time.monotonic() > until
+
+    def _beat(self, note: str) -> None:
+        with self.states.begin() as conn:
+            beat(conn, "triggers", note, self._real())
+
+
+def _wait(pause: timedelta) -> None:
+    """Until a channel takes the next message. Nothing is claimed meanwhile."""
+    time.sleep(pause.total_seconds())
+
+
+def _say(done: Report | Sent | None, say: Callable[[str], None]) -> None:
+    """Say what was done, where anything was."""
+    if done and any((done.slots, done.opened, done.over) if isinstance(done, Report) else (done != Sent(),)):
+        say(str(done))

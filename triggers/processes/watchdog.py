@@ -1,0 +1,211 @@
+"""The process that watches the others: it audits the state, serves figures, and calls a dead-man address when clean.
+
+It is a process of its own, so that it also notices when the others are gone. Its own end is noticed by whoever waits
+for the calls.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+from zoneinfo import ZoneInfo
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import Engine
+
+from config.errors import EarshotError
+from config.models.catalog import Catalog
+from config.settings import Settings
+from queries.messages.outbox import beat
+from queries.messages.silences import silences
+from queries.operations.health import Vitals, vitals
+from queries.scope import EVERYTHING
+from queries.state.incidents import RacedError, aware, incidents
+from queries.warehouse.generations import NoWarehouseError, Warehouse
+from queries.warehouse.relations import COLUMNS
+from triggers.incidents.overdue import overdue
+from triggers.processes.audit import STUCK, Expected, Fault, Figure, audit, figures
+from triggers.rules.live_rules import Rulebook, Rules
+from triggers.slack.canary import look, set_out
+from triggers.slack.client import Slack, SlackError
+
+log: Final = logging.getLogger("triggers")
+LOOPBACK: Final = "127.0.0.1"
+PING_S: Final = 10.0
+
+
+class PortTakenError(EarshotError):
+    """The figures cannot be served where they were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look: the state, and what is wrong with it."""
+
+    vitals: Vitals
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Watchdog:
+    """What the watchdog works with. `clock` gives aware UTC."""
+
+    settings: Settings
+    catalog: Catalog
+    warehouse: Warehouse
+    states: Engine
+    clock: Callable[[], datetime]
+
+    def once(self) -> Seen:
+        """Set out the day's canary, look at everything, and call the dead-man address where all is well."""
+        unread = self._canary()
+        seen = self.look(unread)
+        url = self.settings.watch.dead_man_url
+        if url is not None and not seen.faults:
+            ping(url.get_secret_value())
+        return seen
+
+    def look(self, unread: str = "") -> Seen:
+        """What is, and what is wrong; nothing is changed."""
+        now, zone = self.clock(), self._zone()
+        with self.states.connect().execution_options(reading=True) as conn:
+            standing = incidents(conn, EVERYTHING, since=now - STUCK)
+            steps = overdue(standing, silences(conn, now - STUCK), self.catalog, zone, now, STUCK)
+            found = replace(vitals(conn, now), overdue=steps)
+        return Seen(found, audit(found, self._expected(unread)))
+
+    def forever(self, every: timedelta, port: int | None, say: Callable[[str], None]) -> None:
+        """Look every so often, and serve the figures on loopback, until the process is asked to end.
+
+        Raises:
+            PortTakenError: another process listens on the port.
+        """
+        ended = threading.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: ended.set())
+        here, book = self, Rulebook(self.settings, Rules(self.catalog), COLUMNS)
+        stop = serve(lambda: here.look(), port) if port is not None else _nothing  # noqa: PLW0108 - by the rules of then
+        try:
+            while not ended.is_set():
+                here = turn(here, book, say)
+                ended.wait(every.total_seconds())
+        finally:
+            stop()
+        say("ended")
+
+    def _expected(self, unread: str) -> Expected:
+        slack, watch = self.settings.slack, self.settings.watch
+        newest, hears = self._newest_load(), slack.app_token is not None
+        has_canary = watch.canary_channel is not None and slack.token is not None
+        return Expected(self.catalog, newest, watch.stale_after, slack.token is not None, hears, has_canary, unread)
+
+    def _newest_load(self) -> datetime | None:
+        try:
+            with self.warehouse.pin() as pin:
+                return aware(pin.generation.published_at)
+        except NoWarehouseError:
+            return None
+
+    def _canary(self) -> str:
+        """Why the canary could not be looked for; empty where it could, or there is none."""
+        slack, channel = self.settings.slack, self.settings.watch.canary_channel
+        if channel is None or slack.token is None:
+            return ""
+        try:
+            set_out(self.states, self.clock().astimezone(self._zone()).date(), self.clock())
+            client = Slack(slack.token.get_secret_value(), slack.base_url, slack.timeout_s)
+            look(self.states, client, channel, self.clock())
+        except RacedError:
+            return ""
+        except SlackError as error:
+            return error.code
+        return ""
+
+    def _zone(self) -> ZoneInfo:
+        try:
+            with self.warehouse.pin() as pin:
+                return ZoneInfo(pin.generation.zone)
+        except NoWarehouseError:
+            return ZoneInfo(self.settings.zone or "UTC")
+
+
+def turn(here: Watchdog, book: Rulebook, say: Callable[[str], None]) -> Watchdog:
+    """One look by the rules as they are now: one that was removed is not missed. Returns who looked."""
+    try:
+        here = replace(here, catalog=book.current().catalog)
+        seen = here.once()
+        with here.states.begin() as conn:
+            beat(conn, "audit", f"{len(seen.faults)} faults", here.clock())
+    except Exception:  # a lost database must not end the watch; without a call the dead-man address tells it
+        log.exception("the audit failed; the next one tries again")
+        return here
+    for line in in_words(seen.faults):
+        say(line)
+    return here
+
+
+def in_words(faults: Iterable[Fault]) -> list[str]:
+    """The faults line by line, or that there is none."""
+    return [str(fault) for fault in faults] or ["all is well"]
+
+
+def ping(url: str) -> bool:
+    """Call the dead-man address. A call that fails is no fault of ours: whoever waits for it will say so."""
+    try:
+        with urlopen(Request(url, method="GET"), timeout=PING_S):  # noqa: S310 - the settings let only http(s) through
+            return True
+    except (URLError, OSError, ValueError) as error:
+        log.warning("the dead-man address cannot be called (%s)", type(error).__name__)
+        return False
+
+
+class Figures(Collector):
+    """The figures at the moment at which they are asked for."""
+
+    def __init__(self, look: Callable[[], Seen]) -> None:
+        self._look = look
+
+    def collect(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
+        """One family for each figure."""
+        seen = self._look()
+        return [_family(figure) for figure in figures(seen.vitals, seen.faults)]
+
+    def describe(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
+        """Nothing: the state is not read before it is asked for."""
+        return []
+
+
+def _family(figure: Figure) -> CounterMetricFamily | GaugeMetricFamily:
+    made = CounterMetricFamily if figure.kind == "counter" else GaugeMetricFamily
+    family = made(figure.name, figure.help, labels=figure.labels)
+    for labels, value in sorted(figure.values.items()):
+        family.add_metric(labels, value)
+    return family
+
+
+def serve(look: Callable[[], Seen], port: int) -> Callable[[], None]:
+    """Serve the figures at http://127.0.0.1:PORT/metrics. Returns what ends it."""
+    registry = CollectorRegistry()
+    registry.register(Figures(look))
+    try:
+        server, thread = start_http_server(port, LOOPBACK, registry)
+    except OSError as error:
+        raise PortTakenError(f"port {port} cannot be listened on ({error.strerror}); choose another --port") from error
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return stop
+
+
+def _nothing() -> None:
+    """There is nothing to end."""

@@ -1,0 +1,260 @@
+"""Counts written by hand as the counts that rules are judged on. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Final
+
+import numpy as np
+
+from config.errors import ConfigError, Mistake
+from config.models.catalog import Metric
+from config.models.values import Condition, Conditions, Scalar
+from config.reading.entries import Entry
+from config.reading.error_messages import suggest
+from config.reading.rule_tests import Rehearsal, Series, Slices
+from config.reading.toml_lines import Place
+from queries.metrics.cube import Coded, Cube
+from queries.statistics.estimates import Floats
+from triggers.rules.counts import TALLY, History, Slice, history
+from triggers.rules.subject import Subject
+
+Numbers = tuple[float, ...] | float
+PARTS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "share": (("n", "plus"), ("n", "bad")),
+    "balance": (("n", "plus", "minus"),),
+    "mean": (("n", "mean", "spread"),),
+    "count": (("n",),),
+}
+"""The ways to write the counts of each shape, besides scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One series of a test, as it is read: where it stands, and the metric and columns that it is of."""
+
+    entry: Entry[Rehearsal]
+    number: int
+    metric: Metric
+    by: tuple[str, ...]
+
+    @property
+    def series(self) -> Series:
+        """What is written."""
+        return self.entry.item.series[self.number]
+
+    def refusal(self, place: Place, wrong: str, right: str) -> ConfigError:
+        """A mistake in it."""
+        return ConfigError((self.entry.mistake(("series", self.number, *place), wrong, right),))
+
+    def slice(self) -> Slice:
+        """The values of the columns that it is sliced by."""
+        return slice_of(self.entry, ("series", self.number), self.series.slice, self.by)
+
+    def rows(self) -> Iterator[tuple[date, Floats]]:
+        """The day and the tally of each number."""
+        day, step = self._start()
+        for i, tally in enumerate(self._tallies()):
+            yield day + i * step, tally
+
+    def _start(self) -> tuple[date, timedelta]:
+        since, every = self.series.from_ or self.entry.item.from_, self.series.every or self.entry.item.every
+        for name, value in (("from", since), ("every", every)):
+            if not value:
+                right = "write it for the series, or once for the test"
+                raise self.refusal((), f"{name!r} is missing", right)
+        if since is None or every is None or every % timedelta(days=1):
+            place: Place = ("series", self.number, "every") if self.series.every else ("every",)
+            wrong = "the numbers are not whole days apart"
+            raise ConfigError((self.entry.mistake(place, wrong, "write '1d' or '7d'"),))
+        return since, every
+
+    def _tallies(self) -> Floats:
+        if self.series.scores is not None:
+            return self._scored()
+        written = {name: value for name in _NAMES if (value := getattr(self.series, name)) is not None}
+        if self.metric.shape == "quantile":
+            raise self.refusal((), f"{self.metric.name} is a quantile and not made of counts", "write [[test.row]]")
+        ways = PARTS[self.metric.shape]
+        if not any(set(way) == set(written) for way in ways):
+            right = f"write {' or '.join(', '.join(way) for way in ways)}, or scores"
+            wrong = (
+                f"{self.metric.name} is a {self.metric.shape}, which is not made of {', '.join(written) or 'nothing'}"
+            )
+            raise self.refusal((), wrong, right)
+        found = tally(self.metric, self._aligned(written))
+        for name, bad in _impossible(found, written):
+            raise self.refusal((name,), bad, "correct the numbers")
+        return found
+
+    def _scored(self) -> Floats:
+        """Rows by the value of the column that decides, as the metric's own conditions take them."""
+        scores = self.series.scores or {}
+        if any(getattr(self.series, name) is not None for name in _NAMES):
+            raise self.refusal(("scores",), "scores stand beside other counts", "keep one of them")
+        column = scored_column(self.metric)
+        if column is None:
+            right = f"write {' or '.join(', '.join(way) for way in PARTS.get(self.metric.shape, ()))}"
+            raise self.refusal(("scores",), f"{self.metric.name} looks at more than one column", right)
+        numbers = self._aligned(scores)
+        first = next(iter(numbers.values()))
+        found = np.zeros((len(first), TALLY))
+        for text, rows in numbers.items():
+            found += rows[:, None] * unit_tally(self.metric, column, _value(text))
+        return found
+
+    def _aligned(self, written: Mapping[str, Numbers]) -> dict[str, Floats]:
+        """The lists at one length; a single number holds throughout."""
+        lengths = {name: len(value) for name, value in written.items() if isinstance(value, tuple)}
+        if len(set(lengths.values())) != 1:
+            told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            right = "write lists of one length, such as n = '40x12'"
+            raise self.refusal((), f"the lists differ in length ({told})" if lengths else "nothing is a list", right)
+        length = next(iter(lengths.values()))
+        return {
+            name: np.array(value if isinstance(value, tuple) else (value,) * length, dtype=np.float64)
+            for name, value in written.items()
+        }
+
+
+_NAMES: Final = ("n", "plus", "minus", "bad", "mean", "spread")
+
+
+def tally(metric: Metric, parts: Mapping[str, Floats]) -> Floats:
+    """Counts as tallies, shape (numbers, 5). A mean and its spread are in the metric's unit."""
+    n = parts["n"]
+    zero = np.zeros(len(n))
+    plus, minus = parts.get("plus", zero), parts.get("minus", zero)
+    if "bad" in parts:
+        plus = n - parts["bad"] if metric.good == "up" else parts["bad"]
+    if "mean" not in parts:
+        return np.stack([n, plus, minus, zero, zero], axis=1)
+    mean, spread = parts["mean"] / metric.factor, parts["spread"] / metric.factor
+    squares = np.where(n > 0, n * mean**2 + np.maximum(n - 1, 0) * spread**2, 0.0)
+    return np.stack([n, zero, zero, n * mean, squares], axis=1)
+
+
+def _impossible(found: Floats, written: Mapping[str, Numbers]) -> Iterator[tuple[str, str]]:
+    n, sides = found[:, 0], found[:, 1:3]
+    if (n < 0).any():
+        yield "n", "there cannot be fewer rows than none"
+    if (sides < 0).any() or (sides.sum(axis=1) > n).any():
+        yield next(name for name in ("bad", "plus", "n") if name in written), "more rows count than there are"
+
+
+def scored_column(metric: Metric) -> str | None:
+    """The one column that decides what a row counts as; None where there are several."""
+    if metric.value is not None:
+        return metric.value
+    deciding = {c.column for c in (*metric.count, *metric.plus, *metric.minus)}
+    return deciding.pop() if len(deciding) == 1 else None
+
+
+def unit_tally(metric: Metric, column: str, value: Scalar) -> Floats:
+    """The tally of one row with that value, all else as the metric asks: zero where its conditions leave it out."""
+    own = tuple(condition for condition in metric.where if condition.column == column)
+    found = np.zeros(TALLY)
+    if not holds(own, value):
+        return found
+    found[0] = 1
+    if metric.value is not None:
+        number = float(value) if isinstance(value, int | float) else 0.0
+        found[3:] = number, number**2
+        return found
+    found[1] = holds(metric.count or metric.plus, value)
+    found[2] = bool(metric.minus) and holds(metric.minus, value)
+    return found
+
+
+def holds(conditions: Conditions, value: Scalar) -> bool:
+    """Whether a known value meets conditions on its column."""
+    return all(_holds(condition, value) for condition in conditions)
+
+
+def _holds(condition: Condition, value: Any) -> bool:
+    if condition.any_of is not None and value not in condition.any_of:
+        return False
+    ends = (
+        condition.at_least is None or value >= condition.at_least,
+        condition.at_most is None or value <= condition.at_most,
+        condition.above is None or value > condition.above,
+        condition.below is None or value < condition.below,
+    )
+    return all(ends) and condition.known is not False
+
+
+def _value(text: str) -> Scalar:
+    if text in {"true", "false"}:
+        return text == "true"
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def slice_of(entry: Entry[Rehearsal], place: Place, written: Slices, by: Sequence[str]) -> Slice:
+    """A slice as it is written, in the order of `by`. Raises ConfigError unless it names just these columns."""
+    for name in written:
+        if name not in by:
+            right = suggest(name, by) if by else "leave slice out: the rule has one for the whole company"
+            raise ConfigError((entry.mistake((*place, "slice", name), f"the rule is not sliced by {name!r}", right),))
+    for name in by:
+        if name not in written:
+            wrong, right = f"slice does not say which {name}", f"add {name} to it"
+            raise ConfigError((entry.mistake((*place, "slice"), wrong, right),))
+    return tuple(str(written[name]).lower() if isinstance(written[name], bool) else str(written[name]) for name in by)
+
+
+def histories(entry: Entry[Rehearsal], subject: Subject) -> tuple[History, ...]:
+    """The counts of each of the rule's metrics: its own, and for a gap what it is measured from.
+
+    Raises:
+        ConfigError: with every mistake in the series.
+    """
+    sides = ("own", "against")[: len(subject.figures)]
+    mistakes: list[Mistake] = []
+    found: list[History] = []
+    for side, metric, figure in zip(sides, subject.metrics, subject.figures, strict=True):
+        named = (Line(entry, i, metric, figure.by) for i, s in enumerate(entry.item.series) if s.side == side)
+        read = [_read(one, mistakes) for one in named]
+        found.append(_history(read, figure.by))
+    mistakes += _sides(entry, sides)
+    if mistakes:
+        raise ConfigError(tuple(mistakes))
+    return tuple(found)
+
+
+def _sides(entry: Entry[Rehearsal], sides: Sequence[str]) -> Iterator[Mistake]:
+    written = [series.side for series in entry.item.series]
+    for i, one in enumerate(written):
+        if one not in sides:
+            yield entry.mistake(("series", i, "side"), "only a gap rule is measured from a series", "leave side out")
+    for side in sides:
+        if side not in written:
+            yield entry.mistake((), f"no series with side = {side!r}", "add one: a gap needs both")
+
+
+def _read(one: Line, mistakes: list[Mistake]) -> tuple[Slice, list[tuple[date, Floats]]]:
+    try:
+        return one.slice(), list(one.rows())
+    except ConfigError as error:
+        mistakes += error.mistakes
+        return (), []
+
+
+def _history(read: Sequence[tuple[Slice, list[tuple[date, Floats]]]], by: tuple[str, ...]) -> History:
+    rows = [(day, slice_, tally_) for slice_, days in read for day, tally_ in days if tally_[0] > 0]
+    ordinals = np.array([day.toordinal() for day, _, _ in rows], dtype=np.int64)
+    dims = {name: _coded([slice_[i] for _, slice_, _ in rows]) for i, name in enumerate(by)}
+    tallies = np.array([tally_ for _, _, tally_ in rows]).reshape(len(rows), TALLY)
+    return history(Cube(ordinals, dims, {"it": tallies}), "it", by)
+
+
+def _coded(column: Sequence[str]) -> Coded:
+    values = tuple(dict.fromkeys(column))
+    places = {value: place for place, value in enumerate(values)}
+    return Coded(np.array([places[value] for value in column], dtype=np.int64), values)

@@ -1,0 +1,128 @@
+"""A rule with everything that is evaluated with it. Pure."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Final
+
+from config.models.catalog import GapRule, Metric, QuietRule, RateRule, WatchRule
+from config.models.values import Conditions
+from triggers.rules.counts import Slice, is_plain
+from triggers.rules.schedule import Cadence
+from triggers.rules.versions import Version
+
+UNITS: Final = {"account": ("account_id",), "instrument": ("instrument",), "source": ("source",)}
+"""What a quiet rule listens to, as a column."""
+
+_PART: Final = re.compile(r"(?:\\.|[^|\\])+", re.DOTALL)
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What a cube is asked for.
+
+    Args:
+        metric: with those conditions that choose rows, not cells; its name tells it from others in one cube.
+        by: the columns to slice by.
+        where: the conditions that choose cells.
+    """
+
+    metric: Metric
+    by: tuple[str, ...]
+    where: Conditions
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The columns that the cube needs."""
+        return tuple(sorted({*self.by, *(condition.column for condition in self.where)}))
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A rule as one of its versions stands.
+
+    Args:
+        rule: the rule.
+        metrics: the metrics that it reads, as the version has them: its own, and what a gap is measured from.
+        metric: its own as it is judged: a quantile is judged by its plain value, as the mean of its rows would be.
+        figures: what the cube is asked for, for each of the metrics.
+        cadence: when it has slots.
+        version: the rule and the metrics as they are stored.
+        alpha: what the null replay found; None where it was not run for this version.
+    """
+
+    rule: WatchRule
+    metrics: tuple[Metric, ...]
+    figures: tuple[Figure, ...]
+    cadence: Cadence
+    version: Version
+    alpha: float | None = None
+
+    @property
+    def metric(self) -> Metric:
+        """The rule's own metric as it is judged."""
+        own = self.metrics[0]
+        return own.model_copy(update={"shape": "mean"}) if own.shape == "quantile" else own
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """The columns that tell its slices apart."""
+        return columns_of(self.rule)
+
+    @property
+    def is_quantile(self) -> bool:
+        """Whether the metric cannot be added up over days."""
+        return bool(self.metrics) and self.metrics[0].shape == "quantile"
+
+    @property
+    def hash(self) -> str:
+        """The version's name."""
+        return self.version.hash
+
+
+def columns_of(rule: WatchRule) -> tuple[str, ...]:
+    """The columns that tell the slices of a rule apart: for what is quiet the thing that is listened to."""
+    return UNITS.get(rule.of, rule.by) if isinstance(rule, QuietRule) else rule.by
+
+
+def figures(
+    rule: RateRule, metrics: Sequence[Metric], present: Sequence[Metric | None], hash_: str
+) -> tuple[Figure, ...]:
+    """What the cube is asked for by a version of a rule.
+
+    Args:
+        rule: the rule.
+        metrics: its metrics as the version has them.
+        present: the same as the catalogue has them now: what differs needs sums of its own.
+        hash_: the version's name.
+    """
+    wheres = [rule.where, rule.against.where] if isinstance(rule, GapRule) else [rule.where]
+    by = (*rule.by, *rule.strata) if isinstance(rule, GapRule) else rule.by
+    parts = enumerate(zip(metrics, present, wheres, strict=True))
+    return tuple(_figure(metric, now, where, by, f"{hash_}.{i}") for i, (metric, now, where) in parts)
+
+
+def _figure(metric: Metric, now: Metric | None, where: Conditions, by: tuple[str, ...], name: str) -> Figure:
+    rows = tuple(condition for condition in where if not is_plain(condition))
+    cells = tuple(condition for condition in where if is_plain(condition))
+    named = f"{metric.name}~{name}" if rows or metric != now else metric.name
+    return Figure(metric.model_copy(update={"name": named, "where": (*metric.where, *rows)}), by, cells)
+
+
+def slice_key(by: Sequence[str], values: Slice) -> str:
+    """A slice as text, such as `vertical=retail|touchpoint=repair`; the whole company is the empty text."""
+    return "|".join(f"{name}={_escaped(value)}" for name, value in zip(by, values, strict=True))
+
+
+@lru_cache(maxsize=65536)
+def slice_values(key: str) -> Mapping[str, str]:
+    """The values in a slice's text by their column; a backslash keeps the letter after it from meaning anything."""
+    pairs = (part.partition("=") for part in _PART.findall(key))
+    return MappingProxyType({name: _ESCAPED.sub(r"\1", value) for name, _, value in pairs})
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("|", "\\|")

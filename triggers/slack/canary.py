@@ -1,0 +1,132 @@
+"""Set out one message a day that is about nothing, and look whether it arrived. It goes the way of every other."""
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection, Engine
+
+from config.models.catalog import Catalog, EventRule, Route
+from queries.messages.canary import SEEN, Canary, newest_canary
+from queries.state.incidents import (
+    CANARY,
+    Entry,
+    Incident,
+    Ledger,
+    RuleVersion,
+    annotate,
+    incident_id,
+    incidents_by_id,
+    rule_hashes,
+    write,
+)
+from triggers.incidents.escalation import snapshot
+from triggers.incidents.ledger import root_message
+from triggers.rules.versions import version
+from triggers.slack.client import Slack
+
+REASON: Final = "A message of every day that shows that messages arrive. Nothing is to be done"
+LOOK_BACK: Final = timedelta(minutes=5)
+
+
+def with_canary(catalog: Catalog, channel: str | None) -> Catalog:
+    """The catalogue with the canary's route, where it has a channel."""
+    if channel is None:
+        return catalog
+    return catalog.model_copy(update={"routes": (*catalog.routes, _route(channel))})
+
+
+def _route(channel: str | None) -> Route:
+    return Route(name=CANARY, label="the watchdog's test channel", channel=channel)
+
+
+def _rule() -> EventRule:
+    raw = {
+        "name": CANARY,
+        "label": "The watchdog's message of the day",
+        "kind": "event",
+        "table": "response",
+        "dated_by": "invited_at",
+        "class": "data",
+        "severity": 4,
+        "route": CANARY,
+        "owner": CANARY,
+    }
+    return EventRule.model_validate(raw)
+
+
+def set_out(states: Engine, day: date, now: datetime) -> bool:
+    """Queue the day's canary. False where it was.
+
+    Args:
+        states: the state.
+        day: in the reporting zone.
+        now: aware UTC.
+
+    Raises:
+        RacedError: another process did it in this moment.
+    """
+    found = _incident(day, now)
+    with states.begin() as conn:
+        if incidents_by_id(conn, (found.id,)):
+            return False
+        of = version(_rule())
+        new = () if of.hash in rule_hashes(conn) else (RuleVersion(of.hash, CANARY, of.body, None, now),)
+        entry = Entry(found.id, 1, now, "opened", REASON)
+        write(conn, Ledger(versions=new, opened=(found,), entries=(entry,), queued=(root_message(found, now, now),)))
+    return True
+
+
+def _incident(day: date, now: datetime) -> Incident:
+    """Closed from the beginning: no tick and no ladder touches it."""
+    return Incident(
+        id=incident_id(CANARY, day.isoformat(), None),
+        rule=CANARY,
+        rule_hash=version(_rule()).hash,
+        slice=f"day={day}",
+        class_="data",
+        severity=4,
+        route=CANARY,
+        ladder=snapshot(_route(None)),
+        vertical=None,
+        touchpoint=None,
+        account_id=None,
+        state="closed",
+        episode=1,
+        opened_at=now,
+        slot=day,
+        resolved_at=now,
+        acknowledged_at=None,
+        acknowledged_by=None,
+        next_step=1,
+        next_step_at=None,
+        value=None,
+        n=1,
+        origin="live",
+        version=1,
+    )
+
+
+def look(states: Engine, slack: Slack, channel: str, now: datetime) -> Canary | None:
+    """The newest canary, after looking in its channel where it was not found before.
+
+    Raises:
+        SlackError: Slack cannot be read.
+        RacedError: another process found it in this moment.
+    """
+    with states.connect() as conn:
+        newest = newest_canary(conn)
+    if newest is None or newest.found or newest.state != "sent":
+        return newest
+    there = slack.listing(channel, (newest.queued_at - LOOK_BACK).timestamp())
+    if newest.message not in there:
+        return newest
+    with states.begin() as conn:
+        _note(conn, newest, now)
+        return newest_canary(conn)
+
+
+def _note(conn: Connection, seen: Canary, now: datetime) -> None:
+    found = incidents_by_id(conn, (seen.incident_id,))[seen.incident_id]
+    after = replace(found, version=found.version + 1)
+    annotate(conn, after, Entry(found.id, after.version, now, SEEN, "found in its channel"))

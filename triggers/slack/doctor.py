@@ -1,0 +1,342 @@
+"""Try everything that Slack needs, and say in plain words what is wrong and how to set it right.
+
+Each check asks Slack one thing. A later one is only made where what it builds on is sound, so that one mistake gives
+one finding.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Final, Literal
+
+from pydantic import SecretStr
+
+from config.models.catalog import Catalog, Person, Route
+from config.settings import SlackSettings
+from triggers.messages.card import Message, metadata, plain
+from triggers.slack.client import Answer, Posted, Slack, SlackError
+
+SCOPES: Final[Mapping[str, str]] = {
+    "chat:write": "to post, update and delete messages",
+    "channels:history": "to find a message again when the answer to posting it was lost",
+    "channels:read": "to see whether a channel exists and the app is in it",
+    "groups:history": "the same in private channels",
+    "groups:read": "the same for private channels",
+    "im:history": "to find a message to a person again",
+    "im:write": "to write to a person: the digest of what went beyond their weekly budget",
+    "reactions:read": "to see who takes an incident on by a reaction",
+    "users:read": "to see that the people of routing.toml exist",
+    "users:read.email": "to find their member ids by their mail addresses",
+}
+"""The bot's scopes, and what each is for; the app manifest asks for the same."""
+
+SKEW: Final = timedelta(minutes=2)
+PROBE: Final = "doctor"
+_VERSION: Final = re.compile(r"xox[a-z]-|xapp-")
+
+Verdict = Literal["good", "note", "bad"]
+Connect = Callable[[SlackSettings], str | None]
+"""Opens a Socket Mode connection and closes it. Why it does not work, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: what was found, and what sets it right."""
+
+    verdict: Verdict
+    text: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        """The finding in a line or two."""
+        mark = {"good": "ok  ", "note": "note", "bad": "BAD "}[self.verdict]
+        return f"{mark} {self.text}" + (f"\n     -> {self.fix}" if self.fix else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    """What is examined, and with what. `connect` tries Socket Mode; `channel` is where the test message goes."""
+
+    settings: SlackSettings
+    catalog: Catalog
+    connect: Connect
+    now: datetime
+    channel: str | None = None
+
+    def examine(self) -> Iterator[Finding]:
+        """Every finding, as it is made."""
+        slack, findings = self._token()
+        yield from findings
+        if slack is None:
+            return
+        yield from self._routes(slack)
+        yield from self._people(slack)
+        yield from self._socket()
+
+    # The token.
+
+    def _token(self) -> tuple[Slack | None, list[Finding]]:
+        token = _secret(self.settings.token)
+        if token is None:
+            return None, [
+                Finding("bad", "There is no bot token: nothing is sent.", f"Set EARSHOT_SLACK__TOKEN in .env. {_WHERE}")
+            ]
+        if not token.startswith("xoxb-"):
+            kind = {"xapp-": "the app's token for Socket Mode", "xoxp-": "a person's token"}.get(
+                _kind(token), "no token"
+            )
+            fix = f"EARSHOT_SLACK__TOKEN wants the Bot User OAuth Token, which starts with xoxb-. {_WHERE}"
+            return None, [Finding("bad", f"The bot token is {kind}.", fix)]
+        slack = Slack(token, self.settings.base_url, self.settings.timeout_s)
+        try:
+            answer = slack.ask("auth.test")
+        except SlackError as error:
+            return None, [_refused(error, self.settings.base_url)]
+        return slack, [*self._identity(answer)]
+
+    def _identity(self, answer: Answer) -> Iterator[Finding]:
+        team, user = answer.data.get("team", "?"), answer.data.get("user", "?")
+        yield Finding("good", f"The token works: {user} in workspace {team}.")
+        granted = answer.headers.get("x-oauth-scopes")
+        if granted is not None:
+            have = {scope.strip() for scope in granted.split(",")}
+            missing = [f"{scope} ({why})" for scope, why in SCOPES.items() if scope not in have]
+            if missing:
+                yield Finding("bad", f"The app lacks scopes: {', '.join(missing)}.", _ADD_SCOPES)
+            else:
+                yield Finding("good", "The app has every scope that it needs.")
+        yield from self._clock(answer.headers.get("date"))
+
+    def _clock(self, date: str | None) -> Iterator[Finding]:
+        try:
+            apart = abs(parsedate_to_datetime(date or "").astimezone(UTC) - self.now)
+        except ValueError:
+            return
+        if apart > SKEW:
+            wrong = f"This machine's clock is {round(apart.total_seconds() / 60)} minutes away from Slack's."
+            yield Finding("bad", wrong, "Set the clock (timedatectl set-ntp true): due times and retries go by it.")
+
+    # The channels.
+
+    def _routes(self, slack: Slack) -> Iterator[Finding]:
+        used = {rule.route for rule in self.catalog.rules if rule.enabled}
+        good = list[str]()
+        for route in self.catalog.routes:
+            if route.channel is None:
+                if route.name in used:
+                    yield Finding("bad", f"Route {route.name} has no channel: its messages stay pending.", _CHANNEL)
+                continue
+            found = self._channel(slack, route, route.channel)
+            yield found
+            if found.verdict == "good":
+                good.append(route.channel)
+        target = self.channel or next(iter(good), None)
+        if target is not None:
+            yield from self._message(slack, target)
+
+    def _channel(self, slack: Slack, route: Route, channel: str) -> Finding:
+        where = f"Route {route.name}: channel {channel}"
+        try:
+            found = slack.ask("conversations.info", channel=channel).data["channel"]
+        except SlackError as error:
+            return _unreadable(where, error)
+        if found.get("is_archived"):
+            return Finding("bad", f"{where} is archived.", "Unarchive it, or write another channel into routing.toml.")
+        if found.get("is_ext_shared") or found.get("is_pending_ext_shared"):
+            fix = "Use a channel that belongs to your company alone: messages name your customers."
+            return Finding("bad", f"{where} is shared with another company.", fix)
+        if found.get("is_member") is False:
+            return Finding("bad", f"{where}: the app is not in it.", "Write /invite @Earshot in the channel.")
+        return Finding("good", f"{where} (#{found.get('name', '?')}) can be reached.")
+
+    def _message(self, slack: Slack, channel: str) -> Iterator[Finding]:
+        """Post, find again by its metadata, delete."""
+        text = "Earshot tries whether it can post here, and takes this back at once."
+        probe = f"{PROBE}-{self.now.timestamp():.0f}"
+        try:
+            blocks = ({"type": "section", "text": plain(text, 200)},)
+            posted = slack.post(channel, Message(text, blocks), metadata(probe, PROBE))
+        except SlackError as error:
+            yield _unposted(channel, error)
+            return
+        yield from _found_again(slack, channel, probe, posted, self.now)
+        try:
+            slack.ask("chat.delete", channel=posted.channel, ts=posted.ts)
+        except SlackError as error:
+            wrong = f"The test message in {channel} could not be taken back ({error.code})."
+            yield Finding(
+                "bad", wrong, "Delete it by hand; let the app delete its messages in the workspace's settings."
+            )
+            return
+        yield Finding("good", f"A test message was posted to {channel} and taken back.")
+
+    # The people.
+
+    def _people(self, slack: Slack) -> Iterator[Finding]:
+        named = {step.notify for route in self.catalog.routes for step in route.ladder} - {"channel"}
+        known = 0
+        for person in self.catalog.people:
+            is_told = person.name in named or (person.audience == "gm" and "gm" in named)
+            found = self._member(slack, person) if person.slack else self._nobody(slack, person, is_told=is_told)
+            known += person.slack is not None and found is None
+            if found is not None:
+                yield found
+        if known:
+            yield Finding("good", f"{known} people of routing.toml are members of the workspace.")
+        elif not any(person.slack for person in self.catalog.people):
+            wrong = "Nobody in routing.toml has a Slack member id: no button works for anybody."
+            yield Finding("bad", wrong, 'Add slack = "U0123456789" to each [[person]]: Slack profile, Copy member ID.')
+
+    def _member(self, slack: Slack, person: Person) -> Finding | None:
+        try:
+            user = slack.ask("users.info", user=person.slack).data["user"]
+        except SlackError as error:
+            if error.code == "missing_scope":
+                return Finding(
+                    "bad", f"Whether {person.name} exists cannot be seen: users:read is missing.", _ADD_SCOPES
+                )
+            wrong = f"{person.name}: Slack knows no member {person.slack} ({error.code})."
+            return Finding("bad", wrong, "Copy the id again: their Slack profile, Copy member ID.")
+        if user.get("deleted"):
+            fix = "Take the person out of routing.toml, or name who follows them."
+            return Finding("bad", f"{person.name}: member {person.slack} was deactivated.", fix)
+        if user.get("is_bot"):
+            return Finding(
+                "bad", f"{person.name}: {person.slack} is an app, nobody who can press.", "Write a person's id."
+            )
+        return None
+
+    def _nobody(self, slack: Slack, person: Person, *, is_told: bool) -> Finding | None:
+        """A person without a member id: it is looked up by mail, so that it can be copied."""
+        if not is_told and person.email is None:
+            return None
+        why = "a ladder names them, and Slack cannot tell them" if is_told else "no button works for them"
+        fix = 'Add slack = "U0123456789" to their [[person]]: Slack profile, Copy member ID.'
+        if person.email and (id_ := _by_mail(slack, person.email)):
+            fix = f'Add slack = "{id_}" to their [[person]].'
+        return Finding("bad" if is_told else "note", f"{person.name} has no Slack member id: {why}.", fix)
+
+    # Socket Mode.
+
+    def _socket(self) -> Iterator[Finding]:
+        token = _secret(self.settings.app_token)
+        if token is None:
+            fix = f"Set EARSHOT_SLACK__APP_TOKEN in .env: Basic Information, App-Level Tokens. {_WHERE}"
+            yield Finding("bad", "There is no app token: buttons and reactions are not heard.", fix)
+        elif not token.startswith("xapp-"):
+            kind = {"xoxb-": "the bot's token", "xoxp-": "a person's token"}.get(_kind(token), "no token")
+            fix = "EARSHOT_SLACK__APP_TOKEN wants the App-Level Token, which starts with xapp-."
+            yield Finding("bad", f"The app token is {kind}.", fix)
+        elif why := self.connect(self.settings):
+            yield Finding("bad", f"Slack cannot be listened to ({why}).", _SOCKET.get(why, _SOCKET_OFF))
+        else:
+            yield Finding("good", "Socket Mode works: what is pressed is heard.")
+
+
+_WHERE: Final = "docs/how-to/send-to-slack.md shows where it is."
+_ADD_SCOPES: Final = (
+    "At api.slack.com/apps: OAuth & Permissions, Bot Token Scopes, add them, then Reinstall to Workspace."
+)
+_CHANNEL: Final = (
+    'Write channel = "C0123456789" into the route; the id is at the very bottom of the channel\'s details.'
+)
+_SOCKET_OFF: Final = "At api.slack.com/apps: Socket Mode, turn Enable Socket Mode on; then run this again."
+_SOCKET: Final[Mapping[str, str]] = {
+    "invalid_auth": "The app token is wrong or was revoked: Basic Information, App-Level Tokens; copy it again.",
+    "not_allowed_token_type": "EARSHOT_SLACK__APP_TOKEN wants the App-Level Token, which starts with xapp-.",
+    "missing_scope": "The app token lacks connections:write: make a new one under App-Level Tokens.",
+    "no hello": "Slack lets us in and says nothing: a firewall or proxy stops web sockets (wss-primary.slack.com:443).",
+}
+_TOKENS: Final[Mapping[str, tuple[str, str]]] = {
+    "invalid_auth": ("Slack does not know the bot token.", f"Copy the Bot User OAuth Token again. {_WHERE}"),
+    "not_authed": ("Slack does not know the bot token.", f"Copy the Bot User OAuth Token again. {_WHERE}"),
+    "token_revoked": ("The bot token was revoked.", "Install the app again and copy its new token."),
+    "token_expired": (
+        "The bot token has expired.",
+        "Turn token rotation off for the app, install it again, copy its token.",
+    ),
+    "account_inactive": ("The app was removed from the workspace.", "Install the app again and copy its new token."),
+    "ratelimited": ("Slack asks us to wait.", "Run this again in a minute."),
+}
+
+
+def _refused(error: SlackError, base_url: str) -> Finding:
+    """Why the token cannot be tried."""
+    if error.code in _TOKENS:
+        return Finding("bad", *_TOKENS[error.code])
+    if error.certainty == "permanent":
+        return Finding("bad", f"Slack refuses the bot token ({error.code}).", f"Copy it again. {_WHERE}")
+    if error.code == "answer_is_not_json":
+        fix = "A proxy or sign-in page answers in Slack's place: let this machine reach slack.com over HTTPS."
+        return Finding("bad", f"What answers at {base_url} is not Slack.", fix)
+    fix = "Check that this machine may reach slack.com over HTTPS: firewall, proxy (HTTPS_PROXY), DNS."
+    return Finding("bad", f"Slack cannot be reached at {base_url} ({error.code}).", fix)
+
+
+def _unreadable(where: str, error: SlackError) -> Finding:
+    if error.code == "channel_not_found":
+        fix = (
+            "Copy the id again from the bottom of the channel's details; in a private one write /invite @Earshot first."
+        )
+        return Finding("bad", f"{where} does not exist, or is private without the app in it.", fix)
+    if error.code == "not_in_channel":
+        return Finding("bad", f"{where}: the app is not in it.", "Write /invite @Earshot in the channel.")
+    if error.code == "missing_scope":
+        return Finding("bad", f"{where}: whether it exists cannot be seen: channels:read is missing.", _ADD_SCOPES)
+    return Finding(
+        "bad", f"{where} cannot be read ({error.code}).", "Run this again; then look the code up at api.slack.com."
+    )
+
+
+_POSTING: Final[Mapping[str, str]] = {
+    "not_in_channel": "Write /invite @Earshot in the channel.",
+    "channel_not_found": "Copy the id again from the bottom of the channel's details; invite the app if it is private.",
+    "is_archived": "Unarchive it, or write another channel into routing.toml.",
+    "missing_scope": _ADD_SCOPES,
+    "restricted_action": "Channel settings, Posting permissions: let the app post.",
+    "restricted_action_read_only_channel": "Channel settings, Posting permissions: let the app post.",
+    "ratelimited": "Run this again in a minute.",
+}
+
+
+def _unposted(channel: str, error: SlackError) -> Finding:
+    fix = _POSTING.get(error.code, "Run this again; then look the code up at api.slack.com.")
+    return Finding("bad", f"The app may not post to {channel} ({error.code}).", fix)
+
+
+def _found_again(slack: Slack, channel: str, probe: str, posted: Posted, now: datetime) -> Iterator[Finding]:
+    """A message whose answer was lost is looked for by its metadata: without that it would be sent twice."""
+    try:
+        there = slack.listing(channel, (now - SKEW).timestamp())
+    except SlackError as error:
+        wrong = f"The history of {channel} cannot be read ({error.code}): after a lost answer messages wait."
+        yield Finding(
+            "bad", wrong, _ADD_SCOPES if error.code == "missing_scope" else "Write /invite @Earshot in the channel."
+        )
+        return
+    if posted.ts not in there.get(probe, ()):
+        wrong = f"The test message in {channel} came back without its metadata: a lost answer could send one twice."
+        yield Finding("bad", wrong, "Use a workspace that keeps message metadata, and no gateway that drops it.")
+
+
+def _by_mail(slack: Slack, email: str) -> str | None:
+    try:
+        return str(slack.ask("users.lookupByEmail", email=email).data["user"]["id"])
+    except SlackError:
+        return None
+
+
+def _kind(token: str) -> str:
+    found = _VERSION.match(token)
+    return found[0] if found else ""
+
+
+def _secret(token: SecretStr | None) -> str | None:
+    return token.get_secret_value().strip() or None if token else None
+
+
+def is_sound(findings: Sequence[Finding]) -> bool:
+    """Whether nothing is wrong."""
+    return all(finding.verdict != "bad" for finding in findings)

@@ -1,0 +1,350 @@
+"""What it means that somebody pressed a button, sent a form or left a reaction in Slack. Pure.
+
+Whoever is not among the configured people, or may not see the incident, changes nothing and is told so. What was
+pressed twice or too late changes nothing either: it is answered with what happened since.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, Final, Literal
+
+from config.models.catalog import Person
+from queries.scope import Scope
+from queries.state.incidents import Entry, Incident
+from queries.warehouse.tables import UNKNOWN
+from triggers.incidents.business_hours import Timetable
+from triggers.messages.card import called
+
+ACKNOWLEDGING: Final = frozenset({"eyes", "white_check_mark", "heavy_check_mark", "ballot_box_with_check"})
+"""The reactions by which an incident is taken on, by Slack's names without a skin tone."""
+
+FORMS: Final = frozenset({"resolve", "reassign", "action"})
+VOTES: Final = frozenset({"useful", "noise"})
+PLAIN: Final = frozenset({"acknowledge", "snooze", *FORMS, *VOTES})
+OPENABLE: Final = timedelta(seconds=2.5)
+"""How long after a press Slack lets a form be opened: 3 seconds, less the way there."""
+
+Kind = Literal["button", "form", "reaction"]
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """What somebody did.
+
+    Args:
+        user: their Slack member id.
+        action: acknowledge, snooze, resolve, reassign, action, useful or noise.
+        incident: its id; empty for a reaction, which only knows the message's place.
+        channel: of the message that it was done to, as is `ts`.
+        choice: what was chosen of a list.
+        fields: what was written into a form.
+        trigger: by which Slack lets a form be opened.
+    """
+
+    kind: Kind
+    user: str
+    action: str
+    incident: str
+    channel: str
+    ts: str
+    choice: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    trigger: str = ""
+
+    def text(self) -> str:
+        """As it is stored."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def from_text(text: str) -> Press:
+    """As it was stored. Raises ValueError or TypeError where another version wrote it."""
+    return Press(**json.loads(text))
+
+
+def read(type_: str, payload: Mapping[str, Any]) -> Press | None:
+    """What a Socket Mode request says; None for what is nobody's business here, such as the button that is a link."""
+    if type_ == "events_api":
+        return _reaction(payload.get("event") or {})
+    if type_ != "interactive":
+        return None
+    return {"block_actions": _button, "view_submission": _form}.get(str(payload.get("type")), _nothing)(payload)
+
+
+def key(type_: str, envelope: str, payload: Mapping[str, Any]) -> str:
+    """What stays the same when Slack sends the same thing again."""
+    view = payload.get("view") or {}
+    if payload.get("type") == "view_submission" and view.get("id"):
+        return f"view|{view['id']}"
+    return f"{type_}|{payload.get('event_id') or payload.get('trigger_id') or envelope}"
+
+
+def _nothing(_: Mapping[str, Any]) -> Press | None:
+    return None
+
+
+def _button(payload: Mapping[str, Any]) -> Press | None:
+    action: Mapping[str, Any] = next(iter(payload.get("actions") or ()), {})
+    mark, _, incident = str(action.get("block_id") or "").partition("|")
+    name = str(action.get("action_id"))
+    if mark not in ("do", "say") or not incident or name not in PLAIN:
+        return None
+    place = payload.get("container") or {}
+    channel = str(place.get("channel_id") or (payload.get("channel") or {}).get("id") or "")
+    choice = str((action.get("selected_option") or {}).get("value") or "")
+    user, trigger = str(payload["user"]["id"]), str(payload.get("trigger_id") or "")
+    return Press("button", user, name, incident, channel, str(place.get("message_ts") or ""), choice, {}, trigger)
+
+
+def _form(payload: Mapping[str, Any]) -> Press | None:
+    view = payload.get("view") or {}
+    if view.get("callback_id") not in FORMS:
+        return None
+    about = json.loads(view.get("private_metadata") or "{}")
+    values = (view.get("state") or {}).get("values") or {}
+    fields = {name: _value(next(iter(element.values()), {})) for name, element in values.items()}
+    place = (str(about.get("incident", "")), str(about.get("channel", "")), str(about.get("ts", "")))
+    return Press("form", str(payload["user"]["id"]), str(view["callback_id"]), *place, fields=fields)
+
+
+def _value(element: Mapping[str, Any]) -> str:
+    chosen = (element.get("selected_option") or {}).get("value")
+    return str(element.get("value") or chosen or element.get("selected_date") or "").strip()
+
+
+def _reaction(event: Mapping[str, Any]) -> Press | None:
+    item = event.get("item") or {}
+    if (
+        event.get("type") != "reaction_added"
+        or item.get("type") != "message"
+        or not is_taking_on(event.get("reaction"))
+    ):
+        return None
+    return Press("reaction", str(event["user"]), "acknowledge", "", str(item["channel"]), str(item["ts"]))
+
+
+def is_taking_on(reaction: Any) -> bool:
+    """Whether a reaction of that name takes an incident on, in any skin tone."""
+    return str(reaction).partition("::")[0] in ACKNOWLEDGING
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a press is judged by.
+
+    Args:
+        person: who the presser is; None for somebody whom the configuration does not know.
+        incident: what was pressed at; None where there is none.
+        entries: its history.
+        channels: where its messages stand.
+        table: its route's working time.
+        people: everybody.
+        arrived_at: when Slack sent it.
+        now: aware UTC.
+    """
+
+    person: Person | None
+    incident: Incident | None
+    entries: Sequence[Entry]
+    channels: frozenset[str]
+    table: Timetable
+    people: Sequence[Person]
+    arrived_at: datetime
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """Something changes.
+
+    Args:
+        what: as `Press.action`.
+        until: of a snooze.
+        to: the name of the person whom it is handed to.
+        words: the reason that the history gives.
+    """
+
+    what: str
+    until: datetime | None = None
+    to: str = ""
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A form is opened."""
+
+    form: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Nothing changes; the presser is told why."""
+
+    text: str
+
+
+Decision = Do | Open | Tell
+
+
+def decide(press: Press, seen: Seen) -> Decision:
+    """What a press does."""
+    if seen.person is None:
+        return Tell(
+            f"Earshot does not know you, so nothing was changed. Your member id is {press.user}: whoever keeps"
+            " config/routing.toml can add it."
+        )
+    if seen.incident is None:
+        return Tell("Earshot does not know this incident any more; nothing was changed.")
+    if not may_see(seen.person, seen.incident):
+        return Tell("This incident is outside what you may see, so nothing was changed.")
+    if press.channel not in seen.channels:
+        return Tell("This is not the incident's own message; nothing was changed. Press the one in its channel.")
+    return _allowed(press, seen, seen.person, seen.incident)
+
+
+def _allowed(press: Press, seen: Seen, person: Person, incident: Incident) -> Decision:
+    if press.action in VOTES:
+        return Do(press.action)
+    if press.action != "action" and not incident.is_open:
+        return Tell(f"Nothing was changed: {standing(incident, seen)}")
+    if press.kind == "button" and press.action in FORMS:
+        is_late = seen.now - seen.arrived_at > OPENABLE
+        return Tell("That took too long; press the button again.") if is_late else Open(press.action)
+    return _DOING[press.action](press, seen, person, incident)
+
+
+def _acknowledge(_: Press, seen: Seen, __: Person, incident: Incident) -> Decision:
+    return Tell(f"Nothing was changed: {standing(incident, seen)}") if incident.acknowledged_at else Do("acknowledge")
+
+
+def _snooze(press: Press, seen: Seen, person: Person, incident: Incident) -> Decision:
+    until = snoozed_until(press.choice, seen.table, seen.now)
+    if until is None:
+        return Tell("Earshot does not know that time; nothing was changed.")
+    if incident.snoozed_until == until and incident.assigned_to == person.name:
+        return Tell(f"Nothing was changed: {standing(incident, seen)}")
+    return Do("snooze", until=until, words=f"until {stamp(until, seen)}")
+
+
+def _resolve(press: Press, _: Seen, __: Person, ___: Incident) -> Decision:
+    return Do("resolve", words=press.fields.get("note", ""))
+
+
+def _reassign(press: Press, seen: Seen, _: Person, incident: Incident) -> Decision:
+    to = next((one for one in seen.people if one.name == press.fields.get("to")), None)
+    if to is None:
+        return Tell("Earshot does not know that person any more; nothing was changed.")
+    if not may_see(to, incident):
+        return Tell(f"{to.label} may not see this incident; nothing was changed.")
+    if incident.assigned_to == to.name and not incident.acknowledged_at:
+        return Tell(f"Nothing was changed: it waits for {to.label} already.")
+    return Do("reassign", to=to.name, words=f"to {to.label}")
+
+
+def _action(_: Press, __: Seen, ___: Person, ____: Incident) -> Decision:
+    return Do("action")
+
+
+_DOING: Final = {
+    "acknowledge": _acknowledge,
+    "snooze": _snooze,
+    "resolve": _resolve,
+    "reassign": _reassign,
+    "action": _action,
+}
+
+
+def snoozed_until(choice: str, table: Timetable, now: datetime) -> datetime | None:
+    """When a snooze ends: in an hour, tomorrow at 9:00 in the route's zone, or when its next business day begins."""
+    if choice == "1h":
+        return (now + timedelta(hours=1)).replace(microsecond=0)
+    if choice == "tomorrow":
+        return table.tomorrow_morning(now)
+    return table.next_business_morning(now) if choice == "business" else None
+
+
+def standing(incident: Incident, seen: Seen) -> str:
+    """How things stand with an incident, in one sentence."""
+    if incident.acknowledged_at and incident.is_open:
+        who = "you" if seen.person and incident.acknowledged_by == seen.person.name else None
+        name = who or called(seen.people, incident.acknowledged_by)
+        return f"{name} took it on, {stamp(incident.acknowledged_at, seen)}."
+    if incident.snoozed_until and incident.is_open:
+        by = called(seen.people, incident.assigned_to)
+        return f"{by} put it off until {stamp(incident.snoozed_until, seen)}."
+    return _over(incident, seen)
+
+
+def _over(incident: Incident, seen: Seen) -> str:
+    last = next((one for one in reversed(seen.entries) if one.kind in ("resolved", "closed")), None)
+    if incident.is_open or last is None:
+        return "it is open and nobody has it."
+    if last.kind == "resolved":
+        return f"it recovered, {stamp(last.at, seen)}."
+    by = f"{called(seen.people, last.author)} closed it" if last.author else "it was closed"
+    return f"{by}, {stamp(last.at, seen)}: {last.reason}."
+
+
+def stamp(at: datetime, seen: Seen) -> str:
+    """An instant on the route's clocks."""
+    return f"{at.astimezone(seen.table.zone):%Y-%m-%d %H:%M}"
+
+
+def may_see(person: Person, incident: Incident) -> bool:
+    """Whether an incident is inside what a person may see: as the state's reads decide it."""
+    scope = scope_of(person)
+    return (
+        _within(incident.vertical, scope.verticals)
+        and _within(incident.touchpoint, scope.touchpoints)
+        and _within(incident.account_id, scope.accounts)
+    )
+
+
+def _within(value: str | None, allowed: frozenset[str] | None) -> bool:
+    return allowed is None or (UNKNOWN if value is None else value) in allowed
+
+
+def scope_of(person: Person) -> Scope:
+    """What a person may see, in pages and in Slack alike."""
+    allowed = (person.verticals, person.touchpoints, person.accounts)
+    return Scope(person.audience, *(None if some is None else frozenset(some) for some in allowed))
+
+
+def presser(people: Sequence[Person], member: str) -> Person | None:
+    """Who has a Slack member id."""
+    return next((person for person in people if person.slack == member), None)
+
+
+def mistakes(press: Press, today: date) -> dict[str, str]:
+    """What is wrong in a form, by field; Slack shows it there and keeps the form open."""
+    if press.kind != "form" or press.action != "action":
+        return (
+            {} if press.fields.get("note", "x") and press.fields.get("to", "x") else {_EMPTY[press.action]: "Needed."}
+        )
+    found = {} if press.fields.get("what") else {"what": "Say what is done."}
+    due = due_on(press)
+    if due is not None and due < today:
+        found["due"] = "Choose a day that is not gone."
+    if press.fields.get("effect") and effect(press) is None:
+        found["effect"] = "Write a number such as -0.05 or -5%."
+    return found
+
+
+_EMPTY: Final = {"resolve": "note", "reassign": "to"}
+
+
+def due_on(press: Press) -> date | None:
+    """By when, of a form that records an action."""
+    return date.fromisoformat(press.fields["due"]) if press.fields.get("due") else None
+
+
+def effect(press: Press) -> float | None:
+    """The expected change in the metric's unit, of a form that records an action: `-5%` is -0.05."""
+    text = press.fields.get("effect", "").replace("\N{MINUS SIGN}", "-").replace(",", ".").replace(" ", "")
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        return None
+    return value if abs(value) < float("inf") else None
