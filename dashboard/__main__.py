@@ -15,7 +15,7 @@ def main() -> int:
     if foreign := [name for name in PACKAGES if not _is_ours(name)]:
         print(f"{', '.join(foreign)} would come from another installation; run this in {CHECKOUT}", file=sys.stderr)
         return 1
-    from dashboard.serving import serve  # noqa: PLC0415 - nothing of ours is imported before that is known to be ours
+    from dashboard.server import serve  # noqa: PLC0415 - nothing of ours is imported before that is known to be ours
 
     return serve()
 

@@ -1,5 +1,5 @@
 """What Streamlit runs at each interaction: compiled each time, so the code is in modules, which are compiled once."""
 
-from dashboard.shell import main
+from dashboard.navigation import main
 
 main()

@@ -9,7 +9,10 @@ import pytest
 from pydantic import TypeAdapter
 
 from config.models.catalog import Metric, Rule
-from dashboard import charts, dossier, exports, prose
+from dashboard import charts
+from dashboard.incident import markup
+from dashboard.review import downloads
+from dashboard.review import markup as review_markup
 from queries.metrics.measure import Point
 from queries.review.compose import Minutes, Money, Standing, standing
 from queries.review.incident_page import Trend
@@ -151,36 +154,38 @@ def luminance(color: str) -> float:
 def test_a_name_is_drawn_as_text(name: str) -> None:
     spec = spec_of(series((0.9, 0.9, 0.9, 0.7), vertical=name))
     assert {row["label"] for row in rows(spec) if "goal" in row} == {name[: charts.LONGEST]}
-    drawn = exports.svg(spec, name)
+    drawn = downloads.svg(spec, name)
     assert "<script" not in drawn
-    assert exports.png(spec, name).startswith(b"\x89PNG")
+    assert downloads.png(spec, name).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_name_is_written_as_text(name: str) -> None:
     minutes = Minutes(found=(incident(name, name, 1, label=name, where=name),))
     review = made(series((0.9, 0.9, 0.9, 0.7), vertical=name), minutes=minutes)
-    page = prose.opening(review, name) + prose.issue(1, review.issues[0])
-    page += prose.finances([Money(name, 1.0, None, None)], "EUR", MONTHS[-1]) + prose.notice(name, command=name)
-    page += dossier.history([Entry("i", 1, datetime(2026, 11, 1, tzinfo=UTC), "closed", name, name)], dossier.Terms())
+    page = review_markup.opening(review, name) + review_markup.issue(1, review.issues[0])
+    page += review_markup.finances([Money(name, 1.0, None, None)], "EUR", MONTHS[-1]) + review_markup.notice(
+        name, command=name
+    )
+    page += markup.history([Entry("i", 1, datetime(2026, 11, 1, tzinfo=UTC), "closed", name, name)], markup.Terms())
     for forbidden in ("<script", "<!channel>"):
         assert forbidden not in page
 
 
 def test_csv_cells_are_no_formulas_and_numbers_stay_numbers() -> None:
-    text = exports.money_csv([Money("=cmd|' /C calc'!A0", -12.5, None, 3.0)], "EUR")
+    text = downloads.money_csv([Money("=cmd|' /C calc'!A0", -12.5, None, 3.0)], "EUR")
     assert text.splitlines()[1] == "'=cmd|' /C calc'!A0,EUR,-12.5,,3"
 
 
 def test_the_figures_of_the_chart_are_exported_month_by_month() -> None:
-    lines = exports.standings_csv([series((0.9, 0.9, 0.9, 0.7))]).splitlines()
+    lines = downloads.standings_csv([series((0.9, 0.9, 0.9, 0.7))]).splitlines()
     assert lines[0] == "vertical,metric,period,n,value,low,high,status,goal,verdict"
     assert lines[-1].startswith("Energy,promise-kept,2026-10-01,600,0.7,")
     assert lines[-1].endswith(",ok,0.9,missed")
 
 
 def test_issues_are_exported_with_what_was_decided() -> None:
-    lines = exports.issues_csv(made(series((0.7, 0.7, 0.7, 0.71)))).splitlines()
+    lines = downloads.issues_csv(made(series((0.7, 0.7, 0.7, 0.71)))).splitlines()
     assert lines[1].startswith("Promises kept: goal missed,Energy,2026-07-01,71%,67 to 74%,600,goal 90%,3")
 
 
@@ -198,10 +203,10 @@ def test_charts_say_in_words_what_they_show() -> None:
 
 def test_a_month_without_any_case_draws_an_empty_chart() -> None:
     empty = standing(SHARE, "Energy", [], MONTHS, None)
-    assert exports.png(spec_of(empty), "Nothing").startswith(b"\x89PNG")
-    assert exports.png(spec_of(), "Nothing at all").startswith(b"\x89PNG")
+    assert downloads.png(spec_of(empty), "Nothing").startswith(b"\x89PNG")
+    assert downloads.png(spec_of(), "Nothing at all").startswith(b"\x89PNG")
     only = standing(SHARE, "Energy", [share(date(2026, 10, 1), 0.5, 50)], MONTHS[-1:], None)
-    assert exports.png(charts.finished(charts.against_goals([only], MONTHS[-1:], one_scale=True)), "One").startswith(
+    assert downloads.png(charts.finished(charts.against_goals([only], MONTHS[-1:], one_scale=True)), "One").startswith(
         b"\x89PNG"
     )
 
@@ -220,11 +225,11 @@ def test_an_incidents_figure_is_shown_beside_what_it_was_held_against(
     kind: str, changes: dict[str, Any], held: charts.Held
 ) -> None:
     rule = RULE.validate_python({**WATCHED, "kind": kind, **changes})
-    assert dossier.held(rule, {"held": 0.7}) == held
+    assert markup.held(rule, {"held": 0.7}) == held
 
 
 def test_silence_and_a_severe_case_are_held_against_no_figure() -> None:
     quiet = {name: value for name, value in WATCHED.items() if name not in {"metric", "floor", "recover"}}
     rule = RULE.validate_python({**quiet, "kind": "quiet", "of": "source", "at_least": "3d"})
-    assert dossier.held(rule, {"held": 3.0}) is None
-    assert dossier.held(None, {"held": 3.0}) is None
+    assert markup.held(rule, {"held": 3.0}) is None
+    assert markup.held(None, {"held": 3.0}) is None

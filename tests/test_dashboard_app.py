@@ -17,8 +17,9 @@ from streamlit.testing.v1 import AppTest
 
 from config.reading.loader import read_catalog
 from config.settings import read_settings
-from dashboard import data, hands, stores
-from dashboard.serving import options
+from dashboard import cache, stores
+from dashboard.incident import actions
+from dashboard.server import options
 from dashboard.viewer import NotSignedInError, viewer
 from queries.review.action_effects import effect_of
 from queries.review.compose import Issue, Money, Standing
@@ -286,20 +287,20 @@ def test_an_action_is_recorded_where_the_incident_is(opened: Opened, company: Co
 def test_what_is_over_cannot_be_taken_on(company: Company, new_state: NewState) -> None:
     states, everything = new_state(company.data), Scope()
     with states.begin() as conn:
-        with pytest.raises(hands.HandsError, match="needs a reason"):
-            hands.close(conn, company.incident, everything, "ana", "  ", NOW)
-        hands.close(conn, company.incident, everything, "ana", "a test truck", NOW)
+        with pytest.raises(actions.HandsError, match="needs a reason"):
+            actions.close(conn, company.incident, everything, "ana", "  ", NOW)
+        actions.close(conn, company.incident, everything, "ana", "a test truck", NOW)
     with states.begin() as conn:
         assert incident(conn, company.incident, everything).state == "closed"
-        with pytest.raises(hands.HandsError, match="over already"):
-            hands.acknowledge(conn, company.incident, everything, "ben", NOW)
+        with pytest.raises(actions.HandsError, match="over already"):
+            actions.acknowledge(conn, company.incident, everything, "ben", NOW)
 
 
 def test_what_is_told_is_brought_up_to_date(company: Company, new_state: NewState) -> None:
     queue(company, "pending")
     states = new_state(company.data)
     with states.begin() as conn:
-        hands.acknowledge(conn, company.incident, Scope(), "ana", NOW)
+        actions.acknowledge(conn, company.incident, Scope(), "ana", NOW)
     with kept(company) as conn:
         kinds = conn.execute("select kind from outbox where incident_id = ? order by kind", (company.incident,))
         assert [kind for (kind,) in kinds] == ["root", "update"]
@@ -321,15 +322,15 @@ def test_taking_on_ends_a_snooze(opened: Opened, company: Company, new_state: Ne
 def test_two_people_cannot_both_take_it_on(company: Company, new_state: NewState) -> None:
     states = new_state(company.data)
     with states.begin() as conn:
-        hands.acknowledge(conn, company.incident, Scope(), "ana", NOW)
-        with pytest.raises(hands.HandsError, match="ana has taken this incident on already"):
-            hands.acknowledge(conn, company.incident, Scope(), "ben", NOW)
+        actions.acknowledge(conn, company.incident, Scope(), "ana", NOW)
+        with pytest.raises(actions.HandsError, match="ana has taken this incident on already"):
+            actions.acknowledge(conn, company.incident, Scope(), "ben", NOW)
 
 
 def test_another_verticals_incident_is_not_there(company: Company, new_state: NewState) -> None:
     mine = Scope("gm", frozenset({"Payments"}))
     with new_state(company.data).begin() as conn, pytest.raises(UnknownIncidentError):
-        hands.acknowledge(conn, company.incident, mine, "ben", NOW)
+        actions.acknowledge(conn, company.incident, mine, "ben", NOW)
 
 
 # States of the page
@@ -381,7 +382,7 @@ def test_without_any_month_the_page_says_so(opened: Opened, tmp_path: Path) -> N
 
 
 def test_a_key_holds_everything_a_result_depends_on() -> None:
-    key = data.Key("data", "config", "1", "EUR", 3, TODAY, Scope())
+    key = cache.Key("data", "config", "1", "EUR", 3, TODAY, Scope())
     others = (
         replace(key, data="other"),
         replace(key, folder="other"),
@@ -397,13 +398,13 @@ def test_a_key_holds_everything_a_result_depends_on() -> None:
         replace(key, scope=Scope(touchpoints=frozenset({"Energy"}))),
         replace(key, scope=Scope(accounts=frozenset({"Energy"}))),
     )
-    assert len({data._hashed(one) for one in (key, *others)}) == len(others) + 1
+    assert len({cache._hashed(one) for one in (key, *others)}) == len(others) + 1
     both = (Scope(verticals=frozenset(order)) for order in (("a", "b"), ("b", "a")))
-    assert len({data._hashed(replace(key, scope=scope)) for scope in both}) == 1  # whatever order the set has
+    assert len({cache._hashed(replace(key, scope=scope)) for scope in both}) == 1  # whatever order the set has
 
 
 def test_a_key_for_one_vertical_is_never_wider_than_its_reader() -> None:
-    key = data.Key("data", "config", "1", "EUR", 3, TODAY, Scope("gm", frozenset({"Energy"})))
+    key = cache.Key("data", "config", "1", "EUR", 3, TODAY, Scope("gm", frozenset({"Energy"})))
     assert key.of(TODAY, "Energy").scope.verticals == frozenset({"Energy"})
     assert key.of(TODAY, "Payments").scope.verticals == frozenset()
     assert key.of(TODAY, None).scope.verticals == frozenset({"Energy"})
@@ -412,7 +413,7 @@ def test_a_key_for_one_vertical_is_never_wider_than_its_reader() -> None:
 def test_a_reader_of_one_vertical_is_served_that_one(company: Company, new_state: NewState) -> None:
     """The same page run for two readers, one after the other: nothing of the first reaches the second."""
     settings = read_settings({**company.environ}, None)
-    stamp = data.fingerprint(company.config)
+    stamp = cache.fingerprint(company.config)
     seen: dict[str, set[str | None]] = {}
     with (
         closing(EmbeddedWarehouse(company.data / "warehouse")) as warehouse,
@@ -420,8 +421,8 @@ def test_a_reader_of_one_vertical_is_served_that_one(company: Company, new_state
         new_state(company.data).connect() as state,
     ):
         for scope in (Scope(), Scope("gm", frozenset({"Payments"}))):
-            key = data.key_of(settings, stamp, pin.generation.number, scope, NOW).of(company.month, None)
-            review = data.review(key, pin, state)
+            key = cache.key_of(settings, stamp, pin.generation.number, scope, NOW).of(company.month, None)
+            review = cache.review(key, pin, state)
             shown: list[Standing | Money | Issue] = [*review.standings, *review.money, *review.issues]
             seen[scope.role] = {part.vertical for part in shown}
             assert (BROKEN in repr(review)) == (scope.role == "analyst")

@@ -11,7 +11,7 @@ import pytest
 
 import triggers
 from config.models.catalog import DATA_FAULT, Person
-from dashboard.dossier import Terms, history, state, title, where
+from dashboard.incident.markup import Terms, history, state, title, where
 from queries.state.incidents import Entry
 from tests.company import rule
 from tests.test_triggers_message import incident

@@ -11,7 +11,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from config.reading.known_incidents import parse_known
-from dashboard import lab, stores
+from dashboard import stores
+from dashboard.lab import page as lab_page
 from dashboard.viewer import Viewer
 from queries.scope import Scope
 from queries.warehouse.generations import EmbeddedWarehouse
@@ -168,7 +169,7 @@ def test_without_a_rule_on_a_metric_a_draft_can_be_begun(opened: Opened) -> None
 def test_who_may_not_see_everything_sees_no_lab(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, scope: Scope, said: str
 ) -> None:
-    monkeypatch.setattr("dashboard.run.viewer", lambda _: Viewer("somebody", scope))
+    monkeypatch.setattr("dashboard.session.viewer", lambda _: Viewer("somebody", scope))
     text = page(opened(rule="defects"))
     assert said in text
     assert '<h1 class="e-headline">' not in text
@@ -176,6 +177,6 @@ def test_who_may_not_see_everything_sees_no_lab(
 
 
 def test_an_example_of_what_is_known_can_be_read() -> None:
-    text = lab.EXAMPLE.format(metric="defect-rate", since=date(2026, 1, 1), until=date(2026, 2, 1))
+    text = lab_page.EXAMPLE.format(metric="defect-rate", since=date(2026, 1, 1), until=date(2026, 2, 1))
     (known,) = parse_known(text, catalog(rule()))
     assert (known.metric, known.slice) == ("defect-rate", {"vertical": "Retail"})

@@ -1,5 +1,5 @@
-"""Incidents, as Streamlit runs a page; the code is in `dashboard.incident`."""
+"""Incidents, as Streamlit runs a page; the code is in `dashboard.incident.page`."""
 
-from dashboard.incident import show
+from dashboard.incident.page import show
 
 show()

@@ -1,5 +1,5 @@
-"""The threshold lab, as Streamlit runs a page; the code is in `dashboard.lab`."""
+"""The threshold lab, as Streamlit runs a page; the code is in `dashboard.lab.page`."""
 
-from dashboard.lab import show
+from dashboard.lab.page import show
 
 show()

@@ -1,5 +1,5 @@
-"""The monthly review, as Streamlit runs a page; the code is in `dashboard.review`."""
+"""The monthly review, as Streamlit runs a page; the code is in `dashboard.review.page`."""
 
-from dashboard.review import show
+from dashboard.review.page import show
 
 show()

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from config.errors import ConfigError, EarshotError
-from dashboard import prose
+from dashboard.review import markup
 from queries.warehouse.generations import NoWarehouseError
 
 HERE = Path(__file__).parent
@@ -29,17 +29,17 @@ def _shown(page: st.Page) -> None:
     try:
         page.run()
     except ConfigError as error:
-        st.html(prose.section("The configuration has mistakes", "Correct these lines; the page reads them again."))
-        st.html(prose.mistakes(error.mistakes))
+        st.html(markup.section("The configuration has mistakes", "Correct these lines; the page reads them again."))
+        st.html(markup.mistakes(error.mistakes))
     except NoWarehouseError:
         _nothing_loaded()
     except EarshotError as error:
-        st.html(prose.section("This page cannot be shown"))
-        st.html(prose.notice(str(error), attention=True))
+        st.html(markup.section("This page cannot be shown"))
+        st.html(markup.notice(str(error), attention=True))
 
 
 def _nothing_loaded() -> None:
-    st.html(prose.section("Nothing is loaded yet", "Earshot shows what it has been given. Fill it with one of these."))
-    st.html(prose.notice("A made-up company, to look around:", command="python -m queries demo"))
-    st.html(prose.notice("Your own files:", command="python -m queries load SOURCE --data DIR"))
-    st.html(prose.notice("Then let the rules look at it:", command="python -m triggers run --once"))
+    st.html(markup.section("Nothing is loaded yet", "Earshot shows what it has been given. Fill it with one of these."))
+    st.html(markup.notice("A made-up company, to look around:", command="python -m queries demo"))
+    st.html(markup.notice("Your own files:", command="python -m queries load SOURCE --data DIR"))
+    st.html(markup.notice("Then let the rules look at it:", command="python -m triggers run --once"))

@@ -9,7 +9,8 @@ import streamlit as st
 from sqlalchemy import Connection
 
 from config.models.catalog import Catalog
-from dashboard import data, prose
+from dashboard import cache
+from dashboard.review import markup
 from dashboard.stores import Stores, stores
 from dashboard.viewer import Viewer, viewer
 from queries.messages.outbox import dead, owed
@@ -24,7 +25,7 @@ class Sitting:
     stores: Stores
     viewer: Viewer
     catalog: Catalog
-    key: data.Key
+    key: cache.Key
     pin: Pin
     state: Connection
     now: datetime
@@ -42,10 +43,10 @@ def sitting() -> Iterator[Sitting]:
     opened, now = stores(), datetime.now(UTC)
     reader = viewer(opened.settings)
     folder = str(opened.settings.config)
-    stamp = data.fingerprint(opened.settings.config)
-    catalog = data.catalog(folder, stamp)
+    stamp = cache.fingerprint(opened.settings.config)
+    catalog = cache.catalog(folder, stamp)
     with opened.pinned() as pin, opened.reading() as state:
-        key = data.key_of(opened.settings, stamp, pin.generation.number, reader.scope, now)
+        key = cache.key_of(opened.settings, stamp, pin.generation.number, reader.scope, now)
         yield Sitting(opened, reader, catalog, key, pin, state, now)
 
 
@@ -62,7 +63,7 @@ def banners(now: Sitting) -> None:
     command = "python -m triggers outbox" if waiting or lost else ""
     if lines:
         st.html(
-            prose.notice(" ".join(lines) + (" Read them:" if command else ""), attention=bool(lost), command=command)
+            markup.notice(" ".join(lines) + (" Read them:" if command else ""), attention=bool(lost), command=command)
         )
 
 

@@ -10,8 +10,10 @@ import streamlit as st
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from dashboard import charts, data, dossier, hands, prose
-from dashboard.run import Sitting, banners, sitting
+from dashboard import cache, charts
+from dashboard.incident import actions, markup
+from dashboard.review import markup as review_markup
+from dashboard.session import Sitting, banners, sitting
 from queries.metrics.formatting import figure
 from queries.review.incident_page import Dossier, read_dossier, rule_of
 from queries.state.actions import NewAction, finish, record
@@ -31,7 +33,11 @@ def show() -> None:
         try:
             it = read_dossier(now.state, now.catalog, id_, now.viewer.scope)
         except UnknownIncidentError:
-            st.html(prose.notice("The link asks for an incident that is not here or not yours to see.", attention=True))
+            st.html(
+                review_markup.notice(
+                    "The link asks for an incident that is not here or not yours to see.", attention=True
+                )
+            )
             _list(now)
             return
         _one(now, it)
@@ -43,39 +49,39 @@ def _list(now: Sitting) -> None:
     only_open = st.toggle("Open only", value=True, key="open", bind="query-params")
     found = incidents(now.state, now.viewer.scope, "open" if only_open else None)
     if not found:
-        st.html(prose.notice("No incident is open." if only_open else "No rule has found anything yet."))
+        st.html(review_markup.notice("No incident is open." if only_open else "No rule has found anything yet."))
         return
-    st.html(dossier.listed([_summary(now, one) for one in found[:MOST]], _terms(now)))
+    st.html(markup.listed([_summary(now, one) for one in found[:MOST]], _terms(now)))
     if len(found) > MOST:
-        st.html(prose.notice(f"{len(found) - MOST} older ones:", command="python -m triggers incidents"))
+        st.html(review_markup.notice(f"{len(found) - MOST} older ones:", command="python -m triggers incidents"))
 
 
-def _terms(now: Sitting) -> dossier.Terms:
-    return dossier.Terms(now.catalog.people, ZoneInfo(now.pin.generation.zone))
+def _terms(now: Sitting) -> markup.Terms:
+    return markup.Terms(now.catalog.people, ZoneInfo(now.pin.generation.zone))
 
 
 def _summary(now: Sitting, one: Incident) -> tuple[Incident, str, str, str]:
     rule, metric = rule_of(one, now.catalog)
     value = figure(metric, one.value) if metric and one.value is not None else ""
-    return one, dossier.title(one, rule), dossier.where(one, _account(now, one)), value
+    return one, markup.title(one, rule), markup.where(one, _account(now, one)), value
 
 
 def _account(now: Sitting, one: Incident) -> str | None:
-    return data.account_name(now.key, now.pin, one.account_id) if one.account_id else None
+    return cache.account_name(now.key, now.pin, one.account_id) if one.account_id else None
 
 
 def _one(now: Sitting, it: Dossier) -> None:
-    st.html(dossier.opening(it, _account(now, it.incident), _terms(now)))
+    st.html(markup.opening(it, _account(now, it.incident), _terms(now)))
     if it.incident.is_open:
         _buttons(now, it)
     link = f"{now.stores.settings.dashboard.public_url}/incident?id={it.incident.id}"
-    st.html(dossier.evidence(it, data.card(now.key, now.pin, it, link)))
+    st.html(markup.evidence(it, cache.card(now.key, now.pin, it, link)))
     _chart(now, it)
     if it.rule and it.rule.runbook:
-        st.html(prose.section("What to do") + dossier.runbook(it.rule))
+        st.html(review_markup.section("What to do") + markup.runbook(it.rule))
     _actions(now, it)
-    st.html(prose.section("History") + dossier.history(it.history, _terms(now)))
-    st.html(prose.section("Who is told") + dossier.ladder(it.incident, now.catalog, _terms(now)))
+    st.html(review_markup.section("History") + markup.history(it.history, _terms(now)))
+    st.html(review_markup.section("Who is told") + markup.ladder(it.incident, now.catalog, _terms(now)))
     banners(now)
 
 
@@ -83,30 +89,30 @@ def _buttons(now: Sitting, it: Dossier) -> None:
     id_, scope, author = it.incident.id, now.viewer.scope, now.viewer.name
     with st.container(key="hands", horizontal=True):
         if it.incident.acknowledged_at is None and st.button("I take this on", type="primary", key="acknowledge"):
-            _write(now, lambda conn: hands.acknowledge(conn, id_, scope, author, now.now))
+            _write(now, lambda conn: actions.acknowledge(conn, id_, scope, author, now.now))
         slot = st.popover("Close it", key="close", on_change="rerun")
         if slot.open:
             with slot, st.form("closing", border=False):
                 reason = st.text_input("Why", max_chars=300)
                 if st.form_submit_button("Close the incident"):
-                    _write(now, lambda conn: hands.close(conn, id_, scope, author, reason or "", now.now))
+                    _write(now, lambda conn: actions.close(conn, id_, scope, author, reason or "", now.now))
 
 
 def _chart(now: Sitting, it: Dossier) -> None:
-    spec = data.trend_spec(now.key, now.pin, it.incident, dossier.held(it.rule, it.sample))
-    shown = data.trend(now.key, now.pin, it.incident)
+    spec = cache.trend_spec(now.key, now.pin, it.incident, markup.held(it.rule, it.sample))
+    shown = cache.trend(now.key, now.pin, it.incident)
     if spec is None or shown is None or it.metric is None:
         return
-    place = dossier.where(it.incident, None)
-    st.html(prose.section(f"{it.metric.label} in {place}, by {shown.grain}"))
+    place = markup.where(it.incident, None)
+    st.html(review_markup.section(f"{it.metric.label} in {place}, by {shown.grain}"))
     st.vega_lite_chart(spec, width="stretch", alt=charts.describe_over_time(shown, it.metric, place))
 
 
 def _actions(now: Sitting, it: Dossier) -> None:
-    st.html(prose.section("Actions") + ("" if it.actions else prose.bullets(["None recorded."])))
+    st.html(review_markup.section("Actions") + ("" if it.actions else review_markup.bullets(["None recorded."])))
     for action in it.actions:
-        words = data.effect_words(now.key, now.pin, action, it.actions)
-        st.html(dossier.action(action, words, now.key.day))
+        words = cache.effect_words(now.key, now.pin, action, it.actions)
+        st.html(markup.action(action, words, now.key.day))
         if action.done_at is None and st.button("Done", key=f"done-{action.id}", type="tertiary"):
             _write(now, partial(finish, action_id=action.id, now=now.now))
     slot = st.expander("Record an action", key="new-action", on_change="rerun")

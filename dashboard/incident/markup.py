@@ -24,7 +24,7 @@ from config.models.catalog import (
 )
 from config.models.values import duration_text
 from dashboard.charts import Held
-from dashboard.prose import SEVERITIES, day
+from dashboard.review.markup import SEVERITIES, day
 from queries.metrics.formatting import count, figure, half_width, interval
 from queries.review.incident_page import Dossier
 from queries.review.read import label_of, place

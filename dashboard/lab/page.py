@@ -9,8 +9,10 @@ from streamlit.delta_generator import DeltaGenerator
 from config.errors import ConfigError
 from config.models.catalog import Catalog, Metric, Rule
 from config.reading.known_incidents import Known, parse_known
-from dashboard import curves, data, prose
-from dashboard.run import Sitting, banners, sitting
+from dashboard import cache
+from dashboard.lab import charts
+from dashboard.review import markup
+from dashboard.session import Sitting, banners, sitting
 from queries.state.calibrations import calibrations
 from queries.state.feedback import precisions
 from triggers.lab.parameter_sweep import Sweep, own_metric, setting
@@ -38,7 +40,7 @@ def show() -> None:
         refusal = _refusal(now)
         if refusal:
             banners(now)
-            st.html(prose.notice(refusal, attention=True))
+            st.html(markup.notice(refusal, attention=True))
             return
         asked = _asked(now, top)
         banners(now)
@@ -57,11 +59,11 @@ def _refusal(now: Sitting) -> str:
     return ""
 
 
-def _asked(now: Sitting, top: DeltaGenerator) -> data.Asked | None:
+def _asked(now: Sitting, top: DeltaGenerator) -> cache.Asked | None:
     """The rule, the years and the draft; None where there is nothing to try, which is said."""
     named = {rule.name: rule for rule in now.catalog.rules if is_tried(rule)}
     if not named:
-        st.html(prose.notice("No rule reads a metric yet: write one in config/triggers.toml, or draft it here."))
+        st.html(markup.notice("No rule reads a metric yet: write one in config/triggers.toml, or draft it here."))
     _drop_unknown(tuple(named))
     with top:
         rule = _choose(named) if named else None
@@ -73,7 +75,7 @@ def _asked(now: Sitting, top: DeltaGenerator) -> data.Asked | None:
         return None
     until = now.key.day
     stored = sorted((hash_, found.alpha) for hash_, found in calibrations(now.state).items())
-    return data.Asked(name, draft, until - YEAR * (years or 2), until, tuple(stored))
+    return cache.Asked(name, draft, until - YEAR * (years or 2), until, tuple(stored))
 
 
 def _choose(named: dict[str, Rule]) -> str | None:
@@ -94,7 +96,7 @@ def _drop_unknown(known: tuple[str, ...]) -> None:
     asked = st.query_params.get("rule")
     if asked is not None and asked not in known:
         words = f"The link asks for the rule “{asked[:80]}”, which cannot be tried here. It was left out."
-        st.html(prose.notice(words, attention=True))
+        st.html(markup.notice(words, attention=True))
 
 
 def _draft(now: Sitting, rule: Rule | None) -> str:
@@ -110,42 +112,42 @@ def _draft(now: Sitting, rule: Rule | None) -> str:
 def _drafted(now: Sitting, draft: str) -> str | None:
     """The name of the draft's first rule that can be tried; what is wrong with it is said, line by line."""
     try:
-        rules = data.drafted(now.key, draft).rules
+        rules = cache.drafted(now.key, draft).rules
     except ConfigError as error:
-        st.html(prose.section("The draft has mistakes", "Nothing is tried before they are mended."))
-        st.html(prose.mistakes(error.mistakes))
+        st.html(markup.section("The draft has mistakes", "Nothing is tried before they are mended."))
+        st.html(markup.mistakes(error.mistakes))
         return None
     found = next((rule.name for rule in rules if is_tried(rule)), None)
     if found is None:
-        st.html(prose.notice("The draft waits for severe cases; `python -m triggers backtest --draft` tries it."))
+        st.html(markup.notice("The draft waits for severe cases; `python -m triggers backtest --draft` tries it."))
     return found
 
 
-def _tried(now: Sitting, asked: data.Asked) -> None:
+def _tried(now: Sitting, asked: cache.Asked) -> None:
     try:
-        of = data.rule_trial(now.key, now.pin, asked)
+        of = cache.rule_trial(now.key, now.pin, asked)
     except UntriedError as error:
-        st.html(prose.section("Nothing to try it on") + prose.notice(str(error), command="python -m queries status"))
+        st.html(markup.section("Nothing to try it on") + markup.notice(str(error), command="python -m queries status"))
         return
-    found, metric = data.rule_sweep(now.key, now.pin, asked), own_metric(of)
+    found, metric = cache.rule_sweep(now.key, now.pin, asked), own_metric(of)
     head, dial = st.container(key="lab-head"), st.container(key="lab-dial")
     with dial:
         value = _dialled(found, metric, asked, now.key.stamp)
     set_ = found.outcomes[found.values.index(value)]
     if st.session_state.get("ask-data"):
-        set_ = data.rule_outcome(now.key, now.pin, asked, value)
+        set_ = cache.rule_outcome(now.key, now.pin, asked, value)
     with head:
-        st.html(curves.opening(of, found, set_, metric, value))
-    st.html(curves.cards(of, found, set_))
+        st.html(charts.opening(of, found, set_, metric, value))
+    st.html(charts.cards(of, found, set_))
     _curve(now, asked, found, metric, value)
     _line(now, asked, of, found, set_)
     _paste(of, value)
-    st.html(prose.section("Chance, and people's judgement"))
-    st.html(prose.bullets([curves.votes_words(precisions(now.state).get(of.rule.name))]))
+    st.html(markup.section("Chance, and people's judgement"))
+    st.html(markup.bullets([charts.votes_words(precisions(now.state).get(of.rule.name))]))
     _chance(now, asked, value)
 
 
-def _dialled(found: Sweep, metric: Metric | None, asked: data.Asked, stamp: str) -> float:
+def _dialled(found: Sweep, metric: Metric | None, asked: cache.Asked, stamp: str) -> float:
     """The setting, from the laxest to the one that hears most."""
     ordered = [value for value, _ in found.lax_first()]
     words = {"limit": "Limit", "floor": "Smallest distance that counts (floor)", "at_least": "Least silence (at_least)"}
@@ -160,16 +162,16 @@ def _dialled(found: Sweep, metric: Metric | None, asked: data.Asked, stamp: str)
     return value if value in found.values else found.on.value
 
 
-def _curve(now: Sitting, asked: data.Asked, found: Sweep, metric: Metric | None, value: float) -> None:
+def _curve(now: Sitting, asked: cache.Asked, found: Sweep, metric: Metric | None, value: float) -> None:
     lede = "What the rule would ask of whoever reads it, were nobody to take anything on. Its ladder counts."
-    st.html(prose.section("The cost in attention", lede))
-    spec = data.curve_spec(now.key, now.pin, asked, value)
-    st.vega_lite_chart(spec, width="stretch", alt=curves.describe_curve(found, metric, value), key="lab-curve")
+    st.html(markup.section("The cost in attention", lede))
+    spec = cache.curve_spec(now.key, now.pin, asked, value)
+    st.vega_lite_chart(spec, width="stretch", alt=charts.describe_curve(found, metric, value), key="lab-curve")
 
 
-def _line(now: Sitting, asked: data.Asked, of: Trial, found: Sweep, set_: Outcome) -> None:
+def _line(now: Sitting, asked: cache.Asked, of: Trial, found: Sweep, set_: Outcome) -> None:
     st.html(
-        prose.section(
+        markup.section(
             "What it would have opened",
             "Thick: as set. Thin, grey: as it is. Dashed: the data explains it. Outlined: known. Shaded: conditions.",
         )
@@ -177,20 +179,20 @@ def _line(now: Sitting, asked: data.Asked, of: Trial, found: Sweep, set_: Outcom
     with st.container(horizontal=True, vertical_alignment="center", key="lab-asides"):
         scores = _known(now, of, set_)
         st.toggle("Ask whether the data explains them", key="ask-data", help="Some seconds: every table is looked at")
-    line = curves.line_of(set_, found.present, scores)
+    line = charts.line_of(set_, found.present, scores)
     if line.bars:
-        spec = data.time_spec(now.key, now.pin, asked, line)
-        st.vega_lite_chart(spec, width="stretch", alt=curves.describe_line(line), key="lab-line")
+        spec = cache.time_spec(now.key, now.pin, asked, line)
+        st.vega_lite_chart(spec, width="stretch", alt=charts.describe_line(line), key="lab-line")
     else:
-        st.html(prose.notice("Nothing: neither as it is nor as it is set. Move the slider, or look back further."))
-    if more := curves.hidden(line):
-        st.html(prose.notice(f"{more} more slices have fewer incidents and are in the list below only."))
+        st.html(markup.notice("Nothing: neither as it is nor as it is set. Move the slider, or look back further."))
+    if more := charts.hidden(line):
+        st.html(markup.notice(f"{more} more slices have fewer incidents and are in the list below only."))
     if set_.found:
         with st.expander(f"The incidents ({len(set_.found)}), and who is told", key="lab-incidents"):
-            st.html(curves.listed(set_, own_metric(of)))
-            st.html(curves.readers(found, set_))
+            st.html(charts.listed(set_, own_metric(of)))
+            st.html(charts.readers(found, set_))
     if scores:
-        st.html(prose.bullets(_score_words(score) for score in scores))
+        st.html(markup.bullets(_score_words(score) for score in scores))
 
 
 def _known(now: Sitting, of: Trial, set_: Outcome) -> tuple[Score, ...]:
@@ -220,7 +222,7 @@ def _read_known(catalog: Catalog, text: str, of: Trial) -> tuple[Known, ...]:
     try:
         return parse_known(text, _with(catalog, of.rule))
     except ConfigError as error:
-        st.html(prose.mistakes(error.mistakes))
+        st.html(markup.mistakes(error.mistakes))
         return ()
 
 
@@ -232,21 +234,21 @@ def _score_words(score: Score) -> str:
 
 
 def _span(since: date, until: date | None) -> str:
-    return f"{prose.day(since)} to {prose.day(until)}" if until else f"from {prose.day(since)}"
+    return f"{markup.day(since)} to {markup.day(until)}" if until else f"from {markup.day(since)}"
 
 
 def _paste(of: Trial, value: float) -> None:
     rule = turned(of.rule, value)
     st.html(
-        prose.section("To paste", "Into config/triggers.toml, in the place of the same rule. Nothing is written here.")
+        markup.section("To paste", "Into config/triggers.toml, in the place of the same rule. Nothing is written here.")
     )
     st.code("\n".join(lines(rule)), language="toml")
     with st.expander("The whole rule", key="lab-whole"):
         st.code(toml(rule), language="toml")
 
 
-def _chance(now: Sitting, asked: data.Asked, value: float) -> None:
+def _chance(now: Sitting, asked: cache.Asked, value: float) -> None:
     """Last, for it takes a second or two: the page is there meanwhile."""
-    found = data.rule_noise(now.key, now.pin, asked, value)
-    words = [f"Without any change: {curves.noise_words(found)}", *([found.warning] if found.warning else [])]
-    st.html(prose.bullets(words))
+    found = cache.rule_noise(now.key, now.pin, asked, value)
+    words = [f"Without any change: {charts.noise_words(found)}", *([found.warning] if found.warning else [])]
+    st.html(markup.bullets(words))

@@ -17,7 +17,8 @@ from config.models.catalog import Catalog
 from config.reading.drafts import Drafts, parse_drafts
 from config.reading.loader import read_catalog
 from config.settings import Settings
-from dashboard import charts, curves
+from dashboard import charts
+from dashboard.lab import charts as lab_charts
 from queries.metrics.measure import Point
 from queries.monitoring.evidence import Evidence
 from queries.review.action_effects import Effect
@@ -305,10 +306,10 @@ def spans(key: Key, _pin: Pin) -> tuple[Span, ...]:
 def curve_spec(key: Key, _pin: Pin, asked: Asked, value: float) -> dict[str, Any]:
     """The finished chart of what each setting asks of each reader."""
     of = rule_trial(key, _pin, asked)
-    return charts.finished(curves.attention_curve(rule_sweep(key, _pin, asked), own_metric(of), value))
+    return charts.finished(lab_charts.attention_curve(rule_sweep(key, _pin, asked), own_metric(of), value))
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False, hash_funcs={**_TRIED, curves.Line: repr})
-def time_spec(key: Key, _pin: Pin, asked: Asked, line: curves.Line) -> dict[str, Any]:
+@st.cache_data(max_entries=ENTRIES, show_spinner=False, hash_funcs={**_TRIED, lab_charts.Line: repr})
+def time_spec(key: Key, _pin: Pin, asked: Asked, line: lab_charts.Line) -> dict[str, Any]:
     """The finished chart of the incidents on the time line."""
-    return charts.finished(curves.time_line(line, asked.since, asked.until, spans(key, _pin)))
+    return charts.finished(lab_charts.time_line(line, asked.since, asked.until, spans(key, _pin)))
