@@ -13,8 +13,6 @@ import pytest
 import time_machine
 from playwright.sync_api import Browser
 
-from tests import clocks
-from tests.clocks import Now
 from tests.counterparts import browser as chromium
 from tests.counterparts import postgres as postgresql
 from tests.counterparts import proxy as proxies
@@ -23,7 +21,9 @@ from tests.counterparts.browser import PageAt
 from tests.counterparts.postgres import NewDatabase, Postgres
 from tests.counterparts.proxy import FaultProxy
 from tests.counterparts.slack import Slack
-from tests.states import NewState, opener
+from tests.support import clocks
+from tests.support.clocks import Now
+from tests.support.states import NewState, opener
 
 SHARED: Final = Path(__file__).parents[2] / "shared" / "data"
 NO_SKIP: Final = os.environ.get("CI") == "true"

@@ -30,15 +30,15 @@ from queries.state.tables import open_state
 from queries.warehouse import tables
 from queries.warehouse.generations import EmbeddedWarehouse
 from queries.warehouse.relations import COLUMNS
-from tests.company import Rows, publish, rows_of, weeks
 from tests.counterparts import postgres as postgresql
 from tests.counterparts import proxy, slack
 from tests.counterparts.proxy import Call, FaultProxy
 from tests.counterparts.slack import CHANNELS, TOKEN, Slack
-from tests.faults.ground import ROUTES, Deck, count, fill
-from tests.faults.matrix import bench
-from tests.faults.worker import Asked
-from tests.installation import RULE, configure
+from tests.slack.faults.ground import ROUTES, Deck, count, fill
+from tests.slack.faults.matrix import bench
+from tests.slack.faults.worker import Asked
+from tests.support.company import Rows, publish, rows_of, weeks
+from tests.support.installation import RULE, configure
 from triggers.messages.card import metadata, root
 from triggers.processes.run import POLL_S, Runner
 

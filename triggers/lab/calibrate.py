@@ -277,7 +277,7 @@ CLUSTERED: Final = 0.5
 """The part of the declared false alarms that is aimed at where rows of one account are alike.
 
 How alike they are is an estimate too, and it changes from quarter to quarter; the replay takes it for known, and every
-account for equally large. Aiming at all that are declared opened up to 1.16 for 1 (`python -m tests.nulls`).
+account for equally large. Aiming at all that are declared opened up to 1.16 for 1 (`python -m tests.lab.null_study`).
 """
 
 LEAST_POWER: Final = 0.1

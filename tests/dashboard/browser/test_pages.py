@@ -1,0 +1,202 @@
+"""The pages in a real browser: what it makes of what the server sends, and that it complains of nothing."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import date
+from http.client import HTTPConnection
+from pathlib import Path
+from socket import socket
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.counterparts.browser import PageAt, Tab
+from tests.support import clocks
+from tests.support.clocks import Now
+from tests.support.small_company import BROKEN, Company, found, write_config
+
+SERVERS = "each day takes a company and a server of its own"
+pytestmark = [pytest.mark.slow, pytest.mark.dated(in_turn=SERVERS)]
+CHECKOUT = Path(__file__).parents[3]
+SIZES = {"laptop": (1280, 800), "phone": (390, 844)}
+
+
+@contextmanager
+def served(environ: dict[str, str]) -> Iterator[str]:
+    """The address of a dashboard that was just started; it is stopped with the block."""
+    with closing(socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = {**os.environ, **environ, "EARSHOT_DASHBOARD__PORT": str(port)}
+    command = clocks.module("dashboard")
+    process = subprocess.Popen(command, cwd=CHECKOUT, env=variables, stdout=subprocess.DEVNULL)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def health(url: str) -> tuple[int, dict[str, Any]]:
+    """The answer of the health check, as soon as there is one."""
+    for _ in range(240):
+        try:
+            with urlopen(f"{url}/healthz", timeout=20) as answer:
+                return answer.status, json.load(answer)
+        except HTTPError as error:
+            return error.code, json.load(error)
+        except OSError:  # not listening yet, or still importing
+            time.sleep(0.25)
+    pytest.fail("the dashboard did not start")
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory, today: date) -> Company:
+    return found(tmp_path_factory.mktemp("company"), today)
+
+
+@pytest.fixture(scope="module")
+def url(company: Company) -> Iterator[str]:
+    with served(company.environ) as address:
+        assert health(address)[0] == 200
+        yield address
+
+
+def settled(tab: Tab, address: str) -> Page:
+    """The page with everything drawn."""
+    page = tab.open(address)
+    page.wait_for_selector(".e-headline", timeout=60_000)
+    page.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
+    page.wait_for_timeout(700)  # a chart is drawn after its element is there
+    return page
+
+
+def test_the_state_is_closed_as_the_server_stops(tmp_path: Path, now: Now) -> None:
+    """SQLite takes its write-ahead log away with the last connection that is closed."""
+    company = found(tmp_path, now().date(), months=3)
+    log = company.data / "state.db-wal"
+    with served(company.environ) as address:
+        assert health(address)[0] == 200
+        assert log.exists()
+    assert not log.exists()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_review(page_at: PageAt, url: str, size: str, scheme: str) -> None:
+    tab = page_at(*SIZES[size], scheme)
+    page = settled(tab, url)
+    expect(page.locator(".e-issue")).to_have_count(2)
+    expect(page.locator("[data-testid=stVegaLiteChart] svg")).to_be_visible()
+    assert is_inside(page)
+    tab.screenshot(f"review-{size}-{scheme}")
+    assert tab.problems == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_an_incident_by_its_link_from_slack(
+    page_at: PageAt, url: str, company: Company, size: str, scheme: str
+) -> None:
+    tab = page_at(*SIZES[size], scheme)
+    page = settled(tab, f"{url}/incident?id={company.incident}")
+    expect(page.locator("h1.e-headline")).to_have_text(f"Promises are not kept – {BROKEN}")
+    expect(page.get_by_role("button", name="I take this on")).to_be_visible()
+    expect(page.locator("[data-testid=stVegaLiteChart] svg")).to_be_visible()
+    assert is_inside(page)
+    tab.screenshot(f"incident-{size}-{scheme}")
+    assert tab.problems == []
+
+
+def is_inside(page: Page) -> bool:
+    """Whether the page is no wider than its window; what is wider scrolls in a part of its own."""
+    return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_chart_takes_the_papers_colours(page_at: PageAt, url: str, scheme: str) -> None:
+    page = settled(page_at(1280, 800, scheme), url)
+    expect(page.locator("svg.marks")).to_be_visible()  # the first chart of a server that was just started takes longer
+    ink = page.evaluate("getComputedStyle(document.querySelector('svg.marks .mark-text text')).fill")
+    bright = sum(int(part) for part in ink.removeprefix("rgb(").removesuffix(")").split(",")) / 3
+    assert bright > 180 if scheme == "dark" else bright < 75
+
+
+def test_month_and_vertical_go_into_the_address(page_at: PageAt, url: str, company: Company) -> None:
+    tab = page_at(1280, 800)
+    page = settled(tab, url)
+    page.get_by_role("combobox", name="Vertical").click()
+    page.get_by_test_id("stSelectboxVirtualDropdown").get_by_text("Payments").click()
+    expect(page.locator(".e-kicker")).to_have_text("Monthly review · Payments")
+    assert "vertical=Payments" in page.url
+    earlier = f"{company.months[-3]:%Y-%m}"
+    again = settled(tab, f"{url}/?month={earlier}&vertical=Payments")
+    expect(again.locator(".e-dateline")).to_contain_text(f"{company.months[-3]:%B %Y}")
+    assert tab.problems == []
+
+
+def test_the_meeting_decides_and_the_financials_open(page_at: PageAt, url: str) -> None:
+    tab = page_at(1280, 900)
+    page = settled(tab, f"{url}/?vertical={BROKEN}")
+    expect(page.get_by_text("Closed: 1 key issue needs an owner and a decision first.")).to_be_visible()
+    page.get_by_role("button", name="Record owner and decision").click()
+    page.get_by_label("Owner", exact=True).fill("Ana Keller")
+    page.get_by_label("Decision", exact=True).fill("Two engineers on Monday")
+    page.get_by_role("button", name="Record", exact=True).click()
+    expect(page.get_by_text("on the month before")).to_be_visible()
+    expect(page.get_by_text("Two engineers on Monday").first).to_be_visible()
+    assert tab.problems == []
+
+
+def test_a_chart_and_a_table_can_be_taken_along(page_at: PageAt, url: str, tmp_path: Path) -> None:
+    tab = page_at(1280, 900)
+    page = settled(tab, url)
+    page.get_by_role("button", name="Download", exact=True).click()
+    for label, start in (("The chart, PNG", b"\x89PNG"), ("The chart, SVG", b"<svg"), ("Figures, CSV", b"vertical,")):
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name=label).click()
+        file = tmp_path / waiting.value.suggested_filename
+        waiting.value.save_as(file)
+        assert file.read_bytes().startswith(start)
+    assert tab.problems == []
+
+
+def test_the_keyboard_reaches_the_decision(page_at: PageAt, url: str) -> None:
+    page = settled(page_at(1280, 900), url)
+    reached = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.innerText || document.activeElement.ariaLabel || ''"))
+    for wanted in ("Evidence and history", "Record owner and decision"):
+        assert any(wanted in text for text in reached), reached
+
+
+def test_health_and_the_empty_page_before_the_first_load(page_at: PageAt, tmp_path: Path) -> None:
+    write_config(tmp_path / "config")
+    environ = {"EARSHOT_CONFIG": str(tmp_path / "config"), "EARSHOT_DATA": str(tmp_path / "data")}
+    with served(environ) as address:
+        status, body = health(address)
+        assert (status, body["ok"], body["generation"], body["state"]) == (503, False, None, "reachable")
+        tab = page_at(1280, 800)
+        page = tab.open(address)
+        expect(page.get_by_text("python -m queries demo")).to_be_visible(timeout=60_000)
+        tab.screenshot("empty")
+        assert tab.problems == []
+
+
+@pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 101), ("attacker.example", 403)])
+def test_other_names_for_this_machine_are_refused(url: str, host: str, status: int) -> None:
+    """A page of another site must not reach the server by a name of its own that leads to 127.0.0.1."""
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=20)
+    headers = {"Host": host, "Origin": f"http://{host}", "Connection": "Upgrade", "Upgrade": "websocket"}
+    headers |= {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    with closing(connection):
+        connection.request("GET", "/_stcore/stream", headers=headers)
+        assert connection.getresponse().status == status

@@ -1,0 +1,494 @@
+"""The pages as Streamlit runs them, over a small company whose every figure is known."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from config.reading.loader import read_catalog
+from config.settings import read_settings
+from dashboard import cache, stores
+from dashboard.incident import actions
+from dashboard.server import options
+from dashboard.viewer import NotSignedInError, viewer
+from queries.review.action_effects import effect_of
+from queries.review.compose import Issue, Money, Standing
+from queries.scope import Scope
+from queries.state.actions import Action
+from queries.state.incidents import UnknownIncidentError, entries, incident
+from queries.warehouse.generations import EmbeddedWarehouse
+from tests.support.small_company import BROKEN, VERTICALS, Company, found, write_config
+from tests.support.states import NewState
+from triggers.incidents.actions import snooze
+
+pytestmark = pytest.mark.xdist_group("dashboard")
+CHECKOUT = Path(stores.__file__).parents[1]
+APP = str(CHECKOUT / "dashboard" / "app.py")
+TODAY = date(2026, 11, 21)
+NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
+HOSTILE = ("<script>alert(1)</script>", "Energy", "*bold* <!channel> & co", "Payments", "=cmd|' /C calc'!A0", "x" * 300)
+
+Opened = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="module")
+def _company(tmp_path_factory: pytest.TempPathFactory) -> Company:
+    return found(tmp_path_factory.mktemp("company"), TODAY)
+
+
+def kept(company: Company) -> closing[sqlite3.Connection]:
+    """The file of its state."""
+    return closing(sqlite3.connect(company.data / "state.db"))
+
+
+@pytest.fixture
+def company(_company: Company, tmp_path: Path) -> Company:
+    """The company by itself: what a test decides is forgotten."""
+    copy = replace(_company, data=tmp_path / "data")
+    copytree(_company.data / "warehouse", copy.data / "warehouse")
+    with kept(_company) as source, kept(copy) as target:
+        source.backup(target)
+    return copy
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
+    """A function that opens a page of the app: `opened(company, month="2026-09")`."""
+
+    def open_(company: Company | None, page: str | None = None, **query: str) -> AppTest:
+        for name, value in (company.environ if company else {}).items():
+            monkeypatch.setenv(name, value)
+        at = AppTest.from_file(APP, default_timeout=60)
+        at.query_params.update(query)
+        at.run()
+        return at.switch_page(f"views/{page}.py").run() if page else at
+
+    yield open_
+    stores.close()
+
+
+def page(at: AppTest) -> str:
+    """Everything the page writes itself."""
+    assert not at.exception, at.exception[0].stack_trace
+    return "\n".join(element.proto.body for element in at.get("html"))
+
+
+def month_name(company: Company) -> str:
+    return f"{company.month:%B %Y}"
+
+
+# The review
+
+
+def test_the_review_opens_with_one_sentence_from_the_data(opened: Opened, company: Company) -> None:
+    text = page(opened(company))
+    headline = text.split('class="e-headline">')[1].split("</h1>")[0]
+    assert headline == (
+        "A key account is a detractor in Payments; one more issue needs a decision, "
+        "while five of six verticals miss no goal."
+    )
+    assert month_name(company) in text
+
+
+def test_issues_say_what_where_since_when_how_sure_and_whose(opened: Opened, company: Company) -> None:
+    text = page(opened(company))
+    issue = text.split("Promises are not kept</h3>")[1].split("</article>")[0]
+    for said in (
+        BROKEN,
+        "severity 2",
+        f"5 {month_name(company)}",
+        "71%",
+        "67 to 74%",
+        "goal 90%",
+        "n = 620",
+        "missing",
+    ):
+        assert said in issue
+
+
+def test_the_month_and_the_vertical_come_from_the_link(opened: Opened, company: Company) -> None:
+    at = opened(company, month="2026-05", vertical="Payments")
+    text = page(at)
+    assert "Monthly review · Payments" in text
+    assert "May 2026" in text
+    assert "Capital Markets" not in text
+    assert at.selectbox(key="month").value == "2026-05"
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ({"month": "2026-13"}, "month “2026-13”"),
+        ({"month": "1999-01"}, "month “1999-01”"),
+        ({"vertical": "Nowhere"}, "vertical “Nowhere”"),
+        ({"vertical": "<script>alert(1)</script>"}, "vertical “&lt;script&gt;alert(1)&lt;/script&gt;”"),
+        ({"month": "x" * 5000}, "month “" + "x" * 80 + "”"),
+    ],
+)
+def test_a_link_to_what_is_not_there_says_so(
+    opened: Opened, company: Company, query: dict[str, str], named: str
+) -> None:
+    text = page(opened(company, **query))
+    assert f"The link asks for {named}" in text
+    assert "<script>alert" not in text
+    assert month_name(company) in text  # and the page is shown all the same
+
+
+def test_open_mode_and_a_missing_token_are_said_on_every_page(opened: Opened, company: Company) -> None:
+    for name in (None, "incident"):
+        text = page(opened(company, name))
+        assert "Open mode" in text
+        assert "Slack has no token." in text
+
+
+def test_waiting_messages_are_said_with_the_command_that_shows_them(opened: Opened, company: Company) -> None:
+    queue(company, "pending")
+    queue(company, "dead")
+    text = page(opened(company))
+    assert "Slack has no token: 1 message waits. Slack refused 1 message." in text
+    assert "<code>python -m triggers outbox</code>" in text
+
+
+def queue(company: Company, state: str) -> None:
+    with kept(company) as conn, conn:
+        columns = "id, incident_id, episode, kind, step, target, state, version, attempts, due_at, created_at"
+        values = (state, company.incident, 1, "root", 0, "service", state, 1, 0, "2026-11-01 00:00:00.000000")
+        conn.execute(f"insert into outbox ({columns}) values ({', '.join('?' * 11)})", (*values, values[-1]))
+
+
+def test_financials_open_when_each_issue_has_an_owner_and_a_decision(opened: Opened, company: Company) -> None:
+    at = opened(company)
+    assert "Closed: 2 key issues need an owner and a decision first." in page(at)
+    assert "on the month before" not in page(at)
+    for issue in ("detractor|", f"promises|vertical={BROKEN}"):
+        at = record(at, issue, company.month)
+    text = page(at)
+    assert "Closed:" not in text
+    assert "on the month before" in text
+    assert "Two engineers on Monday" in text
+    assert "one more issue is decided" in text
+
+
+def record(at: AppTest, issue: str, month: date) -> AppTest:
+    """Type a decision into its form, as the meeting does."""
+    key = f"popover-{issue}-{month}"
+    at.session_state[key] = True
+    at.run()
+    at.text_input[0].set_value("Ana Keller")
+    at.text_area[0].set_value("Two engineers on Monday")
+    at.button[0].click().run()
+    at.session_state[key] = False
+    return at.run()
+
+
+def test_an_override_opens_the_financials_and_is_logged(opened: Opened, company: Company) -> None:
+    at = opened(company)
+    key = f"overrule-{company.month}-None"
+    at.session_state[key] = True
+    at.run()
+    at.text_input[0].set_value("the board waits")
+    at.button[0].click().run()
+    assert "with issues undecided: the board waits" in page(at)
+    with kept(company) as conn:
+        assert conn.execute("select author, reason from override").fetchall() == [("open mode", "the board waits")]
+
+
+def test_a_quiet_vertical_shows_its_goals_and_its_financials(opened: Opened, company: Company) -> None:
+    text = page(opened(company, vertical="Capital Markets"))
+    assert "None: no incident was open and no goal was missed." in text
+    assert "on the month before" in text  # nothing is left to decide
+
+
+def test_too_few_answers_are_no_figure(opened: Opened, company: Company) -> None:
+    at = opened(company, vertical="Insurance")
+    spec = json.loads(at.get("vega_lite_chart")[0].proto.spec)
+    assert "hconcat" in spec
+    assert not at.exception
+
+
+def test_names_are_shown_as_text(opened: Opened, tmp_path: Path) -> None:
+    company = found(tmp_path, TODAY, HOSTILE, months=4)
+    for vertical in (None, *HOSTILE):
+        text = page(opened(company, **({"vertical": vertical} if vertical else {})))
+        assert "<script>alert" not in text
+        assert "<!channel>" not in text
+
+
+# Incidents
+
+
+def test_incidents_are_listed_with_links(opened: Opened, company: Company) -> None:
+    text = page(opened(company, "incident"))
+    assert f'href="incident?id={company.incident}"' in text
+    assert "Payments Holding, Payments" in text  # the account of the severe case
+
+
+def test_an_incident_opens_by_its_link(opened: Opened, company: Company) -> None:
+    text = page(linked(opened, company, company.incident))
+    for said in (
+        f"Promises are not kept – {BROKEN}",
+        "71%",
+        "67 to 74%",
+        "Ask the field team",
+        "Opened: beyond the limit",
+    ):
+        assert said in text
+    assert "Head of installation, after 4h without anybody taking it on" in text
+
+
+def linked(opened: Opened, company: Company, id_: str) -> AppTest:
+    at = opened(company, "incident")
+    at.query_params["id"] = id_
+    return at.run()
+
+
+def test_a_severe_case_names_its_account(opened: Opened, company: Company) -> None:
+    text = page(linked(opened, company, company.detractor))
+    assert "A key account is a detractor – Payments Holding, Payments" in text
+
+
+def test_an_unknown_incident_says_so_and_shows_the_list(opened: Opened, company: Company) -> None:
+    text = page(linked(opened, company, "<b>nothing</b>"))
+    assert "not here or not yours to see" in text
+    assert "Promises are not kept" in text
+
+
+def test_taking_an_incident_on_is_recorded(opened: Opened, company: Company, new_state: NewState) -> None:
+    at = linked(opened, company, company.incident)
+    at.button(key="acknowledge").click().run()
+    assert "Open, taken on by open mode" in page(at)
+    with new_state(company.data).connect() as conn:
+        assert [entry.kind for entry in entries(conn, company.incident)] == ["opened", "acknowledged"]
+
+
+def test_an_action_is_recorded_where_the_incident_is(opened: Opened, company: Company) -> None:
+    at = linked(opened, company, company.incident)
+    at.session_state["new-action"] = True
+    at.run()
+    at.text_input[0].set_value("Retrain the field team")
+    at.text_input[1].set_value("Ana Keller")
+    next(button for button in at.button if button.label == "Record").click().run()
+    assert "Retrain the field team" in page(at)
+    with kept(company) as conn:
+        rows = conn.execute("select what, owner, vertical, metric, incident_id from action").fetchall()
+    assert rows == [("Retrain the field team", "Ana Keller", BROKEN, "promise-kept", company.incident)]
+
+
+def test_what_is_over_cannot_be_taken_on(company: Company, new_state: NewState) -> None:
+    states, everything = new_state(company.data), Scope()
+    with states.begin() as conn:
+        with pytest.raises(actions.HandsError, match="needs a reason"):
+            actions.close(conn, company.incident, everything, "ana", "  ", NOW)
+        actions.close(conn, company.incident, everything, "ana", "a test truck", NOW)
+    with states.begin() as conn:
+        assert incident(conn, company.incident, everything).state == "closed"
+        with pytest.raises(actions.HandsError, match="over already"):
+            actions.acknowledge(conn, company.incident, everything, "ben", NOW)
+
+
+def test_what_is_told_is_brought_up_to_date(company: Company, new_state: NewState) -> None:
+    queue(company, "pending")
+    states = new_state(company.data)
+    with states.begin() as conn:
+        actions.acknowledge(conn, company.incident, Scope(), "ana", NOW)
+    with kept(company) as conn:
+        kinds = conn.execute("select kind from outbox where incident_id = ? order by kind", (company.incident,))
+        assert [kind for (kind,) in kinds] == ["root", "update"]
+
+
+def test_taking_on_ends_a_snooze(opened: Opened, company: Company, new_state: NewState) -> None:
+    with new_state(company.data).begin() as conn:
+        snooze(conn, company.incident, NOW + timedelta(days=2), "until Monday", "lead", Scope(), NOW)
+    at = linked(opened, company, company.incident)
+    assert "Open, put off by Head of installation until 23 November 2026, 09:00 UTC" in page(at)
+    assert "Snoozed: until Monday" in page(at)
+    at.button(key="acknowledge").click().run()
+    assert "Open, taken on by open mode" in page(at)
+    with new_state(company.data).connect() as conn:
+        found = incident(conn, company.incident, Scope())
+    assert (found.snoozed_until, found.assigned_to) == (None, "open mode")
+
+
+def test_two_people_cannot_both_take_it_on(company: Company, new_state: NewState) -> None:
+    states = new_state(company.data)
+    with states.begin() as conn:
+        actions.acknowledge(conn, company.incident, Scope(), "ana", NOW)
+        with pytest.raises(actions.HandsError, match="ana has taken this incident on already"):
+            actions.acknowledge(conn, company.incident, Scope(), "ben", NOW)
+
+
+def test_another_verticals_incident_is_not_there(company: Company, new_state: NewState) -> None:
+    mine = Scope("gm", frozenset({"Payments"}))
+    with new_state(company.data).begin() as conn, pytest.raises(UnknownIncidentError):
+        actions.acknowledge(conn, company.incident, mine, "ben", NOW)
+
+
+# States of the page
+
+
+def test_before_the_first_load_the_page_says_which_command_fills_it(opened: Opened, tmp_path: Path) -> None:
+    empty = Company(tmp_path / "config", tmp_path / "data", (TODAY,), "", "")
+    write_config(empty.config)
+    text = page(opened(empty))
+    for command in ("python -m queries demo", "python -m queries load SOURCE --data DIR"):
+        assert command in text
+
+
+def test_mistakes_in_the_configuration_are_listed_with_file_and_line(
+    opened: Opened, company: Company, tmp_path: Path
+) -> None:
+    broken = replace(company, config=tmp_path / "broken")
+    write_config(broken.config)
+    goals = broken.config / "goals.toml"
+    goals.write_text(goals.read_text().replace('"nps"', '"npz"').replace("value = 20", 'value = "<b>"'))
+    text = page(opened(broken))
+    assert "The configuration has mistakes" in text
+    assert f"{goals}:" in text
+    assert "npz" in text
+    assert "<b>" not in text.replace("<b>&lt;", "")
+
+
+def test_a_corrected_configuration_is_read_again(opened: Opened, company: Company, tmp_path: Path) -> None:
+    edited = replace(company, config=tmp_path / "edited")
+    write_config(edited.config)
+    at = opened(edited)
+    assert "goal 90%" in page(at)
+    goals = edited.config / "goals.toml"
+    goals.write_text(goals.read_text().replace("0.9", "0.95"))
+    assert "goal 95%" in page(at.run())
+
+
+def test_without_any_month_the_page_says_so(opened: Opened, tmp_path: Path) -> None:
+    company = found(tmp_path, TODAY, verticals=VERTICALS[:4], months=2)
+    file = company.data / "warehouse"
+    with EmbeddedWarehouse(file).draft() as draft:
+        for table in ("roll_contact", "roll_journey", "roll_response"):
+            draft.conn.exec_driver_sql(f"delete from {table}")
+        draft.conn.exec_driver_sql("update generation set number = number + 1")
+    assert "The data holds no month that you may see." in page(opened(company))
+
+
+# What is cached
+
+
+def test_a_key_holds_everything_a_result_depends_on() -> None:
+    key = cache.Key("data", "config", "1", "EUR", 3, TODAY, Scope())
+    others = (
+        replace(key, data="other"),
+        replace(key, folder="other"),
+        replace(key, stamp="2"),
+        replace(key, currency="USD"),
+        replace(key, generation=4),
+        replace(key, day=date(2026, 11, 22)),
+        replace(key, month=date(2026, 10, 1)),
+        replace(key, vertical="Energy"),
+        replace(key, scope=Scope("gm")),
+        replace(key, scope=Scope(verticals=frozenset())),
+        replace(key, scope=Scope(verticals=frozenset({"Energy"}))),
+        replace(key, scope=Scope(touchpoints=frozenset({"Energy"}))),
+        replace(key, scope=Scope(accounts=frozenset({"Energy"}))),
+    )
+    assert len({cache._hashed(one) for one in (key, *others)}) == len(others) + 1
+    both = (Scope(verticals=frozenset(order)) for order in (("a", "b"), ("b", "a")))
+    assert len({cache._hashed(replace(key, scope=scope)) for scope in both}) == 1  # whatever order the set has
+
+
+def test_a_key_for_one_vertical_is_never_wider_than_its_reader() -> None:
+    key = cache.Key("data", "config", "1", "EUR", 3, TODAY, Scope("gm", frozenset({"Energy"})))
+    assert key.of(TODAY, "Energy").scope.verticals == frozenset({"Energy"})
+    assert key.of(TODAY, "Payments").scope.verticals == frozenset()
+    assert key.of(TODAY, None).scope.verticals == frozenset({"Energy"})
+
+
+def test_a_reader_of_one_vertical_is_served_that_one(company: Company, new_state: NewState) -> None:
+    """The same page run for two readers, one after the other: nothing of the first reaches the second."""
+    settings = read_settings({**company.environ}, None)
+    stamp = cache.fingerprint(company.config)
+    seen: dict[str, set[str | None]] = {}
+    with (
+        closing(EmbeddedWarehouse(company.data / "warehouse")) as warehouse,
+        warehouse.pin() as pin,
+        new_state(company.data).connect() as state,
+    ):
+        for scope in (Scope(), Scope("gm", frozenset({"Payments"}))):
+            key = cache.key_of(settings, stamp, pin.generation.number, scope, NOW).of(company.month, None)
+            review = cache.review(key, pin, state)
+            shown: list[Standing | Money | Issue] = [*review.standings, *review.money, *review.issues]
+            seen[scope.role] = {part.vertical for part in shown}
+            assert (BROKEN in repr(review)) == (scope.role == "analyst")
+    assert seen["gm"] == {"Payments"}
+    assert seen["analyst"] >= set(VERTICALS)
+
+
+# The server
+
+
+def test_open_mode_listens_to_this_machine_only(company: Company) -> None:
+    settings = read_settings(company.environ, None)
+    chosen = options(settings)
+    assert chosen["server.address"] == "127.0.0.1"
+    assert set(chosen["server.allowedHosts"]) == {"127.0.0.1", "localhost", "[::1]"}
+    assert chosen["browser.gatherUsageStats"] is False
+    assert viewer(settings).notice.startswith("Open mode")
+
+
+def test_without_open_mode_nobody_is_let_in(company: Company) -> None:
+    closed = read_settings({**company.environ, "EARSHOT_DASHBOARD__OPEN_MODE": "false"}, None)
+    with pytest.raises(NotSignedInError, match="open_mode = true"):
+        viewer(closed)
+
+
+def test_health_says_what_is_wrong(company: Company, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in company.environ.items():
+        monkeypatch.setenv(name, value)
+    well = stores.health()
+    assert (well.generation, well.state, well.is_well) == (1, True, True)
+    monkeypatch.setenv("EARSHOT_DATA", str(tmp_path / "empty"))
+    empty = stores.health()
+    assert (empty.generation, empty.is_well) == (None, False)
+    assert "nothing is loaded yet" in empty.problem
+    monkeypatch.setenv("EARSHOT_CONFIG", str(tmp_path / "nowhere"))
+    assert "settings.toml" in stores.health().problem
+    stores.close()
+
+
+def test_packages_of_another_installation_are_refused(tmp_path: Path) -> None:
+    for name in ("config", "queries"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    path = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(CHECKOUT)!r}]"
+    code = f"{path}; from dashboard.__main__ import main; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("config, queries would come from another installation")
+
+
+def test_mistakes_in_the_settings_are_said_before_anything_is_served(tmp_path: Path) -> None:
+    variables = {**os.environ, "EARSHOT_CONFIG": str(tmp_path)}
+    command = [sys.executable, "-m", "dashboard"]
+    done = subprocess.run(command, cwd=CHECKOUT, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "settings.toml" in done.stderr
+
+
+def test_the_effect_of_an_action_is_read_from_the_warehouse(company: Company) -> None:
+    """Defects in Retail Banking fell in the last month and nowhere else; the same action elsewhere did nothing."""
+    catalog = read_catalog(company.config)
+    verdicts = {}
+    with closing(EmbeddedWarehouse(company.data / "warehouse")) as warehouse, warehouse.pin() as pin:
+        for vertical in ("Retail Banking", "Payments"):
+            taken = Action(vertical, "x", "Ana", company.month, NOW, "me", vertical=vertical, metric="defect-rate")
+            metric = catalog.metric("defect-rate")
+            verdicts[vertical] = effect_of(pin.conn, metric, taken, (taken,), Scope(), NOW).verdict
+    assert verdicts["Retail Banking"] == "improved"
+    assert verdicts["Payments"] not in {"improved", "worsened"}

@@ -1,0 +1,235 @@
+"""Charts as their specifications: what a reader is shown, and what a hostile name is shown as."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from pydantic import TypeAdapter
+
+from config.models.catalog import Metric, Rule
+from dashboard import charts
+from dashboard.incident import markup
+from dashboard.review import downloads
+from dashboard.review import markup as review_markup
+from queries.metrics.measure import Point
+from queries.review.compose import Minutes, Money, Standing, standing
+from queries.review.incident_page import Trend
+from queries.state.incidents import Entry
+from tests.dashboard.test_review import DEFECTS, MONTHS, NPS, SHARE, incident, made, series, share
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "*bold* <!channel> & co",
+    "=cmd|' /C calc'!A0",
+    "x" * 300,
+    "a.b[0]",
+    "a'b\"c\\d",
+)
+DASHBOARD = Path(charts.__file__).parent
+RULE: Final[TypeAdapter[Rule]] = TypeAdapter(Rule)
+WATCHED: Final[dict[str, Any]] = {
+    "name": "r",
+    "severity": 2,
+    "route": "delivery",
+    "owner": "ana",
+    "metric": "csat",
+    "floor": 0.1,
+    "recover": 0.05,
+    "window": "28d",
+    "every": "7d",
+    "false_alarms_per_year": 1,
+    "keep_firing": "14d",
+}
+PAPERS = {"light": "#FCFBF8", "dark": "#191815"}
+
+
+def rows(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row for table in spec["datasets"].values() for row in table.to_pylist()]
+
+
+def marks(spec: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(spec, dict):
+        if "mark" in spec:
+            yield spec
+        for value in spec.values():
+            yield from marks(value)
+    elif isinstance(spec, list):
+        for value in spec:
+            yield from marks(value)
+
+
+def channels(view: dict[str, Any]) -> list[dict[str, Any]]:
+    return [channel for channel in view.get("encoding", {}).values() if isinstance(channel, dict)]
+
+
+def spec_of(*standings: Standing, one_scale: bool = True) -> dict[str, Any]:
+    return charts.finished(charts.against_goals(standings, MONTHS, one_scale=one_scale))
+
+
+def test_verticals_against_goals_are_one_chart_with_a_row_each() -> None:
+    spec = spec_of(series((0.9, 0.9, 0.9, 0.7)), series((0.9, 0.9, 0.9, 0.95), vertical="Payments"))
+    assert "hconcat" in spec
+    shown = [row for row in rows(spec) if "goal" in row]
+    assert [(row["label"], row["figure"], row["state"], row["n"]) for row in shown] == [
+        ("Energy", "70%", "misses its goal", "n = 600"),
+        ("Payments", "95%", "meets its goal", "n = 600"),
+    ]
+    assert [row["color"] == charts.ATTENTION for row in shown] == [True, False]  # one accent, for what needs it
+
+
+def test_every_row_shows_interval_goal_months_and_change() -> None:
+    (row,) = [row for row in rows(spec_of(series((0.9, 0.9, 0.9, 0.7)))) if "goal" in row]
+    assert row["low"] < row["value"] < row["high"] < row["goal"] == 90
+    assert row["change_low"] < row["change"] < row["change_high"] < 0
+    assert (row["change_figure"], row["change_words"]) == ("−20 points", "worse")
+    months = [row["month"] for row in rows(spec_of(series((0.9, 0.9, 0.9, 0.7)))) if "month" in row]
+    assert months == [month.isoformat() for month in MONTHS]
+
+
+def test_too_few_cases_are_greyed_and_keep_their_n() -> None:
+    thin = standing(SHARE, "Energy", [Point(MONTHS[-1], ("Energy",), 12, None, None, None, "too_few")], MONTHS, 0.9)
+    (row,) = [row for row in rows(spec_of(thin)) if "goal" in row]
+    assert (row["figure"], row["n"], row["value"]) == ("too few cases", "n = 12", None)
+    assert row["muted"] < 1
+
+
+def test_axes_have_titles_with_units_and_no_legend() -> None:
+    spec = spec_of(series((0.9, 0.9, 0.9, 0.7)))
+    titles = {
+        encoding["axis"]["title"]
+        for view in marks(spec)
+        for encoding in channels(view)
+        if isinstance(encoding.get("axis"), dict) and encoding["axis"].get("title")
+    }
+    assert titles == {"Promises kept (%)", "month", "← worse    better →"}
+    assert not [view for view in marks(spec) for encoding in channels(view) if encoding.get("legend")]
+
+
+@pytest.mark.parametrize(("metric", "ways"), [(SHARE, "← worse    better →"), (DEFECTS, "← better    worse →")])
+def test_the_better_way_is_named(metric: Metric, ways: str) -> None:
+    assert ways in str(spec_of(series((0.1, 0.1, 0.1, 0.2), metric=metric)))
+
+
+def test_rows_of_several_metrics_each_have_their_own_scale() -> None:
+    nps = standing(NPS, "Energy", [Point(MONTHS[-1], ("Energy",), 200, 31, 22, 40, "ok")], MONTHS, 20)
+    shown = [row for row in rows(spec_of(series((0.9, 0.9, 0.9, 0.7)), nps, one_scale=False)) if "goal" in row]
+    assert all(0 <= row[end] <= 1 for row in shown for end in ("low", "value", "high", "goal"))
+
+
+@pytest.mark.parametrize("paper", PAPERS.values())
+@pytest.mark.parametrize("color", [charts.GREY, charts.ATTENTION, charts.BETTER])
+def test_marks_are_clear_on_both_papers(color: str, paper: str) -> None:
+    """WCAG 2.2, 1.4.11: graphics need a contrast of 3 to 1."""
+    assert contrast(color, paper) >= 3
+
+
+@pytest.mark.parametrize(
+    ("ink", "mode"),
+    [
+        *((ink, "light") for ink in ("#22211e", "#605c54", "#b23a13", "#1f5f8b")),
+        *((ink, "dark") for ink in ("#ece9e2", "#aea99e", "#f2906b", "#8dc0e4")),
+    ],
+)
+def test_text_is_clear_on_its_paper(ink: str, mode: str) -> None:
+    """WCAG 2.2, 1.4.3: text needs 4.5 to 1."""
+    assert ink in (DASHBOARD / "look.css").read_text(encoding="utf-8")
+    assert PAPERS[mode] in (DASHBOARD / ".streamlit" / "config.reading.toml_lines").read_text(encoding="utf-8")
+    assert contrast(ink, PAPERS[mode]) >= 4.5
+
+
+def contrast(one: str, other: str) -> float:
+    bright, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def luminance(color: str) -> float:
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_is_drawn_as_text(name: str) -> None:
+    spec = spec_of(series((0.9, 0.9, 0.9, 0.7), vertical=name))
+    assert {row["label"] for row in rows(spec) if "goal" in row} == {name[: charts.LONGEST]}
+    drawn = downloads.svg(spec, name)
+    assert "<script" not in drawn
+    assert downloads.png(spec, name).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_is_written_as_text(name: str) -> None:
+    minutes = Minutes(found=(incident(name, name, 1, label=name, where=name),))
+    review = made(series((0.9, 0.9, 0.9, 0.7), vertical=name), minutes=minutes)
+    page = review_markup.opening(review, name) + review_markup.issue(1, review.issues[0])
+    page += review_markup.finances([Money(name, 1.0, None, None)], "EUR", MONTHS[-1]) + review_markup.notice(
+        name, command=name
+    )
+    page += markup.history([Entry("i", 1, datetime(2026, 11, 1, tzinfo=UTC), "closed", name, name)], markup.Terms())
+    for forbidden in ("<script", "<!channel>"):
+        assert forbidden not in page
+
+
+def test_csv_cells_are_no_formulas_and_numbers_stay_numbers() -> None:
+    text = downloads.money_csv([Money("=cmd|' /C calc'!A0", -12.5, None, 3.0)], "EUR")
+    assert text.splitlines()[1] == "'=cmd|' /C calc'!A0,EUR,-12.5,,3"
+
+
+def test_the_figures_of_the_chart_are_exported_month_by_month() -> None:
+    lines = downloads.standings_csv([series((0.9, 0.9, 0.9, 0.7))]).splitlines()
+    assert lines[0] == "vertical,metric,period,n,value,low,high,status,goal,verdict"
+    assert lines[-1].startswith("Energy,promise-kept,2026-10-01,600,0.7,")
+    assert lines[-1].endswith(",ok,0.9,missed")
+
+
+def test_issues_are_exported_with_what_was_decided() -> None:
+    lines = downloads.issues_csv(made(series((0.7, 0.7, 0.7, 0.71)))).splitlines()
+    assert lines[1].startswith("Promises kept: goal missed,Energy,2026-07-01,71%,67 to 74%,600,goal 90%,3")
+
+
+def test_charts_say_in_words_what_they_show() -> None:
+    low = series((0.9, 0.9, 0.9, 0.7))
+    assert charts.describe([low], MONTHS[-1]).endswith("Missed: Energy (Promises kept, 70%).")
+    assert charts.describe([series((0.9, 0.9, 0.9, 0.95))], MONTHS[-1]).endswith("No goal is missed.")
+    trend = Trend("month", low.history, ())
+    assert charts.describe_over_time(trend, SHARE, "Energy") == (
+        "Promises kept in Energy by month: between 70% and 90%, last 70%."
+    )
+    nothing = Trend("month", (), ())
+    assert charts.describe_over_time(nothing, SHARE, "Energy").endswith("too few cases to show.")
+
+
+def test_a_month_without_any_case_draws_an_empty_chart() -> None:
+    empty = standing(SHARE, "Energy", [], MONTHS, None)
+    assert downloads.png(spec_of(empty), "Nothing").startswith(b"\x89PNG")
+    assert downloads.png(spec_of(), "Nothing at all").startswith(b"\x89PNG")
+    only = standing(SHARE, "Energy", [share(date(2026, 10, 1), 0.5, 50)], MONTHS[-1:], None)
+    assert downloads.png(charts.finished(charts.against_goals([only], MONTHS[-1:], one_scale=True)), "One").startswith(
+        b"\x89PNG"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "held"),
+    [
+        ("threshold", {"limit": 0.8, "recover": 0.9}, charts.Held("limit", 0.8, is_written=True)),
+        ("goal", {}, charts.Held("goal", 0.7, is_written=True)),
+        ("change", {"baseline": "last-year"}, charts.Held("a year before", 0.7)),
+        ("gap", {"against": {"metric": "csat"}}, charts.Held("measured from", 0.7)),
+        ("chart", {"method": "p", "baseline": {"first": "91d"}, "recover": 0.5}, charts.Held("usual", 0.7)),
+    ],
+)
+def test_an_incidents_figure_is_shown_beside_what_it_was_held_against(
+    kind: str, changes: dict[str, Any], held: charts.Held
+) -> None:
+    rule = RULE.validate_python({**WATCHED, "kind": kind, **changes})
+    assert markup.held(rule, {"held": 0.7}) == held
+
+
+def test_silence_and_a_severe_case_are_held_against_no_figure() -> None:
+    quiet = {name: value for name, value in WATCHED.items() if name not in {"metric", "floor", "recover"}}
+    rule = RULE.validate_python({**quiet, "kind": "quiet", "of": "source", "at_least": "3d"})
+    assert markup.held(rule, {"held": 3.0}) is None
+    assert markup.held(None, {"held": 3.0}) is None

@@ -1,0 +1,328 @@
+"""What a row is held to: every reason to refuse one, and every instant and day that becomes of what is offered."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from queries.loading.contract import Contract
+from queries.loading.date_order import DayCount
+from queries.loading.masking import masked
+from queries.loading.time_zones import zone
+from queries.warehouse.tables import CANONICAL
+from tests.support.offering import Read, offered
+
+ONE = {"t.csv": "x\n1\n"}
+CONTACT = {
+    "id": "'1'",
+    "account_id": "'a'",
+    "touchpoint": "'visit'",
+    "direction": "'in'",
+    "occurred_at": "timestamp '2024-01-02 10:00:00'",
+}
+RESPONSE = {
+    "id": "'1'",
+    "account_id": "'a'",
+    "kind": "'transaction'",
+    "status": "'answered'",
+    "scale": "'csat'",
+    "score": "4",
+    "invited_at": "timestamp '2024-01-02 10:00:00'",
+    "responded_at": "timestamp '2024-01-03 10:00:00'",
+}
+JOURNEY = {"id": "'1'", "account_id": "'a'", "journey_type": "'order'", "started_at": "timestamp '2024-01-02 10:00:00'"}
+REVENUE = {"account_id": "'a'", "month": "date '2024-01-01'", "amount": "1"}
+ROWS = {"contact": CONTACT, "response": RESPONSE, "journey": JOURNEY, "revenue": REVENUE}
+
+
+def at(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0, micro: int = 0) -> datetime:
+    """A naive UTC instant, as the warehouse holds them."""
+    return datetime(year, month, day, hour, minute, second, micro, tzinfo=UTC).replace(tzinfo=None)
+
+
+def one(
+    folder: Path, table: str, zone: str = "UTC", reporting: str | None = None, **columns: str | None
+) -> dict[str, Any]:
+    """The one row that becomes of the table's usual columns with these put in or, where None, taken out."""
+    wanted = {name: sql for name, sql in (ROWS[table] | columns).items() if sql is not None}
+    sql = f"select {', '.join(f'{sql} as {name}' for name, sql in wanted.items())} from t"
+    found: Read = offered(folder, {table: sql}, ONE, zone, reporting)
+    return dict(found.tables[table][0])
+
+
+@pytest.mark.parametrize("table", list(ROWS))
+def test_a_good_row_is_accepted(tmp_path: Path, table: str) -> None:
+    row = one(tmp_path, table)
+    assert (row["reason"], row["row"], row["source"]) == (None, None, "made")
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "reason"),
+    [
+        ("contact", {"id": "null"}, "id: missing"),
+        ("contact", {"touchpoint": "''"}, "touchpoint: missing"),
+        ("contact", {"occurred_at": "''"}, "occurred_at: missing"),
+        ("contact", {"occurred_at": "'12345'"}, "occurred_at: '12345' is not a timestamp"),
+        ("contact", {"occurred_at": "12345"}, "occurred_at: '12345' is not a timestamp"),
+        ("contact", {"occurred_at": "45292.5"}, "occurred_at: '45292.5' is not a timestamp"),  # a spreadsheet's date
+        ("contact", {"occurred_at": "'31/12/2024'"}, "occurred_at: '31/12/2024' is not a timestamp"),
+        ("contact", {"occurred_at": "'2024-02-30'"}, "occurred_at: '2024-02-30' is not a timestamp"),
+        ("contact", {"occurred_at": "'infinity'"}, "occurred_at: 'infinity' is not a timestamp"),
+        ("contact", {"occurred_at": "timestamp 'infinity'"}, "occurred_at: 'infinity' is not a timestamp"),
+        ("contact", {"occurred_at": "timestamptz 'infinity'"}, "occurred_at: 'infinity' is not a timestamp"),
+        ("contact", {"occurred_at": "date '9999-12-31'"}, "occurred_at: '9999-12-31' is not a timestamp"),
+        ("contact", {"answered_at": "timestamp '2024-01-02 09:59:59'"}, "answered_at: lies before occurred_at"),
+        ("contact", {"answered_at": "date '2024-01-01'"}, "answered_at: lies before occurred_at"),
+        ("contact", {"direction": "'inbound'"}, "direction: 'inbound' is none of in, out"),
+        ("contact", {"emotion": "3"}, "emotion: '3' is outside -2 to 2"),
+        ("contact", {"emotion": "'1.5'"}, "emotion: '1.5' is not a whole number"),
+        ("contact", {"emotion": "1.5"}, "emotion: '1.5' is not a whole number"),
+        ("contact", {"emotion": "100000"}, "emotion: '100000' is not a whole number"),
+        ("contact", {"emotion": "'good'"}, "emotion: 'good' is not a whole number"),
+        ("contact", {"context_seen": "'maybe'"}, "context_seen: 'maybe' is not true or false"),
+        ("contact", {"context_seen": "2"}, "context_seen: '2' is not true or false"),
+        ("journey", {"ended_at": "timestamp '2024-01-01'"}, "ended_at: lies before started_at"),
+        ("journey", {"outcome": "'won'"}, "outcome: 'won' is none of reached, failed, abandoned, open"),
+        ("response", {"score": "6"}, "score: 6 is outside csat, 1 to 5"),
+        ("response", {"score": "0"}, "score: 0 is outside csat, 1 to 5"),
+        ("response", {"score": "11", "scale": "'nps'"}, "score: 11 is outside nps, 0 to 10"),
+        ("response", {"score": "0", "scale": "'ces'"}, "score: 0 is outside ces, 1 to 7"),
+        ("response", {"score": "'-1'", "scale": "'nps'"}, "score: -1 is outside nps, 0 to 10"),
+        ("response", {"scale": "'stars'"}, "scale: 'stars' is none of nps, csat, ces"),
+        ("response", {"scale": "''"}, "score: given without a scale"),
+        ("response", {"scale": None}, "score: given without a scale"),
+        ("response", {"score": "null"}, "score: missing in an answered survey"),
+        ("response", {"score": None}, "score: missing in an answered survey"),
+        ("response", {"responded_at": "null"}, "responded_at: missing in an answered survey"),
+        ("response", {"responded_at": None}, "responded_at: missing in an answered survey"),
+        ("response", {"status": "'invited'"}, "score: given in a survey that is invited"),
+        ("response", {"responded_at": "timestamp '2024-01-01'"}, "responded_at: lies before invited_at"),
+        ("revenue", {"amount": "'1,5'"}, "amount: '1,5' is not a number"),
+        ("revenue", {"amount": "'nan'"}, "amount: 'nan' is not a number"),
+        ("revenue", {"amount": "'inf'::double"}, "amount: 'inf' is not a number"),
+        ("revenue", {"amount": "date '2024-01-01'"}, "amount: '2024-01-01' is not a number"),
+        ("revenue", {"month": "date '2024-01-02'"}, "month: '2024-01-02' is not the first day of a month"),
+        ("revenue", {"month": "202401"}, "month: '202401' is not a date"),
+        ("revenue", {"month": "'2024-01-01 and so on'"}, "month: '2024-01-01 and so on' is not a date"),
+        ("revenue", {"share_of_wallet": "1.01"}, "share_of_wallet: '1.01' is outside 0 to 1"),
+    ],
+)
+def test_a_row_is_refused(tmp_path: Path, table: str, columns: dict[str, str | None], reason: str) -> None:
+    row = one(tmp_path, table, "UTC", None, **columns)
+    assert row["reason"] == reason
+    kept = json.loads(row["row"])
+    assert set(kept) == set({n: v for n, v in (ROWS[table] | columns).items() if v is not None})
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "expected"),
+    [
+        ("contact", {"emotion": "'-2'"}, {"emotion": -2}),
+        ("contact", {"emotion": "'1.0'"}, {"emotion": 1}),
+        ("contact", {"emotion": "2::bigint"}, {"emotion": 2}),
+        ("contact", {"emotion": "null"}, {"emotion": None}),
+        ("contact", {"emotion": "''"}, {"emotion": None}),
+        ("contact", {"context_seen": "'yes'"}, {"context_seen": True}),
+        ("contact", {"context_seen": "0"}, {"context_seen": False}),
+        ("contact", {"vertical": "''"}, {"vertical": None}),
+        ("contact", {"vertical": "repeat('long ', 60)"}, {"vertical": "long " * 60}),
+        ("contact", {"vertical": "'=cmd|'' /C calc''!A0'"}, {"vertical": "=cmd|' /C calc'!A0"}),
+        ("contact", {"vertical": "'*bold* <!channel> & co'"}, {"vertical": "*bold* <!channel> & co"}),
+        ("contact", {"person_id": "17"}, {"person_id": "17"}),
+        ("contact", {"answered_at": "occurred_at"}, {"answered_at": at(2024, 1, 2, 10)}),
+        # A date has no hour: answered on the same day is not answered before.
+        ("contact", {"answered_at": "date '2024-01-02'"}, {"answered_at": at(2024, 1, 2)}),
+        ("response", {"score": "null", "expectation": "'below'"}, {"score": None, "expectation": "below"}),
+        ("response", {"status": "'bounced'", "score": "null", "responded_at": "null"}, {"status": "bounced"}),
+        ("response", {"score": "10", "scale": "'nps'"}, {"score": 10}),
+        ("revenue", {"amount": "'-1.5e3'"}, {"amount": -1500.0}),
+        ("revenue", {"amount": "12.34::decimal(9, 2)"}, {"amount": 12.34}),
+        ("revenue", {"month": "timestamp '2024-01-01 00:00:00'"}, {"month": date(2024, 1, 1)}),
+        ("revenue", {"month": "'2024-01-01 00:00:00'"}, {"month": date(2024, 1, 1)}),
+    ],
+)
+def test_a_value_is_taken(tmp_path: Path, table: str, columns: dict[str, str], expected: dict[str, Any]) -> None:
+    row = one(tmp_path, table, "UTC", None, **columns)
+    assert row["reason"] is None
+    assert {name: row[name] for name in expected} == expected
+
+
+BERLIN, SAO_PAULO, TOKYO = "Europe/Berlin", "America/Sao_Paulo", "Asia/Tokyo"
+
+
+@pytest.mark.parametrize(
+    ("sql", "source", "reporting", "instant", "day"),
+    [
+        ("timestamp '2024-07-01 00:30:00'", BERLIN, BERLIN, at(2024, 6, 30, 22, 30), date(2024, 7, 1)),
+        ("'2024-07-01 00:30:00'", BERLIN, BERLIN, at(2024, 6, 30, 22, 30), date(2024, 7, 1)),
+        ("'2024-07-01T00:30'", BERLIN, "UTC", at(2024, 6, 30, 22, 30), date(2024, 6, 30)),
+        ("timestamp '2024-01-01 00:30:00'", BERLIN, TOKYO, at(2023, 12, 31, 23, 30), date(2024, 1, 1)),
+        ("timestamp '2024-01-31 20:00:00'", SAO_PAULO, TOKYO, at(2024, 1, 31, 23), date(2024, 2, 1)),
+        # An instant with an offset is that instant, whatever the source's zone.
+        ("'2024-07-01T00:30:00Z'", BERLIN, BERLIN, at(2024, 7, 1, 0, 30), date(2024, 7, 1)),
+        ("'2024-07-01 00:30:00+02:00'", SAO_PAULO, "UTC", at(2024, 6, 30, 22, 30), date(2024, 6, 30)),
+        ("'2024-07-01T00:30:00.5-03'", BERLIN, "UTC", at(2024, 7, 1, 3, 30, 0, 500000), date(2024, 7, 1)),
+        ("timestamptz '2024-07-01 00:30:00+02'", TOKYO, BERLIN, at(2024, 6, 30, 22, 30), date(2024, 7, 1)),
+        ("timestamp_ns '2024-01-01 00:00:01'", "UTC", "UTC", at(2024, 1, 1, 0, 0, 1), date(2024, 1, 1)),
+        # A date is midnight there, and its day is that date everywhere.
+        ("date '2024-07-01'", TOKYO, "UTC", at(2024, 6, 30, 15), date(2024, 7, 1)),
+        ("'2024-07-01'", TOKYO, "UTC", at(2024, 6, 30, 15), date(2024, 7, 1)),
+        ("date '2024-07-01'", BERLIN, SAO_PAULO, at(2024, 6, 30, 22), date(2024, 7, 1)),
+        # 02:30 came twice: the first of the two.
+        ("timestamp '2024-10-27 02:30:00'", BERLIN, BERLIN, at(2024, 10, 27, 0, 30), date(2024, 10, 27)),
+        ("timestamp '2024-10-27 03:00:00'", BERLIN, BERLIN, at(2024, 10, 27, 2), date(2024, 10, 27)),
+        # 02:30 never came: read as if the clocks had not been changed yet.
+        ("timestamp '2024-03-31 02:30:00'", BERLIN, BERLIN, at(2024, 3, 31, 1, 30), date(2024, 3, 31)),
+        # In Brazil midnight itself was skipped.
+        ("timestamp '2017-10-15 00:00:00'", SAO_PAULO, SAO_PAULO, at(2017, 10, 15, 3), date(2017, 10, 15)),
+        ("'2018-02-17 23:30:00'", SAO_PAULO, SAO_PAULO, at(2018, 2, 18, 1, 30), date(2018, 2, 17)),
+    ],
+)
+def test_an_instant_and_its_day(
+    tmp_path: Path, sql: str, source: str, reporting: str, instant: datetime, day: date
+) -> None:
+    row = one(tmp_path, "contact", source, reporting, occurred_at=sql)
+    assert (row["reason"], row["occurred_at"], row["day"]) == (None, instant, day)
+
+
+def test_a_journey_has_a_day_for_each_of_its_instants(tmp_path: Path) -> None:
+    row = one(tmp_path, "journey", BERLIN, ended_at="date '2024-02-01'", outcome="'reached'")
+    assert (row["day"], row["ended_day"], row["promised_at"]) == (date(2024, 1, 2), date(2024, 2, 1), None)
+
+
+@pytest.mark.parametrize(
+    "name", [BERLIN, SAO_PAULO, TOKYO, "UTC", "Africa/Casablanca", "Australia/Lord_Howe", "Asia/Gaza"]
+)
+def test_zones_agree_with_python(name: str) -> None:
+    """Every seven hours over sixty years, and around every change."""
+    here = zone(name)
+    times = [at(1975, 1, 1) + timedelta(hours=7 * i) for i in range(75_000)]
+    for change in here.changes:
+        times += [change.at.replace(tzinfo=None) + timedelta(minutes=30 * i) for i in range(-5, 6)]
+    with duckdb.connect() as conn:
+        conn.register("times", pa.table({"t": pa.array(times, pa.timestamp("us"))}))
+        found = conn.execute(f"select t, {here.utc('t')}, {here.day('t')} from times").fetchall()
+    there, utc = ZoneInfo(name), ZoneInfo("UTC")
+    for t, as_utc, day in found:
+        assert as_utc == t.replace(tzinfo=there).astimezone(utc).replace(tzinfo=None)
+        assert day == t.replace(tzinfo=utc).astimezone(there).date()
+
+
+def test_every_zone_has_a_decision(*, prove: bool) -> None:
+    names = sorted(available_timezones())
+    for name in names if prove else names[::20]:
+        assert zone(name).name == name
+
+
+@pytest.mark.parametrize("table", CANONICAL, ids=lambda table: table.name)
+@pytest.mark.parametrize(
+    "offer", ["VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "BIGINT", "DOUBLE", "BOOLEAN"]
+)
+def test_every_column_takes_every_type(table: Any, offer: str) -> None:
+    """Whatever a column is offered as, the statement holds: a wrong value is a refused row and never an error."""
+    columns = {c.name: offer for c in table.c if not c.info.get("made")}
+    rows = ", ".join(f"cast(null as {kind}) as {name}" for name, kind in columns.items())
+    contract = Contract(table, "made", columns, zone(BERLIN), zone(TOKYO))
+    with duckdb.connect() as conn:
+        found = conn.execute(contract.select(f"(select {rows})"))
+        names = [item[0] for item in found.description or ()]
+        assert names[-2:] == ["reason", "row"]
+        assert (found.fetchall()[0][-2] or "").endswith("missing")
+
+
+@pytest.mark.parametrize(
+    ("comment", "expected"),
+    [
+        ("write to ana.silva+x@mail.example.com.br please", "write to [mail] please"),
+        ("é o josé@exemplo.com", "é o [mail]"),
+        ("call (11) 99992-9867 now", "call [number] now"),
+        ("call +55 11 9 9992 9867", "call [number]"),
+        ("tel 8198606-4483", "tel [number]"),
+        ("order 03496111588", "order [number]"),
+        ("order 02_654859320", "order 02_[number]"),
+        ("code PN779108646BR", "code PN[number]BR"),
+        ("paid 104,63 on 20/10 for 3 x 2", "paid 104,63 on 20/10 for 3 x 2"),
+        ("12345 is short", "12345 is short"),
+        ("on 20/10/2017 at 18:30", "on 20/10/2017 at 18:30"),
+        ("two\nlines", "two\nlines"),
+        (None, None),
+    ],
+)
+def test_comments_are_masked(comment: str | None, expected: str | None) -> None:
+    with duckdb.connect() as conn:
+        found = conn.execute(f"select {masked('c')} from (select ?::varchar as c)", [comment]).fetchone()
+    assert found == (expected,)
+
+
+def test_a_refused_rows_comment_is_masked_too(tmp_path: Path) -> None:
+    row = one(tmp_path, "response", score="9", comment="'mail me: a@b.example'")
+    assert json.loads(row["row"])["comment"] == "mail me: [mail]"
+    assert one(tmp_path, "response", comment="'mail me: a@b.example'")["comment"] == "mail me: [mail]"
+
+
+def _year(format_: str) -> list[str]:
+    return [(at(2024, 1, 1) + timedelta(hours=12 * i)).strftime(format_) for i in range(730)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "format_", "warned"),
+    [
+        ("try_strptime(stamp, '%d/%m/%Y')", "%d/%m/%Y", False),
+        ("try_strptime(stamp, '%m/%d/%Y')", "%d/%m/%Y", True),  # refuses most rows, and gets the rest wrong
+        ("try_strptime(stamp, '%d/%m/%Y')", "%m/%d/%Y", True),
+        (
+            "coalesce(try_strptime(stamp, '%m/%d/%Y'), try_strptime(stamp, '%d/%m/%Y'))",
+            "%d/%m/%Y",
+            False,
+        ),  # a whole year hides it
+        ("stamp", "%Y-%m-%d", False),
+        ("date_trunc('month', stamp::date)", "%Y-%m-%d", False),  # stands for the month
+    ],
+)
+def test_day_and_month_swapped(tmp_path: Path, sql: str, format_: str, *, warned: bool) -> None:
+    select = f"select id, 'a' as account_id, 'visit' as touchpoint, 'in' as direction, {sql} as occurred_at from t"
+    lines = "".join(f"{i},{stamp}\n" for i, stamp in enumerate(_year(format_)))
+    found = offered(tmp_path, {"contact": select}, {"t.csv": "id,stamp\n" + lines})
+    said = "days above 12 never occur in contact.occurred_at: day and month may be swapped"
+    assert found.warnings == ([said] if warned else [])
+    assert (f"warning: {said}" in found.said) == warned
+
+
+def test_swapped_rows_among_right_ones() -> None:
+    """A quarter read with both formats: the swapped rows alone fill the other months."""
+    count = DayCount()
+    right = [date(2024, 1, 1) + timedelta(days=i) for i in range(91)] * 30
+    read = [d.replace(month=d.day, day=d.month) if d.day <= 12 else d for d in right]
+    count.see(pa.array(read, pa.date32()))
+    found = count.suspicion("contact.occurred_at") or ""
+    assert found.startswith("days above 12 never occur in 9 months of contact.occurred_at (2024-04, 2024-05, ...)")
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        [date(2024, 1, 1) + timedelta(days=i) for i in range(42)] * 9,  # the first days of the last month
+        [date(2024, m, 1) for m in range(1, 13)] * 20,
+        [date(2024, m, d) for m in (1, 2) for d in range(1, 13)] * 20,  # two months are no pattern
+        [date(2024, m, d) for m in range(1, 5) for d in range(1, 12)],  # few rows
+        [],
+    ],
+)
+def test_dates_that_are_right(dates: list[date]) -> None:
+    count = DayCount()
+    count.see(pa.array(dates, pa.date32()))
+    assert count.suspicion("x") is None
+
+
+@pytest.mark.parametrize("name", [BERLIN, SAO_PAULO, "UTC", "Asia/Kathmandu"])
+def test_offsets_of_many_instants_agree_with_python(name: str) -> None:
+    micros = np.arange(0, 4_000_000_000, 7_777_777) * 1_000_000
+    there = ZoneInfo(name)
+    offsets = [datetime.fromtimestamp(at / 1e6, there).utcoffset() for at in micros.tolist()]
+    assert [timedelta(microseconds=found) for found in zone(name).offsets(micros).tolist()] == offsets

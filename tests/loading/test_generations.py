@@ -1,0 +1,396 @@
+"""Readers keep the generation they began with, writers take turns, and what dies leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from sqlalchemy import func, insert, select, text
+
+from queries.loading.publish import Basis, record
+from queries.warehouse import tables
+from queries.warehouse.generations import (
+    KEPT,
+    NOTHING_LOADED,
+    Draft,
+    EmbeddedWarehouse,
+    NoWarehouseError,
+    Pin,
+    SharedWarehouse,
+    Warehouse,
+)
+
+AT: Final = datetime(2026, 1, 1)  # noqa: DTZ001 - as the warehouse stores it
+ROOT: Final = Path(__file__).parents[2]
+
+
+def add(draft: Draft) -> None:
+    """One account more, so that a generation holds as many accounts as its number says."""
+    name = f"A{draft.number}"
+    row = {"account_id": name, "source": "s", "name": name, "first_loaded_at": AT, "loaded_at": AT}
+    draft.conn.execute(insert(tables.account).values(row))
+    record(draft.conn, draft.number, Basis("UTC", "", ""), "s", "{}", AT)
+
+
+def publish(warehouse: Warehouse) -> int:
+    with warehouse.draft(lambda _: None) as draft:
+        add(draft)
+    return draft.number
+
+
+def accounts(pin: Pin) -> int:
+    return int(pin.conn.scalar(select(func.count()).select_from(tables.account)) or 0)
+
+
+def seen(warehouse: Warehouse) -> tuple[int, int]:
+    with warehouse.pin() as pin:
+        return pin.generation.number, accounts(pin)
+
+
+def numbers(folder: Path) -> set[int]:
+    return {int(file.stem.removeprefix("generation-")) for file in folder.glob("generation-*.duckdb")}
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[EmbeddedWarehouse]:
+    with closing(EmbeddedWarehouse(tmp_path / "warehouse", "128MB")) as warehouse:
+        yield warehouse
+
+
+@pytest.fixture(params=["duckdb", "postgresql"])
+def warehouse(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
+    """Each engine in turn."""
+    if request.param == "duckdb":
+        yield request.getfixturevalue("embedded")
+        return
+    with closing(SharedWarehouse(request.getfixturevalue("postgres_url"))) as shared:
+        yield shared
+
+
+def test_nothing_can_be_read_before_the_first_load(warehouse: Warehouse) -> None:
+    with pytest.raises(NoWarehouseError) as error:
+        seen(warehouse)
+    assert str(error.value) == NOTHING_LOADED
+
+
+def test_a_reader_keeps_what_it_began_with(warehouse: Warehouse) -> None:
+    """However many generations come meanwhile; and who comes later gets the newest."""
+    publish(warehouse)
+    with warehouse.pin() as early:
+        assert accounts(early) == 1
+        for wanted in (2, 3, 4):
+            assert publish(warehouse) == wanted
+            assert (accounts(early), early.generation.number) == (1, 1)
+            assert seen(warehouse) == (wanted, wanted)
+    assert seen(warehouse) == (4, 4)
+
+
+def test_readers_in_one_thread_and_in_many(warehouse: Warehouse) -> None:
+    publish(warehouse)
+    with ExitStack() as stack:
+        pins = [stack.enter_context(warehouse.pin()) for _ in range(3)]
+        publish(warehouse)
+        assert [accounts(pin) for pin in pins] == [1, 1, 1]
+    with ThreadPoolExecutor(6) as pool:
+        looks = [pool.submit(seen, warehouse) for _ in range(30)]
+        publish(warehouse)
+        found = {look.result() for look in looks}
+    assert found <= {(2, 2), (3, 3)}
+
+
+def test_a_draft_is_not_seen_and_may_be_discarded(warehouse: Warehouse) -> None:
+    publish(warehouse)
+    with warehouse.draft() as draft:
+        add(draft)
+        assert seen(warehouse) == (1, 1)
+        draft.discard()
+    assert seen(warehouse) == (1, 1)
+    assert publish(warehouse) == 2
+
+
+def test_a_draft_that_fails_is_not_published(warehouse: Warehouse) -> None:
+    publish(warehouse)
+    with pytest.raises(RuntimeError, match="half-way"):
+        _fail(warehouse)
+    assert seen(warehouse) == (1, 1)
+    assert publish(warehouse) == 2
+    assert seen(warehouse) == (2, 2)
+
+
+def _fail(warehouse: Warehouse) -> None:
+    with warehouse.draft() as draft:
+        add(draft)
+        raise RuntimeError("half-way")
+
+
+def test_a_first_draft_that_fails_leaves_nothing_to_read(warehouse: Warehouse) -> None:
+    with pytest.raises(RuntimeError, match="half-way"):
+        _fail(warehouse)
+    with pytest.raises(NoWarehouseError):
+        seen(warehouse)
+
+
+def test_a_second_writer_on_postgresql_waits_and_says_for_whom(postgres_url: str) -> None:
+    """On DuckDB: test_load."""
+    said, waits = list[str](), threading.Event()
+
+    def say(what: str) -> None:
+        said.append(what)
+        waits.set()
+
+    with closing(SharedWarehouse(postgres_url)) as first, closing(SharedWarehouse(postgres_url)) as second:
+        publish(first)
+        with first.draft() as draft:
+            process = draft.conn.scalar(text("select pg_backend_pid()"))
+            writer = threading.Thread(target=_publish_saying, args=(second, say))
+            writer.start()
+            assert waits.wait(20)
+            writer.join(0.2)
+            assert writer.is_alive()
+            add(draft)
+        writer.join(20)
+        assert said[0].startswith(f"another load is running (database process {process} of earshot at 127.0.0.1 since ")
+        assert said[0].endswith("); waiting for it")
+        assert seen(first) == (3, 3)
+
+
+def _publish_saying(warehouse: Warehouse, say: Any) -> None:
+    with warehouse.draft(say) as draft:
+        add(draft)
+
+
+def test_a_pin_on_postgresql_writes_nothing(postgres_url: str) -> None:
+    with closing(SharedWarehouse(postgres_url)) as warehouse:
+        publish(warehouse)
+        with warehouse.pin() as pin, pytest.raises(Exception, match="read-only transaction"):
+            pin.conn.execute(insert(tables.erased).values(hash="x", at=AT))
+
+
+def test_old_generations_go_unless_they_are_read(embedded: EmbeddedWarehouse) -> None:
+    publish(embedded)
+    with embedded.pin() as early:
+        for _ in range(4):
+            publish(embedded)
+        assert numbers(embedded.folder) == {1, 4, 5}
+        assert accounts(early) == 1
+    publish(embedded)
+    assert numbers(embedded.folder) == {5, 6}
+    assert len(numbers(embedded.folder)) == KEPT
+
+
+def test_engines_of_old_generations_are_let_go(embedded: EmbeddedWarehouse) -> None:
+    """An engine that stays open costs a hundred megabytes."""
+    publish(embedded)
+    with embedded.pin(), embedded.pin():
+        publish(embedded)
+        seen(embedded)
+        assert set(embedded._engines) == {1, 2}
+    assert set(embedded._engines) == {2}
+    publish(embedded)
+    seen(embedded)
+    assert set(embedded._engines) == {3}
+    assert not any("generation-1" in name for name in _open_files())
+    embedded.close()
+    assert not any(str(embedded.folder) in name for name in _open_files())
+
+
+def _open_files() -> list[str]:
+    return [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+
+
+def test_erasing_leaves_no_older_generation(embedded: EmbeddedWarehouse) -> None:
+    """What was deleted is not in the file any more, and a reader of before loses its file, not its reading."""
+    with embedded.draft() as draft:
+        add(draft)
+        secret = "x" * 40 + "secret"
+        draft.conn.execute(insert(tables.account).values(account_id="S", source="s", name=secret))
+    publish(embedded)
+    with embedded.pin() as early:
+        with embedded.draft() as draft:
+            draft.conn.execute(tables.account.delete().where(tables.account.c.account_id == "S"))
+            add(draft)
+            draft.erase()
+        assert numbers(embedded.folder) == {3}
+        assert accounts(early) == 3
+    assert seen(embedded) == (3, 3)
+    assert b"secret" not in b"".join(file.read_bytes() for file in embedded.folder.iterdir())
+
+
+def test_erasing_on_postgresql_leaves_no_dead_row(postgres_url: str) -> None:
+    with closing(SharedWarehouse(postgres_url)) as warehouse:
+        publish(warehouse)
+        with warehouse.draft() as draft:
+            draft.conn.execute(tables.account.delete())
+            add(draft)
+            draft.erase()
+        with warehouse.pin() as pin:
+            size = text("select pg_relation_size('account'), (select count(*) from account)")
+            assert tuple(pin.conn.execute(size).one()) == (8192, 1)
+
+
+def test_the_next_writer_sweeps_what_a_killed_one_left(embedded: EmbeddedWarehouse) -> None:
+    publish(embedded)
+    left = ("draft-2.duckdb", "draft-2.duckdb.wal", "draft-2.stage.duckdb", "draft-9.anew.duckdb", "current.new")
+    for name in (*left, "generation-2.duckdb"):
+        (embedded.folder / name).write_bytes(b"half")
+    for place in (f"spill-{_dead()}-generation-1", f"spill-{os.getpid()}-draft-2", f"spill-{os.getpid()}-generation-1"):
+        (embedded.folder / place).mkdir()
+    assert seen(embedded) == (1, 1)
+    assert publish(embedded) == 2
+    assert seen(embedded) == (2, 2)
+    names = {path.name for path in embedded.folder.iterdir()}
+    assert names & {*left} == set()
+    assert {name for name in names if name.startswith("spill")} == {f"spill-{os.getpid()}-generation-1"}
+
+
+def _dead() -> int:
+    """The number of a process that has ended."""
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    return int(done.stdout)
+
+
+DIES: Final = """
+import os, sys
+from pathlib import Path
+import duckdb_sqlalchemy
+from queries import generations
+from tests.test_generations import add
+
+def dying(folder, fatal):
+    calls = 0
+    def count(function):
+        def counted(*arguments, **named):
+            nonlocal calls
+            calls += 1
+            if calls == fatal:
+                os.kill(os.getpid(), 9)
+            return function(*arguments, **named)
+        return counted
+    with generations.EmbeddedWarehouse(folder, "128MB").draft() as draft:
+        add(draft)
+        for name in ("_checkpoint", "_fsync"):
+            setattr(generations, name, count(getattr(generations, name)))
+        for name in ("rename", "write_text"):
+            setattr(Path, name, count(getattr(Path, name)))
+    os._exit(calls)
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        dying(Path(sys.argv[1]), int(line))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+def test_killed_at_any_step_of_publishing(embedded: EmbeddedWarehouse) -> None:
+    """Before each of its calls to the disk in turn: the pointer's rename is the one that counts."""
+    publish(embedded)
+    steps, fates = 7, []
+    with _answering(DIES, str(embedded.folder)) as ask:
+        for fatal in range(1, steps + 1):
+            before = embedded.current()
+            assert ask(str(fatal)) == "-9"
+            fates.append(embedded.current() - before)
+            assert seen(embedded) == (embedded.current(), embedded.current())
+        assert fates == [0, 0, 0, 0, 0, 0, 1]
+        assert ask("0") == str(steps)
+    assert seen(embedded) == (3, 3)
+    assert numbers(embedded.folder) == {2, 3}
+
+
+@contextmanager
+def _answering(program: str, *words: str) -> Iterator[Callable[[str], str]]:
+    """Another process that answers each line with one."""
+    command = [sys.executable, "-c", program, *words]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        to, back = process.stdin, process.stdout
+        assert to
+        assert back
+
+        def ask(line: str) -> str:
+            print(line, file=to, flush=True)
+            return back.readline().strip()
+
+        yield ask
+        to.close()
+        assert process.wait(30) == 0
+
+
+READS: Final = """
+import os, sys
+from pathlib import Path
+from queries.generations import EmbeddedWarehouse, SharedWarehouse
+from tests.test_generations import accounts
+
+place = sys.argv[1]
+warehouse = SharedWarehouse(place) if "://" in place else EmbeddedWarehouse(Path(place), "128MB")
+for line in sys.stdin:
+    with warehouse.pin() as pin:
+        print(os.getpid(), pin.generation.number, accounts(pin), flush=True)
+        sys.stdin.readline()
+        print(os.getpid(), pin.generation.number, accounts(pin), flush=True)
+warehouse.close()
+"""
+
+
+def _found(answer: str) -> tuple[int, int]:
+    _, generation, there = map(int, answer.split())
+    return generation, there
+
+
+def test_readers_and_the_writer_in_processes_of_their_own(warehouse: Warehouse, request: pytest.FixtureRequest) -> None:
+    """A reader's first and second answer come from one pin."""
+    publish(warehouse)
+    folder = warehouse.folder if isinstance(warehouse, EmbeddedWarehouse) else None
+    place = str(folder or request.getfixturevalue("postgres_url"))
+    with _answering(READS, place) as one, _answering(READS, place) as two:
+        assert _found(one("pin")) == (1, 1)
+        for _ in range(3):
+            publish(warehouse)
+        assert _found(two("pin")) == (4, 4)
+        publish(warehouse)
+        assert [_found(ask("look")) for ask in (one, two)] == [(1, 1), (4, 4)]
+        assert [_found(ask("pin")) for ask in (one, two)] == [(5, 5), (5, 5)]
+        if folder:
+            publish(warehouse)
+            publish(warehouse)
+            assert numbers(folder) == {5, 6, 7}, "the readers of 1 and 4 have gone on to 5"
+        assert [_found(ask("look")) for ask in (one, two)] == [(5, 5), (5, 5)]
+
+
+def test_a_reader_that_is_killed_keeps_no_generation(embedded: EmbeddedWarehouse) -> None:
+    publish(embedded)
+    with pytest.raises(AssertionError), _answering(READS, str(embedded.folder)) as ask:
+        os.kill(int(ask("pin").split()[0]), signal.SIGKILL)
+    for _ in range(2):
+        publish(embedded)
+    assert numbers(embedded.folder) == {2, 3}
+
+
+def test_readers_never_see_a_generation_go(embedded: EmbeddedWarehouse) -> None:
+    """Reading as fast as can be while generations come and go: each look is whole."""
+    publish(embedded)
+    stop, found = threading.Event(), set[tuple[int, int]]()
+
+    def look() -> None:
+        with closing(EmbeddedWarehouse(embedded.folder, "128MB")) as own:
+            while not stop.is_set():
+                found.add(seen(own))
+
+    with ThreadPoolExecutor(2) as pool:
+        looks = [pool.submit(look) for _ in range(2)]
+        for _ in range(12):
+            publish(embedded)
+        stop.set()
+        for each in looks:
+            each.result()
+    assert all(generation == there for generation, there in found)
+    assert len(found) > 3

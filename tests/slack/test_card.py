@@ -1,0 +1,231 @@
+"""The card of an incident: what it says, and that nothing in the data can make it say more."""
+
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.models.catalog import EventRule, Person, Route
+from config.models.values import Condition
+from queries.monitoring.evidence import Contributor, Evidence, Freshness, Overlap
+from queries.state.incidents import Entry, Incident
+from tests.counterparts.limits import refusal
+from tests.support.company import METRIC, rule
+from triggers.messages.card import (
+    Card,
+    Message,
+    conditions,
+    escaped,
+    facts,
+    fallback,
+    headline,
+    metadata,
+    reply,
+    root,
+    title,
+)
+from triggers.rules.subject import slice_key
+
+OPENED: Final = datetime(2026, 3, 2, 23, 30, tzinfo=UTC)
+SAMPLE: Final[dict[str, Any]] = {
+    "since": "2026-01-19",
+    "until": "2026-02-16",
+    "tally": [212.0, 74.0, 0.0, 0.0, 0.0],
+    "value": 74 / 212,
+    "low": 0.288,
+    "high": 0.415,
+    "limit": 0.25,
+    "deff": 1.31,
+    "p": 0.00123,
+    "alpha": 0.0048,
+}
+LOADED: Final = datetime(2026, 3, 2, 22, tzinfo=UTC)
+
+
+def incident(slice_: str = "vertical=Retail", **changes: Any) -> Incident:
+    made = Incident(
+        id="0b8f8e3e",
+        rule="defects",
+        rule_hash="de27df44162d4113",
+        slice=slice_,
+        class_="customer",
+        severity=2,
+        route="delivery",
+        ladder="[]",
+        vertical="Retail",
+        touchpoint=None,
+        account_id=None,
+        state="open",
+        episode=1,
+        opened_at=OPENED,
+        slot=date(2026, 2, 16),
+        resolved_at=None,
+        acknowledged_at=None,
+        acknowledged_by=None,
+        next_step=1,
+        next_step_at=None,
+        value=0.349,
+        n=212,
+        origin="live",
+        version=1,
+    )
+    return replace(made, **changes)
+
+
+def evidence(*names: str) -> Evidence:
+    contributors = tuple(Contributor(f"A{i}", name, 12, 8 - i) for i, name in enumerate(names))
+    strike = Overlap("Strike", "external", datetime(2026, 1, 20, tzinfo=UTC), None)
+    return Evidence(contributors, len(names) + 37, 74, (strike,), Freshness(12, LOADED, date(2026, 3, 1)))
+
+
+def card(**changes: Any) -> Card:
+    opened = Entry("0b8f8e3e", 1, OPENED, "opened", "beyond the limit", None, 12, SAMPLE)
+    made = Card(
+        incident(),
+        (opened,),
+        rule(),
+        METRIC,
+        Route(name="delivery", label="Keepers of promises"),
+        evidence("Ashgrove Bank", "Birch & Co"),
+        ZoneInfo("Europe/Berlin"),
+        "https://earshot.example/incident?id=0b8f8e3e",
+    )
+    return replace(made, **changes)
+
+
+def texts(message: Message) -> list[str]:
+    return [message.text, *re.findall(r'"text": "((?:[^"\\]|\\.)*)"', json.dumps(message.blocks, ensure_ascii=False))]
+
+
+def test_the_card_says_what_how_sure_since_when_and_what_to_do() -> None:
+    assert title(card()) == "Breach: Journeys with a defect, Retail"
+    assert headline(card()) == "Journeys with a defect: 35% (95% sure: 29 to 42%), n = 212. Limit 25%."
+    assert {fact.label: fact.text for fact in facts(card())} == {
+        "Where": "Retail",
+        "Since": "2026-03-03 00:30",  # in the reporting zone
+        "Window": "2026-01-19 to 2026-02-15 (28d)",
+        "How sure": "p = 0.0012, had to be under 0.0048, design effect 1.3",
+        "Severity": "2 of 4",
+        "Accounts": "Ashgrove Bank (8 of 12), Birch & Co (7 of 12) and 37 more",
+        "At the same time": "Strike (external, 2026-01-20 still on)",
+        "What to do": "Call the engineer who was there.",
+    }
+
+
+def test_names_stay_where_the_route_does_not_show_them() -> None:
+    shown = json.dumps(root(card(route=Route(name="delivery", show=()))).blocks)
+    assert "Ashgrove" not in shown
+    assert "39; their names are in the dashboard" in shown
+
+
+def test_a_card_without_a_warehouse_still_says_what_it_knows() -> None:
+    bare = card(evidence=None)
+    assert headline(bare) == headline(card())
+    assert refusal("chat.postMessage", _body(root(bare))) is None
+
+
+def test_a_severe_case_names_its_account_and_no_figure() -> None:
+    event = EventRule.model_validate(
+        {
+            "name": "detractor",
+            "kind": "event",
+            "table": "response",
+            "dated_by": "responded_at",
+            "where": {"score": {"at_most": 6}},
+            "severity": 1,
+            "route": "delivery",
+            "owner": "ana",
+        }
+    )
+    case = Evidence((Contributor("A1", "Ashgrove Bank", 1, 1),), 1, 1, (), Freshness(12, LOADED, None))
+    found = card(rule=event, metric=None, incident=incident("response=crm/77"), evidence=case)
+    assert title(found) == "Breach: detractor, Retail"
+    assert headline(found) == "One severe case, seen on 2026-03-03."
+    assert {f.label: f.text for f in facts(found)}["Accounts"] == "Ashgrove Bank"
+
+
+@pytest.mark.parametrize(
+    ("state", "over", "start"),
+    [
+        ("open", None, "\N{LARGE RED CIRCLE} Breach"),
+        ("resolved", OPENED, "\N{LARGE GREEN CIRCLE} Recovered"),
+        ("closed", OPENED, "\N{MEDIUM WHITE CIRCLE} Closed"),
+    ],
+)
+def test_the_state_is_a_word_beside_a_colour(state: str, over: datetime | None, start: str) -> None:
+    assert root(card(incident=incident(state=state, resolved_at=over))).text.startswith(start)
+
+
+def test_a_reply_mentions_people_by_id_and_nobody_else() -> None:
+    entry = Entry("0b8f8e3e", 2, OPENED, "escalated", "ana: not acknowledged within 4h")
+    ana = Person(name="ana", label="<!channel>", audience="gm", slack="U0000000100")
+    said = reply(card(), entry, (ana, replace_label(ana)))
+    assert said.text.startswith("<@U0000000100> Escalated: ana: not acknowledged within 4h.")
+    assert "<!channel>" not in json.dumps(said.blocks)
+
+
+def replace_label(person: Person) -> Person:
+    """Somebody whom Slack does not know."""
+    return person.model_copy(update={"name": "ben", "slack": None})
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "shown"),
+    [
+        ("a & b < c > d", 99, "a &amp; b &lt; c &gt; d"),
+        ("<!channel>", 99, "&lt;!channel&gt;"),
+        ("two\nlines\tand\x00more\u202e", 99, "two\nlines and more "),
+        ("&&&&", 12, "&amp;&amp;…"),  # no half of an escape
+        ("", 99, ""),
+    ],
+)
+def test_what_is_escaped(text: str, most: int, shown: str) -> None:
+    assert escaped(text, most) == shown
+
+
+def test_markup_in_the_notification_is_parted() -> None:
+    assert "*bold*" not in fallback("*bold* _it_ `code` ~no~")
+    assert fallback("plain").isascii()
+
+
+def test_conditions_in_words() -> None:
+    asked = (
+        Condition(column="journey_type", any_of=("repair", "installation")),
+        Condition(column="score", at_least=1, at_most=6),
+        Condition(column="replied_at", known=False),
+    )
+    assert conditions(asked) == (
+        "journey_type is repair or installation; score at least 1.0, at most 6.0; replied_at is missing"
+    )
+
+
+ANY: Final = st.text(max_size=400) | st.sampled_from(
+    ["W" * 300, "*bold* <!channel> & co", "<script>", "=cmd|' /C calc'!A0", "<@U0000000100>", "&" * 3000, "\n" * 50]
+)
+
+
+@given(ANY.filter(bool), ANY, st.lists(ANY, max_size=5), ANY)
+def test_no_text_gets_out_of_its_place(vertical: str, runbook: str, names: list[str], reason: str) -> None:
+    """Within Slack's limits, nothing that Slack reads as markup or mention, whatever the data holds."""
+    last = Entry("0b8f8e3e", 2, OPENED, "worsened", reason, vertical, 12, SAMPLE)
+    hostile = card(
+        incident=incident(slice_key(("vertical",), (vertical,))),
+        entries=(*card().entries, last),
+        rule=rule(runbook=runbook, label=vertical),
+        evidence=evidence(*names),
+    )
+    for message in (root(hostile), reply(hostile, last)):
+        assert refusal("chat.postMessage", _body(message)) is None
+        assert "mrkdwn" not in json.dumps(message.blocks)
+        for text in texts(message):
+            assert not re.search(r"[<>]|&(?!amp;|lt;|gt;)", text)
+
+
+def _body(message: Message) -> dict[str, Any]:
+    return {"text": message.text, "blocks": list(message.blocks), "metadata": metadata("a" * 36, "b" * 36)}
