@@ -34,7 +34,7 @@ from config.reading.environment import (
     variable_names,
 )
 from config.reading.error_messages import Finding, findings
-from config.reading.toml_lines import Document, read
+from config.reading.toml_lines import Document, read_toml
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 _MEMORY: Final = re.compile(r"[1-9][0-9]*(\.[0-9]+)? ?(MB|GB|MiB|GiB)")
@@ -204,7 +204,7 @@ def read_settings(environ: Mapping[str, str] = os.environ, dotenv: Path | None =
     variables = {v.name: v for v in (*written, *environment) if v.value and v.name in VARIABLES}
     config = _folder(variables.pop("EARSHOT_CONFIG", None)) or CHECKOUT / "config"
     try:
-        settings = _settings(config, read(config / "settings.toml"), variables)
+        settings = _settings(config, read_toml(config / "settings.toml"), variables)
     except ConfigError as error:
         raise ConfigError((*mistakes, *error.mistakes)) from None
     if mistakes:

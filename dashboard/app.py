@@ -1,5 +1,5 @@
 """What Streamlit runs at each interaction: compiled each time, so the code is in modules, which are compiled once."""
 
-from dashboard.navigation import main
+from dashboard.navigation import navigate
 
-main()
+navigate()

@@ -19,17 +19,17 @@ from config.reading.loader import read_catalog
 from config.settings import Settings
 from dashboard import charts
 from dashboard.lab import charts as lab_charts
-from queries.metrics.measure import Point
+from queries.metrics.measure import MetricPoint
 from queries.monitoring.evidence import Evidence
-from queries.review.action_effects import Effect
-from queries.review.compose import Facts, Minutes, Points, Review, Standing, compose
-from queries.review.incident_page import Dossier, Trend, read_account_name, read_evidence, read_trend, rule_of
+from queries.review.action_effects import ActionEffect
+from queries.review.compose import Facts, MeetingState, MetricStatus, Points, Review, compose
+from queries.review.incident_page import IncidentPage, Trend, current_rule, read_account_name, read_evidence, read_trend
 from queries.review.read import (
-    Lens,
     Months,
+    ReviewContext,
     read_effect,
     read_facts,
-    read_minutes,
+    read_meeting,
     read_months,
     read_period,
     read_point,
@@ -38,13 +38,13 @@ from queries.review.read import (
 from queries.scope import Scope
 from queries.state.actions import Action
 from queries.state.incidents import Incident
-from queries.warehouse.conditions import Span, condition_spans
+from queries.warehouse.conditions import ConditionPeriod, condition_periods
 from queries.warehouse.generations import Pin
 from queries.warehouse.relations import COLUMNS
-from triggers.lab.false_alarms import Noise, noise
-from triggers.lab.parameter_sweep import Sweep, own_metric, sweep
-from triggers.lab.setting import turned
-from triggers.lab.what_if import Outcome, Trial, outcome, trial, watchman
+from triggers.lab.false_alarms import FalseAlarmRate, false_alarm_rate
+from triggers.lab.parameter_sweep import ParameterSweep, own_metric, sweep_setting
+from triggers.lab.setting import with_value
+from triggers.lab.what_if import Trial, TrialOutcome, fault_scanner, outcome, trial
 from triggers.messages.card import Card
 
 ENTRIES: Final = 256
@@ -88,13 +88,13 @@ def _hashed(key: Key) -> str:
 _KEYED: Final[Any] = {Key: _hashed}
 
 
-def key_of(settings: Settings, stamp: str, generation: int, scope: Scope, now: datetime) -> Key:
+def page_key(settings: Settings, stamp: str, generation: int, scope: Scope, now: datetime) -> Key:
     """The key of a page run, before a month is chosen."""
     folders = (str(settings.warehouse.url or settings.data), str(settings.config))
     return Key(*folders, stamp, settings.currency, generation, now.date(), scope)
 
 
-def fingerprint(folder: Path) -> str:
+def config_fingerprint(folder: Path) -> str:
     """A hash of the configuration's files."""
     found = hashlib.blake2b(digest_size=8)
     for file in sorted(folder.glob("*.toml")):
@@ -126,36 +126,36 @@ def verticals(key: Key, _pin: Pin) -> tuple[str, ...]:
 
 
 @st.cache_resource(max_entries=ENTRIES, show_spinner=False, hash_funcs=_KEYED)
-def _lens(key: Key, _pin: Pin) -> Lens:
+def _lens(key: Key, _pin: Pin) -> ReviewContext:
     month = key.month or key.day.replace(day=1)
     period = read_period(_pin.conn, month, min(months(key, _pin).first_full or month, month))
-    return Lens(catalog(key.folder, key.stamp), period, key.scope, key.as_of, key.currency, key.vertical)
+    return ReviewContext(catalog(key.folder, key.stamp), period, key.scope, key.as_of, key.currency, key.vertical)
 
 
 @st.cache_resource(max_entries=ENTRIES, show_spinner="Reading the month …", hash_funcs=_KEYED)
-def facts(key: Key, _pin: Pin) -> Facts:
+def review_facts(key: Key, _pin: Pin) -> Facts:
     """What the warehouse says about the month."""
     return read_facts(_pin, _lens(key, _pin))
 
 
 @st.cache_resource(max_entries=ENTRIES, show_spinner=False, hash_funcs=_KEYED)
-def _point(key: Key, _pin: Pin, metric: str, rule: str, group: str) -> Point | None:
+def _point(key: Key, _pin: Pin, metric: str, rule: str, group: str) -> MetricPoint | None:
     lens = _lens(key, _pin)
     return read_point(_pin.conn, lens, lens.catalog.metric(metric), rule, group)
 
 
 @st.cache_resource(max_entries=ENTRIES, show_spinner=False, hash_funcs={**_KEYED, Action: repr})
-def _effect(key: Key, _pin: Pin, action: Action, others: tuple[Action, ...]) -> Effect | None:
+def _effect(key: Key, _pin: Pin, action: Action, others: tuple[Action, ...]) -> ActionEffect | None:
     return read_effect(_pin.conn, _lens(key, _pin), action, others)
 
 
 def review(key: Key, pin: Pin, state: Connection) -> Review:
     """The document of one month: cached figures, and the state as it is now."""
     lens = _lens(key, pin)
-    minutes = read_minutes(state, lens)
+    minutes = read_meeting(state, lens)
     metrics = {metric.name: metric for metric in lens.catalog.metrics}
     return compose(
-        facts(key, pin),
+        review_facts(key, pin),
         minutes,
         _points(key, pin, minutes),
         _effects(key, pin, minutes.actions),
@@ -166,13 +166,13 @@ def review(key: Key, pin: Pin, state: Connection) -> Review:
     )
 
 
-def _points(key: Key, pin: Pin, minutes: Minutes) -> Points:
+def _points(key: Key, pin: Pin, minutes: MeetingState) -> Points:
     wanted = {(one.metric.name, one.rule, one.group) for one in minutes.found if one.metric}
     found = {(metric, group): _point(key, pin, metric, rule, group) for metric, rule, group in sorted(wanted)}
     return {place: point for place, point in found.items() if point is not None}
 
 
-def _effects(key: Key, pin: Pin, actions: tuple[Action, ...]) -> dict[str, Effect]:
+def _effects(key: Key, pin: Pin, actions: tuple[Action, ...]) -> dict[str, ActionEffect]:
     found = {action.id: _effect(key, pin, action, actions) for action in actions}
     return {id_: effect for id_, effect in found.items() if effect is not None}
 
@@ -181,28 +181,28 @@ def _effects(key: Key, pin: Pin, actions: tuple[Action, ...]) -> dict[str, Effec
 def goals_spec(key: Key, _pin: Pin, metric: str | None) -> dict[str, Any]:
     """The finished chart of the verticals against their goals in one metric, or of all metrics in one vertical."""
     lens = _lens(key, _pin)
-    shown = _shown(facts(key, _pin).standings, metric)
+    shown = _shown(review_facts(key, _pin).standings, metric)
     return charts.finished(charts.against_goals(shown, lens.period.history, one_scale=metric is not None))
 
 
-def _shown(standings: tuple[Standing, ...], metric: str | None) -> tuple[Standing, ...]:
+def _shown(standings: tuple[MetricStatus, ...], metric: str | None) -> tuple[MetricStatus, ...]:
     return tuple(s for s in standings if metric in {None, s.metric.name})
 
 
 @st.cache_resource(max_entries=ENTRIES, show_spinner=False, hash_funcs={**_KEYED, Incident: repr})
 def trend(key: Key, _pin: Pin, found: Incident) -> Trend | None:
     """An incident's own figures over time."""
-    rule, metric = rule_of(found, catalog(key.folder, key.stamp))
+    rule, metric = current_rule(found, catalog(key.folder, key.stamp))
     if rule is None or metric is None:
         return None
     return read_trend(_pin.conn, rule, metric, found, key.scope, key.as_of)
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False, hash_funcs={**_KEYED, Incident: repr, charts.Held: repr})
-def trend_spec(key: Key, _pin: Pin, found: Incident, held: charts.Held | None) -> dict[str, Any] | None:
+@st.cache_data(max_entries=ENTRIES, show_spinner=False, hash_funcs={**_KEYED, Incident: repr, charts.Reference: repr})
+def trend_spec(key: Key, _pin: Pin, found: Incident, held: charts.Reference | None) -> dict[str, Any] | None:
     """The finished chart of an incident, None where no figures are kept for it."""
     shown = trend(key, _pin, found)
-    _, metric = rule_of(found, catalog(key.folder, key.stamp))
+    _, metric = current_rule(found, catalog(key.folder, key.stamp))
     if shown is None or metric is None or all(point.value is None for point in shown.points):
         return None
     return charts.finished(charts.over_time(shown, metric, found, held))
@@ -222,14 +222,14 @@ def effect_words(key: Key, pin: Pin, action: Action, others: tuple[Action, ...])
 
 
 @st.cache_resource(
-    max_entries=ENTRIES, show_spinner=False, hash_funcs={**_KEYED, Dossier: lambda it: repr(it.incident)}
+    max_entries=ENTRIES, show_spinner=False, hash_funcs={**_KEYED, IncidentPage: lambda it: repr(it.incident)}
 )
-def evidence(key: Key, _pin: Pin, it: Dossier) -> Evidence | None:
+def incident_evidence(key: Key, _pin: Pin, it: IncidentPage) -> Evidence | None:
     """What stands behind an incident, at its present version."""
     return read_evidence(_pin.conn, it, key.scope, key.as_of)
 
 
-def card(key: Key, pin: Pin, it: Dossier, link: str) -> Card | None:
+def card(key: Key, pin: Pin, it: IncidentPage, link: str) -> Card | None:
     """The card that Slack shows too. This reader may see the accounts: the scope has seen to it."""
     known = catalog(key.folder, key.stamp)
     route = next((route for route in known.routes if route.name == it.incident.route), None)
@@ -237,7 +237,7 @@ def card(key: Key, pin: Pin, it: Dossier, link: str) -> Card | None:
         return None
     named = route.model_copy(update={"show": ("accounts",)})
     zone = ZoneInfo(pin.generation.zone)
-    found = evidence(key, pin, it)
+    found = incident_evidence(key, pin, it)
     return Card(it.incident, it.history, it.rule, it.metric, named, found, zone, link, known.people)
 
 
@@ -245,7 +245,7 @@ def card(key: Key, pin: Pin, it: Dossier, link: str) -> Card | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TrialRequest:
     """What the lab tries: a rule of the configuration, or of a draft, over the days [since, until).
 
     `alphas` are what null replays found, by the version's hash: part of the key, for the state is never cached.
@@ -258,7 +258,7 @@ class Asked:
     alphas: tuple[tuple[str, float], ...] = ()
 
 
-_TRIED: Final[Any] = {**_KEYED, Asked: repr}
+_TRIED: Final[Any] = {**_KEYED, TrialRequest: repr}
 TRIALS: Final = 24
 
 
@@ -269,47 +269,47 @@ def drafted(key: Key, draft: str) -> Drafts:
 
 
 @st.cache_resource(max_entries=TRIALS, show_spinner="Reading the rule's past …", hash_funcs=_TRIED)
-def rule_trial(key: Key, _pin: Pin, asked: Asked) -> Trial:
+def rule_trial(key: Key, _pin: Pin, asked: TrialRequest) -> Trial:
     """A rule with all that it reads."""
     known = drafted(key, asked.draft).catalog
     return trial(_pin, known, known.rule(asked.rule), asked.since, asked.until, dict(asked.alphas))
 
 
 @st.cache_resource(max_entries=TRIALS, show_spinner="Trying every setting …", hash_funcs=_TRIED)
-def rule_sweep(key: Key, _pin: Pin, asked: Asked) -> Sweep:
+def rule_sweep(key: Key, _pin: Pin, asked: TrialRequest) -> ParameterSweep:
     """What the rule would have done at every setting worth trying."""
-    return sweep(_pin.conn, rule_trial(key, _pin, asked))
+    return sweep_setting(_pin.conn, rule_trial(key, _pin, asked))
 
 
 @st.cache_resource(max_entries=ENTRIES, show_spinner="Replaying it without any change …", hash_funcs=_TRIED)
-def rule_noise(key: Key, _pin: Pin, asked: Asked, value: float) -> Noise:
+def rule_noise(key: Key, _pin: Pin, asked: TrialRequest, value: float) -> FalseAlarmRate:
     """The false alarms of one setting."""
     of = rule_trial(key, _pin, asked)
-    return noise(of, turned(of.rule, value), key.as_of)
+    return false_alarm_rate(of, with_value(of.rule, value), key.as_of)
 
 
 @st.cache_resource(max_entries=ENTRIES, show_spinner="Asking whether the data explains it …", hash_funcs=_TRIED)
-def rule_outcome(key: Key, _pin: Pin, asked: Asked, value: float) -> Outcome:
+def rule_outcome(key: Key, _pin: Pin, asked: TrialRequest, value: float) -> TrialOutcome:
     """What one setting would have done, after the data's own faults were asked for."""
     of = rule_trial(key, _pin, asked)
-    return outcome(_pin.conn, of, turned(of.rule, value), watchman(_pin, of))
+    return outcome(_pin.conn, of, with_value(of.rule, value), fault_scanner(_pin, of))
 
 
 @st.cache_resource(max_entries=ENTRIES, show_spinner=False, hash_funcs=_KEYED)
-def spans(key: Key, _pin: Pin) -> tuple[Span, ...]:
+def spans(key: Key, _pin: Pin) -> tuple[ConditionPeriod, ...]:
     """The conditions that held."""
     del key  # it is a key only
-    return condition_spans(_pin.conn, ZoneInfo(_pin.generation.zone))
+    return condition_periods(_pin.conn, ZoneInfo(_pin.generation.zone))
 
 
 @st.cache_data(max_entries=ENTRIES, show_spinner=False, hash_funcs=_TRIED)
-def curve_spec(key: Key, _pin: Pin, asked: Asked, value: float) -> dict[str, Any]:
+def curve_spec(key: Key, _pin: Pin, asked: TrialRequest, value: float) -> dict[str, Any]:
     """The finished chart of what each setting asks of each reader."""
     of = rule_trial(key, _pin, asked)
     return charts.finished(lab_charts.attention_curve(rule_sweep(key, _pin, asked), own_metric(of), value))
 
 
-@st.cache_data(max_entries=ENTRIES, show_spinner=False, hash_funcs={**_TRIED, lab_charts.Line: repr})
-def time_spec(key: Key, _pin: Pin, asked: Asked, line: lab_charts.Line) -> dict[str, Any]:
+@st.cache_data(max_entries=ENTRIES, show_spinner=False, hash_funcs={**_TRIED, lab_charts.IncidentTimeline: repr})
+def time_spec(key: Key, _pin: Pin, asked: TrialRequest, line: lab_charts.IncidentTimeline) -> dict[str, Any]:
     """The finished chart of the incidents on the time line."""
     return charts.finished(lab_charts.time_line(line, asked.since, asked.until, spans(key, _pin)))

@@ -15,7 +15,6 @@ import pyarrow as pa
 from config.models.catalog import Metric
 from queries.metrics.formatting import (
     count,
-    difference,
     figure,
     goal_figure,
     half_width,
@@ -23,10 +22,11 @@ from queries.metrics.formatting import (
     is_share,
     point_figure,
     shown,
+    signed_change,
     unit,
 )
-from queries.metrics.measure import Point
-from queries.review.compose import Standing
+from queries.metrics.measure import MetricPoint
+from queries.review.compose import MetricStatus
 from queries.review.incident_page import Trend
 from queries.state.incidents import Incident
 
@@ -66,7 +66,7 @@ def in_full(spec: dict[str, Any]) -> dict[str, Any]:
     return {**spec, "datasets": {name: table.to_pylist() for name, table in spec["datasets"].items()}}
 
 
-def against_goals(standings: Sequence[Standing], months: Sequence[date], *, one_scale: bool) -> alt.HConcatChart:
+def against_goals(standings: Sequence[MetricStatus], months: Sequence[date], *, one_scale: bool) -> alt.HConcatChart:
     """Every standing as one row: value with its 95% interval and goal, the months before, and the last change.
 
     Args:
@@ -90,7 +90,7 @@ def against_goals(standings: Sequence[Standing], months: Sequence[date], *, one_
     return plain
 
 
-def describe(standings: Sequence[Standing], month: date) -> str:
+def describe(standings: Sequence[MetricStatus], month: date) -> str:
     """The chart in one sentence, for who cannot see it."""
     missed = [s for s in standings if s.verdict == "missed"]
     names = ", ".join(
@@ -100,14 +100,14 @@ def describe(standings: Sequence[Standing], month: date) -> str:
     return f"{head} Missed: {names}." if missed else f"{head} No goal is missed."
 
 
-def _urgency(s: Standing) -> tuple[bool, bool, float, str, str]:
+def _urgency(s: MetricStatus) -> tuple[bool, bool, float, str, str]:
     gap, half = 0.0, half_width(s.point.low, s.point.high)
     if s.goal is not None and s.point.value is not None:
         gap = (s.goal - s.point.value if s.metric.good == "up" else s.point.value - s.goal) / (half or 1)
     return (not s.vertical, s.point.value is None, -gap, s.vertical, s.metric.name)
 
 
-def _row(number: int, s: Standing, *, one_scale: bool) -> dict[str, Any]:
+def _row(number: int, s: MetricStatus, *, one_scale: bool) -> dict[str, Any]:
     low, high = _ends(s) if not one_scale else (0.0, 1.0)
     point, change = s.point, s.change
     half = half_width(change.low, change.high) if change else None
@@ -133,7 +133,7 @@ def _row(number: int, s: Standing, *, one_scale: bool) -> dict[str, Any]:
         "change": None if change is None else shown(s.metric, change.value) / (1 if one_scale else high - low),
         "change_low": None if change is None else shown(s.metric, change.low) / (1 if one_scale else high - low),
         "change_high": None if change is None else shown(s.metric, change.high) / (1 if one_scale else high - low),
-        "change_figure": difference(s.metric, change.value, half) if change else "",
+        "change_figure": signed_change(s.metric, change.value, half) if change else "",
         "change_words": change.meaning if change else "",
         "change_color": _CHANGE_COLORS[change.meaning] if change else GREY,
     }
@@ -142,7 +142,7 @@ def _row(number: int, s: Standing, *, one_scale: bool) -> dict[str, Any]:
 _CHANGE_COLORS: Final = {"better": BETTER, "worse": ATTENTION, "no clear change": GREY}
 
 
-def _ends(s: Standing) -> tuple[float, float]:
+def _ends(s: MetricStatus) -> tuple[float, float]:
     """The scale of a row of its own: everything it shows, with some air."""
     points = [s.point, *s.history]
     known = [shown(s.metric, v) for p in points for v in (p.value, p.low, p.high) if v is not None]
@@ -154,7 +154,7 @@ def _ends(s: Standing) -> tuple[float, float]:
     return low - air, high + air
 
 
-def _value_scale(standings: Sequence[Standing]) -> alt.Scale:
+def _value_scale(standings: Sequence[MetricStatus]) -> alt.Scale:
     ends = [
         shown(s.metric, v)
         for s in standings
@@ -175,7 +175,7 @@ def _change_scale(rows: Rows) -> alt.Scale:
     return alt.Scale(domain=[-(widest or 1), widest or 1], nice=False)
 
 
-def _axis_title(standings: Sequence[Standing], *, one_scale: bool) -> str:
+def _axis_title(standings: Sequence[MetricStatus], *, one_scale: bool) -> str:
     if not standings or not one_scale:
         return "each on its own scale"
     metric = standings[0].metric
@@ -247,7 +247,7 @@ def _muted() -> alt.Opacity:
     return alt.Opacity("muted:Q", scale=None, legend=None)
 
 
-def _trend_rows(standings: Sequence[Standing], *, one_scale: bool) -> Rows:
+def _trend_rows(standings: Sequence[MetricStatus], *, one_scale: bool) -> Rows:
     """The months of each row, drawn within its own band: one scale for all rows, or each its own."""
     together = _joint([_ends(s) for s in standings]) if one_scale and standings else None
     return [
@@ -270,7 +270,7 @@ def _joint(ends: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return min(low for low, _ in ends), max(high for _, high in ends)
 
 
-def _share(s: Standing, value: float, together: tuple[float, float] | None) -> float:
+def _share(s: MetricStatus, value: float, together: tuple[float, float] | None) -> float:
     low, high = together or _ends(s)
     return (shown(s.metric, value) - low) / (high - low)
 
@@ -326,7 +326,7 @@ def _moved(rows: Rows) -> alt.LayerChart | alt.FacetChart:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Reference:
     """What a figure is held against: its name, its value in the metric's unit, and whether somebody wrote it so."""
 
     name: str
@@ -338,7 +338,7 @@ class Held:
         return goal_figure(metric, self.value) if self.is_written else figure(metric, self.value)
 
 
-def over_time(trend: Trend, metric: Metric, found: Incident, held: Held | None) -> alt.LayerChart | alt.FacetChart:
+def over_time(trend: Trend, metric: Metric, found: Incident, held: Reference | None) -> alt.LayerChart | alt.FacetChart:
     """An incident's own figures over time: intervals as a band, what it is held against as a line, the breach."""
     rows = [_moment(metric, point) for point in trend.points if point.value is not None]
     x = alt.X("utcyearmonthdate(period):T", axis=alt.Axis(title=trend.grain, format="%b %y", grid=False, tickCount=6))
@@ -358,7 +358,7 @@ def over_time(trend: Trend, metric: Metric, found: Incident, held: Held | None) 
     return alt.layer(*layers).properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
 
 
-def _moment(metric: Metric, point: Point) -> dict[str, Any]:
+def _moment(metric: Metric, point: MetricPoint) -> dict[str, Any]:
     return {
         "period": point.period.isoformat(),
         "value": None if point.value is None else shown(metric, point.value),
@@ -379,7 +379,7 @@ def _when() -> list[alt.Tooltip]:
     return [period, *(alt.Tooltip(f"{name}:N", title=title) for name, title in fields)]
 
 
-def _held(metric: Metric, held: Held | None, rows: Rows) -> list[alt.Chart]:
+def _held(metric: Metric, held: Reference | None, rows: Rows) -> list[alt.Chart]:
     if held is None or not rows:
         return []
     line = {

@@ -11,7 +11,7 @@ from queries.warehouse.generations import NoWarehouseError
 HERE = Path(__file__).parent
 
 
-def main() -> None:
+def navigate() -> None:
     """Route to a page. What stops a page is said on the page: where it is wrong and what to do."""
     st.set_page_config(page_title="Earshot", page_icon=str(HERE / "favicon.png"), layout="wide")
     st.html(HERE / "look.css")
@@ -30,7 +30,7 @@ def _shown(page: st.Page) -> None:
         page.run()
     except ConfigError as error:
         st.html(markup.section("The configuration has mistakes", "Correct these lines; the page reads them again."))
-        st.html(markup.mistakes(error.mistakes))
+        st.html(markup.mistake_list(error.mistakes))
     except NoWarehouseError:
         _nothing_loaded()
     except EarshotError as error:

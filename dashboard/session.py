@@ -13,13 +13,13 @@ from dashboard import cache
 from dashboard.review import markup
 from dashboard.stores import Stores, stores
 from dashboard.viewer import Viewer, viewer
-from queries.messages.outbox import dead, owed
+from queries.messages.outbox import dead, unsent
 from queries.metrics.formatting import count
 from queries.warehouse.generations import Pin
 
 
 @dataclass(frozen=True, slots=True)
-class Sitting:
+class PageSession:
     """What a page works with. `pin` and `state` are open for as long as the page runs."""
 
     stores: Stores
@@ -32,7 +32,7 @@ class Sitting:
 
 
 @contextmanager
-def sitting() -> Iterator[Sitting]:
+def page_session() -> Iterator[PageSession]:
     """Open everything for one page run, and say on the page what must be said on every page.
 
     Raises:
@@ -43,16 +43,16 @@ def sitting() -> Iterator[Sitting]:
     opened, now = stores(), datetime.now(UTC)
     reader = viewer(opened.settings)
     folder = str(opened.settings.config)
-    stamp = cache.fingerprint(opened.settings.config)
+    stamp = cache.config_fingerprint(opened.settings.config)
     catalog = cache.catalog(folder, stamp)
     with opened.pinned() as pin, opened.reading() as state:
-        key = cache.key_of(opened.settings, stamp, pin.generation.number, reader.scope, now)
-        yield Sitting(opened, reader, catalog, key, pin, state, now)
+        key = cache.page_key(opened.settings, stamp, pin.generation.number, reader.scope, now)
+        yield PageSession(opened, reader, catalog, key, pin, state, now)
 
 
-def banners(now: Sitting) -> None:
+def banners(now: PageSession) -> None:
     """What every page says first: who can see this, and what Slack has not been told."""
-    waiting, lost = len(owed(now.state)), len(dead(now.state))
+    waiting, lost = len(unsent(now.state)), len(dead(now.state))
     lines = [now.viewer.notice] if now.viewer.notice else []
     if now.stores.settings.slack.token is None:
         lines.append("Slack has no token" + (f": {_messages(waiting, 'wait')}." if waiting else "."))

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from config.errors import EarshotError
 from config.settings import Settings, read_settings
-from queries.messages.outbox import owed
+from queries.messages.outbox import unsent
 from queries.stores import open_states, open_warehouse
 from queries.warehouse.generations import Pin, Warehouse
 
@@ -104,7 +104,7 @@ def health() -> Health:
 def _state_problem(opened: Stores) -> str:
     try:
         with opened.reading() as conn:
-            owed(conn)
+            unsent(conn)
     except Exception as error:  # noqa: BLE001
         return _line(error)
     return ""

@@ -16,15 +16,15 @@ from config.models.catalog import Catalog
 from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
 from queries.engine import disposing
-from queries.loading.load import Order, load
+from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source
 from queries.operations.drop_source import drop
 from queries.operations.erase import forget
 from queries.operations.status import status_lines
-from queries.operations.storage_errors import spoken
+from queries.operations.storage_errors import storage_errors_as_text
 from queries.stores import open_states, open_warehouse
 from queries.warehouse.generations import Warehouse
-from queries.warehouse.load_report import Summary
+from queries.warehouse.load_report import LoadReport
 from queries.warehouse.relations import COLUMNS
 from queries.warehouse.tombstones import Kind
 
@@ -108,23 +108,23 @@ def _metric_words(parser: ArgumentParser) -> None:
 
 
 def _metric(arguments: Namespace) -> int:
-    from queries.operations.metric_command import run  # noqa: PLC0415
+    from queries.operations.metric_command import show_metric  # noqa: PLC0415
 
-    return run(arguments, _now())
+    return show_metric(arguments, _now())
 
 
 def _load(arguments: Namespace) -> int:
     settings, catalog = _configured()
     source, folder = open_source(arguments.source, settings.config)
-    order = Order(source, folder, arguments.data, catalog, settings.zone, arguments.replace_sample)
-    with spoken(settings.data), closing(_warehouse(settings)) as warehouse:
+    order = LoadRequest(source, folder, arguments.data, catalog, settings.zone, arguments.replace_sample)
+    with storage_errors_as_text(settings.data), closing(_warehouse(settings)) as warehouse:
         _tell(load(warehouse, order, _now(), _say))
     return 0
 
 
 def _drop(arguments: Namespace) -> int:
     settings, catalog = _configured()
-    with spoken(settings.data), closing(_warehouse(settings)) as warehouse:
+    with storage_errors_as_text(settings.data), closing(_warehouse(settings)) as warehouse:
         _tell(drop(warehouse, arguments.source, catalog, _now(), _say))
     return 0
 
@@ -133,14 +133,14 @@ def _forget(arguments: Namespace) -> int:
     settings, catalog = _configured()
     kind: Kind = "account" if arguments.account else "person"
     key = arguments.account or arguments.person
-    with spoken(settings.data), _both(settings) as (warehouse, states):
+    with storage_errors_as_text(settings.data), _both(settings) as (warehouse, states):
         forget(warehouse, states, kind, key, catalog, _now(), _say)
     return 0
 
 
 def _status(_: Namespace) -> int:
     settings = read_settings()
-    with spoken(settings.data), closing(open_warehouse(settings)) as warehouse:
+    with storage_errors_as_text(settings.data), closing(open_warehouse(settings)) as warehouse:
         for line in status_lines(warehouse, _now()):
             _say(line)
     return 0
@@ -149,7 +149,7 @@ def _status(_: Namespace) -> int:
 def _backup(arguments: Namespace) -> int:
     from queries.operations.backup import backup  # noqa: PLC0415 - few commands need it
 
-    with spoken(arguments.to.parent):
+    with storage_errors_as_text(arguments.to.parent):
         backup(read_settings(), arguments.to, _now(), _say)
     return 0
 
@@ -160,7 +160,7 @@ def _restore(arguments: Namespace) -> int:
     settings, catalog = _configured()
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     how = {"newer": arguments.erased_by, "replace": arguments.replace}
-    with spoken(settings.data):
+    with storage_errors_as_text(settings.data):
         restore(settings, arguments.folder, catalog, _now(), _say, **how)
     return 0
 
@@ -170,7 +170,7 @@ def _sample(arguments: Namespace) -> int:
     from queries.sample.spoil import plant, spoilt  # noqa: PLC0415
 
     end, kind = arguments.end or _now().date(), arguments.artefact
-    with spoken(arguments.out):
+    with storage_errors_as_text(arguments.out):
         try:
             note = f", with {kind} in {spoilt(kind)}" if kind else ""
             generate(arguments.out, end=end, seed=arguments.seed, contacts=arguments.contacts)
@@ -187,7 +187,7 @@ def _demo(_: Namespace) -> int:
     from queries.operations.demo import demo  # noqa: PLC0415
 
     settings, catalog = _configured()
-    with spoken(settings.data), _both(settings) as (warehouse, states):
+    with storage_errors_as_text(settings.data), _both(settings) as (warehouse, states):
         demo(settings, catalog, warehouse, states, _now(), _say)
     return 0
 
@@ -212,7 +212,7 @@ def _both(settings: Settings) -> Iterator[tuple[Warehouse, Engine]]:
         yield warehouse, states
 
 
-def _tell(summary: Summary) -> None:
+def _tell(summary: LoadReport) -> None:
     for line in summary.lines():
         _say(line)
     _say(f"{'published' if summary.published else 'nothing to publish'} after {summary.seconds:.1f} s")

@@ -153,53 +153,53 @@ def _micros_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     return f"(extract(epoch from {compiler.process(element.clauses, **kw)}) * 1000000)::bigint"
 
 
-class newest(GenericFunction[Any]):  # noqa: N801
+class newest_value(GenericFunction[Any]):  # noqa: N801
     """Of the rows that know the value, the value of the row with the highest order: `newest(value, order)`."""
 
     inherit_cache = True
 
 
-@compiles(newest, "duckdb")
+@compiles(newest_value, "duckdb")
 def _newest_duckdb(element: Any, compiler: Any, **kw: Any) -> str:
     return f"arg_max({compiler.process(element.clauses, **kw)})"
 
 
-@compiles(newest, "postgresql")
+@compiles(newest_value, "postgresql")
 def _newest_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     value, order = (compiler.process(part, **kw) for part in element.clauses)
     return f"(array_agg({value} order by {order} desc) filter (where {value} is not null))[1]"
 
 
-class fingerprint(GenericFunction[int]):  # noqa: N801
+class hash64(GenericFunction[int]):  # noqa: N801
     """A number of 64 bits made of a text, quickly: equal texts have equal ones, different texts nearly always not."""
 
     type = BigInteger()
     inherit_cache = True
 
 
-@compiles(fingerprint, "duckdb")
+@compiles(hash64, "duckdb")
 def _fingerprint_duckdb(element: Any, compiler: Any, **kw: Any) -> str:
     return f"hash({compiler.process(element.clauses, **kw)})"
 
 
-@compiles(fingerprint, "postgresql")
+@compiles(hash64, "postgresql")
 def _fingerprint_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     return f"hashtextextended({compiler.process(element.clauses, **kw)}, 0)"
 
 
-class digest(GenericFunction[str]):  # noqa: N801
+class sha256_hex(GenericFunction[str]):  # noqa: N801
     """SHA-256 of a text in hexadecimal."""
 
     type = String()
     inherit_cache = True
 
 
-@compiles(digest, "duckdb")
+@compiles(sha256_hex, "duckdb")
 def _digest_duckdb(element: Any, compiler: Any, **kw: Any) -> str:
     return f"sha256({compiler.process(element.clauses, **kw)})"
 
 
-@compiles(digest, "postgresql")
+@compiles(sha256_hex, "postgresql")
 def _digest_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
     return f"encode(sha256(convert_to({compiler.process(element.clauses, **kw)}, 'UTF8')), 'hex')"
 

@@ -12,7 +12,7 @@ from config.errors import EarshotError
 from triggers import logs
 from triggers.commands import backtest, silence, tune
 from triggers.commands import run as do
-from triggers.commands.arguments import duration, instant
+from triggers.commands.arguments import duration, parse_instant
 from triggers.commands.output import FORMATS
 
 
@@ -47,7 +47,7 @@ def _parser() -> ArgumentParser:
     run = command("run", do.run, "evaluate the rules and send what is owed, for ever or --once")
     run.add_argument("--once", action="store_true", help="one tick, one round of messages")
     run.add_argument(
-        "--now", type=instant, help="the time to evaluate at, such as 2026-11-21T09:00+01:00; needs --once"
+        "--now", type=parse_instant, help="the time to evaluate at, such as 2026-11-21T09:00+01:00; needs --once"
     )
     run.add_argument("--interval", type=duration, default=timedelta(seconds=60), help="between ticks, such as 5m")
     listed = command("incidents", do.list_incidents, "list incidents, the newest first")
@@ -75,7 +75,9 @@ def _parser() -> ArgumentParser:
         "restored", do.note_restored, "say that the state was put back by other means than `queries restore`"
     )
     put_back.add_argument(
-        "--since", type=instant, help="the last moment that the backup holds; by default that of its newest message"
+        "--since",
+        type=parse_instant,
+        help="the last moment that the backup holds; by default that of its newest message",
     )
     command("listen", do.hear, "hear what is pressed in Slack, for ever")
     audited = command("audit", do.audit, "see that everybody is awake and nothing is late; 1 where something is wrong")
@@ -88,7 +90,7 @@ def _parser() -> ArgumentParser:
     asked = command("route", do.trace_route, "whom a rule's incidents would be told to, and when")
     asked.add_argument("rule", help="its name")
     asked.add_argument("--vertical", help="of the incident")
-    asked.add_argument("--at", type=instant, help="when it opens, such as 2026-11-21T09:00+01:00; now by default")
+    asked.add_argument("--at", type=parse_instant, help="when it opens, such as 2026-11-21T09:00+01:00; now by default")
     muting = command("silence", do.silence, "mute deliveries for a time: preview, add, list or end")
     muting.add_argument("--by", default=getpass.getuser(), help="who does it; the login by default")
     silence.arguments(muting)

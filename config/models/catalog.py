@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, Protocol, Self, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from config.models.hours import Hours
-from config.models.values import ChannelId, Conditions, Duration, Frozen, KeyedError, Listed, MemberId, Name, Names
+from config.models.values import ChannelId, Conditions, Duration, FrozenModel, KeyedError, Listed, MemberId, Name, Names
 from config.models.zones import Zone
 
 Shape = Literal["share", "balance", "mean", "quantile", "count"]
@@ -37,7 +37,7 @@ TABLES: Final = frozenset(
 """The tables a source may fill, and so the names its `.sql` files may have."""
 
 
-class Metric(Frozen):
+class Metric(FrozenModel):
     """One named figure over one table.
 
     A `share` is rows matching `where` and `count` over rows matching `where`; a `balance` is the share matching `plus`
@@ -95,7 +95,7 @@ _PARTS: dict[str, frozenset[str]] = {
 }
 
 
-class Goal(Frozen):
+class Goal(FrozenModel):
     """What a vertical promised itself for a metric, from a day on. `vertical = "*"` is every vertical."""
 
     metric: Name
@@ -105,7 +105,7 @@ class Goal(Frozen):
     where: Conditions = ()
 
 
-class _Rule(Frozen):
+class _Rule(FrozenModel):
     """What every kind of rule states.
 
     While an incident of the rule `inhibited_by` is open over the same slice, or over all of it, this rule's incidents
@@ -225,7 +225,7 @@ class ChangeRule(_Short):
         return self
 
 
-class Against(Frozen):
+class Against(FrozenModel):
     """The figure that a gap is measured from."""
 
     metric: Name
@@ -244,7 +244,7 @@ class GapRule(_Short):
     strata: Names = ()
 
 
-class Baseline(Frozen):
+class Baseline(FrozenModel):
     """The days that a chart takes as normal: from `since` to before `until`, or the `first` days of the data."""
 
     since: date | None = None
@@ -368,7 +368,7 @@ DECEIVES: Final = "The data deceives"
 """What that rule is called."""
 
 
-class Guard(Frozen):
+class Guard(FrozenModel):
     """Where the data's own faults go, and the breaches that they explain: to the analyst, never further."""
 
     route: Name
@@ -379,14 +379,14 @@ class Guard(Frozen):
     runbook: str = ""
 
 
-class Step(Frozen):
+class Step(FrozenModel):
     """One step of a ladder: how long after the opening, and who is told: `channel`, `gm` or a person's name."""
 
     after: Duration = ZERO
     notify: Name = "channel"
 
 
-class Route(Frozen):
+class Route(FrozenModel):
     """Where a rule's incidents go: a Slack channel, and a ladder of who is told when.
 
     Outside its `hours` (in `zone`, on business days that are not its `holidays`) steps of the ladder are held until it
@@ -408,7 +408,7 @@ class Route(Frozen):
     fallback: Name | None = None
 
 
-class Person(Frozen):
+class Person(FrozenModel):
     """Somebody at the company: who they are to Slack and to the sign-in, and what they may see."""
 
     name: Name
@@ -422,7 +422,7 @@ class Person(Frozen):
     budget: Annotated[int, Field(ge=0)] | None = None
 
 
-class Audience(Frozen):
+class Audience(FrozenModel):
     """Which pages an audience opens and how much detail a page may give it."""
 
     name: Name
@@ -441,7 +441,7 @@ Weekday = Annotated[int, Field(ge=1, le=7)]
 """Monday is 1, as in ISO 8601."""
 
 
-class Calendar(Frozen):
+class Calendar(FrozenModel):
     """How days add up to periods, and which are business days."""
 
     fiscal_year_start: Annotated[int, Field(ge=1, le=12)] = 1
@@ -450,14 +450,14 @@ class Calendar(Frozen):
     holidays: Annotated[tuple[date, ...], Listed] = ()
 
 
-class Review(Frozen):
+class ReviewSettings(FrozenModel):
     """What the monthly review shows: the metrics compared with goals, in order, and where financials stand."""
 
     metrics: Names = ("nps", "csat", "promise-kept", "defect-rate")
     max_issues: Annotated[int, Field(ge=1, le=10)] = 5
 
 
-class SourceInput(Frozen):
+class SourceInput(FrozenModel):
     """How one input of a source is read. `file` is relative to the load's data folder and may be a glob."""
 
     file: Annotated[str, Field(min_length=1)]
@@ -491,7 +491,7 @@ class SourceInput(Frozen):
         return self
 
 
-class Source(Frozen):
+class Source(FrozenModel):
     """A folder of SELECTs that maps somebody's files to the canonical tables."""
 
     name: Name
@@ -516,7 +516,7 @@ class Named(Protocol):
 NamedT = TypeVar("NamedT", bound=Named)
 
 
-class Catalog(Frozen):
+class Catalog(FrozenModel):
     """Everything in the config folder, checked against itself."""
 
     metrics: tuple[Metric, ...]
@@ -526,7 +526,7 @@ class Catalog(Frozen):
     people: tuple[Person, ...]
     audiences: tuple[Audience, ...]
     calendar: Calendar
-    review: Review
+    review: ReviewSettings
     guard: Guard
 
     def metric(self, name: str) -> Metric:

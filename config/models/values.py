@@ -14,7 +14,7 @@ _CHANNEL: Final = re.compile(r"[CG][A-Z0-9]{8,}")
 _MEMBER: Final = re.compile(r"[UW][A-Z0-9]{8,}")
 
 
-class Frozen(BaseModel):
+class FrozenModel(BaseModel):
     """A value read from configuration: strict, closed to unknown keys, never changed."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
@@ -70,7 +70,7 @@ Names = Annotated[tuple[str, ...], Listed]
 Scalar = str | int | float | bool | date
 
 
-class Condition(Frozen):
+class Condition(FrozenModel):
     """What one column of a row must be. Every part given must hold; a null satisfies only `known = false`."""
 
     column: str

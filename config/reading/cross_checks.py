@@ -18,13 +18,13 @@ from config.models.catalog import (
     Person,
     QuietRule,
     RateRule,
-    Review,
+    ReviewSettings,
     Route,
     Rule,
     ThresholdRule,
 )
 from config.models.values import Conditions
-from config.reading.entries import Entry, Sheet
+from config.reading.entries import ConfigEntry, Sheet
 from config.reading.error_messages import suggest
 from config.reading.toml_lines import Place
 
@@ -44,23 +44,23 @@ class Sheets:
     people: Sheet[Person]
     audiences: Sheet[Audience]
     calendar: Sheet[Calendar]
-    review: Sheet[Review]
+    review: Sheet[ReviewSettings]
     guard: Sheet[Guard]
 
     def all(self) -> tuple[Sheet[Any], ...]:
         """Every sheet."""
         return tuple(getattr(self, field.name) for field in fields(self))
 
-    def metric(self, entry: Entry[Any]) -> Entry[Metric] | None:
+    def metric(self, entry: ConfigEntry[Any]) -> ConfigEntry[Metric] | None:
         """The metric that a goal or a rule names, when both can be read."""
         return self.metric_of(entry.item.metric) if entry.sound("metric") else None
 
-    def metric_of(self, name: str) -> Entry[Metric] | None:
+    def metric_of(self, name: str) -> ConfigEntry[Metric] | None:
         """The metric of that name, when it can be read."""
         return next((metric for metric in self.metrics.entries if metric.item.name == name), None)
 
 
-def check(sheets: Sheets, columns: Columns | None) -> Iterator[Mistake]:
+def cross_check(sheets: Sheets, columns: Columns | None) -> Iterator[Mistake]:
     """Every mistake that shows only between entries. What is broken in itself already has its mistake."""
     tables = Tables(columns)
     for metric in sheets.metrics.entries:
@@ -83,7 +83,9 @@ def check(sheets: Sheets, columns: Columns | None) -> Iterator[Mistake]:
             yield from _known(review, ("metrics", i), "metric", name, sheets.metrics.names)
 
 
-def _known(entry: Entry[Any], place: Place, noun: str, name: str, names: Collection[str] | None) -> Iterator[Mistake]:
+def _known(
+    entry: ConfigEntry[Any], place: Place, noun: str, name: str, names: Collection[str] | None
+) -> Iterator[Mistake]:
     if names is not None and name not in names and entry.sound(str(place[0])):
         yield entry.mistake(place, f"unknown {noun} {name!r}", suggest(name, names))
 
@@ -94,23 +96,23 @@ class Tables:
 
     columns: Columns | None
 
-    def named(self, entry: Entry[Any], table: str) -> Iterator[Mistake]:
+    def named(self, entry: ConfigEntry[Any], table: str) -> Iterator[Mistake]:
         """The table must exist."""
         yield from _known(entry, ("table",), "table", table, self.columns)
 
-    def column(self, entry: Entry[Any], place: Place, column: str, table: str) -> Iterator[Mistake]:
+    def column(self, entry: ConfigEntry[Any], place: Place, column: str, table: str) -> Iterator[Mistake]:
         """The table must have the column."""
         known = (self.columns or {}).get(table)
         if known is not None and column not in known and entry.sound(str(place[0])):
             yield entry.mistake(place, f"{table} has no column {column!r}", suggest(column, known))
 
-    def conditions(self, entry: Entry[Any], part: str, conditions: Conditions, table: str) -> Iterator[Mistake]:
+    def conditions(self, entry: ConfigEntry[Any], part: str, conditions: Conditions, table: str) -> Iterator[Mistake]:
         """The table must have the column of each condition."""
         for condition in conditions:
             yield from self.column(entry, (part, condition.column), condition.column, table)
 
 
-def _metric(entry: Entry[Metric], tables: Tables) -> Iterator[Mistake]:
+def _metric(entry: ConfigEntry[Metric], tables: Tables) -> Iterator[Mistake]:
     metric = entry.item
     yield from tables.named(entry, metric.table)
     yield from tables.column(entry, ("dated_by",), metric.dated_by, metric.table)
@@ -131,7 +133,7 @@ def _goals_twice(goals: Sheet[Goal]) -> Iterator[Mistake]:
             yield entry.mistake((), wrong, f"keep one of them; the first is on line {earlier}")
 
 
-def _goal(entry: Entry[Goal], sheets: Sheets, tables: Tables) -> Iterator[Mistake]:
+def _goal(entry: ConfigEntry[Goal], sheets: Sheets, tables: Tables) -> Iterator[Mistake]:
     goal = entry.item
     yield from _known(entry, ("metric",), "metric", goal.metric, sheets.metrics.names)
     if metric := sheets.metric(entry):
@@ -139,14 +141,14 @@ def _goal(entry: Entry[Goal], sheets: Sheets, tables: Tables) -> Iterator[Mistak
         yield from tables.conditions(entry, "where", goal.where, metric.item.table)
 
 
-def _possible(entry: Entry[Any], key: str, value: float, metric: Entry[Metric]) -> Iterator[Mistake]:
+def _possible(entry: ConfigEntry[Any], key: str, value: float, metric: ConfigEntry[Metric]) -> Iterator[Mistake]:
     least, most = metric.item.range
     if entry.sound(key) and metric.sound("shape", "factor") and not least <= value <= most:
         wrong = f"{key} {value:g} is no value that {metric.item.name} can have"
         yield entry.mistake((key,), wrong, f"write a number from {least:g} to {most:g}")
 
 
-def _rule(entry: Entry[Any], sheets: Sheets, tables: Tables) -> Iterator[Mistake]:
+def _rule(entry: ConfigEntry[Any], sheets: Sheets, tables: Tables) -> Iterator[Mistake]:
     rule: Rule = entry.item
     yield from _known(entry, ("route",), "route", rule.route, sheets.routes.names)
     yield from _known(entry, ("owner",), "person", rule.owner, sheets.people.names)
@@ -159,7 +161,7 @@ def _rule(entry: Entry[Any], sheets: Sheets, tables: Tables) -> Iterator[Mistake
         yield from _rate(entry, rule, sheets, tables)
 
 
-def _parent(entry: Entry[Any], rule: Rule, sheets: Sheets) -> Iterator[Mistake]:
+def _parent(entry: ConfigEntry[Any], rule: Rule, sheets: Sheets) -> Iterator[Mistake]:
     """A parent must exist, be another rule, and have no parent itself."""
     if rule.inhibited_by is None:
         return
@@ -173,7 +175,7 @@ def _parent(entry: Entry[Any], rule: Rule, sheets: Sheets) -> Iterator[Mistake]:
         yield entry.mistake(place, wrong, f"name {parents[0].inhibited_by!r}, or leave it out")
 
 
-def _rate(entry: Entry[Any], rule: RateRule, sheets: Sheets, tables: Tables) -> Iterator[Mistake]:
+def _rate(entry: ConfigEntry[Any], rule: RateRule, sheets: Sheets, tables: Tables) -> Iterator[Mistake]:
     yield from _known(entry, ("metric",), "metric", rule.metric, sheets.metrics.names)
     if metric := sheets.metric(entry):
         yield from _gate(entry, rule, metric)
@@ -184,7 +186,7 @@ def _rate(entry: Entry[Any], rule: RateRule, sheets: Sheets, tables: Tables) -> 
             yield from _against(entry, rule, metric.item, sheets, tables)
 
 
-def _gate(entry: Entry[Any], rule: RateRule, metric: Entry[Metric]) -> Iterator[Mistake]:
+def _gate(entry: ConfigEntry[Any], rule: RateRule, metric: ConfigEntry[Metric]) -> Iterator[Mistake]:
     shape = metric.item.shape
     if not metric.sound("shape"):
         return
@@ -201,7 +203,9 @@ def _gate(entry: Entry[Any], rule: RateRule, metric: Entry[Metric]) -> Iterator[
         yield entry.mistake(("metric",), wrong, "use the share beyond a limit instead")
 
 
-def _against(entry: Entry[Any], rule: GapRule, metric: Metric, sheets: Sheets, tables: Tables) -> Iterator[Mistake]:
+def _against(
+    entry: ConfigEntry[Any], rule: GapRule, metric: Metric, sheets: Sheets, tables: Tables
+) -> Iterator[Mistake]:
     other = rule.against
     yield from _known(entry, ("against", "metric"), "metric", other.metric, sheets.metrics.names)
     found = sheets.metric_of(other.metric)
@@ -221,7 +225,7 @@ def _against(entry: Entry[Any], rule: GapRule, metric: Metric, sheets: Sheets, t
         yield from tables.column(entry, place, column, metric.table) if place[0] == "strata" else ()
 
 
-def _event(entry: Entry[Any], rule: EventRule, tables: Tables) -> Iterator[Mistake]:
+def _event(entry: ConfigEntry[Any], rule: EventRule, tables: Tables) -> Iterator[Mistake]:
     if not rule.where and entry.sound("where"):
         yield entry.mistake((), "without 'where' every row would open an incident", "say which rows are severe")
     yield from tables.named(entry, rule.table)
@@ -229,13 +233,13 @@ def _event(entry: Entry[Any], rule: EventRule, tables: Tables) -> Iterator[Mista
     yield from tables.conditions(entry, "where", rule.where, rule.table)
 
 
-def _slices(entry: Entry[Any], rule: RateRule, table: str, tables: Tables) -> Iterator[Mistake]:
+def _slices(entry: ConfigEntry[Any], rule: RateRule, table: str, tables: Tables) -> Iterator[Mistake]:
     for i, column in enumerate(rule.by):
         yield from tables.column(entry, ("by", i), column, table)
     yield from tables.conditions(entry, "where", rule.where, table)
 
 
-def _limits(entry: Entry[Any], rule: ThresholdRule, metric: Entry[Metric]) -> Iterator[Mistake]:
+def _limits(entry: ConfigEntry[Any], rule: ThresholdRule, metric: ConfigEntry[Metric]) -> Iterator[Mistake]:
     impossible = [*_possible(entry, "limit", rule.limit, metric), *_possible(entry, "recover", rule.recover, metric)]
     if impossible:
         yield from impossible
@@ -244,7 +248,7 @@ def _limits(entry: Entry[Any], rule: ThresholdRule, metric: Entry[Metric]) -> It
         yield from _recovers(entry, rule, metric.item)
 
 
-def _reachable(entry: Entry[Any], rule: ThresholdRule, metric: Metric) -> Iterator[Mistake]:
+def _reachable(entry: ConfigEntry[Any], rule: ThresholdRule, metric: Metric) -> Iterator[Mistake]:
     least, most = metric.range
     up = metric.good == "up"
     room = rule.limit - least if up else most - rule.limit
@@ -253,7 +257,7 @@ def _reachable(entry: Entry[Any], rule: ThresholdRule, metric: Metric) -> Iterat
         yield entry.mistake(("limit",), wrong, f"{'raise' if up else 'lower'} the limit or lower the floor")
 
 
-def _recovers(entry: Entry[Any], rule: ThresholdRule, metric: Metric) -> Iterator[Mistake]:
+def _recovers(entry: ConfigEntry[Any], rule: ThresholdRule, metric: Metric) -> Iterator[Mistake]:
     up = metric.good == "up"
     wrong_side = rule.recover < rule.limit if up else rule.recover > rule.limit
     if wrong_side and entry.sound("recover"):
@@ -264,7 +268,7 @@ def _recovers(entry: Entry[Any], rule: ThresholdRule, metric: Metric) -> Iterato
         yield entry.mistake(("recover",), wrong, right)
 
 
-def _route(entry: Entry[Route], people: Sheet[Person]) -> Iterator[Mistake]:
+def _route(entry: ConfigEntry[Route], people: Sheet[Person]) -> Iterator[Mistake]:
     steps = entry.item.ladder
     for i, step in enumerate(steps):
         if i and step.after < steps[i - 1].after:
@@ -277,7 +281,7 @@ def _route(entry: Entry[Route], people: Sheet[Person]) -> Iterator[Mistake]:
             yield entry.mistake(("ladder", i), wrong, suggest(step.notify, {*people.names, *RESERVED}))
 
 
-def _fallback(entry: Entry[Route], routes: Sheet[Route]) -> Iterator[Mistake]:
+def _fallback(entry: ConfigEntry[Route], routes: Sheet[Route]) -> Iterator[Mistake]:
     """What Slack refuses must come somewhere: to another route, with a channel, and not to the same channel."""
     name, place = entry.item.fallback, ("fallback",)
     if name is None:
@@ -296,7 +300,7 @@ def _fallback(entry: Entry[Route], routes: Sheet[Route]) -> Iterator[Mistake]:
             yield entry.mistake(place, f"fallback {name!r} leads to the same channel", right)
 
 
-def _gm(entry: Entry[Route], i: int, people: Sheet[Person]) -> Iterator[Mistake]:
+def _gm(entry: ConfigEntry[Route], i: int, people: Sheet[Person]) -> Iterator[Mistake]:
     """Verticals are known only with the data; that there is a general manager at all is known here."""
     possible = any(p.item.audience == "gm" or not p.sound("audience") for p in people.entries)
     if people.names is not None and not possible:
@@ -304,7 +308,7 @@ def _gm(entry: Entry[Route], i: int, people: Sheet[Person]) -> Iterator[Mistake]
         yield entry.mistake(("ladder", i), wrong, 'add a [[person]] with audience = "gm"')
 
 
-def _person(entry: Entry[Person], audiences: Sheet[Audience]) -> Iterator[Mistake]:
+def _person(entry: ConfigEntry[Person], audiences: Sheet[Audience]) -> Iterator[Mistake]:
     person = entry.item
     yield from _known(entry, ("audience",), "audience", person.audience, audiences.names)
     if person.name in RESERVED:

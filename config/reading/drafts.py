@@ -7,10 +7,10 @@ from typing import Any
 
 from config.errors import ConfigError, Mistake
 from config.models.catalog import Catalog, Named, Rule
-from config.reading.cross_checks import Columns, Sheets, check
-from config.reading.entries import Entry, Sheet, read_sheet
+from config.reading.cross_checks import Columns, Sheets, cross_check
+from config.reading.entries import ConfigEntry, Sheet, read_sheet
 from config.reading.loader import RULE, unknown_tops
-from config.reading.toml_lines import Document, parse, read
+from config.reading.toml_lines import Document, parse_toml, read_toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,12 @@ def read_drafts(file: Path, catalog: Catalog, columns: Columns) -> Drafts:
     Raises:
         ConfigError: with all mistakes, each with file and line.
     """
-    return _drafts(read(file), catalog, columns)
+    return _drafts(read_toml(file), catalog, columns)
 
 
 def parse_drafts(text: str, catalog: Catalog, columns: Columns, name: str = "draft") -> Drafts:
     """Every `[[rule]]` of a text; `name` stands in mistakes where a file would. Raises ConfigError."""
-    return _drafts(parse(Path(name), text), catalog, columns)
+    return _drafts(parse_toml(Path(name), text), catalog, columns)
 
 
 def _drafts(document: Document, catalog: Catalog, columns: Columns) -> Drafts:
@@ -53,7 +53,7 @@ def _kept(catalog: Catalog, drafts: Iterable[Named]) -> tuple[Rule, ...]:
 
 
 def check_drafts(
-    drafts: Sequence[Entry[Rule]], document: Document, catalog: Catalog, columns: Columns
+    drafts: Sequence[ConfigEntry[Rule]], document: Document, catalog: Catalog, columns: Columns
 ) -> Iterator[Mistake]:
     """Every mistake that shows only between drafts and what the catalogue holds, which was checked before.
 
@@ -63,14 +63,14 @@ def check_drafts(
         catalog: what they may name.
         columns: the columns of each table that a rule may read.
     """
-    return check(_sheets(drafts, document, catalog), columns)
+    return cross_check(_sheets(drafts, document, catalog), columns)
 
 
-def _sheets(drafts: Sequence[Entry[Rule]], document: Document, catalog: Catalog) -> Sheets:
+def _sheets(drafts: Sequence[ConfigEntry[Rule]], document: Document, catalog: Catalog) -> Sheets:
     empty: Sheet[Any] = Sheet((), None, ())
     kept = _kept(catalog, [draft.item for draft in drafts])
-    rules = (*(Entry(rule, document, (), f"rule {rule.name}") for rule in kept), *drafts)
-    metrics = tuple(Entry(metric, document, (), metric.name) for metric in catalog.metrics)
+    rules = (*(ConfigEntry(rule, document, (), f"rule {rule.name}") for rule in kept), *drafts)
+    metrics = tuple(ConfigEntry(metric, document, (), metric.name) for metric in catalog.metrics)
     return Sheets(
         Sheet(metrics, _names(catalog.metrics), ()),
         empty,

@@ -14,7 +14,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry(Generic[ModelT]):
+class ConfigEntry(Generic[ModelT]):
     """An entry and where it stands. Its `broken` keys hold stand-ins, so that the other keys can still be checked."""
 
     item: ModelT
@@ -52,7 +52,7 @@ class Kind(Generic[ModelT]):
 class Sheet(Generic[ModelT]):
     """The entries of one kind. `names` is what may be referred to, or None when the file could not be read at all."""
 
-    entries: tuple[Entry[ModelT], ...]
+    entries: tuple[ConfigEntry[ModelT], ...]
     names: frozenset[str] | None
     mistakes: tuple[Mistake, ...]
 
@@ -78,17 +78,17 @@ def read_sheet(document: Document | None, key: str, kind: Kind[ModelT]) -> Sheet
 
 def read_entry(
     document: Document, place: Place, raw: Mapping[str, Any], kind: Kind[ModelT]
-) -> tuple[Entry[ModelT] | None, tuple[Mistake, ...]]:
+) -> tuple[ConfigEntry[ModelT] | None, tuple[Mistake, ...]]:
     """One table as a value, and the mistakes in it."""
     subject = _subject(place, raw)
     try:
-        return Entry(kind.adapter.validate_python(raw), document, place, subject), ()
+        return ConfigEntry(kind.adapter.validate_python(raw), document, place, subject), ()
     except ValidationError as error:
         found = tuple(findings(error, kind.choose(raw), raw))
     item, broken = _repaired(raw, found, kind)
     lines = ((document.line((*place, *inside)), wrong, right) for inside, wrong, right in found)
     mistakes = tuple(Mistake(document.file, n, f"{subject}: {wrong}", right) for n, wrong, right in lines)
-    return Entry(item, document, place, subject, broken) if item else None, mistakes
+    return ConfigEntry(item, document, place, subject, broken) if item else None, mistakes
 
 
 def _repaired(

@@ -9,14 +9,14 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from config.errors import ConfigError, Mistake
 from config.models.catalog import Catalog
-from config.models.values import Frozen, KeyedError, Name
-from config.reading.entries import Entry, Kind, read_sheet
+from config.models.values import FrozenModel, KeyedError, Name
+from config.reading.entries import ConfigEntry, Kind, read_sheet
 from config.reading.error_messages import suggest
 from config.reading.loader import unknown_tops
-from config.reading.toml_lines import Document, parse, read
+from config.reading.toml_lines import Document, parse_toml, read_toml
 
 
-class Known(Frozen):
+class KnownIncident(FrozenModel):
     """One thing that happened, from `since` to before `until` (left out: it goes on), in a slice.
 
     It should be found by `rule`, or by any rule on `metric`. An incident is about it where no column that both name
@@ -39,24 +39,26 @@ class Known(Frozen):
         return self
 
 
-_KIND: Final = Kind(TypeAdapter(Known), lambda _: Known, {Known: {"since": date.max, "rule": "x"}})
+_KIND: Final = Kind(
+    TypeAdapter(KnownIncident), lambda _: KnownIncident, {KnownIncident: {"since": date.max, "rule": "x"}}
+)
 
 
-def read_known(file: Path, catalog: Catalog) -> tuple[Known, ...]:
+def read_known_incidents(file: Path, catalog: Catalog) -> tuple[KnownIncident, ...]:
     """Every `[[known]]` of a file.
 
     Raises:
         ConfigError: with all mistakes, each with file and line.
     """
-    return _known(read(file), catalog)
+    return _known(read_toml(file), catalog)
 
 
-def parse_known(text: str, catalog: Catalog, name: str = "known") -> tuple[Known, ...]:
+def parse_known_incidents(text: str, catalog: Catalog, name: str = "known") -> tuple[KnownIncident, ...]:
     """Every `[[known]]` of a text; `name` stands in mistakes where a file would. Raises ConfigError."""
-    return _known(parse(Path(name), text), catalog)
+    return _known(parse_toml(Path(name), text), catalog)
 
 
-def _known(document: Document, catalog: Catalog) -> tuple[Known, ...]:
+def _known(document: Document, catalog: Catalog) -> tuple[KnownIncident, ...]:
     sheet = read_sheet(document, "known", _KIND)
     mistakes = [*unknown_tops(document, ("known",)), *sheet.mistakes]
     mistakes += [mistake for entry in sheet.entries for mistake in _unknown(entry, catalog)]
@@ -69,7 +71,7 @@ def _known(document: Document, catalog: Catalog) -> tuple[Known, ...]:
     return sheet.items
 
 
-def _unknown(entry: Entry[Known], catalog: Catalog) -> Iterator[Mistake]:
+def _unknown(entry: ConfigEntry[KnownIncident], catalog: Catalog) -> Iterator[Mistake]:
     named = {"rule": (entry.item.rule, catalog.rules), "metric": (entry.item.metric, catalog.metrics)}
     for noun, (name, items) in named.items():
         names = [item.name for item in items]

@@ -23,16 +23,16 @@ from config.models.catalog import (
     Metric,
     Person,
     QuietRule,
-    Review,
+    ReviewSettings,
     Route,
     Rule,
     Source,
     ThresholdRule,
 )
-from config.reading.cross_checks import Sheets, check
+from config.reading.cross_checks import Sheets, cross_check
 from config.reading.entries import Kind, Sheet, read_entry, read_sheet
 from config.reading.error_messages import suggest
-from config.reading.toml_lines import Document, read
+from config.reading.toml_lines import Document, read_toml
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -100,7 +100,7 @@ def read_catalog(folder: Path, columns: Mapping[str, Collection[str]] | None = N
     documents, mistakes = _documents(folder)
     sheets = _sheets(documents)
     mistakes += [m for sheet in sheets.all() for m in sheet.mistakes]
-    mistakes += check(sheets, columns)
+    mistakes += cross_check(sheets, columns)
     if mistakes:
         raise ConfigError(tuple(mistakes))
     return _catalog(sheets)
@@ -125,7 +125,7 @@ def read_source(folder: Path) -> Source:
 
 def _document(file: Path) -> tuple[Document | None, list[Mistake]]:
     try:
-        return read(file), []
+        return read_toml(file), []
     except ConfigError as error:
         return None, list(error.mistakes)
 
@@ -170,7 +170,7 @@ def _sheets(documents: Mapping[str, Document | None]) -> Sheets:
         named("person", Person),
         named("audience", Audience),
         _single(documents["calendar.toml"], "calendar", Calendar, needed=True),
-        _single(documents["audiences.toml"], "review", Review, needed=False),
+        _single(documents["audiences.toml"], "review", ReviewSettings, needed=False),
         _single(documents["triggers.toml"], "guard", Guard, needed=True),
     )
 

@@ -10,21 +10,21 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from config.errors import ConfigError, Mistake
 from config.models.catalog import ZERO, Catalog, Goal, Rule
-from config.models.values import Duration, Frozen, KeyedError, Listed
+from config.models.values import Duration, FrozenModel, KeyedError, Listed
 from config.models.zones import Zone
 from config.reading.cross_checks import Columns
 from config.reading.drafts import check_drafts
-from config.reading.entries import Entry, Kind, read_entry, read_sheet
+from config.reading.entries import ConfigEntry, Kind, read_entry, read_sheet
 from config.reading.error_messages import suggest
 from config.reading.loader import RULE, unknown_tops
 from config.reading.number_series import Numbers
-from config.reading.toml_lines import Place, read
+from config.reading.toml_lines import Place, read_toml
 
 Slices = dict[str, str | int | bool]
 """A slice as it is written: the value of each column in the rule's `by`."""
 
 
-class Series(Frozen):
+class Series(FrozenModel):
     """Counts of one slice, one of each list for every `every` from `from` on.
 
     `n` rows of the metric. For a share `plus` of them that count, or `bad` on the bad side; for a balance `plus` and
@@ -45,7 +45,7 @@ class Series(Frozen):
     scores: dict[str, Numbers] | None = None
 
 
-class Signals(Frozen):
+class WrittenSignals(FrozenModel):
     """The days on which something was heard of: `days`, or `every` so often from `from` to before `until`."""
 
     slice: Slices
@@ -62,7 +62,7 @@ class Signals(Frozen):
         return self
 
 
-class Expected(Frozen):
+class ExpectedIncident(FrozenModel):
     """An incident that should open. What is left out is not compared.
 
     `opened` and `resolved` are the days on which it is known, as a backtest shows them; `resolved = false`: it is still
@@ -80,7 +80,7 @@ class Expected(Frozen):
     reason: str | None = None
 
 
-class Rehearsal(Frozen):
+class RuleTest(FrozenModel):
     """One test of one rule, up to the end of the day `at`. No incident is expected but those that are named.
 
     `rule` is a rule's name, or a whole draft. `alpha` is what the null replay found for it, `deff` the design effect of
@@ -98,9 +98,9 @@ class Rehearsal(Frozen):
     deff: Annotated[float, Field(ge=1)] = 1.0
     goal: Annotated[tuple[Goal, ...], Listed] = ()
     series: Annotated[tuple[Series, ...], Listed] = ()
-    signals: Annotated[tuple[Signals, ...], Listed] = ()
+    signals: Annotated[tuple[WrittenSignals, ...], Listed] = ()
     row: Annotated[tuple[dict[str, Any], ...], Listed] = ()
-    incident: Annotated[tuple[Expected, ...], Listed] = ()
+    incident: Annotated[tuple[ExpectedIncident, ...], Listed] = ()
 
     @model_validator(mode="after")
     def _one_input(self) -> Self:
@@ -110,16 +110,16 @@ class Rehearsal(Frozen):
         return self
 
 
-_KIND: Final = Kind(TypeAdapter(Rehearsal), lambda _: Rehearsal, {})
+_KIND: Final = Kind(TypeAdapter(RuleTest), lambda _: RuleTest, {})
 
 
-def read_rehearsals(file: Path) -> tuple[Entry[Rehearsal], ...]:
+def read_rule_tests(file: Path) -> tuple[ConfigEntry[RuleTest], ...]:
     """Every `[[test]]` of a file.
 
     Raises:
         ConfigError: with all mistakes that show without the catalogue.
     """
-    document = read(file)
+    document = read_toml(file)
     sheet = read_sheet(document, "test", _KIND)
     mistakes = (*unknown_tops(document, ("test",)), *sheet.mistakes)
     if not mistakes and not sheet.entries:
@@ -129,7 +129,7 @@ def read_rehearsals(file: Path) -> tuple[Entry[Rehearsal], ...]:
     return sheet.entries
 
 
-def rehearsed_rule(entry: Entry[Rehearsal], catalog: Catalog, columns: Columns) -> Rule:
+def tested_rule(entry: ConfigEntry[RuleTest], catalog: Catalog, columns: Columns) -> Rule:
     """The rule that a test is about: the catalogue's of that name, or the draft that stands in the test.
 
     Raises:
@@ -144,18 +144,18 @@ def rehearsed_rule(entry: Entry[Rehearsal], catalog: Catalog, columns: Columns) 
     return catalog.rule(rule)
 
 
-def _draft(entry: Entry[Rehearsal], raw: Mapping[str, Any], catalog: Catalog, columns: Columns) -> Rule:
+def _draft(entry: ConfigEntry[RuleTest], raw: Mapping[str, Any], catalog: Catalog, columns: Columns) -> Rule:
     document, place = entry.document, (*entry.place, "rule")
     found, read_ = read_entry(document, place, raw, RULE)
     mistakes = tuple(replace(mistake, wrong=f"rule{mistake.wrong.removeprefix('test')}") for mistake in read_)
     if found and not mistakes:
-        named = Entry(found.item, document, place, f"rule {found.item.name}")
+        named = ConfigEntry(found.item, document, place, f"rule {found.item.name}")
         mistakes = tuple(check_drafts((named,), document, catalog, columns))
     if mistakes or not found:
         raise ConfigError(mistakes)
     return found.item
 
 
-def line(entry: Entry[Rehearsal], place: Place = ()) -> str:
+def line(entry: ConfigEntry[RuleTest], place: Place = ()) -> str:
     """Where a place of a test stands: `file:line`."""
     return f"{entry.document.file}:{entry.document.line((*entry.place, *place))}"

@@ -43,7 +43,7 @@ class Document:
         return 1
 
 
-def read(file: Path) -> Document:
+def read_toml(file: Path) -> Document:
     """Read a TOML file.
 
     Raises:
@@ -57,10 +57,10 @@ def read(file: Path) -> Document:
         ) from None
     except (OSError, ValueError) as error:
         raise _refusal(file, 1, f"the file cannot be read ({error})", "make it a readable UTF-8 text file") from error
-    return parse(file, text)
+    return parse_toml(file, text)
 
 
-def parse(file: Path, text: str) -> Document:
+def parse_toml(file: Path, text: str) -> Document:
     """The same from a text that `file` stands for. Raises ConfigError where it is not TOML."""
     try:
         values = tomllib.loads(text)

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from queries.messages.outbox import told
+from queries.messages.outbox import notified_ids
 from queries.scope import Scope
-from queries.state.incidents import Entry, Incident, annotate, incident
+from queries.state.incidents import HistoryEntry, Incident, annotate, incident
 from triggers.incidents.ledger import thread_messages
 
 
@@ -58,6 +58,6 @@ def _changed(
     conn: Connection, found: Incident, fields: Mapping[str, Any], kind: str, reason: str, author: str, now: datetime
 ) -> Incident:
     after = replace(found, version=found.version + 1, **fields)
-    entry = Entry(found.id, after.version, now, kind, reason, author)
-    is_told = found.id in told(conn, (found.id,))
+    entry = HistoryEntry(found.id, after.version, now, kind, reason, author)
+    is_told = found.id in notified_ids(conn, (found.id,))
     return annotate(conn, after, entry, thread_messages(after, entry, now) if is_told else ())

@@ -23,13 +23,13 @@ from config.models.catalog import (
     ThresholdRule,
 )
 from config.models.values import duration_text
-from dashboard.charts import Held
-from dashboard.review.markup import SEVERITIES, day
+from dashboard.charts import Reference
+from dashboard.review.markup import SEVERITIES, day_words
 from queries.metrics.formatting import count, figure, half_width, interval
-from queries.review.incident_page import Dossier
-from queries.review.read import label_of, place
+from queries.review.incident_page import IncidentPage
+from queries.review.read import label_of, slice_words
 from queries.state.actions import Action
-from queries.state.incidents import Entry, Incident
+from queries.state.incidents import HistoryEntry, Incident
 from triggers.messages import card as messages_card
 from triggers.messages import wording
 from triggers.messages.card import Card, called
@@ -51,7 +51,7 @@ class Terms:
 
     def day(self, at: datetime) -> str:
         """The day of an instant: `3 October 2026`."""
-        return day(at.astimezone(self.zone))
+        return day_words(at.astimezone(self.zone))
 
     def moment(self, at: datetime) -> str:
         """An instant as it is read: `3 October 2026, 07:30 UTC`."""
@@ -69,33 +69,34 @@ def state(found: Incident, terms: Terms) -> str:
     return f"open, waits for {terms.name(found.assigned_to)}" if found.assigned_to else "open, nobody has it"
 
 
-def title(found: Incident, rule: Rule | None) -> str:
+def incident_title(found: Incident, rule: Rule | None) -> str:
     """What the incident is about; of a fault of the data, which kind: its key begins with it."""
     if found.rule == DATA_FAULT:
         return f"{DECEIVES}: {found.slice.partition('|')[0].replace('-', ' ')}"
     return (rule.label if rule else "") or found.rule
 
 
-def where(found: Incident, account: str | None) -> str:
+def incident_where(found: Incident, account: str | None) -> str:
     """Where it is: its slice, or the vertical and account of a case."""
     if found.is_case or (found.account_id and found.account_id in found.slice):
         return ", ".join(part for part in (account, found.vertical, found.touchpoint) if part) or "All verticals"
-    return place(found.slice)
+    return slice_words(found.slice)
 
 
-def opening(it: Dossier, account: str | None, terms: Terms) -> str:
+def incident_header(it: IncidentPage, account: str | None, terms: Terms) -> str:
     """What, where, how serious and where it stands."""
     found = it.incident
     attention = " e-attention" if found.is_open and not (found.acknowledged_at or found.snoozed_until) else ""
     words = state(found, terms)
     return (
         f'<p class="e-kicker">Incident · {SEVERITIES[found.severity]}</p>'
-        f'<h1 class="e-headline">{escape(title(found, it.rule))} – {escape(where(found, account))}</h1>'
-        f'<p class="e-state{attention}">{escape(wording.begun(words))}</p>'
+        f'<h1 class="e-headline">{escape(incident_title(found, it.rule))} – '
+        f"{escape(incident_where(found, account))}</h1>"
+        f'<p class="e-state{attention}">{escape(wording.sentence_start(words))}</p>'
     )
 
 
-def evidence(it: Dossier, card: Card | None) -> str:
+def evidence_section(it: IncidentPage, card: Card | None) -> str:
     """The card that Slack shows too: the figure with its interval, then what it was made of."""
     facts = _figures(it)
     facts += (
@@ -111,31 +112,31 @@ ELSEWHERE: Final = frozenset({"Where", "Severity", "What to do"})
 """Lines of the card that stand elsewhere on the page."""
 
 
-def _figures(it: Dossier) -> list[tuple[str, str]]:
+def _figures(it: IncidentPage) -> list[tuple[str, str]]:
     metric, sample = it.metric, it.sample
     if isinstance(it.rule, QuietRule):
-        return [("Heard", wording.found(it.rule, None, sample) or "")]
+        return [("Heard", wording.measured(it.rule, None, sample) or "")]
     if metric is None:
         return []
-    low, high, against = sample.get("low"), sample.get("high"), held(it.rule, sample)
+    low, high, against = sample.get("low"), sample.get("high"), reference_of(it.rule, sample)
     n = (sample.get("tally") or [it.incident.n or 0])[0]
     return [
         (metric.label, figure(metric, sample.get("value", it.incident.value), half_width(low, high))),
         ("95% interval", interval(metric, low, high)),
         ("Cases", f"n = {count(round(n))}"),
-        (wording.begun(against.name), against.figure(metric)) if against else ("", ""),
+        (wording.sentence_start(against.name), against.figure(metric)) if against else ("", ""),
     ]
 
 
-def held(rule: Rule | None, sample: Mapping[str, Any]) -> Held | None:
+def reference_of(rule: Rule | None, sample: Mapping[str, Any]) -> Reference | None:
     """What an incident's figure was held against when it was last looked at; None where there is no such figure."""
     value = rule.limit if isinstance(rule, ThresholdRule) else sample.get("held")
     written = isinstance(rule, ThresholdRule | GoalRule)
     if value is None or not isinstance(rule, RateRule):
         return None
     if isinstance(rule, ChangeRule):
-        return Held(BASELINES[rule.baseline], value)
-    return Held("measured from" if isinstance(rule, GapRule) else NAMES[rule.kind], value, is_written=written)
+        return Reference(BASELINES[rule.baseline], value)
+    return Reference("measured from" if isinstance(rule, GapRule) else NAMES[rule.kind], value, is_written=written)
 
 
 NAMES: Final = {"threshold": "limit", "goal": "goal", "chart": "usual"}
@@ -151,17 +152,18 @@ def runbook(rule: Rule | None) -> str:
     return f'<p class="e-runbook">{escape(rule.runbook)}</p>' if rule and rule.runbook else ""
 
 
-def history(entries: Iterable[Entry], terms: Terms) -> str:
+def history_section(entries: Iterable[HistoryEntry], terms: Terms) -> str:
     """What happened to it, newest first, in the words that Slack has for it."""
     rows = "".join(
-        f"<li><span class='e-muted'>{terms.moment(e.at)}</span> {escape(messages_card.news(e.kind))}: {escape(e.reason)}"
+        f"<li><span class='e-muted'>{terms.moment(e.at)}</span> "
+        f"{escape(messages_card.news(e.kind))}: {escape(e.reason)}"
         f"{f' <span class=e-muted>({escape(terms.name(e.author))})</span>' if e.author else ''}</li>"
         for e in reversed([*entries])
     )
     return f'<ul class="e-list">{rows}</ul>'
 
 
-def ladder(found: Incident, catalog: Catalog, terms: Terms) -> str:
+def ladder_section(found: Incident, catalog: Catalog, terms: Terms) -> str:
     """Who is told when, and what has been told."""
     steps = [Step(after=step["after"], notify=step["notify"]) for step in json.loads(found.ladder)]
     rows = "".join(
@@ -195,17 +197,21 @@ def _step(found: Incident, number: int, step: Step, whom: str, terms: Terms) -> 
 def action(taken: Action, effect: str, today: date) -> str:
     """One action with what it has done so far."""
     done = (
-        f"done {day(taken.done_at)}" if taken.done_at else f"due {day(taken.due_on)}" if taken.due_on else "no due date"
+        f"done {day_words(taken.done_at)}"
+        if taken.done_at
+        else f"due {day_words(taken.due_on)}"
+        if taken.due_on
+        else "no due date"
     )
     late = taken.done_at is None and taken.due_on is not None and taken.due_on < today
     mark = f'<span class="e-attention">{done}, overdue</span>' if late else done
     return (
         f'<ul class="e-list"><li>{escape(taken.what)}<br><span class="e-muted">{escape(taken.owner)}, since '
-        f"{day(taken.started_on)}, {mark} · effect: {escape(effect)}</span></li></ul>"
+        f"{day_words(taken.started_on)}, {mark} · effect: {escape(effect)}</span></li></ul>"
     )
 
 
-def listed(found: Iterable[tuple[Incident, str, str, str]], terms: Terms) -> str:
+def incident_table(found: Iterable[tuple[Incident, str, str, str]], terms: Terms) -> str:
     """Incidents as a table of links: (incident, what, where, figure)."""
     rows = "".join(_line(*one, state(one[0], terms), terms) for one in found)
     names = ("Since", "What", "Where", "Value", "State")

@@ -13,10 +13,10 @@ from config.errors import EarshotError
 from dashboard import cache, charts
 from dashboard.incident import actions, markup
 from dashboard.review import markup as review_markup
-from dashboard.session import Sitting, banners, sitting
+from dashboard.session import PageSession, banners, page_session
 from queries.metrics.formatting import figure
-from queries.review.incident_page import Dossier, read_dossier, rule_of
-from queries.state.actions import NewAction, finish, record
+from queries.review.incident_page import IncidentPage, current_rule, read_incident_page
+from queries.state.actions import NewAction, finish_action, record_action
 from queries.state.incidents import Incident, UnknownIncidentError, incidents
 
 MOST: Final = 200
@@ -25,13 +25,13 @@ MOST: Final = 200
 
 def show() -> None:
     """The incident of the link, or all of them."""
-    with sitting() as now:
+    with page_session() as now:
         id_ = st.query_params.get("id")
         if id_ is None:
             _list(now)
             return
         try:
-            it = read_dossier(now.state, now.catalog, id_, now.viewer.scope)
+            it = read_incident_page(now.state, now.catalog, id_, now.viewer.scope)
         except UnknownIncidentError:
             st.html(
                 review_markup.notice(
@@ -43,7 +43,7 @@ def show() -> None:
         _one(now, it)
 
 
-def _list(now: Sitting) -> None:
+def _list(now: PageSession) -> None:
     st.html('<h1 class="e-headline">Incidents</h1>')
     banners(now)
     only_open = st.toggle("Open only", value=True, key="open", bind="query-params")
@@ -51,41 +51,41 @@ def _list(now: Sitting) -> None:
     if not found:
         st.html(review_markup.notice("No incident is open." if only_open else "No rule has found anything yet."))
         return
-    st.html(markup.listed([_summary(now, one) for one in found[:MOST]], _terms(now)))
+    st.html(markup.incident_table([_summary(now, one) for one in found[:MOST]], _terms(now)))
     if len(found) > MOST:
         st.html(review_markup.notice(f"{len(found) - MOST} older ones:", command="python -m triggers incidents"))
 
 
-def _terms(now: Sitting) -> markup.Terms:
+def _terms(now: PageSession) -> markup.Terms:
     return markup.Terms(now.catalog.people, ZoneInfo(now.pin.generation.zone))
 
 
-def _summary(now: Sitting, one: Incident) -> tuple[Incident, str, str, str]:
-    rule, metric = rule_of(one, now.catalog)
+def _summary(now: PageSession, one: Incident) -> tuple[Incident, str, str, str]:
+    rule, metric = current_rule(one, now.catalog)
     value = figure(metric, one.value) if metric and one.value is not None else ""
-    return one, markup.title(one, rule), markup.where(one, _account(now, one)), value
+    return one, markup.incident_title(one, rule), markup.incident_where(one, _account(now, one)), value
 
 
-def _account(now: Sitting, one: Incident) -> str | None:
+def _account(now: PageSession, one: Incident) -> str | None:
     return cache.account_name(now.key, now.pin, one.account_id) if one.account_id else None
 
 
-def _one(now: Sitting, it: Dossier) -> None:
-    st.html(markup.opening(it, _account(now, it.incident), _terms(now)))
+def _one(now: PageSession, it: IncidentPage) -> None:
+    st.html(markup.incident_header(it, _account(now, it.incident), _terms(now)))
     if it.incident.is_open:
         _buttons(now, it)
     link = f"{now.stores.settings.dashboard.public_url}/incident?id={it.incident.id}"
-    st.html(markup.evidence(it, cache.card(now.key, now.pin, it, link)))
+    st.html(markup.evidence_section(it, cache.card(now.key, now.pin, it, link)))
     _chart(now, it)
     if it.rule and it.rule.runbook:
         st.html(review_markup.section("What to do") + markup.runbook(it.rule))
     _actions(now, it)
-    st.html(review_markup.section("History") + markup.history(it.history, _terms(now)))
-    st.html(review_markup.section("Who is told") + markup.ladder(it.incident, now.catalog, _terms(now)))
+    st.html(review_markup.section("History") + markup.history_section(it.history, _terms(now)))
+    st.html(review_markup.section("Who is told") + markup.ladder_section(it.incident, now.catalog, _terms(now)))
     banners(now)
 
 
-def _buttons(now: Sitting, it: Dossier) -> None:
+def _buttons(now: PageSession, it: IncidentPage) -> None:
     id_, scope, author = it.incident.id, now.viewer.scope, now.viewer.name
     with st.container(key="hands", horizontal=True):
         if it.incident.acknowledged_at is None and st.button("I take this on", type="primary", key="acknowledge"):
@@ -98,30 +98,30 @@ def _buttons(now: Sitting, it: Dossier) -> None:
                     _write(now, lambda conn: actions.close(conn, id_, scope, author, reason or "", now.now))
 
 
-def _chart(now: Sitting, it: Dossier) -> None:
-    spec = cache.trend_spec(now.key, now.pin, it.incident, markup.held(it.rule, it.sample))
+def _chart(now: PageSession, it: IncidentPage) -> None:
+    spec = cache.trend_spec(now.key, now.pin, it.incident, markup.reference_of(it.rule, it.sample))
     shown = cache.trend(now.key, now.pin, it.incident)
     if spec is None or shown is None or it.metric is None:
         return
-    place = markup.where(it.incident, None)
+    place = markup.incident_where(it.incident, None)
     st.html(review_markup.section(f"{it.metric.label} in {place}, by {shown.grain}"))
     st.vega_lite_chart(spec, width="stretch", alt=charts.describe_over_time(shown, it.metric, place))
 
 
-def _actions(now: Sitting, it: Dossier) -> None:
+def _actions(now: PageSession, it: IncidentPage) -> None:
     st.html(review_markup.section("Actions") + ("" if it.actions else review_markup.bullets(["None recorded."])))
     for action in it.actions:
         words = cache.effect_words(now.key, now.pin, action, it.actions)
         st.html(markup.action(action, words, now.key.day))
         if action.done_at is None and st.button("Done", key=f"done-{action.id}", type="tertiary"):
-            _write(now, partial(finish, action_id=action.id, now=now.now))
+            _write(now, partial(finish_action, action_id=action.id, now=now.now))
     slot = st.expander("Record an action", key="new-action", on_change="rerun")
     if slot.open:
         with slot:
             _new_action(now, it)
 
 
-def _new_action(now: Sitting, it: Dossier) -> None:
+def _new_action(now: PageSession, it: IncidentPage) -> None:
     found, today = it.incident, now.key.day
     with st.form("new-action-form", border=False):
         what = st.text_input("What is done", max_chars=300)
@@ -139,10 +139,10 @@ def _new_action(now: Sitting, it: Dossier) -> None:
                 touchpoint=found.touchpoint,
                 metric=it.metric.name if it.metric else None,
             )
-            _write(now, lambda conn: record(conn, new, now.viewer.name, now.now))
+            _write(now, lambda conn: record_action(conn, new, now.viewer.name, now.now))
 
 
-def _write(now: Sitting, change: Callable[[Connection], object]) -> None:
+def _write(now: PageSession, change: Callable[[Connection], object]) -> None:
     try:
         with now.stores.writing() as conn:
             change(conn)

@@ -12,15 +12,15 @@ from config.models.catalog import Metric, WatchRule
 from dashboard.charts import ATTENTION, BETTER, GREY, QUIET, Rows
 from queries.metrics.formatting import figure, shown, unit
 from queries.state.feedback import Precision
-from queries.warehouse.conditions import Span
-from triggers.incidents.notification_load import Attention
-from triggers.lab.false_alarms import Noise
-from triggers.lab.parameter_sweep import Sweep, days_open, setting
+from queries.warehouse.conditions import ConditionPeriod
+from triggers.incidents.notification_load import NotificationLoad
+from triggers.lab.false_alarms import FalseAlarmRate
+from triggers.lab.parameter_sweep import ParameterSweep, days_open, setting
 from triggers.lab.scores import Score
-from triggers.lab.setting import Dial
-from triggers.lab.typical_range import usual
-from triggers.lab.what_if import Found, Outcome, Trial
-from triggers.messages.wording import begun
+from triggers.lab.setting import Setting
+from triggers.lab.typical_range import typical_range
+from triggers.lab.what_if import Trial, TrialIncident, TrialOutcome
+from triggers.messages.wording import sentence_start
 from triggers.rules.subject import slice_values
 
 READERS: Final = 4
@@ -44,7 +44,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class IncidentTimeline:
     """What the time line shows."""
 
     bars: tuple[Bar, ...]
@@ -56,7 +56,7 @@ class Line:
         return tuple(sorted(set(named), key=lambda place: (-named.count(place), place))[:PLACES])
 
 
-def attention_curve(found: Sweep, metric: Metric | None, value: float) -> alt.LayerChart | alt.FacetChart:
+def attention_curve(found: ParameterSweep, metric: Metric | None, value: float) -> alt.LayerChart | alt.FacetChart:
     """How often each reader would be told in a week at each setting, as it is and as set."""
     rows = [row for reader in _readers(found) for row in _told(found, metric, reader)]
     x = alt.X("x:Q", scale=alt.Scale(zero=False, nice=False), axis=_axis(_x_title(found.on, metric), tickCount=7))
@@ -73,7 +73,7 @@ def attention_curve(found: Sweep, metric: Metric | None, value: float) -> alt.La
     return alt.layer(*layers).properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
 
 
-def _readers(found: Sweep) -> tuple[str, ...]:
+def _readers(found: ParameterSweep) -> tuple[str, ...]:
     most: dict[str, float] = {}
     for one in found.outcomes:
         for asked in one.attention:
@@ -81,12 +81,14 @@ def _readers(found: Sweep) -> tuple[str, ...]:
     return tuple(sorted(most, key=lambda reader: -most[reader])[:READERS]) or ("",)
 
 
-def _told(found: Sweep, metric: Metric | None, reader: str) -> Rows:
+def _told(found: ParameterSweep, metric: Metric | None, reader: str) -> Rows:
     return [_point(found, metric, reader, value, one) for value, one in zip(found.values, found.outcomes, strict=True)]
 
 
-def _point(found: Sweep, metric: Metric | None, reader: str, value: float, one: Outcome) -> dict[str, Any]:
-    asked = next((a for a in one.attention if a.reader == reader), Attention(reader, 0, 0.0, 0))
+def _point(
+    found: ParameterSweep, metric: Metric | None, reader: str, value: float, one: TrialOutcome
+) -> dict[str, Any]:
+    asked = next((a for a in one.attention if a.reader == reader), NotificationLoad(reader, 0, 0.0, 0))
     return {
         "x": _x(found.on, metric, value),
         "reader": reader_name(reader),
@@ -111,11 +113,11 @@ _TIPS: Final = [
 ]
 
 
-def _x(on: Dial, metric: Metric | None, value: float) -> float:
+def _x(on: Setting, metric: Metric | None, value: float) -> float:
     return value if metric is None or on.field == "at_least" else shown(metric, value)
 
 
-def _x_title(on: Dial, metric: Metric | None) -> str:
+def _x_title(on: Setting, metric: Metric | None) -> str:
     named = "days" if metric is None else unit(metric)
     words = {"limit": "Limit", "floor": "Smallest distance that counts", "at_least": "Least silence"}[on.field]
     return f"{words} ({named})" if named else words
@@ -130,7 +132,7 @@ def _axis(title: str, **rest: Any) -> alt.Axis:
     return alt.Axis(**{"title": title, "grid": False, **QUIET, **rest})
 
 
-def _marks(found: Sweep, metric: Metric | None, value: float) -> list[alt.Chart]:
+def _marks(found: ParameterSweep, metric: Metric | None, value: float) -> list[alt.Chart]:
     """A line where the rule stands, and one where it is set."""
     on, own = found.on, _x(found.on, metric, found.on.value)
     marks: Rows = [
@@ -165,7 +167,9 @@ def _names(rows: Rows) -> list[alt.Chart]:
     return [text.encode(x="x:Q", y="told:Q", text="reader:N")]
 
 
-def time_line(line: Line, since: date, until: date, conditions: Sequence[Span]) -> alt.LayerChart | alt.FacetChart:
+def time_line(
+    line: IncidentTimeline, since: date, until: date, conditions: Sequence[ConditionPeriod]
+) -> alt.LayerChart | alt.FacetChart:
     """Every incident as a bar in its slice's row; under it, thinner, what the rule opens as it is."""
     rows = [_bar(bar, since, until) for bar in line.bars if bar.place in line.places]
     domain = [since.isoformat(), until.isoformat()]
@@ -196,7 +200,7 @@ def _bar(bar: Bar, since: date, until: date) -> dict[str, Any]:
     return {"place": bar.place, "start": start.isoformat(), "end": max(end, start).isoformat(), **rest}
 
 
-def _shaded(conditions: Sequence[Span], since: date, until: date) -> list[alt.Chart]:
+def _shaded(conditions: Sequence[ConditionPeriod], since: date, until: date) -> list[alt.Chart]:
     spans = [
         {"start": max(c.since, since).isoformat(), "end": min(c.until or until, until).isoformat(), "label": c.name}
         for c in conditions
@@ -220,19 +224,19 @@ def _labelled(spans: Rows) -> list[alt.Chart]:
     return found[: len(spans)]
 
 
-def line_of(set_: Outcome, own: Outcome, scores: Iterable[Score]) -> Line:
+def line_of(set_: TrialOutcome, own: TrialOutcome, scores: Iterable[Score]) -> IncidentTimeline:
     """The time line of a setting beside the rule as it is, and beside what is known."""
     bars = [_incident(AS_IS, found) for found in own.found]
     bars += [_incident(BY_DATA if found.fault else AS_SET, found) for found in set_.found]
     bars += [_known(score) for score in scores]
-    return Line(tuple(bars))
+    return IncidentTimeline(tuple(bars))
 
 
-def _incident(kind: str, found: Found) -> Bar:
+def _incident(kind: str, found: TrialIncident) -> Bar:
     one = found.incident
     over = one.resolved_at.date() if one.resolved_at else None
     words = f"{one.opened_at:%d %b %Y} to {f'{over:%d %b %Y}' if over else 'the end'}"
-    return Bar(kind, place(one.slice), one.opened_at.date(), over, words)
+    return Bar(kind, place_words(one.slice), one.opened_at.date(), over, words)
 
 
 def _known(score: Score) -> Bar:
@@ -246,7 +250,7 @@ def _known(score: Score) -> Bar:
 EVERYWHERE: Final = "The whole company"
 
 
-def place(slice_: str) -> str:
+def place_words(slice_: str) -> str:
     """A slice as it is read: its values."""
     return " · ".join(slice_values(slice_).values()) or EVERYWHERE
 
@@ -257,7 +261,7 @@ def reader_name(reader: str) -> str:
     return f"whoever reads the {name} channel" if kind == "channel" and name else reader or "nobody"
 
 
-def opening(of: Trial, found: Sweep, set_: Outcome, metric: Metric | None, value: float) -> str:
+def lab_header(of: Trial, found: ParameterSweep, set_: TrialOutcome, metric: Metric | None, value: float) -> str:
     """What the setting would have meant, in a sentence."""
     rule = of.rule
     kicker = f"Threshold lab · {rule.label or rule.name}"
@@ -274,8 +278,8 @@ def opening(of: Trial, found: Sweep, set_: Outcome, metric: Metric | None, value
 
 def _lay(of: Trial, metric: Metric | None) -> str:
     """Where the figure lay, so that a limit says something."""
-    lay = usual(of) if metric else None
-    return f'<p class="e-dateline">{escape(begun(lay.words(metric)))}.</p>' if lay and metric else ""
+    lay = typical_range(of) if metric else None
+    return f'<p class="e-dateline">{escape(sentence_start(lay.words(metric)))}.</p>' if lay and metric else ""
 
 
 def _what(rule: WatchRule, metric: Metric | None) -> str:
@@ -287,7 +291,7 @@ def _certainty(of: Trial) -> str:
     return "as sure as its null replay asks" if of.subject.alpha is not None else "as sure as Bonferroni's bound asks"
 
 
-def _sentence(found: Sweep, set_: Outcome, metric: Metric | None, value: float) -> str:
+def _sentence(found: ParameterSweep, set_: TrialOutcome, metric: Metric | None, value: float) -> str:
     named = {"limit": "limit", "floor": "distance that counts", "at_least": "silence"}[found.on.field]
     number = len(set_.found)
     what = "no incident" if not number else "one incident" if number == 1 else f"{number} incidents"
@@ -299,7 +303,7 @@ def _sentence(found: Sweep, set_: Outcome, metric: Metric | None, value: float) 
     return f"{head}; {reader_name(most.reader)} would be told {times} in the busiest week."
 
 
-def cards(of: Trial, found: Sweep, set_: Outcome) -> str:
+def cards(of: Trial, found: ParameterSweep, set_: TrialOutcome) -> str:
     """The cost in attention: as set, beside as it is."""
     own = found.present
     lasted = [days_open(one, of.moment.now) for one in (set_, own)]
@@ -312,7 +316,7 @@ def cards(of: Trial, found: Sweep, set_: Outcome) -> str:
     return f'<dl class="e-card">{"".join(parts)}</dl>'
 
 
-def _yearly(one: Outcome) -> str:
+def _yearly(one: TrialOutcome) -> str:
     """A rate so small is read better by the year."""
     return f"{one.a_week * WEEKS_A_YEAR:.1f} a year"
 
@@ -326,7 +330,7 @@ def _card(name: str, value: str, rest: str) -> str:
     return f'<div class="figure"><dt>{escape(name)}</dt><dd>{escape(value)}{beside}</dd></div>'
 
 
-def noise_words(found: Noise) -> str:
+def noise_words(found: FalseAlarmRate) -> str:
     """What chance alone makes of the setting."""
     if found.a_year is None or found.low is None or found.high is None:
         return f"At most {found.declared:g} false alarms a year, as the rule declares: {found.why}."
@@ -342,11 +346,11 @@ def votes_words(found: Precision | None) -> str:
     return f"Useful were {found.value:.0%} of the {found.n} incidents that people judged ({ends})."
 
 
-def readers(found: Sweep, set_: Outcome) -> str:
+def readers(found: ParameterSweep, set_: TrialOutcome) -> str:
     """Who is told, as set and as it is."""
     own = {one.reader: one for one in found.present.attention}
     now = {one.reader: one for one in set_.attention}
-    none = Attention("", 0, 0.0, 0)
+    none = NotificationLoad("", 0, 0.0, 0)
     rows = "".join(
         f"<tr><td>{escape(reader_name(reader))}</td>"
         + "".join(
@@ -359,23 +363,23 @@ def readers(found: Sweep, set_: Outcome) -> str:
     return _table(("Reader", *names), rows, numbers=4)
 
 
-def _asked(now: Attention, own: Attention) -> tuple[str, ...]:
+def _asked(now: NotificationLoad, own: NotificationLoad) -> tuple[str, ...]:
     return str(now.told), f"{now.a_week:.2f}", str(now.busiest), str(own.told)
 
 
-def listed(set_: Outcome, metric: Metric | None) -> str:
+def incident_rows(set_: TrialOutcome, metric: Metric | None) -> str:
     """The incidents, the newest first."""
     newest = sorted(set_.found, key=lambda found: found.incident.opened_at, reverse=True)[:LISTED]
     rows = "".join(_listed(found, metric) for found in newest)
     return _table(("Opened", "Where", "Value", "n", "Until"), rows, numbers=0)
 
 
-def _listed(found: Found, metric: Metric | None) -> str:
+def _listed(found: TrialIncident, metric: Metric | None) -> str:
     one = found.incident
     value = figure(metric, one.value) if metric and one.value is not None else f"{one.value or 0:.0f} days"
     over = f"{one.resolved_at:%-d %b %Y}" if one.resolved_at else "still open"
     by = f" ({found.fault.kind.replace('-', ' ')}: goes to the analysts)" if found.fault else ""
-    cells = (f"{one.opened_at:%-d %b %Y}", place(one.slice) + by, value, str(one.n or ""), over)
+    cells = (f"{one.opened_at:%-d %b %Y}", place_words(one.slice) + by, value, str(one.n or ""), over)
     return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
 
 
@@ -388,7 +392,7 @@ def _table(names: Sequence[str], rows: str, numbers: int) -> str:
     return f'<div class="e-scroll">{body}</div>'
 
 
-def describe_curve(found: Sweep, metric: Metric | None, value: float) -> str:
+def describe_curve(found: ParameterSweep, metric: Metric | None, value: float) -> str:
     """The curve in one sentence, for who cannot see it."""
     (least, first), *_, (most, last) = found.lax_first() if len(found.values) > 1 else found.lax_first() * 2
     ends = f"from {first.a_week:.2f} at {setting(found.on, metric, least)} to {last.a_week:.2f}"
@@ -397,13 +401,13 @@ def describe_curve(found: Sweep, metric: Metric | None, value: float) -> str:
     return f"How often the busiest reader is told in a week: {ends} at {setting(found.on, metric, most)}; {own}; {now}."
 
 
-def describe_line(line: Line) -> str:
+def describe_line(line: IncidentTimeline) -> str:
     """The time line in one sentence."""
     counts = {kind: sum(bar.kind == kind for bar in line.bars) for kind in (AS_SET, AS_IS, BY_DATA, KNOWN)}
     said = ", ".join(f"{number} {kind}" for kind, number in counts.items() if number)
     return f"Incidents on a time line in {len(line.places)} slices: {said or 'none'}."
 
 
-def hidden(line: Line) -> int:
+def hidden(line: IncidentTimeline) -> int:
     """How many slices the time line has no room for."""
     return len({bar.place for bar in line.bars}) - len(line.places)

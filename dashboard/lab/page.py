@@ -8,18 +8,18 @@ from streamlit.delta_generator import DeltaGenerator
 
 from config.errors import ConfigError
 from config.models.catalog import Catalog, Metric, Rule
-from config.reading.known_incidents import Known, parse_known
+from config.reading.known_incidents import KnownIncident, parse_known_incidents
 from dashboard import cache
 from dashboard.lab import charts
 from dashboard.review import markup
-from dashboard.session import Sitting, banners, sitting
+from dashboard.session import PageSession, banners, page_session
 from queries.state.calibrations import calibrations
 from queries.state.feedback import precisions
-from triggers.lab.parameter_sweep import Sweep, own_metric, setting
-from triggers.lab.rule_toml import toml
+from triggers.lab.parameter_sweep import ParameterSweep, own_metric, setting
+from triggers.lab.rule_toml import rule_as_toml
 from triggers.lab.scores import Score, scored
-from triggers.lab.setting import lines, turned
-from triggers.lab.what_if import Outcome, Trial, UntriedError, is_tried, rows
+from triggers.lab.setting import toml_lines, with_value
+from triggers.lab.what_if import Trial, TrialOutcome, UntriedError, is_tried, rows
 
 YEARS: Final = (1, 2, 3)
 VERDICTS: Final = {"found": "found", "missed": "missed", "open before": "an incident was open before it began"}
@@ -35,7 +35,7 @@ until = {until}
 
 def show() -> None:
     """The page: one rule of the link (`?rule=installation-defects&years=2`), or a draft."""
-    with sitting() as now:
+    with page_session() as now:
         top = st.container(key="controls", horizontal=True, vertical_alignment="bottom")
         refusal = _refusal(now)
         if refusal:
@@ -48,7 +48,7 @@ def show() -> None:
             _tried(now, asked)
 
 
-def _refusal(now: Sitting) -> str:
+def _refusal(now: PageSession) -> str:
     """A rule looks at everybody's data, so its lab is for who may see all of it."""
     scope = now.viewer.scope
     pages = {audience.name: audience.pages for audience in now.catalog.audiences}
@@ -59,7 +59,7 @@ def _refusal(now: Sitting) -> str:
     return ""
 
 
-def _asked(now: Sitting, top: DeltaGenerator) -> cache.Asked | None:
+def _asked(now: PageSession, top: DeltaGenerator) -> cache.TrialRequest | None:
     """The rule, the years and the draft; None where there is nothing to try, which is said."""
     named = {rule.name: rule for rule in now.catalog.rules if is_tried(rule)}
     if not named:
@@ -75,7 +75,7 @@ def _asked(now: Sitting, top: DeltaGenerator) -> cache.Asked | None:
         return None
     until = now.key.day
     stored = sorted((hash_, found.alpha) for hash_, found in calibrations(now.state).items())
-    return cache.Asked(name, draft, until - YEAR * (years or 2), until, tuple(stored))
+    return cache.TrialRequest(name, draft, until - YEAR * (years or 2), until, tuple(stored))
 
 
 def _choose(named: dict[str, Rule]) -> str | None:
@@ -99,9 +99,9 @@ def _drop_unknown(known: tuple[str, ...]) -> None:
         st.html(markup.notice(words, attention=True))
 
 
-def _draft(now: Sitting, rule: Rule | None) -> str:
+def _draft(now: PageSession, rule: Rule | None) -> str:
     """The draft as it is typed, begun with the chosen rule as it stands."""
-    begun = toml(rule.model_copy(update={"enabled": True})) if rule else "[[rule]]\n"
+    begun = rule_as_toml(rule.model_copy(update={"enabled": True})) if rule else "[[rule]]\n"
     key = f"draft-{rule.name if rule else ''}-{now.key.stamp}"
     with st.form(f"form-{key}", border=False):
         text = st.text_area("The draft, as it would stand in config/triggers.toml", begun, key=key, height=330)
@@ -109,13 +109,13 @@ def _draft(now: Sitting, rule: Rule | None) -> str:
     return text or begun
 
 
-def _drafted(now: Sitting, draft: str) -> str | None:
+def _drafted(now: PageSession, draft: str) -> str | None:
     """The name of the draft's first rule that can be tried; what is wrong with it is said, line by line."""
     try:
         rules = cache.drafted(now.key, draft).rules
     except ConfigError as error:
         st.html(markup.section("The draft has mistakes", "Nothing is tried before they are mended."))
-        st.html(markup.mistakes(error.mistakes))
+        st.html(markup.mistake_list(error.mistakes))
         return None
     found = next((rule.name for rule in rules if is_tried(rule)), None)
     if found is None:
@@ -123,7 +123,7 @@ def _drafted(now: Sitting, draft: str) -> str | None:
     return found
 
 
-def _tried(now: Sitting, asked: cache.Asked) -> None:
+def _tried(now: PageSession, asked: cache.TrialRequest) -> None:
     try:
         of = cache.rule_trial(now.key, now.pin, asked)
     except UntriedError as error:
@@ -137,7 +137,7 @@ def _tried(now: Sitting, asked: cache.Asked) -> None:
     if st.session_state.get("ask-data"):
         set_ = cache.rule_outcome(now.key, now.pin, asked, value)
     with head:
-        st.html(charts.opening(of, found, set_, metric, value))
+        st.html(charts.lab_header(of, found, set_, metric, value))
     st.html(charts.cards(of, found, set_))
     _curve(now, asked, found, metric, value)
     _line(now, asked, of, found, set_)
@@ -147,7 +147,7 @@ def _tried(now: Sitting, asked: cache.Asked) -> None:
     _chance(now, asked, value)
 
 
-def _dialled(found: Sweep, metric: Metric | None, asked: cache.Asked, stamp: str) -> float:
+def _dialled(found: ParameterSweep, metric: Metric | None, asked: cache.TrialRequest, stamp: str) -> float:
     """The setting, from the laxest to the one that hears most."""
     ordered = [value for value, _ in found.lax_first()]
     words = {"limit": "Limit", "floor": "Smallest distance that counts (floor)", "at_least": "Least silence (at_least)"}
@@ -162,14 +162,16 @@ def _dialled(found: Sweep, metric: Metric | None, asked: cache.Asked, stamp: str
     return value if value in found.values else found.on.value
 
 
-def _curve(now: Sitting, asked: cache.Asked, found: Sweep, metric: Metric | None, value: float) -> None:
+def _curve(
+    now: PageSession, asked: cache.TrialRequest, found: ParameterSweep, metric: Metric | None, value: float
+) -> None:
     lede = "What the rule would ask of whoever reads it, were nobody to take anything on. Its ladder counts."
     st.html(markup.section("The cost in attention", lede))
     spec = cache.curve_spec(now.key, now.pin, asked, value)
     st.vega_lite_chart(spec, width="stretch", alt=charts.describe_curve(found, metric, value), key="lab-curve")
 
 
-def _line(now: Sitting, asked: cache.Asked, of: Trial, found: Sweep, set_: Outcome) -> None:
+def _line(now: PageSession, asked: cache.TrialRequest, of: Trial, found: ParameterSweep, set_: TrialOutcome) -> None:
     st.html(
         markup.section(
             "What it would have opened",
@@ -189,13 +191,13 @@ def _line(now: Sitting, asked: cache.Asked, of: Trial, found: Sweep, set_: Outco
         st.html(markup.notice(f"{more} more slices have fewer incidents and are in the list below only."))
     if set_.found:
         with st.expander(f"The incidents ({len(set_.found)}), and who is told", key="lab-incidents"):
-            st.html(charts.listed(set_, own_metric(of)))
+            st.html(charts.incident_rows(set_, own_metric(of)))
             st.html(charts.readers(found, set_))
     if scores:
         st.html(markup.bullets(_score_words(score) for score in scores))
 
 
-def _known(now: Sitting, of: Trial, set_: Outcome) -> tuple[Score, ...]:
+def _known(now: PageSession, of: Trial, set_: TrialOutcome) -> tuple[Score, ...]:
     """What the analyst knows to have happened, held against the setting."""
     slot = st.popover("Known incidents", key="lab-known", type="tertiary", on_change="rerun")
     if slot.open:
@@ -216,13 +218,13 @@ def _with(catalog: Catalog, rule: Rule) -> Catalog:
     return catalog.model_copy(update={"rules": (*others, rule)})
 
 
-def _read_known(catalog: Catalog, text: str, of: Trial) -> tuple[Known, ...]:
+def _read_known(catalog: Catalog, text: str, of: Trial) -> tuple[KnownIncident, ...]:
     if not text.strip():
         return ()
     try:
-        return parse_known(text, _with(catalog, of.rule))
+        return parse_known_incidents(text, _with(catalog, of.rule))
     except ConfigError as error:
-        st.html(markup.mistakes(error.mistakes))
+        st.html(markup.mistake_list(error.mistakes))
         return ()
 
 
@@ -234,20 +236,20 @@ def _score_words(score: Score) -> str:
 
 
 def _span(since: date, until: date | None) -> str:
-    return f"{markup.day(since)} to {markup.day(until)}" if until else f"from {markup.day(since)}"
+    return f"{markup.day_words(since)} to {markup.day_words(until)}" if until else f"from {markup.day_words(since)}"
 
 
 def _paste(of: Trial, value: float) -> None:
-    rule = turned(of.rule, value)
+    rule = with_value(of.rule, value)
     st.html(
         markup.section("To paste", "Into config/triggers.toml, in the place of the same rule. Nothing is written here.")
     )
-    st.code("\n".join(lines(rule)), language="toml")
+    st.code("\n".join(toml_lines(rule)), language="toml")
     with st.expander("The whole rule", key="lab-whole"):
-        st.code(toml(rule), language="toml")
+        st.code(rule_as_toml(rule), language="toml")
 
 
-def _chance(now: Sitting, asked: cache.Asked, value: float) -> None:
+def _chance(now: PageSession, asked: cache.TrialRequest, value: float) -> None:
     """Last, for it takes a second or two: the page is there meanwhile."""
     found = cache.rule_noise(now.key, now.pin, asked, value)
     words = [f"Without any change: {charts.noise_words(found)}", *([found.warning] if found.warning else [])]

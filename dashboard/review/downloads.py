@@ -10,7 +10,7 @@ import vl_convert
 
 from dashboard.charts import in_full
 from queries.metrics.csv_cells import cell
-from queries.review.compose import Money, Review, Standing, Undertaking
+from queries.review.compose import ActionStatus, MetricStatus, Money, Review
 
 SCALE: Final = 2
 _PAPER: Final[dict[str, Any]] = {
@@ -64,13 +64,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return out.getvalue()
 
 
-def standings_csv(standings: Iterable[Standing]) -> str:
+def standings_csv(standings: Iterable[MetricStatus]) -> str:
     """Every month of every row of the chart: shares 0..1, as the command line prints them."""
     head = ("vertical", "metric", "period", "n", "value", "low", "high", "status", "goal", "verdict")
     return table(head, (row for s in standings for row in _months(s)))
 
 
-def _months(s: Standing) -> Iterable[Sequence[object]]:
+def _months(s: MetricStatus) -> Iterable[Sequence[object]]:
     for p in s.history:
         now = (s.goal, s.verdict) if p.period == s.point.period else (None, "")
         yield (s.vertical or "*", s.metric.name, p.period, p.n, p.value, p.low, p.high, p.status, *now)
@@ -100,7 +100,7 @@ def issues_csv(review: Review) -> str:
     )
 
 
-def actions_csv(carried: Iterable[Undertaking]) -> str:
+def actions_csv(carried: Iterable[ActionStatus]) -> str:
     """Actions carried over, with what they have done."""
     head = ("action", "vertical", "owner", "started", "due", "done", "effect")
     rows = ((u.action, u.effect) for u in carried)

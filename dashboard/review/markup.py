@@ -7,21 +7,20 @@ from typing import Final
 
 from config.errors import Mistake
 from queries.metrics.formatting import count
-from queries.review.compose import Issue, Money, Review, Undertaking, money_change, money_figure
+from queries.review.compose import ActionStatus, Issue, Money, Review, money_change, money_figure
 
 SEVERITIES: Final = {1: "severity 1, the most serious", 2: "severity 2", 3: "severity 3", 4: "severity 4"}
 
 
-def day(when: date | datetime) -> str:
+def day_words(when: date | datetime) -> str:
     """A day as it is read: `3 October 2026`."""
     return f"{when.day} {when:%B %Y}"
 
 
-def opening(review: Review, where: str) -> str:
+def review_header(review: Review, where: str) -> str:
     """What is reviewed, the headline, and how fresh the figures are."""
-    dateline = (
-        f"{review.month:%B %Y} · data of {day(review.published_at)} (load {review.generation}) · intervals are 95%"
-    )
+    loaded = f"data of {day_words(review.published_at)} (load {review.generation})"
+    dateline = f"{review.month:%B %Y} · {loaded} · intervals are 95%"
     return (
         f'<p class="e-kicker">Monthly review · {escape(where)}</p>'
         f'<h1 class="e-headline">{escape(review.headline)}</h1>'
@@ -70,20 +69,20 @@ def _owner(found: Issue) -> list[str]:
     return [_fact("Owner", found.decision.owner), _fact("Decision", found.decision.decision, wide=True)]
 
 
-def _doing(undertaking: Undertaking) -> list[str]:
+def _doing(undertaking: ActionStatus) -> list[str]:
     action = undertaking.action
-    due = f"{day(action.due_on)}" if action.due_on else "no date"
+    due = f"{day_words(action.due_on)}" if action.due_on else "no date"
     style = "e-attention" if undertaking.overdue else ""
     shown = f"{due}, overdue" if undertaking.overdue else due
-    since = f"{action.what} ({action.owner}, since {day(action.started_on)})"
+    since = f"{action.what} ({action.owner}, since {day_words(action.started_on)})"
     return [
         _fact("Action", since, wide=True),
-        _fact("Done", day(action.done_at)) if action.done_at else _fact("Due", shown, style),
+        _fact("Done", day_words(action.done_at)) if action.done_at else _fact("Due", shown, style),
         _effect(undertaking),
     ]
 
 
-def _effect(undertaking: Undertaking) -> str:
+def _effect(undertaking: ActionStatus) -> str:
     style = {"improved": "e-better", "worsened": "e-attention"}.get(undertaking.effect.split(" ")[0], "")
     because = f" – {'; '.join(undertaking.reasons)}" if undertaking.reasons else ""
     return _fact("Effect", undertaking.effect + because, style)
@@ -100,7 +99,7 @@ def bullets(lines: Iterable[str]) -> str:
     return f'<ul class="e-list">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>'
 
 
-def carried(undertakings: Iterable[Undertaking]) -> str:
+def carried(undertakings: Iterable[ActionStatus]) -> str:
     """Actions carried over, a row each."""
     rows = "".join(
         f"<tr><td>{escape(u.action.what)}</td><td>{escape(u.action.vertical or 'All verticals')}</td>"
@@ -116,13 +115,13 @@ def _table(names: Iterable[str], rows: str) -> str:
     return f'<div class="e-scroll"><table class="e-table">{top}<tbody>{rows}</tbody></table></div>'
 
 
-def _due(undertaking: Undertaking) -> str:
+def _due(undertaking: ActionStatus) -> str:
     action = undertaking.action
     if action.done_at:
-        return f"done {day(action.done_at)}"
+        return f"done {day_words(action.done_at)}"
     if action.due_on is None:
         return '<span class="e-muted">no date</span>'
-    text = day(action.due_on)
+    text = day_words(action.due_on)
     return f'<span class="e-attention">{text}, overdue</span>' if undertaking.overdue else text
 
 
@@ -156,7 +155,7 @@ def _money_row(name: str, now: float, before: float | None, year: float | None, 
     return f"<tr><th scope='row'>{escape(name)}</th>{numbers}</tr>"
 
 
-def mistakes(found: Iterable[Mistake]) -> str:
+def mistake_list(found: Iterable[Mistake]) -> str:
     """What is wrong in the configuration: where, what, and what would be right."""
     rows = "".join(
         f"<tr><td><code>{escape(f'{m.file}:{m.line}' if m.line else str(m.file))}</code></td>"

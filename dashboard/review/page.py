@@ -6,14 +6,14 @@ from streamlit.delta_generator import DeltaGenerator
 from config.errors import EarshotError
 from dashboard import cache, charts
 from dashboard.review import downloads, markup
-from dashboard.session import Sitting, banners, sitting
-from queries.review.compose import EVERYWHERE, Issue, Review, Standing
-from queries.state.decisions import Decision, Override, decide, overrule
+from dashboard.session import PageSession, banners, page_session
+from queries.review.compose import EVERYWHERE, Issue, MetricStatus, Review
+from queries.state.decisions import Decision, Override, record_decision, record_override
 
 
 def show() -> None:
     """The page: one month of all verticals or one, by link (`?month=2026-10&vertical=Payments`)."""
-    with sitting() as now:
+    with page_session() as now:
         top = st.container(key="controls", horizontal=True, vertical_alignment="bottom")
         key = _choose(now, top)
         banners(now)
@@ -31,7 +31,7 @@ def show() -> None:
             _downloads(now, key, review, metric)
 
 
-def _choose(now: Sitting, top: DeltaGenerator) -> cache.Key | None:
+def _choose(now: PageSession, top: DeltaGenerator) -> cache.Key | None:
     """The month and the vertical of the link, or the newest full month of all verticals."""
     months = cache.months(now.key, now.pin)
     if not months.all or months.usual is None:
@@ -61,7 +61,7 @@ def _drop_unknown(name: str, known: tuple[str, ...]) -> None:
 
 
 def _opening(review: Review) -> None:
-    st.html(markup.opening(review, review.vertical or EVERYWHERE))
+    st.html(markup.review_header(review, review.vertical or EVERYWHERE))
     if review.maturity:
         st.html(markup.notice(review.maturity))
     if review.data_problems:
@@ -69,7 +69,7 @@ def _opening(review: Review) -> None:
         st.html(markup.notice(f"{review.data_problems} {problems} with the data itself; they are no customer issue."))
 
 
-def _issues(now: Sitting, review: Review) -> None:
+def _issues(now: PageSession, review: Review) -> None:
     if not review.issues:
         st.html(markup.section("Key issues") + markup.bullets(["None: no incident was open and no goal was missed."]))
         return
@@ -83,7 +83,7 @@ def _issues(now: Sitting, review: Review) -> None:
         )
 
 
-def _decide(now: Sitting, review: Review, number: int, issue: Issue) -> None:
+def _decide(now: PageSession, review: Review, number: int, issue: Issue) -> None:
     """Where the meeting types the owner and the decision. The form is made only when it is opened."""
     label = "Change the decision" if issue.decision else "Record owner and decision"
     with st.container(key=f"decide-{number}", horizontal=True):
@@ -95,7 +95,7 @@ def _decide(now: Sitting, review: Review, number: int, issue: Issue) -> None:
                 _decision_form(now, review, issue)
 
 
-def _decision_form(now: Sitting, review: Review, issue: Issue) -> None:
+def _decision_form(now: PageSession, review: Review, issue: Issue) -> None:
     with st.form(f"form-{issue.id}-{review.month}", border=False):
         owner = st.text_input("Owner", issue.decision.owner if issue.decision else issue.suggested_owner, max_chars=120)
         text = st.text_area("Decision", issue.decision.decision if issue.decision else "", max_chars=1000, height=90)
@@ -104,20 +104,20 @@ def _decision_form(now: Sitting, review: Review, issue: Issue) -> None:
             _write(now, review, made)
 
 
-def _write(now: Sitting, review: Review, made: Decision | Override) -> None:
+def _write(now: PageSession, review: Review, made: Decision | Override) -> None:
     try:
         with now.stores.writing() as conn:
             if isinstance(made, Decision):
-                decide(conn, review.month, review.vertical, made)
+                record_decision(conn, review.month, review.vertical, made)
             else:
-                overrule(conn, review.month, review.vertical, made)
+                record_override(conn, review.month, review.vertical, made)
     except EarshotError as error:
         st.error(str(error))
         return
     st.rerun()
 
 
-def _against_goals(now: Sitting, key: cache.Key, review: Review) -> str | None:
+def _against_goals(now: PageSession, key: cache.Key, review: Review) -> str | None:
     """The chart; returns the metric it shows, None for all metrics of one vertical."""
     title = f"{review.vertical} against its goals" if review.vertical else "Verticals against their goals"
     st.html(markup.section(title))
@@ -133,7 +133,7 @@ def _against_goals(now: Sitting, key: cache.Key, review: Review) -> str | None:
     return chosen
 
 
-def _chosen_metric(metrics: dict[str, str], standings: tuple[Standing, ...]) -> str:
+def _chosen_metric(metrics: dict[str, str], standings: tuple[MetricStatus, ...]) -> str:
     """The metric on the chart: the link's, or the one with the most goals missed."""
     missed = [s.metric.name for s in standings if s.verdict == "missed" and s.vertical]
     first = max(metrics, key=lambda name: (missed.count(name), -[*metrics].index(name)))
@@ -164,14 +164,14 @@ def _carried(review: Review) -> None:
     )
 
 
-def _financials(now: Sitting, key: cache.Key, review: Review) -> None:
+def _financials(now: PageSession, key: cache.Key, review: Review) -> None:
     st.html(markup.section("Financials"))
     if not review.financials_open:
         _closed(now, review)
         return
     if review.overrides:
         last = review.overrides[-1]
-        by = f"Opened by {last.author} on {markup.day(last.at)} with issues undecided: {last.reason}"
+        by = f"Opened by {last.author} on {markup.day_words(last.at)} with issues undecided: {last.reason}"
         st.html(markup.notice(by, attention=True))
     if review.money:
         st.html(markup.finances(review.money, key.currency, review.month))
@@ -179,7 +179,7 @@ def _financials(now: Sitting, key: cache.Key, review: Review) -> None:
         st.html(markup.notice("No revenue is loaded for this month; fill the table `revenue` from a source."))
 
 
-def _closed(now: Sitting, review: Review) -> None:
+def _closed(now: PageSession, review: Review) -> None:
     needs = "issue needs" if review.undecided == 1 else "issues need"
     st.html(markup.notice(f"Closed: {review.undecided} key {needs} an owner and a decision first."))
     slot = st.popover(
@@ -192,7 +192,7 @@ def _closed(now: Sitting, review: Review) -> None:
                 _write(now, review, Override(now.viewer.name, reason or "", now.now.replace(tzinfo=None)))
 
 
-def _downloads(now: Sitting, key: cache.Key, review: Review, metric: str | None) -> None:
+def _downloads(now: PageSession, key: cache.Key, review: Review, metric: str | None) -> None:
     """The chart that is shown as PNG and SVG, and every table as CSV. Each is made when it is asked for."""
     slot = st.popover("Download", icon=":material/download:", key="downloads", type="tertiary", on_change="rerun")
     if not slot.open:

@@ -13,10 +13,10 @@ from sqlalchemy.exc import IntegrityError, StatementError
 
 from config.errors import EarshotError
 from config.models.catalog import Catalog
-from queries.loading.publish import basis_of, derive, record
+from queries.loading.publish import derive, generation_key, record_generation
 from queries.warehouse import tables
 from queries.warehouse.generations import EmbeddedWarehouse, Pin
-from queries.warehouse.load_report import Summary
+from queries.warehouse.load_report import LoadReport
 
 Row = Mapping[str, Any]
 SOURCE: Final = "test"
@@ -28,7 +28,7 @@ WRITABLE: Final = {
 
 
 @contextmanager
-def handwritten(catalog: Catalog, zone: str, rows: Sequence[tuple[str, Row]], now: datetime) -> Iterator[Pin]:
+def open_fixture(catalog: Catalog, zone: str, rows: Sequence[tuple[str, Row]], now: datetime) -> Iterator[Pin]:
     """A DuckDB warehouse that holds these rows of canonical tables, and nothing after the block.
 
     Accounts that rows name need no row of their own. Ids, sources and the days of instants are filled in. An instant
@@ -50,7 +50,9 @@ def handwritten(catalog: Catalog, zone: str, rows: Sequence[tuple[str, Row]], no
                 for table, filled in _filled(rows, ZoneInfo(zone), now):
                     draft.conn.execute(insert(table), filled)
                 derive(draft.conn, catalog, None)
-                record(draft.conn, draft.number, basis_of(zone, catalog), SOURCE, Summary(SOURCE).json(), now)
+                record_generation(
+                    draft.conn, draft.number, generation_key(zone, catalog), SOURCE, LoadReport(SOURCE).json(), now
+                )
             with made.pin() as pin:
                 yield pin
         except (IntegrityError, StatementError) as error:

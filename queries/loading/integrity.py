@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Table, and_, exists, func, literal, not_, select, true, update
 
-from queries.engine import append, fingerprint
+from queries.engine import append, hash64
 from queries.warehouse import tables
 from queries.warehouse.changes import temporary
 from queries.warehouse.staging import Stage
@@ -14,7 +14,7 @@ COMPANY_WIDE = frozenset({"account", "person"})
 """The tables whose key does not hold the source."""
 
 
-def judge(stage: Stage, leaving: Collection[str]) -> None:
+def reject_invalid_rows(stage: Stage, leaving: Collection[str]) -> None:
     """Give every staged row that cannot stand its reason.
 
     Args:
@@ -45,7 +45,7 @@ def _reject_repeated(stage: Stage, table: Table, staged: Table) -> None:
 def _suspect(staged: Table, names: list[str]) -> ColumnElement[bool]:
     """The rows whose key may stand twice: numbers are grouped in a quarter of the memory that their texts take."""
     text = func.concat_ws("|", *(staged.c[name] for name in names)) if len(names) > 1 else staged.c[names[0]]
-    mark = fingerprint(text)
+    mark = hash64(text)
     known = and_(*(staged.c[name].is_not(None) for name in names))
     return and_(known, mark.in_(select(mark).where(known).group_by(mark).having(func.count() > 1)))
 

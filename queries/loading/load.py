@@ -14,20 +14,20 @@ from sqlalchemy import func, select
 
 from config.models.catalog import Catalog, Source
 from queries.loading.admission import LoadRefusedError, reporting_zone, samples_to_leave, sources
-from queries.loading.integrity import judge
+from queries.loading.integrity import reject_invalid_rows
 from queries.loading.merge import Merged, Merging, merge, withdraw
-from queries.loading.publish import basis_of, derive, has_basis, record
+from queries.loading.publish import derive, generation_key, has_generation_key, record_generation
 from queries.loading.quarantine import bring_back, count_reasons, write_quarantine
 from queries.loading.sandbox import staged
 from queries.warehouse import tables as warehouse_tables
 from queries.warehouse.changes import nothing_touched
-from queries.warehouse.generations import Draft, Warehouse, latest
-from queries.warehouse.load_report import Summary, TableSummary
+from queries.warehouse.generations import NewGeneration, Warehouse, latest
+from queries.warehouse.load_report import LoadReport, TableSummary
 from queries.warehouse.staging import Stage
-from queries.warehouse.tombstones import withhold
+from queries.warehouse.tombstones import drop_erased
 from queries.warehouse.verticals import FILLED, fill, refill
 
-__all__ = ["LoadRefusedError", "Order", "load", "sources", "withdraw_all"]
+__all__ = ["LoadRefusedError", "LoadRequest", "load", "sources", "withdraw_all"]
 
 Say = Callable[[str], None]
 
@@ -36,7 +36,7 @@ _EVERY_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class LoadRequest:
     """What to load: a source, its folder, where its files are, and how the warehouse is set up.
 
     `zone` is the reporting zone of the settings, None for the zone of the first source ever loaded.
@@ -84,7 +84,7 @@ class _Verdict:
     erased: int
 
 
-def load(warehouse: Warehouse, order: Order, now: datetime, say: Say = print) -> Summary:
+def load(warehouse: Warehouse, order: LoadRequest, now: datetime, say: Say = print) -> LoadReport:
     """Load a source. Rows by key: new ones are added, those that differ replaced, a snapshot's absent ones removed.
 
     Nothing is published when nothing changed. `now` is aware UTC.
@@ -100,11 +100,11 @@ def load(warehouse: Warehouse, order: Order, now: datetime, say: Say = print) ->
     return replace(summary, seconds=clock.total())
 
 
-def _drafted(draft: Draft, order: Order, now: datetime, clock: _Clock) -> Summary:
+def _drafted(draft: NewGeneration, order: LoadRequest, now: datetime, clock: _Clock) -> LoadReport:
     conn, source = draft.conn, order.source
     before, present = latest(conn), sources(conn)
     samples = samples_to_leave(conn, source, present, replace=order.replace_sample)
-    basis = basis_of(reporting_zone(source, order.zone, before, present - samples), order.catalog)
+    basis = generation_key(reporting_zone(source, order.zone, before, present - samples), order.catalog)
     touched = nothing_touched(conn) if present - samples else None
     merging = Merging(conn, source.name, now, order.snapshot, touched)
     with draft.stage(empty=not present) as stage:
@@ -115,30 +115,30 @@ def _drafted(draft: Draft, order: Order, now: datetime, clock: _Clock) -> Summar
         refilled = refill(conn, touched, now) if touched else 0
     summary = _summary(source, verdict, merged, refilled, clock)
     differs = moved or refilled or any(table.differs for table in merged.values())
-    if not differs and before and has_basis(before, basis):
+    if not differs and before and has_generation_key(before, basis):
         draft.discard()
         return replace(summary, published=False)
     with clock.stage("computing journeys, rollups and the calendar"):
         derive(conn, order.catalog, touched)
-    record(conn, draft.number, basis, source.name, replace(summary, seconds=clock.total()).json(), now)
+    record_generation(conn, draft.number, basis, source.name, replace(summary, seconds=clock.total()).json(), now)
     return summary
 
 
 def _judged(
-    stage: Stage, merging: Merging, order: Order, zone: str, samples: frozenset[str], clock: _Clock
+    stage: Stage, merging: Merging, order: LoadRequest, zone: str, samples: frozenset[str], clock: _Clock
 ) -> _Verdict:
     """Read the source into the stage, and give every row that cannot stand its reason. Raises LoadRefusedError."""
     read = _read(stage, order, zone, merging.now, clock)
     with clock.stage("checking keys and references"):
         back = 0 if order.snapshot else bring_back(merging.conn, stage, merging.source, merging.now)
-        erased = withhold(stage)
-        judge(stage, samples | {merging.source} if order.snapshot else samples)
+        erased = drop_erased(stage)
+        reject_invalid_rows(stage, samples | {merging.source} if order.snapshot else samples)
     verdict = _Verdict(read, _rejected(stage), count_reasons(stage), erased)
     _refuse_too_many(order.source, verdict, back)
     return verdict
 
 
-def _read(stage: Stage, order: Order, zone: str, now: datetime, clock: _Clock) -> Counter[str]:
+def _read(stage: Stage, order: LoadRequest, zone: str, now: datetime, clock: _Clock) -> Counter[str]:
     read: Counter[str] = Counter()
     with staged(order.source, order.folder, order.data, zone, clock.say) as tables:
         for item in tables:
@@ -212,13 +212,13 @@ def withdraw_all(merging: Merging) -> dict[str, Merged]:
     return gone
 
 
-def _summary(source: Source, verdict: _Verdict, merged: dict[str, Merged], refilled: int, clock: _Clock) -> Summary:
+def _summary(source: Source, verdict: _Verdict, merged: dict[str, Merged], refilled: int, clock: _Clock) -> LoadReport:
     shown = {name: m for name, m in merged.items() if m.differs or name in verdict.read}
     tables = {
         name: TableSummary(verdict.read[name], m.added, m.changed, m.unchanged, m.removed, verdict.rejected[name])
         for name, m in shown.items()
     }
-    return Summary(
+    return LoadReport(
         source.name,
         sample=source.sample,
         tables=tables,

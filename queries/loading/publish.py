@@ -15,7 +15,7 @@ from queries.warehouse.generations import Generation
 
 
 @dataclass(frozen=True, slots=True)
-class Basis:
+class GenerationKey:
     """What a generation is computed by. Another basis is another generation."""
 
     zone: str
@@ -23,28 +23,30 @@ class Basis:
     metrics_hash: str
 
 
-def basis_of(zone: str, catalog: Catalog) -> Basis:
+def generation_key(zone: str, catalog: Catalog) -> GenerationKey:
     """The basis that a catalogue gives."""
     metrics_hash = sha256("".join(metric.model_dump_json() for metric in catalog.metrics).encode()).hexdigest()[:16]
-    return Basis(zone, calendar_hash(catalog.calendar), metrics_hash)
+    return GenerationKey(zone, calendar_hash(catalog.calendar), metrics_hash)
 
 
-def has_basis(generation: Generation, basis: Basis) -> bool:
+def has_generation_key(generation: Generation, basis: GenerationKey) -> bool:
     """Whether a generation was computed by this basis."""
-    return basis == Basis(generation.zone, generation.calendar_hash, generation.metrics_hash)
+    return basis == GenerationKey(generation.zone, generation.calendar_hash, generation.metrics_hash)
 
 
 def derive(conn: Connection, catalog: Catalog, touched: Touched | None) -> None:
     """Compute calendar, journeys, rollups and design effects: all of them, or what was touched."""
     write_calendar(conn, catalog.calendar)
     if touched is None:
-        rollups.rebuild(conn)
+        rollups.rebuild_rollups(conn)
     else:
-        rollups.refresh(conn, touched)
+        rollups.refresh_rollups(conn, touched)
     write_design_effects(conn, catalog)
 
 
-def record(conn: Connection, number: int, basis: Basis, source: str, summary: str, now: datetime) -> None:
+def record_generation(
+    conn: Connection, number: int, basis: GenerationKey, source: str, summary: str, now: datetime
+) -> None:
     """Write the generation's row; from the end of the draft on it is what readers get."""
     row = {
         "number": number,

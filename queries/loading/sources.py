@@ -28,11 +28,11 @@ def open_source(name: str, config: Path) -> tuple[Source, Path]:
     Raises:
         EarshotError: there is no such folder, or its source.toml is wrong.
     """
-    folder = find(name, config)
+    folder = find_source(name, config)
     return read_source(folder), folder
 
 
-def find(name: str, config: Path) -> Path:
+def find_source(name: str, config: Path) -> Path:
     """The folder of a source given by name or by path. Raises EarshotError with the nearest name there is."""
     named = config / "sources" / name
     folder = Path(name) if os.sep in name or not named.is_dir() else named

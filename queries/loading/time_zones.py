@@ -23,7 +23,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class OffsetChange:
     """From `at` (UTC) on, local time is UTC plus `after`; before it was UTC plus `before`."""
 
     at: datetime
@@ -45,7 +45,7 @@ class Zone:
 
     name: str
     first: timedelta
-    changes: tuple[Change, ...]
+    changes: tuple[OffsetChange, ...]
 
     def utc(self, local: str) -> str:
         """SQL that turns the naive local TIMESTAMP column `local` into naive UTC."""
@@ -100,10 +100,10 @@ def _offset_at(info: ZoneInfo, at: datetime) -> timedelta:
     return at.astimezone(info).utcoffset() or timedelta()
 
 
-def _change(info: ZoneInfo, low: datetime, high: datetime) -> Change:
+def _change(info: ZoneInfo, low: datetime, high: datetime) -> OffsetChange:
     before, after = _offset_at(info, low), _offset_at(info, high)
     while high - low > _SECOND:
         middle = low + (high - low) // 2
         middle = middle.replace(microsecond=0)
         low, high = (middle, high) if _offset_at(info, middle) == before else (low, middle)
-    return Change(high, before, after)
+    return OffsetChange(high, before, after)

@@ -9,7 +9,7 @@ from uuid import uuid5
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from queries.messages.outbox import Owed, Root, queue
+from queries.messages.outbox import PostedMessage, QueuedMessage, queue
 from queries.messages.rate_limits import HOUR
 from queries.state.incidents import CHUNK, NAMESPACE, aware, naive
 from queries.state.tables import digest_part, incident, incident_event, outbox, slack_root
@@ -72,11 +72,11 @@ def current(conn: Connection, targets: Sequence[str], now: datetime) -> tuple[st
 def begin(conn: Connection, channel: str, target: str, now: datetime) -> tuple[str, str]:
     """Queue a new digest. Returns its id and target."""
     id_ = str(uuid5(NAMESPACE, json.dumps(["digest", channel, now.isoformat()])))
-    queue(conn, Owed(id_, id_, 1, "digest", 0, target, None, "pending", 1, 0, now, now, None))
+    queue(conn, QueuedMessage(id_, id_, 1, "digest", 0, target, None, "pending", 1, 0, now, now, None))
     return id_, target
 
 
-def fold(conn: Connection, digest: str, messages: Sequence[str]) -> int:
+def add_to_digest(conn: Connection, digest: str, messages: Sequence[str]) -> int:
     """Have a digest tell these messages, where they were certainly not sent. Returns how many."""
     done = 0
     for start in range(0, len(messages), CHUNK):
@@ -90,13 +90,15 @@ def fold(conn: Connection, digest: str, messages: Sequence[str]) -> int:
     return done
 
 
-def refresh(conn: Connection, digest: str, target: str, now: datetime) -> None:
+def refresh_digest(conn: Connection, digest: str, target: str, now: datetime) -> None:
     """Have a digest show what it tells by now, where it stands already; a waiting one will show it anyway."""
     waits = select(outbox.c.id).where(outbox.c.id == digest, outbox.c.state == "pending")
     if conn.execute(waits).first() is None:
         version = _parts(conn, digest) + 1
         id_ = str(uuid5(NAMESPACE, json.dumps(["digest", digest, version])))
-        queue(conn, Owed(id_, digest, 1, "update", version, target, None, "pending", version, 0, now, now, None))
+        queue(
+            conn, QueuedMessage(id_, digest, 1, "update", version, target, None, "pending", version, 0, now, now, None)
+        )
 
 
 def followers(conn: Connection, now: datetime, targets: Sequence[str], limit: int) -> Mapping[str, list[str]]:
@@ -142,13 +144,13 @@ def told_by(conn: Connection, incident_id: str) -> str | None:
     return conn.execute(select(digest_part.c.digest_id).where(here).limit(1)).scalar_one_or_none()
 
 
-def anchor(conn: Connection, digest: str) -> Root | None:
+def anchor(conn: Connection, digest: str) -> PostedMessage | None:
     """Where a digest stands."""
     row = conn.execute(select(slack_root).where(slack_root.c.incident_id == digest)).first()
-    return Root(*row) if row else None
+    return PostedMessage(*row) if row else None
 
 
-def digest(conn: Connection, id_: str) -> Digest:
+def read_digest(conn: Connection, id_: str) -> Digest:
     """What a digest tells now: by rule and severity, the worst first."""
     inside = select(digest_part.c.incident_id).where(digest_part.c.digest_id == id_)
     mine, is_open = incident.c.id.in_(inside), func.count().filter(incident.c.state == "open")

@@ -9,7 +9,7 @@ from uuid import uuid5
 from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from queries.messages.outbox import UNFINISHED, Owed, queue
+from queries.messages.outbox import UNFINISHED, QueuedMessage, queue
 from queries.state.incidents import NAMESPACE, RacedError, aware, naive
 from queries.state.tables import letter, outbox
 
@@ -18,7 +18,7 @@ MAILBOX: Final = "@"
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DirectMessage:
     """One letter. Instants are aware UTC.
 
     Args:
@@ -35,14 +35,14 @@ class Letter:
     at: datetime
 
 
-def new(kind: str, person: str, about: str, at: datetime) -> Letter:
+def new_direct_message(kind: str, person: str, about: str, at: datetime) -> DirectMessage:
     """A letter with the id that everybody who means the same one gives it."""
-    return Letter(str(uuid5(NAMESPACE, json.dumps(["letter", kind, person, about]))), kind, person, about, at)
+    return DirectMessage(str(uuid5(NAMESPACE, json.dumps(["letter", kind, person, about]))), kind, person, about, at)
 
 
-def send(conn: Connection, one: Letter) -> bool:
+def queue_direct_message(conn: Connection, one: DirectMessage) -> bool:
     """Keep and queue a letter; False where it is there. Raises RacedError where another process is at it."""
-    if read(conn, one.id) is not None:
+    if read_direct_message(conn, one.id) is not None:
         return False
     row = {"id": one.id, "kind": one.kind, "person": one.person, "about": one.about, "at": naive(one.at)}
     try:
@@ -51,16 +51,16 @@ def send(conn: Connection, one: Letter) -> bool:
         raise RacedError("another process wrote the same letter first") from error
     id_ = str(uuid5(NAMESPACE, json.dumps(["letter sent", one.id])))
     place = (one.id, 1, "root", 0, f"{MAILBOX}{one.person}", None, "pending", 1, 0)
-    return queue(conn, Owed(id_, *place, one.at, one.at, None))
+    return queue(conn, QueuedMessage(id_, *place, one.at, one.at, None))
 
 
-def read(conn: Connection, id_: str) -> Letter | None:
+def read_direct_message(conn: Connection, id_: str) -> DirectMessage | None:
     """The letter with that id."""
     row = conn.execute(select(letter).where(letter.c.id == id_)).one_or_none()
-    return Letter(row.id, row.kind, row.person, row.about, aware(row.at)) if row else None
+    return DirectMessage(row.id, row.kind, row.person, row.about, aware(row.at)) if row else None
 
 
-def newest(conn: Connection, kind: str, person: str) -> datetime | None:
+def last_sent(conn: Connection, kind: str, person: str) -> datetime | None:
     """When a person last got such a letter."""
     mine = (letter.c.kind == kind) & (letter.c.person == person)
     found = conn.execute(select(func.max(letter.c.at)).where(mine)).scalar_one()

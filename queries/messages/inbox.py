@@ -60,7 +60,7 @@ def pending(conn: Connection, limit: int = 100) -> tuple[Arrived, ...]:
     return tuple(Arrived(row.id, row.kind, row.body, aware(row.received_at)) for row in conn.execute(waiting))
 
 
-def take(conn: Connection, id_: str, done: Done, now: datetime) -> bool:
+def record_handled(conn: Connection, id_: str, done: Done, now: datetime) -> bool:
     """Write what becomes of one, in the transaction that does it. False where somebody else did it. Its text goes."""
     values: dict[str, Any] = {
         "state": DONE,

@@ -28,7 +28,7 @@ DIVERTED: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class QueuedMessage:
     """One message to one place. Instants are aware UTC.
 
     Args:
@@ -65,15 +65,15 @@ class Owed:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueMessage:
     """A message that may be tried now, and the channel that it goes to."""
 
-    message: Owed
+    message: QueuedMessage
     channel: str
 
 
 @dataclass(frozen=True, slots=True)
-class Root:
+class PostedMessage:
     """An incident's root message: where it stands, its version when it was posted, and the one it shows."""
 
     incident_id: str
@@ -85,23 +85,23 @@ class Root:
 
 
 _RANK: Final = case(KINDS, value=outbox.c.kind, else_=9)
-_OWED: Final = [outbox.c[name] for name in Owed.__dataclass_fields__]
+_OWED: Final = [outbox.c[name] for name in QueuedMessage.__dataclass_fields__]
 _IN_ORDER: Final = (outbox.c.version, _RANK, outbox.c.created_at, outbox.c.id)
 
 
-def owed(conn: Connection) -> tuple[Owed, ...]:
+def unsent(conn: Connection) -> tuple[QueuedMessage, ...]:
     """Every message that is not finished, oldest first."""
     found = select(*_OWED).where(outbox.c.state.in_(UNFINISHED))
     return tuple(_read(row) for row in conn.execute(found.order_by(outbox.c.created_at, outbox.c.version, _RANK)))
 
 
-def dead(conn: Connection) -> tuple[Owed, ...]:
+def dead(conn: Connection) -> tuple[QueuedMessage, ...]:
     """Messages that Slack will never take, newest first."""
     found = select(*_OWED).where(outbox.c.state == "dead").order_by(outbox.c.created_at.desc())
     return tuple(_read(row) for row in conn.execute(found))
 
 
-def told(conn: Connection, incidents: Sequence[str]) -> frozenset[str]:
+def notified_ids(conn: Connection, incidents: Sequence[str]) -> frozenset[str]:
     """Those of `incidents` whose root message was queued."""
     found: set[str] = set()
     for start in range(0, len(incidents), CHUNK):
@@ -111,7 +111,9 @@ def told(conn: Connection, incidents: Sequence[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def due(conn: Connection, now: datetime, channels: Mapping[str, str], limit: int = 100) -> tuple[Due, ...]:
+def due_messages(
+    conn: Connection, now: datetime, channels: Mapping[str, str], limit: int = 100
+) -> tuple[DueMessage, ...]:
     """What may be tried now: `limit` messages to look for, and of those to send the first of each channel.
 
     None overtakes another of its incident. Digests go first, then the worse incidents before the others.
@@ -129,9 +131,11 @@ def due(conn: Connection, now: datetime, channels: Mapping[str, str], limit: int
     order = ((kind != "digest"), first.c.severity, first.c.due_at, first.c.created_at, first.c.id)
     turn = func.row_number().over(partition_by=(first.c.spot, is_sought), order_by=order).label("turn")
     ready = select(first, turn).where(first.c.place == 1, first.c.due_at <= naive(now)).subquery()
-    mine = select(*[ready.c[name] for name in Owed.__dataclass_fields__], ready.c.spot)
+    mine = select(*[ready.c[name] for name in QueuedMessage.__dataclass_fields__], ready.c.spot)
     found = mine.where((ready.c.turn == 1) | (_sought(ready.c) & (ready.c.turn <= limit)))
-    return tuple(Due(_read(row[:-1]), row.spot) for row in conn.execute(found.order_by(ready.c.turn, ready.c.id)))
+    return tuple(
+        DueMessage(_read(row[:-1]), row.spot) for row in conn.execute(found.order_by(ready.c.turn, ready.c.id))
+    )
 
 
 def _first(channels: Mapping[str, str]) -> Any:
@@ -178,7 +182,7 @@ def due_incidents(conn: Connection, now: datetime, targets: Collection[str]) -> 
     return tuple(conn.execute(select(outbox.c.incident_id).where(here).distinct()).scalars())
 
 
-def hold(conn: Connection, incidents: Sequence[str], until: datetime) -> None:
+def postpone(conn: Connection, incidents: Sequence[str], until: datetime) -> None:
     """Keep back what is owed of incidents, and was certainly not sent before, until a time."""
     for start in range(0, len(incidents), CHUNK):
         here = outbox.c.incident_id.in_(incidents[start : start + CHUNK]) & (outbox.c.state == "pending")
@@ -186,7 +190,9 @@ def hold(conn: Connection, incidents: Sequence[str], until: datetime) -> None:
         conn.execute(later.values(due_at=naive(until)))
 
 
-def claim(conn: Connection, message: Owed, channel: str, now: datetime, until: datetime) -> Owed | None:
+def claim(
+    conn: Connection, message: QueuedMessage, channel: str, now: datetime, until: datetime
+) -> QueuedMessage | None:
     """Take a message for one attempt, given up for dead at `until`. None when another process was first.
 
     The caller commits before it sends: whatever happens then, the next process knows that there was an attempt.
@@ -207,9 +213,9 @@ def claim(conn: Connection, message: Owed, channel: str, now: datetime, until: d
     return _read(conn.execute(select(*_OWED).where(outbox.c.id == message.id)).one())
 
 
-def record(
+def record_outcome(
     conn: Connection,
-    message: Owed,
+    message: QueuedMessage,
     outcome: Outcome,
     now: datetime,
     *,
@@ -226,32 +232,32 @@ def record(
     return bool(conn.execute(update(outbox).where(_as_seen(message)).values(**values)).rowcount == 1)
 
 
-def _as_seen(message: Owed) -> ColumnElement[bool]:
+def _as_seen(message: QueuedMessage) -> ColumnElement[bool]:
     return (outbox.c.id == message.id) & (outbox.c.state == message.state) & (outbox.c.attempts == message.attempts)
 
 
-def root(conn: Connection, incident: str, target: str) -> Root | None:
+def posted_message(conn: Connection, incident: str, target: str) -> PostedMessage | None:
     """The root message of an incident at a target, once it was posted."""
     found = select(slack_root).where(slack_root.c.incident_id == incident, slack_root.c.target == target)
     row = conn.execute(found).one_or_none()
-    return Root(*row) if row else None
+    return PostedMessage(*row) if row else None
 
 
-def queue(conn: Connection, message: Owed) -> bool:
+def queue(conn: Connection, message: QueuedMessage) -> bool:
     """Add a message; False where it is there already."""
     if conn.execute(select(outbox.c.id).where(outbox.c.id == message.id)).one_or_none():
         return False
-    values = {name: getattr(message, name) for name in Owed.__dataclass_fields__}
+    values = {name: getattr(message, name) for name in QueuedMessage.__dataclass_fields__}
     instants = {"due_at": naive(message.due_at), "created_at": naive(message.created_at)}
     conn.execute(insert(outbox).values(**{**values, **instants}))
     return True
 
 
-def divert(conn: Connection, message: Owed, target: str, now: datetime) -> None:
+def reroute(conn: Connection, message: QueuedMessage, target: str, now: datetime) -> None:
     """Queue the same message for another target, whose channel may take it."""
     id_ = str(uuid5(NAMESPACE, json.dumps(["diverted", message.id, target])))
     place = (message.incident_id, message.episode, message.kind, DIVERTED, target, None)
-    queue(conn, Owed(id_, *place, "pending", message.version, 0, now, now, message.error))
+    queue(conn, QueuedMessage(id_, *place, "pending", message.version, 0, now, now, message.error))
 
 
 def refusal(conn: Connection, incident_id: str, target: str) -> str | None:
@@ -260,13 +266,13 @@ def refusal(conn: Connection, incident_id: str, target: str) -> str | None:
     return conn.execute(select(outbox.c.error).where(here, outbox.c.state == "dead")).scalars().first()
 
 
-def revive(conn: Connection, now: datetime) -> int:
+def retry_dead(conn: Connection, now: datetime) -> int:
     """Try everything again that Slack refused, after what was wrong is put right. Returns how many messages."""
     again = {"state": "pending", "channel": None, "due_at": naive(now)}
     return conn.execute(update(outbox).where(outbox.c.state == "dead").values(**again)).rowcount
 
 
-def post_again(conn: Connection, posted: Root, now: datetime) -> None:
+def repost(conn: Connection, posted: PostedMessage, now: datetime) -> None:
     """Somebody deleted the root message: queue it once more."""
     place = (slack_root.c.incident_id == posted.incident_id) & (slack_root.c.target == posted.target)
     if conn.execute(delete(slack_root).where(place, slack_root.c.ts == posted.ts)).rowcount == 1:
@@ -276,7 +282,7 @@ def post_again(conn: Connection, posted: Root, now: datetime) -> None:
         conn.execute(update(outbox).where(sent).values(**again))
 
 
-def show_again(conn: Connection, posted: Root, now: datetime) -> None:
+def refresh_message(conn: Connection, posted: PostedMessage, now: datetime) -> None:
     """Nobody knows which version the root message shows: have it brought up to date."""
     here = (slack_root.c.incident_id == posted.incident_id) & (slack_root.c.target == posted.target)
     conn.execute(update(slack_root).where(here).values(version=0))
@@ -288,7 +294,7 @@ def show_again(conn: Connection, posted: Root, now: datetime) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect:
+class PossibleDuplicate:
     """A message that was sent after more than one attempt: it may stand in Slack twice. `thread` holds replies."""
 
     id: str
@@ -297,14 +303,14 @@ class Suspect:
     thread: str | None
 
 
-def suspects(conn: Connection, since: datetime) -> tuple[Suspect, ...]:
+def possible_duplicates(conn: Connection, since: datetime) -> tuple[PossibleDuplicate, ...]:
     """The messages sent since an instant that may stand in Slack twice."""
     posted = and_(slack_root.c.incident_id == outbox.c.incident_id, slack_root.c.target == outbox.c.target)
     thread = case((outbox.c.kind == "reply", slack_root.c.ts))
     twice = (outbox.c.state == "sent") & (outbox.c.attempts > 1) & (outbox.c.kind != "update")
     found = select(outbox.c.id, outbox.c.channel, outbox.c.ts, thread).select_from(outbox.outerjoin(slack_root, posted))
     rows = conn.execute(found.where(twice, outbox.c.sent_at >= naive(since)).order_by(outbox.c.sent_at.desc()))
-    return tuple(Suspect(*row) for row in rows)
+    return tuple(PossibleDuplicate(*row) for row in rows)
 
 
 def root_id(conn: Connection, incident_id: str, target: str) -> str | None:
@@ -320,14 +326,14 @@ def where_sent(conn: Connection, id_: str) -> str | None:
     return conn.execute(found).scalar_one_or_none()
 
 
-def record_root(conn: Connection, posted: Root) -> None:
+def record_root(conn: Connection, posted: PostedMessage) -> None:
     """Remember where the root message stands."""
-    if root(conn, posted.incident_id, posted.target) is None:
-        values = {name: getattr(posted, name) for name in Root.__dataclass_fields__}
+    if posted_message(conn, posted.incident_id, posted.target) is None:
+        values = {name: getattr(posted, name) for name in PostedMessage.__dataclass_fields__}
         conn.execute(insert(slack_root).values(**values))
 
 
-def record_shown(conn: Connection, posted: Root, version: int) -> None:
+def record_shown(conn: Connection, posted: PostedMessage, version: int) -> None:
     """Remember the version that the root message shows now; never an older one."""
     guard = (slack_root.c.incident_id == posted.incident_id) & (slack_root.c.target == posted.target)
     conn.execute(update(slack_root).where(guard, slack_root.c.version < version).values(version=version))
@@ -343,13 +349,13 @@ class Lease:
     until: datetime
 
 
-def held(conn: Connection, name: str) -> Lease | None:
+def lease_holder(conn: Connection, name: str) -> Lease | None:
     """Who has, or had, the lease of that name."""
     row = conn.execute(select(lease).where(lease.c.name == name)).one_or_none()
     return Lease(row.name, row.holder, row.fence, aware(row.until)) if row else None
 
 
-def take(conn: Connection, wanted: Lease, seen: Lease | None) -> bool:
+def take_lease(conn: Connection, wanted: Lease, seen: Lease | None) -> bool:
     """Take a lease over from what was `seen` of it; False when somebody else was quicker."""
     values = {"holder": wanted.holder, "fence": wanted.fence, "until": naive(wanted.until)}
     if seen is None:
@@ -362,24 +368,24 @@ def take(conn: Connection, wanted: Lease, seen: Lease | None) -> bool:
     return bool(conn.execute(update(lease).where(guard).values(**values)).rowcount == 1)
 
 
-def still_holds(conn: Connection, mine: Lease, until: datetime) -> bool:
+def holds_lease(conn: Connection, mine: Lease, until: datetime) -> bool:
     """Prolong a lease inside the transaction that it guards; False when it was taken over."""
     guard = (lease.c.fence == mine.fence) & (lease.c.name == mine.name) & (lease.c.holder == mine.holder)
     return bool(conn.execute(update(lease).where(guard).values(until=naive(until))).rowcount == 1)
 
 
-def give_back(conn: Connection, mine: Lease, now: datetime) -> None:
+def release_lease(conn: Connection, mine: Lease, now: datetime) -> None:
     """Let the next process begin at once."""
     guard = (lease.c.name == mine.name) & (lease.c.fence == mine.fence)
     conn.execute(update(lease).where(guard).values(until=naive(now)))
 
 
-def _read(row: Any) -> Owed:
-    values = dict(zip(Owed.__dataclass_fields__, row, strict=True))
-    return Owed(**{**values, "due_at": aware(values["due_at"]), "created_at": aware(values["created_at"])})
+def _read(row: Any) -> QueuedMessage:
+    values = dict(zip(QueuedMessage.__dataclass_fields__, row, strict=True))
+    return QueuedMessage(**{**values, "due_at": aware(values["due_at"]), "created_at": aware(values["created_at"])})
 
 
-def beat(conn: Connection, name: str, note: str, now: datetime) -> None:
+def record_heartbeat(conn: Connection, name: str, note: str, now: datetime) -> None:
     """Say that a process lives."""
     values = {"at": naive(now), "note": note}
     if conn.execute(update(heartbeat).where(heartbeat.c.name == name).values(**values)).rowcount == 0:

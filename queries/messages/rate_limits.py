@@ -21,7 +21,7 @@ BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class RateLimit:
     """One channel's. Instants are aware UTC.
 
     Args:
@@ -49,24 +49,24 @@ class Gate:
 def build(states: Engine, channels: Iterable[str]) -> None:
     """Make the gates that are missing."""
     with states.connect() as conn:
-        there = set(gates(conn))
+        there = set(rate_limits(conn))
     for channel in sorted(set(channels) - there):
         with suppress(IntegrityError), states.begin() as conn:  # another process was first
             at = dict.fromkeys(("next_at", "blocked_until", "hour_from"), naive(BEGINNING))
             conn.execute(insert(channel_gate).values(channel=channel, used=0, **at))
 
 
-def gates(conn: Connection) -> dict[str, Gate]:
+def rate_limits(conn: Connection) -> dict[str, RateLimit]:
     """Every gate by its channel."""
     return {row.channel: _read(row) for row in conn.execute(select(channel_gate))}
 
 
-def locked(conn: Connection, channel: str) -> Gate:
+def locked(conn: Connection, channel: str) -> RateLimit:
     """A gate, kept from everybody else until the transaction ends."""
     return _read(conn.execute(select(channel_gate).where(channel_gate.c.channel == channel).with_for_update()).one())
 
 
-def go_through(conn: Connection, channel: str, now: datetime, spacing: timedelta) -> bool:
+def try_acquire(conn: Connection, channel: str, now: datetime, spacing: timedelta) -> bool:
     """Take the channel's next place; False when the gate is closed, or another process was quicker."""
     gate = channel_gate.c
     is_open = (gate.channel == channel) & (gate.next_at <= naive(now)) & (gate.blocked_until <= naive(now))
@@ -76,13 +76,13 @@ def go_through(conn: Connection, channel: str, now: datetime, spacing: timedelta
 
 def block(conn: Connection, channel: str, until: datetime) -> None:
     """Keep the channel closed, as Slack asked; never shorter than it was asked before."""
-    counters.add(conn, counters.LIMITED)
+    counters.increment(conn, counters.LIMITED)
     gate = channel_gate.c
     longer = (gate.channel == channel) & (gate.blocked_until < naive(until))
     conn.execute(update(channel_gate).where(longer).values(blocked_until=naive(until)))
 
 
-def passed(conn: Connection, channel: str, now: datetime, spacing: timedelta, *, notified: bool) -> None:
+def record_use(conn: Connection, channel: str, now: datetime, spacing: timedelta, *, notified: bool) -> None:
     """A message arrived: the next keeps its distance to the answer too, and one that notified counts for the budget."""
     gate, next_at = channel_gate.c, naive(now + spacing)
     is_over = gate.hour_from <= naive(now - HOUR)
@@ -93,6 +93,6 @@ def passed(conn: Connection, channel: str, now: datetime, spacing: timedelta, *,
     conn.execute(update(channel_gate).where(gate.channel == channel).values(**values))
 
 
-def _read(row: tuple[str, datetime, datetime, datetime, int]) -> Gate:
+def _read(row: tuple[str, datetime, datetime, datetime, int]) -> RateLimit:
     channel, next_at, blocked_until, hour_from, used = row
-    return Gate(channel, aware(next_at), aware(blocked_until), aware(hour_from), used)
+    return RateLimit(channel, aware(next_at), aware(blocked_until), aware(hour_from), used)

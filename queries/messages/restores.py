@@ -8,7 +8,7 @@ from uuid import uuid5
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from queries.messages.outbox import UNFINISHED, Owed, queue
+from queries.messages.outbox import UNFINISHED, QueuedMessage, queue
 from queries.state.incidents import NAMESPACE, aware, naive
 from queries.state.tables import heartbeat, incident, outbox, restored, slack_root
 
@@ -78,4 +78,4 @@ def _show_again(conn: Connection, now: datetime) -> None:
     for id_, target, episode, version in conn.execute(posted.where(incident.c.state == "open")).all():
         key = str(uuid5(NAMESPACE, json.dumps(["restored", id_, target, now.isoformat()])))
         place = (id_, episode, "update", version, target, None, "pending", version, 0)
-        queue(conn, Owed(key, *place, now, now, None))
+        queue(conn, QueuedMessage(key, *place, now, now, None))

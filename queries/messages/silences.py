@@ -9,7 +9,7 @@ from uuid import NAMESPACE_URL, uuid5
 from sqlalchemy import Connection, Row, insert, select, update
 
 from config.errors import EarshotError
-from queries.messages.outbox import owed
+from queries.messages.outbox import unsent
 from queries.scope import Scope
 from queries.state.incidents import Incident, aware, incidents, incidents_by_id, naive
 from queries.state.tables import silence as table
@@ -66,7 +66,7 @@ class Preview:
     earlier: int
 
 
-def add(
+def add_silence(
     conn: Connection, matchers: Matchers, reason: str, author: str, starts_at: datetime, ends_at: datetime
 ) -> Silence:
     """Begin a silence. The same one twice is one.
@@ -89,13 +89,13 @@ def add(
     return made
 
 
-def end(conn: Connection, beginning: str, now: datetime) -> Silence:
+def end_silence(conn: Connection, beginning: str, now: datetime) -> Silence:
     """End a silence now, named by the beginning of its id.
 
     Raises:
         SilenceError: there is none of that id that is not over, or there are several.
     """
-    found = [one for one in silences(conn, now) if one.id.startswith(beginning)]
+    found = [one for one in active_silences(conn, now) if one.id.startswith(beginning)]
     if len(found) != 1:
         many = "several silences begin" if found else "no silence begins"
         raise SilenceError(f"{many} with {beginning!r}; list them with `python -m triggers silence list`")
@@ -103,7 +103,7 @@ def end(conn: Connection, beginning: str, now: datetime) -> Silence:
     return found[0]
 
 
-def silences(conn: Connection, now: datetime) -> tuple[Silence, ...]:
+def active_silences(conn: Connection, now: datetime) -> tuple[Silence, ...]:
     """The silences that are not over, the next to end first."""
     found = select(table).where(table.c.ends_at > naive(now)).order_by(table.c.ends_at, table.c.id)
     return tuple(_read(row) for row in conn.execute(found))
@@ -123,10 +123,10 @@ def silenced(found: Incident, by: Sequence[Silence], now: datetime) -> Silence |
 
 def muted(conn: Connection, now: datetime) -> frozenset[str]:
     """The ids of the incidents whose messages are owed and held back by a silence now."""
-    active = silences(conn, now)
+    active = active_silences(conn, now)
     if not active:
         return frozenset()
-    owing = incidents_by_id(conn, tuple({message.incident_id for message in owed(conn)}))
+    owing = incidents_by_id(conn, tuple({message.incident_id for message in unsent(conn)}))
     return frozenset(id_ for id_, found in owing.items() if silenced(found, active, now))
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Subquery, select
 from config.errors import EarshotError
 from config.models.catalog import Metric
 from queries.engine import fetch_arrow
-from queries.metrics.query_plan import Ask, Clock, Reading, clock_of, grouped, keyed, needed, sums, weighted
+from queries.metrics.query_plan import Ask, Clock, MetricSource, clock_of, grouped, keyed, needed, sums, weighted
 from queries.scope import Scope
 from queries.statistics.estimates import Floats
 from queries.warehouse.tables import UNKNOWN
@@ -77,7 +77,7 @@ def read_cube(
     return _joined([_read(conn, reading, own, ask, scope, clock) for reading, own in groups.items()], dims)
 
 
-def _read(conn: Connection, reading: Reading, metrics: list[Metric], ask: Ask, scope: Scope, clock: Clock) -> Cube:
+def _read(conn: Connection, reading: MetricSource, metrics: list[Metric], ask: Ask, scope: Scope, clock: Clock) -> Cube:
     return cube_of(conn, weighted(reading, needed(metrics, ask.by), ask, scope, clock), metrics, ask)
 
 

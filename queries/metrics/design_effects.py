@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Double, Subquery, case, delete, func, insert, select
 
 from config.models.catalog import Catalog, Metric
-from queries.engine import newest
+from queries.engine import newest_value
 from queries.metrics.query_plan import clock_of
 from queries.warehouse import tables
 from queries.warehouse.relations import DAYS, matching, relation
@@ -26,7 +26,7 @@ _SHAPES: Final = frozenset({"share", "balance", "mean"})
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class DesignEffect:
     """A design effect and the number of rows it was measured on."""
 
     deff: float
@@ -37,24 +37,24 @@ class Effect:
         return 1 + (self.deff - 1) * max(1.0, n / max(self.n, 1))
 
 
-Effects = Mapping[tuple[str, str], Effect]
+DesignEffects = Mapping[tuple[str, str], DesignEffect]
 Sum = ColumnElement[Any]
 
 
 def design_effects(conn: Connection, as_of: datetime) -> Mapping[tuple[str, str], float]:
     """The design effect by (metric, vertical or "*") in the last quarter ended at `as_of`; 1.0 where absent."""
-    return defaultdict(lambda: 1.0, {key: effect.deff for key, effect in effects(conn, as_of).items()})
+    return defaultdict(lambda: 1.0, {key: effect.deff for key, effect in read_design_effects(conn, as_of).items()})
 
 
-def effects(conn: Connection, as_of: datetime) -> Effects:
+def read_design_effects(conn: Connection, as_of: datetime) -> DesignEffects:
     """The design effects known at `as_of`, each of the newest quarter that has it, with the n it was measured on."""
     table, today = tables.design_effect, clock_of(conn, as_of).day()
     current = select(tables.calendar.c.quarter).where(tables.calendar.c.day == today).scalar_subquery()
     ended = table.c.quarter < func.coalesce(current, today)
     own = table.c.metric, table.c.vertical
-    last = (newest(table.c[name], table.c.quarter).label(name) for name in ("deff", "n"))
+    last = (newest_value(table.c[name], table.c.quarter).label(name) for name in ("deff", "n"))
     rows = conn.execute(select(*own, *last).where(ended).group_by(*own)).all()
-    return {(row.metric, row.vertical): Effect(row.deff, row.n) for row in rows}
+    return {(row.metric, row.vertical): DesignEffect(row.deff, row.n) for row in rows}
 
 
 def quarters(conn: Connection) -> Mapping[date, date]:
@@ -63,7 +63,7 @@ def quarters(conn: Connection) -> Mapping[date, date]:
     return {row.day: row.quarter for row in conn.execute(select(days.day, days.quarter))}
 
 
-def deff(known: Effects, metric: Metric, vertical: str, n: int) -> float:
+def design_effect_of(known: DesignEffects, metric: Metric, vertical: str, n: int) -> float:
     """The design effect of n rows of a metric in a vertical, or in all of them ("*")."""
     effect = known.get((metric.name, vertical))
     return effect.at(n) if effect else 1.0

@@ -4,7 +4,7 @@ from math import ceil, log10
 from typing import Final
 
 from config.models.catalog import Metric
-from queries.metrics.measure import Point
+from queries.metrics.measure import MetricPoint
 
 MINUS: Final = "\N{MINUS SIGN}"
 NO_FIGURE: Final = "–"
@@ -46,7 +46,7 @@ def goal_figure(metric: Metric, value: float) -> str:
     return _with_unit(metric, _plain(shown(metric, value), None))
 
 
-def point_figure(metric: Metric, point: Point) -> str:
+def point_figure(metric: Metric, point: MetricPoint) -> str:
     """The value of a point, rounded to what its interval supports."""
     return figure(metric, point.value, half_width(point.low, point.high))
 
@@ -60,7 +60,7 @@ def interval(metric: Metric, low: float | None, high: float | None) -> str:
     return _with_unit(metric, f"{_plain(shown(metric, low), places)} to {_plain(shown(metric, high), places)}")
 
 
-def difference(metric: Metric, value: float | None, half_width: float | None = None) -> str:
+def signed_change(metric: Metric, value: float | None, half_width: float | None = None) -> str:
     """A change with its sign: points for shares and balances, the unit otherwise."""
     if value is None:
         return NO_FIGURE

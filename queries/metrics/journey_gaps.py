@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Subquery, and_, case, func, select
 from config.models.catalog import Metric
 from config.models.values import Condition
 from queries.engine import whole
-from queries.metrics.measure import Ask, Point, measure
+from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.metrics.query_plan import clock_of, plan, weighted
 from queries.scope import Scope
 from queries.statistics.estimates import wilson
@@ -131,7 +131,7 @@ def share_of(plus: float, n: float) -> Share:
     return Share(round(n), *wilson(plus, n))
 
 
-def difference(left: Share, right: Share, min_n: int = MIN_N) -> Difference:
+def share_difference(left: Share, right: Share, min_n: int = MIN_N) -> Difference:
     """The difference of two independent shares (Newcombe 1998, method 10)."""
     value = left.value - right.value
     low = value - sqrt((left.value - left.low) ** 2 + (right.high - right.value) ** 2)
@@ -161,14 +161,14 @@ def journey_gap(
     return tuple(_journey_gap(name, types[name], good.get(name)) for name in sorted(types))
 
 
-def _of(point: Point) -> Share:
+def _of(point: MetricPoint) -> Share:
     return share_of(round((point.value or 0.0) * point.n), point.n)
 
 
 def _journey_gap(name: str, parts: Mapping[str, Share], good: tuple[int, int, float] | None) -> JourneyGap:
     touchpoints = tuple(sorted((t, s) for t, s in parts.items() if t != UNKNOWN))
     whole = parts.get(UNKNOWN)
-    gap = difference(whole, mean_of([s for _, s in touchpoints])) if whole and touchpoints else None
+    gap = share_difference(whole, mean_of([s for _, s in touchpoints])) if whole and touchpoints else None
     observed = share_of(good[1], good[0]) if good else None
     return JourneyGap(name, touchpoints, gap, observed, good[2] / good[0] if good else None)
 
@@ -223,7 +223,7 @@ def channel_gap(
     plain = outcome.model_copy(update={"min_n": 1, "factor": 1})
     cells = {point.by: _of(point) for point in measure(conn, plain, ask, scope, as_of)}
     strata = [
-        (kind, difference(cells[kind, "true"], cells[kind, "false"]))
+        (kind, share_difference(cells[kind, "true"], cells[kind, "false"]))
         for kind in sorted({kind for kind, _ in cells})
         if {(kind, "true"), (kind, "false")} <= cells.keys()
     ]

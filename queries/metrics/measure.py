@@ -11,8 +11,15 @@ from sqlalchemy import Connection, Double, Select, Subquery, and_, case, func, s
 from config.models.catalog import Metric
 from queries.engine import quantile
 from queries.metrics.cube import Cube, read_cube
-from queries.metrics.design_effects import EVERY_VERTICAL, Effects, deff, design_effects, effects, write_design_effects
-from queries.metrics.periods import Span, read_spans, spans_of
+from queries.metrics.design_effects import (
+    EVERY_VERTICAL,
+    DesignEffects,
+    design_effect_of,
+    design_effects,
+    read_design_effects,
+    write_design_effects,
+)
+from queries.metrics.periods import Period, periods_of, read_periods
 from queries.metrics.query_plan import PARTS, Ask, Clock, Grain, clock_of, grouped, keyed, needed, sums, weighted
 from queries.scope import Scope
 from queries.statistics.estimates import Estimate, Status, Tally, bounded, empty, estimate, ranks
@@ -23,7 +30,7 @@ __all__ = [
     "Ask",
     "Cube",
     "Grain",
-    "Point",
+    "MetricPoint",
     "design_effects",
     "measure",
     "measure_all",
@@ -33,7 +40,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class MetricPoint:
     """One figure of one period (its first day) and slice, in the metric's unit. Empty under the minimum n."""
 
     period: date
@@ -62,22 +69,22 @@ class _Frame:
 
     ask: Ask
     clock: Clock
-    effects: Effects
-    spans: tuple[Span, ...]
+    effects: DesignEffects
+    spans: tuple[Period, ...]
 
 
 _Key = tuple[date, tuple[str, ...]]
 _Cells = dict[_Key, _Cell]
 
 
-def measure(conn: Connection, metric: Metric, ask: Ask, scope: Scope, as_of: datetime) -> tuple[Point, ...]:
+def measure(conn: Connection, metric: Metric, ask: Ask, scope: Scope, as_of: datetime) -> tuple[MetricPoint, ...]:
     """The figures of one metric as known at `as_of`, ordered by period and slice. See `measure_all`."""
     return measure_all(conn, (metric,), ask, scope, as_of)[metric.name]
 
 
 def measure_all(
     conn: Connection, metrics: Collection[Metric], ask: Ask, scope: Scope, as_of: datetime
-) -> dict[str, tuple[Point, ...]]:
+) -> dict[str, tuple[MetricPoint, ...]]:
     """The figures of several metrics: one query for all that share a table, rollup and date.
 
     Periods inside the asked range without rows are `no_data`, for every slice that has any. A period is `immature`
@@ -94,8 +101,8 @@ def measure_all(
         EarshotError: a metric's table lacks a column that is asked for.
     """
     clock = clock_of(conn, as_of)
-    frame = _Frame(ask, clock, effects(conn, as_of), read_spans(conn, ask.grain))
-    found: dict[str, tuple[Point, ...]] = {}
+    frame = _Frame(ask, clock, read_design_effects(conn, as_of), read_periods(conn, ask.grain))
+    found: dict[str, tuple[MetricPoint, ...]] = {}
     for reading, group in grouped(metrics, ask.columns, scope, clock).items():
         rows = weighted(reading, needed(group, ask.columns), ask, scope, clock)
         for metric, cells in _read(conn, rows, group, frame):
@@ -161,7 +168,7 @@ def _quantiles(conn: Connection, rows: Subquery, metric: Metric, frame: _Frame) 
 
 
 def _edges(metric: Metric, key: _Key, n: int, frame: _Frame) -> tuple[int, int]:
-    return ranks(n, metric.quantile or 0.5, deff(frame.effects, metric, _vertical(key[1], frame.ask), n))
+    return ranks(n, metric.quantile or 0.5, design_effect_of(frame.effects, metric, _vertical(key[1], frame.ask), n))
 
 
 def _ordered(
@@ -179,42 +186,42 @@ def _ordered(
     return {key: (found[key, low], found[key, high]) for key, (low, high) in edges.items()}
 
 
-def _points(metric: Metric, cells: _Cells, frame: _Frame) -> tuple[Point, ...]:
+def _points(metric: Metric, cells: _Cells, frame: _Frame) -> tuple[MetricPoint, ...]:
     slices = sorted({by for _, by in cells}) or ([()] if not frame.ask.by else [])
     shown = product(_shown(cells, frame), slices)
     return tuple(_point(metric, by, cells.get((_period(span, frame.ask), by)), span, frame) for span, by in shown)
 
 
-def _period(span: Span, ask: Ask) -> date:
+def _period(span: Period, ask: Ask) -> date:
     return date.min if ask.grain == "all" else span.period
 
 
-def _shown(cells: _Cells, frame: _Frame) -> tuple[Span, ...]:
+def _shown(cells: _Cells, frame: _Frame) -> tuple[Period, ...]:
     """The periods of the asked range, between the first and the last data where it is open, none that lie ahead."""
     ask, ahead = frame.ask, frame.clock.day() + timedelta(days=1)
     start = ask.since or min((cell.first for cell in cells.values()), default=ask.until or ahead)
     last = max((cell.last for cell in cells.values()), default=start) + timedelta(days=1)
     if ask.grain == "all":
-        return (Span(start, start, ask.until or last),)
+        return (Period(start, start, ask.until or last),)
     if not cells and not (ask.since and ask.until):
         return ()
     end = min(ask.until, ahead) if ask.until else last
-    found = spans_of(frame.spans, ask.grain, start, end)
+    found = periods_of(frame.spans, ask.grain, start, end)
     return tuple(replace(span, end=min(ask.until or span.end, span.end)) for span in found)
 
 
-def _point(metric: Metric, by: tuple[str, ...], cell: _Cell | None, span: Span, frame: _Frame) -> Point:
+def _point(metric: Metric, by: tuple[str, ...], cell: _Cell | None, span: Period, frame: _Frame) -> MetricPoint:
     figure = _figure(metric, cell, frame.effects, _vertical(by, frame.ask))
     is_final = frame.clock.past(span.end, metric.matures)
     status: Status = "immature" if figure.status == "ok" and not is_final else figure.status
-    return Point(span.period, by, figure.n, figure.value, figure.low, figure.high, status)
+    return MetricPoint(span.period, by, figure.n, figure.value, figure.low, figure.high, status)
 
 
-def _figure(metric: Metric, cell: _Cell | None, known: Effects, vertical: str) -> Estimate:
+def _figure(metric: Metric, cell: _Cell | None, known: DesignEffects, vertical: str) -> Estimate:
     if cell is None or cell.n < metric.min_n:
         return empty(cell.n if cell else 0, metric.min_n)
     if cell.tally is not None:
-        return estimate(metric, cell.tally, deff(known, metric, vertical, cell.n))
+        return estimate(metric, cell.tally, design_effect_of(known, metric, vertical, cell.n))
     return bounded(cell.n, metric.factor, *(cell.quantile or (float("nan"),) * 3))
 
 

@@ -15,7 +15,7 @@ _MONTHS: Final[Mapping[Grain, int]] = {"month": 1, "quarter": 3}
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Period:
     """A period: its name (first day) and its days [start, end)."""
 
     period: date
@@ -23,14 +23,14 @@ class Span:
     end: date
 
 
-def read_spans(conn: Connection, grain: Grain) -> tuple[Span, ...]:
+def read_periods(conn: Connection, grain: Grain) -> tuple[Period, ...]:
     """The calendar's periods of a grain, in order; none for `day` and `all`, which need no calendar."""
     if grain in ("day", "all"):
         return ()
     days = tables.calendar.c
     ends = select(days[grain].label("period"), func.max(days.day)).group_by(days[grain]).order_by("period")
     found = conn.execute(ends).all()
-    return tuple(Span(period, period, _end(grain, period, last)) for period, last in found)
+    return tuple(Period(period, period, _end(grain, period, last)) for period, last in found)
 
 
 def _end(grain: Grain, period: date, last: date) -> date:
@@ -38,7 +38,7 @@ def _end(grain: Grain, period: date, last: date) -> date:
     return period + WEEK if grain == "week" else last + timedelta(days=1)
 
 
-def spans_of(known: tuple[Span, ...], grain: Grain, start: date, end: date) -> Iterator[Span]:
+def periods_of(known: tuple[Period, ...], grain: Grain, start: date, end: date) -> Iterator[Period]:
     """The periods that [start, end) touches, in order."""
     if grain == "day":
         yield from (_day(start + timedelta(days=i)) for i in range((end - start).days))
@@ -51,31 +51,31 @@ def spans_of(known: tuple[Span, ...], grain: Grain, start: date, end: date) -> I
     yield from (span for span in every if span.start < end and span.end > start)
 
 
-def _walk(start: Span, step: Callable[[Span], Span], wanted: Callable[[Span], bool]) -> Iterator[Span]:
+def _walk(start: Period, step: Callable[[Period], Period], wanted: Callable[[Period], bool]) -> Iterator[Period]:
     span = step(start)
     while wanted(span):
         yield span
         span = step(span)
 
 
-def _day(day: date) -> Span:
-    return Span(day, day, day + timedelta(days=1))
+def _day(day: date) -> Period:
+    return Period(day, day, day + timedelta(days=1))
 
 
-def _plain(grain: Grain, day: date) -> Span:
+def _plain(grain: Grain, day: date) -> Period:
     start = (
         day - timedelta(days=day.weekday()) if grain == "week" else _months(day, -((day.month - 1) % _MONTHS[grain]))
     )
-    return Span(start, start, start + WEEK if grain == "week" else _months(start, _MONTHS[grain]))
+    return Period(start, start, start + WEEK if grain == "week" else _months(start, _MONTHS[grain]))
 
 
-def _later(grain: Grain, span: Span) -> Span:
-    return Span(span.end, span.end, span.end + WEEK if grain == "week" else _months(span.end, _MONTHS[grain]))
+def _later(grain: Grain, span: Period) -> Period:
+    return Period(span.end, span.end, span.end + WEEK if grain == "week" else _months(span.end, _MONTHS[grain]))
 
 
-def _earlier(grain: Grain, span: Span) -> Span:
+def _earlier(grain: Grain, span: Period) -> Period:
     start = span.start - WEEK if grain == "week" else _months(span.start, -_MONTHS[grain])
-    return Span(start, start, span.start)
+    return Period(start, start, span.start)
 
 
 def _months(day: date, number: int) -> date:

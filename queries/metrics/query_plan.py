@@ -67,7 +67,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class MetricSource:
     """Where a metric is read: facts, and before the day `split` the rollup that holds every column it mentions."""
 
     table: str
@@ -102,15 +102,15 @@ def clock_of(conn: Connection, as_of: datetime) -> Clock:
 
 def grouped(
     metrics: Collection[Metric], columns: Collection[str], scope: Scope, clock: Clock
-) -> dict[Reading, list[Metric]]:
+) -> dict[MetricSource, list[Metric]]:
     """The metrics that one query can read together."""
-    groups: dict[Reading, list[Metric]] = defaultdict(list)
+    groups: dict[MetricSource, list[Metric]] = defaultdict(list)
     for metric in metrics:
         groups[plan(metric, columns, scope, clock)].append(metric)
     return groups
 
 
-def plan(metric: Metric, columns: Collection[str], scope: Scope, clock: Clock) -> Reading:
+def plan(metric: Metric, columns: Collection[str], scope: Scope, clock: Clock) -> MetricSource:
     """Where `metric` is read when these columns are asked for besides its own.
 
     A column that becomes known late (the status of an invitation) is taken from a rollup only where the metric states
@@ -125,7 +125,7 @@ def plan(metric: Metric, columns: Collection[str], scope: Scope, clock: Clock) -
         _check_column(metric, name)
     is_final = all(_known_at(metric.table, name) in (None, at) for name in mentioned) or bool(metric.matures)
     rollup = _covering(metric, mentioned | {day}) if is_final else None
-    return Reading(metric.table, at, day, rollup, clock.day(metric.matures) if rollup else None)
+    return MetricSource(metric.table, at, day, rollup, clock.day(metric.matures) if rollup else None)
 
 
 def dated(metric: Metric) -> tuple[str, str]:
@@ -161,7 +161,7 @@ def _covering(metric: Metric, names: Collection[str]) -> str | None:
     return next((t.name for t in ROLLUPS.get(metric.table, ()) if all(name in t.c for name in names)), None)
 
 
-def weighted(reading: Reading, names: Collection[str], ask: Ask, scope: Scope, clock: Clock) -> Subquery:
+def weighted(reading: MetricSource, names: Collection[str], ask: Ask, scope: Scope, clock: Clock) -> Subquery:
     """The rows of a reading inside [since, until): the columns named, the row's day as `on_day`, its weight as `c`."""
     if reading.rollup is None or reading.split is None:
         return _facts(reading, names, ask, scope, clock).subquery("weighted")
@@ -175,21 +175,21 @@ def weighted(reading: Reading, names: Collection[str], ask: Ask, scope: Scope, c
     return (union_all(*parts) if len(parts) > 1 else parts[0]).subquery("weighted")
 
 
-def _rolled(table: Table, reading: Reading, names: Collection[str], ask: Ask, scope: Scope) -> Select[Any]:
+def _rolled(table: Table, reading: MetricSource, names: Collection[str], ask: Ask, scope: Scope) -> Select[Any]:
     chosen, day = [table.c[name] for name in sorted(names)], table.c[reading.day]
-    return select(*chosen, day.label("on_day"), table.c.c).where(within(day, ask), scope.where(table))
+    return select(*chosen, day.label("on_day"), table.c.c).where(days_within(day, ask), scope.where(table))
 
 
-def _facts(reading: Reading, names: Collection[str], ask: Ask, scope: Scope, clock: Clock) -> Select[Any]:
+def _facts(reading: MetricSource, names: Collection[str], ask: Ask, scope: Scope, clock: Clock) -> Select[Any]:
     wanted = {*names, reading.at, reading.day, *scoped(reading.table, scope)}
     facts = relation(reading.table, clock.as_of, wanted)
     chosen, day = [facts.c[name] for name in sorted(names)], facts.c[reading.day]
-    rows = select(*chosen, day.label("on_day"), literal(1).label("c")).where(within(day, ask), scope.where(facts))
+    rows = select(*chosen, day.label("on_day"), literal(1).label("c")).where(days_within(day, ask), scope.where(facts))
     is_instant = isinstance(facts.c[reading.at].type, DateTime)
     return rows.where(facts.c[reading.at] < clock.as_of) if is_instant else rows
 
 
-def within(day: ColumnElement[Any], ask: Ask) -> ColumnElement[bool]:
+def days_within(day: ColumnElement[Any], ask: Ask) -> ColumnElement[bool]:
     since = day >= ask.since if ask.since else day.is_not(None)
     return and_(since, day < ask.until) if ask.until else since
 

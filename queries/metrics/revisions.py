@@ -29,7 +29,7 @@ from sqlalchemy import (
 from config.models.catalog import Metric
 from queries.engine import epoch, micros
 from queries.metrics.cube import Cube, cube_of
-from queries.metrics.query_plan import Ask, clock_of, dated, needed, within
+from queries.metrics.query_plan import Ask, clock_of, dated, days_within, needed
 from queries.warehouse.relations import LATE, relation
 
 HOUR: Final = "known_hour"
@@ -81,7 +81,7 @@ def read_late(
     names = needed([metric], dims)
     facts = relation(metric.table, clock_of(conn, as_of).as_of, {*names, *late.values(), *at})
     rows = _Rows(facts, names, late, tuple(sorted(set(late.values()))))
-    chosen = within(facts.c[at[1]], ask)
+    chosen = days_within(facts.c[at[1]], ask)
     parts = (part.where(chosen) for part in rows.versions(facts.c[at[0]], facts.c[at[1]], settle))
     return cube_of(conn, union_all(*parts).subquery("late"), [metric], ask)
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from config.errors import EarshotError
 from config.models.values import Conditions, parse_duration
-from queries.engine import fetch_arrow, newest
+from queries.engine import fetch_arrow, newest_value
 from queries.scope import Scope
 from queries.warehouse import tables
 from queries.warehouse.relations import COLUMNS, matching, relation
@@ -231,7 +231,7 @@ def _fact_verticals(history: Subquery, as_of: datetime | None) -> Subquery:
     """The vertical of the newest fact of accounts whose history names none."""
     named = select(history.c.account_id).where(history.c.vertical.is_not(None))
     facts = union_all(*(_dated(name, at, as_of) for name, at in _EVENTS)).subquery("fact")
-    vertical = newest(facts.c.vertical, facts.c.at).label("vertical")
+    vertical = newest_value(facts.c.vertical, facts.c.at).label("vertical")
     query = select(facts.c.account_id, vertical).where(facts.c.account_id.not_in(named)).group_by(facts.c.account_id)
     return query.subquery("fact_vertical")
 

@@ -39,7 +39,7 @@ class Overlap:
 
 
 @dataclass(frozen=True, slots=True)
-class Freshness:
+class DataFreshness:
     """How new the data is: the generation, when it was loaded (aware UTC), and the newest day with a row."""
 
     generation: int
@@ -69,7 +69,7 @@ class Evidence:
     accounts: int
     bad: int | None
     overlaps: tuple[Overlap, ...]
-    freshness: Freshness
+    freshness: DataFreshness
 
 
 def gather(
@@ -91,7 +91,7 @@ def gather(
         len(found),
         bad,
         overlaps(conn, question.since, question.until, place, as_of),
-        freshness(conn, question.metric.table, as_of),
+        data_freshness(conn, question.metric.table, as_of),
     )
 
 
@@ -101,7 +101,7 @@ def gather_case(
     """The evidence behind one severe case: its account, and what else held on that day."""
     found = (Contributor(account, account, 1, 1),) if account else ()
     during = overlaps(conn, day, date.fromordinal(day.toordinal() + 1), place, as_of)
-    return Evidence(_named(conn, found), len(found), len(found), during, freshness(conn, table, as_of))
+    return Evidence(_named(conn, found), len(found), len(found), during, data_freshness(conn, table, as_of))
 
 
 def _accounts(conn: Connection, question: Question, scope: Scope, as_of: datetime) -> tuple[Contributor, ...]:
@@ -181,14 +181,14 @@ def _concerns(named: str | None, place: str | None) -> bool:
     return not named or place is None or place in {part.strip() for part in named.split(",")}
 
 
-def freshness(conn: Connection, table: str, as_of: datetime) -> Freshness:
+def data_freshness(conn: Connection, table: str, as_of: datetime) -> DataFreshness:
     """How new the data of a relation is."""
     newest = select(tables.generation).order_by(tables.generation.c.number.desc()).limit(1)
     generation = conn.execute(newest).one()
     day = next(iter(DAYS[table].values()))
     rows = relation(table, as_of, (day,))
     found = conn.execute(select(func.max(rows.c[day]))).scalar()
-    return Freshness(generation.number, _aware(generation.published_at), found)
+    return DataFreshness(generation.number, _aware(generation.published_at), found)
 
 
 def _midnight(day: date) -> datetime:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Double, FromClause, String, Subquery, Table, case, func, select, true
 
 from config.errors import EarshotError
-from queries.engine import epoch, fetch_arrow, micros, newest, whole
+from queries.engine import epoch, fetch_arrow, micros, newest_value, whole
 from queries.metrics.query_plan import clock_of
 from queries.statistics.estimates import Floats
 from queries.warehouse import tables
@@ -158,7 +158,7 @@ def _by_source(conn: Connection, table: str, span: _Span) -> Breakdown:
 def _people(conn: Connection, as_of: datetime, span: _Span, step: int) -> dict[str, Breakdown]:
     """Tiers are those of today, so that a customer who is put into another one is no change of who is asked."""
     rows, history = tables.response, tables.account_history.c
-    newest_tier = newest(history.tier, history.valid_from).label("tier")
+    newest_tier = newest_value(history.tier, history.valid_from).label("tier")
     tiers = select(history.account_id, newest_tier).group_by(history.account_id).subquery("tiers")
     answered = case((rows.c.responded_at < (naive(as_of) or as_of), rows.c.responded_day)).label("responded_day")
     own = (rows.c.day, answered, rows.c.vertical, rows.c.kind, rows.c.instrument_version)

@@ -19,7 +19,7 @@ from config.errors import EarshotError
 from config.models.catalog import Catalog
 from config.settings import Settings
 from queries.engine import disposing, journal, shared
-from queries.loading.publish import basis_of, derive, record
+from queries.loading.publish import derive, generation_key, record_generation
 from queries.messages.restores import mark_restored
 from queries.operations.database_copy import copy_journal, dump, holders, others_connected, undump
 from queries.operations.erase import BY, forget
@@ -30,7 +30,7 @@ from queries.stores import open_states, open_warehouse
 from queries.warehouse import tables as warehouse_tables
 from queries.warehouse.changes import nothing_touched
 from queries.warehouse.generations import EmbeddedWarehouse, NoWarehouseError, Warehouse, latest
-from queries.warehouse.load_report import Summary
+from queries.warehouse.load_report import LoadReport
 from queries.warehouse.tombstones import Kind, hash_of
 
 JOURNAL, STATE_DUMP, WAREHOUSE_DUMP = "state.db", "state.dump", "warehouse.dump"
@@ -294,7 +294,9 @@ def _entomb(warehouse: Warehouse, tombstones: Mapping[str, str], catalog: Catalo
             return
         draft.conn.execute(insert(warehouse_tables.erased), new)
         derive(draft.conn, catalog, nothing_touched(draft.conn))
-        record(draft.conn, draft.number, basis_of(before.zone, catalog), BY, Summary(BY).json(), naive(now))
+        record_generation(
+            draft.conn, draft.number, generation_key(before.zone, catalog), BY, LoadReport(BY).json(), naive(now)
+        )
 
 
 def _still_there(warehouse: Warehouse, states: Engine, tombstones: Mapping[str, str]) -> set[tuple[Kind, str]]:

@@ -9,10 +9,10 @@ from sqlalchemy import Engine
 
 from config.models.catalog import Catalog
 from config.settings import Settings
-from queries.loading.load import Order, load, sources
+from queries.loading.load import LoadRequest, load, sources
 from queries.loading.sources import open_source
 from queries.sample import PlantedAction, generate, planted_actions
-from queries.state.actions import NewAction, record
+from queries.state.actions import NewAction, record_action
 from queries.warehouse.generations import NoWarehouseError, Warehouse
 from queries.warehouse.load_report import sample_sources
 
@@ -30,10 +30,10 @@ def demo(settings: Settings, catalog: Catalog, warehouse: Warehouse, states: Eng
     files = settings.data / "sample"
     end = _made(files, now.date(), say)
     source, folder = open_source("sample", settings.config)
-    summary = load(warehouse, Order(source, folder, files, catalog, settings.zone), now, say)
+    summary = load(warehouse, LoadRequest(source, folder, files, catalog, settings.zone), now, say)
     with states.begin() as conn:
         for planted in planted_actions(end):
-            record(conn, _action(planted), planted.owner, datetime.combine(planted.start, time(9), UTC))
+            record_action(conn, _action(planted), planted.owner, datetime.combine(planted.start, time(9), UTC))
     say(f"the sample company up to {end}: {summary.total('read'):,} rows read, {summary.total('added'):,} added")
 
 

@@ -9,10 +9,10 @@ from config.errors import EarshotError
 from config.models.catalog import Catalog
 from queries.loading.load import sources, withdraw_all
 from queries.loading.merge import Merged, Merging
-from queries.loading.publish import basis_of, derive, record
+from queries.loading.publish import derive, generation_key, record_generation
 from queries.warehouse.changes import Touched, nothing_touched
-from queries.warehouse.generations import NOTHING_LOADED, Draft, Generation, NoWarehouseError, Warehouse, latest
-from queries.warehouse.load_report import Summary, TableSummary
+from queries.warehouse.generations import NOTHING_LOADED, Generation, NewGeneration, NoWarehouseError, Warehouse, latest
+from queries.warehouse.load_report import LoadReport, TableSummary
 from queries.warehouse.verticals import refill
 
 
@@ -22,7 +22,7 @@ class UnknownSourceError(EarshotError):
 
 def drop(
     warehouse: Warehouse, source: str, catalog: Catalog, now: datetime, say: Callable[[str], None] = print
-) -> Summary:
+) -> LoadReport:
     """Publish a generation without a source's rows. `now` is aware UTC.
 
     An account or person that rows of another source refer to stays, and belongs to that source from now on.
@@ -41,7 +41,7 @@ def drop(
         say(f"removing the rows of {source}")
         touched = nothing_touched(draft.conn) if present - {source} else None
         gone = withdraw_all(Merging(draft.conn, source, now.replace(tzinfo=None), snapshot=True, touched=touched))
-        summary = _published(draft, before, Summary(source, tables=_tables(gone)), catalog, now, touched)
+        summary = _published(draft, before, LoadReport(source, tables=_tables(gone)), catalog, now, touched)
     return replace(summary, seconds=round(perf_counter() - began, 2))
 
 
@@ -54,12 +54,17 @@ def _tables(gone: Mapping[str, Merged]) -> dict[str, TableSummary]:
 
 
 def _published(
-    draft: Draft, before: Generation, summary: Summary, catalog: Catalog, now: datetime, touched: Touched | None
-) -> Summary:
+    draft: NewGeneration,
+    before: Generation,
+    summary: LoadReport,
+    catalog: Catalog,
+    now: datetime,
+    touched: Touched | None,
+) -> LoadReport:
     """Compute what follows from the facts that are left. The days keep the zone that they were made in."""
     at = now.replace(tzinfo=None)
     refilled = refill(draft.conn, touched, at) if touched else 0
     found = replace(summary, refilled=refilled)
     derive(draft.conn, catalog, touched)
-    record(draft.conn, draft.number, basis_of(before.zone, catalog), summary.source, found.json(), at)
+    record_generation(draft.conn, draft.number, generation_key(before.zone, catalog), summary.source, found.json(), at)
     return found

@@ -10,12 +10,12 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, insert,
 
 from config.models.catalog import Catalog
 from queries.engine import vacuum
-from queries.loading.publish import basis_of, derive, record
+from queries.loading.publish import derive, generation_key, record_generation
 from queries.operations.redaction import Redacted, Redaction, redact
 from queries.warehouse import tables
 from queries.warehouse.changes import Touched, nothing_touched
-from queries.warehouse.generations import Draft, Warehouse, latest
-from queries.warehouse.load_report import Summary
+from queries.warehouse.generations import NewGeneration, Warehouse, latest
+from queries.warehouse.load_report import LoadReport
 from queries.warehouse.tombstones import Kind, hash_of
 
 BY: Final = "queries forget"
@@ -184,11 +184,11 @@ def _mark(conn: Connection, hashes: set[str], at: datetime) -> None:
     conn.execute(insert(table), [{"hash": one, "at": at} for one in sorted(hashes)])
 
 
-def _publish(draft: Draft, catalog: Catalog, touched: Touched, now: datetime) -> None:
+def _publish(draft: NewGeneration, catalog: Catalog, touched: Touched, now: datetime) -> None:
     before = latest(draft.conn)
     derive(draft.conn, catalog, touched if before else None)
-    basis = basis_of(before.zone if before else _EMPTY_ZONE, catalog)
-    record(draft.conn, draft.number, basis, BY, Summary(BY).json(), now)
+    basis = generation_key(before.zone if before else _EMPTY_ZONE, catalog)
+    record_generation(draft.conn, draft.number, basis, BY, LoadReport(BY).json(), now)
     draft.erase()
 
 

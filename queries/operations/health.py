@@ -23,7 +23,7 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
+class StateHealth:
     """The state at one moment. Instants are aware UTC.
 
     Args:
@@ -60,14 +60,14 @@ class Vitals:
     overdue: tuple[datetime, ...] = ()
 
 
-def vitals(conn: Connection, now: datetime) -> Vitals:
+def read_health(conn: Connection, now: datetime) -> StateHealth:
     """Read the state.
 
     Args:
         conn: the state.
         now: aware UTC.
     """
-    return Vitals(
+    return StateHealth(
         at=now,
         beats={row.name: Beat(aware(row.at), row.note) for row in conn.execute(select(heartbeat))},
         evaluated_at=_evaluated(conn),

@@ -17,7 +17,7 @@ from config.reading.loader import read_catalog
 from config.settings import read_settings
 from queries.metrics.csv_cells import cell
 from queries.metrics.formatting import interval, point_figure
-from queries.metrics.measure import Ask, Point, measure
+from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.metrics.query_plan import clock_of, plan
 from queries.scope import EVERYTHING
 from queries.stores import open_warehouse
@@ -40,7 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--as-of", metavar="T", help="what was known at this instant (UTC unless it says)")
 
 
-def run(arguments: Namespace, now: datetime) -> int:
+def show_metric(arguments: Namespace, now: datetime) -> int:
     """Print the figures, as known at `now` (aware UTC) unless `--as-of` says otherwise. Returns 0.
 
     Raises:
@@ -124,11 +124,11 @@ def _names(ask: Ask) -> tuple[str, ...]:
     return ("period", *ask.by, "n", "value", "low", "high", "status")
 
 
-def _values(point: Point) -> tuple[Any, ...]:
+def _values(point: MetricPoint) -> tuple[Any, ...]:
     return (point.period, *point.by, point.n, point.value, point.low, point.high, point.status)
 
 
-def as_csv(_metric: Metric, ask: Ask, points: Collection[Point]) -> str:
+def as_csv(_metric: Metric, ask: Ask, points: Collection[MetricPoint]) -> str:
     """Lines of comma-separated cells under a header; texts that a spreadsheet would run are quoted."""
     out = StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -137,13 +137,13 @@ def as_csv(_metric: Metric, ask: Ask, points: Collection[Point]) -> str:
     return out.getvalue().rstrip("\n")
 
 
-def as_json(_metric: Metric, ask: Ask, points: Collection[Point]) -> str:
+def as_json(_metric: Metric, ask: Ask, points: Collection[MetricPoint]) -> str:
     """A list of objects; null where there is no figure."""
     rows = [dict(zip(_names(ask), _values(point), strict=True)) for point in points]
     return json.dumps(rows, default=str, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def as_table(metric: Metric, ask: Ask, points: Collection[Point]) -> str:
+def as_table(metric: Metric, ask: Ask, points: Collection[MetricPoint]) -> str:
     """Aligned columns to be read by people: figures in their unit, no finer than their interval supports."""
     header = ("period", *ask.by, "n", "value", "95% interval", "status")
     rows = [

@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, Table, delete, insert, select, union,
 
 from queries.scope import EVERYTHING
 from queries.state import tables
-from queries.state.incidents import NAMESPACE, Entry, Incident, annotate, incidents, incidents_by_id, naive
+from queries.state.incidents import NAMESPACE, HistoryEntry, Incident, annotate, incidents, incidents_by_id, naive
 
 REASON: Final = "what it was about has been erased"
 
@@ -111,7 +111,7 @@ def _close(conn: Connection, found: Incident, what: Redaction, now: datetime) ->
     if found.is_open:
         after = replace(after, state="closed", resolved_at=now, next_step_at=None)
     kind = "closed" if found.is_open else "redacted"
-    annotate(conn, after, Entry(found.id, after.version, now, kind, REASON))
+    annotate(conn, after, HistoryEntry(found.id, after.version, now, kind, REASON))
 
 
 def _forget_samples(conn: Connection, found: Incident, what: Redaction) -> None:

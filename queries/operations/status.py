@@ -34,7 +34,7 @@ _QUOTED: Final = re.compile(r"'[^']*'")
 
 
 @dataclass(frozen=True, slots=True)
-class Freshness:
+class SourceFreshness:
     """One table of one source. Lags are in seconds from the event to when the source learnt it, None where unknown.
 
     `newest` is the newest event, naive UTC.
@@ -68,7 +68,7 @@ def status_lines(warehouse: Warehouse, now: datetime) -> tuple[str, ...]:
         return (str(error),)
 
 
-def freshness(conn: Connection) -> tuple[Freshness, ...]:
+def source_freshness(conn: Connection) -> tuple[SourceFreshness, ...]:
     """Rows, newest event and lags of every source and table that has rows, in order of source."""
     found = [row for table in tables.CANONICAL for row in _freshness(conn, table)]
     return tuple(sorted(found, key=lambda one: one.source))
@@ -84,7 +84,7 @@ def rejected(conn: Connection) -> tuple[Rejected, ...]:
     return tuple(Rejected(*key, rows) for key, rows in sorted(counts.items(), key=lambda one: (-one[1], one[0])))
 
 
-def _freshness(conn: Connection, table: Table) -> Iterator[Freshness]:
+def _freshness(conn: Connection, table: Table) -> Iterator[SourceFreshness]:
     source = table.c.source
     figures: list[ColumnElement[Any]] = [func.count()]
     if table.name in _EVENTS:
@@ -92,13 +92,13 @@ def _freshness(conn: Connection, table: Table) -> Iterator[Freshness]:
         lag = epoch(table.c.recorded_at) - epoch(event)
         figures += [func.max(event), *(quantile(lag, q) for q in (0.5, 0.9, 0.99))]
     for row in conn.execute(select(source, *figures).group_by(source)):
-        yield Freshness(row[0], table.name, *row[1:])
+        yield SourceFreshness(row[0], table.name, *row[1:])
 
 
 def _lines(pin: Pin, now: datetime) -> Iterator[str]:
     yield from _generations(pin)
     yield ""
-    yield from _tables(freshness(pin.conn), now.astimezone(UTC).replace(tzinfo=None))
+    yield from _tables(source_freshness(pin.conn), now.astimezone(UTC).replace(tzinfo=None))
     yield ""
     yield from _quarantine(rejected(pin.conn))
     if erased := pin.conn.scalar(select(func.count()).select_from(tables.erased)):
@@ -117,7 +117,7 @@ def _generations(pin: Pin) -> Iterator[str]:
         yield f"  and {count - GENERATIONS:,} before"
 
 
-def _tables(found: Sequence[Freshness], now: datetime) -> Iterator[str]:
+def _tables(found: Sequence[SourceFreshness], now: datetime) -> Iterator[str]:
     if not found:
         yield "no rows"
         return
@@ -133,14 +133,14 @@ def _padded(text: str, width: int, place: int) -> str:
     return text.ljust(width) if place < 2 else text.rjust(width)
 
 
-def _row(one: Freshness, now: datetime) -> tuple[str, ...]:
+def _row(one: SourceFreshness, now: datetime) -> tuple[str, ...]:
     newest = f"{one.newest:%Y-%m-%d %H:%M}" if one.newest else NOTHING
-    age = duration((now - one.newest).total_seconds()) if one.newest else NOTHING
-    lags = (duration(lag) if lag is not None else NOTHING for lag in (one.p50, one.p90, one.p99))
+    age = lag_text((now - one.newest).total_seconds()) if one.newest else NOTHING
+    lags = (lag_text(lag) if lag is not None else NOTHING for lag in (one.p50, one.p90, one.p99))
     return one.source, one.table, f"{one.rows:,}", newest, age, *lags
 
 
-def duration(seconds: float) -> str:
+def lag_text(seconds: float) -> str:
     """A time in its largest fitting unit, such as `36 h` or `12 d`; what lies ahead is negative."""
     size, sign = abs(seconds), "-" if seconds <= -0.5 else ""
     for unit, length, most in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 72)):

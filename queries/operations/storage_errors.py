@@ -29,7 +29,7 @@ _ADVICE: Final = (
 
 
 @contextmanager
-def spoken(place: Path) -> Iterator[None]:
+def storage_errors_as_text(place: Path) -> Iterator[None]:
     """Turn what disk, memory and database refuse into one line; `place` is what was being written.
 
     Raises:

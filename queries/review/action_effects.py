@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 
 from config.models.catalog import Metric
 from config.models.values import Condition
-from queries.metrics.formatting import count, difference
-from queries.metrics.measure import Ask, Point, measure
+from queries.metrics.formatting import count, signed_change
+from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.monitoring.evidence import overlaps
 from queries.scope import Scope
 from queries.state.actions import Action
@@ -61,7 +61,7 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class ActionEffect:
     """The verdict on an action. `change` is treated less peers, in the metric's unit, with a 95% interval."""
 
     verdict: Verdict
@@ -79,10 +79,12 @@ class Effect:
             return f"needs {count(self.needed or 0)} more"
         if self.verdict == "cannot tell yet" or self.change is None or self.low is None or self.high is None:
             return self.verdict
-        return f"{self.verdict} ({difference(metric, self.change, (self.high - self.low) / 2)})"
+        return f"{self.verdict} ({signed_change(metric, self.change, (self.high - self.low) / 2)})"
 
 
-def judge(metric: Metric, treated: Unit, peers: Sequence[Unit], expected: float | None = None) -> Effect:
+def estimate_effect(
+    metric: Metric, treated: Unit, peers: Sequence[Unit], expected: float | None = None
+) -> ActionEffect:
     """The effect of an action on `treated`, compared with units without it.
 
     Args:
@@ -93,10 +95,12 @@ def judge(metric: Metric, treated: Unit, peers: Sequence[Unit], expected: float 
     """
     sizes = treated.before.n, treated.after.n
     if len(peers) < FEWEST_PEERS:
-        return Effect("cannot tell yet", None, None, None, *sizes, None, ("no comparable segments without the action",))
+        return ActionEffect(
+            "cannot tell yet", None, None, None, *sizes, None, ("no comparable segments without the action",)
+        )
     before = _shrunk(treated.before, [peer.before for peer in peers])
     found = _compared(replace(treated, before=before), peers)
-    effect = Effect(_verdict(metric, found), found.value, found.low, found.high, *sizes)
+    effect = ActionEffect(_verdict(metric, found), found.value, found.low, found.high, *sizes)
     if effect.verdict == "improved" and _was_improving(metric, treated, peers):
         return replace(effect, verdict="cannot tell yet", reasons=("it was already improving before the action",))
     if effect.verdict != "cannot tell yet":
@@ -174,7 +178,7 @@ def _expected(metric: Metric, baseline: float) -> float:
     return EXPECTED_POINTS if metric.shape == "balance" else EXPECTED_SHARE * abs(baseline)
 
 
-def _with_need(effect: Effect, treated: Unit, found: _Compared, expected: float) -> Effect:
+def _with_need(effect: ActionEffect, treated: Unit, found: _Compared, expected: float) -> ActionEffect:
     """How many more cases after the action it takes to see the expected effect with 80% power, if they can help."""
     allowed = (expected / (found.quantile + float(norm.ppf(POWER)))) ** 2
     fixed = found.variance - treated.after.variance
@@ -201,7 +205,7 @@ def effect_of(
     scope: Scope,
     as_of: datetime,
     window: timedelta = LEFT_OUT,
-) -> Effect:
+) -> ActionEffect:
     """The effect of one action on its metric, from the warehouse.
 
     Args:
@@ -214,16 +218,16 @@ def effect_of(
         window: how much before the alarm (or before the action) raised it and is left out of "before".
     """
     if action.vertical is None or metric.shape in {"quantile", "count"}:
-        return Effect("cannot tell yet", reasons=("the metric or the action has no segment to compare",))
+        return ActionEffect("cannot tell yet", reasons=("the metric or the action has no segment to compare",))
     spans = _spans(action, as_of - metric.matures, window)
     if spans is None:
-        return Effect("cannot tell yet", reasons=("no case has matured since the action",))
+        return ActionEffect("cannot tell yet", reasons=("no case has matured since the action",))
     units = _units(conn, metric, action, spans, scope, as_of)
     treated = units.pop(action.vertical, None)
     if treated is None:
-        return Effect("cannot tell yet", reasons=("too few cases before or after the action",))
+        return ActionEffect("cannot tell yet", reasons=("too few cases before or after the action",))
     left_alone = [unit for name, unit in units.items() if not _is_treated(name, others, action, spans)]
-    found = judge(metric, treated, left_alone, action.expected_effect)
+    found = estimate_effect(metric, treated, left_alone, action.expected_effect)
     return replace(found, reasons=(*found.reasons, *_overlaps(conn, action, others, spans, as_of)))
 
 
@@ -275,7 +279,7 @@ def _narrowed(metric: Metric, touchpoint: str | None) -> tuple[Condition, ...]:
     return (Condition(column=column, any_of=(touchpoint,)),) if touchpoint and column else ()
 
 
-def _window(point: Point) -> Window | None:
+def _window(point: MetricPoint) -> Window | None:
     """A point as value and variance; its interval is the one thing every metric has."""
     if point.value is None or point.low is None or point.high is None or point.high <= point.low:
         return None

@@ -13,15 +13,15 @@ from config.models.catalog import Metric
 from queries.metrics.formatting import (
     amount,
     count,
-    difference,
     figure,
     goal_figure,
     half_width,
     interval,
     point_figure,
+    signed_change,
 )
-from queries.metrics.measure import Point
-from queries.review.action_effects import Effect
+from queries.metrics.measure import MetricPoint
+from queries.review.action_effects import ActionEffect
 from queries.state.actions import Action
 from queries.state.decisions import Decision, Override
 
@@ -33,11 +33,11 @@ GOAL_MISS_SEVERITY: Final = 3
 _NORMAL: Final = NormalDist()
 _Z95: Final = _NORMAL.inv_cdf(0.975)
 
-Points = Mapping[tuple[str, str], Point]
+Points = Mapping[tuple[str, str], MetricPoint]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class MetricChange:
     """A difference in the metric's unit with its interval, and what it means."""
 
     value: float
@@ -47,7 +47,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class MetricStatus:
     """One metric in one vertical: the month, its goal, the months before and the change against the last of them.
 
     `vertical` is empty for all verticals together. `history` is in order of time and ends with the month itself.
@@ -55,11 +55,11 @@ class Standing:
 
     metric: Metric
     vertical: str
-    point: Point
+    point: MetricPoint
     goal: float | None
     verdict: Verdict
-    change: Change | None
-    history: tuple[Point, ...]
+    change: MetricChange | None
+    history: tuple[MetricPoint, ...]
 
     @property
     def where(self) -> str:
@@ -68,7 +68,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ReviewIncident:
     """An incident as the review needs it.
 
     `group` is what stands for one issue: a slice of a rule, or all cases of an event rule. `where` is the slice in
@@ -94,7 +94,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Undertaking:
+class ActionStatus:
     """An action and what it has done so far."""
 
     action: Action
@@ -124,7 +124,7 @@ class Issue:
     vertical: str | None
     metric: str | None
     decision: Decision | None = None
-    undertakings: tuple[Undertaking, ...] = ()
+    undertakings: tuple[ActionStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,18 +144,18 @@ class Facts:
     generation: int
     published_at: datetime
     month: date
-    standings: tuple[Standing, ...]
+    standings: tuple[MetricStatus, ...]
     money: tuple[Money, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Minutes:
+class MeetingState:
     """What the state says about a month: incidents, actions and what the meeting has decided so far.
 
     `data_problems` counts open incidents of the data itself: named, never a customer issue.
     """
 
-    found: tuple[Found, ...] = ()
+    found: tuple[ReviewIncident, ...] = ()
     actions: tuple[Action, ...] = ()
     decisions: Mapping[str, Decision] | None = None
     overrides: tuple[Override, ...] = ()
@@ -174,9 +174,9 @@ class Review:
     maturity: str
     issues: tuple[Issue, ...]
     further: int
-    standings: tuple[Standing, ...]
+    standings: tuple[MetricStatus, ...]
     improved: tuple[str, ...]
-    carried: tuple[Undertaking, ...]
+    carried: tuple[ActionStatus, ...]
     money: tuple[Money, ...]
     undecided: int
     overrides: tuple[Override, ...]
@@ -188,24 +188,24 @@ class Review:
         return not self.undecided or bool(self.overrides)
 
 
-def standing(
-    metric: Metric, vertical: str, points: Sequence[Point], periods: Sequence[date], goal: float | None
-) -> Standing:
+def metric_status(
+    metric: Metric, vertical: str, points: Sequence[MetricPoint], periods: Sequence[date], goal: float | None
+) -> MetricStatus:
     """How one metric of one vertical stands in the last of `periods`. `points` are its months, in any order."""
     month, previous = periods[-1], periods[-2] if len(periods) > 1 else None
     history = tuple(sorted((p for p in points if p.period <= month), key=lambda p: p.period))
     by_period = {point.period: point for point in history}
     here = by_period.get(month, _nothing(month, vertical))
     before = by_period.get(previous) if previous else None
-    moved = change(metric, here, before) if before else None
-    return Standing(metric, vertical, here, goal, _verdict(metric, here, goal), moved, history)
+    moved = metric_change(metric, here, before) if before else None
+    return MetricStatus(metric, vertical, here, goal, _verdict(metric, here, goal), moved, history)
 
 
-def _nothing(month: date, vertical: str) -> Point:
-    return Point(month, (vertical,) if vertical else (), 0, None, None, None, "no_data")
+def _nothing(month: date, vertical: str) -> MetricPoint:
+    return MetricPoint(month, (vertical,) if vertical else (), 0, None, None, None, "no_data")
 
 
-def _verdict(metric: Metric, point: Point, goal: float | None) -> Verdict:
+def _verdict(metric: Metric, point: MetricPoint, goal: float | None) -> Verdict:
     """Met or missed only where the whole interval says so."""
     if point.status == "no_data":
         return "no data"
@@ -222,7 +222,7 @@ def _verdict(metric: Metric, point: Point, goal: float | None) -> Verdict:
     return "met" if worst >= wanted else "cannot tell"
 
 
-def change(metric: Metric, now: Point, before: Point, comparisons: int = 1) -> Change | None:
+def metric_change(metric: Metric, now: MetricPoint, before: MetricPoint, comparisons: int = 1) -> MetricChange | None:
     """The difference of two independent points by the method of variance estimates recovery.
 
     For two proportions with Wilson intervals this is Newcombe's interval (Newcombe 1998, method 10). `comparisons`
@@ -235,7 +235,7 @@ def change(metric: Metric, now: Point, before: Point, comparisons: int = 1) -> C
     wider = _NORMAL.inv_cdf(1 - 0.025 / comparisons) / _Z95
     low = v1 - v0 - wider * hypot(v1 - l1, u0 - v0)
     high = v1 - v0 + wider * hypot(u1 - v1, v0 - l0)
-    return Change(v1 - v0, low, high, _meaning(metric, low, high))
+    return MetricChange(v1 - v0, low, high, _meaning(metric, low, high))
 
 
 def _meaning(metric: Metric, low: float, high: float) -> Literal["better", "worse", "no clear change"]:
@@ -244,7 +244,7 @@ def _meaning(metric: Metric, low: float, high: float) -> Literal["better", "wors
     return "better" if (low > 0) == (metric.good == "up") else "worse"
 
 
-def pooled(points: Sequence[Point]) -> Point | None:
+def pooled(points: Sequence[MetricPoint]) -> MetricPoint | None:
     """Several months as one point: weighted by cases, the interval by the weighted half-widths."""
     known = [p for p in points if p.value is not None and p.low is not None and p.high is not None and p.n]
     total = sum(p.n for p in known)
@@ -252,14 +252,14 @@ def pooled(points: Sequence[Point]) -> Point | None:
         return None
     value = sum(p.n / total * (p.value or 0) for p in known)
     half = sqrt(sum((p.n / total * (half_width(p.low, p.high) or 0)) ** 2 for p in known))
-    return Point(known[0].period, known[0].by, total, value, value - half, value + half, "ok")
+    return MetricPoint(known[0].period, known[0].by, total, value, value - half, value + half, "ok")
 
 
 def compose(  # noqa: PLR0913 - a document is made of its parts
     facts: Facts,
-    minutes: Minutes,
+    minutes: MeetingState,
     points: Points,
-    effects: Mapping[str, Effect],
+    effects: Mapping[str, ActionEffect],
     metrics: Mapping[str, Metric],
     *,
     vertical: str | None,
@@ -288,7 +288,7 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         vertical,
         facts.generation,
         facts.published_at,
-        headline(facts, issues, len(every)),
+        review_headline(facts, issues, len(every)),
         _maturity(facts),
         issues,
         len(every) - len(issues),
@@ -302,9 +302,9 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
     )
 
 
-def _issues(facts: Facts, found: Sequence[Found], points: Points) -> list[Issue]:
+def _issues(facts: Facts, found: Sequence[ReviewIncident], points: Points) -> list[Issue]:
     """Incidents first, one issue for each rule and place; then the goals missed that no incident stands for."""
-    groups: dict[tuple[str, str], list[Found]] = {}
+    groups: dict[tuple[str, str], list[ReviewIncident]] = {}
     for one in found:
         groups.setdefault((one.rule, one.group), []).append(one)
     issues = [_from_incidents(facts, group, points) for group in groups.values()]
@@ -313,7 +313,7 @@ def _issues(facts: Facts, found: Sequence[Found], points: Points) -> list[Issue]
     return issues + [_from_goal(s) for s in missed if (s.metric.name, s.vertical) not in covered]
 
 
-def _from_incidents(facts: Facts, group: Sequence[Found], points: Points) -> Issue:
+def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Points) -> Issue:
     first = min(group, key=lambda one: one.opened_at)
     metric = first.metric
     point = points.get((metric.name, first.group)) if metric else None
@@ -339,7 +339,7 @@ def _from_incidents(facts: Facts, group: Sequence[Found], points: Points) -> Iss
     )
 
 
-def _goal(facts: Facts, metric: Metric | None, found: Found) -> float | None:
+def _goal(facts: Facts, metric: Metric | None, found: ReviewIncident) -> float | None:
     """A goal is set for a whole vertical; a part of one is measured against the rule's own limit."""
     if metric is None or not found.is_whole_vertical:
         return None
@@ -347,7 +347,9 @@ def _goal(facts: Facts, metric: Metric | None, found: Found) -> float | None:
     return next(same, None)
 
 
-def _incident_figure(group: Sequence[Found], metric: Metric | None, point: Point | None) -> tuple[str, str, int | None]:
+def _incident_figure(
+    group: Sequence[ReviewIncident], metric: Metric | None, point: MetricPoint | None
+) -> tuple[str, str, int | None]:
     if metric is None:
         return f"{count(len(group))} {'case' if len(group) == 1 else 'cases'}", "", None
     if point is not None and point.value is not None:
@@ -356,7 +358,7 @@ def _incident_figure(group: Sequence[Found], metric: Metric | None, point: Point
     return (figure(metric, last.value) if last.value is not None else "too few cases"), "", last.n
 
 
-def _from_goal(missed: Standing) -> Issue:
+def _from_goal(missed: MetricStatus) -> Issue:
     metric, point, since = missed.metric, missed.point, missed_since(missed)
     return Issue(
         id=f"goal:{metric.name}|{missed.vertical}|",
@@ -378,7 +380,7 @@ def _from_goal(missed: Standing) -> Issue:
     )
 
 
-def missed_since(missed: Standing) -> date:
+def missed_since(missed: MetricStatus) -> date:
     """The first of the unbroken run of months, up to this one, that missed today's goal."""
     since = missed.point.period
     for point in reversed(missed.history):
@@ -388,7 +390,7 @@ def missed_since(missed: Standing) -> date:
     return since
 
 
-def _weight(metric: Metric | None, point: Point | None, goal: float | None) -> float:
+def _weight(metric: Metric | None, point: MetricPoint | None, goal: float | None) -> float:
     """How far past its goal, in half-widths of its interval, times how many cases it touches."""
     if metric is None or point is None or goal is None or point.value is None:
         return 0.0
@@ -415,7 +417,7 @@ def _places(names: Sequence[str]) -> str:
     return _listed(places) if len(places) <= 3 else f"{_number(len(places)).capitalize()} verticals"
 
 
-def _with_minutes(issue: Issue, decided: Mapping[str, Decision], undertakings: Sequence[Undertaking]) -> Issue:
+def _with_minutes(issue: Issue, decided: Mapping[str, Decision], undertakings: Sequence[ActionStatus]) -> Issue:
     fields = {name: getattr(issue, name) for name in Issue.__slots__}
     mine = tuple(u for u in undertakings if _answers(u.action, issue))
     return Issue(**{**fields, "decision": decided.get(issue.id), "undertakings": mine})
@@ -428,19 +430,21 @@ def _answers(action: Action, issue: Issue) -> bool:
 
 
 def _undertakings(
-    actions: Sequence[Action], effects: Mapping[str, Effect], metrics: Mapping[str, Metric], today: date
-) -> tuple[Undertaking, ...]:
+    actions: Sequence[Action], effects: Mapping[str, ActionEffect], metrics: Mapping[str, Metric], today: date
+) -> tuple[ActionStatus, ...]:
     return tuple(_undertaking(action, effects.get(action.id), metrics, today) for action in actions)
 
 
-def _undertaking(action: Action, effect: Effect | None, metrics: Mapping[str, Metric], today: date) -> Undertaking:
+def _undertaking(
+    action: Action, effect: ActionEffect | None, metrics: Mapping[str, Metric], today: date
+) -> ActionStatus:
     metric = metrics.get(action.metric or "")
     words = effect.words(metric) if effect and metric else "no metric to judge it by"
     overdue = action.done_at is None and action.due_on is not None and action.due_on < today
-    return Undertaking(action, words, effect.reasons if effect else (), overdue)
+    return ActionStatus(action, words, effect.reasons if effect else (), overdue)
 
 
-def _improved(facts: Facts, undertakings: Sequence[Undertaking]) -> tuple[str, ...]:
+def _improved(facts: Facts, undertakings: Sequence[ActionStatus]) -> tuple[str, ...]:
     """What got better than the three months before by more than chance, over all comparisons made; then what worked."""
     each = [s for s in facts.standings if s.vertical]
     lines = [_improvement(s, len(each)) for s in each]
@@ -448,19 +452,19 @@ def _improved(facts: Facts, undertakings: Sequence[Undertaking]) -> tuple[str, .
     return tuple(line for line in lines if line) + tuple(worked)
 
 
-def _improvement(here: Standing, comparisons: int) -> str:
+def _improvement(here: MetricStatus, comparisons: int) -> str:
     base = pooled([point for point in here.history if point.period < here.point.period][-3:])
-    moved = change(here.metric, here.point, base, comparisons) if base else None
+    moved = metric_change(here.metric, here.point, base, comparisons) if base else None
     if moved is None or base is None or moved.meaning != "better":
         return ""
     half = half_width(moved.low, moved.high)
     return (
         f"{here.metric.label} in {here.where} is {point_figure(here.metric, here.point)}, "
-        f"{difference(here.metric, moved.value, half)} against the three months before (n = {count(here.point.n)})"
+        f"{signed_change(here.metric, moved.value, half)} against the three months before (n = {count(here.point.n)})"
     )
 
 
-def _worked(undertaking: Undertaking) -> str:
+def _worked(undertaking: ActionStatus) -> str:
     action = undertaking.action
     return f"{action.what} ({_place(action.vertical, action.touchpoint)}): {undertaking.effect}"
 
@@ -472,7 +476,7 @@ def _maturity(facts: Facts) -> str:
     return f"{facts.month:%B} is not complete yet: cases are still arriving, and {_listed(names)} will move."
 
 
-def headline(facts: Facts, issues: Sequence[Issue], every: int) -> str:
+def review_headline(facts: Facts, issues: Sequence[Issue], every: int) -> str:
     """The one sentence the meeting starts from."""
     judged = [s for s in facts.standings if s.vertical and s.verdict in {"met", "missed", "cannot tell"}]
     if issues:
@@ -507,7 +511,7 @@ def _rest(issues: Sequence[Issue], every: int) -> str:
     return f"; {_number(left)} more {'issue needs' if left == 1 else 'issues need'} a decision"
 
 
-def _meeting(judged: Sequence[Standing]) -> str:
+def _meeting(judged: Sequence[MetricStatus]) -> str:
     verticals = {s.vertical for s in judged}
     well = verticals - {s.vertical for s in judged if s.verdict == "missed"}
     if len(verticals) < 2:

@@ -8,12 +8,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from config.models.catalog import Catalog, Metric, Rule
-from queries.metrics.measure import Ask, Point, measure
+from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.monitoring.evidence import Evidence, Overlap, Question, gather, gather_case, overlaps
 from queries.review.read import conditions_of, label_of, parts
 from queries.scope import Scope
 from queries.state.actions import Action, actions
-from queries.state.incidents import Entry, Incident, entries, incident
+from queries.state.incidents import HistoryEntry, Incident, entries, incident
 from queries.warehouse import tables
 
 BEFORE: Final = timedelta(weeks=40)
@@ -25,18 +25,18 @@ class Trend:
     """The incident's own slice over time, and what else happened. `grain` is the length of its periods."""
 
     grain: str
-    points: tuple[Point, ...]
+    points: tuple[MetricPoint, ...]
     overlaps: tuple[Overlap, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Dossier:
+class IncidentPage:
     """What the state says of one incident. `rule` and `metric` are None where they have been removed."""
 
     incident: Incident
     rule: Rule | None
     metric: Metric | None
-    history: tuple[Entry, ...]
+    history: tuple[HistoryEntry, ...]
     actions: tuple[Action, ...]
 
     @property
@@ -45,16 +45,16 @@ class Dossier:
         return next((entry.sample for entry in reversed(self.history) if entry.sample), {})
 
 
-def read_dossier(conn: Connection, catalog: Catalog, id_: str, scope: Scope) -> Dossier:
+def read_incident_page(conn: Connection, catalog: Catalog, id_: str, scope: Scope) -> IncidentPage:
     """One incident in scope. Raises UnknownIncidentError."""
     found = incident(conn, id_, scope)
-    rule, metric = rule_of(found, catalog)
+    rule, metric = current_rule(found, catalog)
     mine = (action for action in actions(conn, scope) if action.incident_id == id_)
     named = tuple(replace(action, owner=label_of(action.owner, catalog)) for action in mine)
-    return Dossier(found, rule, metric, entries(conn, id_), named)
+    return IncidentPage(found, rule, metric, entries(conn, id_), named)
 
 
-def rule_of(found: Incident, catalog: Catalog) -> tuple[Rule | None, Metric | None]:
+def current_rule(found: Incident, catalog: Catalog) -> tuple[Rule | None, Metric | None]:
     """The rule as it is configured now, and its metric."""
     rule = next((rule for rule in catalog.rules if rule.name == found.rule), None)
     name = getattr(rule, "metric", None)
@@ -83,12 +83,12 @@ def _span(found: Incident, today: date) -> tuple[date, date]:
     return since.replace(day=1), min(end, today + timedelta(days=1))
 
 
-def _is_dense(points: Sequence[Point]) -> bool:
+def _is_dense(points: Sequence[MetricPoint]) -> bool:
     shown = sum(point.value is not None for point in points)
     return shown * 3 >= len(points) * 2
 
 
-def read_evidence(conn: Connection, it: Dossier, scope: Scope, as_of: datetime) -> Evidence | None:
+def read_evidence(conn: Connection, it: IncidentPage, scope: Scope, as_of: datetime) -> Evidence | None:
     """What stands behind an incident's figure or case, None where its sample does not say which rows it was made of."""
     rule, metric, found, sample = it.rule, it.metric, it.incident, it.sample
     place = (found.vertical, found.touchpoint)

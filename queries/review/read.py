@@ -14,9 +14,9 @@ from config.models.catalog import Catalog, EventRule, Metric, Rule
 from config.models.values import Condition
 from queries.engine import whole
 from queries.metrics.formatting import goal_figure
-from queries.metrics.measure import Ask, Point, measure, measure_all
-from queries.review.action_effects import LEFT_OUT, Effect, effect_of
-from queries.review.compose import EVERYWHERE, Facts, Found, Minutes, Money, Standing, standing
+from queries.metrics.measure import Ask, MetricPoint, measure, measure_all
+from queries.review.action_effects import LEFT_OUT, ActionEffect, effect_of
+from queries.review.compose import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, ReviewIncident, metric_status
 from queries.scope import Scope
 from queries.state.actions import Action, actions
 from queries.state.decisions import decisions, overrides
@@ -45,7 +45,7 @@ class Months:
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class ReviewPeriod:
     """The reviewed month [first, until), with the months up to it, oldest first."""
 
     first: date
@@ -54,14 +54,14 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True)
-class Lens:
+class ReviewContext:
     """How a review is looked at: by whom, over which month, in all verticals or one, known when, in which currency.
 
     `scope` is the reader's, narrowed to the vertical; `as_of` is aware UTC.
     """
 
     catalog: Catalog
-    period: Period
+    period: ReviewPeriod
     scope: Scope
     as_of: datetime
     currency: str
@@ -114,16 +114,16 @@ def _end(conn: Connection, month: date) -> date:
     return found or date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
-def read_period(conn: Connection, month: date, earliest: date | None = None) -> Period:
+def read_period(conn: Connection, month: date, earliest: date | None = None) -> ReviewPeriod:
     """The month as the calendar has it, with up to HISTORY months that end with it, none before `earliest`."""
     calendar = tables.calendar
     shown = calendar.c.month.between(earliest or date.min, month)
     months = select(calendar.c.month).where(shown).distinct().order_by(calendar.c.month.desc())
     history = tuple(reversed([row.month for row in conn.execute(months.limit(HISTORY))]))
-    return Period(month, _end(conn, month), history or (month,))
+    return ReviewPeriod(month, _end(conn, month), history or (month,))
 
 
-def read_facts(pin: Pin, lens: Lens) -> Facts:
+def read_facts(pin: Pin, lens: ReviewContext) -> Facts:
     """What the warehouse says about a month: every review metric in every vertical (or in one), and the revenue."""
     metrics = [lens.catalog.metric(name) for name in lens.catalog.review.metrics]
     since, until = lens.period.history[0], lens.period.until
@@ -137,19 +137,19 @@ def read_facts(pin: Pin, lens: Lens) -> Facts:
     return Facts(generation.number, generation.published_at, lens.period.first, tuple(standings), money)
 
 
-def _standings(metric: Metric, points: Sequence[Point], lens: Lens) -> list[Standing]:
-    verticals: dict[str, list[Point]] = {}
+def _standings(metric: Metric, points: Sequence[MetricPoint], lens: ReviewContext) -> list[MetricStatus]:
+    verticals: dict[str, list[MetricPoint]] = {}
     for point in points:
         verticals.setdefault(point.by[0], []).append(point)
     return [_standing(metric, name, of, lens) for name, of in sorted(verticals.items())]
 
 
-def _standing(metric: Metric, vertical: str, points: Sequence[Point], lens: Lens) -> Standing:
+def _standing(metric: Metric, vertical: str, points: Sequence[MetricPoint], lens: ReviewContext) -> MetricStatus:
     goal = lens.catalog.goal(metric.name, vertical or "*", lens.period.first)
-    return standing(metric, vertical, points, lens.period.history, goal.value if goal and not goal.where else None)
+    return metric_status(metric, vertical, points, lens.period.history, goal.value if goal and not goal.where else None)
 
 
-def _money(conn: Connection, lens: Lens) -> tuple[Money, ...]:
+def _money(conn: Connection, lens: ReviewContext) -> tuple[Money, ...]:
     """Revenue by vertical, in the reporting currency where a rate is known."""
     first, history = lens.period.first, lens.period.history
     before = history[-2] if len(history) > 1 else None
@@ -161,7 +161,7 @@ def _money(conn: Connection, lens: Lens) -> tuple[Money, ...]:
     )
 
 
-def _revenue(conn: Connection, months: Sequence[date], lens: Lens) -> dict[tuple[str, date], float]:
+def _revenue(conn: Connection, months: Sequence[date], lens: ReviewContext) -> dict[tuple[str, date], float]:
     rows = relation("revenue", lens.as_of, ("account_id", "month", "vertical", "amount", "currency"))
     rates = tables.fx_rate
     rate = select(rates.c.currency, rates.c.month, func.max(rates.c.rate).label("rate")).group_by(
@@ -180,7 +180,7 @@ def _revenue(conn: Connection, months: Sequence[date], lens: Lens) -> dict[tuple
     return {(name, month): float(sum_ or 0) for name, month, sum_ in conn.execute(query)}
 
 
-def read_minutes(conn: Connection, lens: Lens) -> Minutes:
+def read_meeting(conn: Connection, lens: ReviewContext) -> MeetingState:
     """What the state says about a month. Never cached: somebody may have decided a second ago."""
     period, scope = lens.period, lens.scope
     since, until = _instant(period.first), _instant(period.until)
@@ -193,7 +193,7 @@ def read_minutes(conn: Connection, lens: Lens) -> Minutes:
     undertaken = [a for a in actions(conn, scope, period.until) if a.done_at is None or a.done_at >= _naive(since)]
     named = tuple(replace(action, owner=label_of(action.owner, lens.catalog)) for action in undertaken)
     decided = decisions(conn, period.first, lens.vertical)
-    return Minutes(customer, named, decided, overrides(conn, period.first, lens.vertical), data)
+    return MeetingState(customer, named, decided, overrides(conn, period.first, lens.vertical), data)
 
 
 def _instant(day: date) -> datetime:
@@ -204,7 +204,7 @@ def _naive(instant: datetime) -> datetime:
     return instant.replace(tzinfo=None)
 
 
-def _found(incident: Incident, lens: Lens, until: datetime) -> Found:
+def _found(incident: Incident, lens: ReviewContext, until: datetime) -> ReviewIncident:
     """An incident in the words of its rule. A rule that has been removed leaves its name.
 
     Cases of an event rule are one issue, whatever vertical they are in: so many severe cases, here and there.
@@ -213,13 +213,13 @@ def _found(incident: Incident, lens: Lens, until: datetime) -> Found:
     rule = next((rule for rule in catalog.rules if rule.name == incident.rule), None)
     metric = _metric(rule, catalog)
     is_event = isinstance(rule, EventRule)
-    return Found(
+    return ReviewIncident(
         id=incident.id,
         rule=incident.rule,
         label=(rule.label if rule else "") or incident.rule,
         metric=metric,
         group="" if is_event else incident.slice,
-        where=(incident.vertical or EVERYWHERE) if is_event or incident.account_id else place(incident.slice),
+        where=(incident.vertical or EVERYWHERE) if is_event or incident.account_id else slice_words(incident.slice),
         vertical=incident.vertical,
         is_whole_vertical=rule is not None and getattr(rule, "by", ()) == ("vertical",) and not rule.where,
         limit=f"limit {goal_figure(metric, rule.limit)}" if metric and rule and rule.kind == "threshold" else "",
@@ -242,7 +242,7 @@ def label_of(person: str, catalog: Catalog) -> str:
     return next((one.label for one in catalog.people if one.name == person), person)
 
 
-def place(slice_: str) -> str:
+def slice_words(slice_: str) -> str:
     """A slice in words: `vertical=Energy|touchpoint=visit` is `Energy, visit`."""
     return ", ".join(value for _, value in parts(slice_)) or EVERYWHERE
 
@@ -253,7 +253,7 @@ def parts(slice_: str) -> tuple[tuple[str, str], ...]:
     return tuple((column, _ESCAPED.sub(r"\1", value)) for column, _, value in pairs)
 
 
-def read_point(conn: Connection, lens: Lens, metric: Metric, rule: str, slice_: str) -> Point | None:
+def read_point(conn: Connection, lens: ReviewContext, metric: Metric, rule: str, slice_: str) -> MetricPoint | None:
     """The month's figure of an incident's own slice: what the rule looks at, over the whole month."""
     found = next((one for one in lens.catalog.rules if one.name == rule), None)
     own = conditions_of(metric, slice_)
@@ -271,7 +271,7 @@ def conditions_of(metric: Metric, slice_: str) -> tuple[Condition, ...] | None:
     return tuple(Condition(column=c, any_of=(typed(metric.table, c, value),)) for c, value in pairs)
 
 
-def read_effect(conn: Connection, lens: Lens, action: Action, others: Sequence[Action]) -> Effect | None:
+def read_effect(conn: Connection, lens: ReviewContext, action: Action, others: Sequence[Action]) -> ActionEffect | None:
     """What an action has done, None where it names no metric. What alarmed is left out of its "before"."""
     metric = next((metric for metric in lens.catalog.metrics if metric.name == action.metric), None)
     if metric is None:

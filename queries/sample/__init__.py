@@ -22,7 +22,7 @@ from queries.sample.surveys import (
     planted_columns,
     response_columns,
 )
-from queries.sample.timeline import Span
+from queries.sample.timeline import Timeline
 
 __all__ = ["FEWEST", "PlantedAction", "generate", "planted_actions"]
 
@@ -44,7 +44,7 @@ def generate(folder: Path, *, end: date, seed: int = 1, contacts: int = 200_000)
     """
     if contacts < FEWEST or seed < 0:
         raise ValueError(f"the sample needs at least {FEWEST} contacts and a seed of 0 or more")
-    made = world(Span(end), seed, contacts)
+    made = world(Timeline(end), seed, contacts)
     with Files(folder) as files:
         for name, columns in company_tables(made.span, made.customers, seed):
             files.write(name, columns)

@@ -41,7 +41,7 @@ def instants(at: Ints, absent: Bools | None = None) -> Any:
     return pa.array(at.view("datetime64[us]"), mask=absent)
 
 
-def days(at: Ints, absent: Bools | None = None) -> Any:
+def dates_of(at: Ints, absent: Bools | None = None) -> Any:
     """Dates of instants that are midnights."""
     return pa.array((at // DAY).astype(np.int32), mask=absent).cast(pa.date32())
 

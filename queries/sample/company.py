@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from queries.sample.columns import Columns, days, flags, ids, instants, labels, numbers, texts
+from queries.sample.columns import Columns, dates_of, flags, ids, instants, labels, numbers, texts
 from queries.sample.names import (
     ACCOUNTS,
     COMMERCIAL,
@@ -30,7 +30,7 @@ from queries.sample.planted_changes import (
     WANE_MONTH,
 )
 from queries.sample.random_draws import Bools, Floats, Ints, stream
-from queries.sample.timeline import DAY, HOUR, MONTHS, Span
+from queries.sample.timeline import DAY, HOUR, MONTHS, Timeline
 
 CURRENCY: Final = "EUR"
 _KEY_ACCOUNTS: Final = 40
@@ -126,12 +126,12 @@ def _movers(vertical: Ints) -> Ints:
     return np.flatnonzero(vertical == RETAIL)[-_MOVERS:]
 
 
-def moved(span: Span) -> int:
+def moved(span: Timeline) -> int:
     """The instant at which the moving accounts changed their vertical."""
     return span.month(_MOVE_MONTH)
 
 
-def company_tables(span: Span, customers: Company, seed: int) -> Iterator[tuple[str, Columns]]:
+def company_tables(span: Timeline, customers: Company, seed: int) -> Iterator[tuple[str, Columns]]:
     """The tables that do not grow with the number of contacts."""
     yield "account", _account(span, customers)
     yield "account_history", _history(span, customers)
@@ -146,7 +146,7 @@ def _unknown(size: int) -> object:
     return instants(np.zeros(size, dtype=np.int64), np.ones(size, dtype=bool))
 
 
-def _since(span: Span, account: Ints) -> Ints:
+def _since(span: Timeline, account: Ints) -> Ints:
     return span.stop - (1500 + account * 7919 % 5000) * DAY
 
 
@@ -158,17 +158,17 @@ def _names() -> list[str]:
     ]
 
 
-def _account(span: Span, customers: Company) -> Columns:
+def _account(span: Timeline, customers: Company) -> Columns:
     account = np.arange(len(customers.vertical))
     return {
         "account_id": ids("A", account, 4),
         "name": texts(_names()),
-        "since": days(_since(span, account)),
+        "since": dates_of(_since(span, account)),
         "recorded_at": _unknown(len(account)),
     }
 
 
-def _history(span: Span, customers: Company) -> Columns:
+def _history(span: Timeline, customers: Company) -> Columns:
     """One row an account, and a second one for those that moved or got another owner."""
     account = np.arange(len(customers.vertical))
     change = np.zeros(len(account), dtype=np.int64)
@@ -180,8 +180,8 @@ def _history(span: Span, customers: Company) -> Columns:
     vertical[np.isin(row, _movers(customers.vertical)) & ~second] = COMMERCIAL
     return {
         "account_id": ids("A", row, 4),
-        "valid_from": days(np.where(second, change[row], _since(span, row))),
-        "valid_to": days(change[row], second | (change[row] == 0)),
+        "valid_from": dates_of(np.where(second, change[row], _since(span, row))),
+        "valid_to": dates_of(change[row], second | (change[row] == 0)),
         "vertical": labels(vertical, VERTICALS),
         "tier": labels(customers.tier[row], TIERS),
         "owner": ids("AM", (row + second) % 24, 2),
@@ -191,7 +191,7 @@ def _history(span: Span, customers: Company) -> Columns:
     }
 
 
-def _person(span: Span, customers: Company) -> Columns:
+def _person(span: Timeline, customers: Company) -> Columns:
     """Everybody at the customers; one in ten accounts also has somebody who left before the records begin."""
     per_role = customers.staff.ravel()
     cell = np.repeat(np.arange(len(per_role)), per_role)
@@ -203,8 +203,8 @@ def _person(span: Span, customers: Company) -> Columns:
         "person_id": ids("P", np.arange(len(cell)), 5),
         "account_id": ids("A", account, 4),
         "role": labels(cell % len(ROLES), ROLES),
-        "active_from": days(_since(span, account)),
-        "active_to": days(np.full(len(cell), span.first - 30 * DAY), ~gone),
+        "active_from": dates_of(_since(span, account)),
+        "active_to": dates_of(np.full(len(cell), span.first - 30 * DAY), ~gone),
         "opted_out": flags(opted_out(customers, np.arange(len(cell))) | gone),
         "recorded_at": _unknown(len(cell)),
     }
@@ -216,7 +216,7 @@ def opted_out(customers: Company, person: Ints) -> Bools:
     return np.isin(person, last)
 
 
-def _revenues(span: Span, customers: Company, seed: int) -> Columns:
+def _revenues(span: Timeline, customers: Company, seed: int) -> Columns:
     rng = stream(seed, "company", 1)
     count = len(customers.vertical)
     account = np.repeat(np.arange(count), MONTHS)
@@ -228,7 +228,7 @@ def _revenues(span: Span, customers: Company, seed: int) -> Columns:
     known = np.flatnonzero(booked < span.stop)
     return {
         "account_id": ids("A", account[known], 4),
-        "month": days(month[known]),
+        "month": dates_of(month[known]),
         "amount": numbers(np.round(amount[known], 2)),
         "currency": labels(np.zeros(len(known)), (CURRENCY,)),
         "share_of_wallet": numbers(np.round(share[known], 4), account[known] % 7 == 6),
@@ -236,7 +236,7 @@ def _revenues(span: Span, customers: Company, seed: int) -> Columns:
     }
 
 
-def _wallets(span: Span, customers: Company, share: Floats, account: Ints, month: Ints) -> tuple[Floats, Floats]:
+def _wallets(span: Timeline, customers: Company, share: Floats, account: Ints, month: Ints) -> tuple[Floats, Floats]:
     """Share of wallet and revenue level by account and month: flat, but for the account that leaves by halves."""
     share[[customers.top(QUIET), customers.top(NEAR_RISK), customers.top(DETRACTOR)]] = (0.64, 0.70, 0.60)
     falling = [span.month(WANE_MONTH + step) for step in range(4)]
@@ -246,17 +246,17 @@ def _wallets(span: Span, customers: Company, share: Floats, account: Ints, month
     return wallet, level
 
 
-def _rates(span: Span) -> Columns:
+def _rates(span: Timeline) -> Columns:
     month = np.array([span.month(at) for at in range(-MONTHS, 1)])
     return {
         "currency": labels(np.zeros(len(month)), (CURRENCY,)),
-        "month": days(month),
+        "month": dates_of(month),
         "rate": numbers(np.ones(len(month))),
         "recorded_at": _unknown(len(month)),
     }
 
 
-def _conditions(span: Span) -> Columns:
+def _conditions(span: Timeline) -> Columns:
     """A strike that reaches customers, and a change of our own that does not."""
     starts = np.array([span.month(CONDITION_MONTH, CONDITION_DAYS[0]), span.month(-15)])
     ends = np.array([span.month(CONDITION_MONTH, CONDITION_DAYS[1]), span.month(-15, 10)])
@@ -272,7 +272,7 @@ def _conditions(span: Span) -> Columns:
     }
 
 
-def _instruments(span: Span) -> Columns:
+def _instruments(span: Timeline) -> Columns:
     """Every survey. The wording of the onboarding survey has not changed for more than three years."""
     age = np.array([400, 420, 1300, 500, 300, 650, 350])
     patterns = ("past", "past", "past", "potential", "past", "past", "present")
@@ -284,6 +284,6 @@ def _instruments(span: Span) -> Columns:
         "pattern": texts(patterns),
         "owner": texts(owners),
         "cadence": texts((*cadences, "after contact", "quarterly")),
-        "wording_changed_at": days(span.stop - age * DAY),
+        "wording_changed_at": dates_of(span.stop - age * DAY),
         "recorded_at": _unknown(len(INSTRUMENTS)),
     }

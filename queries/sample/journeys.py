@@ -21,7 +21,7 @@ from queries.sample.names import (
 )
 from queries.sample.planted_changes import NULL, QUIET, SILENT_MONTH, WANE_MONTH, broken, defect_share, failing, struck
 from queries.sample.random_draws import Bools, Floats, Ints, hashed, pick, pick_rows, stream
-from queries.sample.timeline import DAY, HORIZON, HOUR, SECOND, Span, bent
+from queries.sample.timeline import DAY, HORIZON, HOUR, SECOND, Timeline, bent
 
 CHUNK: Final = 1 << 17
 """Journeys drawn at a time: about 640,000 contacts and half a gigabyte."""
@@ -72,7 +72,7 @@ for _kind, _path in enumerate(PATHS):
 class World:
     """What every chunk needs to know."""
 
-    span: Span
+    span: Timeline
     seed: int
     contacts: int
     customers: Company
@@ -110,7 +110,7 @@ class World:
         return self.span.even((total - numbers - rng.random(len(numbers))) / total * HORIZON)
 
 
-def world(span: Span, seed: int, contacts: int) -> World:
+def world(span: Timeline, seed: int, contacts: int) -> World:
     return World(span, seed, contacts, company(seed))
 
 
@@ -165,7 +165,7 @@ class Journeys:
         return type(self)(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
-def lines(world: World, numbers: Ints) -> tuple[Ints, Ints]:
+def journey_lines(world: World, numbers: Ints) -> tuple[Ints, Ints]:
     """The line (account in a vertical) and the type of journeys, by number alone."""
     line = pick(world.customers.traffic, hashed(numbers, world.seed, 1))
     kind = pick_rows(_MIX, world.customers.line_vertical[line], hashed(numbers, world.seed, 2))
@@ -175,7 +175,7 @@ def lines(world: World, numbers: Ints) -> tuple[Ints, Ints]:
 def _repeats(world: World, numbers: Ints, line: Ints, kind: Ints) -> tuple[Ints, Ints, Ints]:
     """Some repairs come back: account and issue of a repair about 20 days before. None in the null vertical."""
     origin = numbers - round(world.journeys * _REPEAT_DAYS / HORIZON)
-    earlier, what = lines(world, origin)
+    earlier, what = journey_lines(world, origin)
     again = (hashed(numbers, world.seed, 3) < _REPEAT) & (hashed(origin, world.seed, 3) >= _REPEAT)
     again &= (what == REPAIR) & (world.customers.line_vertical[earlier] != NULL) & (origin >= 0)
     line, kind = np.where(again, earlier, line), np.where(again, REPAIR, kind)
@@ -194,7 +194,7 @@ def product_of(vertical: Ints, number: Ints) -> Ints:
 def draw_journeys(world: World, chunk: int, numbers: Ints) -> Journeys:
     """The journeys of a chunk that the source knows at the end of the span and that reach into it."""
     rng, span, customers = stream(world.seed, "journey", chunk), world.span, world.customers
-    line, kind, issue = _repeats(world, numbers, *lines(world, numbers))
+    line, kind, issue = _repeats(world, numbers, *journey_lines(world, numbers))
     size, account = len(numbers), customers.line_account[line]
     begin = world.begin(numbers, world.journeys, rng)
     start = bent(begin)
@@ -273,7 +273,7 @@ def step_of(kind: Ints, count: Ints, place: Ints) -> Ints:
     return step
 
 
-def is_broken(span: Span, some: Journeys) -> Bools:
+def is_broken(span: Timeline, some: Journeys) -> Bools:
     return broken(span, some.vertical, some.kind, some.key)
 
 

@@ -22,7 +22,7 @@ from queries.sample.names import (
     WEALTH,
 )
 from queries.sample.random_draws import Bools, Floats, Ints
-from queries.sample.timeline import Span, month
+from queries.sample.timeline import Timeline, month
 
 NULL: Final = PUBLIC
 """The vertical where nothing happens."""
@@ -105,7 +105,7 @@ ANSWERS: Final = (
 )
 
 
-def defect_share(span: Span, vertical: Ints, kind: Ints, at: Ints) -> Floats:
+def defect_share(span: Timeline, vertical: Ints, kind: Ints, at: Ints) -> Floats:
     """The chance that a journey has a defect, by unit and by when its decisive contact (rank 1) took place."""
     share = DEFECTS[vertical, kind]
     share = np.where(broken(span, vertical, kind, at), BREAK_DEFECTS, share)
@@ -115,7 +115,7 @@ def defect_share(span: Span, vertical: Ints, kind: Ints, at: Ints) -> Floats:
     return np.where((vertical == LENDING) & (kind == REPAIR) & bad_month, TRAP_DEFECTS, share)
 
 
-def broken(span: Span, vertical: Ints, kind: Ints, at: Ints) -> Bools:
+def broken(span: Timeline, vertical: Ints, kind: Ints, at: Ints) -> Bools:
     """Installations inside the break."""
     inside: Bools = (vertical == COMMERCIAL) & (kind == INSTALLATION) & (at >= span.month(BREAK_MONTH))
     return inside
@@ -127,14 +127,14 @@ def failing(vertical: Ints, kind: Ints) -> Bools:
     return those
 
 
-def struck(span: Span, vertical: Ints, at: Ints) -> Bools:
+def struck(span: Timeline, vertical: Ints, at: Ints) -> Bools:
     """What the external condition reaches."""
     begin, until = (span.month(CONDITION_MONTH, days) for days in CONDITION_DAYS)
     reached: Bools = (vertical == RETAIL) & (at >= begin) & (at < until)
     return reached
 
 
-def narrowed(span: Span, vertical: Ints, at: Ints) -> Bools:
+def narrowed(span: Timeline, vertical: Ints, at: Ints) -> Bools:
     """Where and since when mostly users are invited to surveys."""
     changed: Bools = (vertical == INSURANCE) & (at >= span.month(INVITE_MONTH))
     return changed

@@ -17,7 +17,7 @@ from pyarrow import parquet
 from queries.sample.columns import instants
 from queries.sample.names import RETAIL, VERTICALS
 from queries.sample.random_draws import Bools, Ints, hashed
-from queries.sample.timeline import DAY, Span
+from queries.sample.timeline import DAY, Timeline
 
 _LAG_WEEKS: Final = 8
 _UNDECIDED_DAYS: Final = 42
@@ -29,7 +29,7 @@ _PROMISE: Final = 1.5
 _TRANSIT: Final = 1.2
 _PLACE: Final = RETAIL
 
-_Spoil = Callable[[Any, Span], Any]
+_Spoil = Callable[[Any, Timeline], Any]
 
 
 def plant(kind: str, folder: Path, end: date) -> None:
@@ -47,7 +47,7 @@ def plant(kind: str, folder: Path, end: date) -> None:
     spoil = _PLANTS[kind][1]
     file = folder / f"{table}.parquet"
     part = file.with_suffix(".parquet.part")
-    parquet.write_table(spoil(parquet.read_table(file), Span(end)), part, compression="snappy", store_schema=False)
+    parquet.write_table(spoil(parquet.read_table(file), Timeline(end)), part, compression="snappy", store_schema=False)
     part.replace(file)
 
 
@@ -57,37 +57,37 @@ def spoilt(kind: str) -> str:
     Raises:
         ValueError: no such kind.
     """
-    if kind not in ARTEFACTS:
-        raise ValueError(f"no artefact named {kind!r}; there are {', '.join(ARTEFACTS)}")
+    if kind not in SPOILS:
+        raise ValueError(f"no artefact named {kind!r}; there are {', '.join(SPOILS)}")
     return _PLANTS[kind][0]
 
 
-def _lagging(rows: Any, span: Span) -> Any:
+def _lagging(rows: Any, span: Timeline) -> Any:
     """Of the last eight weeks the younger a contact, the likelier it has not arrived yet."""
     age = (span.stop - _micros(rows, "occurred_at")) / (_LAG_WEEKS * 7 * DAY)
     return rows.filter(pa.array(_drawn(rows) < np.minimum(age, 1) ** 1.5))
 
 
-def _undecided(rows: Any, span: Span) -> Any:
+def _undecided(rows: Any, span: Timeline) -> Any:
     """Nine in ten of the ends of the last six weeks are not in yet."""
     hidden = (_micros(rows, "ended_at") >= span.stop - _UNDECIDED_DAYS * DAY) & (_drawn(rows) < 0.9)
     return _open_again(rows, hidden)
 
 
-def _stopped(rows: Any, span: Span) -> Any:
+def _stopped(rows: Any, span: Timeline) -> Any:
     """The telephone's records stop with the second last full month."""
     gone = (_micros(rows, "occurred_at") >= span.month(-2)) & _is(rows, "channel", _STOPPED)
     return rows.filter(pa.array(~gone))
 
 
-def _other_people(rows: Any, span: Span) -> Any:
+def _other_people(rows: Any, span: Timeline) -> Any:
     """From the third last full month on hardly any standard account of one vertical is invited."""
     late = (_micros(rows, "invited_at") >= span.month(-3)) & _is(rows, "vertical", VERTICALS[_PLACE])
     numbers = np.array([int(name[1:]) for name in rows["account_id"].to_pylist()])
     return rows.filter(pa.array(~(late & (numbers % 70 >= 15) & (_drawn(rows) >= _FEW_USERS))))
 
 
-def _copied(rows: Any, span: Span) -> Any:
+def _copied(rows: Any, span: Timeline) -> Any:
     """Four weeks of contacts are those of four weeks twelve weeks before, with other ids and dates."""
     at, stop = _micros(rows, "occurred_at"), span.month(0)
     inside = (at >= stop - _COPIED_DAYS * DAY) & (at < stop)
@@ -98,14 +98,14 @@ def _copied(rows: Any, span: Span) -> Any:
     return pa.concat_tables([rows.filter(pa.array(~inside)), copy])
 
 
-def _doubled(rows: Any, span: Span) -> Any:
+def _doubled(rows: Any, span: Timeline) -> Any:
     """A week of contacts came twice."""
     at, stop = _micros(rows, "occurred_at"), span.month(0)
     twice = (at >= stop - 14 * DAY) & (at < stop - 7 * DAY)
     return pa.concat_tables([rows, _again(rows.filter(pa.array(twice)))])
 
 
-def _swapped(rows: Any, span: Span) -> Any:
+def _swapped(rows: Any, span: Timeline) -> Any:
     """The contacts of the second last full month up to the twelfth have day and month the wrong way round."""
     at = _micros(rows, "occurred_at")
     shift = np.zeros(len(rows), dtype=np.int64)
@@ -120,7 +120,7 @@ def _swapped(rows: Any, span: Span) -> Any:
     return rows
 
 
-def _padded(rows: Any, span: Span) -> Any:
+def _padded(rows: Any, span: Timeline) -> Any:
     """From the third last full month on one vertical promises half as many days more, and takes a fifth longer."""
     start, late = _micros(rows, "started_at"), _is(rows, "vertical", VERTICALS[_PLACE])
     late &= start >= span.month(-4)
@@ -179,5 +179,5 @@ _PLANTS: Final[Mapping[str, tuple[str, _Spoil]]] = {
     "padded-promise": ("journey", _padded),
 }
 
-ARTEFACTS: Final = tuple(_PLANTS)
+SPOILS: Final = tuple(_PLANTS)
 """The kinds that can be planted."""

@@ -58,7 +58,7 @@ def straight(instant: int) -> float:
     return week * WEEK + _MONDAY + float(np.interp(part, _CLOCK, _SHARE)) * WEEK
 
 
-def instant(day: date) -> int:
+def first_moment(day: date) -> int:
     """Microseconds since 1970 at the day's first moment, UTC."""
     return (day - date(1970, 1, 1)).days * DAY
 
@@ -70,14 +70,14 @@ def month(end: date, offset: int) -> date:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Timeline:
     """From the first of 24 full months up to, and without, `end`."""
 
     end: date
 
     @property
     def stop(self) -> int:
-        return instant(self.end)
+        return first_moment(self.end)
 
     @property
     def first(self) -> int:
@@ -85,7 +85,7 @@ class Span:
 
     def month(self, offset: int, days: int = 0) -> int:
         """The instant at which the month, or a day counted from its first, begins."""
-        return instant(month(self.end, offset) + timedelta(days=days))
+        return first_moment(month(self.end, offset) + timedelta(days=days))
 
     def even(self, days_back: Floats) -> Floats:
         """Even time so many days before the end."""

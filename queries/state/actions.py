@@ -71,7 +71,7 @@ def actions(conn: Connection, scope: Scope, until: date | None = None) -> tuple[
     return tuple(_action(row) for row in conn.execute(query))
 
 
-def record(conn: Connection, new: NewAction, author: str, now: datetime) -> Action:
+def record_action(conn: Connection, new: NewAction, author: str, now: datetime) -> Action:
     """Record an action. The same one twice (a double click) is one.
 
     Raises:
@@ -103,7 +103,7 @@ def record(conn: Connection, new: NewAction, author: str, now: datetime) -> Acti
     return found
 
 
-def finish(conn: Connection, action_id: str, now: datetime) -> bool:
+def finish_action(conn: Connection, action_id: str, now: datetime) -> bool:
     """Mark an action done. False where it was done already or does not exist."""
     at = now.replace(tzinfo=None)
     found = conn.execute(update(table).where(table.c.id == action_id, table.c.done_at.is_(None)).values(done_at=at))

@@ -16,7 +16,7 @@ FAILED = "ticks_failed"
 _MISSING = text("insert into counter (name, n) values (:name, 0) on conflict do nothing")
 
 
-def add(conn: Connection, name: str, by: int = 1) -> None:
+def increment(conn: Connection, name: str, by: int = 1) -> None:
     """Count something."""
     if not by:
         return

@@ -50,7 +50,7 @@ def overrides(conn: Connection, month: date, vertical: str | None) -> tuple[Over
     return tuple(Override(row.author, row.reason, row.at) for row in conn.execute(query))
 
 
-def decide(conn: Connection, month: date, vertical: str | None, decision: Decision) -> None:
+def record_decision(conn: Connection, month: date, vertical: str | None, decision: Decision) -> None:
     """Record a decision. Nothing is overwritten: the newest holds.
 
     Raises:
@@ -69,7 +69,7 @@ def decide(conn: Connection, month: date, vertical: str | None, decision: Decisi
     )
 
 
-def overrule(conn: Connection, month: date, vertical: str | None, override: Override) -> None:
+def record_override(conn: Connection, month: date, vertical: str | None, override: Override) -> None:
     """Open the financials of a review all the same. The reason is kept.
 
     Raises:

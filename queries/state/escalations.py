@@ -46,7 +46,7 @@ def unnamed(conn: Connection, incident_id: str) -> frozenset[tuple[int, str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class RuleTally:
     """What a rule did in a time: incidents opened, and those of them that nobody ever took on."""
 
     rule: str
@@ -54,10 +54,10 @@ class Tally:
     unanswered: int
 
 
-def tallies(conn: Connection, since: datetime, until: datetime) -> tuple[Tally, ...]:
+def rule_tallies(conn: Connection, since: datetime, until: datetime) -> tuple[RuleTally, ...]:
     """What every rule opened in [since, until); what the first run found in the past is left out."""
     c = incident.c
     within = (c.opened_at >= naive(since)) & (c.opened_at < naive(until)) & (c.origin == "live")
     nobody = func.count().filter(c.acknowledged_at.is_(None) & c.assigned_to.is_(None))
     rows = conn.execute(select(c.rule, func.count(), nobody).where(within).group_by(c.rule).order_by(c.rule))
-    return tuple(Tally(*row) for row in rows)
+    return tuple(RuleTally(*row) for row in rows)

@@ -34,7 +34,7 @@ def vote(conn: Connection, incident_id: str, author: str, now: datetime, *, usef
     return before != int(useful)
 
 
-def verdicts(conn: Connection, since: datetime | None = None) -> tuple[Verdict, ...]:
+def votes_by_rule(conn: Connection, since: datetime | None = None) -> tuple[Verdict, ...]:
     """Votes by rule, the noisiest first."""
     useful = func.sum(table.c.useful)
     noise = func.count() - useful

@@ -83,7 +83,7 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HistoryEntry:
     """One line of an incident's history. `sample` is what was known: ids and counts only."""
 
     incident_id: str
@@ -157,7 +157,7 @@ class Queued:
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class TickRecord:
     """Everything one tick writes, in one transaction. `changed` incidents come with the version they were read at."""
 
     slots: tuple[Evaluated, ...] = ()
@@ -165,7 +165,7 @@ class Ledger:
     instances: tuple[Remembered, ...] = ()
     opened: tuple[Incident, ...] = ()
     changed: tuple[tuple[int, Incident], ...] = ()
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[HistoryEntry, ...] = ()
     queued: tuple[Queued, ...] = ()
     baselines: tuple[Any, ...] = ()
     escalations: tuple[Any, ...] = ()
@@ -225,7 +225,7 @@ def incidents_by_id(conn: Connection, ids: Sequence[str]) -> dict[str, Incident]
     return found
 
 
-def entries(conn: Connection, id_: str) -> tuple[Entry, ...]:
+def entries(conn: Connection, id_: str) -> tuple[HistoryEntry, ...]:
     """An incident's history, oldest first."""
     table = tables.incident_event
     return tuple(
@@ -258,7 +258,7 @@ def rule_hashes(conn: Connection) -> frozenset[str]:
     return frozenset(conn.execute(select(tables.rule_version.c.hash)).scalars())
 
 
-def write(conn: Connection, ledger: Ledger) -> None:
+def write(conn: Connection, ledger: TickRecord) -> None:
     """Write what a tick found. The caller's transaction makes it all or nothing.
 
     Raises:
@@ -270,20 +270,20 @@ def write(conn: Connection, ledger: Ledger) -> None:
         raise RacedError("another process evaluated the same slots first; nothing was written") from error
 
 
-def _write(conn: Connection, ledger: Ledger) -> None:
+def _write(conn: Connection, ledger: TickRecord) -> None:
     _insert(conn, tables.eval_slot, ledger.slots)
     _insert(conn, tables.rule_version, ledger.versions)
     _insert(conn, tables.baseline, ledger.baselines)
     _remember(conn, ledger.instances)
     for seen, changed in ledger.changed:  # before the new ones: a slice has one open incident at most
-        change(conn, changed, seen)
+        update_incident(conn, changed, seen)
     _insert(conn, tables.incident, ledger.opened)
     _insert(conn, tables.incident_event, ledger.entries)
     _insert(conn, tables.outbox, ledger.queued)
     _insert(conn, tables.escalation, ledger.escalations)
 
 
-def change(conn: Connection, changed: Incident, seen: int) -> None:
+def update_incident(conn: Connection, changed: Incident, seen: int) -> None:
     """Store an incident as it is now. Raises RacedError unless the stored one is still at the version `seen`."""
     table = tables.incident
     guard = (table.c.id == changed.id) & (table.c.version == seen)
@@ -291,9 +291,9 @@ def change(conn: Connection, changed: Incident, seen: int) -> None:
         raise RacedError(f"incident {changed.id} was changed by somebody else; try again")
 
 
-def annotate(conn: Connection, changed: Incident, entry: Entry, queued: Iterable[Queued] = ()) -> Incident:
+def annotate(conn: Connection, changed: Incident, entry: HistoryEntry, queued: Iterable[Queued] = ()) -> Incident:
     """Store an incident's next version with the event that made it and the messages that tell it."""
-    change(conn, changed, changed.version - 1)
+    update_incident(conn, changed, changed.version - 1)
     _insert(conn, tables.incident_event, (entry,))
     _insert(conn, tables.outbox, tuple(queued))
     return changed
@@ -344,9 +344,11 @@ def _incident(row: Mapping[str, Any]) -> Incident:
     return Incident(**named)
 
 
-def _entry(row: Any) -> Entry:
+def _entry(row: Any) -> HistoryEntry:
     sample = json.loads(row.sample) if row.sample else None
-    return Entry(row.incident_id, row.seq, aware(row.at), row.kind, row.reason, row.author, row.generation, sample)
+    return HistoryEntry(
+        row.incident_id, row.seq, aware(row.at), row.kind, row.reason, row.author, row.generation, sample
+    )
 
 
 def _read(value: Any) -> Any:

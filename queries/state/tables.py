@@ -393,10 +393,10 @@ def _upgrade(conn: Connection, known: str | None) -> None:
         raise NewerStateError(f"the state is of version {known}, newer than this program's {HEAD}; upgrade the program")
     if known is None and inspect(conn).has_table(baseline.name):
         migrations.complete(conn, state)  # of a checkout between two versions
-        migrations.stamp(conn, HEAD)
+        migrations.note_version(conn, HEAD)
         return
     if known is None:
-        migrations.stamp(conn, migrations.FIRST)
+        migrations.note_version(conn, migrations.FIRST)
     migrations.upgrade(conn)
 
 

@@ -35,7 +35,7 @@ def calendar_hash(calendar: Calendar) -> str:
     return sha256(calendar.model_dump_json().encode()).hexdigest()[:16]
 
 
-def days(calendar: Calendar, first: date, last: date) -> Iterator[Day]:
+def calendar_days(calendar: Calendar, first: date, last: date) -> Iterator[Day]:
     """Every day from `first` to `last`, both included."""
     day = first
     while day <= last:
@@ -50,7 +50,7 @@ def write_calendar(conn: Connection, calendar: Calendar) -> None:
     if spanned is None:
         return
     first, last = spanned
-    rows = [astuple(day) for day in days(calendar, date(first.year, 1, 1), date(last.year, 12, 31))]
+    rows = [astuple(day) for day in calendar_days(calendar, date(first.year, 1, 1), date(last.year, 12, 31))]
     names = [field.name for field in fields(Day)]
     table = pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))
     insert_arrow(conn, tables.calendar, table.to_reader())

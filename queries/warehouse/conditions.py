@@ -10,7 +10,7 @@ from queries.warehouse import tables
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ConditionPeriod:
     """The days [since, until] of a condition, and whom it concerns: empty is everybody. `until` None: it holds on."""
 
     name: str
@@ -28,12 +28,12 @@ def _named(names: frozenset[str], place: str | None) -> bool:
     return not names or place is None or place in names
 
 
-def condition_spans(conn: Connection, zone: ZoneInfo) -> tuple[Span, ...]:
+def condition_periods(conn: Connection, zone: ZoneInfo) -> tuple[ConditionPeriod, ...]:
     """Every condition of the warehouse, by its days in the reporting zone, oldest first."""
     c = tables.condition.c
     query = select(c.name, c.starts_at, c.ends_at, c.verticals, c.touchpoints).order_by(c.starts_at, c.name)
     return tuple(
-        Span(
+        ConditionPeriod(
             row.name,
             _day(row.starts_at, zone),
             _day(row.ends_at, zone) if row.ends_at else None,

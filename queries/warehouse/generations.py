@@ -50,7 +50,7 @@ class Pin:
     generation: Generation
 
 
-class Draft:
+class NewGeneration:
     """A generation in the making. Nobody sees it before its block ends; `discard()` leaves the old one in place."""
 
     def __init__(self, conn: Connection, number: int, stage: Callable[[bool], AbstractContextManager[Stage]]) -> None:
@@ -76,7 +76,7 @@ class Warehouse(Protocol):
         """Hold the current generation. Raises NoWarehouseError before the first load."""
         ...
 
-    def draft(self, say: Callable[[str], None] = ...) -> AbstractContextManager[Draft]:
+    def draft(self, say: Callable[[str], None] = ...) -> AbstractContextManager[NewGeneration]:
         """Make the next generation; waits for another writer and says who it is."""
         ...
 
@@ -126,7 +126,7 @@ class EmbeddedWarehouse:
             hold.close()
 
     @contextmanager
-    def draft(self, say: Callable[[str], None] = print) -> Iterator[Draft]:
+    def draft(self, say: Callable[[str], None] = print) -> Iterator[NewGeneration]:
         """Copy the current file, change the copy, and publish it when the block ends without an error."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _writer_lock(self.folder / "lock", say):
@@ -136,7 +136,7 @@ class EmbeddedWarehouse:
             finally:
                 self._sweep()
 
-    def _drafted(self, number: int) -> Iterator[Draft]:
+    def _drafted(self, number: int) -> Iterator[NewGeneration]:
         file = self.folder / f"draft-{number}.duckdb"
         if number > 1:
             shutil.copyfile(self._file(number - 1), file)
@@ -146,7 +146,7 @@ class EmbeddedWarehouse:
                 _make_tables(conn)
                 conn.commit()
                 file.chmod(0o600)
-                draft = Draft(conn, number, lambda empty: self._staged(conn, number, empty))
+                draft = NewGeneration(conn, number, lambda empty: self._staged(conn, number, empty))
                 yield draft
                 conn.commit()
             if draft.kept:
@@ -296,7 +296,7 @@ class SharedWarehouse:
             yield _pinned(conn)
 
     @contextmanager
-    def draft(self, say: Callable[[str], None] = print) -> Iterator[Draft]:
+    def draft(self, say: Callable[[str], None] = print) -> Iterator[NewGeneration]:
         """One transaction; a second writer waits for the first."""
         self._prepare()
         with self.engine.connect() as conn:
@@ -304,7 +304,7 @@ class SharedWarehouse:
             transaction = conn.begin()
             _wait_for_writer(conn, say)
             found = latest(conn)
-            draft = Draft(conn, (found.number if found else 0) + 1, lambda _: nullcontext(Stage(conn, None)))
+            draft = NewGeneration(conn, (found.number if found else 0) + 1, lambda _: nullcontext(Stage(conn, None)))
             yield draft
             if draft.kept:
                 conn.execute(text("analyze"))

@@ -24,7 +24,7 @@ class TableSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class LoadReport:
     """A whole load. `reasons` counts the quarantined rows, `erased` those that may not come back, `refilled` the facts
     whose vertical moved with their account's history; `stages` holds the seconds of each part, `settle` those after
     which the source is complete.

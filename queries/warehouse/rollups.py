@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.functions import FunctionElement
 
-from queries.engine import append, micros, newest, whole
+from queries.engine import append, micros, newest_value, whole
 from queries.warehouse import tables as warehouse_tables
 from queries.warehouse.changes import Touched
 from queries.warehouse.relations import relation
@@ -37,7 +37,7 @@ _DAY: Final = 86_400_000_000.0
 Row = ColumnElement[bool]
 
 
-def rebuild(conn: Connection) -> None:
+def rebuild_rollups(conn: Connection) -> None:
     """Compute everything anew from the facts."""
     for table in (warehouse_tables.journey_fact, *_rollups()):
         conn.execute(delete(table))
@@ -47,7 +47,7 @@ def rebuild(conn: Connection) -> None:
             _fill(conn, table, name, None)
 
 
-def refresh(conn: Connection, touched: Touched) -> None:
+def refresh_rollups(conn: Connection, touched: Touched) -> None:
     """Compute anew what the touched days and journeys make up; the result is that of `rebuild`."""
     _note_days(conn, touched)
     conn.execute(delete(warehouse_tables.journey_fact).where(_among(warehouse_tables.journey_fact, touched)))
@@ -153,7 +153,7 @@ def _moments(source: str, which: Row) -> Subquery:
             cast(func.count(step.c.channel.distinct()), Integer).label("channels"),
             _hours(step, step.c.before == "in").label("us"),
             _hours(step, step.c.before != "in").label("customer"),
-            newest(step.c.emotion, step.c.place).label("last_emotion"),
+            newest_value(step.c.emotion, step.c.place).label("last_emotion"),
             func.min(step.c.emotion).label("worst_emotion"),
         )
         .group_by(step.c.journey_id)

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from queries.engine import append, arriving, insert_arrow
 from queries.warehouse import tables as warehouse_tables
-from queries.warehouse.verticals import holds, periods
+from queries.warehouse.verticals import covers, vertical_periods
 
 LOADED: Final = frozenset({"first_loaded_at", "loaded_at", "vertical_filled"})
 """The columns that are filled when a row passes from the stage to its table."""
@@ -98,9 +98,9 @@ def accepted(table: Table, rows: FromClause, *, fill: bool) -> Select[Any]:
     columns["vertical_filled"] = rows.c.vertical.is_(None).label("vertical_filled")
     if not fill:
         return select(*columns.values())
-    period = periods()
+    period = vertical_periods()
     columns["vertical"] = func.coalesce(rows.c.vertical, period.c.vertical).label("vertical")
-    return select(*columns.values()).select_from(rows.outerjoin(period, holds(period, rows)))
+    return select(*columns.values()).select_from(rows.outerjoin(period, covers(period, rows)))
 
 
 def stamps(now: datetime) -> list[ColumnElement[datetime]]:

@@ -323,7 +323,7 @@ journey_fact = Table(
     _column("defective", Boolean, {"known_at": "ended_at"}),
 )
 
-# Rollups: the rows of a relation (`queries.warehouse.relations.relation(name, None)`, ROLLUPS below) grouped by the columns
+# Rollups: the rows of a relation (`relations.relation(name, None)`, ROLLUPS below) grouped by the columns
 # named, with their number as `c`. A rollup column that no table has is a derived column of its relation.
 
 roll_contact = Table(

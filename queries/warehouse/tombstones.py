@@ -5,7 +5,7 @@ from typing import Literal
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, literal, select, update
 
-from queries.engine import digest
+from queries.engine import sha256_hex
 from queries.warehouse import tables
 from queries.warehouse.staging import Stage
 
@@ -17,7 +17,7 @@ def hash_of(kind: Kind, key: str) -> str:
     return sha256(f"{kind}:{key}".encode()).hexdigest()
 
 
-def withhold(stage: Stage) -> int:
+def drop_erased(stage: Stage) -> int:
     """Take what was erased out of the staged rows. Returns the number of rows dropped.
 
     Rows of an erased account are dropped; those of an erased person lose the person and the comment.
@@ -47,5 +47,5 @@ def _erased(kind: Kind, key: ColumnElement[str]) -> ColumnElement[bool]:
     """Whether a key has a tombstone: each distinct key is hashed once."""
     found = key.table.alias()
     keys = select(found.c[key.name].label("key")).distinct().subquery()
-    mark = digest(literal(f"{kind}:") + keys.c.key)
+    mark = sha256_hex(literal(f"{kind}:") + keys.c.key)
     return key.in_(select(keys.c.key).where(mark.in_(select(tables.erased.c.hash))))

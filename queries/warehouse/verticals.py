@@ -28,7 +28,7 @@ FILLED: Final[tuple[Table, ...]] = tuple(table for table in tables.CANONICAL if 
 """The facts whose vertical can come from the account's history."""
 
 
-def periods() -> Subquery:
+def vertical_periods() -> Subquery:
     """When which vertical held: account_id, vertical, valid_from, until (exclusive, null: still); without overlaps.
 
     Where two rows of an account begin on one day, the one of the source that sorts last holds.
@@ -41,7 +41,7 @@ def periods() -> Subquery:
     return select(history.c.account_id, history.c.vertical, history.c.valid_from, until).subquery("period")
 
 
-def holds(period: FromClause, facts: FromClause) -> ColumnElement[bool]:
+def covers(period: FromClause, facts: FromClause) -> ColumnElement[bool]:
     """Whether a period is the one of a fact's account on the fact's day."""
     return and_(
         period.c.account_id == facts.c.account_id,
@@ -52,8 +52,8 @@ def holds(period: FromClause, facts: FromClause) -> ColumnElement[bool]:
 
 def fill(conn: Connection, facts: Table) -> None:
     """Give the facts of a new warehouse the verticals that their source left out."""
-    period = periods()
-    empty = and_(facts.c.vertical.is_(None), holds(period, facts), period.c.vertical.is_not(None))
+    period = vertical_periods()
+    empty = and_(facts.c.vertical.is_(None), covers(period, facts), period.c.vertical.is_not(None))
     conn.execute(update(facts).where(empty).values(vertical=period.c.vertical))
 
 
@@ -65,7 +65,7 @@ def refill(conn: Connection, touched: Touched, now: datetime) -> int:
 
 def _periods_of(conn: Connection, accounts: Table) -> Table:
     """The periods of some accounts, as a table: a window computed for every fact would take for ever."""
-    every = periods()
+    every = vertical_periods()
     period = temporary("period", *(Column(column.name, column.type) for column in every.c))
     period.create(conn)
     append(conn, period, select(every).where(every.c.account_id.in_(select(accounts.c.account_id))))
@@ -75,8 +75,8 @@ def _periods_of(conn: Connection, accounts: Table) -> Table:
 def _refill(conn: Connection, facts: Table, period: Table, touched: Touched, now: datetime) -> int:
     accounts = touched.accounts
     mine = and_(facts.c.vertical_filled, exists().where(accounts.c.account_id == facts.c.account_id))
-    said = and_(holds(period, facts), facts.c.vertical.is_distinct_from(period.c.vertical))
-    silent = and_(facts.c.vertical.is_not(None), not_(exists().where(holds(period, facts))))
+    said = and_(covers(period, facts), facts.c.vertical.is_distinct_from(period.c.vertical))
+    silent = and_(facts.c.vertical.is_not(None), not_(exists().where(covers(period, facts))))
     touched.note(conn, facts, and_(mine, or_(exists().where(said), silent)))
     moved = conn.execute(update(facts).where(mine, said).values(vertical=period.c.vertical, loaded_at=now)).rowcount
     return moved + conn.execute(update(facts).where(mine, silent).values(vertical=None, loaded_at=now)).rowcount

@@ -18,7 +18,7 @@ from queries.warehouse.generations import EmbeddedWarehouse, Pin
 from tests.benchmarks.process import peak
 from tests.benchmarks.sizes import catalog, data, label
 from triggers.lab.backtest import backtest
-from triggers.lab.parameter_sweep import sweep
+from triggers.lab.parameter_sweep import sweep_setting
 from triggers.lab.what_if import trial
 
 RULES: Final = 50
@@ -69,7 +69,7 @@ def _curve(pin: Pin) -> str:
     """What the lab shows of one rule."""
     shipped = catalog()
     began = perf_counter()
-    found = sweep(pin.conn, trial(pin, shipped, shipped.rule(WIDEST), SINCE, UNTIL))
+    found = sweep_setting(pin.conn, trial(pin, shipped, shipped.rule(WIDEST), SINCE, UNTIL))
     return f"lab's curve of {len(found.values)} limits {perf_counter() - began:.2f} s"
 
 

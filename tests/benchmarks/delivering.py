@@ -39,7 +39,7 @@ from tests.slack.faults.matrix import bench
 from tests.slack.faults.worker import Asked
 from tests.support.company import Rows, publish, rows_of, weeks
 from tests.support.installation import RULE, configure
-from triggers.messages.card import metadata, root
+from triggers.messages.card import incident_message, metadata
 from triggers.processes.run import POLL_S, Runner
 
 OPEN: Final = (1, 100, 1000)
@@ -175,7 +175,7 @@ def bare(of: Slack, number: int) -> float:
         states = open_state(Path(folder))
         fill(states, 1)
         with states.connect() as conn:
-            words = root(Deck().card(conn, open_incidents(conn, EVERYTHING)[0].id))
+            words = incident_message(Deck().card(conn, open_incidents(conn, EVERYTHING)[0].id))
         states.dispose()
     client, places = WebClient(token=TOKEN, base_url=of.base_url, timeout=10, retry_handlers=[]), tuple(ROUTES.values())
     began = time.monotonic()

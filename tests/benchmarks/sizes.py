@@ -12,7 +12,7 @@ from typing import Final
 
 from config.models.catalog import Catalog
 from config.reading.loader import read_catalog, read_source
-from queries.loading.load import Order, load
+from queries.loading.load import LoadRequest, load
 from queries.sample import generate
 from queries.warehouse.generations import EmbeddedWarehouse
 from queries.warehouse.relations import COLUMNS
@@ -45,7 +45,7 @@ def data(contacts: int) -> Path:
     warehouse = EmbeddedWarehouse(folder / "warehouse")
     if warehouse.current() == 0:
         print(f"  loading {contacts:,} contacts into {folder}", flush=True)
-        load(warehouse, Order(read_source(SOURCE), SOURCE, files(contacts), catalog()), NOW, lambda _: None)
+        load(warehouse, LoadRequest(read_source(SOURCE), SOURCE, files(contacts), catalog()), NOW, lambda _: None)
     warehouse.close()
     return folder
 

@@ -18,7 +18,7 @@ from config.models.catalog import TABLES, Catalog, EventRule, Goal, Metric, Thre
 from config.models.values import Condition, duration_text, parse_duration
 from config.reading.cross_checks import RESERVED
 from config.reading.loader import FILES, read_catalog, read_source
-from config.reading.toml_lines import _lines, read
+from config.reading.toml_lines import _lines, read_toml
 from config.settings import CHECKOUT
 from queries.warehouse import tables as warehouse_tables
 from queries.warehouse.relations import COLUMNS
@@ -172,7 +172,7 @@ def test_a_goal_is_the_newest_valid_one_and_the_verticals_own_first(
 
 @pytest.mark.parametrize("name", ["settings.toml", *FILES])
 def test_every_shipped_file_is_toml(name: str) -> None:
-    assert read(CONFIG / name).file == CONFIG / name
+    assert read_toml(CONFIG / name).file == CONFIG / name
 
 
 def test_the_shipped_configuration_is_right() -> None:
@@ -436,7 +436,7 @@ q = 3
 def test_the_line_of_each_key_and_element(tmp_path: Path) -> None:
     file = tmp_path / "x.toml"
     file.write_text(KEYS_AND_ELEMENTS, encoding="utf-8")
-    document = read(file)
+    document = read_toml(file)
     expected = {
         ("rule", 0): 2,
         ("rule", 0, "name"): 3,

@@ -31,7 +31,7 @@ from tests.support.installation import RULE, configure
 from triggers.__main__ import main
 from triggers.incidents.tick import tick
 from triggers.rules.git_author import author
-from triggers.rules.live_rules import Rulebook, Rules, fingerprint
+from triggers.rules.live_rules import LiveRules, Rules, files_fingerprint
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FIRST: Final = date(2025, 9, 1)
@@ -49,7 +49,7 @@ class Desk:
     """Somebody who edits a config folder that a rulebook follows."""
 
     settings: Settings
-    book: Rulebook
+    book: LiveRules
 
     def save(self, text: str, name: str = "triggers.toml") -> None:
         (self.settings.config / name).write_text(text, encoding="utf-8")
@@ -64,7 +64,7 @@ class Desk:
 def desk(settings: Settings) -> Desk:
     found = Rules(read_catalog(settings.config, COLUMNS), "Ana")
     environ = {"EARSHOT_CONFIG": str(settings.config), "EARSHOT_DATA": str(settings.data)}
-    return Desk(settings, Rulebook(settings, found, COLUMNS, lambda: read_settings(environ, dotenv=None)))
+    return Desk(settings, LiveRules(settings, found, COLUMNS, lambda: read_settings(environ, dotenv=None)))
 
 
 def limit(rules: Rules) -> float:
@@ -144,11 +144,11 @@ def test_changed_settings_wait_for_the_next_start(desk: Desk, caplog: pytest.Log
 
 
 def test_the_fingerprint_is_of_what_files_hold(settings: Settings) -> None:
-    before = fingerprint(settings.config)
+    before = files_fingerprint(settings.config)
     os.utime(settings.config / "goals.toml", (1, 1))
-    assert fingerprint(settings.config) == before
+    assert files_fingerprint(settings.config) == before
     (settings.config / "goals.toml").unlink()
-    assert fingerprint(settings.config) != before
+    assert files_fingerprint(settings.config) != before
 
 
 def test_an_open_incident_stays_with_its_version_through_a_change(desk: Desk, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from dashboard.incident import actions
 from dashboard.server import options
 from dashboard.viewer import NotSignedInError, viewer
 from queries.review.action_effects import effect_of
-from queries.review.compose import Issue, Money, Standing
+from queries.review.compose import Issue, MetricStatus, Money
 from queries.scope import Scope
 from queries.state.actions import Action
 from queries.state.incidents import UnknownIncidentError, entries, incident
@@ -413,7 +413,7 @@ def test_a_key_for_one_vertical_is_never_wider_than_its_reader() -> None:
 def test_a_reader_of_one_vertical_is_served_that_one(company: Company, new_state: NewState) -> None:
     """The same page run for two readers, one after the other: nothing of the first reaches the second."""
     settings = read_settings({**company.environ}, None)
-    stamp = cache.fingerprint(company.config)
+    stamp = cache.config_fingerprint(company.config)
     seen: dict[str, set[str | None]] = {}
     with (
         closing(EmbeddedWarehouse(company.data / "warehouse")) as warehouse,
@@ -421,9 +421,9 @@ def test_a_reader_of_one_vertical_is_served_that_one(company: Company, new_state
         new_state(company.data).connect() as state,
     ):
         for scope in (Scope(), Scope("gm", frozenset({"Payments"}))):
-            key = cache.key_of(settings, stamp, pin.generation.number, scope, NOW).of(company.month, None)
+            key = cache.page_key(settings, stamp, pin.generation.number, scope, NOW).of(company.month, None)
             review = cache.review(key, pin, state)
-            shown: list[Standing | Money | Issue] = [*review.standings, *review.money, *review.issues]
+            shown: list[MetricStatus | Money | Issue] = [*review.standings, *review.money, *review.issues]
             seen[scope.role] = {part.vertical for part in shown}
             assert (BROKEN in repr(review)) == (scope.role == "analyst")
     assert seen["gm"] == {"Payments"}

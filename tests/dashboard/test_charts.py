@@ -13,10 +13,10 @@ from dashboard import charts
 from dashboard.incident import markup
 from dashboard.review import downloads
 from dashboard.review import markup as review_markup
-from queries.metrics.measure import Point
-from queries.review.compose import Minutes, Money, Standing, standing
+from queries.metrics.measure import MetricPoint
+from queries.review.compose import MeetingState, MetricStatus, Money, metric_status
 from queries.review.incident_page import Trend
-from queries.state.incidents import Entry
+from queries.state.incidents import HistoryEntry
 from tests.dashboard.test_review import DEFECTS, MONTHS, NPS, SHARE, incident, made, series, share
 
 HOSTILE = (
@@ -64,7 +64,7 @@ def channels(view: dict[str, Any]) -> list[dict[str, Any]]:
     return [channel for channel in view.get("encoding", {}).values() if isinstance(channel, dict)]
 
 
-def spec_of(*standings: Standing, one_scale: bool = True) -> dict[str, Any]:
+def spec_of(*standings: MetricStatus, one_scale: bool = True) -> dict[str, Any]:
     return charts.finished(charts.against_goals(standings, MONTHS, one_scale=one_scale))
 
 
@@ -89,7 +89,9 @@ def test_every_row_shows_interval_goal_months_and_change() -> None:
 
 
 def test_too_few_cases_are_greyed_and_keep_their_n() -> None:
-    thin = standing(SHARE, "Energy", [Point(MONTHS[-1], ("Energy",), 12, None, None, None, "too_few")], MONTHS, 0.9)
+    thin = metric_status(
+        SHARE, "Energy", [MetricPoint(MONTHS[-1], ("Energy",), 12, None, None, None, "too_few")], MONTHS, 0.9
+    )
     (row,) = [row for row in rows(spec_of(thin)) if "goal" in row]
     assert (row["figure"], row["n"], row["value"]) == ("too few cases", "n = 12", None)
     assert row["muted"] < 1
@@ -113,7 +115,7 @@ def test_the_better_way_is_named(metric: Metric, ways: str) -> None:
 
 
 def test_rows_of_several_metrics_each_have_their_own_scale() -> None:
-    nps = standing(NPS, "Energy", [Point(MONTHS[-1], ("Energy",), 200, 31, 22, 40, "ok")], MONTHS, 20)
+    nps = metric_status(NPS, "Energy", [MetricPoint(MONTHS[-1], ("Energy",), 200, 31, 22, 40, "ok")], MONTHS, 20)
     shown = [row for row in rows(spec_of(series((0.9, 0.9, 0.9, 0.7)), nps, one_scale=False)) if "goal" in row]
     assert all(0 <= row[end] <= 1 for row in shown for end in ("low", "value", "high", "goal"))
 
@@ -161,13 +163,15 @@ def test_a_name_is_drawn_as_text(name: str) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_name_is_written_as_text(name: str) -> None:
-    minutes = Minutes(found=(incident(name, name, 1, label=name, where=name),))
+    minutes = MeetingState(found=(incident(name, name, 1, label=name, where=name),))
     review = made(series((0.9, 0.9, 0.9, 0.7), vertical=name), minutes=minutes)
-    page = review_markup.opening(review, name) + review_markup.issue(1, review.issues[0])
+    page = review_markup.review_header(review, name) + review_markup.issue(1, review.issues[0])
     page += review_markup.finances([Money(name, 1.0, None, None)], "EUR", MONTHS[-1]) + review_markup.notice(
         name, command=name
     )
-    page += markup.history([Entry("i", 1, datetime(2026, 11, 1, tzinfo=UTC), "closed", name, name)], markup.Terms())
+    page += markup.history_section(
+        [HistoryEntry("i", 1, datetime(2026, 11, 1, tzinfo=UTC), "closed", name, name)], markup.Terms()
+    )
     for forbidden in ("<script", "<!channel>"):
         assert forbidden not in page
 
@@ -202,10 +206,10 @@ def test_charts_say_in_words_what_they_show() -> None:
 
 
 def test_a_month_without_any_case_draws_an_empty_chart() -> None:
-    empty = standing(SHARE, "Energy", [], MONTHS, None)
+    empty = metric_status(SHARE, "Energy", [], MONTHS, None)
     assert downloads.png(spec_of(empty), "Nothing").startswith(b"\x89PNG")
     assert downloads.png(spec_of(), "Nothing at all").startswith(b"\x89PNG")
-    only = standing(SHARE, "Energy", [share(date(2026, 10, 1), 0.5, 50)], MONTHS[-1:], None)
+    only = metric_status(SHARE, "Energy", [share(date(2026, 10, 1), 0.5, 50)], MONTHS[-1:], None)
     assert downloads.png(charts.finished(charts.against_goals([only], MONTHS[-1:], one_scale=True)), "One").startswith(
         b"\x89PNG"
     )
@@ -214,22 +218,22 @@ def test_a_month_without_any_case_draws_an_empty_chart() -> None:
 @pytest.mark.parametrize(
     ("kind", "changes", "held"),
     [
-        ("threshold", {"limit": 0.8, "recover": 0.9}, charts.Held("limit", 0.8, is_written=True)),
-        ("goal", {}, charts.Held("goal", 0.7, is_written=True)),
-        ("change", {"baseline": "last-year"}, charts.Held("a year before", 0.7)),
-        ("gap", {"against": {"metric": "csat"}}, charts.Held("measured from", 0.7)),
-        ("chart", {"method": "p", "baseline": {"first": "91d"}, "recover": 0.5}, charts.Held("usual", 0.7)),
+        ("threshold", {"limit": 0.8, "recover": 0.9}, charts.Reference("limit", 0.8, is_written=True)),
+        ("goal", {}, charts.Reference("goal", 0.7, is_written=True)),
+        ("change", {"baseline": "last-year"}, charts.Reference("a year before", 0.7)),
+        ("gap", {"against": {"metric": "csat"}}, charts.Reference("measured from", 0.7)),
+        ("chart", {"method": "p", "baseline": {"first": "91d"}, "recover": 0.5}, charts.Reference("usual", 0.7)),
     ],
 )
 def test_an_incidents_figure_is_shown_beside_what_it_was_held_against(
-    kind: str, changes: dict[str, Any], held: charts.Held
+    kind: str, changes: dict[str, Any], held: charts.Reference
 ) -> None:
     rule = RULE.validate_python({**WATCHED, "kind": kind, **changes})
-    assert markup.held(rule, {"held": 0.7}) == held
+    assert markup.reference_of(rule, {"held": 0.7}) == held
 
 
 def test_silence_and_a_severe_case_are_held_against_no_figure() -> None:
     quiet = {name: value for name, value in WATCHED.items() if name not in {"metric", "floor", "recover"}}
     rule = RULE.validate_python({**quiet, "kind": "quiet", "of": "source", "at_least": "3d"})
-    assert markup.held(rule, {"held": 3.0}) is None
-    assert markup.held(None, {"held": 3.0}) is None
+    assert markup.reference_of(rule, {"held": 3.0}) is None
+    assert markup.reference_of(None, {"held": 3.0}) is None

@@ -11,8 +11,8 @@ import pytest
 
 import triggers
 from config.models.catalog import DATA_FAULT, Person
-from dashboard.incident.markup import Terms, history, state, title, where
-from queries.state.incidents import Entry
+from dashboard.incident.markup import Terms, history_section, incident_title, incident_where, state
+from queries.state.incidents import HistoryEntry
 from tests.slack.test_card import incident
 from tests.support.company import rule
 from triggers.messages.card import NEWS
@@ -68,11 +68,13 @@ def test_what_it_is_about_and_where(changes: dict[str, Any], what: str, place: s
     case: dict[str, Any] = {"n": 1, "value": None, "class_": "data"} if changes else {}
     found = incident(**case, **changes)
     known = None if found.rule == DATA_FAULT else rule()
-    assert (title(found, known), where(found, None)) == (what, place)
+    assert (incident_title(found, known), incident_where(found, None)) == (what, place)
 
 
 def test_what_happened_is_called_as_in_slack() -> None:
-    page = history([Entry("i", n, LATE, kind, "as it was put", "ana") for n, kind in enumerate(NEWS, 1)], TERMS)
+    page = history_section(
+        [HistoryEntry("i", n, LATE, kind, "as it was put", "ana") for n, kind in enumerate(NEWS, 1)], TERMS
+    )
     for word in NEWS.values():
         assert f"</span> {escape(word)}: as it was put <span class=e-muted>(Ana Ruiz)</span>" in page
     assert "1 August 2026, 00:30 CEST" in page

@@ -10,7 +10,7 @@ from shutil import copytree
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from config.reading.known_incidents import parse_known
+from config.reading.known_incidents import parse_known_incidents
 from dashboard import stores
 from dashboard.lab import page as lab_page
 from dashboard.viewer import Viewer
@@ -178,5 +178,5 @@ def test_who_may_not_see_everything_sees_no_lab(
 
 def test_an_example_of_what_is_known_can_be_read() -> None:
     text = lab_page.EXAMPLE.format(metric="defect-rate", since=date(2026, 1, 1), until=date(2026, 2, 1))
-    (known,) = parse_known(text, catalog(rule()))
+    (known,) = parse_known_incidents(text, catalog(rule()))
     assert (known.metric, known.slice) == ("defect-rate", {"vertical": "Retail"})

@@ -10,27 +10,35 @@ import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from config.models.catalog import Metric
-from queries.metrics.formatting import amount, decimals, difference, figure, goal_figure, interval
-from queries.metrics.measure import Point
-from queries.review.action_effects import Effect, Unit, Window, judge
+from queries.metrics.formatting import amount, decimals, figure, goal_figure, interval, signed_change
+from queries.metrics.measure import MetricPoint
+from queries.review.action_effects import ActionEffect, Unit, Window, estimate_effect
 from queries.review.compose import (
     EVERYWHERE,
     Facts,
-    Found,
-    Minutes,
+    MeetingState,
+    MetricStatus,
     Money,
     Review,
-    Standing,
-    change,
+    ReviewIncident,
     compose,
+    metric_change,
+    metric_status,
     money_change,
     pooled,
-    standing,
 )
-from queries.review.read import parts, place
+from queries.review.read import parts, slice_words
 from queries.scope import Scope
-from queries.state.actions import Action, ActionError, NewAction, actions, finish, record
-from queries.state.decisions import Decision, DecisionError, Override, decide, decisions, overrides, overrule
+from queries.state.actions import Action, ActionError, NewAction, actions, finish_action, record_action
+from queries.state.decisions import (
+    Decision,
+    DecisionError,
+    Override,
+    decisions,
+    overrides,
+    record_decision,
+    record_override,
+)
 from tests.support.states import NewState
 
 MONTHS = (date(2026, 7, 1), date(2026, 8, 1), date(2026, 9, 1), date(2026, 10, 1))
@@ -52,19 +60,19 @@ NPS = SHARE.model_copy(
 DAYS = SHARE.model_copy(update={"name": "days", "label": "Days", "shape": "mean", "unit": "days", "good": "down"})
 
 
-def share(month: date, kept: float, n: int, vertical: str = "Energy", status: str = "ok") -> Point:
+def share(month: date, kept: float, n: int, vertical: str = "Energy", status: str = "ok") -> MetricPoint:
     """A point as the metrics make it: a share with its Wilson interval."""
     low, high = proportion_confint(round(kept * n), n, method="wilson")
-    return Point(month, (vertical,), n, kept, float(low), float(high), status)  # type: ignore[arg-type]
+    return MetricPoint(month, (vertical,), n, kept, float(low), float(high), status)  # type: ignore[arg-type]
 
 
-def series(values: Sequence[float], n: int = 600, vertical: str = "Energy", metric: Metric = SHARE) -> Standing:
+def series(values: Sequence[float], n: int = 600, vertical: str = "Energy", metric: Metric = SHARE) -> MetricStatus:
     points = [share(month, value, n, vertical) for month, value in zip(MONTHS, values, strict=True)]
-    return standing(metric, vertical, points, MONTHS, 0.9 if metric is SHARE else 0.12)
+    return metric_status(metric, vertical, points, MONTHS, 0.9 if metric is SHARE else 0.12)
 
 
-def incident(rule: str, vertical: str, severity: int, **known: object) -> Found:
-    base = Found(
+def incident(rule: str, vertical: str, severity: int, **known: object) -> ReviewIncident:
+    base = ReviewIncident(
         id=f"{rule}-{vertical}-{known.pop('number', 1)}",
         rule=rule,
         label=rule.capitalize(),
@@ -84,11 +92,13 @@ def incident(rule: str, vertical: str, severity: int, **known: object) -> Found:
     return replace(base, **known)  # type: ignore[arg-type]
 
 
-def made(*standings: Standing, minutes: Minutes | None = None, effects: dict[str, Effect] | None = None) -> Review:
+def made(
+    *standings: MetricStatus, minutes: MeetingState | None = None, effects: dict[str, ActionEffect] | None = None
+) -> Review:
     facts = Facts(3, datetime(2026, 11, 20, 5), MONTHS[-1], standings, (Money("Energy", 2e6, 1.9e6, None),))  # noqa: DTZ001
     metrics = {m.name: m for m in (SHARE, DEFECTS, NPS)}
     return compose(
-        facts, minutes or Minutes(), {}, effects or {}, metrics, vertical=None, most_issues=5, today=NOW.date()
+        facts, minutes or MeetingState(), {}, effects or {}, metrics, vertical=None, most_issues=5, today=NOW.date()
     )
 
 
@@ -116,9 +126,9 @@ def test_a_figure_is_no_finer_than_its_interval(half_width: float | None, places
         (goal_figure(SHARE, 0.875), "87.5%"),
         (interval(SHARE, 0.881, 0.962), "88 to 96%"),
         (interval(SHARE, None, None), ""),
-        (difference(SHARE, 0.021, 0.02), "+2 points"),
-        (difference(SHARE, -0.021, 0.02), "−2 points"),
-        (difference(DAYS, 0.0001, 0.5), "0.0 days"),
+        (signed_change(SHARE, 0.021, 0.02), "+2 points"),
+        (signed_change(SHARE, -0.021, 0.02), "−2 points"),
+        (signed_change(DAYS, 0.0001, 0.5), "0.0 days"),
         (amount(1_240_000, "EUR"), "1.24 M EUR"),
         (amount(385_400, "EUR"), "385 k EUR"),
         (money_change(103.2, 100), "+3.2%"),
@@ -136,17 +146,17 @@ def test_figures_are_written_in_their_unit(written: str, wanted: str) -> None:
 def test_a_change_of_two_shares_has_newcombes_interval() -> None:
     """Newcombe 1998, table II, example (a): 56/70 - 48/80 has 0.0524 to 0.3339 by method 10."""
     now, before = share(MONTHS[1], 56 / 70, 70), share(MONTHS[0], 48 / 80, 80)
-    found = change(SHARE, now, before)
+    found = metric_change(SHARE, now, before)
     assert found is not None
     assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
     assert (found.low, found.high) == pytest.approx(confint_proportions_2indep(56, 70, 48, 80, method="newcomb"))
     assert found.meaning == "better"
-    assert change(DEFECTS, now, before).meaning == "worse"  # type: ignore[union-attr]
+    assert metric_change(DEFECTS, now, before).meaning == "worse"  # type: ignore[union-attr]
 
 
 def test_many_comparisons_widen_the_interval() -> None:
     now, before = share(MONTHS[1], 56 / 70, 70), share(MONTHS[0], 48 / 80, 80)
-    alone, among_forty = change(SHARE, now, before), change(SHARE, now, before, comparisons=40)
+    alone, among_forty = metric_change(SHARE, now, before), metric_change(SHARE, now, before, comparisons=40)
     assert alone is not None
     assert among_forty is not None
     assert among_forty.low < 0 < alone.low
@@ -162,11 +172,11 @@ def test_many_comparisons_widen_the_interval() -> None:
         (share(MONTHS[-1], 0.88, 60), 0.9, "cannot tell"),
         (share(MONTHS[-1], 0.5, 600), None, "no goal"),
         (share(MONTHS[-1], 0.5, 600, status="immature"), 0.9, "immature"),
-        (Point(MONTHS[-1], ("Energy",), 12, None, None, None, "too_few"), 0.9, "too few"),
+        (MetricPoint(MONTHS[-1], ("Energy",), 12, None, None, None, "too_few"), 0.9, "too few"),
     ],
 )
-def test_a_goal_is_missed_or_met_only_on_evidence(point: Point, goal: float | None, verdict: str) -> None:
-    assert standing(SHARE, "Energy", [point], MONTHS, goal).verdict == verdict
+def test_a_goal_is_missed_or_met_only_on_evidence(point: MetricPoint, goal: float | None, verdict: str) -> None:
+    assert metric_status(SHARE, "Energy", [point], MONTHS, goal).verdict == verdict
 
 
 def test_the_bad_side_of_a_goal_is_the_metrics_own() -> None:
@@ -176,7 +186,7 @@ def test_the_bad_side_of_a_goal_is_the_metrics_own() -> None:
 
 def test_a_change_needs_the_month_before() -> None:
     gap = [share(MONTHS[0], 0.5, 600), share(MONTHS[-1], 0.9, 600)]
-    assert standing(SHARE, "Energy", gap, MONTHS, None).change is None
+    assert metric_status(SHARE, "Energy", gap, MONTHS, None).change is None
     assert series((0.9, 0.9, 0.5, 0.9)).change is not None
 
 
@@ -185,7 +195,7 @@ def test_months_are_pooled_by_their_cases() -> None:
     assert found is not None
     assert found.n == 400
     assert found.value == pytest.approx(0.875)
-    assert pooled([Point(MONTHS[0], (), 3, None, None, None, "too_few")]) is None
+    assert pooled([MetricPoint(MONTHS[0], (), 3, None, None, None, "too_few")]) is None
 
 
 # Issues
@@ -210,7 +220,7 @@ def test_a_miss_that_is_older_than_the_history_says_so() -> None:
 
 
 def test_an_incident_and_the_goal_it_watches_are_one_issue() -> None:
-    review = made(series((0.95, 0.7, 0.71, 0.71)), minutes=Minutes(found=(incident("promises", "Energy", 2),)))
+    review = made(series((0.95, 0.7, 0.71, 0.71)), minutes=MeetingState(found=(incident("promises", "Energy", 2),)))
     (issue,) = review.issues
     assert issue.incidents == ("promises-Energy-1",)
     assert issue.against == "goal 90%"
@@ -218,7 +228,7 @@ def test_an_incident_and_the_goal_it_watches_are_one_issue() -> None:
 
 def test_a_part_of_a_vertical_is_measured_against_its_rules_limit() -> None:
     part = incident("installations", "Energy", 2, is_whole_vertical=False, group="vertical=Energy|journey_type=repair")
-    (issue,) = made(series((0.95, 0.95, 0.95, 0.95)), minutes=Minutes(found=(part,))).issues
+    (issue,) = made(series((0.95, 0.95, 0.95, 0.95)), minutes=MeetingState(found=(part,))).issues
     assert issue.against == "limit 85%"
 
 
@@ -227,7 +237,7 @@ def test_severe_cases_are_one_issue_however_many() -> None:
         incident("detractor", vertical, 1, number=n, metric=None, group="", is_whole_vertical=False)
         for n, vertical in enumerate(("Energy", "Energy", "Payments"))
     )
-    review = made(series((0.95, 0.95, 0.95, 0.95)), minutes=Minutes(found=cases))
+    review = made(series((0.95, 0.95, 0.95, 0.95)), minutes=MeetingState(found=cases))
     (issue,) = review.issues
     assert (issue.figure, issue.where, issue.n) == ("3 cases", "Energy and Payments", None)
     assert len(issue.incidents) == 3
@@ -236,7 +246,7 @@ def test_severe_cases_are_one_issue_however_many() -> None:
 def test_at_most_five_issues_the_most_severe_first_and_closed_ones_last() -> None:
     found = [incident("rule", f"V{n}", severity) for n, severity in enumerate((4, 2, 3, 2, 1, 2, 4))]
     found[4] = replace(found[4], is_open=False)
-    review = made(series((0.95, 0.95, 0.95, 0.95)), minutes=Minutes(found=tuple(found)))
+    review = made(series((0.95, 0.95, 0.95, 0.95)), minutes=MeetingState(found=tuple(found)))
     assert len(review.issues) == 5
     assert review.further == 2
     assert [issue.severity for issue in review.issues] == [2, 2, 2, 3, 4]
@@ -244,10 +254,10 @@ def test_at_most_five_issues_the_most_severe_first_and_closed_ones_last() -> Non
 
 def test_the_headline_counts_what_is_still_to_decide() -> None:
     low, fine = series((0.7, 0.7, 0.7, 0.71)), series((0.96, 0.96, 0.96, 0.96), vertical="Payments")
-    undecided = made(low, fine, minutes=Minutes(found=(incident("promises", "Payments", 4),)))
+    undecided = made(low, fine, minutes=MeetingState(found=(incident("promises", "Payments", 4),)))
     assert undecided.headline.endswith("; one more issue needs a decision, while one of two verticals miss no goal.")
     made_ = {i.id: Decision(i.id, "Ana", "Go", "open mode", NOW.replace(tzinfo=None)) for i in undecided.issues}
-    decided = made(low, fine, minutes=Minutes(found=(incident("promises", "Payments", 4),), decisions=made_))
+    decided = made(low, fine, minutes=MeetingState(found=(incident("promises", "Payments", 4),), decisions=made_))
     assert "; one more issue is decided" in decided.headline
 
 
@@ -262,12 +272,12 @@ def test_the_headline_counts_what_is_still_to_decide() -> None:
         ),
     ],
 )
-def test_a_quiet_month_is_said_to_be_quiet(standings: tuple[Standing, ...], wanted: str) -> None:
+def test_a_quiet_month_is_said_to_be_quiet(standings: tuple[MetricStatus, ...], wanted: str) -> None:
     assert made(*standings).headline == wanted
 
 
 def test_an_immature_month_is_said_to_be_immature() -> None:
-    young = standing(SHARE, "Energy", [share(MONTHS[-1], 0.7, 600, status="immature")], MONTHS, 0.9)
+    young = metric_status(SHARE, "Energy", [share(MONTHS[-1], 0.7, 600, status="immature")], MONTHS, 0.9)
     review = made(young)
     assert review.maturity == "October is not complete yet: cases are still arriving, and Promises kept will move."
     assert review.issues == ()  # nothing is claimed of it
@@ -288,19 +298,19 @@ def test_financials_stay_closed_until_each_issue_is_decided() -> None:
     (issue,) = made(low).issues
     assert not made(low).financials_open
     decided = {issue.id: Decision(issue.id, "Ana", "Two engineers on Monday", "open mode", NOW.replace(tzinfo=None))}
-    assert made(low, minutes=Minutes(decisions=decided)).financials_open
+    assert made(low, minutes=MeetingState(decisions=decided)).financials_open
     overruled = Override("open mode", "the board waits", NOW.replace(tzinfo=None))
-    assert made(low, minutes=Minutes(overrides=(overruled,))).financials_open
+    assert made(low, minutes=MeetingState(overrides=(overruled,))).financials_open
 
 
 def test_the_newest_decision_holds_and_none_is_lost(tmp_path: Path, new_state: NewState) -> None:
     states = new_state(tmp_path)
     with states.begin() as conn:
         for text in ("wait", "send two engineers"):
-            decide(
+            record_decision(
                 conn, MONTHS[-1], None, Decision("goal:x|Energy|", " Ana ", text, "open mode", NOW.replace(tzinfo=None))
             )
-        decide(
+        record_decision(
             conn,
             MONTHS[-1],
             "Energy",
@@ -317,15 +327,15 @@ def test_the_newest_decision_holds_and_none_is_lost(tmp_path: Path, new_state: N
 @pytest.mark.parametrize(("owner", "text"), [("", "go"), ("Ana", "  "), (" ", "")])
 def test_a_decision_needs_an_owner_and_a_text(tmp_path: Path, owner: str, text: str, new_state: NewState) -> None:
     with new_state(tmp_path).begin() as conn, pytest.raises(DecisionError, match="owner and a decision"):
-        decide(conn, MONTHS[-1], None, Decision("x", owner, text, "open mode", NOW.replace(tzinfo=None)))
+        record_decision(conn, MONTHS[-1], None, Decision("x", owner, text, "open mode", NOW.replace(tzinfo=None)))
 
 
 def test_an_override_is_kept_with_its_reason(tmp_path: Path, new_state: NewState) -> None:
     states = new_state(tmp_path)
     with states.begin() as conn:
-        overrule(conn, MONTHS[-1], None, Override("open mode", " the board waits ", NOW.replace(tzinfo=None)))
+        record_override(conn, MONTHS[-1], None, Override("open mode", " the board waits ", NOW.replace(tzinfo=None)))
         with pytest.raises(DecisionError, match="needs a reason"):
-            overrule(conn, MONTHS[-1], None, Override("open mode", " ", NOW.replace(tzinfo=None)))
+            record_override(conn, MONTHS[-1], None, Override("open mode", " ", NOW.replace(tzinfo=None)))
     with states.connect() as conn:
         (kept,) = overrides(conn, MONTHS[-1], None)
         assert kept.reason == "the board waits"
@@ -345,16 +355,16 @@ def new(**known: object) -> NewAction:
 def test_an_action_is_recorded_once_and_seen_by_its_vertical(tmp_path: Path, new_state: NewState) -> None:
     states = new_state(tmp_path)
     with states.begin() as conn:
-        first, again = record(conn, new(), "open mode", NOW), record(conn, new(), "open mode", NOW)
-        record(conn, new(vertical=None, what="Everywhere"), "open mode", NOW)
+        first, again = record_action(conn, new(), "open mode", NOW), record_action(conn, new(), "open mode", NOW)
+        record_action(conn, new(vertical=None, what="Everywhere"), "open mode", NOW)
         assert first.id == again.id
     with states.connect() as conn:
         assert len(actions(conn, Scope())) == 2
         assert {a.what for a in actions(conn, Scope("gm", frozenset({"Payments"})))} == {"Everywhere"}
         assert actions(conn, Scope(), until=date(2026, 9, 1)) == ()
     with states.begin() as conn:
-        assert finish(conn, first.id, NOW)
-        assert not finish(conn, first.id, NOW)  # done is done
+        assert finish_action(conn, first.id, NOW)
+        assert not finish_action(conn, first.id, NOW)  # done is done
 
 
 @pytest.mark.parametrize(
@@ -367,7 +377,7 @@ def test_an_action_is_recorded_once_and_seen_by_its_vertical(tmp_path: Path, new
 )
 def test_an_action_must_make_sense(tmp_path: Path, known: dict[str, object], message: str, new_state: NewState) -> None:
     with new_state(tmp_path).begin() as conn, pytest.raises(ActionError, match=message):
-        record(conn, new(**known), "open mode", NOW)
+        record_action(conn, new(**known), "open mode", NOW)
 
 
 def test_an_action_stands_beside_its_issue_with_its_effect() -> None:
@@ -385,9 +395,9 @@ def test_an_action_stands_beside_its_issue_with_its_effect() -> None:
         date(2026, 10, 15),
     )
     other = replace(mine, id="b", vertical="Payments")
-    worked = Effect("improved", 0.06, 0.02, 0.1, 900, 900)
+    worked = ActionEffect("improved", 0.06, 0.02, 0.1, 900, 900)
     review = made(
-        series((0.7, 0.7, 0.7, 0.71)), minutes=Minutes(actions=(mine, other)), effects={"a": worked, "b": worked}
+        series((0.7, 0.7, 0.7, 0.71)), minutes=MeetingState(actions=(mine, other)), effects={"a": worked, "b": worked}
     )
     (issue,) = review.issues
     (beside,) = issue.undertakings
@@ -420,7 +430,10 @@ def units(rng: np.random.Generator, n: int, cut: float, verticals: int = 8) -> l
 
 def verdicts(cut: float, n: int, runs: int = 400) -> dict[str, float]:
     rng = np.random.default_rng(16)
-    found = [judge(DEFECTS, treated, peers).verdict for treated, *peers in (units(rng, n, cut) for _ in range(runs))]
+    found = [
+        estimate_effect(DEFECTS, treated, peers).verdict
+        for treated, *peers in (units(rng, n, cut) for _ in range(runs))
+    ]
     return {verdict: found.count(verdict) / runs for verdict in set(found)}
 
 
@@ -435,14 +448,14 @@ def test_a_cut_of_16_percent_is_found_where_there_are_cases_enough() -> None:
 def test_too_few_cases_ask_for_more() -> None:
     flat = [Unit(str(i), Window(0.4, 1e-4, 2400), Window(0.4, 1e-4, 2400)) for i in range(7)]
     treated = Unit("x", Window(0.4, 1e-4, 2400), Window(0.37, 0.0012, 200))
-    found = judge(DEFECTS, treated, flat)
+    found = estimate_effect(DEFECTS, treated, flat)
     assert (found.verdict, found.words(DEFECTS)) == ("needs more", f"needs {found.needed} more")
     assert 300 < (found.needed or 0) < 3000
 
 
 def test_a_thin_baseline_cannot_be_made_up_for_afterwards() -> None:
     flat = [Unit(str(i), Window(0.4, 1e-4, 2400), Window(0.4, 1e-4, 2400)) for i in range(7)]
-    found = judge(DEFECTS, Unit("x", Window(0.4, 0.0048, 50), Window(0.37, 1e-4, 2400)), flat)
+    found = estimate_effect(DEFECTS, Unit("x", Window(0.4, 0.0048, 50), Window(0.37, 1e-4, 2400)), flat)
     assert found.verdict == "cannot tell yet"
     assert "too few cases before" in found.reasons[0]
 
@@ -451,7 +464,7 @@ def test_the_number_of_cases_asked_for_is_enough() -> None:
     """With peers that hold still and a well-known baseline, the stated n shows the effect with 80% power."""
     before = Window(0.10, 0.09 / 1e6, 1_000_000)
     peers = [Unit(str(i), Window(0.1, 1e-9, 1_000_000), Window(0.1, 1e-9, 1_000_000)) for i in range(8)]
-    effect = judge(DEFECTS, Unit("x", before, Window(0.1, 0.09 / 500, 500)), peers)
+    effect = estimate_effect(DEFECTS, Unit("x", before, Window(0.1, 0.09 / 500, 500)), peers)
     assert effect.verdict == "needs more"
     total = 500 + (effect.needed or 0)
     assert total == pytest.approx((1.96 + 0.8416) ** 2 * 0.09 / 0.016**2, rel=0.02)
@@ -463,13 +476,13 @@ def test_the_number_of_cases_asked_for_is_enough() -> None:
 def test_the_good_side_is_the_metrics_own(after: float, good: str, verdict: str) -> None:
     steady = [Unit(str(i), Window(0.4, 1e-4, 2400), Window(0.4, 1e-4, 2400)) for i in range(5)]
     treated = Unit("x", Window(0.4, 1e-4, 2400), Window(after, 1e-4, 2400))
-    assert judge(SHARE.model_copy(update={"good": good}), treated, steady).verdict == verdict
+    assert estimate_effect(SHARE.model_copy(update={"good": good}), treated, steady).verdict == verdict
 
 
 def test_peers_that_move_too_are_no_effect() -> None:
     rising = [Unit(str(i), Window(0.4, 1e-4, 2400), Window(0.5, 1e-4, 2400)) for i in range(5)]
     treated = Unit("x", Window(0.4, 1e-4, 2400), Window(0.5, 1e-4, 2400))
-    assert judge(SHARE, treated, rising).verdict not in {"improved", "worsened"}
+    assert estimate_effect(SHARE, treated, rising).verdict not in {"improved", "worsened"}
 
 
 def test_what_was_improving_before_is_not_credited_to_the_action() -> None:
@@ -478,29 +491,29 @@ def test_what_was_improving_before_is_not_credited_to_the_action() -> None:
     treated = Unit(
         "x", Window(0.4, 1e-4, 2400), Window(0.5, 1e-4, 2400), Window(0.3, 1e-4, 1200), Window(0.45, 1e-4, 1200)
     )
-    found = judge(SHARE, treated, peers)
+    found = estimate_effect(SHARE, treated, peers)
     assert (found.verdict, found.reasons) == ("cannot tell yet", ("it was already improving before the action",))
 
 
 def test_nothing_can_be_told_without_peers() -> None:
     flat = Unit("x", Window(0.4, 1e-4, 2400), Window(0.5, 1e-4, 2400))
-    assert judge(SHARE, flat, [flat]).reasons == ("no comparable segments without the action",)
+    assert estimate_effect(SHARE, flat, [flat]).reasons == ("no comparable segments without the action",)
 
 
 @pytest.mark.parametrize(
     ("effect", "words"),
     [
-        (Effect("needs more", needed=5120), "needs 5,120 more"),
-        (Effect("cannot tell yet"), "cannot tell yet"),
-        (Effect("worsened", -0.06, -0.1, -0.02), "worsened (−6 points)"),
+        (ActionEffect("needs more", needed=5120), "needs 5,120 more"),
+        (ActionEffect("cannot tell yet"), "cannot tell yet"),
+        (ActionEffect("worsened", -0.06, -0.1, -0.02), "worsened (−6 points)"),
     ],
 )
-def test_a_verdict_is_said_in_its_words(effect: Effect, words: str) -> None:
+def test_a_verdict_is_said_in_its_words(effect: ActionEffect, words: str) -> None:
     assert effect.words(SHARE) == words
 
 
 def test_a_slice_is_read_as_it_is_written() -> None:
     assert parts("vertical=Energy|touchpoint=visit") == (("vertical", "Energy"), ("touchpoint", "visit"))
     assert parts("vertical=a\\|b=c\\\\|touchpoint=x") == (("vertical", "a|b=c\\"), ("touchpoint", "x"))
-    assert place("") == EVERYWHERE
-    assert place("vertical=a\\|b") == "a|b"
+    assert slice_words("") == EVERYWHERE
+    assert slice_words("vertical=a\\|b") == "a|b"

@@ -19,7 +19,7 @@ from queries.statistics.estimates import Floats
 from queries.warehouse import tables
 from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse
 from tests.support.company import catalog, publish, warehouse
-from triggers.data_faults.detect import Artefact, Breach, detect, explains
+from triggers.data_faults.detect import Breach, DataFault, detect, explains
 
 FIRST: Final = date(2024, 1, 1)
 WEEKS: Final = 90
@@ -312,9 +312,9 @@ def test_no_rows_no_artefacts() -> None:
 WINDOW: Final = (date(2026, 1, 1), date(2026, 1, 29))
 
 
-def artefact(**changes: Any) -> Artefact:
+def artefact(**changes: Any) -> DataFault:
     spoilt = {"since": date(2026, 1, 10), "until": date(2026, 2, 1), "names": (), "reason": "so"}
-    return Artefact(**{"kind": "collection-change", "table": "response", **spoilt, **changes})
+    return DataFault(**{"kind": "collection-change", "table": "response", **spoilt, **changes})
 
 
 def breach(relation: str, *columns: str, **place: str) -> Breach:

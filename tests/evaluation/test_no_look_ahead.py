@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from config.models.catalog import EventRule, QuietRule
 from queries.loading.publish import derive
-from queries.metrics.design_effects import effects
+from queries.metrics.design_effects import read_design_effects
 from queries.metrics.revisions import late_columns
 from queries.monitoring.row_profiles import PROFILED, read_profile
 from queries.monitoring.severe_cases import cases
@@ -39,14 +39,14 @@ from tests.support.daily import (
     publish,
     rulebook,
 )
-from triggers.data_faults.detect import Artefact, detect
-from triggers.evaluation.evaluate import effects_at
-from triggers.evaluation.metric_rules import judge, reader
-from triggers.evaluation.quiet_rules import Listener
-from triggers.evaluation.replay import Judged
+from triggers.data_faults.detect import DataFault, detect
+from triggers.evaluation.evaluate import design_effects_at
+from triggers.evaluation.metric_rules import evaluate_rule, reader
+from triggers.evaluation.quiet_rules import QuietRuleEvaluator
+from triggers.evaluation.replay import EvaluatedRule
 from triggers.rules.counts import Slice
 from triggers.rules.due import tasks
-from triggers.rules.previous_state import read_memory
+from triggers.rules.previous_state import read_previous_state
 from triggers.rules.schedule import Moment, midnight
 from triggers.rules.subject import Subject
 
@@ -59,7 +59,7 @@ SLOTS: Final = (
     date(2026, 7, 6),  # the channel has begun again
 )
 
-Judgements = Mapping[str, tuple[Subject, tuple[date, ...], Judged]]
+Judgements = Mapping[str, tuple[Subject, tuple[date, ...], EvaluatedRule]]
 
 
 def judgements(conn: Connection, now: datetime) -> Judgements:
@@ -67,19 +67,19 @@ def judgements(conn: Connection, now: datetime) -> Judgements:
     pin = pinned(conn)
     states = passing_state()
     with states.connect() as empty:
-        nothing = read_memory(empty)
+        nothing = read_previous_state(empty)
     states.dispose()
     published = aware(pin.generation.published_at)
     moment = Moment(now, pin.generation.number, published, ZONE, settle(conn))
     due = tuple(tasks(rulebook(), nothing, moment))
     rates = [task for task in due if not isinstance(task.subject.rule, QuietRule)]
-    found = reader(conn, moment, effects_at(conn, moment)).bases(rates)
-    judged = ((task.subject, basis.slots, judge(task.subject, basis)) for task, basis in found)
-    heard = ((task.subject, slots, panel) for task, slots, panel in Listener(conn, moment).judged(due))
+    found = reader(conn, moment, design_effects_at(conn, moment)).bases(rates)
+    judged = ((task.subject, basis.slots, evaluate_rule(task.subject, basis)) for task, basis in found)
+    heard = ((task.subject, slots, panel) for task, slots, panel in QuietRuleEvaluator(conn, moment).judged(due))
     return {subject.rule.name: (subject, slots, panel) for subject, slots, panel in chain(judged, heard)}
 
 
-def readings(of: tuple[Subject, tuple[date, ...], Judged], slot: date) -> dict[Slice, tuple[Any, ...]]:
+def readings(of: tuple[Subject, tuple[date, ...], EvaluatedRule], slot: date) -> dict[Slice, tuple[Any, ...]]:
     """The readings of a slot by slice. What was not heard of yet is left out, and no baseline is named before it is."""
     _, slots, judged = of
     if slot not in slots:
@@ -146,7 +146,7 @@ def _cases(conn: Connection, moment: datetime) -> list[Any]:
     return [cases(conn, rule, EVERYTHING, rule.settle, None, moment) for rule in rules]
 
 
-def _faults(conn: Connection, slot: date, now: datetime) -> list[tuple[Artefact, ...]]:
+def _faults(conn: Connection, slot: date, now: datetime) -> list[tuple[DataFault, ...]]:
     window = rulebook().guard.window
     return [detect(read_profile(conn, table, now), slot - window, slot) for table in PROFILED]
 
@@ -183,7 +183,7 @@ def test_design_effects_are_those_of_quarters_that_ended_before() -> None:
     with memory() as conn:
         _put(conn, known(company().rows, begin(300)), now)
         derive(conn, rulebook().model_copy(update={"calendar": calendar}), None)
-        at = effects_at(conn, Moment(now, 1, now, ZONE, settle(conn)))
+        at = design_effects_at(conn, Moment(now, 1, now, ZONE, settle(conn)))
         found = [at(day) for day in days]
-        assert found == [effects(conn, midnight(day, ZONE)) for day in days]
+        assert found == [read_design_effects(conn, midnight(day, ZONE)) for day in days]
     assert found[0] != found[1] == found[2]

@@ -15,7 +15,7 @@ import pytest
 
 from config.models.catalog import Catalog, ChartRule, Rule, ThresholdRule
 from config.reading.loader import read_catalog
-from queries.loading.load import Order, load
+from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source
 from queries.scope import EVERYTHING
 from queries.state.incidents import Incident, entries, incidents
@@ -61,7 +61,10 @@ def orders(shared_data: Path, tmp_path_factory: pytest.TempPathFactory, rules: C
     warehouse = EmbeddedWarehouse(tmp_path_factory.mktemp("olist"))
     source, folder = open_source("olist", CONFIG)
     load(
-        warehouse, Order(source, folder, shared_data / "olist", rules), datetime(2026, 1, 1, tzinfo=UTC), lambda _: None
+        warehouse,
+        LoadRequest(source, folder, shared_data / "olist", rules),
+        datetime(2026, 1, 1, tzinfo=UTC),
+        lambda _: None,
     )
     with warehouse.pin() as pin:
         yield pin

@@ -14,8 +14,8 @@ from config.models.catalog import ThresholdRule
 from queries.state.incidents import incident_id
 from tests.support.company import rule, subject
 from triggers.evaluation.kinds.significance import VERDICTS
-from triggers.evaluation.kinds.window import Panel
-from triggers.evaluation.replay import Finding, Judged, Reading, replay
+from triggers.evaluation.kinds.window import Windows
+from triggers.evaluation.replay import EvaluatedRule, EvaluatedWindow, StateChange, replay
 from triggers.rules.counts import TALLY, Slice
 from triggers.rules.state_machine import FRESH, OPEN, Instance, step
 from triggers.rules.subject import Subject, slice_key
@@ -37,7 +37,7 @@ RULES: Final = st.builds(
 )
 
 
-def judged(codes: list[list[int]], seed: int = 0, first: int = 0) -> Judged:
+def judged(codes: list[list[int]], seed: int = 0, first: int = 0) -> EvaluatedRule:
     """A panel that says so, with figures that are made up; `first` is the number of its first week."""
     shown = np.array(codes, dtype=np.int8)
     shape, dice = shown.shape, np.random.default_rng(seed)
@@ -49,12 +49,16 @@ def judged(codes: list[list[int]], seed: int = 0, first: int = 0) -> Judged:
     full, ones = np.full(shape, 0.25), np.ones(shape)
     some = shown > 0
     parts: tuple[Any, ...] = (counts, full + bad, full, bad, some, some, ones, some, ones)
-    return Judged(Panel(slots, slices, *parts), np.full(len(codes), 0.01), np.where(shown == NO_ROWS, 0, shown))
+    return EvaluatedRule(
+        Windows(slots, slices, *parts), np.full(len(codes), 0.01), np.where(shown == NO_ROWS, 0, shown)
+    )
 
 
-def stepped(of: Subject, judged_: Judged) -> tuple[dict[Slice, Instance], list[tuple[str, str, Any, Reading]]]:
+def stepped(
+    of: Subject, judged_: EvaluatedRule
+) -> tuple[dict[Slice, Instance], list[tuple[str, str, Any, EvaluatedWindow]]]:
     """The same by the letter: every slot of every slice from its first row on, one step after the other."""
-    after, found = dict[Slice, Instance](), list[tuple[str, str, Any, Reading]]()
+    after, found = dict[Slice, Instance](), list[tuple[str, str, Any, EvaluatedWindow]]()
     for slot, at in enumerate(judged_.panel.slots):
         for column, slice_ in enumerate(judged_.panel.slices):
             if slice_ not in after and not judged_.panel.counts[slot, column, 0]:
@@ -67,7 +71,7 @@ def stepped(of: Subject, judged_: Judged) -> tuple[dict[Slice, Instance], list[t
     return after, found
 
 
-def told(findings: tuple[Finding, ...]) -> list[tuple[str, str, Any, Reading]]:
+def told(findings: tuple[StateChange, ...]) -> list[tuple[str, str, Any, EvaluatedWindow]]:
     return [(f.slice, f.incident, f.event, f.reading) for f in findings]
 
 
@@ -82,7 +86,7 @@ def test_what_is_skipped_would_have_changed_nothing(of: ThresholdRule, codes: li
 def test_slots_at_once_and_in_parts_come_to_the_same(
     of: ThresholdRule, codes: list[list[int]], seed: int, size: int
 ) -> None:
-    made, found, parts = subject(of), list[Finding](), dict[Slice, Instance]()
+    made, found, parts = subject(of), list[StateChange](), dict[Slice, Instance]()
     whole = replay(made, judged(codes, seed), {}, made.cadence.as_of)
     for start in range(0, len(codes), size):
         part = judged(codes[start : start + size], seed, start)
@@ -107,11 +111,11 @@ def test_the_order_of_slices_does_not_matter(
     kept = [place for place in order if place < len(panel.panel.slices)]
     arrays: dict[str, Any] = {
         name: part[:, kept]
-        for name in Panel.__dataclass_fields__
+        for name in Windows.__dataclass_fields__
         if isinstance(part := getattr(panel.panel, name), np.ndarray)
     }
     turned = replace(panel.panel, slices=tuple(panel.panel.slices[i] for i in kept), **arrays)
-    other = Judged(turned, panel.alpha, panel.codes[:, kept])
+    other = EvaluatedRule(turned, panel.alpha, panel.codes[:, kept])
     assert replay(made, panel, {}, made.cadence.as_of) == replay(made, other, {}, made.cadence.as_of)
 
 
@@ -146,7 +150,7 @@ def test_no_incident_opens_without_its_run_of_breaches(of: ThresholdRule, codes:
             assert (len(run) - 1) * WEEK >= of.for_
 
 
-def _run(panel: Judged, column: int, slot: int) -> Iterator[int]:
+def _run(panel: EvaluatedRule, column: int, slot: int) -> Iterator[int]:
     """The slots of the unbroken run of breaches that ends in a slot."""
     while slot >= 0 and VERDICTS[panel.codes[slot, column]] == "breach":
         yield slot

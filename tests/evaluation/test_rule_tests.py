@@ -15,12 +15,12 @@ from pydantic import TypeAdapter
 
 from config.errors import ConfigError
 from config.models.catalog import Catalog, Goal, Metric, Rule, ThresholdRule
-from config.reading.entries import Entry
+from config.reading.entries import ConfigEntry
 from config.reading.loader import read_catalog
 from config.reading.number_series import ramp
-from config.reading.rule_tests import Rehearsal, read_rehearsals
+from config.reading.rule_tests import RuleTest, read_rule_tests
 from config.reading.toml_lines import Document
-from queries.loading.fixture_warehouse import handwritten
+from queries.loading.fixture_warehouse import open_fixture
 from queries.scope import EVERYTHING
 from queries.state.incidents import entries, incidents
 from queries.state.tables import passing_state
@@ -29,9 +29,9 @@ from queries.warehouse.relations import COLUMNS
 from tests.project.test_docs import DOCS, PACKAGES, Checkout, blocks
 from triggers.__main__ import main
 from triggers.incidents.tick import tick
-from triggers.lab.rule_toml import toml
-from triggers.rule_tests.run import Seen, rehearse
-from triggers.rule_tests.runner import Outcome, suite
+from triggers.lab.rule_toml import rule_as_toml
+from triggers.rule_tests.run import OpenedIncident, run_rule_test
+from triggers.rule_tests.runner import RuleTestResult, suite
 from triggers.rule_tests.written_counts import scored_column, tally, unit_tally
 from triggers.rules.schedule import midnight
 
@@ -40,8 +40,8 @@ OWN: Final = Path(__file__).parent / "rules"
 CATALOG: Final = read_catalog(ROOT / "config", COLUMNS)
 
 
-def own_tests() -> tuple[Entry[Rehearsal], ...]:
-    return tuple(entry for file in sorted(OWN.glob("*.toml")) for entry in read_rehearsals(file))
+def own_tests() -> tuple[ConfigEntry[RuleTest], ...]:
+    return tuple(entry for file in sorted(OWN.glob("*.toml")) for entry in read_rule_tests(file))
 
 
 @pytest.mark.parametrize("file", sorted(OWN.glob("*.toml")), ids=lambda file: file.stem)
@@ -62,7 +62,7 @@ def written(tmp_path: Path, text: str) -> Path:
     return file
 
 
-def outcomes(tmp_path: Path, text: str, catalog: Catalog = CATALOG) -> tuple[Outcome, ...]:
+def outcomes(tmp_path: Path, text: str, catalog: Catalog = CATALOG) -> tuple[RuleTestResult, ...]:
     return tuple(suite([written(tmp_path, text)], catalog))
 
 
@@ -356,15 +356,15 @@ def _rows() -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 @pytest.fixture(scope="module")
-def live() -> Mapping[str, set[Seen]]:
+def live() -> Mapping[str, set[OpenedIncident]]:
     """What a tick over the rows opens, by rule."""
     now = midnight(END, ZoneInfo("UTC")) + timedelta(hours=12)
-    with handwritten(KNOWN, "UTC", tuple(_rows()), now) as pin:
+    with open_fixture(KNOWN, "UTC", tuple(_rows()), now) as pin:
         return _ticked(pin, now)
 
 
-def _ticked(pin: Pin, now: datetime) -> Mapping[str, set[Seen]]:
-    states, found = passing_state(), {name: set[Seen]() for name in RULES}
+def _ticked(pin: Pin, now: datetime) -> Mapping[str, set[OpenedIncident]]:
+    states, found = passing_state(), {name: set[OpenedIncident]() for name in RULES}
     tick(states, pin, KNOWN, now)
     with states.connect() as conn:
         for one in (incident for incident in incidents(conn, EVERYTHING) if incident.rule in RULES):
@@ -373,26 +373,28 @@ def _ticked(pin: Pin, now: datetime) -> Mapping[str, set[Seen]]:
             over = one.resolved_at.date() if one.resolved_at else None
             figures = (round(sample["value"], 9), round(sample["held"], 9), round(sample["tally"][0]))
             days = (one.opened_at.date(), one.slot, over)
-            found[one.rule].add(Seen(one.slice, *days, *figures, opening.reason))
+            found[one.rule].add(OpenedIncident(one.slice, *days, *figures, opening.reason))
     states.dispose()
     return found
 
 
-def _in_counts(name: str) -> Entry[Rehearsal]:
+def _in_counts(name: str) -> ConfigEntry[RuleTest]:
     """The same story in counts."""
     series: list[dict[str, Any]] = []
     for (vertical, channel), well in STORY.items():
         side = {"side": "against"} if name == "gap" and channel == "mail" else {}
         series.append({"slice": {"vertical": vertical}, "n": N, "plus": well, **side})
     raw = {"name": name, "rule": name, "at": END, "from": FIRST, "every": "7d", "series": series}
-    return Entry(Rehearsal.model_validate(raw), Document(Path("made"), {}, {}), ("test", 0), f"test {name}")
+    return ConfigEntry(RuleTest.model_validate(raw), Document(Path("made"), {}, {}), ("test", 0), f"test {name}")
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_counts_open_what_rows_open(name: str, live: Mapping[str, set[Seen]]) -> None:
-    found = rehearse(_in_counts(name), KNOWN)
+def test_counts_open_what_rows_open(name: str, live: Mapping[str, set[OpenedIncident]]) -> None:
+    found = run_rule_test(_in_counts(name), KNOWN)
     rounded = {
-        Seen(s.slice, s.opened, s.slot, s.resolved, round(s.value or 0, 9), round(s.held or 0, 9), s.n, s.reason)
+        OpenedIncident(
+            s.slice, s.opened, s.slot, s.resolved, round(s.value or 0, 9), round(s.held or 0, 9), s.n, s.reason
+        )
         for s in found
     }
     assert rounded == live[name]
@@ -428,11 +430,11 @@ def test_the_command_takes_the_rules_of_a_draft(
     assert isinstance(shipped, ThresholdRule)
     deeper = shipped.model_copy(update={"limit": 0.5, "recover": 0.6})
     draft = tmp_path / "draft.toml"
-    draft.write_text(toml(deeper), encoding="utf-8")
+    draft.write_text(rule_as_toml(deeper), encoding="utf-8")
     file = written(tmp_path, FALL)
     assert main(["test", str(file)]) == 1
     assert main(["test", str(file), "--draft", str(draft)]) == 0
-    draft.write_text(toml(deeper).replace("limit", "limitt"), encoding="utf-8")
+    draft.write_text(rule_as_toml(deeper).replace("limit", "limitt"), encoding="utf-8")
     assert main(["test", str(file), "--draft", str(draft)]) == 1
     assert "did you mean 'limit'?" in capsys.readouterr().err
     assert not nowhere.exists()
@@ -479,9 +481,9 @@ def test_rows_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
 
 def test_a_broken_draft_raises_with_all_its_mistakes(tmp_path: Path) -> None:
     broken = DRAFT.replace("floor = 0.02", "flor = 0.02").replace("severity = 2", "severity = 9")
-    (entry,) = read_rehearsals(written(tmp_path, broken))
+    (entry,) = read_rule_tests(written(tmp_path, broken))
     with pytest.raises(ConfigError) as raised:
-        rehearse(entry, CATALOG)
+        run_rule_test(entry, CATALOG)
     assert len(raised.value.mistakes) >= 2
 
 
@@ -489,7 +491,7 @@ def test_a_day_of_the_reporting_zone_is_a_day_of_the_test() -> None:
     """The last second of a day in Tokyo lies nine hours before that in UTC."""
     heard = {"slice": {"source": "crm"}, "every": "1d", "from": date(2026, 1, 1), "until": date(2026, 2, 20)}
     raw = {"name": "x", "rule": "source-stale", "at": date(2026, 3, 1), "zone": "Asia/Tokyo", "signals": [heard]}
-    entry = Entry(Rehearsal.model_validate(raw), Document(Path("made"), {}, {}), ("test", 0), "test x")
-    (seen,) = rehearse(entry, CATALOG)
+    entry = ConfigEntry(RuleTest.model_validate(raw), Document(Path("made"), {}, {}), ("test", 0), "test x")
+    (seen,) = run_rule_test(entry, CATALOG)
     assert (seen.opened, seen.slot) == (date(2026, 2, 23), date(2026, 2, 23))
     assert datetime.combine(seen.opened, time(), ZoneInfo("Asia/Tokyo")).astimezone(UTC).hour == 15

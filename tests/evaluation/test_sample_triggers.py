@@ -16,14 +16,14 @@ from sqlalchemy.pool import StaticPool
 from config.models.catalog import Catalog, ChartRule, GapRule, RateRule, Rule, WatchRule
 from config.reading.loader import read_catalog
 from queries.engine import disposing
-from queries.loading.publish import basis_of, derive, record
+from queries.loading.publish import derive, generation_key, record_generation
 from queries.sample import generate
 from queries.scope import EVERYTHING
 from queries.state.incidents import Incident, incidents
 from queries.state.tables import passing_state
 from queries.warehouse import tables
 from queries.warehouse.generations import Pin, latest
-from queries.warehouse.load_report import Summary
+from queries.warehouse.load_report import LoadReport
 from queries.warehouse.relations import COLUMNS
 from tests.support.company import LOADED
 from triggers.incidents.tick import tick
@@ -58,8 +58,8 @@ def loaded(folders: Mapping[str, Path], catalog: Catalog, only: str | None = Non
             for table in tables.CANONICAL:
                 conn.execute(text(_insert(table, name, folder / f"{table.name}.parquet", only)))
         derive(conn, catalog, None)
-        summary = Summary("sample", settle=SETTLE).json()
-        record(conn, 1, basis_of("UTC", catalog), "sample", summary, LOADED)
+        summary = LoadReport("sample", settle=SETTLE).json()
+        record_generation(conn, 1, generation_key("UTC", catalog), "sample", summary, LOADED)
         generation = latest(conn)
         assert generation is not None
         yield Pin(conn, generation)

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from scipy.stats import lomax, poisson
 
 from queries.monitoring.activity import Ints, Signals
-from triggers.evaluation.kinds.silence import Floats, Silences, Upper, alpha_of, by_chance, overdue, silences, stale
+from triggers.evaluation.kinds.silence import (
+    Floats,
+    Silences,
+    Upper,
+    alpha_of,
+    by_chance,
+    overdue_instruments,
+    stale,
+    unit_silences,
+)
 
 YEAR: Final = 365
 START: Final = date(2020, 1, 1).toordinal()
@@ -93,7 +102,7 @@ def test_where_nothing_changed_no_more_is_found_than_declared(kind: str) -> None
         signals = company(CUSTOMERS[kind], seed)
         slots = weekly()
         alpha = alpha_of(DECLARED, signals, int(slots[-1]))
-        found += incidents(silences(signals, slots, YEAR).p, alpha)
+        found += incidents(unit_silences(signals, slots, YEAR).p, alpha)
         years += len(slots) * 7 / 365.25
     most = poisson.ppf(0.999, DECLARED * years)
     assert found <= most, f"{found} found in {years:.0f} years, {DECLARED * years:.0f} declared"
@@ -104,7 +113,7 @@ def test_taken_as_one_exponential_law_bursts_raise_many_times_the_alarms_declare
     signals = company(CUSTOMERS["four contacts a journey, a journey every seven weeks"], 1)
     slots = weekly()
     alpha = alpha_of(DECLARED, signals, int(slots[-1]))
-    plain = plain_exponential(silences(signals, slots, YEAR), signals)
+    plain = plain_exponential(unit_silences(signals, slots, YEAR), signals)
     assert incidents(plain, alpha) > 5 * DECLARED * YEARS
 
 
@@ -121,7 +130,7 @@ def test_an_account_that_left_is_found(kind: str, gaps: int, longest: int) -> No
     left = START + 3 * YEAR
     gone, slots = signals.before(left), np.arange(left, left + YEAR, 7)
     alpha = alpha_of(DECLARED, signals, left)
-    found = silences(gone, slots, YEAR)
+    found = unit_silences(gone, slots, YEAR)
     is_found = found.p <= alpha
     assert is_found[-1].mean() > 0.95
     delay = np.median(slots[np.argmax(is_found, axis=0)][is_found[-1]] - left)
@@ -162,7 +171,7 @@ DAYS: Final = st.lists(st.integers(START, START + 300), max_size=60)
 @settings(max_examples=60, deadline=None)
 def test_equals_the_formula_worked_out_one_by_one(first: list[int], second: list[int], window: int) -> None:
     slots = np.arange(START - 5, START + 500, 17)
-    found = silences(heard(a=first, b=second), slots, window)
+    found = unit_silences(heard(a=first, b=second), slots, window)
     for i, slot in enumerate(slots.tolist()):
         for u, days in enumerate((first, second)):
             got = (found.n[i, u], found.silent[i, u], found.expected[i, u], found.p[i, u])
@@ -181,9 +190,9 @@ def test_the_excess_follows_the_predictive_law_of_an_exponential() -> None:
 @pytest.mark.parametrize("kind", CUSTOMERS)
 def test_nothing_looks_ahead(kind: str) -> None:
     signals, slots = company(CUSTOMERS[kind], 2), weekly(1, 2)[::9]
-    whole = silences(signals, slots, YEAR)
+    whole = unit_silences(signals, slots, YEAR)
     for i, slot in enumerate(slots.tolist()):
-        cut = silences(signals.before(slot), slots[i : i + 1], YEAR)
+        cut = unit_silences(signals.before(slot), slots[i : i + 1], YEAR)
         for name in ("n", "silent", "expected", "p"):
             np.testing.assert_array_equal(getattr(cut, name)[0], getattr(whole, name)[i])
 
@@ -192,27 +201,27 @@ def test_the_order_of_rows_and_their_repetition_do_not_matter() -> None:
     signals, slots = company(CUSTOMERS["every week"], 3), weekly()
     order = np.random.default_rng(1).permutation(np.repeat(np.arange(len(signals.day)), 2))
     names = pa.array([signals.units[u] for u in signals.unit[order].tolist()])
-    again = silences(Signals.of(names, signals.day[order]), slots, YEAR)
-    np.testing.assert_array_equal(again.p, silences(signals, slots, YEAR).p)
+    again = unit_silences(Signals.of(names, signals.day[order]), slots, YEAR)
+    np.testing.assert_array_equal(again.p, unit_silences(signals, slots, YEAR).p)
     assert again.units == signals.units
 
 
 def test_chance_only_falls_while_a_silence_lasts() -> None:
     signals = company(CUSTOMERS["four contacts a journey, three journeys a month"], 4)
     end = int(signals.day.max()) + 1
-    p = silences(signals, np.arange(end, end + 600), YEAR).p
+    p = unit_silences(signals, np.arange(end, end + 600), YEAR).p
     assert (np.diff(p, axis=0) <= 0).all()
 
 
 def test_without_a_gap_nothing_is_judged() -> None:
-    found = silences(heard(never=[], once=[START], twice=[START, START + 9]), np.array([START, START + 20]), YEAR)
+    found = unit_silences(heard(never=[], once=[START], twice=[START, START + 9]), np.array([START, START + 20]), YEAR)
     assert found.units == ("never", "once", "twice")
     assert np.isnan(found.silent[0]).all()
     assert np.isnan(found.p[0]).all()
     np.testing.assert_array_equal(found.silent[1], [nan, 20, 11])
     assert np.isnan(found.p[1]).tolist() == [True, True, False]
     assert found.n.tolist() == [[0, 0, 0], [0, 1, 2]]
-    assert silences(heard(), np.array([START]), YEAR).p.shape == (1, 0)
+    assert unit_silences(heard(), np.array([START]), YEAR).p.shape == (1, 0)
 
 
 def test_alpha_shares_the_declared_number_out_among_the_silences_of_a_year() -> None:
@@ -227,7 +236,7 @@ def test_alpha_shares_the_declared_number_out_among_the_silences_of_a_year() -> 
 def test_an_instrument_is_overdue_after_its_cadence_and_grace() -> None:
     signals = heard(nps=[START], csat=[START], never=[])
     cadences = {"nps": timedelta(days=92), "never": timedelta(days=31)}
-    found = overdue(signals, cadences, timedelta(days=7), np.array([START, START + 99, START + 100]))
+    found = overdue_instruments(signals, cadences, timedelta(days=7), np.array([START, START + 99, START + 100]))
     assert found.units == ("csat", "never", "nps")
     assert isnan(found.allowed[0])  # sent after an event: no cadence
     assert found.allowed[1:].tolist() == [38, 99]

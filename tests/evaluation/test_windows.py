@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from config.models.catalog import ChangeRule, ChartRule, GapRule, Goal, GoalRule, RateRule
-from queries.metrics.design_effects import Effect
+from queries.metrics.design_effects import DesignEffect
 from queries.statistics.estimates import Floats, tail
 from tests.support.company import METRIC, rule, subject
 from triggers.evaluation.kinds.chart import freeze
 from triggers.evaluation.kinds.registry import panel
 from triggers.evaluation.kinds.significance import BREACH, NO_DATA, VERDICTS, bonferroni, verdicts
-from triggers.evaluation.kinds.window import Frozen, Given, Panel, reach
-from triggers.evaluation.metric_rules import Basis, judge
-from triggers.evaluation.replay import Judged, replay
+from triggers.evaluation.kinds.window import Inputs, Windows, lookback
+from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule
+from triggers.evaluation.replay import EvaluatedRule, replay
+from triggers.rules.baseline import FrozenBaseline
 from triggers.rules.counts import TALLY, History, Slice
 from triggers.rules.subject import Subject
 from triggers.rules.versions import read_version, version
@@ -74,20 +75,20 @@ def made(seed: int, slices: tuple[Slice, ...] = SLICES, years: float = 2.0) -> H
     return History(MONDAY.toordinal(), slices, sums)
 
 
-def given_of(of: RateRule, seed: int, slices: tuple[Slice, ...] = SLICES) -> Given:
+def given_of(of: RateRule, seed: int, slices: tuple[Slice, ...] = SLICES) -> Inputs:
     """All that a rule of that kind is judged on; the design effects change from quarter to quarter."""
     strata = slices if not (isinstance(of, GapRule) and of.strata) else tuple((*s, r) for s in slices for r in "xy")
     counts, other = made(seed, strata), made(seed + 1, strata) if isinstance(of, GapRule) else None
     frozen = freeze(of, counts, MONDAY, MONDAY + 100 * WEEK) if isinstance(of, ChartRule) else None
     effect = {("defect-rate", v): 1.0 + i for i, v in enumerate(("*", "A", "B"))}
 
-    def effects(slot: date) -> dict[tuple[str, str], Effect]:
-        return {key: Effect(deff + slot.month / 12, 500) for key, deff in effect.items()}
+    def effects(slot: date) -> dict[tuple[str, str], DesignEffect]:
+        return {key: DesignEffect(deff + slot.month / 12, 500) for key, deff in effect.items()}
 
-    return Given(counts, effects, other, counts, frozen)
+    return Inputs(counts, effects, other, counts, frozen)
 
 
-def changed(of: Given, change: Callable[[Any], History]) -> Given:
+def changed(of: Inputs, change: Callable[[Any], History]) -> Inputs:
     """The same with each of its counts changed."""
     return replace(of, counts=change(of.counts), other=change(of.other) if of.other else None, plain=change(of.plain))
 
@@ -100,7 +101,7 @@ def slots_of(of: RateRule, count: int, first: int = 60) -> tuple[date, ...]:
     return tuple(MONDAY + (first + i) * of.every for i in range(count))
 
 
-def arrays(of: Panel) -> dict[str, Any]:
+def arrays(of: Windows) -> dict[str, Any]:
     return {f.name: part for f in fields(of) if isinstance(part := getattr(of, f.name), np.ndarray)}
 
 
@@ -139,8 +140,8 @@ def shuffled(counts: Any, order: list[int]) -> History:
     return History(counts.first_day, tuple(counts.slices[p] for p in places), counts.sums[:, places])
 
 
-def findings(of: Subject, given_: Given, slots: tuple[date, ...]) -> tuple[Any, Any]:
-    judged = judge(of, Basis(slots, given_, {}))
+def findings(of: Subject, given_: Inputs, slots: tuple[date, ...]) -> tuple[Any, Any]:
+    judged = evaluate_rule(of, EvaluationInput(slots, given_, {}))
     after, found = replay(of, judged, {}, of.cadence.as_of)
     return after, [(f.slice, f.incident, f.event, f.reading.verdict) for f in found]
 
@@ -162,7 +163,7 @@ def test_what_a_calibrated_rule_says_of_a_slice_depends_on_no_other(kind: str, s
     )
 
 
-def without(of: Given, days: Callable[[History], slice]) -> Given:
+def without(of: Inputs, days: Callable[[History], slice]) -> Inputs:
     """The same, as though nothing had happened on some days."""
 
     def cut(counts: Any) -> History:
@@ -174,7 +175,7 @@ def without(of: Given, days: Callable[[History], slice]) -> Given:
     return changed(of, cut)
 
 
-def assert_same(of: Subject, slots: tuple[date, ...], left: Given, right: Given) -> None:
+def assert_same(of: Subject, slots: tuple[date, ...], left: Inputs, right: Inputs) -> None:
     whole, part = (arrays(panel(of, one, slots, np.full(len(slots), 0.01))) for one in (left, right))
     for name, cells in whole.items():
         np.testing.assert_allclose(part[name], cells, rtol=1e-9, atol=1e-12, err_msg=name)
@@ -185,7 +186,7 @@ def test_what_lies_farther_back_than_its_reach_does_not_matter(kind: str) -> Non
     """A live tick reads only so far; a chart's baseline was counted before."""
     of, given_ = subject_of(KINDS[kind]), given_of(KINDS[kind], 7)
     slots = slots_of(KINDS[kind], 3, first=100)
-    first = (slots[0] - reach(KINDS[kind])).toordinal()
+    first = (slots[0] - lookback(KINDS[kind])).toordinal()
     later = without(given_, lambda counts: slice(first - counts.first_day))
     assert findings(of, given_, slots)[1] == findings(of, later, slots)[1]
     assert_same(of, slots, given_, later)
@@ -204,7 +205,7 @@ def test_too_few_rows_are_nothing_to_judge(kind: str) -> None:
     least = subject_of(KINDS[kind].model_copy(update={"min_n": 10**6}))
     if kind == "g-chart":  # it waits for cases, however many rows they take
         return
-    found = judge(least, Basis(slots_of(KINDS[kind], 12), given_of(KINDS[kind], 3), {}))
+    found = evaluate_rule(least, EvaluationInput(slots_of(KINDS[kind], 12), given_of(KINDS[kind], 3), {}))
     assert (found.codes == NO_DATA).all()
 
 
@@ -212,7 +213,7 @@ def test_too_few_rows_are_nothing_to_judge(kind: str) -> None:
 def test_without_rows_nothing_is_found(kind: str) -> None:
     of = subject_of(KINDS[kind])
     empty = History(0, (), np.zeros((1, 0, TALLY)))
-    given_ = Given(empty, lambda _: {}, empty, empty, {}, frozenset({("gone",)}))
+    given_ = Inputs(empty, lambda _: {}, empty, empty, {}, frozenset({("gone",)}))
     after, found = findings(of, given_, slots_of(KINDS[kind], 3))
     assert (after, found) == ({}, [])
 
@@ -235,9 +236,11 @@ def history_of(*parts: tuple[int, int, int], slices: tuple[Slice, ...] = (("A",)
     return History(MONDAY.toordinal(), slices, sums)
 
 
-def one(of: RateRule, counts: History, slot: date, other: History | None = None) -> Judged:
+def one(of: RateRule, counts: History, slot: date, other: History | None = None) -> EvaluatedRule:
     frozen = freeze(of, counts, MONDAY, slot) if isinstance(of, ChartRule) else None
-    return judge(subject_of(of), Basis((slot,), Given(counts, lambda _: {}, other, counts, frozen), {}))
+    return evaluate_rule(
+        subject_of(of), EvaluationInput((slot,), Inputs(counts, lambda _: {}, other, counts, frozen), {})
+    )
 
 
 @pytest.mark.parametrize(
@@ -310,9 +313,9 @@ def test_a_mix_that_differs_is_no_gap_within_strata() -> None:
 def judged(n: float, plus: float, deff: float = 1.0, **changes: Any) -> tuple[str, float]:
     sums = np.zeros((2, 1, TALLY))
     sums[1, 0, :2] = n, plus
-    effect = {("defect-rate", "Retail"): Effect(deff, 10**9)}
-    given_ = Given(History((MONDAY - WEEK).toordinal(), (("Retail",),), sums), lambda _: effect)
-    found = judge(subject(rule(**changes), alpha=0.01), Basis((MONDAY,), given_, {})).reading(0, 0)
+    effect = {("defect-rate", "Retail"): DesignEffect(deff, 10**9)}
+    given_ = Inputs(History((MONDAY - WEEK).toordinal(), (("Retail",),), sums), lambda _: effect)
+    found = evaluate_rule(subject(rule(**changes), alpha=0.01), EvaluationInput((MONDAY,), given_, {})).reading(0, 0)
     return found.verdict, found.p
 
 
@@ -358,10 +361,10 @@ def test_a_slice_counts_from_its_first_row_on_also_when_it_is_only_remembered() 
     counts = history_of((200, 20, 2), slices=(("A",), ("B",)))
     counts.sums[: 100 + 1, 1] = 0
     of, slots = subject(rule(false_alarms_per_year=1)), (MONDAY + 8 * WEEK, MONDAY + 20 * WEEK)
-    basis = Basis(slots, Given(counts, lambda _: {}), {})
+    basis = EvaluationInput(slots, Inputs(counts, lambda _: {}), {})
     share = 7 / 365.25
-    assert judge(of, basis).alpha == pytest.approx([share, share / 2])
-    assert judge(of, basis, [("B",)]).alpha == pytest.approx([share / 2, share / 2])
+    assert evaluate_rule(of, basis).alpha == pytest.approx([share, share / 2])
+    assert evaluate_rule(of, basis, [("B",)]).alpha == pytest.approx([share / 2, share / 2])
 
 
 def test_without_change_breaches_stay_below_what_the_rule_declares() -> None:
@@ -374,7 +377,7 @@ def test_without_change_breaches_stay_below_what_the_rule_declares() -> None:
     counts = History(MONDAY.toordinal(), tuple((str(i),) for i in range(width)), sums)
     of = subject(rule(false_alarms_per_year=declared, window="7d"))
     slots = tuple(MONDAY + (i + 1) * WEEK for i in range(weeks))
-    breaches = int((judge(of, Basis(slots, Given(counts, lambda _: {}), {})).codes == BREACH).sum())
+    breaches = int((evaluate_rule(of, EvaluationInput(slots, Inputs(counts, lambda _: {}), {})).codes == BREACH).sum())
     assert 0 < breaches <= declared * 30 + 3 * (declared * 30) ** 0.5
 
 
@@ -386,7 +389,7 @@ def test_a_baseline_is_frozen_once_its_days_are_over() -> None:
     assert isinstance(of, ChartRule)
     days = MONDAY + timedelta(days=140)
     assert freeze(of, counts, MONDAY, days - timedelta(days=1)) == {}
-    assert freeze(of, counts, MONDAY, days) == {("A",): Frozen(MONDAY, days, (2800, 280, 0, 0, 0))}
+    assert freeze(of, counts, MONDAY, days) == {("A",): FrozenBaseline(MONDAY, days, (2800, 280, 0, 0, 0))}
 
 
 def test_a_chart_says_nothing_of_its_own_baseline() -> None:

@@ -19,12 +19,12 @@ from config.errors import EarshotError
 from config.models.catalog import Catalog, Person, Route, Step
 from queries.messages import inbox, silences
 from queries.messages.inbox import Arrived, Done
-from queries.messages.outbox import Root, record_root
+from queries.messages.outbox import PostedMessage, record_root
 from queries.messages.silences import Matchers, SilenceError
 from queries.scope import EVERYTHING
 from queries.state import tables as state_tables
-from queries.state.feedback import Verdict, verdicts, vote
-from queries.state.incidents import Entry, Incident, Ledger, entries, incident, open_incidents, write
+from queries.state.feedback import Verdict, vote, votes_by_rule
+from queries.state.incidents import HistoryEntry, Incident, TickRecord, entries, incident, open_incidents, write
 from queries.state.tables import open_state
 from queries.warehouse import tables
 from tests.counterparts import proxy as faults
@@ -34,13 +34,13 @@ from tests.counterparts.slack import ADMIN_TOKEN, CHANNELS, USERS, Slack
 from tests.slack.test_card import card as a_card
 from tests.slack.test_card import incident as an_incident
 from tests.support.company import LOADED, catalog, rule, warehouse
-from triggers.commands.route import told
-from triggers.commands.silence import asked
+from triggers.commands.route import route_steps
+from triggers.commands.silence import silence_request
 from triggers.incidents.actions import OverError, PastError, acknowledge, reassign, resolve, snooze
 from triggers.incidents.business_hours import Timetable
-from triggers.incidents.escalation import Move, addressed, begins, due, moves, snapshot
+from triggers.incidents.escalation import EscalationStep, addressed, begins, due_step, due_steps, snapshot
 from triggers.incidents.ledger import root_message
-from triggers.messages.card import root
+from triggers.messages.card import incident_message
 from triggers.slack import client
 from triggers.slack.reactions import acknowledge_reacted
 
@@ -67,9 +67,9 @@ def case(**changes: Any) -> Incident:
     return replace(an_incident(ladder=snapshot(route()), opened_at=FRIDAY), **changes)
 
 
-def move(found: Incident, now: datetime, **changes: Any) -> Move | None:
+def move(found: Incident, now: datetime, **changes: Any) -> EscalationStep | None:
     table = Timetable(BERLIN, changes.get("hours", OFFICE))
-    return due(found, route(**changes), table, now)
+    return due_step(found, route(**changes), table, now)
 
 
 HOUR: Final = timedelta(hours=1)
@@ -148,7 +148,7 @@ def test_what_waited_is_told_in_one_message() -> None:
     """The worst is told and names the others; whose step names other people is told apart."""
     waiting = [replace(WAITING, id=f"i{n}", rule=f"rule-{n}", slice="", severity=2 + n % 2) for n in range(14)]
     others = [replace(WAITING, id="gm", next_step=2), replace(URGENT, id="urgent")]
-    found = moves((*waiting, *others), company(outside="digest"), BERLIN, MONDAY)
+    found = due_steps((*waiting, *others), company(outside="digest"), BERLIN, MONDAY)
     kinds = {one.id: made.kind for one, made in found}
     assert [kinds.pop(name) for name in ("i0", "gm", "urgent")] == ["escalated"] * 3
     assert set(kinds.values()) == {"digested"}
@@ -159,17 +159,17 @@ def test_what_waited_is_told_in_one_message() -> None:
 
 
 def test_without_a_digest_each_is_told() -> None:
-    found = moves([replace(WAITING, id=f"i{n}") for n in range(3)], company(), BERLIN, MONDAY)
+    found = due_steps([replace(WAITING, id=f"i{n}") for n in range(3)], company(), BERLIN, MONDAY)
     assert [made.kind for _, made in found] == ["escalated"] * 3
 
 
 def test_whom_an_entry_is_told_to() -> None:
     history = tuple(
-        Entry("i", seq, FRIDAY, kind, "")
+        HistoryEntry("i", seq, FRIDAY, kind, "")
         for seq, kind in enumerate(("opened", "escalated", "worsened", "escalated"), 1)
     )
     assert [addressed(case(), history, entry, (ANA, BEN)) for entry in history] == [(), (ANA,), (), (BEN,)]
-    woken = Entry("i", 5, FRIDAY, "woken", "")
+    woken = HistoryEntry("i", 5, FRIDAY, "woken", "")
     assert addressed(case(assigned_to="ana"), history, woken, (ANA, BEN)) == (ANA,)
 
 
@@ -193,9 +193,9 @@ def states(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 def opened(states: Engine, **changes: Any) -> str:
     """An incident that was told: its root is queued."""
     found = case(id="i1", next_step_at=FRIDAY + 4 * HOUR, **changes)
-    entry = Entry(found.id, 1, FRIDAY, "opened", "beyond the limit")
+    entry = HistoryEntry(found.id, 1, FRIDAY, "opened", "beyond the limit")
     with states.begin() as conn:
-        write(conn, Ledger(opened=(found,), entries=(entry,), queued=(root_message(found, FRIDAY, FRIDAY),)))
+        write(conn, TickRecord(opened=(found,), entries=(entry,), queued=(root_message(found, FRIDAY, FRIDAY),)))
     return found.id
 
 
@@ -264,8 +264,8 @@ def test_a_person_has_one_vote_and_the_last_counts(states: Engine) -> None:
         assert not vote(conn, id_, "ana", FRIDAY, useful=True)
         assert vote(conn, id_, "ana", FRIDAY, useful=False)
         assert vote(conn, id_, "ben", FRIDAY, useful=True)
-        assert verdicts(conn) == (Verdict("defects", 1, 1),)
-        assert verdicts(conn, FRIDAY + HOUR) == ()
+        assert votes_by_rule(conn) == (Verdict("defects", 1, 1),)
+        assert votes_by_rule(conn, FRIDAY + HOUR) == ()
 
 
 def test_what_arrives_is_kept_once_done_once_and_given_up_at_last(states: Engine) -> None:
@@ -278,8 +278,8 @@ def test_what_arrives_is_kept_once_done_once_and_given_up_at_last(states: Engine
         assert inbox.waiting(conn) == (2, FRIDAY - HOUR)
     done = Done("i1", "ana", "done: acknowledge")
     with states.begin() as conn:
-        assert inbox.take(conn, press.id, done, FRIDAY)
-        assert not inbox.take(conn, press.id, done, FRIDAY)
+        assert inbox.record_handled(conn, press.id, done, FRIDAY)
+        assert not inbox.record_handled(conn, press.id, done, FRIDAY)
         assert [inbox.failed(conn, "interactive|2", "ValueError", FRIDAY) for _ in range(5)] == [False] * 4 + [True]
         assert inbox.pending(conn) == ()
         assert set(conn.execute(select(state_tables.inbound.c.body)).scalars()) == {""}
@@ -289,7 +289,7 @@ def test_what_is_rolled_back_is_still_to_be_done(states: Engine) -> None:
     with states.begin() as conn:
         inbox.store(conn, Arrived("interactive|1", "button", "{}", FRIDAY))
     with suppress(KeyboardInterrupt), states.begin() as conn:
-        inbox.take(conn, "interactive|1", Done("i1", "ana", "done: acknowledge"), FRIDAY)
+        inbox.record_handled(conn, "interactive|1", Done("i1", "ana", "done: acknowledge"), FRIDAY)
         raise KeyboardInterrupt
     with states.connect() as conn:
         assert len(inbox.pending(conn)) == 1
@@ -299,16 +299,16 @@ def test_a_silence_mutes_what_it_matches_for_its_time(states: Engine) -> None:
     id_ = opened(states)
     with states.begin() as conn:
         elsewhere = Matchers(verticals=("Lending",))
-        silences.add(conn, elsewhere, "moving house", "ana", FRIDAY, MONDAY)
+        silences.add_silence(conn, elsewhere, "moving house", "ana", FRIDAY, MONDAY)
         assert silences.muted(conn, FRIDAY) == frozenset()
         matching = Matchers(rule="defects", verticals=("Retail", "Lending"))
         assert silences.preview(conn, matching, EVERYTHING, FRIDAY - HOUR).earlier == 1
-        made = silences.add(conn, matching, "moving house", "ana", FRIDAY, MONDAY)
-        assert silences.add(conn, matching, "moving house", "ana", FRIDAY, MONDAY) == made
+        made = silences.add_silence(conn, matching, "moving house", "ana", FRIDAY, MONDAY)
+        assert silences.add_silence(conn, matching, "moving house", "ana", FRIDAY, MONDAY) == made
         assert silences.muted(conn, FRIDAY) == {id_}
         assert silences.muted(conn, MONDAY) == frozenset()
-        assert len(silences.silences(conn, FRIDAY)) == 2
-        silences.end(conn, made.id[:8], FRIDAY + HOUR)
+        assert len(silences.active_silences(conn, FRIDAY)) == 2
+        silences.end_silence(conn, made.id[:8], FRIDAY + HOUR)
         assert silences.muted(conn, FRIDAY + HOUR) == frozenset()
         assert now_of(conn).is_open
 
@@ -324,7 +324,7 @@ def test_a_silence_mutes_what_it_matches_for_its_time(states: Engine) -> None:
 def test_what_is_no_silence(tmp_path: Path, matchers: Matchers, reason: str, hours: int, wrong: str) -> None:
     engine = open_state(tmp_path)
     with pytest.raises(SilenceError, match=wrong), engine.begin() as conn:
-        silences.add(conn, matchers, reason, "ana", FRIDAY, FRIDAY + hours * HOUR)
+        silences.add_silence(conn, matchers, reason, "ana", FRIDAY, FRIDAY + hours * HOUR)
     engine.dispose()
 
 
@@ -338,7 +338,7 @@ def reacted(tmp_path: Path, slack: Slack) -> Iterator[tuple[Engine, str]]:
     opened(engine)
     ts = str(slack.client().chat_postMessage(channel=CHANNEL, text="breach")["ts"])
     with engine.begin() as conn:
-        record_root(conn, Root("i1", "delivery", CHANNEL, ts, 1, 1))
+        record_root(conn, PostedMessage("i1", "delivery", CHANNEL, ts, 1, 1))
     yield engine, ts
     engine.dispose()
 
@@ -395,8 +395,8 @@ def shown(**changes: Any) -> dict[str, Any]:
     """What differs in a message from one state to the next: the facts, the news and what can be pressed."""
     found = case(id="0b8f8e3e", **changes)
     kind = found.state if not found.is_open else "acknowledged" if found.acknowledged_at else "snoozed"
-    entry = Entry(found.id, 2, FRIDAY, kind, "as it was put", "ana")
-    message = root(a_card(incident=found, entries=(*a_card().entries, entry), people=(ANA, BEN)))
+    entry = HistoryEntry(found.id, 2, FRIDAY, kind, "as it was put", "ana")
+    message = incident_message(a_card(incident=found, entries=(*a_card().entries, entry), people=(ANA, BEN)))
     fields = [field["text"] for block in message.blocks for field in block.get("fields", ())]
     pressed = [e["action_id"] for b in message.blocks if b["type"] == "actions" for e in b["elements"]]
     told_ = [b["text"]["text"] for b in message.blocks if b["type"] == "section" and "text" in b]
@@ -443,7 +443,7 @@ def test_a_message_says_whose_it_is_and_offers_what_can_be_done(
 
 def test_whom_a_rule_would_be_told_to() -> None:
     config = company(ack_timeout=timedelta(days=1))
-    assert list(told(config, "defects", "Retail", BERLIN, FRIDAY)) == [
+    assert list(route_steps(config, "defects", "Retail", BERLIN, FRIDAY)) == [
         f"rule defects, severity 2 -> route delivery, {CHANNEL}",
         "business days 09:00-17:00, Europe/Berlin; outside: hold",
         "Fri 2026-11-20 16:00  the channel",
@@ -452,7 +452,7 @@ def test_whom_a_rule_would_be_told_to() -> None:
         "whoever takes it on has 1d; then the ladder goes on",
     ]
     assert "nobody: no general manager answers for Lending" in "\n".join(
-        told(config, "defects", "Lending", BERLIN, FRIDAY)
+        route_steps(config, "defects", "Lending", BERLIN, FRIDAY)
     )
 
 
@@ -466,8 +466,8 @@ def test_a_silence_for_a_condition_mutes_whom_it_concerns_until_it_is_over(tmp_p
     strike = {"id": "C1", "name": "strike", "kind": "external", "verticals": "Retail, Lending", **when, **lifecycle}
     words = Namespace(rule=None, route=None, account=None, vertical=[], touchpoint=["visit"], condition="strike")
     with warehouse(tmp_path, company(), {tables.condition: [strike]}, "Europe/Berlin") as made, made.pin() as pin:
-        found = asked(words, company(), pin, None)
+        found = silence_request(words, company(), pin, None)
         with pytest.raises(EarshotError, match="no condition 'flood'"):
-            asked(Namespace(**{**vars(words), "condition": "flood"}), company(), pin, None)
+            silence_request(Namespace(**{**vars(words), "condition": "flood"}), company(), pin, None)
     assert found.matchers == Matchers(verticals=("Lending", "Retail"), touchpoints=("visit",))
     assert found.until == datetime(2026, 11, 21, 23, tzinfo=UTC)  # midnight in Berlin

@@ -58,7 +58,7 @@ def told(states: Engine) -> list[tuple[str, str]]:
     """What waits to be sent, as the rule and the kind of message."""
     with states.connect() as conn:
         names = {incident.id: incident.rule for incident in incidents(conn, EVERYTHING)}
-        return [(names[message.incident_id], message.kind) for message in outbox.owed(conn)]
+        return [(names[message.incident_id], message.kind) for message in outbox.unsent(conn)]
 
 
 def lived(states: Engine, pin: Pin, config: Catalog, until: date) -> Engine:
@@ -133,7 +133,7 @@ def test_only_the_same_slice_or_all_of_it_speaks_for_a_child(tmp_path: Path, new
         states = lived(new_state(), both, config, OPENS + WEEK)
     with states.connect() as conn:
         everything = {(i.rule, i.slice): i.id for i in incidents(conn, EVERYTHING)}
-        owed = {message.incident_id for message in outbox.owed(conn)}
+        owed = {message.incident_id for message in outbox.unsent(conn)}
     spoken = {name for name, id_ in everything.items() if id_ in owed}
     assert spoken == {("company", "vertical=Energy"), ("vertical", "vertical=Retail")}
 

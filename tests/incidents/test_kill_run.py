@@ -18,7 +18,7 @@ import pytest
 
 from queries.messages import outbox
 from queries.scope import EVERYTHING
-from queries.state.incidents import Entry, Incident, entries, incidents
+from queries.state.incidents import HistoryEntry, Incident, entries, incidents
 from queries.state.tables import open_state
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
@@ -57,11 +57,11 @@ class Runs:
     def owed(self) -> int:
         states = open_state(self.folder)
         with states.connect() as conn:
-            found = len(outbox.owed(conn))
+            found = len(outbox.unsent(conn))
         states.dispose()
         return found
 
-    def recorded(self) -> list[tuple[Incident, tuple[Entry, ...]]]:
+    def recorded(self) -> list[tuple[Incident, tuple[HistoryEntry, ...]]]:
         states = open_state(self.folder)
         with states.connect() as conn:
             found = [(i, entries(conn, i.id)) for i in incidents(conn, EVERYTHING)]

@@ -16,19 +16,19 @@ from config.settings import read_settings
 from queries.messages import direct_messages, outbox
 from queries.metrics.revenue import revenue_of
 from queries.scope import EVERYTHING, Scope
-from queries.state.escalations import BEYOND, TOLD, WITHHELD, Tally, escalations, spent
+from queries.state.escalations import BEYOND, TOLD, WITHHELD, RuleTally, escalations, spent
 from queries.state.feedback import Verdict, vote
-from queries.state.incidents import Entry, Incident, RacedError, entries, incidents
+from queries.state.incidents import HistoryEntry, Incident, RacedError, entries, incidents
 from queries.state.tables import open_state
 from queries.warehouse import tables
 from queries.warehouse.generations import EmbeddedWarehouse
 from tests.counterparts.slack import CHANNELS, USERS, Slack
 from tests.support.company import LOADED, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.installation import configure
-from triggers.incidents.escalation import Move
-from triggers.incidents.person_budget import Asked, monday, within
+from triggers.incidents.escalation import EscalationStep
+from triggers.incidents.person_budget import Requested, assign_steps, monday
 from triggers.incidents.tick import tick
-from triggers.messages.direct_messages import Stake, due, noisiest, rank
+from triggers.messages.direct_messages import Stake, due_direct_messages, noisiest, rank
 from triggers.processes.run import Runner
 
 UTC_ZONE: Final = ZoneInfo("UTC")
@@ -53,8 +53,8 @@ def incident(id_: str, severity: int = 2, vertical: str | None = "North", minute
     return Incident(**{**body, **more})
 
 
-def step(to: str, kind: str = "escalated") -> Move:
-    return Move(kind, f"{to}: not acknowledged within 24h", {"next_step": 2, "next_step_at": None}, to=to)
+def step(to: str, kind: str = "escalated") -> EscalationStep:
+    return EscalationStep(kind, f"{to}: not acknowledged within 24h", {"next_step": 2, "next_step_at": None}, to=to)
 
 
 GOES: Final = ("escalated", [("ana", TOLD)])
@@ -94,9 +94,9 @@ WAITS: Final = ("deferred", [("ana", BEYOND)])
     ],
 )  # fmt: skip
 def test_who_is_named(
-    moves: list[tuple[Incident, Move]], used: dict[str, int], wanted: list[tuple[str, list[tuple[str, int]]]]
+    moves: list[tuple[Incident, EscalationStep]], used: dict[str, int], wanted: list[tuple[str, list[tuple[str, int]]]]
 ) -> None:
-    decided = within(moves, (NORTH, ANA, BEN), used)
+    decided = assign_steps(moves, (NORTH, ANA, BEN), used)
     assert [one.incident.id for one in decided] == [one.id for one, _ in moves]
     assert [(one.move.kind, [(a.person, a.told) for a in one.asked]) for one in decided] == wanted
     assert all(one.move.changes == move.changes for one, (_, move) in zip(decided, moves, strict=True))
@@ -104,12 +104,12 @@ def test_who_is_named(
 
 def test_of_several_managers_only_those_with_room_are_named() -> None:
     other = NORTH.model_copy(update={"name": "gm-2", "budget": None})
-    (one,) = within([(incident("a"), step("gm"))], (NORTH, other), {"gm-north": 2})
-    assert (one.move.kind, one.asked) == ("escalated", (Asked("gm-north", BEYOND), Asked("gm-2", TOLD)))
+    (one,) = assign_steps([(incident("a"), step("gm"))], (NORTH, other), {"gm-north": 2})
+    assert (one.move.kind, one.asked) == ("escalated", (Requested("gm-north", BEYOND), Requested("gm-2", TOLD)))
 
 
 def test_a_step_that_is_put_off_says_why() -> None:
-    (one,) = within([(incident("a"), step("ana"))], (ANA,), {"ana": 1})
+    (one,) = assign_steps([(incident("a"), step("ana"))], (ANA,), {"ana": 1})
     assert one.move.reason == "Ana: beyond the week's budget, told in the weekly digest"
 
 
@@ -143,7 +143,7 @@ def test_ranked_by_value_at_stake_then_by_severity_and_n() -> None:
 
 
 def test_the_noisiest_first_and_what_is_answered_not_at_all() -> None:
-    counted = (Tally("calm", 3, 0), Tally("loud", 9, 9), Tally("false", 2, 0), Tally("some", 4, 1))
+    counted = (RuleTally("calm", 3, 0), RuleTally("loud", 9, 9), RuleTally("false", 2, 0), RuleTally("some", 4, 1))
     found = noisiest(counted, (Verdict("false", 0, 2), Verdict("calm", 3, 0)))
     assert [one.rule for one in found] == ["false", "loud", "some"]
 
@@ -185,7 +185,7 @@ def ticked(states: Engine, company: EmbeddedWarehouse, of: Catalog, *days: date)
             tick(states, pin, of, noon(day))
 
 
-def history(states: Engine) -> dict[str, list[Entry]]:
+def history(states: Engine) -> dict[str, list[HistoryEntry]]:
     with states.connect() as conn:
         return {i.slice: list(entries(conn, i.id)) for i in incidents(conn, EVERYTHING) if i.rule == "defects"}
 
@@ -200,7 +200,7 @@ def test_of_three_steps_one_is_told_and_two_wait(states: Engine, company: Embedd
     with states.connect() as conn:
         assert spent(conn, monday(noon(STEP_DAY), UTC_ZONE)) == {"ana": 1}
         assert len(escalations(conn, BEYOND, noon(STEP_DAY), noon(STEP_DAY) + timedelta(days=1))) == 2
-        replies = [message for message in outbox.owed(conn) if message.kind == "reply"]
+        replies = [message for message in outbox.unsent(conn) if message.kind == "reply"]
     assert len(replies) == 1
 
 
@@ -224,20 +224,20 @@ def test_a_budget_is_for_one_week(states: Engine, company: EmbeddedWarehouse) ->
 def test_when_letters_are_due(states: Engine, company: EmbeddedWarehouse, at: str, kinds: list[str]) -> None:
     ticked(states, company, config(), OPENS - timedelta(weeks=1), OPENS, STEP_DAY)
     with states.connect() as conn:
-        found = due(conn, config(), UTC_ZONE, datetime.fromisoformat(at))
+        found = due_direct_messages(conn, config(), UTC_ZONE, datetime.fromisoformat(at))
     assert sorted(letter.kind for letter in found) == kinds
 
 
 def test_a_letter_is_written_once(states: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = direct_messages.new("overflow", "ana", "2025-12-22", NOW)
+    one = direct_messages.new_direct_message("overflow", "ana", "2025-12-22", NOW)
     with states.begin() as conn:
-        assert direct_messages.send(conn, one)
-        assert not direct_messages.send(conn, replace(one, at=NOW + timedelta(hours=1)))
-        assert [(m.target, m.incident_id) for m in outbox.owed(conn)] == [("@ana", one.id)]
+        assert direct_messages.queue_direct_message(conn, one)
+        assert not direct_messages.queue_direct_message(conn, replace(one, at=NOW + timedelta(hours=1)))
+        assert [(m.target, m.incident_id) for m in outbox.unsent(conn)] == [("@ana", one.id)]
         assert direct_messages.addressees(conn) == {"ana"}
     monkeypatch.setattr(direct_messages, "read", lambda *_: None)  # as another process sees it that was quicker to look
     with pytest.raises(RacedError), states.begin() as conn:
-        direct_messages.send(conn, one)
+        direct_messages.queue_direct_message(conn, one)
 
 
 def test_the_letters_arrive_as_direct_messages(
@@ -283,7 +283,7 @@ def test_without_a_member_id_a_digest_waits(
     ticked(states, company, of, OPENS - timedelta(weeks=1), OPENS, STEP_DAY)
     Runner(read_settings(environ, None), of, company, states, lambda: noon(date(2026, 1, 5))).once()
     with states.connect() as conn:
-        assert [message.target for message in outbox.owed(conn)] == ["@ana"]
+        assert [message.target for message in outbox.unsent(conn)] == ["@ana"]
 
 
 def test_revenue_of_accounts(tmp_path: Path) -> None:

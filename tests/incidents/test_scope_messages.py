@@ -15,21 +15,21 @@ from sqlalchemy import Connection, insert
 from config.models.catalog import Catalog, EventRule, Person, Route, Rule, Step
 from queries.engine import disposing
 from queries.messages.digests import Digest, Group, Worst
-from queries.messages.direct_messages import send
+from queries.messages.direct_messages import queue_direct_message
 from queries.state import tables
 from queries.state.escalations import Escalation
-from queries.state.incidents import Entry, Incident, Ledger, RuleVersion, incident_id, naive, write
+from queries.state.incidents import HistoryEntry, Incident, RuleVersion, TickRecord, incident_id, naive, write
 from queries.state.tables import passing_state
 from queries.warehouse.generations import EmbeddedWarehouse, Pin
 from tests.support.company import catalog, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
-from triggers.incidents.access import may_read, scope_of
-from triggers.incidents.escalation import moves, snapshot
-from triggers.incidents.person_budget import within
+from triggers.incidents.access import may_read, reader_scope
+from triggers.incidents.escalation import due_steps, snapshot
+from triggers.incidents.person_budget import assign_steps
 from triggers.messages import digest
-from triggers.messages.card import Card, Message, reply, root
-from triggers.messages.card_reader import Cards
-from triggers.messages.direct_messages import Desk, due
+from triggers.messages.card import Card, Message, incident_message, news_message
+from triggers.messages.card_reader import CardReader
+from triggers.messages.direct_messages import DirectMessageWriter, due_direct_messages
 from triggers.rules.versions import version_of
 
 VERTICALS: Final = ("Zebras", "Yachts", "Xylophones")
@@ -150,14 +150,14 @@ def told_at(pin: Pin, world: World) -> Iterator[tuple[Route | Person, tuple[str,
     route = world.catalog.routes[0]
     with disposing(passing_state()) as states, states.connect() as conn:
         _record(conn, world)
-        cards = Cards(pin, world.catalog, "https://earshot.example", NOW)
+        cards = CardReader(pin, world.catalog, "https://earshot.example", NOW)
         for one in world.incidents:
             card = cards.card(conn, one.id)
-            yield route, (), root(card)
+            yield route, (), incident_message(card)
             for entry in card.entries:
-                for message in (reply(card, entry), digest.step(card, entry, ())):
+                for message in (news_message(card, entry), digest.digest_reply(card, entry, ())):
                     yield route, _mentioned(message, world), message
-        yield route, (), digest.words(_digest(world.incidents), world.catalog, "", scope_of(route).verticals)
+        yield route, (), digest.words(_digest(world.incidents), world.catalog, "", reader_scope(route).verticals)
         yield from _letters(conn, pin, world)
 
 
@@ -166,23 +166,23 @@ def _record(conn: Connection, world: World) -> None:
     route = world.catalog.routes[0]
     versions = {v.hash: v for v in (version_of(world.catalog, of) for of in RULES)}
     stored = tuple(RuleVersion(v.hash, v.rule.name, v.body, None, NOW) for v in versions.values())
-    entries, asked, seq = list[Entry](), list[Escalation](), dict[str, int]()
+    entries, asked, seq = list[HistoryEntry](), list[Escalation](), dict[str, int]()
 
     def enter(id_: str, kind: str, reason: str, sample: dict[str, Any] | None = None) -> int:
         seq[id_] = seq.get(id_, 0) + 1
-        entries.append(Entry(id_, seq[id_], NOW, kind, reason, None, 1, sample))
+        entries.append(HistoryEntry(id_, seq[id_], NOW, kind, reason, None, 1, sample))
         return seq[id_]
 
     for one in world.incidents:
         enter(one.id, "opened", "over the limit", None if one.value is None else SAMPLE)
-    taken = moves(world.incidents, world.catalog, ZoneInfo("UTC"), NOW)
-    for done in within(taken, world.catalog.people, {}):
+    taken = due_steps(world.incidents, world.catalog, ZoneInfo("UTC"), NOW)
+    for done in assign_steps(taken, world.catalog.people, {}):
         number = enter(done.incident.id, done.move.kind, done.move.reason)
         asked += [Escalation(done.incident.id, number, a.person, NOW, a.told) for a in done.asked]
     for one in world.incidents:
         enter(one.id, "lapsed", f"{one.assigned_to} took it on 24h ago and it still holds")
     opened = tuple(replace(one, version=seq[one.id]) for one in world.incidents)
-    write(conn, Ledger(versions=stored, opened=opened, entries=tuple(entries), escalations=tuple(asked)))
+    write(conn, TickRecord(versions=stored, opened=opened, entries=tuple(entries), escalations=tuple(asked)))
     assert route.channel
 
 
@@ -193,9 +193,9 @@ def _digest(incidents: Sequence[Incident]) -> Digest:
 
 
 def _letters(conn: Connection, pin: Pin, world: World) -> Iterator[tuple[Route | Person, tuple[str, ...], Message]]:
-    desk = Desk(pin, world.catalog, "EUR", "https://earshot.example", NOW)
-    for letter in due(conn, world.catalog, ZoneInfo("UTC"), NOW + timedelta(days=7)):
-        send(conn, letter)
+    desk = DirectMessageWriter(pin, world.catalog, "EUR", "https://earshot.example", NOW)
+    for letter in due_direct_messages(conn, world.catalog, ZoneInfo("UTC"), NOW + timedelta(days=7)):
+        queue_direct_message(conn, letter)
         message = desk.words(conn, letter.id)
         assert message is not None
         yield world.catalog.person(letter.person), (), message
@@ -207,7 +207,7 @@ def _mentioned(message: Message, world: World) -> tuple[str, ...]:
 
 def forbidden(reader: Route | Person, named_accounts: bool) -> set[str]:  # noqa: FBT001
     """The words that a reader may not see: verticals and accounts outside the scope."""
-    seen = scope_of(reader)
+    seen = reader_scope(reader)
     verticals = {v for v in VERTICALS if seen.verticals is not None and v not in seen.verticals}
     hidden = {
         account for account, vertical in ACCOUNTS.items()
@@ -236,17 +236,21 @@ def test_what_a_channel_may_not_read_is_said_to_be_there_and_the_owner_is_told(p
     route = world.catalog.routes[0]
     with disposing(passing_state()) as states, states.connect() as conn:
         _record(conn, world)
-        cards = Cards(pin, world.catalog, "https://earshot.example", NOW)
+        cards = CardReader(pin, world.catalog, "https://earshot.example", NOW)
         outside = [one for one in world.incidents if not may_read(route, one)]
         for one in world.incidents:
-            text = root(cards.card(conn, one.id)).text
+            text = incident_message(cards.card(conn, one.id)).text
             assert ("lies outside what may be read here" in text) == (one in outside)
             assert one in outside or "red_circle" in text or "Breach" in text
-        letters = [letter for letter in due(conn, world.catalog, ZoneInfo("UTC"), NOW) if letter.kind == "withheld"]
+        letters = [
+            letter
+            for letter in due_direct_messages(conn, world.catalog, ZoneInfo("UTC"), NOW)
+            if letter.kind == "withheld"
+        ]
         if outside:
             assert [letter.person for letter in letters] == ["owner"]
-            send(conn, letters[0])
-            words = Desk(pin, world.catalog, "EUR", "", NOW).words(conn, letters[0].id)
+            queue_direct_message(conn, letters[0])
+            words = DirectMessageWriter(pin, world.catalog, "EUR", "", NOW).words(conn, letters[0].id)
             assert words is not None
             said = json.dumps(words.blocks)
             assert all(f"{one.rule} ({one.id}): not told to route delivery" in said for one in outside)
@@ -258,12 +262,12 @@ def test_the_owner_is_told_once_a_day_and_only_of_what_is_new(pin: Pin, new_stat
     with new_state().connect() as conn:
         world = World(of, (_incident(of, "Yachts", NOW - timedelta(hours=1)),))
         _record(conn, world)
-        (letter,) = due(conn, of, ZoneInfo("UTC"), NOW)
-        send(conn, letter)
-        assert due(conn, of, ZoneInfo("UTC"), NOW + timedelta(hours=1)) == ()
+        (letter,) = due_direct_messages(conn, of, ZoneInfo("UTC"), NOW)
+        queue_direct_message(conn, letter)
+        assert due_direct_messages(conn, of, ZoneInfo("UTC"), NOW + timedelta(hours=1)) == ()
         row = _row(_incident(of, "Xylophones", NOW + timedelta(days=1)))
         conn.execute(insert(tables.incident).values(**row))
-        (again,) = due(conn, of, ZoneInfo("UTC"), NOW + timedelta(days=1, hours=1))
+        (again,) = due_direct_messages(conn, of, ZoneInfo("UTC"), NOW + timedelta(days=1, hours=1))
     assert again.id != letter.id
 
 
@@ -294,9 +298,9 @@ def test_a_route_that_may_not_name_accounts_names_none(show: tuple[str, ...], sl
     route = Route(name="delivery", channel="C000000104", show=show)
     of = _catalog((route,), ())
     found_ = replace(_incident(of, "Zebras", NOW), rule="by-account", slice=slice_, account_id="Zebras-1")
-    entry = Entry(found_.id, 1, NOW, "opened", "over the limit", None, 1, SAMPLE)
+    entry = HistoryEntry(found_.id, 1, NOW, "opened", "over the limit", None, 1, SAMPLE)
     card = Card(found_, (entry,), RULES[1], None, route, None, ZoneInfo("UTC"), "")
-    said = json.dumps(root(card).blocks)
+    said = json.dumps(incident_message(card).blocks)
     assert says in said
     assert ("Zebras-1" in said) == bool(show)
 
@@ -307,11 +311,11 @@ def test_nobody_is_named_to_whom_an_incident_may_not_be_told() -> None:
     ana = Person(name="ana", label="Ana", audience="specialist", slack="U000000100", verticals=("Yachts",))
     of = _catalog((route,), (ana,))
     found_ = replace(_incident(of, "Zebras", NOW), assigned_to="ana")
-    entry = Entry(found_.id, 2, NOW, "lapsed", "ana took it on 24h ago and it still holds")
+    entry = HistoryEntry(found_.id, 2, NOW, "lapsed", "ana took it on 24h ago and it still holds")
     card = Card(found_, (entry,), RULES[0], None, route, None, ZoneInfo("UTC"), "", of.people)
-    assert "U000000100" not in json.dumps(reply(card, entry).blocks)
+    assert "U000000100" not in json.dumps(news_message(card, entry).blocks)
     allowed = replace(card, people=(ana.model_copy(update={"verticals": None}),))
-    assert "<@U000000100>" in json.dumps(reply(allowed, entry).blocks)
+    assert "<@U000000100>" in json.dumps(news_message(allowed, entry).blocks)
 
 
 def test_whoever_has_no_room_is_not_named_beside_one_who_has() -> None:
@@ -319,9 +323,9 @@ def test_whoever_has_no_room_is_not_named_beside_one_who_has() -> None:
     two = tuple(Person(name=f"gm-{i}", label=f"GM {i}", audience="gm", slack=f"U00000010{i}") for i in (1, 2))
     of = _catalog((route,), two)
     found_ = _incident(of, "Zebras", NOW)
-    entry = Entry(found_.id, 2, NOW, "escalated", "gm: not acknowledged within 24h")
+    entry = HistoryEntry(found_.id, 2, NOW, "escalated", "gm: not acknowledged within 24h")
     card = Card(found_, (entry,), RULES[0], None, route, None, ZoneInfo("UTC"), "", of.people, frozenset({(2, "gm-1")}))
-    said = json.dumps(reply(card, entry).blocks)
+    said = json.dumps(news_message(card, entry).blocks)
     assert "U000000102" in said
     assert "U000000101" not in said
 
@@ -344,7 +348,7 @@ def test_steps_told_together_name_only_what_everybody_there_may_read() -> None:
     zebras = replace(three[0], severity=2)
     others = [replace(one, severity=3) for one in three[1:]]
     another = replace(others[0], id="another", slice="vertical=Zebras|journey_type=repair", vertical="Zebras")
-    ((_, told), *_) = moves((zebras, *others, another), of, ZoneInfo("UTC"), NOW)
+    ((_, told), *_) = due_steps((zebras, *others, another), of, ZoneInfo("UTC"), NOW)
     assert "so were 3 others" in told.reason
     assert "vertical=Zebras|journey_type=repair" in told.reason
     assert "Yachts" not in told.reason

@@ -331,10 +331,10 @@ def test_the_lease_goes_to_one_and_is_taken_from_the_dead(tmp_path: Path, monkey
         mine.guard(conn)
     monkeypatch.undo()
     with states.begin() as conn:
-        held = outbox.held(conn, lease.NAME)
+        held = outbox.lease_holder(conn, lease.NAME)
         assert held is not None
         dead = replace(held, holder=lease.holder().replace(" ", " 4", 1), until=now + lease.LENGTH)
-        assert outbox.take(conn, dead, held)
+        assert outbox.take_lease(conn, dead, held)
     assert lease.acquire(states, now) is not None
     states.dispose()
 
@@ -501,7 +501,7 @@ def test_the_first_run_tells_only_of_fresh_cases(tmp_path: Path, new_state: NewS
     with pinned(tmp_path, config, ACCOUNT | {warehouse_tables.response: rows}) as pin:
         tick(states, pin, config, noon(date(2026, 3, 3)))
     with states.connect() as conn:
-        told = {message.incident_id for message in outbox.owed(conn)}
+        told = {message.incident_id for message in outbox.unsent(conn)}
     assert {i.slice for i in found(states) if i.id in told} == {"response=made/2", "response=made/6"}
     assert {i.origin for i in found(states)} == {"backfill"}
 

@@ -21,19 +21,19 @@ from pydantic import TypeAdapter
 from scipy import special
 
 from config.models.catalog import ChartRule, Goal, Metric, RateRule, Rule
-from queries.metrics.design_effects import EVERY_VERTICAL, Effect, Effects, ratio
+from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects, ratio
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.chart import freeze
 from triggers.evaluation.kinds.registry import panel
 from triggers.evaluation.kinds.significance import bonferroni, verdicts
-from triggers.evaluation.kinds.window import Given, Panel
-from triggers.evaluation.metric_rules import Basis
-from triggers.evaluation.replay import Finding, Judged, replay
+from triggers.evaluation.kinds.window import Inputs, Windows
+from triggers.evaluation.metric_rules import EvaluationInput
+from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
 from triggers.lab.calibrate import calibrate, uncalibrated
-from triggers.lab.simulation import Ints, Periods, periods
+from triggers.lab.simulation import Ints, PeriodCounts, period_counts
 from triggers.rules.counts import Slice
 from triggers.rules.schedule import Cadence
-from triggers.rules.subject import Subject, figures
+from triggers.rules.subject import Subject, cube_requests
 from triggers.rules.versions import version
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "explanation" / "false-alarms.md"
@@ -104,31 +104,31 @@ def subject(kind: str, base: float, **changes: Any) -> Subject:
     goals = (Goal(metric=METRIC.name, value=base, valid_from=FIRST),) if rule.kind == "goal" else ()
     of = version(rule, metrics, goals)
     cadence = Cadence(rule.window, rule.every, timedelta(0), ZoneInfo("UTC"))
-    return Subject(rule, metrics, figures(rule, metrics, metrics, of.hash), cadence, of)
+    return Subject(rule, metrics, cube_requests(rule, metrics, metrics, of.hash), cadence, of)
 
 
 @dataclass(frozen=True, slots=True)
 class World:
     """Segments of several seeds: their counts, those of a second figure, and the design effects known at a slot."""
 
-    counts: Periods
-    other: Periods
-    quarters: tuple[Effects, ...] = ()
+    counts: PeriodCounts
+    other: PeriodCounts
+    quarters: tuple[DesignEffects, ...] = ()
     seeds: int = 1
 
-    def effects(self, slot: date) -> Effects:
+    def effects(self, slot: date) -> DesignEffects:
         """Those of the quarter that ended last."""
         ended = (slot - FIRST) // WEEK // QUARTER
         return self.quarters[min(ended, len(self.quarters)) - 1] if ended and self.quarters else {}
 
-    def basis(self, of: Subject, since: int = 0, until: int = WEEKS) -> Basis:
+    def basis(self, of: Subject, since: int = 0, until: int = WEEKS) -> EvaluationInput:
         """What a rule is judged on in the slots of these weeks."""
         rule = of.rule
         frozen = freeze(rule, self.counts, FIRST, FIRST + WEEK * WEEKS) if isinstance(rule, ChartRule) else None  # type: ignore[arg-type]
         first = BASELINE if frozen else 2 * rule.window // WEEK
         slots = tuple(FIRST + WEEK * i for i in range(max(first, since) + 1, until + 1))
         other = self.other if rule.kind == "gap" else None
-        return Basis(slots, Given(self.counts, self.effects, other, None, frozen), {})
+        return EvaluationInput(slots, Inputs(self.counts, self.effects, other, None, frozen), {})
 
 
 def world(base: float, alike: float, seeds: range, change: float = 1.0, since: int = WEEKS) -> World:
@@ -136,13 +136,15 @@ def world(base: float, alike: float, seeds: range, change: float = 1.0, since: i
     truth = np.where(np.arange(WEEKS) < since, base, base * change)
     sides = [[_drawn(truth if i == 0 else np.full(WEEKS, base), alike, seed, i) for seed in seeds] for i in (0, 1)]
     slices = [(f"{seed}.{segment:02}",) for seed in seeds for segment in range(SEGMENTS)]
-    counts = [periods(FIRST, 7, slices, np.concatenate([hits for hits, _ in side], axis=1)) for side in sides]
+    counts = [period_counts(FIRST, 7, slices, np.concatenate([hits for hits, _ in side], axis=1)) for side in sides]
     known = [effects for _, effects in sides[0]]
     quarters = tuple(dict(pair for one in known for pair in one[quarter].items()) for quarter in range(len(known[0])))
     return World(counts[0], counts[1], quarters, len(seeds))
 
 
-def _drawn(truth: Floats, alike: float, seed: int, side: int) -> tuple[Floats, list[dict[tuple[str, str], Effect]]]:
+def _drawn(
+    truth: Floats, alike: float, seed: int, side: int
+) -> tuple[Floats, list[dict[tuple[str, str], DesignEffect]]]:
     """Tallies (weeks, segments, 5) of one seed and the effects of each quarter."""
     chance = default_rng([seed, side, round(1000 * alike), round(1e6 * float(truth.sum()))])
     cell = np.repeat(np.arange(WEEKS * SEGMENTS), np.tile(SIZES, WEEKS))
@@ -174,16 +176,18 @@ def _propensities(base: float, alike: float, chance: Generator) -> Floats:
     return np.asarray(chance.beta(base * strength, (1 - base) * strength, shape))
 
 
-def _measured(n: Floats, y: Floats, seed: int) -> dict[tuple[str, str], Effect]:
+def _measured(n: Floats, y: Floats, seed: int) -> dict[tuple[str, str], DesignEffect]:
     """The design effects of one quarter (segments, accounts), and of all segments together."""
     rows = [(f"{seed}.{i:02}", n[i], y[i]) for i in range(SEGMENTS)]
     rows.append((EVERY_VERTICAL, n.ravel(), y.ravel()))
     return {(METRIC.name, name): _effect(sizes, hits) for name, sizes, hits in rows}
 
 
-def _effect(n: Floats, y: Floats) -> Effect:
+def _effect(n: Floats, y: Floats) -> DesignEffect:
     moments = float((n > 0).sum()), float(n.sum()), float(y.sum()), float(y.sum())
-    return Effect(ratio(*moments, float((y * y).sum()), float((y * n).sum()), float((n * n).sum())), round(n.sum()))
+    return DesignEffect(
+        ratio(*moments, float((y * y).sum()), float((y * n).sum()), float((n * n).sum())), round(n.sum())
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +198,7 @@ class Rate:
     error: float
 
 
-def alarms(of: Subject, judged: Judged, seeds: int) -> Rate:
+def alarms(of: Subject, judged: EvaluatedRule, seeds: int) -> Rate:
     """The incidents that a rule opens in what was drawn."""
     found = np.zeros(seeds)
     names = {seed: i for i, seed in enumerate(dict.fromkeys(s[0].split(".")[0] for s in judged.panel.slices))}
@@ -205,18 +209,18 @@ def alarms(of: Subject, judged: Judged, seeds: int) -> Rate:
     return Rate(mean, max(float(found.std()), sqrt(float(found.mean()))) / years / sqrt(seeds))
 
 
-def opened(of: Subject, judged: Judged) -> tuple[Finding, ...]:
+def opened(of: Subject, judged: EvaluatedRule) -> tuple[StateChange, ...]:
     """The openings of a rule's incidents."""
     return tuple(f for f in replay(of, judged, {}, of.cadence.as_of)[1] if f.event.change == "opened")
 
 
-def gated(of: Subject, found: Panel, alpha: float) -> Judged:
+def gated(of: Subject, found: Windows, alpha: float) -> EvaluatedRule:
     """A panel at an alpha."""
     sure = np.full(len(found.slots), alpha)
-    return Judged(found, sure, verdicts(of.rule, found, sure))
+    return EvaluatedRule(found, sure, verdicts(of.rule, found, sure))
 
 
-def panel_of(of: Subject, basis: Basis, alpha: float = 0.001) -> Panel:
+def panel_of(of: Subject, basis: EvaluationInput, alpha: float = 0.001) -> Windows:
     """The panel of a rule."""
     return panel(of, basis.given, basis.slots, np.full(len(basis.slots), alpha))
 
@@ -262,7 +266,7 @@ def plain(kind: str, base: float, drawn: World) -> Rate:
     return Rate(sum(r.found for r in rates) / len(rates), 0.0)
 
 
-def sigmas(found: Panel, base: float) -> Panel:
+def sigmas(found: Windows, base: float) -> Windows:
     """A chart that counts standard deviations of the normal law around its baseline, as most do."""
     share = found.held
     spread = np.sqrt(np.maximum(share * (1 - share), 1e-9) / np.maximum(found.counts[..., 0], 1))
@@ -270,12 +274,12 @@ def sigmas(found: Panel, base: float) -> Panel:
     return _as(found, np.asarray(special.ndtr(-z)), z <= 0)
 
 
-def bare_limit(found: Panel, base: float) -> Panel:
+def bare_limit(found: Windows, base: float) -> Windows:
     """A plain threshold: the value itself orders the weeks."""
     return _as(found, 1 - found.value, found.value <= base)
 
 
-def _as(found: Panel, p: Floats, safe: Any) -> Panel:
+def _as(found: Windows, p: Floats, safe: Any) -> Windows:
     return replace(found, p=p, suspect=found.enough, safe=safe)
 
 
@@ -342,7 +346,7 @@ def _tuned(of: Subject, at: Any, seeds: int, *, is_fixed: bool) -> float:
     """By halving: the place among the smallest p, or for a CUSUM the logarithm of alpha."""
     if not is_fixed:
         return _halved(1e-5, 1e-2, lambda alpha: alarms(of, gated(of, at(alpha), alpha), seeds).found)
-    found: Panel = at(0.0)
+    found: Windows = at(0.0)
     ordered = np.unique(found.p[found.suspect])
     low, high = 0, len(ordered) - 1
     while high - low > 1:

@@ -12,7 +12,7 @@ import pytest
 from config.errors import ConfigError
 from config.models.catalog import Catalog, Person, Route
 from config.reading.drafts import parse_drafts, read_drafts
-from config.reading.known_incidents import Known, parse_known
+from config.reading.known_incidents import KnownIncident, parse_known_incidents
 from queries.state.calibrations import Calibration
 from queries.state.incidents import Incident
 from queries.warehouse.generations import Pin
@@ -20,7 +20,7 @@ from queries.warehouse.relations import COLUMNS
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.installation import DEFECTS, Terminal, installed
 from triggers.incidents.escalation import snapshot
-from triggers.incidents.notification_load import attention, tellings
+from triggers.incidents.notification_load import notification_loads, notifications
 from triggers.lab.backtest import Row, backtest, past
 from triggers.lab.scores import paired, scored
 from triggers.rules.versions import version_of
@@ -162,15 +162,15 @@ def test_who_is_told_of_an_incident(
 ) -> None:
     config, ladder = company(**route)
     incident = made(**{"ladder": ladder, **changes})
-    found = tellings([incident], config, UTC_ZONE, FRIDAY + timedelta(days=30))
+    found = notifications([incident], config, UTC_ZONE, FRIDAY + timedelta(days=30))
     assert [(one.reader, (one.at - FRIDAY) // timedelta(hours=1)) for one in found] == told
 
 
 def test_what_is_asked_of_a_reader_in_a_week() -> None:
     config, ladder = company()
     many = [made(id=str(i), ladder=ladder, opened_at=FRIDAY + timedelta(days=7 * (i // 3))) for i in range(6)]
-    told = tellings(many, config, UTC_ZONE, FRIDAY + timedelta(days=28))
-    (first, *_) = attention(told, FRIDAY.date(), FRIDAY.date() + timedelta(days=28))
+    told = notifications(many, config, UTC_ZONE, FRIDAY + timedelta(days=28))
+    (first, *_) = notification_loads(told, FRIDAY.date(), FRIDAY.date() + timedelta(days=28))
     assert (first.told, first.a_week, first.busiest) == (6, 1.5, 3)
 
 
@@ -207,7 +207,7 @@ def test_what_is_known_is_found_missed_or_was_open(
     pin: Pin, known: dict[str, Any], verdict: str, days: int | None, false: int
 ) -> None:
     config = catalog(rule())
-    found = scored([Known(**known)], backtest(pin, config, FIRST, OVER), config, UTC_ZONE)
+    found = scored([KnownIncident(**known)], backtest(pin, config, FIRST, OVER), config, UTC_ZONE)
     (score,) = found.scores
     assert (score.verdict, score.delay.days if score.delay else None) == (verdict, days)
     assert len(found.false) == false
@@ -232,7 +232,7 @@ def test_what_is_known_is_found_missed_or_was_open(
 )
 def test_a_mistake_in_what_is_known_is_named_with_its_line(text: str, said: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        parse_known(text, catalog(rule()))
+        parse_known_incidents(text, catalog(rule()))
     assert said in str(refused.value)
 
 

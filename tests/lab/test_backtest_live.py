@@ -48,7 +48,7 @@ from tests.support.daily import (
 from tests.support.installation import configure
 from tests.support.states import NewState
 from triggers.data_faults.scan import NAME
-from triggers.evaluation.kinds.window import reach
+from triggers.evaluation.kinds.window import lookback
 from triggers.incidents.tick import tick
 from triggers.rules.schedule import ANCHOR
 from triggers.rules.subject import slice_values
@@ -285,7 +285,7 @@ def _made(one: Revision, line: Line, catalog: Catalog) -> bool:
 
 
 def _unknown(day: date, revised: date, slot: date, rule: WatchRule) -> bool:
-    back = rule.window if isinstance(rule, QuietRule) else reach(rule)
+    back = rule.window if isinstance(rule, QuietRule) else lookback(rule)
     return slot - back <= day < slot <= revised
 
 

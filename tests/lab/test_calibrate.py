@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from queries.engine import disposing
-from queries.metrics.design_effects import Effect
+from queries.metrics.design_effects import DesignEffect
 from queries.state.calibrations import calibrations, store_calibration
 from queries.state.tables import passing_state
 from queries.warehouse.generations import EmbeddedWarehouse
@@ -19,11 +19,11 @@ from tests.lab.null_study import DECLARED, KINDS, METRIC, SEGMENTS, subject, wor
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
 from triggers.commands.check import LASTS, Checked, calibrated
-from triggers.evaluation.metric_rules import Basis
+from triggers.evaluation.metric_rules import EvaluationInput
 from triggers.lab.calibrate import Replayed, Size, calibrate, uncalibrated
-from triggers.lab.simulation import periods
+from triggers.lab.simulation import period_counts
 from triggers.lab.simulation_inputs import MOST
-from triggers.rules.previous_state import read_memory
+from triggers.rules.previous_state import read_previous_state
 from triggers.rules.schedule import Moment
 from triggers.rules.subject import Subject
 from triggers.rules.versions import version_of
@@ -35,11 +35,11 @@ SMALL: Final = Size(12, 3)
 FIRST: Final = date(2025, 9, 1)
 
 
-def basis(of: Subject) -> Basis:
+def basis(of: Subject) -> EvaluationInput:
     return world(BASE, 0.0, range(1)).basis(of)
 
 
-def found(of: Subject, on: Basis | None = None, **changes: Any) -> Replayed:
+def found(of: Subject, on: EvaluationInput | None = None, **changes: Any) -> Replayed:
     replayed = calibrate(of, on or basis(of), NOW, **changes)
     assert replayed is not None
     return replayed
@@ -94,7 +94,7 @@ def test_rows_that_are_alike_are_drawn_alike() -> None:
     """With the design effect in the gate but not in the draws there would be next to no false alarms."""
     of = subject("threshold", BASE)
     on = basis(of)
-    effects = {(METRIC.name, s[0]): Effect(2.5, 400) for s in on.given.counts.slices}
+    effects = {(METRIC.name, s[0]): DesignEffect(2.5, 400) for s in on.given.counts.slices}
     one = found(of, replace(on, given=replace(on.given, effects=lambda _: effects))).calibration
     assert 0.3 * DECLARED <= one.found <= DECLARED
     assert one.alpha <= 2 * found(of).calibration.alpha
@@ -119,7 +119,7 @@ def test_without_slots_or_rows_there_is_nothing_to_find() -> None:
     assert calibrate(subject("threshold", BASE, min_n=1000), basis(of), NOW) is None
     gap = subject("gap, 4 weeks", BASE)
     on = basis(gap)
-    nobody = periods(date(2025, 1, 6), 7, (), np.zeros((1, 0, 5)))
+    nobody = period_counts(date(2025, 1, 6), 7, (), np.zeros((1, 0, 5)))
     assert calibrate(gap, replace(on, given=replace(on.given, other=nobody)), NOW) is None
 
 
@@ -158,12 +158,12 @@ def checks(of: EmbeddedWarehouse, now: datetime) -> tuple[Checked, ...]:
     watched = catalog(rule(), rule(name="plain", gate="none"), rule(name="off", enabled=False))
     with of.pin() as pin, disposing(passing_state()) as states, states.connect() as conn:
         moment = Moment(now, pin.generation.number, now, ZoneInfo("UTC"), timedelta(0))
-        found = tuple(calibrated(pin.conn, watched, read_memory(conn), moment, {}))
+        found = tuple(calibrated(pin.conn, watched, read_previous_state(conn), moment, {}))
         stored = {one.replayed.calibration.rule_hash: one.replayed.calibration for one in found if one.replayed}
-        again = tuple(calibrated(pin.conn, watched, read_memory(conn), moment, stored))
+        again = tuple(calibrated(pin.conn, watched, read_previous_state(conn), moment, stored))
         assert [one.replayed for one in again] == [None, None]  # what was found of late is kept
         old = replace(moment, now=now + LASTS)
-        anew = calibrated(pin.conn, watched, read_memory(conn), old, stored)
+        anew = calibrated(pin.conn, watched, read_previous_state(conn), old, stored)
         assert any(one.replayed for one in anew) == bool(stored)
         return found
 
@@ -192,4 +192,4 @@ def test_what_is_stored_is_what_a_tick_reads(company: EmbeddedWarehouse, tmp_pat
     with states.connect() as conn:
         hash_ = version_of(catalog(rule()), rule()).hash
         assert calibrations(conn) == {hash_: one.calibration}
-        assert read_memory(conn).alphas == {hash_: one.calibration.alpha}
+        assert read_previous_state(conn).alphas == {hash_: one.calibration.alpha}

@@ -9,15 +9,15 @@ from config.errors import EarshotError
 from queries.statistics.estimates import Floats, values
 from tests.lab.null_study import ALIKE, BASES, DECLARED, KINDS, alpha_of, false_alarms, plain, pooled, subject, world
 from tests.metrics.test_statistics import metric
-from triggers.lab.simulation import Ints, Law, alike, draw, periods, together
+from triggers.lab.simulation import Distribution, Ints, alike, draw, period_counts, together
 
 MONDAY = date(2026, 3, 2)
 MANY = 4000
 
 
-def law(shape: str, level: float, rest: float = 0.0, rho: float = 0.0, block: int = 1) -> Law:
+def law(shape: str, level: float, rest: float = 0.0, rho: float = 0.0, block: int = 1) -> Distribution:
     one = np.ones(MANY)
-    return Law(metric(shape).shape, level * one, rest * one, rho * one, np.full(MANY, block, dtype=np.int64))
+    return Distribution(metric(shape).shape, level * one, rest * one, rho * one, np.full(MANY, block, dtype=np.int64))
 
 
 def rows(n: int, many: int = 4) -> Ints:
@@ -89,7 +89,7 @@ def test_rows_can_only_be_so_alike() -> None:
 
 def test_periods_are_added_up_over_days() -> None:
     tallies = np.arange(30, dtype=np.float64).reshape(3, 2, 5)
-    counts = periods(MONDAY, 7, [("a",), ("b",)], tallies)
+    counts = period_counts(MONDAY, 7, [("a",), ("b",)], tallies)
     weeks = [MONDAY + timedelta(weeks=i) for i in range(4)]
     assert (counts.spans(weeks[:3], weeks[1:]) == tallies).all()
     assert (counts.spans([weeks[0]], [weeks[3]])[0] == tallies.sum(axis=0)).all()

@@ -16,7 +16,7 @@ from config.reading.drafts import parse_drafts
 from config.reading.loader import read_catalog
 from queries.state import tables
 from queries.state.feedback import precisions, vote
-from queries.state.incidents import Ledger, write
+from queries.state.incidents import TickRecord, write
 from queries.state.tables import passing_state
 from queries.warehouse.generations import Pin
 from queries.warehouse.relations import COLUMNS
@@ -25,14 +25,14 @@ from tests.support.company import CONFIG, catalog, rows_of, rule, warehouse, wee
 from tests.support.installation import installed
 from triggers.__main__ import main
 from triggers.commands.tune import budget
-from triggers.incidents.notification_load import Attention
+from triggers.incidents.notification_load import NotificationLoad
 from triggers.lab.backtest import backtest
-from triggers.lab.false_alarms import noise
-from triggers.lab.parameter_sweep import Budget, Sweep, propose, sweep
-from triggers.lab.rule_toml import toml
-from triggers.lab.setting import Dial, dial, turned
-from triggers.lab.typical_range import usual
-from triggers.lab.what_if import Outcome, UntriedError, outcome, rows, trial, watchman
+from triggers.lab.false_alarms import false_alarm_rate
+from triggers.lab.parameter_sweep import Budget, ParameterSweep, propose, sweep_setting
+from triggers.lab.rule_toml import rule_as_toml
+from triggers.lab.setting import Setting, setting_of, with_value
+from triggers.lab.typical_range import typical_range
+from triggers.lab.what_if import TrialOutcome, UntriedError, fault_scanner, outcome, rows, trial
 
 NOW: Final = datetime(2026, 4, 1, tzinfo=UTC)
 SHARED: Final[dict[str, Any]] = {
@@ -77,14 +77,14 @@ def pin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pin]:
 def test_every_setting_is_what_a_backtest_of_it_shows(pin: Pin, tried: WatchRule) -> None:
     config = catalog(*RULES)
     of = trial(pin, config, tried, FIRST, OVER)
-    found = sweep(pin.conn, of)
+    found = sweep_setting(pin.conn, of)
     assert tried in [one.rule for one in found.outcomes]
     assert found.present == outcome(pin.conn, of)
     seen = set()
     for value, one in list(zip(found.values, found.outcomes, strict=True))[::5]:
-        alone = config.model_copy(update={"rules": (turned(tried, value),)})
+        alone = config.model_copy(update={"rules": (with_value(tried, value),)})
         expected = [row.cells for row in backtest(pin, alone, FIRST, OVER) if row.rule == tried.name]
-        asked = outcome(pin.conn, of, one.rule, watchman(pin, of))
+        asked = outcome(pin.conn, of, one.rule, fault_scanner(pin, of))
         assert [row.cells for row in rows(asked)] == expected
         seen.add(len(expected))
     # the floor of a chart is small beside what it takes to be sure
@@ -100,7 +100,7 @@ def test_where_the_figure_usually_lies(pin: Pin) -> None:
         for value, is_enough in zip(values, enough, strict=True)
         if slot > FIRST and is_enough
     ]
-    found = usual(of)
+    found = typical_range(of)
     assert found is not None
     assert found.windows == len(rows) > 0
     assert found.slices == 2
@@ -112,8 +112,8 @@ def test_silence_is_tried_too(pin: Pin) -> None:
     body = {**SHARED, "name": "quiet", "kind": "quiet", "of": "source", "at_least": "14d", "by": []}
     del body["metric"], body["recover"]
     quiet = QuietRule.model_validate(body)
-    found = sweep(pin.conn, trial(pin, catalog(quiet), quiet, FIRST, OVER))
-    assert found.on == Dial("at_least", 14.0, 1)
+    found = sweep_setting(pin.conn, trial(pin, catalog(quiet), quiet, FIRST, OVER))
+    assert found.on == Setting("at_least", 14.0, 1)
     assert 14.0 in found.values
 
 
@@ -127,10 +127,10 @@ def test_what_has_no_window_in_the_data_says_so(pin: Pin) -> None:
 
 def test_noise_is_what_a_null_replay_finds(pin: Pin) -> None:
     config = catalog(*RULES)
-    found = noise(trial(pin, config, RULES[0], FIRST, OVER), RULES[0], NOW)
+    found = false_alarm_rate(trial(pin, config, RULES[0], FIRST, OVER), RULES[0], NOW)
     assert found.a_year is not None
     assert 0 <= found.a_year <= found.declared == RULES[0].false_alarms_per_year
-    plain = noise(trial(pin, config, RULES[1], FIRST, OVER), RULES[1], NOW)
+    plain = false_alarm_rate(trial(pin, config, RULES[1], FIRST, OVER), RULES[1], NOW)
     assert plain.a_year is None
     assert "compares plain values" in plain.why
 
@@ -142,30 +142,30 @@ def test_noise_is_what_a_null_replay_finds(pin: Pin) -> None:
 def test_a_rule_reads_back_from_what_is_pasted(name: str) -> None:
     config = read_catalog(CONFIG, COLUMNS)
     written: Rule = config.rule(name)
-    (back,) = parse_drafts(toml(written), config, COLUMNS).rules
+    (back,) = parse_drafts(rule_as_toml(written), config, COLUMNS).rules
     assert back == written.model_copy(update={"enabled": True})
 
 
 def test_every_value_that_is_tried_may_be_written(pin: Pin) -> None:
     config = catalog(*RULES)
     for tried in RULES:
-        for one in sweep(pin.conn, trial(pin, config, tried, FIRST, OVER)).outcomes:
-            (back,) = parse_drafts(toml(one.rule), config, COLUMNS).rules
+        for one in sweep_setting(pin.conn, trial(pin, config, tried, FIRST, OVER)).outcomes:
+            (back,) = parse_drafts(rule_as_toml(one.rule), config, COLUMNS).rules
             assert back == one.rule
 
 
 def test_recover_follows_the_limit() -> None:
-    found = turned(rule(limit=0.25, recover=0.20), 0.30)
+    found = with_value(rule(limit=0.25, recover=0.20), 0.30)
     assert isinstance(found, ThresholdRule)
     assert (found.limit, found.recover) == (0.30, 0.25)
-    assert dial(found, catalog().metric("defect-rate")) == Dial("limit", 0.30, 1)
+    assert setting_of(found, catalog().metric("defect-rate")) == Setting("limit", 0.30, 1)
 
 
 # Budgets
 
 
-def asking(a_week: float, busiest: int) -> Outcome:
-    return Outcome(rule(), (), (Attention("ana", round(a_week * 100), a_week, busiest),))
+def asking(a_week: float, busiest: int) -> TrialOutcome:
+    return TrialOutcome(rule(), (), (NotificationLoad("ana", round(a_week * 100), a_week, busiest),))
 
 
 LAX_TO_KEEN: Final = (asking(0, 0), asking(0.1, 1), asking(0.5, 2), asking(0.9, 4), asking(3, 9))
@@ -183,20 +183,20 @@ LAX_TO_KEEN: Final = (asking(0, 0), asking(0.1, 1), asking(0.5, 2), asking(0.9, 
 )
 def test_the_value_that_hears_most_within_the_budget(text: str, limit: float) -> None:
     values = (0.1, 0.2, 0.3, 0.4, 0.5)
-    found = Sweep(Dial("limit", 0.1, -1), values, LAX_TO_KEEN)
+    found = ParameterSweep(Setting("limit", 0.1, -1), values, LAX_TO_KEEN)
     assert propose(found, budget(text)) == (limit, LAX_TO_KEEN[values.index(limit)])
-    other_way = Sweep(Dial("floor", 0.1, 1), values, LAX_TO_KEEN[::-1])
+    other_way = ParameterSweep(Setting("floor", 0.1, 1), values, LAX_TO_KEEN[::-1])
     assert propose(other_way, budget(text)) == (round(0.6 - limit, 1), LAX_TO_KEEN[values.index(limit)])
 
 
 def test_what_is_nearly_always_open_is_not_proposed() -> None:
     standing = replace(asking(0.1, 1), standing=0.2)
-    found = Sweep(Dial("limit", 0.1, -1), (0.1, 0.2, 0.3), (asking(0, 0), standing, asking(0.1, 1)))
+    found = ParameterSweep(Setting("limit", 0.1, -1), (0.1, 0.2, 0.3), (asking(0, 0), standing, asking(0.1, 1)))
     assert propose(found, Budget(50)) == (0.1, asking(0, 0))
 
 
 def test_no_value_keeps_the_budget() -> None:
-    assert propose(Sweep(Dial("floor", 0.1, 1), (0.1,), (asking(3, 9),)), Budget(1)) is None
+    assert propose(ParameterSweep(Setting("floor", 0.1, 1), (0.1,), (asking(3, 9),)), Budget(1)) is None
 
 
 @pytest.mark.parametrize("text", ["", "two per week", "0 per week", "-1 per week", "2 per month", "2"])
@@ -212,7 +212,7 @@ def test_a_rules_precision_counts_each_incident_once() -> None:
     states = passing_state()
     votes = {"a": (True, True, False), "b": (False,), "c": (True,), "d": (True, False)}
     with states.begin() as conn:
-        write(conn, Ledger(opened=tuple(made(id=id_, slice=id_) for id_ in votes)))
+        write(conn, TickRecord(opened=tuple(made(id=id_, slice=id_) for id_ in votes)))
         for id_, cast in votes.items():
             for number, useful in enumerate(cast):
                 vote(conn, id_, f"p{number}", NOW, useful=useful)
@@ -284,7 +284,7 @@ def test_tune_refuses_in_words(
 def test_a_draft_is_tuned(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config: Catalog = catalog(rule())
     file = here / "draft.toml"
-    file.write_text(toml(config.rule("defects").model_copy(update={"limit": 0.5, "recover": 0.45})), "utf-8")
+    file.write_text(rule_as_toml(config.rule("defects").model_copy(update={"limit": 0.5, "recover": 0.45})), "utf-8")
     assert main([*TUNE, "1 per person per week", "--draft", str(file)]) == 0
     said = capsys.readouterr().out
     assert next(line for line in said.splitlines() if "as it is" in line).startswith("50%")

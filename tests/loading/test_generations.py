@@ -15,13 +15,13 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import func, insert, select, text
 
-from queries.loading.publish import Basis, record
+from queries.loading.publish import GenerationKey, record_generation
 from queries.warehouse import tables
 from queries.warehouse.generations import (
     KEPT,
     NOTHING_LOADED,
-    Draft,
     EmbeddedWarehouse,
+    NewGeneration,
     NoWarehouseError,
     Pin,
     SharedWarehouse,
@@ -32,12 +32,12 @@ AT: Final = datetime(2026, 1, 1)  # noqa: DTZ001 - as the warehouse stores it
 ROOT: Final = Path(__file__).parents[2]
 
 
-def add(draft: Draft) -> None:
+def add(draft: NewGeneration) -> None:
     """One account more, so that a generation holds as many accounts as its number says."""
     name = f"A{draft.number}"
     row = {"account_id": name, "source": "s", "name": name, "first_loaded_at": AT, "loaded_at": AT}
     draft.conn.execute(insert(tables.account).values(row))
-    record(draft.conn, draft.number, Basis("UTC", "", ""), "s", "{}", AT)
+    record_generation(draft.conn, draft.number, GenerationKey("UTC", "", ""), "s", "{}", AT)
 
 
 def publish(warehouse: Warehouse) -> int:

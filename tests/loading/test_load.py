@@ -21,7 +21,7 @@ from queries.loading.admission import LoadRefusedError
 from queries.loading.load import load
 from queries.warehouse import tables
 from queries.warehouse.generations import EmbeddedWarehouse, NoWarehouseError
-from queries.warehouse.load_report import Summary, kept, settle
+from queries.warehouse.load_report import LoadReport, kept, settle
 from queries.warehouse.relations import COLUMNS
 from tests.support.deliveries import (
     CATALOG,
@@ -428,7 +428,7 @@ def test_what_a_load_says_and_keeps(
 
 def test_a_summary_tells_what_was_put_aside() -> None:
     lines = list(
-        Summary("crm", reasons={"contact: direction: '…' is none of in, out": 1200}, erased=3, refilled=2).lines()
+        LoadReport("crm", reasons={"contact: direction: '…' is none of in, out": 1200}, erased=3, refilled=2).lines()
     )
     assert lines[1:] == [
         "quarantined 1,200: contact: direction: '…' is none of in, out",

@@ -15,10 +15,10 @@ import pytest
 from config.models.catalog import Catalog
 from config.reading.loader import read_catalog
 from queries.__main__ import main
-from queries.loading.load import Order, load
+from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source
 from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
-from queries.warehouse.load_report import Summary
+from queries.warehouse.load_report import LoadReport
 from queries.warehouse.relations import COLUMNS
 from tests.support.deliveries import WHEN_LOADED, Held, held
 
@@ -90,10 +90,10 @@ def _review(line: Line, until: str) -> Line:
     return line | dict.fromkeys(unsaid, "")
 
 
-def bring(warehouse: Warehouse, folder: Path, at: date) -> Summary:
+def bring(warehouse: Warehouse, folder: Path, at: date) -> LoadReport:
     source, where = open_source("olist", CONFIG)
     now = datetime(at.year, at.month, at.day, 9, tzinfo=UTC)
-    return load(warehouse, Order(source, where, folder, OURS), now, lambda _: None)
+    return load(warehouse, LoadRequest(source, where, folder, OURS), now, lambda _: None)
 
 
 @pytest.fixture(scope="module")

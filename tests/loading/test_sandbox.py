@@ -12,7 +12,7 @@ import pytest
 from config.errors import EarshotError
 from config.models.catalog import Source
 from queries.loading import sandbox
-from queries.loading.sources import find, open_source, selects
+from queries.loading.sources import find_source, open_source, selects
 from tests.support.offering import offered, write_source
 
 PEOPLE = {"t.csv": "id,name,stamp\n1,Ana,2024-01-01\n2,Bo,x\n"}
@@ -268,7 +268,7 @@ def test_a_source_must_be_there(tmp_path: Path, name: str, message: str) -> None
     (tmp_path / "sources" / "shop").mkdir(parents=True)
     (tmp_path / "sources" / "shop" / "source.toml").touch()
     with pytest.raises(EarshotError) as error:
-        find(name.format(folder=tmp_path), tmp_path)
+        find_source(name.format(folder=tmp_path), tmp_path)
     assert message in str(error.value)
 
 

@@ -27,8 +27,8 @@ from queries.monitoring.activity import (
 from queries.sample import generate
 from queries.scope import EVERYTHING, Scope
 from queries.warehouse import tables
-from queries.warehouse.rollups import rebuild
-from triggers.evaluation.kinds.silence import alpha_of, silences
+from queries.warehouse.rollups import rebuild_rollups
+from triggers.evaluation.kinds.silence import alpha_of, unit_silences
 
 ROOT: Final = Path(__file__).parents[2]
 NOW: Final = datetime(2026, 6, 1, tzinfo=UTC)
@@ -132,7 +132,7 @@ def fill(engine: Engine, rows: Rows) -> None:
         for table, values in rows.items():
             for value in values:
                 conn.execute(insert(table), value)
-        rebuild(conn)
+        rebuild_rollups(conn)
 
 
 @pytest.fixture(params=["duckdb", "postgresql"])
@@ -360,7 +360,7 @@ def test_the_account_that_fell_silent_is_found_before_its_score_moves(
     signals = account_signals(sample, where, EVERYTHING, datetime(END.year, END.month, END.day, tzinfo=UTC))
     slots = np.arange(months_before(-18).toordinal(), END.toordinal(), 7)
     alphas = np.array([alpha_of(1, signals, slot) for slot in slots.tolist()])
-    fired = np.less_equal(silences(signals, slots, YEAR.days).p, alphas[:, None])
+    fired = np.less_equal(unit_silences(signals, slots, YEAR.days).p, alphas[:, None])
     assert {signals.units[u] for u in np.flatnonzero(fired.any(axis=0))} == {PLANTED["account_id"]}
     silent_since, moves = months_before(PLANTED["silent"]), months_before(PLANTED["score_moves"])
     first = date.fromordinal(int(slots[np.argmax(fired.any(axis=1))]))

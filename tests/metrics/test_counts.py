@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from config.models.values import Condition
 from queries.metrics.cube import Coded, Cube
-from triggers.rules.counts import History, history, is_plain
+from triggers.rules.counts import History, is_plain, slice_history
 from triggers.rules.subject import slice_key, slice_values
 
 MONDAY: Final = date(2026, 3, 2)
@@ -44,7 +44,7 @@ def window(counts: History, since: date, until: date) -> list[list[float]]:
 
 
 def test_windows_add_up_days_and_dimensions() -> None:
-    found = history(cube(ROWS), "defect-rate", ("vertical",))
+    found = slice_history(cube(ROWS), "defect-rate", ("vertical",))
     assert found.slices == (("Energy",), ("Retail",))
     assert window(found, MONDAY, MONDAY + 7 * DAY) == [[0, 0], [25, 8]]
     assert window(found, MONDAY + DAY, MONDAY + 10 * DAY) == [[7, 7], [10, 2]]
@@ -52,29 +52,29 @@ def test_windows_add_up_days_and_dimensions() -> None:
 
 
 def test_two_dimensions_make_a_slice_of_each_pair_that_has_rows() -> None:
-    found = history(cube(ROWS), "defect-rate", ("touchpoint", "vertical"))
+    found = slice_history(cube(ROWS), "defect-rate", ("touchpoint", "vertical"))
     assert found.slices == (("call", "Retail"), ("visit", "Energy"), ("visit", "Retail"))
     assert window(found, MONDAY, MONDAY + 99 * DAY) == [[5, 5], [7, 7], [20, 3]]
 
 
 def test_a_filter_on_a_dimension_chooses_cells() -> None:
     only = (Condition(column="touchpoint", any_of=("visit",)),)
-    found = history(cube(ROWS), "defect-rate", (), only)
+    found = slice_history(cube(ROWS), "defect-rate", (), only)
     assert window(found, MONDAY, MONDAY + 99 * DAY) == [[27, 10]]
 
 
 def test_a_filter_that_no_cell_has_leaves_nothing() -> None:
     only = (Condition(column="touchpoint", any_of=("parcel",)),)
-    assert history(cube(ROWS), "defect-rate", ("vertical",), only).slices == ()
+    assert slice_history(cube(ROWS), "defect-rate", ("vertical",), only).slices == ()
 
 
 def test_a_known_slice_has_a_place_without_rows() -> None:
-    found = history(cube([]), "defect-rate", ("vertical",), known=(("Retail",),))
+    found = slice_history(cube([]), "defect-rate", ("vertical",), known=(("Retail",),))
     assert found.spans([MONDAY], [MONDAY + DAY]).tolist() == [[[0.0] * 5]]
 
 
 def test_days_can_be_left_out_of_some_slices() -> None:
-    found = history(cube(ROWS), "defect-rate", ("vertical",))
+    found = slice_history(cube(ROWS), "defect-rate", ("vertical",))
     blank = np.zeros((10, 2), dtype=bool)
     blank[0, 1] = True  # Retail's Monday
     assert window(found.without(blank), MONDAY, MONDAY + 99 * DAY) == [[7, 7], [10, 2]]
@@ -93,7 +93,7 @@ CELLS: Final = st.tuples(
 @given(st.lists(CELLS, max_size=40), st.integers(-5, 70), st.integers(0, 40), st.booleans())
 def test_a_span_holds_what_adding_up_its_rows_gives(rows: list[Row], since: int, length: int, whole: bool) -> None:  # noqa: FBT001
     by = () if whole else ("vertical",)
-    found = history(cube(rows), "defect-rate", by)
+    found = slice_history(cube(rows), "defect-rate", by)
     start, end = MONDAY + since * DAY, MONDAY + (since + length) * DAY
     for slice_, (n, plus) in zip(found.slices, window(found, start, end), strict=True):
         held = [row for row in rows if start <= row[0] < end and (whole or row[1] == slice_[0])]

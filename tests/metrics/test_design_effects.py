@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy import delete, insert
 
-from queries.metrics.design_effects import Effect, effects
+from queries.metrics.design_effects import DesignEffect, read_design_effects
 from queries.warehouse import tables
 from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
 from tests.support.company import Week, catalog, publish, rows_of
@@ -33,15 +33,15 @@ def drawn() -> list[tuple[str, str, date, float, int]]:
 @pytest.mark.parametrize("now", [date(2024, 2, 1), date(2024, 5, 1), date(2025, 6, 30), date(2025, 7, 1)])
 def test_effects_are_those_of_the_newest_quarter_that_ended(empty: Warehouse, now: date) -> None:
     publish(empty, catalog(), rows_of((Week(date(2024, 1, 1), 1, 0), Week(date(2025, 12, 1), 1, 0))))
-    rows, expected = drawn(), dict[tuple[str, str], Effect]()
+    rows, expected = drawn(), dict[tuple[str, str], DesignEffect]()
     running = max(q for q in QUARTERS if q <= now)
     ended = [q for q in QUARTERS if q < running]
     for metric, vertical, _, deff, n in sorted((row for row in rows if row[2] in ended), key=lambda row: row[2]):
-        expected[metric, vertical] = Effect(deff, n)
+        expected[metric, vertical] = DesignEffect(deff, n)
     names = ("metric", "vertical", "quarter", "deff", "n")
     with empty.draft(lambda _: None) as draft:
         values = [{**dict(zip(names, row, strict=True)), "clusters": 9} for row in rows]
         draft.conn.execute(delete(tables.design_effect))
         draft.conn.execute(insert(tables.design_effect), values)
-        assert effects(draft.conn, datetime(now.year, now.month, now.day, tzinfo=UTC)) == expected
+        assert read_design_effects(draft.conn, datetime(now.year, now.month, now.day, tzinfo=UTC)) == expected
     empty.close()

@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 from queries.metrics.journey_gaps import (
     GOAL_REACHED,
     channel_gap,
-    difference,
     journey_gap,
     mean_of,
+    share_difference,
     share_of,
     stratified,
     transition_loss,
@@ -35,7 +35,7 @@ TOUCHPOINTS = ("order", "visit", "bill")
 def test_differences_hold_newcombes_examples(
     left: tuple[int, int], right: tuple[int, int], low: float, high: float
 ) -> None:
-    found = difference(share_of(*left), share_of(*right))
+    found = share_difference(share_of(*left), share_of(*right))
     assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
 
 
@@ -48,8 +48,8 @@ def test_the_mean_of_one_share_is_that_share() -> None:
 
 def test_strata_are_compared_with_like() -> None:
     """Multi-channel journeys are worse in each type, yet better in the mix: the types must be held equal."""
-    easy = difference(share_of(85, 100), share_of(9, 10))
-    hard = difference(share_of(2, 10), share_of(30, 100))
+    easy = share_difference(share_of(85, 100), share_of(9, 10))
+    hard = share_difference(share_of(2, 10), share_of(30, 100))
     assert 87 / 110 > 39 / 110
     assert stratified([easy, hard]).value < 0
 

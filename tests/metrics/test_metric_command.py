@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from config.errors import EarshotError
 from queries.operations.metric_command import add_arguments
-from queries.operations.metric_command import run as run_metric
+from queries.operations.metric_command import show_metric as run_metric
 from queries.warehouse.generations import EmbeddedWarehouse
 from tests.support.handmade import company, warehouse
 

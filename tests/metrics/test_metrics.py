@@ -19,11 +19,11 @@ from config.models.values import Condition
 from config.reading.loader import read_catalog
 from queries.engine import shared
 from queries.metrics import query_plan
-from queries.metrics.design_effects import Effect, effects, ratio
+from queries.metrics.design_effects import DesignEffect, ratio, read_design_effects
 from queries.metrics.measure import (
     Ask,
     Cube,
-    Point,
+    MetricPoint,
     design_effects,
     measure,
     measure_all,
@@ -272,7 +272,7 @@ def test_a_rollup_says_what_its_rows_say(engine: Engine, asked: tuple[Metric, As
     assert _rounded(rolled) == _rounded(from_rows)
 
 
-def _rounded(points: tuple[Point, ...]) -> list[tuple[Any, ...]]:
+def _rounded(points: tuple[MetricPoint, ...]) -> list[tuple[Any, ...]]:
     return [
         (p.period, p.by, p.n, p.status, *(None if x is None else round(x, 9) for x in (p.value, p.low, p.high)))
         for p in points
@@ -328,7 +328,7 @@ def test_what_is_read_then_is_what_there_was_then(
             assert _settled(metric, now[name]) == _settled(metric, was[name]), name
 
 
-def _settled(metric: Metric, points: tuple[Point, ...]) -> list[tuple[Any, ...]]:
+def _settled(metric: Metric, points: tuple[MetricPoint, ...]) -> list[tuple[Any, ...]]:
     """A defect counts until 14 days after the journey's end; until then the figure is immature."""
     kept = (p for p in points if p.status != "immature") if "defect" in metric.name else points
     return _rounded(tuple(kept))
@@ -516,7 +516,7 @@ def test_design_effects_are_measured_from_the_rows(rows: Rows, tmp_path: Path) -
         assert found["mean-csat", "*", date(2025, 10, 1)] == pytest.approx(max(expected, 1.0))
         assert {r.vertical for r in stored} == {"North", "South", "unknown", "*"}
         assert all(r.deff >= 1 and r.n > 0 for r in stored)
-        in_march = effects(conn, datetime(2026, 3, 1, tzinfo=UTC))
+        in_march = read_design_effects(conn, datetime(2026, 3, 1, tzinfo=UTC))
         assert in_march["mean-csat", "*"].deff == found["mean-csat", "*", date(2025, 10, 1)]  # not the quarter running
     made.dispose()
 
@@ -558,4 +558,8 @@ def test_design_effects_widen_the_figures_and_grow_with_the_sample(rows: Rows, t
     assert (wide.n, wide.value) == (plain.n, plain.value)
     assert None not in (wide.low, wide.high, plain.low, plain.high)
     assert (wide.high or 0) - (wide.low or 0) > 1.8 * ((plain.high or 0) - (plain.low or 0))
-    assert (Effect(3.0, 100).at(100), Effect(3.0, 100).at(10), Effect(3.0, 100).at(400)) == (3.0, 3.0, 9.0)
+    assert (DesignEffect(3.0, 100).at(100), DesignEffect(3.0, 100).at(10), DesignEffect(3.0, 100).at(400)) == (
+        3.0,
+        3.0,
+        9.0,
+    )

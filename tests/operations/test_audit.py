@@ -25,9 +25,9 @@ from config.models.catalog import Route, Step
 from config.settings import read_settings
 from queries.messages import outbox, rate_limits
 from queries.messages.canary import Canary, newest_canary
-from queries.messages.outbox import beat
+from queries.messages.outbox import record_heartbeat
 from queries.messages.silences import Matchers, Silence
-from queries.operations.health import Beat, Vitals, vitals
+from queries.operations.health import Beat, StateHealth, read_health
 from queries.scope import EVERYTHING
 from queries.state import counters, tables
 from queries.state.incidents import Incident, incidents, naive
@@ -40,12 +40,12 @@ from tests.support.company import catalog, noon, publish, rows_of, rule, warehou
 from tests.support.installation import GUARD, configure
 from triggers import logs
 from triggers.incidents.escalation import snapshot
-from triggers.incidents.overdue import overdue
+from triggers.incidents.overdue import overdue_steps
 from triggers.incidents.tick import tick
-from triggers.processes.audit import Expected, audit, figures
+from triggers.processes.audit import ExpectedState, audit, gauges
 from triggers.processes.run import Runner
-from triggers.processes.watchdog import Watchdog, ping, serve, turn
-from triggers.rules.live_rules import Rulebook, Rules
+from triggers.processes.watchdog import Watchdog, ping, serve_metrics, turn
+from triggers.rules.live_rules import LiveRules, Rules
 from triggers.slack.canary import set_out
 
 ROOT: Final = Path(__file__).parents[2]
@@ -59,7 +59,7 @@ def minutes(n: float) -> timedelta:
     return timedelta(minutes=n)
 
 
-WELL: Final = Vitals(
+WELL: Final = StateHealth(
     at=NOW,
     beats={"triggers": Beat(NOW - minutes(1), "7"), "listener": Beat(NOW, "listening")},
     evaluated_at={"defects": NOW - timedelta(days=3)},
@@ -70,7 +70,7 @@ WELL: Final = Vitals(
     unheard=(),
     to_acknowledge=(),
 )
-EXPECTED: Final = Expected(CATALOG, NOW - timedelta(hours=5), timedelta(days=2), has_slack=True, hears=True)
+EXPECTED: Final = ExpectedState(CATALOG, NOW - timedelta(hours=5), timedelta(days=2), has_slack=True, hears=True)
 
 
 def test_where_all_is_well_nothing_is_found() -> None:
@@ -204,7 +204,7 @@ def test_only_a_step_that_a_tick_would_have_taken_is_overdue(
 ) -> None:
     config = catalog(rule(), CHILD, routes=(OFFICE.model_copy(update=route),))
     above = stepping(id="above", next_step_at=None, **parent)
-    late = overdue((found, above), (silence,) if silence else (), config, ZoneInfo("UTC"), NOW, minutes(15))
+    late = overdue_steps((found, above), (silence,) if silence else (), config, ZoneInfo("UTC"), NOW, minutes(15))
     assert late == ((since,) if since else ())
 
 
@@ -241,8 +241,8 @@ def test_vitals_are_read_from_the_state(tmp_path: Path, states: Engine) -> None:
     with warehouse(tmp_path, CATALOG, story) as made, made.pin() as pin:
         tick(states, pin, CATALOG, noon(day))
     with states.begin() as conn:
-        beat(conn, "triggers", "1", noon(day))
-        seen = vitals(conn, noon(day) + timedelta(hours=1))
+        record_heartbeat(conn, "triggers", "1", noon(day))
+        seen = read_health(conn, noon(day) + timedelta(hours=1))
         assert (seen.incidents, seen.messages) == ({("open", "customer"): 1}, {"pending": 1})
         assert seen.evaluated_at.keys() == {"defects", "data-fault"}
         assert (seen.unfounded, seen.unheard) == (0, ())
@@ -250,7 +250,7 @@ def test_vitals_are_read_from_the_state(tmp_path: Path, states: Engine) -> None:
         assert seen.evaluations > 0
         conn.execute(update(tables.instance).values(incident_id="nobody"))
         conn.execute(update(tables.outbox).values(state="dead"))
-        spoiled = vitals(conn, noon(day) + timedelta(hours=1))
+        spoiled = read_health(conn, noon(day) + timedelta(hours=1))
     assert spoiled.unfounded == 1
     assert (spoiled.refused, spoiled.oldest_message) == (1, None)
 
@@ -260,15 +260,15 @@ def test_a_429_and_a_message_found_again_are_counted(states: Engine) -> None:
     with states.begin() as conn:
         for _ in range(2):
             rate_limits.block(conn, "C1", NOW)
-        counters.add(conn, counters.FOUND, 3)
+        counters.increment(conn, counters.FOUND, 3)
         assert counters.counters(conn) == {"rate_limited": 2, "found_again": 3}
 
 
-def served(seen: Vitals, **expected: Any) -> Mapping[str, float]:
+def served(seen: StateHealth, **expected: Any) -> Mapping[str, float]:
     """Every sample by its name with its labels, as Prometheus reads it."""
     faults = audit(seen, replace(EXPECTED, **expected))
     found = {}
-    for figure in figures(seen, faults):
+    for figure in gauges(seen, faults):
         for labels, value in figure.values.items():
             found["/".join((figure.name, *labels))] = value
     return found
@@ -347,7 +347,7 @@ def watched(folder: Path, slack: Slack | None, **more: str) -> Iterator[Watchdog
         with made.pin() as pin:
             tick(states, pin, CATALOG, NOW - minutes(1))
         with states.begin() as conn:
-            beat(conn, "triggers", "1", NOW - minutes(1))
+            record_heartbeat(conn, "triggers", "1", NOW - minutes(1))
         yield Watchdog(settings, CATALOG, made, states, lambda: NOW)
     states.dispose()
 
@@ -375,7 +375,7 @@ def test_a_rule_that_was_removed_meanwhile_is_not_missed(tmp_path: Path) -> None
     missed = "rule defects was not evaluated for 22 days"
     with watched(tmp_path, None) as here:
         watchdog = replace(here, clock=lambda: NOW + timedelta(days=22))
-        book = Rulebook(watchdog.settings, Rules(CATALOG), COLUMNS, lambda: here.settings)
+        book = LiveRules(watchdog.settings, Rules(CATALOG), COLUMNS, lambda: here.settings)
         for text, is_missed in (("[[rule", True), (GUARD, False)):
             (watchdog.settings.config / "triggers.toml").write_text(text, encoding="utf-8")
             for _ in range(2):  # a file is read once it stopped changing
@@ -394,7 +394,7 @@ def test_an_address_that_does_not_answer_is_said_without_its_name(caplog: pytest
 def test_the_figures_are_served_on_loopback(tmp_path: Path) -> None:
     with watched(tmp_path, None) as watchdog:
         port = _free_port()
-        stop = serve(watchdog.look, port)
+        stop = serve_metrics(watchdog.look, port)
         try:
             with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
                 text = answer.read().decode()
@@ -425,8 +425,8 @@ def test_the_canary_goes_out_once_a_day_and_is_found_again(tmp_path: Path, slack
         assert not set_out(watchdog.states, NOW.date(), NOW)
         with watchdog.states.connect() as conn:
             assert newest(watchdog.states).incident_id not in {found.id for found in incidents(conn, EVERYTHING)}
-            assert outbox.owed(conn) == ()
-            assert ("closed", "data") not in vitals(conn, NOW).incidents
+            assert outbox.unsent(conn) == ()
+            assert ("closed", "data") not in read_health(conn, NOW).incidents
         assert set_out(watchdog.states, NOW.date() + timedelta(days=1), NOW)
     (message,) = slack.history("random")
     assert "message of the day" in message["text"]
@@ -548,4 +548,4 @@ def test_an_unfinished_press_is_seen(states: Engine) -> None:
     row = {"id": "e1", "kind": "press", "body": "{}", "state": "pending", "attempts": 0, "received_at": naive(NOW)}
     with states.begin() as conn:
         conn.execute(insert(tables.inbound).values(**row))
-        assert vitals(conn, NOW).unheard == (NOW,)
+        assert read_health(conn, NOW).unheard == (NOW,)

@@ -21,7 +21,7 @@ from config.models.catalog import Catalog
 from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
 from queries.messages import outbox
-from queries.messages.outbox import beat
+from queries.messages.outbox import record_heartbeat
 from queries.messages.restores import last_restore
 from queries.operations.backup import NotNowError, backup, restore
 from queries.operations.erase import forget
@@ -87,7 +87,7 @@ class Place:
         for _ in range(60):
             self.runner(day).once()
             with self.opened[-1][1].connect() as conn:
-                if not outbox.owed(conn):
+                if not outbox.unsent(conn):
                     return
             time.sleep(0.5)
         raise AssertionError
@@ -251,7 +251,7 @@ def test_a_restore_refuses_what_it_would_spoil(place: Place, saved: Path) -> Non
     there = "there is a warehouse at generation 2 and a state already; what was recorded since the backup of "
     assert refusal(place, saved).startswith(f"{there}2026-06-01 09:00 UTC would go")
     with states.begin() as conn:
-        beat(conn, "triggers", "2", NOW - timedelta(seconds=12))
+        record_heartbeat(conn, "triggers", "2", NOW - timedelta(seconds=12))
     assert "triggers said 12 s ago that it runs; stop it" in refusal(place, saved, replace=True)
     opens = f"held = open({str(place.folder / 'state.db')!r}); print('open', flush=True); input()"
     with subprocess.Popen(
@@ -287,7 +287,7 @@ def test_after_a_restore_everything_unfinished_is_looked_for_first(place: Place,
     restore(place.settings, saved, place.catalog, NOW, lambda _: None)
     _, states = place.stores()
     with states.connect() as conn:
-        assert {message.state for message in outbox.owed(conn)} == {"unsure"}
+        assert {message.state for message in outbox.unsent(conn)} == {"unsure"}
     assert oct((place.folder / "state.db").stat().st_mode)[-3:] == "600"
 
 

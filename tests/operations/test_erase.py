@@ -17,7 +17,7 @@ from queries.operations.erase import Forgotten, forget
 from queries.operations.redaction import Redacted, Redaction, redact
 from queries.scope import EVERYTHING
 from queries.state import tables as state_tables
-from queries.state.incidents import Entry, Incident, Ledger, Queued, incident, incidents, write
+from queries.state.incidents import HistoryEntry, Incident, Queued, TickRecord, incident, incidents, write
 from queries.state.tables import open_state
 from queries.warehouse import tables
 from queries.warehouse.generations import EmbeddedWarehouse, Warehouse
@@ -27,9 +27,9 @@ from tests.support.company import catalog, noon, rows_of, rule, weeks
 from tests.support.company import warehouse as company_of
 from tests.support.loading import CATALOG, COMPANY, NOW, bring, contents, opened, order, rows
 from triggers.incidents.tick import tick
-from triggers.messages.card_reader import Cards
+from triggers.messages.card_reader import CardReader
 from triggers.slack import client
-from triggers.slack.delivery import Courier
+from triggers.slack.delivery import DeliveryWorker
 
 LATER: Final = NOW + timedelta(hours=1)
 MARK: Final = f"erased-{hash_of('account', 'A1')[:8]}"
@@ -185,10 +185,12 @@ def seed(states: Engine) -> None:
     """An event incident of A1, threshold incidents sliced by account or vertical, and all that people wrote of them."""
     a1, a10 = _case("i-case", "A1"), _case("i-other", "A10")
     sliced = replace(_rate("i-account"), slice="vertical=Retail|account_id=A1")
-    entries = tuple(Entry(one.id, 1, NOW, "opened", "a severe case", sample=_sample(one)) for one in (a1, a10, sliced))
-    note = Entry("i-rate", 1, NOW, "opened", "Acme & Sons, that is A1, not A10 or B-A1", sample={"value": 0.5})
+    entries = tuple(
+        HistoryEntry(one.id, 1, NOW, "opened", "a severe case", sample=_sample(one)) for one in (a1, a10, sliced)
+    )
+    note = HistoryEntry("i-rate", 1, NOW, "opened", "Acme & Sons, that is A1, not A10 or B-A1", sample={"value": 0.5})
     with states.begin() as conn:
-        write(conn, Ledger(opened=(a1, a10, sliced, _rate("i-rate")), entries=(*entries, note)))
+        write(conn, TickRecord(opened=(a1, a10, sliced, _rate("i-rate")), entries=(*entries, note)))
         for table, values in _written().items():
             conn.execute(insert(table), values)
 
@@ -302,8 +304,10 @@ def test_any_text_can_be_a_key(states: Engine, key: str) -> None:
     escaped = key.replace("\\", "\\\\").replace("|", "\\|")
     sliced = replace(_rate("i"), slice=f"account_id={escaped}|vertical=Retail")
     with states.begin() as conn:
-        entry = Entry("i", 1, NOW, "opened", "x", sample={"slice": sliced.slice, "account_id": key, "other": "ab"})
-        write(conn, Ledger(opened=(sliced,), entries=(entry,)))
+        entry = HistoryEntry(
+            "i", 1, NOW, "opened", "x", sample={"slice": sliced.slice, "account_id": key, "other": "ab"}
+        )
+        write(conn, TickRecord(opened=(sliced,), entries=(entry,)))
     redacted(states, key)
     mark = f"erased-{hash_of('account', key)[:8]}"
     with states.connect() as conn:
@@ -367,7 +371,7 @@ def test_messages_that_may_have_named_it_are_due_to_be_updated_once(states: Engi
     seed(states)
     _post(states, "i-case", "i-rate", "i-other")
     with states.begin() as conn:
-        write(conn, Ledger(queued=(Queued("m", "i-account", 1, "root", 0, "delivery", 1, LATER, NOW),)))
+        write(conn, TickRecord(queued=(Queued("m", "i-account", 1, "root", 0, "delivery", 1, LATER, NOW),)))
     assert redacted(states).messages == 2
     assert _owed(states) == {"i-case", "i-rate"}
     assert redacted(states).messages == 0
@@ -410,5 +414,5 @@ def _tick(warehouse: Warehouse, states: Engine, rules: Any, now: datetime) -> No
 
 def _deliver(warehouse: Warehouse, states: Engine, rules: Any, slack: Slack, now: datetime) -> None:
     with warehouse.pin() as pin:
-        cards = Cards(pin, rules, "https://earshot.example", now)
-        Courier(states, client.Slack(TOKEN, slack.base_url, 5), cards, rules, 5.0, lambda: now).deliver()
+        cards = CardReader(pin, rules, "https://earshot.example", now)
+        DeliveryWorker(states, client.Slack(TOKEN, slack.base_url, 5), cards, rules, 5.0, lambda: now).deliver()

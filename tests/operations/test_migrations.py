@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from queries.engine import journal, shared
 from queries.messages import outbox
-from queries.operations.health import vitals
+from queries.operations.health import read_health
 from queries.scope import EVERYTHING
 from queries.state import migrations
 from queries.state import tables as state_tables
@@ -95,11 +95,11 @@ def test_a_state_of_an_older_version_keeps_all_it_holds(store: Store) -> None:
     with engine.connect() as conn:
         found = incident(conn, "i1", EVERYTHING)
         assert (found.value, found.snoozed_until, found.assigned_to, found.version) == (0.4, None, None, 1)
-        assert [message.id for message in outbox.owed(conn)] == ["o1"]
+        assert [message.id for message in outbox.unsent(conn)] == ["o1"]
         assert conn.execute(select(state_tables.action.c.what)).scalar_one() == "Call the engineer"
         assert conn.execute(select(state_tables.vote.c.useful)).scalar_one() == 1
         assert conn.execute(select(state_tables.instance.c.state)).scalar_one() == "firing"
-        assert vitals(conn, NOW).beats["triggers"].note == "3"
+        assert read_health(conn, NOW).beats["triggers"].note == "3"
     with engine.connect() as conn:
         row = conn.execute(select(state_tables.incident)).one()._mapping
     with pytest.raises(IntegrityError), engine.begin() as conn:  # one open incident a slice: the constraint came along

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from queries.operations.drop_source import drop
-from queries.operations.status import duration, freshness, status_lines
+from queries.operations.status import lag_text, source_freshness, status_lines
 from queries.warehouse.generations import Warehouse
 from tests.support.loading import CATALOG, COMPANY, NOW, bring, opened, order
 
@@ -49,7 +49,7 @@ def test_lags_are_exact_quantiles(warehouse: Warehouse, tmp_path: Path) -> None:
     """Contacts came 1, 1, 3 and 48 hours late."""
     bring(warehouse, order(tmp_path / "crm", COMPANY))
     with warehouse.pin() as pin:
-        contact = next(one for one in freshness(pin.conn) if one.table == "contact")
+        contact = next(one for one in source_freshness(pin.conn) if one.table == "contact")
     hours = tuple(round(lag / 3600, 6) for lag in (contact.p50, contact.p90, contact.p99) if lag is not None)
     assert hours == (2.0, 34.5, 46.65)
 
@@ -90,4 +90,4 @@ def test_before_the_first_load_it_says_what_to_do(warehouse: Warehouse) -> None:
     ],
 )
 def test_durations_have_a_fitting_unit(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+    assert lag_text(seconds) == said

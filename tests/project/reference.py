@@ -28,7 +28,7 @@ from config.models.catalog import (
     Metric,
     Person,
     QuietRule,
-    Review,
+    ReviewSettings,
     Route,
     Rule,
     Source,
@@ -228,7 +228,7 @@ def _settings() -> Iterator[str]:
     yield from ("", "## [calendar] in calendar.toml", "", "How days add up to periods.", "")
     yield from _keys(Calendar)
     yield from ("", "## [review] in audiences.toml", "")
-    yield from _keys(Review)
+    yield from _keys(ReviewSettings)
     yield from ("", "## [[audience]] in audiences.toml", "", "Which pages it opens, and how much one may show.", "")
     yield from _keys(Audience)
 

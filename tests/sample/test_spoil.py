@@ -17,18 +17,18 @@ import pytest
 
 from config.reading.loader import read_catalog
 from queries.engine import disposing
-from queries.loading.load import Order, load
+from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source
 from queries.monitoring.row_profiles import PROFILED, Profile, read_profile
 from queries.sample import generate
-from queries.sample.spoil import ARTEFACTS, plant, spoilt
+from queries.sample.spoil import SPOILS, plant, spoilt
 from queries.scope import EVERYTHING
 from queries.state.incidents import Incident, incidents
 from queries.state.tables import passing_state
 from queries.warehouse.generations import EmbeddedWarehouse, Pin
 from queries.warehouse.relations import COLUMNS
 from tests.sample.test_sample import PLANTED
-from triggers.data_faults.detect import Artefact, Breach, detect, explains
+from triggers.data_faults.detect import Breach, DataFault, detect, explains
 from triggers.data_faults.scan import NAME
 from triggers.incidents.tick import tick
 
@@ -55,7 +55,7 @@ def loaded(files: Path, folder: Path) -> Iterator[Pin]:
     catalog = read_catalog(ROOT / "config", COLUMNS)
     made = EmbeddedWarehouse(folder / "warehouse")
     try:
-        summary = load(made, Order(source, where, files, catalog, "UTC"), instant(END), lambda _: None)
+        summary = load(made, LoadRequest(source, where, files, catalog, "UTC"), instant(END), lambda _: None)
         assert summary.total("quarantined") == 0
         with made.pin() as pin:
             yield pin
@@ -67,11 +67,11 @@ def instant(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-def found(profile: Profile, until: date) -> tuple[Artefact, ...]:
+def found(profile: Profile, until: date) -> tuple[DataFault, ...]:
     return detect(profile, until - WINDOW, until)
 
 
-def is_invitations(artefact: Artefact) -> bool:
+def is_invitations(artefact: DataFault) -> bool:
     return (artefact.kind, artefact.vertical) == ("sampling-change", INVITED["vertical"])
 
 
@@ -90,7 +90,7 @@ def escalated(those: tuple[Incident, ...]) -> set[tuple[str, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ARTEFACTS)
+@pytest.mark.parametrize("kind", SPOILS)
 def test_planted_artefact_is_named(tmp_path: Path, clean: Path, twin: Pin, kind: str) -> None:
     files = tmp_path / "files"
     shutil.copytree(clean, files)
@@ -159,7 +159,7 @@ def test_plant_refuses_what_it_does_not_know(tmp_path: Path) -> None:
         plant("noise", tmp_path, END)
 
 
-@pytest.mark.parametrize("kind", ARTEFACTS)
+@pytest.mark.parametrize("kind", SPOILS)
 def test_only_one_table_is_spoilt(tmp_path: Path, kind: str) -> None:
     generate(tmp_path, end=END, contacts=20_000)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

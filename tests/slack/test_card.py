@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from config.models.catalog import EventRule, Person, Route
 from config.models.values import Condition
-from queries.monitoring.evidence import Contributor, Evidence, Freshness, Overlap
-from queries.state.incidents import Entry, Incident
+from queries.monitoring.evidence import Contributor, DataFreshness, Evidence, Overlap
+from queries.state.incidents import HistoryEntry, Incident
 from tests.counterparts.limits import refusal
 from tests.support.company import METRIC, rule
 from triggers.messages.card import (
@@ -25,9 +25,9 @@ from triggers.messages.card import (
     facts,
     fallback,
     headline,
+    incident_message,
     metadata,
-    reply,
-    root,
+    news_message,
     title,
 )
 from triggers.rules.subject import slice_key
@@ -81,11 +81,11 @@ def incident(slice_: str = "vertical=Retail", **changes: Any) -> Incident:
 def evidence(*names: str) -> Evidence:
     contributors = tuple(Contributor(f"A{i}", name, 12, 8 - i) for i, name in enumerate(names))
     strike = Overlap("Strike", "external", datetime(2026, 1, 20, tzinfo=UTC), None)
-    return Evidence(contributors, len(names) + 37, 74, (strike,), Freshness(12, LOADED, date(2026, 3, 1)))
+    return Evidence(contributors, len(names) + 37, 74, (strike,), DataFreshness(12, LOADED, date(2026, 3, 1)))
 
 
 def card(**changes: Any) -> Card:
-    opened = Entry("0b8f8e3e", 1, OPENED, "opened", "beyond the limit", None, 12, SAMPLE)
+    opened = HistoryEntry("0b8f8e3e", 1, OPENED, "opened", "beyond the limit", None, 12, SAMPLE)
     made = Card(
         incident(),
         (opened,),
@@ -119,7 +119,7 @@ def test_the_card_says_what_how_sure_since_when_and_what_to_do() -> None:
 
 
 def test_names_stay_where_the_route_does_not_show_them() -> None:
-    shown = json.dumps(root(card(route=Route(name="delivery", show=()))).blocks)
+    shown = json.dumps(incident_message(card(route=Route(name="delivery", show=()))).blocks)
     assert "Ashgrove" not in shown
     assert "39; their names are in the dashboard" in shown
 
@@ -127,7 +127,7 @@ def test_names_stay_where_the_route_does_not_show_them() -> None:
 def test_a_card_without_a_warehouse_still_says_what_it_knows() -> None:
     bare = card(evidence=None)
     assert headline(bare) == headline(card())
-    assert refusal("chat.postMessage", _body(root(bare))) is None
+    assert refusal("chat.postMessage", _body(incident_message(bare))) is None
 
 
 def test_a_severe_case_names_its_account_and_no_figure() -> None:
@@ -143,7 +143,7 @@ def test_a_severe_case_names_its_account_and_no_figure() -> None:
             "owner": "ana",
         }
     )
-    case = Evidence((Contributor("A1", "Ashgrove Bank", 1, 1),), 1, 1, (), Freshness(12, LOADED, None))
+    case = Evidence((Contributor("A1", "Ashgrove Bank", 1, 1),), 1, 1, (), DataFreshness(12, LOADED, None))
     found = card(rule=event, metric=None, incident=incident("response=crm/77"), evidence=case)
     assert title(found) == "Breach: detractor, Retail"
     assert headline(found) == "One severe case, seen on 2026-03-03."
@@ -159,13 +159,13 @@ def test_a_severe_case_names_its_account_and_no_figure() -> None:
     ],
 )
 def test_the_state_is_a_word_beside_a_colour(state: str, over: datetime | None, start: str) -> None:
-    assert root(card(incident=incident(state=state, resolved_at=over))).text.startswith(start)
+    assert incident_message(card(incident=incident(state=state, resolved_at=over))).text.startswith(start)
 
 
 def test_a_reply_mentions_people_by_id_and_nobody_else() -> None:
-    entry = Entry("0b8f8e3e", 2, OPENED, "escalated", "ana: not acknowledged within 4h")
+    entry = HistoryEntry("0b8f8e3e", 2, OPENED, "escalated", "ana: not acknowledged within 4h")
     ana = Person(name="ana", label="<!channel>", audience="gm", slack="U0000000100")
-    said = reply(card(), entry, (ana, replace_label(ana)))
+    said = news_message(card(), entry, (ana, replace_label(ana)))
     assert said.text.startswith("<@U0000000100> Escalated: ana: not acknowledged within 4h.")
     assert "<!channel>" not in json.dumps(said.blocks)
 
@@ -213,14 +213,14 @@ ANY: Final = st.text(max_size=400) | st.sampled_from(
 @given(ANY.filter(bool), ANY, st.lists(ANY, max_size=5), ANY)
 def test_no_text_gets_out_of_its_place(vertical: str, runbook: str, names: list[str], reason: str) -> None:
     """Within Slack's limits, nothing that Slack reads as markup or mention, whatever the data holds."""
-    last = Entry("0b8f8e3e", 2, OPENED, "worsened", reason, vertical, 12, SAMPLE)
+    last = HistoryEntry("0b8f8e3e", 2, OPENED, "worsened", reason, vertical, 12, SAMPLE)
     hostile = card(
         incident=incident(slice_key(("vertical",), (vertical,))),
         entries=(*card().entries, last),
         rule=rule(runbook=runbook, label=vertical),
         evidence=evidence(*names),
     )
-    for message in (root(hostile), reply(hostile, last)):
+    for message in (incident_message(hostile), news_message(hostile, last)):
         assert refusal("chat.postMessage", _body(message)) is None
         assert "mrkdwn" not in json.dumps(message.blocks)
         for text in texts(message):

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, select, update
 from config.models.catalog import Catalog, Route, Step
 from queries.engine import journal
 from queries.messages import outbox
-from queries.messages.outbox import Owed
+from queries.messages.outbox import QueuedMessage
 from queries.messages.restores import last_restore, mark_restored
 from queries.scope import EVERYTHING
 from queries.state import tables
@@ -36,10 +36,10 @@ from tests.support.installation import configure
 from triggers.__main__ import main
 from triggers.incidents.actions import acknowledge, resolve
 from triggers.incidents.tick import tick
-from triggers.messages.card_reader import Cards
+from triggers.messages.card_reader import CardReader
 from triggers.slack import client
-from triggers.slack.delivery import Courier, Sent
-from triggers.slack.remove_duplicates import Sweep
+from triggers.slack.delivery import DeliveryWorker, Sent
+from triggers.slack.remove_duplicates import DuplicateRemover
 
 GOLDEN: Final = Path(__file__).parent / "golden"
 CHANNEL: Final = CHANNELS["service-quality"]
@@ -71,10 +71,10 @@ class Watch:
     def deliver(self, later: timedelta = timedelta(0)) -> Sent:
         self.now += later
         with self.warehouse.pin() as pin:
-            cards = Cards(pin, self.catalog, "https://earshot.example", self.now)
+            cards = CardReader(pin, self.catalog, "https://earshot.example", self.now)
             slack = client.Slack(self.token, self.base_url, 1)
             place = (self.states, slack, cards, self.catalog, 1.0, lambda: self.now, self._wait)
-            done = Courier(*place, is_muted=self.is_muted).deliver()
+            done = DeliveryWorker(*place, is_muted=self.is_muted).deliver()
         self.sent.append(done)
         return done
 
@@ -91,9 +91,9 @@ class Watch:
             if not self.owed():
                 return
 
-    def owed(self) -> tuple[Owed, ...]:
+    def owed(self) -> tuple[QueuedMessage, ...]:
         with self.states.connect() as conn:
-            return outbox.owed(conn)
+            return outbox.unsent(conn)
 
 
 @pytest.fixture(scope="module")
@@ -436,15 +436,15 @@ def _dies(*_: Any, **__: Any) -> None:
 def test_a_claim_that_was_taken_over_records_nothing(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     watch.tick(OPENS)
     with watch.states.begin() as conn:
-        (one,) = outbox.due(conn, watch.now, {"delivery": CHANNEL})
+        (one,) = outbox.due_messages(conn, watch.now, {"delivery": CHANNEL})
         message = one.message
         mine = outbox.claim(conn, message, CHANNEL, watch.now, watch.now)
         assert mine is not None
         assert outbox.claim(conn, message, CHANNEL, watch.now, watch.now) is None  # a second worker
         theirs = outbox.claim(conn, mine, CHANNEL, watch.now, watch.now)  # after the quiet period
         assert theirs is not None
-        assert not outbox.record(conn, mine, "sent", watch.now, ts="1.0")
-        assert outbox.record(conn, theirs, "sent", watch.now, ts="2.0")
+        assert not outbox.record_outcome(conn, mine, "sent", watch.now, ts="1.0")
+        assert outbox.record_outcome(conn, theirs, "sent", watch.now, ts="2.0")
         assert conn.execute(select(tables.outbox.c.ts)).scalar() == "2.0"
 
 
@@ -567,8 +567,7 @@ def test_the_most_severe_goes_through_when_the_budget_is_used_up(flood: Watch, s
 def test_ten_thousand_at_once_keep_the_pace(tmp_path: Path, slack_proxy: FaultProxy, slack: Slack, now: Now) -> None:
     """One message a second and channel on the couriers' clock; the digests come first; nobody is left out."""
     arrived: list[tuple[datetime, str]] = []
-    began = now()
-    clock = [began]
+    clock = [now()]
 
     def note(call: faults.Call) -> None:
         arrived.append((clock[0], str(call.body.get("channel"))))
@@ -579,8 +578,9 @@ def test_ten_thousand_at_once_keep_the_pace(tmp_path: Path, slack_proxy: FaultPr
     slack_proxy.choose = note
     states = open_state(tmp_path)
     messages = ground.fill(states, 10_000)
+    began = clock[0] = now()
     sender = client.Slack(TOKEN, slack_proxy.base_url, 1)
-    done = Courier(states, sender, ground.Deck(), ground.config(5), 1.0, lambda: clock[0], wait).deliver()
+    done = DeliveryWorker(states, sender, ground.Deck(), ground.config(5), 1.0, lambda: clock[0], wait).deliver()
     assert (done.sent, done.folded) == (12, 9_990)
     assert ground.count(slack, states, messages) == ground.Count(10_000, 0, 0)
     for channel in ground.ROUTES.values():
@@ -639,7 +639,7 @@ def test_what_was_refused_is_sent_once_it_is_put_right(watch: Watch, slack: Slac
     assert watch.deliver() == Sent(dead=1)
     watch.token = TOKEN
     with watch.states.begin() as conn:
-        assert outbox.revive(conn, watch.now) == 1
+        assert outbox.retry_dead(conn, watch.now) == 1
     watch.deliver()
     assert len(seen(slack)) == 1
 
@@ -732,9 +732,9 @@ def test_the_newer_of_two_messages_is_taken_back(watch: Watch, slack: Slack, kin
     slack.client().chat_postMessage(channel=CHANNEL, text="not ours", metadata=other)
     with watch.states.begin() as conn:
         conn.execute(update(tables.outbox).values(attempts=3, sent_at=now().replace(tzinfo=None)))
-    sweep = Sweep(watch.states, client.Slack(TOKEN, slack.base_url, 1), now)
-    assert sweep.sweep() == 1
-    assert sweep.sweep() == 0
+    sweep = DuplicateRemover(watch.states, client.Slack(TOKEN, slack.base_url, 1), now)
+    assert sweep.remove() == 1
+    assert sweep.remove() == 0
     left = slack.replies(CHANNEL, root["ts"]) if kind == "reply" else slack.history(CHANNEL)
     assert [m["text"] for m in left] == [said["text"], *(["not ours"] if kind == "root" else [])]
 

@@ -21,7 +21,7 @@ from tests.support.clocks import BY_SLACKS_CLOCK, Now
 from tests.support.company import catalog, rule
 from tests.support.installation import configure
 from triggers.__main__ import main
-from triggers.slack.doctor import SCOPES, Doctor, Finding, is_sound
+from triggers.slack.doctor import SCOPES, CheckResult, Doctor, is_sound
 from triggers.slack.socket_mode import try_socket
 
 GOOD: Final = CHANNELS["service-quality"]
@@ -57,7 +57,7 @@ class Setup:
         secrets = {name: SecretStr(getattr(self, name)) for name in ("token", "app_token") if getattr(self, name)}
         return SlackSettings(base_url=base_url, timeout_s=2, **secrets)
 
-    def examine(self, base_url: str, now: datetime) -> tuple[Finding, ...]:
+    def examine(self, base_url: str, now: datetime) -> tuple[CheckResult, ...]:
         doctor = Doctor(self.settings(base_url), self.catalog, lambda _: self.socket, now + self.ahead)
         return tuple(doctor.examine())
 

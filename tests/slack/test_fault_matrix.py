@@ -27,7 +27,7 @@ from tests.slack.faults.matrix import (
     run_random,
     whole,
 )
-from triggers.slack.delivery import Point
+from triggers.slack.delivery import CrashPoint
 
 SEED: Final = 20261122
 FIVE_MINUTES: Final = 300.0
@@ -91,8 +91,8 @@ def test_frozen_past_the_lease(on: Bench, database: str, end: str, prove: bool) 
         found = run_frozen(on, database, points, end)
         assert found.ran.stops == len(points)
         assert (found.after.lost, found.after.duplicated, found.after.owed) == (0, 0, 0)
-        assert found.posted_twice == (Point.WRITING in points)
-        assert found.before == found.swept == (Point.WRITING in points and end == "stop, then kill")
+        assert found.posted_twice == (CrashPoint.WRITING in points)
+        assert found.before == found.swept == (CrashPoint.WRITING in points and end == "stop, then kill")
 
 
 @pytest.mark.slow
@@ -120,6 +120,6 @@ def test_killed_at_any_moment(on: Bench, database: str, prove: bool) -> None:  #
 def test_the_harness_bites(on: Bench, strategy: str, *, loses: bool, doubles: bool) -> None:
     """What others do loses or doubles messages here."""
     names = ("response dropped after the store", "reset after the store", "connection refused", "429 with Retry-After")
-    cases = tuple(Case(point, fault) for point, fault in product((Point.WRITING, Point.ANSWERED), names))
+    cases = tuple(Case(point, fault) for point, fault in product((CrashPoint.WRITING, CrashPoint.ANSWERED), names))
     ran = run(on, "SQLite", cases, 1, strategy)
     assert (ran.count.lost > 0, ran.count.duplicated > 0) == (loses, doubles)

@@ -9,24 +9,24 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from config.models.catalog import Person
-from queries.state.incidents import Entry, Incident
+from queries.state.incidents import HistoryEntry, Incident
 from tests.slack.test_card import incident as an_incident
 from triggers.incidents.business_hours import Timetable
 from triggers.slack.interactions import (
     FORMS,
     Do,
+    Interaction,
+    InteractionContext,
     Open,
-    Press,
-    Seen,
     Tell,
     decide,
     effect,
+    form_errors,
     from_text,
-    is_taking_on,
+    is_acknowledging,
     key,
     may_see,
-    mistakes,
-    read,
+    read_interaction,
 )
 from triggers.slack.modals import form
 
@@ -35,26 +35,26 @@ TABLE: Final = Timetable(ZoneInfo("Europe/Berlin"))
 ANA: Final = Person(name="ana", label="Ana Ruiz", audience="specialist", slack="U000000100")
 BEN: Final = Person(name="ben", label="Ben Okafor", audience="gm", slack="U000000101", verticals=("Lending",))
 ID: Final = "0b8f8e3e"
-OPENED: Final = Entry(ID, 1, NOW - timedelta(days=1), "opened", "beyond the limit")
+OPENED: Final = HistoryEntry(ID, 1, NOW - timedelta(days=1), "opened", "beyond the limit")
 
 
-def press(action: str = "acknowledge", **changes: Any) -> Press:
-    return replace(Press("button", "U000000100", action, ID, "C1", "1.0", trigger="t"), **changes)
+def press(action: str = "acknowledge", **changes: Any) -> Interaction:
+    return replace(Interaction("button", "U000000100", action, ID, "C1", "1.0", trigger="t"), **changes)
 
 
 def incident(**changes: Any) -> Incident:
     return an_incident(**changes)
 
 
-def seen(**changes: Any) -> Seen:
-    made = Seen(ANA, incident(), (OPENED,), frozenset({"C1"}), TABLE, (ANA, BEN), NOW, NOW)
+def seen(**changes: Any) -> InteractionContext:
+    made = InteractionContext(ANA, incident(), (OPENED,), frozenset({"C1"}), TABLE, (ANA, BEN), NOW, NOW)
     return replace(made, **changes)
 
 
 TAKEN: Final = {"acknowledged_at": NOW - timedelta(hours=2), "acknowledged_by": "ben", "assigned_to": "ben"}
 OVER: Final = {"state": "resolved", "resolved_at": NOW - timedelta(hours=1)}
-RECOVERED: Final = Entry(ID, 2, NOW - timedelta(hours=1), "resolved", "12%")
-CLOSED: Final = Entry(ID, 2, NOW - timedelta(hours=1), "closed", "part replaced", "ben")
+RECOVERED: Final = HistoryEntry(ID, 2, NOW - timedelta(hours=1), "resolved", "12%")
+CLOSED: Final = HistoryEntry(ID, 2, NOW - timedelta(hours=1), "closed", "part replaced", "ben")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ CLOSED: Final = Entry(ID, 2, NOW - timedelta(hours=1), "closed", "part replaced"
         (press("action", kind="form", fields={"what": "x"}), seen(), Do("action")),
     ],
 )
-def test_what_changes(done: Press, by: Seen, decision: object) -> None:
+def test_what_changes(done: Interaction, by: InteractionContext, decision: object) -> None:
     assert decide(done, by) == decision
 
 
@@ -135,7 +135,7 @@ def test_what_changes(done: Press, by: Seen, decision: object) -> None:
         (press("resolve", kind="form"), seen(incident=incident(**OVER), entries=(OPENED, RECOVERED)), "it recovered"),
     ],
 )
-def test_what_changes_nothing_is_explained(done: Press, by: Seen, told: str) -> None:
+def test_what_changes_nothing_is_explained(done: Interaction, by: InteractionContext, told: str) -> None:
     decision = decide(done, by)
     assert isinstance(decision, Tell)
     assert told in decision.text
@@ -181,7 +181,9 @@ def submission(callback: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_button_is_read_without_what_need_not_be_kept() -> None:
-    found = read("interactive", block_actions({"action_id": "acknowledge", "block_id": f"do|{ID}", "type": "button"}))
+    found = read_interaction(
+        "interactive", block_actions({"action_id": "acknowledge", "block_id": f"do|{ID}", "type": "button"})
+    )
     assert found == press(trigger="12.34.abc")
     assert found is not None
     assert not {"Ashgrove", "verification", "hooks.slack.com"} & set(found.text().split('"'))
@@ -190,7 +192,7 @@ def test_a_button_is_read_without_what_need_not_be_kept() -> None:
 
 def test_a_list_and_a_form_are_read() -> None:
     option = {"selected_option": {"value": "tomorrow"}, "action_id": "snooze", "block_id": f"do|{ID}"}
-    chosen = read("interactive", block_actions(option))
+    chosen = read_interaction("interactive", block_actions(option))
     assert chosen is not None
     assert (chosen.action, chosen.choice) == ("snooze", "tomorrow")
     values = {
@@ -199,7 +201,7 @@ def test_a_list_and_a_form_are_read() -> None:
         "due": {"selected_date": "2026-12-24"},
         "effect": {"value": None},
     }
-    sent = read("interactive", submission("action", values))
+    sent = read_interaction("interactive", submission("action", values))
     assert sent is not None
     assert (sent.kind, sent.incident, sent.channel) == ("form", ID, "C1")
     assert sent.fields == {"what": "train them", "who": "ben", "due": "2026-12-24", "effect": ""}
@@ -221,13 +223,15 @@ def test_a_list_and_a_form_are_read() -> None:
     ],
 )
 def test_what_is_nobodys_business(type_: str, payload: dict[str, Any]) -> None:
-    assert read(type_, payload) is None
+    assert read_interaction(type_, payload) is None
 
 
 def test_a_reaction_knows_its_message_only() -> None:
     item = {"type": "message", "channel": "C1", "ts": "1.0"}
     event = {"type": "reaction_added", "reaction": "eyes", "user": "U000000100", "item": item}
-    assert read("events_api", {"event": event}) == Press("reaction", "U000000100", "acknowledge", "", "C1", "1.0")
+    assert read_interaction("events_api", {"event": event}) == Interaction(
+        "reaction", "U000000100", "acknowledge", "", "C1", "1.0"
+    )
 
 
 @pytest.mark.parametrize(
@@ -235,7 +239,7 @@ def test_a_reaction_knows_its_message_only() -> None:
     [("eyes", True), ("white_check_mark", True), ("eyes::skin-tone-2", True), ("tada", False), ("x", False)],
 )
 def test_which_reactions_take_on(name: str, *, is_taking: bool) -> None:
-    assert is_taking_on(name) is is_taking
+    assert is_acknowledging(name) is is_taking
 
 
 @pytest.mark.parametrize(
@@ -266,7 +270,7 @@ def test_what_stays_the_same_when_it_comes_again(
     ],
 )
 def test_what_is_wrong_in_a_form(action: str, fields: dict[str, str], wrong: set[str]) -> None:
-    assert set(mistakes(press(action, kind="form", fields=fields), date(2026, 11, 20))) == set(wrong)
+    assert set(form_errors(press(action, kind="form", fields=fields), date(2026, 11, 20))) == set(wrong)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from tests.support.installation import configure
 from tests.support.states import NewState
 from triggers.__main__ import main
 from triggers.slack import client
-from triggers.slack.delivery import Courier, Point
+from triggers.slack.delivery import CrashPoint, DeliveryWorker
 
 pytestmark = [pytest.mark.xdist_group("faults"), BY_SLACKS_CLOCK]
 CHANNEL: Final = CHANNELS["service-quality"]
@@ -128,7 +128,7 @@ class Trial:
     states: Engine
     slack: Slack
     outage: Outage
-    point: Point
+    point: CrashPoint
     now: Now
     failures: list[str] = field(default_factory=list)
     is_over: bool = False
@@ -139,7 +139,7 @@ class Trial:
         sender, ended = client.Slack(TOKEN, self.slack.base_url, 1), time.monotonic() + 90
         place = (self.states, sender, ground.Deck(), ground.config(), 1.0, self.now)
         pauses: dict[str, Any] = {"wait": lambda pause: time.sleep(pause.total_seconds()), "spacing": timedelta(0)}
-        courier = Courier(*place, crash_point=self._pass, back_off=timedelta(seconds=0.2), **pauses)
+        courier = DeliveryWorker(*place, crash_point=self._pass, back_off=timedelta(seconds=0.2), **pauses)
         while time.monotonic() < ended:
             try:
                 courier.deliver()
@@ -152,7 +152,7 @@ class Trial:
 
     def _owes(self) -> bool:
         with self.states.connect().execution_options(reading=True) as conn:
-            return bool(outbox.owed(conn))
+            return bool(outbox.unsent(conn))
 
     def _pass(self, point: int, _message: str) -> None:
         if point == self.point and not self.is_on and not self.is_over:
@@ -190,20 +190,20 @@ def impatient(folder: Path) -> Engine:
     return states
 
 
-BETWEEN: Final = (Point.CHOSEN, Point.CLAIMED, Point.ANSWERED, Point.RECORDED)
-INSIDE: Final = (Point.CLAIMING, Point.RECORDING)
+BETWEEN: Final = (CrashPoint.CHOSEN, CrashPoint.CLAIMED, CrashPoint.ANSWERED, CrashPoint.RECORDED)
+INSIDE: Final = (CrashPoint.CLAIMING, CrashPoint.RECORDING)
 """Where a transaction is open, and nobody else can hold the lock."""
 
 
 @pytest.mark.parametrize("point", BETWEEN, ids=lambda point: point.name.lower())
-def test_a_locked_state(tmp_path: Path, slack: Slack, point: Point, now: Now) -> None:
+def test_a_locked_state(tmp_path: Path, slack: Slack, point: CrashPoint, now: Now) -> None:
     trial = Trial(impatient(tmp_path), slack, Locked(tmp_path / "state.db"), point, now)
     prove(trial)
     assert all("locked" in failure for failure in trial.failures)
 
 
 @pytest.mark.parametrize("point", [*BETWEEN, *INSIDE], ids=lambda point: point.name.lower())
-def test_a_full_disk(tmp_path: Path, slack: Slack, point: Point, now: Now) -> None:
+def test_a_full_disk(tmp_path: Path, slack: Slack, point: CrashPoint, now: Now) -> None:
     prove(Trial(impatient(tmp_path), slack, Full(), point, now))
 
 
@@ -223,7 +223,7 @@ def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Outage]]:
 
 
 @pytest.mark.parametrize("point", [*BETWEEN, *INSIDE], ids=lambda point: point.name.lower())
-def test_no_space_left_on_the_disk(small_disk: tuple[Path, Outage], slack: Slack, point: Point, now: Now) -> None:
+def test_no_space_left_on_the_disk(small_disk: tuple[Path, Outage], slack: Slack, point: CrashPoint, now: Now) -> None:
     folder, outage = small_disk
     trial = Trial(impatient(folder), slack, outage, point, now)
     prove(trial)
@@ -241,7 +241,7 @@ def server() -> Iterator[Server]:
 
 @pytest.mark.parametrize("point", [*BETWEEN, *INSIDE], ids=lambda point: point.name.lower())
 def test_a_crashed_database(
-    tmp_path: Path, slack: Slack, server: Server, point: Point, new_state: NewState, now: Now
+    tmp_path: Path, slack: Slack, server: Server, point: CrashPoint, new_state: NewState, now: Now
 ) -> None:
     with server.cluster.database() as url:
         prove(Trial(new_state(tmp_path, url), slack, Crashed(server), point, now))
@@ -322,7 +322,7 @@ def survives(folder: Path, slack: Slack, outage: Outage, today: date, url: str |
 
 def _owed(states: Engine) -> bool:
     with states.connect().execution_options(reading=True) as conn:
-        return bool(outbox.owed(conn))
+        return bool(outbox.unsent(conn))
 
 
 @pytest.mark.dated
@@ -332,7 +332,7 @@ def test_six_incidents_wait_to_be_told_on_any_day(tmp_path: Path, today: date, m
     assert main(["run", "--once"]) == 0
     states = open_state(tmp_path)
     with states.connect() as conn:
-        assert len(outbox.owed(conn)) >= VERTICALS
+        assert len(outbox.unsent(conn)) >= VERTICALS
         assert sum(one.class_ == "customer" for one in incidents(conn, EVERYTHING)) == VERTICALS
     states.dispose()
 

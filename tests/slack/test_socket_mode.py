@@ -42,12 +42,12 @@ from triggers.__main__ import main
 from triggers.incidents.actions import resolve
 from triggers.incidents.tick import tick
 from triggers.processes.run import Runner
-from triggers.rules.live_rules import Rulebook, Rules
+from triggers.rules.live_rules import LiveRules, Rules
 from triggers.slack import socket_mode
 from triggers.slack.client import Slack
-from triggers.slack.interaction_handler import Answering
-from triggers.slack.interactions import Press
-from triggers.slack.socket_mode import Listener, NoAppTokenError, Pulse, deaf
+from triggers.slack.interaction_handler import InteractionHandler
+from triggers.slack.interactions import Interaction
+from triggers.slack.socket_mode import NoAppTokenError, Pulse, SocketListener, deaf
 
 pytestmark = pytest.mark.xdist_group("dashboard")
 FIRST, OPENS = date(2025, 9, 1), date(2025, 12, 22)
@@ -84,13 +84,13 @@ class Desk:
     catalog: Catalog
     screens: Screens
     now: datetime
-    listeners: list[tuple[Listener, threading.Thread]] = field(default_factory=list)
+    listeners: list[tuple[SocketListener, threading.Thread]] = field(default_factory=list)
 
-    def listen(self, current: Callable[[], Rules] | None = None) -> Listener:
-        answering = Answering(
+    def listen(self, current: Callable[[], Rules] | None = None) -> SocketListener:
+        answering = InteractionHandler(
             self.states, Slack(TOKEN, self.workspace.base_url, 3), self.catalog, ZONE, lambda: self.now
         )
-        listener = Listener(self.settings.slack, self.states, answering, lambda _: None)
+        listener = SocketListener(self.settings.slack, self.states, answering, lambda _: None)
         thread = threading.Thread(target=listener.listen, args=(current,))
         thread.start()
         self.listeners.append((listener, thread))
@@ -118,7 +118,7 @@ class Desk:
 
     def owed(self) -> bool:
         with self.states.connect() as conn:
-            return bool(outbox.owed(conn))
+            return bool(outbox.unsent(conn))
 
     @property
     def incident(self) -> Incident:
@@ -480,7 +480,7 @@ def test_by_the_command_line_slack_and_the_dashboard_say_so(desk: Desk) -> None:
 
 def test_what_was_kept_is_done_after_a_crash(desk: Desk) -> None:
     """The process died between keeping and doing."""
-    kept = Press("button", MEMBERS["ana"], "acknowledge", desk.incident.id, CHANNEL, desk.root()["ts"])
+    kept = Interaction("button", MEMBERS["ana"], "acknowledge", desk.incident.id, CHANNEL, desk.root()["ts"])
     with desk.states.begin() as conn:
         arrived = Arrived("interactive|1", "button", kept.text(), desk.now)
         assert inbox.store(conn, arrived)
@@ -568,9 +568,11 @@ def test_when_a_connection_is_deaf(pulse: Pulse, why: str | None) -> None:
 
 def test_without_an_app_token_it_says_what_to_do(tmp_path: Path) -> None:
     states = open_state(tmp_path)
-    answering = Answering(states, Slack("xoxb-x", "http://127.0.0.1:9/", 1), catalog(rule()), ZONE, lambda: noon(OPENS))
+    answering = InteractionHandler(
+        states, Slack("xoxb-x", "http://127.0.0.1:9/", 1), catalog(rule()), ZONE, lambda: noon(OPENS)
+    )
     with pytest.raises(NoAppTokenError, match="EARSHOT_SLACK__APP_TOKEN"):
-        Listener(SlackSettings(), states, answering, lambda _: None).listen()
+        SocketListener(SlackSettings(), states, answering, lambda _: None).listen()
     states.dispose()
 
 
@@ -607,7 +609,7 @@ def test_who_is_added_while_it_listens_can_press_and_a_bad_file_changes_nothing(
 ) -> None:
     monkeypatch.setattr(socket_mode, "TURN_S", 0.1)
     monkeypatch.setattr(socket_mode, "BEAT_S", 0.1)
-    book, seen = Rulebook(desk.settings, Rules(desk.catalog), COLUMNS), list[Rules]()
+    book, seen = LiveRules(desk.settings, Rules(desk.catalog), COLUMNS), list[Rules]()
 
     def current() -> Rules:
         seen.append(book.current())

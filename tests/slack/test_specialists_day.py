@@ -29,12 +29,13 @@ from queries.warehouse.generations import Warehouse
 from queries.warehouse.relations import COLUMNS
 from tests.counterparts import human
 from tests.counterparts.human import CHANNEL, MEMBERS, TOKEN, Workspace, until
+from tests.support.clocks import BY_SLACKS_CLOCK
 from tests.support.company import publish, rows_of, weeks
 from tests.support.screens import Screens, configured, connected, lines, state_in
 from triggers.processes.run import Runner
 from triggers.slack.client import Slack
-from triggers.slack.interaction_handler import Answering
-from triggers.slack.socket_mode import Listener
+from triggers.slack.interaction_handler import InteractionHandler
+from triggers.slack.socket_mode import SocketListener
 
 pytestmark = pytest.mark.xdist_group("dashboard")
 GOLDEN: Final = Path(__file__).parent / "golden" / "specialists_day.txt"
@@ -82,7 +83,10 @@ def berlin(text: str) -> datetime:
 
 @dataclass
 class Story:
-    """The company, its people at their screens, and what Slack has shown so far."""
+    """The company, its people at their screens, and what Slack has shown so far.
+
+    `today` is the real day, by which the listener judges what is typed into a form; all else follows the story's clock.
+    """
 
     workspace: Workspace
     settings: Settings
@@ -91,6 +95,7 @@ class Story:
     states: Engine
     screens: Screens
     now: datetime
+    today: date
     told: list[str] = field(default_factory=list)
     presses: int = 0
 
@@ -109,7 +114,7 @@ class Story:
 
     def _owed(self) -> bool:
         with self.states.connect() as conn:
-            return bool(outbox.owed(conn))
+            return bool(outbox.unsent(conn))
 
     def done(self, at: str) -> None:
         """What was pressed last is done, and the messages show it."""
@@ -154,7 +159,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
 
 
 @pytest.fixture
-def story(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
+def story(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, today: date) -> Iterator[Story]:
     """Friday has not begun; somebody listens."""
     for name, value in (configured(tmp_path, ROUTES, GM) | connected(workspace)).items():
         monkeypatch.setenv(name, value)
@@ -162,10 +167,10 @@ def story(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch)
     catalog = read_catalog(settings.config, COLUMNS)
     warehouse, states = open_warehouse(settings), open_states(settings)
     screens = Screens(states, {person.name: person.label for person in catalog.people}, BERLIN)
-    made = Story(workspace, settings, catalog, warehouse, states, screens, berlin("2025-06-16T12:00"))
+    made = Story(workspace, settings, catalog, warehouse, states, screens, berlin("2025-06-16T12:00"), today)
     slack = Slack(TOKEN, workspace.base_url, 3)
-    answering = Answering(states, slack, catalog, BERLIN, lambda: made.now)
-    listener = Listener(settings.slack, states, answering, lambda _: None)
+    answering = InteractionHandler(states, slack, catalog, BERLIN, lambda: made.now)
+    listener = SocketListener(settings.slack, states, answering, lambda _: None)
     thread = threading.Thread(target=listener.listen)
     thread.start()
     until(lambda: any("hello" in one["summary"] for one in workspace.traffic()), 60)
@@ -182,6 +187,7 @@ ANAS: Final = "Open, taken on by Ana Ruiz"
 BENS: Final = "Open, taken on by Ben Okafor"
 
 
+@BY_SLACKS_CLOCK
 def test_a_specialists_day(story: Story) -> None:
     story.load(len(STORY) - 8, "2025-06-16T06:00")
     story.at("2025-06-16T12:00")  # the first run is silent about the past
@@ -238,7 +244,7 @@ def _monday(story: Story) -> None:
     story.now = berlin("2025-06-30T10:00")
     story.workspace.press("ana", "action", message=story.root("Retail"))
     until(story.workspace.forms, 30)
-    story.workspace.submit("ana", _action(story.now.date() + timedelta(days=30)))
+    story.workspace.submit("ana", _action(story.today + timedelta(days=30)))
     story.presses += 1
     story.done("2025-06-30T10:00")
     with story.states.connect() as conn:

@@ -12,13 +12,13 @@ from sqlalchemy import Table, delete, insert
 
 from config.models.catalog import Catalog, Goal, Metric, RateRule, Route, Rule, ThresholdRule
 from config.reading.loader import read_catalog
-from queries.loading.publish import basis_of, derive, record
+from queries.loading.publish import derive, generation_key, record_generation
 from queries.warehouse import tables
 from queries.warehouse.generations import EmbeddedWarehouse, Warehouse
-from queries.warehouse.load_report import Summary
+from queries.warehouse.load_report import LoadReport
 from queries.warehouse.relations import COLUMNS
 from triggers.rules.schedule import Cadence
-from triggers.rules.subject import Subject, figures
+from triggers.rules.subject import Subject, cube_requests
 from triggers.rules.versions import metric_names, version
 
 CONFIG: Final = Path(__file__).parents[2] / "config"
@@ -70,7 +70,7 @@ def subject(of: RateRule, *goals: Goal, alpha: float | None = None, zone: str = 
     metrics = tuple(METRIC for _ in metric_names(of))
     made = version(of, metrics, goals)
     cadence = Cadence(of.window, of.every, max(METRIC.matures, of.settle), ZoneInfo(zone))
-    return Subject(of, metrics, figures(of, metrics, metrics, made.hash), cadence, made, alpha)
+    return Subject(of, metrics, cube_requests(of, metrics, metrics, made.hash), cadence, made, alpha)
 
 
 def catalog(*rules: Rule, routes: tuple[Route, ...] = (ROUTE,)) -> Catalog:
@@ -148,7 +148,9 @@ def publish(warehouse: Warehouse, catalog_: Catalog, rows: Rows, zone: str = "UT
             if values:
                 draft.conn.execute(insert(table), values)
         derive(draft.conn, catalog_, None)
-        record(draft.conn, draft.number, basis_of(zone, catalog_), "made", Summary("made").json(), now)
+        record_generation(
+            draft.conn, draft.number, generation_key(zone, catalog_), "made", LoadReport("made").json(), now
+        )
     return draft.number
 
 

@@ -23,10 +23,10 @@ from sqlalchemy.pool import StaticPool
 from config.models.catalog import Catalog
 from config.reading.loader import read_catalog
 from queries.engine import insert_arrow
-from queries.loading.publish import basis_of, derive, record
+from queries.loading.publish import derive, generation_key, record_generation
 from queries.warehouse import tables
 from queries.warehouse.generations import Pin, latest
-from queries.warehouse.load_report import Summary
+from queries.warehouse.load_report import LoadReport
 from queries.warehouse.relations import COLUMNS
 from tests.support.installation import configure
 from triggers.rules.versions import metric_names
@@ -369,4 +369,6 @@ def _insert(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
 def publish(conn: Connection, number: int, now: datetime) -> None:
     """Compute what follows from the rows, and make them a generation; `now` is aware UTC."""
     derive(conn, rulebook(), None)
-    record(conn, number, basis_of(ZONE.key, rulebook()), SOURCE, Summary(SOURCE).json(), now.replace(tzinfo=None))
+    record_generation(
+        conn, number, generation_key(ZONE.key, rulebook()), SOURCE, LoadReport(SOURCE).json(), now.replace(tzinfo=None)
+    )

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, func, select
 
-from config.models.catalog import Calendar, Catalog, Guard, Review
+from config.models.catalog import Calendar, Catalog, Guard, ReviewSettings
 from config.reading.loader import read_source
-from queries.loading.load import Order, load
+from queries.loading.load import LoadRequest, load
 from queries.warehouse import tables as warehouse_tables
 from queries.warehouse.generations import Warehouse
-from queries.warehouse.load_report import Summary
+from queries.warehouse.load_report import LoadReport
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]
@@ -36,7 +36,7 @@ CATALOG: Final = Catalog(
     people=(),
     audiences=(),
     calendar=Calendar(),
-    review=Review(),
+    review=ReviewSettings(),
     guard=GUARD,
 )
 LATE: Final = {
@@ -175,10 +175,12 @@ class Delivery:
     folder: Path
     data: Path
 
-    def order(self, catalog: Catalog = CATALOG, zone: str | None = None, *, replace_sample: bool = False) -> Order:
-        return Order(read_source(self.folder), self.folder, self.data, catalog, zone, replace_sample)
+    def order(
+        self, catalog: Catalog = CATALOG, zone: str | None = None, *, replace_sample: bool = False
+    ) -> LoadRequest:
+        return LoadRequest(read_source(self.folder), self.folder, self.data, catalog, zone, replace_sample)
 
-    def load(self, warehouse: Warehouse, now: datetime = NOW, **more: Any) -> Summary:
+    def load(self, warehouse: Warehouse, now: datetime = NOW, **more: Any) -> LoadReport:
         return load(warehouse, self.order(**more), now, lambda _: None)
 
 

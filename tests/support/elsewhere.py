@@ -1,8 +1,8 @@
 """Runs `python -m queries` and `python -m triggers` in processes that may do less than this one.
 
-`python -m tests.support.elsewhere` reads a line of JSON for each command: {"words", "environ", "largest": bytes a file may have
-or null, "fill": a folder or null, "free": bytes to leave on its disk}; answers {"status", "out", "err"}. Everything is
-imported once; each command is a process of its own (a fork).
+`python -m tests.support.elsewhere` reads a line of JSON for each command: {"words", "environ", "largest": bytes a file
+may have or null, "fill": a folder or null, "free": bytes to leave on its disk}; answers {"status", "out", "err"}.
+Everything is imported once; each command is a process of its own (a fork).
 """
 
 import json

@@ -13,7 +13,7 @@ from config.models.catalog import Calendar
 from queries.engine import embedded
 from queries.warehouse import tables
 from queries.warehouse.calendar import write_calendar
-from queries.warehouse.rollups import rebuild
+from queries.warehouse.rollups import rebuild_rollups
 
 ZONE: Final = "Europe/Berlin"
 START: Final = datetime(2025, 9, 20)  # noqa: DTZ001 - the warehouse stores naive UTC
@@ -35,7 +35,7 @@ def on(engine: Engine, rows: Mapping[str, list[Row]], zone: str = ZONE) -> Engin
         for name, table_rows in rows.items():
             fill(conn, tables.warehouse.tables[name], table_rows, zone)
         write_calendar(conn, Calendar())
-        rebuild(conn)
+        rebuild_rollups(conn)
         conn.execute(insert(tables.generation), _generation(zone))
     return engine
 

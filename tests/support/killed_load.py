@@ -64,7 +64,7 @@ def _work(asked: dict[str, Any], writer: int) -> None:
 
 def _load(asked: dict[str, Any], say: loading.Say) -> None:
     folder = Path(asked["folder"])
-    order = loading.Order(read_source(folder), folder, Path(asked["data"]), CATALOG)
+    order = loading.LoadRequest(read_source(folder), folder, Path(asked["data"]), CATALOG)
     warehouse = EmbeddedWarehouse(Path(asked["warehouse"]), "256MB")
     loading.load(warehouse, order, datetime.fromisoformat(asked["now"]), say)
 

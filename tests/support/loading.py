@@ -9,10 +9,10 @@ from sqlalchemy import Connection, Table, select
 
 from config.models.catalog import Catalog, Source
 from config.reading.loader import read_catalog
-from queries.loading.load import Order, load
+from queries.loading.load import LoadRequest, load
 from queries.warehouse import tables as warehouse_tables
 from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
-from queries.warehouse.load_report import Summary
+from queries.warehouse.load_report import LoadReport
 from queries.warehouse.relations import COLUMNS
 from tests.support.offering import write_source
 
@@ -60,16 +60,18 @@ COMPANY: Final[Mapping[str, str]] = {
 """Three accounts; P1 of A1 also wrote about A2. C5 is of nobody known; C6 and C7 have an impossible direction."""
 
 
-def order(folder: Path, tables: Mapping[str, str], name: str = "crm", mode: str = "snapshot") -> Order:
+def order(folder: Path, tables: Mapping[str, str], name: str = "crm", mode: str = "snapshot") -> LoadRequest:
     """A source whose files are these tables, column for column."""
     folder.mkdir(parents=True, exist_ok=True)
     selects = {table: f"select * from {table}" for table in tables}
     made = write_source(folder, selects, {f"{table}.csv": text for table, text in tables.items()})
     changes: dict[str, Any] = {"name": name, "mode": mode, "max_rejected": 0.5}
-    return Order(Source.model_validate({**made.model_dump(), **changes}), folder / "source", folder / "data", CATALOG)
+    return LoadRequest(
+        Source.model_validate({**made.model_dump(), **changes}), folder / "source", folder / "data", CATALOG
+    )
 
 
-def bring(warehouse: Warehouse, wanted: Order, now: datetime = NOW) -> Summary:
+def bring(warehouse: Warehouse, wanted: LoadRequest, now: datetime = NOW) -> LoadReport:
     """Load quietly."""
     return load(warehouse, wanted, now, lambda _: None)
 

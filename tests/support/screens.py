@@ -18,7 +18,7 @@ from streamlit.testing.v1 import AppTest
 from config.settings import CHECKOUT
 from dashboard import stores
 from queries.scope import EVERYTHING
-from queries.state.incidents import Entry, Incident, entries, incident
+from queries.state.incidents import HistoryEntry, Incident, entries, incident
 from tests.counterparts.human import APP_TOKEN, TOKEN, Workspace
 from tests.support.small_company import AUDIENCES, GOALS, METRICS
 from triggers.messages.card import news
@@ -172,7 +172,7 @@ class Screens:
         assert not self.page.exception, self.page.exception[0].stack_trace
         assert not self.page.error, self.page.error[0].value
 
-    def _stored(self, found: Incident, history: Sequence[Entry]) -> Standing:
+    def _stored(self, found: Incident, history: Sequence[HistoryEntry]) -> Standing:
         snoozed = found.snoozed_until if found.is_open else None
         whose = "nobody has it"
         if found.acknowledged_by:

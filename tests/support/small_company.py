@@ -11,10 +11,10 @@ from sqlalchemy import Connection, insert
 
 from config.models.catalog import Calendar
 from queries.engine import disposing
-from queries.state.incidents import Entry, Incident, Ledger, incident_id, write
+from queries.state.incidents import HistoryEntry, Incident, TickRecord, incident_id, write
 from queries.state.tables import open_state
 from queries.warehouse import tables
-from queries.warehouse.calendar import days
+from queries.warehouse.calendar import calendar_days
 from queries.warehouse.generations import EmbeddedWarehouse
 
 VERTICALS: Final = ("Capital Markets", "Energy", "Insurance", "Payments", "Public Sector", "Retail Banking")
@@ -178,7 +178,7 @@ def _month(today: date, back: int) -> date:
 
 
 def _facts(conn: Connection, number: int, months: Sequence[date], verticals: Sequence[str]) -> None:
-    every = days(Calendar(), date(months[0].year - 1, 1, 1), date(months[-1].year + 1, 12, 31))
+    every = calendar_days(Calendar(), date(months[0].year - 1, 1, 1), date(months[-1].year + 1, 12, 31))
     columns = [column.name for column in tables.calendar.c]
     _fill(conn, tables.calendar, [{name: getattr(day, name) for name in columns} for day in every])
     _fill(conn, tables.roll_response, list(_answers(months, verticals)))
@@ -266,11 +266,13 @@ def _incidents(data: Path, month: date, verticals: Sequence[str]) -> tuple[str, 
         "alpha": 0.002,
     }
     entries = (
-        Entry(broken.id, 1, at, "opened", "beyond the limit", None, 1, sample),
-        Entry(shout.id, 1, at, "opened", "a severe case", None, 1, {"key": "response=company/R1", "account_id": "A03"}),
+        HistoryEntry(broken.id, 1, at, "opened", "beyond the limit", None, 1, sample),
+        HistoryEntry(
+            shout.id, 1, at, "opened", "a severe case", None, 1, {"key": "response=company/R1", "account_id": "A03"}
+        ),
     )
     with disposing(open_state(data)) as states, states.begin() as conn:
-        write(conn, Ledger(opened=(broken, shout), entries=entries))
+        write(conn, TickRecord(opened=(broken, shout), entries=entries))
     return broken.id, shout.id
 
 

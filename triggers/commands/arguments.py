@@ -7,7 +7,7 @@ from config.errors import EarshotError
 from config.models.values import parse_duration
 
 
-def instant(text: str) -> datetime:
+def parse_instant(text: str) -> datetime:
     """A time with a zone; a bare one is UTC."""
     try:
         found = datetime.fromisoformat(text)
@@ -17,7 +17,7 @@ def instant(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def day(text: str) -> date:
+def parse_day(text: str) -> date:
     """A day, such as 2026-01-31."""
     try:
         return date.fromisoformat(text)
@@ -43,6 +43,6 @@ def until(text: str | None, now: datetime) -> datetime | None:
     except ValueError:
         pass
     try:
-        return instant(text)
+        return parse_instant(text)
     except ArgumentTypeError as error:
         raise EarshotError(f"{error}, or how long from now, such as 3d") from None

@@ -14,15 +14,15 @@ from sqlalchemy import Connection
 from config.errors import EarshotError
 from config.models.catalog import Catalog, Rule
 from config.reading.drafts import read_drafts
-from config.reading.known_incidents import read_known
+from config.reading.known_incidents import read_known_incidents
 from queries.metrics.csv_cells import cell
 from queries.state.calibrations import Calibration, calibrations
 from queries.state.incidents import rule_version
 from queries.warehouse.generations import Pin
 from queries.warehouse.relations import COLUMNS
-from triggers.commands.arguments import day
-from triggers.incidents.notification_load import Attention, by_incident
-from triggers.lab.backtest import HEAD, Past, Row, instant, named, past
+from triggers.commands.arguments import parse_day
+from triggers.incidents.notification_load import NotificationLoad, by_incident
+from triggers.lab.backtest import HEAD, Past, Row, iso_instant, past, rule_named
 from triggers.lab.scores import Pair, Score, Scores, paired, scored
 from triggers.rules.versions import Version, read_version
 
@@ -34,7 +34,7 @@ CAUTION: Final = "corrections, attributes and late arrivals are as known now"
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ComparedRules:
     """What is tested: a catalogue, which of its rules are asked about (None: all that are on), and what to call it."""
 
     label: str
@@ -44,8 +44,8 @@ class Side:
 
 def arguments(parser: ArgumentParser) -> None:
     """What the command can be asked."""
-    parser.add_argument("--since", type=day, required=True, help="first day, such as 2026-01-31")
-    parser.add_argument("--until", type=day, required=True, help="the day after the last")
+    parser.add_argument("--since", type=parse_day, required=True, help="first day, such as 2026-01-31")
+    parser.add_argument("--until", type=parse_day, required=True, help="the day after the last")
     parser.add_argument("--rule", help="this rule only, also when it is turned off")
     parser.add_argument("--draft", type=Path, metavar="FILE", help="the [[rule]]s of a file, not those configured")
     parser.add_argument("--against", metavar="FILE|HASH", help="a second draft or version, side by side with the first")
@@ -64,7 +64,7 @@ def tested(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection) -> I
         raise EarshotError("--until is the day after the last one: it must come after --since")
     if asked.known and asked.format == "csv":
         raise EarshotError("--known is told as tables and sentences; leave out --format csv")
-    known = read_known(asked.known, catalog) if asked.known else ()
+    known = read_known_incidents(asked.known, catalog) if asked.known else ()
     own = _side(asked, catalog)
     other = _other(asked.against, own, catalog, state) if asked.against else None
     alphas = calibrations(state)
@@ -82,34 +82,34 @@ def tested(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection) -> I
         yield from dict.fromkeys(line for found in (left, right) if found for line in _certainty(found, alphas))
 
 
-def _side(asked: Namespace, catalog: Catalog) -> Side:
+def _side(asked: Namespace, catalog: Catalog) -> ComparedRules:
     """What is asked about: the drafts of a file, one rule, or all that are on."""
     if asked.draft:
         drafts = read_drafts(asked.draft, catalog, COLUMNS)
-        return Side(asked.draft.name, drafts.catalog, _chosen(drafts.rules, asked.rule, drafts.catalog))
+        return ComparedRules(asked.draft.name, drafts.catalog, _chosen(drafts.rules, asked.rule, drafts.catalog))
     if asked.rule:
-        return Side("config", catalog, frozenset({named(catalog, asked.rule).name}))
-    return Side("config", catalog, None)
+        return ComparedRules("config", catalog, frozenset({rule_named(catalog, asked.rule).name}))
+    return ComparedRules("config", catalog, None)
 
 
 def _chosen(drafts: Iterable[Rule], rule: str | None, catalog: Catalog) -> frozenset[str]:
     names = frozenset(draft.name for draft in drafts)
     if rule is None:
         return names
-    return frozenset({named(catalog, rule).name})
+    return frozenset({rule_named(catalog, rule).name})
 
 
-def _other(against: str, own: Side, catalog: Catalog, state: Connection) -> Side:
+def _other(against: str, own: ComparedRules, catalog: Catalog, state: Connection) -> ComparedRules:
     """The second side: the drafts of a file, or a version that was stored."""
     if HASH.fullmatch(against) and not Path(against).exists():
         return _stored(against, own, catalog, state)
     drafts = read_drafts(Path(against), catalog, COLUMNS)
     names = frozenset(draft.name for draft in drafts.rules)
     asked = own.names & names if own.names else None
-    return Side(Path(against).name, drafts.catalog, asked or names if own.names else None)
+    return ComparedRules(Path(against).name, drafts.catalog, asked or names if own.names else None)
 
 
-def _stored(hash_: str, own: Side, catalog: Catalog, state: Connection) -> Side:
+def _stored(hash_: str, own: ComparedRules, catalog: Catalog, state: Connection) -> ComparedRules:
     """The catalogue with one rule, its metrics and goals as a stored version has them."""
     stored = rule_version(state, hash_)
     if stored is None:
@@ -120,7 +120,7 @@ def _stored(hash_: str, own: Side, catalog: Catalog, state: Connection) -> Side:
         message = f"version {hash_} of {stored.rule} has fields that are known no more; name another version"
         raise EarshotError(message) from None
     names = own.names if own.names is None else frozenset({old.rule.name})
-    return Side(hash_, _as_it_was(catalog, old), names)
+    return ComparedRules(hash_, _as_it_was(catalog, old), names)
 
 
 def _as_it_was(catalog: Catalog, old: Version) -> Catalog:
@@ -140,7 +140,7 @@ def _alone(found: Past, *, as_csv: bool) -> Iterator[str | Table]:
     yield from _asked(found.attention)
 
 
-def _asked(attention: Sequence[Attention]) -> Iterator[str | Table]:
+def _asked(attention: Sequence[NotificationLoad]) -> Iterator[str | Table]:
     if attention:
         yield ""
         yield "Who is told, were nobody to take anything on:"
@@ -148,7 +148,9 @@ def _asked(attention: Sequence[Attention]) -> Iterator[str | Table]:
         yield ("reader", "told", "a week", "busiest week"), rows
 
 
-def _compared(own: Side, left: Past, other: Side, right: Past, *, as_csv: bool) -> Iterator[str | Table]:
+def _compared(
+    own: ComparedRules, left: Past, other: ComparedRules, right: Past, *, as_csv: bool
+) -> Iterator[str | Table]:
     pairs = paired(left.rows, right.rows)
     labels = (f"opened: {own.label}", f"opened: {other.label}")
     ends = (f"over: {own.label}", f"over: {other.label}")
@@ -164,7 +166,7 @@ def _compared(own: Side, left: Past, other: Side, right: Past, *, as_csv: bool) 
     yield names, _both(left, right)
 
 
-def _pair(pair: Pair, own: Side, other: Side, *, as_csv: bool) -> tuple[str, ...]:
+def _pair(pair: Pair, own: ComparedRules, other: ComparedRules, *, as_csv: bool) -> tuple[str, ...]:
     labels = [side.label for side, row in ((own, pair.left), (other, pair.right)) if row]
     by = labels[0] if len(labels) == 1 else "both"
     rows = (pair.left, pair.right)
@@ -176,18 +178,20 @@ def _pair(pair: Pair, own: Side, other: Side, *, as_csv: bool) -> tuple[str, ...
 def _at(at: Any, *, as_csv: bool) -> str:
     if at is None:
         return ""
-    return instant(at) if as_csv else f"{at:%Y-%m-%d}"
+    return iso_instant(at) if as_csv else f"{at:%Y-%m-%d}"
 
 
 def _both(left: Past, right: Past) -> list[tuple[Any, ...]]:
-    sides: list[Mapping[str, Attention]] = [{one.reader: one for one in found.attention} for found in (left, right)]
-    none = Attention("", 0, 0.0, 0)
+    sides: list[Mapping[str, NotificationLoad]] = [
+        {one.reader: one for one in found.attention} for found in (left, right)
+    ]
+    none = NotificationLoad("", 0, 0.0, 0)
     readers = sorted({*sides[0], *sides[1]}, key=lambda r: (-max(side.get(r, none).told for side in sides), r))
     found = ((reader, [side.get(reader, none) for side in sides]) for reader in readers)
     return [(reader, *(a.told for a in asked), *(f"{a.a_week:.2f}" for a in asked)) for reader, asked in found]
 
 
-def _judged(found: Scores, side: Side, *, alone: bool) -> Iterator[str | Table]:
+def _judged(found: Scores, side: ComparedRules, *, alone: bool) -> Iterator[str | Table]:
     """Found, missed and false."""
     yield ""
     yield f"What is known{'' if alone else f', by {side.label}'}:"

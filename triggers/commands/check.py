@@ -11,11 +11,11 @@ from config.models.catalog import Catalog, GoalRule, WatchRule
 from queries.metrics.measure import Ask, measure
 from queries.scope import EVERYTHING
 from queries.state.calibrations import Calibration
-from triggers.evaluation.evaluate import effects_at
+from triggers.evaluation.evaluate import design_effects_at
 from triggers.evaluation.metric_rules import reader
 from triggers.lab.calibrate import Replayed, calibrate, uncalibrated
 from triggers.rules.due import Task, subject, tasks
-from triggers.rules.previous_state import Memory
+from triggers.rules.previous_state import PreviousState
 from triggers.rules.schedule import Cadence, Moment
 from triggers.rules.subject import Subject
 from triggers.rules.versions import version_of
@@ -66,7 +66,7 @@ def _inert(conn: Connection, of: Subject, moment: Moment) -> Iterator[str]:
 
 
 def calibrated(
-    conn: Connection, catalog: Catalog, memory: Memory, moment: Moment, known: Mapping[str, Calibration]
+    conn: Connection, catalog: Catalog, memory: PreviousState, moment: Moment, known: Mapping[str, Calibration]
 ) -> Iterator[Checked]:
     """Calibrate every enabled rule that looks at slots, one after the other, where that was not done of late.
 
@@ -91,7 +91,7 @@ def calibrated(
         elif not uncalibrated(task.subject):
             due.append(task)
     whole = [_whole(task) for task in due]
-    for task, basis in reader(conn, moment, effects_at(conn, moment)).bases(whole):
+    for task, basis in reader(conn, moment, design_effects_at(conn, moment)).bases(whole):
         found = calibrate(task.subject, basis, moment.now)
         yield Checked(task.subject.rule.name, found, "not calibrated: no slot has rows to judge yet")
 

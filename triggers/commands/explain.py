@@ -10,15 +10,15 @@ from sqlalchemy import Connection
 from config.models.catalog import Catalog, RateRule
 from queries.metrics.formatting import figure, interval
 from queries.scope import EVERYTHING
-from queries.state.incidents import Entry, Incident, aware, entries, incident
+from queries.state.incidents import HistoryEntry, Incident, aware, entries, incident
 from queries.statistics.estimates import Tally, estimate
 from queries.warehouse.generations import Pin
 from queries.warehouse.load_report import settle
-from triggers.evaluation.evaluate import effects_at
-from triggers.evaluation.metric_rules import judge, reader
-from triggers.evaluation.replay import Reading
+from triggers.evaluation.evaluate import design_effects_at
+from triggers.evaluation.metric_rules import evaluate_rule, reader
+from triggers.evaluation.replay import EvaluatedWindow
 from triggers.messages.card import conditions
-from triggers.messages.card_reader import rule_of
+from triggers.messages.card_reader import rule_at_opening
 from triggers.rules.due import Task, subject
 from triggers.rules.schedule import Moment
 from triggers.rules.subject import Subject, slice_key
@@ -39,7 +39,7 @@ def explain(conn: Connection, pin: Pin, catalog: Catalog, id_: str, now: datetim
         UnknownIncidentError: there is no such incident.
     """
     found, zone = incident(conn, id_, EVERYTHING), ZoneInfo(pin.generation.zone)
-    of, history_ = rule_of(conn, catalog, found), entries(conn, id_)
+    of, history_ = rule_at_opening(conn, catalog, found), entries(conn, id_)
     yield f"incident {found.id}, episode {found.episode}: {found.state}"
     yield f"rule {found.rule} version {found.rule_hash}{_changed(catalog, found)}"
     yield f"slice {found.slice or 'the whole company'}"
@@ -66,7 +66,7 @@ def _changed(catalog: Catalog, found: Incident) -> str:
     return " (the rule is gone)"
 
 
-def _case(found: Incident, history_: tuple[Entry, ...], zone: ZoneInfo) -> Iterator[str]:
+def _case(found: Incident, history_: tuple[HistoryEntry, ...], zone: ZoneInfo) -> Iterator[str]:
     for entry in history_:
         yield f"{entry.kind} {_stamp(entry.at, zone)} (data generation {entry.generation}): {entry.reason}"
     if found.account_id:
@@ -84,11 +84,11 @@ def _figures(asked: Subject, pin: Pin, found: Incident, sample: Mapping[str, Any
         yield f"  now:  {_line(asked, present.tally, present.deffs[0], present.p)}{note}"
 
 
-def _present(asked: Subject, pin: Pin, found: Incident, slot: date, moment: Moment) -> Reading | None:
+def _present(asked: Subject, pin: Pin, found: Incident, slot: date, moment: Moment) -> EvaluatedWindow | None:
     """The same window and slice in the data as it is now."""
     task = Task(asked, (slot,), first_run=False)
-    for _, basis in reader(pin.conn, moment, effects_at(pin.conn, moment)).bases([task]):
-        judged = judge(asked, basis)
+    for _, basis in reader(pin.conn, moment, design_effects_at(pin.conn, moment)).bases([task]):
+        judged = evaluate_rule(asked, basis)
         keys = [slice_key(asked.by, slice_) for slice_ in judged.panel.slices]
         return judged.reading(0, keys.index(found.slice)) if found.slice in keys else None
     return None

@@ -9,19 +9,19 @@ from typing import Any, Final
 
 from queries.metrics.csv_cells import cell
 
-say: Final = partial(print, flush=True)
+echo: Final = partial(print, flush=True)
 FORMATS: Final = ("table", "csv", "json")
 
 
-def show(rows: Sequence[Sequence[Any]], names: Sequence[str], form: str) -> None:
+def print_table(rows: Sequence[Sequence[Any]], names: Sequence[str], form: str) -> None:
     """Print rows under their names in one of FORMATS."""
     if form == "json":
-        say(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1, ensure_ascii=False))
+        echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1, ensure_ascii=False))
     elif form == "csv":
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerows([names, *([cell(value) for value in row] for row in rows)])
-        say(out.getvalue(), end="")
+        echo(out.getvalue(), end="")
     else:
         _table([names, *([_short(value) for value in row] for row in rows)])
 
@@ -35,4 +35,4 @@ def _short(value: Any) -> str:
 def _table(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        say("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+        echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 from config.models.catalog import Catalog, Route
 from config.models.values import duration_text
 from triggers.incidents.business_hours import Timetable, timetable
-from triggers.incidents.escalation import begins, named
+from triggers.incidents.escalation import begins, named_people
 
 
-def told(catalog: Catalog, rule: str, vertical: str | None, zone: ZoneInfo, at: datetime) -> Iterator[str]:
+def route_steps(catalog: Catalog, rule: str, vertical: str | None, zone: ZoneInfo, at: datetime) -> Iterator[str]:
     """The route of a rule's incident that opens at an instant, step by step. Raises KeyError for an unknown rule."""
     found = catalog.rule(rule)
     route = catalog.route(found.route)
@@ -49,7 +49,7 @@ def _late(route: Route, when: datetime, held: datetime) -> str:
 def _whom(catalog: Catalog, notify: str, vertical: str | None) -> str:
     if notify == "channel":
         return "the channel"
-    people = named(notify, catalog.people, vertical)
+    people = named_people(notify, catalog.people, vertical)
     known = ", ".join(f"{person.label}{'' if person.slack else ' (no Slack member id)'}" for person in people)
     return known or (f"nobody: no general manager answers for {vertical or 'the whole company'}")
 

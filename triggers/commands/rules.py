@@ -15,7 +15,7 @@ HEAD: Final = ("rule", "kind", "on", "version", "author", "since", "open", "olde
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RuleStatus:
     """One rule as the catalogue has it.
 
     Args:
@@ -35,7 +35,7 @@ class Standing:
     older: int
 
 
-def register(conn: Connection, catalog: Catalog) -> tuple[Standing, ...]:
+def rules_overview(conn: Connection, catalog: Catalog) -> tuple[RuleStatus, ...]:
     """Every rule of the catalogue, in its order.
 
     Args:
@@ -48,9 +48,9 @@ def register(conn: Connection, catalog: Catalog) -> tuple[Standing, ...]:
     return tuple(_standing(conn, catalog, rule, hashes.get(rule.name, [])) for rule in catalog.rules)
 
 
-def _standing(conn: Connection, catalog: Catalog, rule: Rule, opened_under: list[str]) -> Standing:
+def _standing(conn: Connection, catalog: Catalog, rule: Rule, opened_under: list[str]) -> RuleStatus:
     hash_ = version_of(catalog, rule).hash
     stored = rule_version(conn, hash_)
     author, since = (stored.author, stored.stored_at) if stored else (None, None)
     older = sum(under != hash_ for under in opened_under)
-    return Standing(rule, hash_, author, since, len(opened_under), older)
+    return RuleStatus(rule, hash_, author, since, len(opened_under), older)

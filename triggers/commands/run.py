@@ -26,23 +26,23 @@ from triggers.commands.arguments import until
 from triggers.commands.check import calibrated, watched
 from triggers.commands.explain import explain
 from triggers.commands.installation import Installation, installation
-from triggers.commands.output import say, show
-from triggers.commands.route import told
+from triggers.commands.output import echo, print_table
+from triggers.commands.route import route_steps
 from triggers.commands.rules import HEAD as REGISTER
-from triggers.commands.rules import register
+from triggers.commands.rules import rules_overview
 from triggers.incidents.actions import acknowledge, resolve
-from triggers.lab.backtest import instant
+from triggers.lab.backtest import iso_instant
 from triggers.processes.run import Runner
 from triggers.processes.watchdog import Watchdog, in_words
 from triggers.rule_tests.runner import suite
 from triggers.rules.git_author import author
-from triggers.rules.live_rules import Rulebook, Rules
-from triggers.rules.previous_state import read_memory
+from triggers.rules.live_rules import LiveRules, Rules
+from triggers.rules.previous_state import read_previous_state
 from triggers.rules.schedule import Moment
 from triggers.slack.client import Slack
-from triggers.slack.doctor import Doctor, Finding, is_sound
-from triggers.slack.interaction_handler import Answering
-from triggers.slack.socket_mode import Listener, try_socket
+from triggers.slack.doctor import CheckResult, Doctor, is_sound
+from triggers.slack.interaction_handler import InteractionHandler
+from triggers.slack.socket_mode import SocketListener, try_socket
 
 HEAD: Final = (
     "id",
@@ -65,21 +65,21 @@ def check(asked: Namespace) -> None:
     with installation() as here:
         rules = here.catalog.rules
         enabled = sum(rule.enabled for rule in rules)
-        say(f"{len(rules)} rules, {enabled} of them on; no mistakes in {here.settings.config}")
+        echo(f"{len(rules)} rules, {enabled} of them on; no mistakes in {here.settings.config}")
         try:
             with here.warehouse.pin() as pin:
                 moment = _moment(pin)
                 for line in watched(pin.conn, here.catalog, moment):
-                    say(line)
+                    echo(line)
                 if not asked.quick:
                     _calibrate(here, pin, moment, again=asked.again)
         except NoWarehouseError:
-            say("nothing is loaded yet: when slots are due is not known")
+            echo("nothing is loaded yet: when slots are due is not known")
         for route in here.catalog.routes:
             if route.channel is None and any(rule.route == route.name and rule.enabled for rule in rules):
-                say(f"route {route.name} has no channel: its messages stay pending")
+                echo(f"route {route.name} has no channel: its messages stay pending")
         if here.settings.slack.token is None:
-            say("no Slack token (EARSHOT_SLACK__TOKEN): messages stay pending")
+            echo("no Slack token (EARSHOT_SLACK__TOKEN): messages stay pending")
 
 
 def _moment(pin: Pin) -> Moment:
@@ -90,10 +90,10 @@ def _moment(pin: Pin) -> Moment:
 def _calibrate(here: Installation, pin: Pin, moment: Moment, *, again: bool) -> None:
     """Find how sure each rule must be, say it as it is found, and store it for the rule's version."""
     with here.reading() as conn:
-        memory, known = read_memory(conn), {} if again else calibrations(conn)
+        memory, known = read_previous_state(conn), {} if again else calibrations(conn)
     for found in calibrated(pin.conn, here.catalog, memory, moment, known):
         for line in found.lines:
-            say(line)
+            echo(line)
         if found.replayed:
             with here.states.begin() as conn:
                 store_calibration(conn, found.replayed.calibration)
@@ -108,12 +108,12 @@ def run(asked: Namespace) -> int:
         wrote = author(here.settings.config)
         runner = Runner(here.settings, here.catalog, here.warehouse, here.states, clock, wrote)
         if not asked.once:
-            say("watching; end with Ctrl-C")
-            runner.forever(asked.interval, say)
+            echo("watching; end with Ctrl-C")
+            runner.forever(asked.interval, echo)
             return 0
         report, sent = runner.once()
-        say(str(report) if report else "another process is evaluating; nothing was done")
-        say(str(sent) if sent else f"no Slack token: {_waiting(here)} messages stay pending")
+        echo(str(report) if report else "another process is evaluating; nothing was done")
+        echo(str(sent) if sent else f"no Slack token: {_waiting(here)} messages stay pending")
     return 0
 
 
@@ -123,19 +123,19 @@ def _fixed(at: datetime) -> datetime:
 
 def _waiting(here: Installation) -> int:
     with here.reading() as conn:
-        return len(outbox.owed(conn))
+        return len(outbox.unsent(conn))
 
 
 def list_incidents(asked: Namespace) -> None:
     """Every incident, the newest first."""
     with installation() as here, here.reading() as conn:
         found = incidents(conn, EVERYTHING, asked.state)
-    show([_columns(incident) for incident in found], HEAD, asked.format)
+    print_table([_columns(incident) for incident in found], HEAD, asked.format)
 
 
 def _columns(of: Incident) -> tuple[Any, ...]:
-    over = instant(of.resolved_at) if of.resolved_at else None
-    when = (instant(of.opened_at), over)
+    over = iso_instant(of.resolved_at) if of.resolved_at else None
+    when = (iso_instant(of.opened_at), over)
     return (
         of.id,
         of.rule,
@@ -155,7 +155,7 @@ def explain_incident(asked: Namespace) -> None:
     """An incident's figures, then and now."""
     with installation() as here, here.reading() as conn, here.warehouse.pin() as pin:
         for line in explain(conn, pin, here.catalog, asked.incident, datetime.now(UTC)):
-            say(line)
+            echo(line)
 
 
 def backtest_rules(asked: Namespace) -> None:
@@ -163,9 +163,9 @@ def backtest_rules(asked: Namespace) -> None:
     with installation() as here, here.warehouse.pin() as pin, here.reading() as conn:
         for part in backtest.tested(asked, here.catalog, pin, conn):
             if isinstance(part, str):
-                say(part)
+                echo(part)
             else:
-                show(part[1], part[0], asked.format)
+                print_table(part[1], part[0], asked.format)
 
 
 def test_rules(asked: Namespace) -> int:
@@ -175,16 +175,16 @@ def test_rules(asked: Namespace) -> int:
         catalog = read_drafts(asked.draft, catalog, COLUMNS).catalog
     passed = []
     for outcome in suite(asked.file, catalog):
-        say(str(outcome))
+        echo(str(outcome))
         passed.append(outcome.passed)
-    say(f"{sum(passed)} of {len(passed)} tests passed")
+    echo(f"{sum(passed)} of {len(passed)} tests passed")
     return 0 if all(passed) else 1
 
 
 def list_rules(_: Namespace) -> None:
     """Every rule as it stands."""
     with installation() as here, here.reading() as conn:
-        found = register(conn, here.catalog)
+        found = rules_overview(conn, here.catalog)
     rows = [
         (
             s.rule.name,
@@ -198,12 +198,12 @@ def list_rules(_: Namespace) -> None:
         )
         for s in found
     ]
-    show(rows, REGISTER, "table")
-    say("since: the version's first evaluation; older: open under an older version, until they close")
+    print_table(rows, REGISTER, "table")
+    echo("since: the version's first evaluation; older: open under an older version, until they close")
 
 
 def _since(at: datetime | None) -> str:
-    return instant(at) if at else "not evaluated"
+    return iso_instant(at) if at else "not evaluated"
 
 
 def tune_rule(asked: Namespace) -> None:
@@ -211,9 +211,9 @@ def tune_rule(asked: Namespace) -> None:
     with installation() as here, here.warehouse.pin() as pin, here.reading() as conn:
         for part in tune.tuned(asked, here.catalog, pin, conn, datetime.now(UTC)):
             if isinstance(part, str):
-                say(part)
+                echo(part)
             else:
-                show(part[1], part[0], "table")
+                print_table(part[1], part[0], "table")
 
 
 def show_outbox(asked: Namespace) -> None:
@@ -221,22 +221,22 @@ def show_outbox(asked: Namespace) -> None:
     with installation() as here:
         if asked.revive:
             with here.states.begin() as conn:
-                say(f"{outbox.revive(conn, datetime.now(UTC))} messages that Slack refused are tried again")
+                echo(f"{outbox.retry_dead(conn, datetime.now(UTC))} messages that Slack refused are tried again")
         _list_outbox(here)
 
 
 def _list_outbox(here: Installation) -> None:
     with here.reading() as conn:
-        waiting, refused = outbox.owed(conn), outbox.dead(conn)
+        waiting, refused = outbox.unsent(conn), outbox.dead(conn)
     names = ("state", "kind", "incident", "route", "queued", "attempts", "error")
     rows = [
-        (m.state, m.kind, m.incident_id, m.target, instant(m.created_at), m.attempts, m.error)
+        (m.state, m.kind, m.incident_id, m.target, iso_instant(m.created_at), m.attempts, m.error)
         for m in (*waiting, *refused)
     ]
-    show(rows, names, "table")
-    say(f"{len(waiting)} to be sent, {len(refused)} refused by Slack")
+    print_table(rows, names, "table")
+    echo(f"{len(waiting)} to be sent, {len(refused)} refused by Slack")
     if here.settings.slack.token is None:
-        say("no Slack token (EARSHOT_SLACK__TOKEN): nothing is sent")
+        echo("no Slack token (EARSHOT_SLACK__TOKEN): nothing is sent")
 
 
 def note_restored(asked: Namespace) -> None:
@@ -246,21 +246,21 @@ def note_restored(asked: Namespace) -> None:
         raise EarshotError("--since is a moment that is gone: when the backup was made")
     with installation() as here, here.states.begin() as conn:
         waiting = mark_restored(conn, now, asked.since)
-    say(f"{waiting} messages are looked for in Slack before they are sent, and so is what the next day's ticks queue")
+    echo(f"{waiting} messages are looked for in Slack before they are sent, and so is what the next day's ticks queue")
 
 
 def take_on(asked: Namespace) -> None:
     """Take an incident on."""
     with installation() as here, here.states.begin() as conn:
         found = acknowledge(conn, asked.incident, asked.by, EVERYTHING, datetime.now(UTC))
-    say(f"taken on by {found.acknowledged_by}: no further step of its ladder")
+    echo(f"taken on by {found.acknowledged_by}: no further step of its ladder")
 
 
 def close(asked: Namespace) -> None:
     """Declare an incident over."""
     with installation() as here, here.states.begin() as conn:
         resolve(conn, asked.incident, asked.by, asked.note, EVERYTHING, datetime.now(UTC))
-    say("closed; the rule stays quiet there until the figure has recovered")
+    echo("closed; the rule stays quiet there until the figure has recovered")
 
 
 def hear(_: Namespace) -> None:
@@ -270,10 +270,10 @@ def hear(_: Namespace) -> None:
         if token is None:
             raise EarshotError("no Slack token; set EARSHOT_SLACK__TOKEN (docs/how-to/send-to-slack.md)")
         slack = Slack(token.get_secret_value(), here.settings.slack.base_url, here.settings.slack.timeout_s)
-        answering = Answering(here.states, slack, here.catalog, _zone(here), partial(datetime.now, UTC))
-        listener = Listener(here.settings.slack, here.states, answering, say)
-        say("listening; end with Ctrl-C")
-        listener.forever(Rulebook(here.settings, Rules(here.catalog), COLUMNS).current)
+        answering = InteractionHandler(here.states, slack, here.catalog, _zone(here), partial(datetime.now, UTC))
+        listener = SocketListener(here.settings.slack, here.states, answering, echo)
+        echo("listening; end with Ctrl-C")
+        listener.forever(LiveRules(here.settings, Rules(here.catalog), COLUMNS).current)
 
 
 def audit(asked: Namespace) -> int:
@@ -283,11 +283,11 @@ def audit(asked: Namespace) -> int:
     with installation() as here:
         watchdog = Watchdog(here.settings, here.catalog, here.warehouse, here.states, partial(datetime.now, UTC))
         if asked.every:
-            watchdog.forever(asked.every, asked.port, say)
+            watchdog.forever(asked.every, asked.port, echo)
             return 0
         faults = watchdog.once().faults
         for line in in_words(faults):
-            say(line)
+            echo(line)
     return 1 if faults else 0
 
 
@@ -304,9 +304,9 @@ def examine(asked: Namespace) -> int:
     """Try what Slack needs. Returns 1 where something is wrong."""
     with installation() as here:
         doctor = Doctor(here.settings.slack, here.catalog, try_socket, datetime.now(UTC), asked.channel)
-        found = list[Finding]()
+        found = list[CheckResult]()
         for finding in doctor.examine():
-            say(str(finding))
+            echo(str(finding))
             found.append(finding)
     return 0 if is_sound(found) else 1
 
@@ -316,8 +316,8 @@ def trace_route(asked: Namespace) -> None:
     with installation() as here:
         if asked.rule not in {rule.name for rule in here.catalog.rules}:
             raise EarshotError(f"no rule {asked.rule!r}; config/triggers.toml has those there are")
-        for line in told(here.catalog, asked.rule, asked.vertical, _zone(here), asked.at or datetime.now(UTC)):
-            say(line)
+        for line in route_steps(here.catalog, asked.rule, asked.vertical, _zone(here), asked.at or datetime.now(UTC)):
+            echo(line)
 
 
 def silence(asked: Namespace) -> None:
@@ -325,17 +325,23 @@ def silence(asked: Namespace) -> None:
     now = datetime.now(UTC)
     with installation() as here, here.states.begin() as conn:
         if asked.part in ("list", "end"):
-            ending = (commands_silence.ended(conn, word, now) for word in (getattr(asked, "silence", None),) if word)
-            lines: Iterable[str] = commands_silence.listed(conn, now) if asked.part == "list" else ending
+            ending = (
+                commands_silence.end_silence_command(conn, word, now)
+                for word in (getattr(asked, "silence", None),)
+                if word
+            )
+            lines: Iterable[str] = commands_silence.list_silences(conn, now) if asked.part == "list" else ending
         else:
             with _pinned(here) as pin:
-                wanted = commands_silence.asked(asked, here.catalog, pin, until(getattr(asked, "until", None), now))
+                wanted = commands_silence.silence_request(
+                    asked, here.catalog, pin, until(getattr(asked, "until", None), now)
+                )
             if asked.part == "add":
-                lines = commands_silence.begun(conn, wanted, asked.reason, asked.by, now)
+                lines = commands_silence.start_silence(conn, wanted, asked.reason, asked.by, now)
             else:
-                lines = commands_silence.previewed(conn, wanted.matchers, now)
+                lines = commands_silence.preview_silence(conn, wanted.matchers, now)
         for line in lines:
-            say(line)
+            echo(line)
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 
 from config.errors import EarshotError
 from config.models.catalog import Catalog
-from queries.messages.silences import Matchers, Silence, add, end, preview, silences
+from queries.messages.silences import Matchers, Silence, active_silences, add_silence, end_silence, preview
 from queries.scope import EVERYTHING
-from queries.warehouse.conditions import condition_spans
+from queries.warehouse.conditions import condition_periods
 from queries.warehouse.generations import Pin
 from triggers.incidents.business_hours import local
 
@@ -40,39 +40,39 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SilenceRequest:
     """What a silence is to mute, and until when; None where neither was said."""
 
     matchers: Matchers
     until: datetime | None
 
 
-def asked(words: Namespace, catalog: Catalog, pin: Pin | None, until: datetime | None) -> Asked:
+def silence_request(words: Namespace, catalog: Catalog, pin: Pin | None, until: datetime | None) -> SilenceRequest:
     """What the arguments mean. Raises EarshotError for a rule, route or condition that there is not."""
     for kind, items in (("rule", catalog.rules), ("route", catalog.routes)):
         name = getattr(words, kind)
         if name is not None and name not in {item.name for item in items}:
             raise EarshotError(f"no {kind} {name!r}; `python -m triggers check` reads those there are")
     places = (tuple(words.vertical), tuple(words.touchpoint))
-    found = Asked(Matchers(words.rule, words.route, *places, words.account), until)
+    found = SilenceRequest(Matchers(words.rule, words.route, *places, words.account), until)
     return _under(found, words.condition, pin) if words.condition else found
 
 
-def _under(found: Asked, condition: str, pin: Pin | None) -> Asked:
+def _under(found: SilenceRequest, condition: str, pin: Pin | None) -> SilenceRequest:
     """The same for what a condition concerns, until the day after its last."""
     if pin is None:
         raise EarshotError("nothing is loaded, so there is no condition; load first")
     zone = ZoneInfo(pin.generation.zone)
-    span = next((one for one in reversed(condition_spans(pin.conn, zone)) if one.name == condition), None)
+    span = next((one for one in reversed(condition_periods(pin.conn, zone)) if one.name == condition), None)
     if span is None:
         raise EarshotError(f"no condition {condition!r}; write its name as the source has it")
     verticals = found.matchers.verticals or tuple(sorted(span.verticals))
     touchpoints = found.matchers.touchpoints or tuple(sorted(span.touchpoints))
     over = local(zone, span.until + timedelta(days=1), datetime.min.time()) if span.until else None
-    return Asked(replace(found.matchers, verticals=verticals, touchpoints=touchpoints), found.until or over)
+    return SilenceRequest(replace(found.matchers, verticals=verticals, touchpoints=touchpoints), found.until or over)
 
 
-def previewed(conn: Connection, matchers: Matchers, now: datetime) -> Iterator[str]:
+def preview_silence(conn: Connection, matchers: Matchers, now: datetime) -> Iterator[str]:
     """What a silence would mute, in lines."""
     found = preview(conn, matchers, EVERYTHING, now - BEFORE)
     opened = f"{found.earlier} opened in the last {BEFORE.days} days"
@@ -81,23 +81,23 @@ def previewed(conn: Connection, matchers: Matchers, now: datetime) -> Iterator[s
         yield f"  {one.id}  {one.rule}  {one.slice}  since {one.opened_at:%Y-%m-%d}, severity {one.severity}"
 
 
-def begun(conn: Connection, wanted: Asked, reason: str, author: str, now: datetime) -> Iterator[str]:
+def start_silence(conn: Connection, wanted: SilenceRequest, reason: str, author: str, now: datetime) -> Iterator[str]:
     """Begin a silence, and say what it mutes."""
     if wanted.until is None:
         raise EarshotError("a silence needs an end; give --until, such as --until 3d")
-    yield from previewed(conn, wanted.matchers, now)
-    made = add(conn, wanted.matchers, reason, author, now, wanted.until)
+    yield from preview_silence(conn, wanted.matchers, now)
+    made = add_silence(conn, wanted.matchers, reason, author, now, wanted.until)
     yield f"silence {made.id[:8]} until {made.ends_at:%Y-%m-%d %H:%M} UTC; incidents open and are recorded all the same"
 
 
-def ended(conn: Connection, beginning: str, now: datetime) -> str:
+def end_silence_command(conn: Connection, beginning: str, now: datetime) -> str:
     """End a silence, in a line."""
-    return f"ended: {_line(end(conn, beginning, now))}"
+    return f"ended: {_line(end_silence(conn, beginning, now))}"
 
 
-def listed(conn: Connection, now: datetime) -> Iterator[str]:
+def list_silences(conn: Connection, now: datetime) -> Iterator[str]:
     """The silences that are not over."""
-    found = silences(conn, now)
+    found = active_silences(conn, now)
     yield from (_line(one) for one in found)
     if not found:
         yield "no silences"

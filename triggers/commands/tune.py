@@ -16,14 +16,14 @@ from queries.state.calibrations import calibrations
 from queries.state.feedback import Precision, precisions
 from queries.warehouse.generations import Pin
 from queries.warehouse.relations import COLUMNS
-from triggers.commands.arguments import day
+from triggers.commands.arguments import parse_day
 from triggers.commands.backtest import Table
-from triggers.lab.backtest import named
-from triggers.lab.false_alarms import Noise, noise
-from triggers.lab.parameter_sweep import Budget, Sweep, days_open, own_metric, propose, setting, sweep
-from triggers.lab.setting import Dial, lines
-from triggers.lab.typical_range import usual
-from triggers.lab.what_if import Outcome, Trial, trial
+from triggers.lab.backtest import rule_named
+from triggers.lab.false_alarms import FalseAlarmRate, false_alarm_rate
+from triggers.lab.parameter_sweep import Budget, ParameterSweep, days_open, own_metric, propose, setting, sweep_setting
+from triggers.lab.setting import Setting, toml_lines
+from triggers.lab.typical_range import typical_range
+from triggers.lab.what_if import Trial, TrialOutcome, trial
 
 YEARS: Final = timedelta(days=730)
 """How much of the past is asked about where nothing else is said."""
@@ -45,8 +45,8 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("rule", help="the rule's name")
     parser.add_argument("--budget", type=budget, required=True, help="such as '2 per person per week'")
     parser.add_argument("--draft", type=Path, metavar="FILE", help="the rule as a file of drafts has it")
-    parser.add_argument("--since", type=day, help="first day that counts; two years ago by default")
-    parser.add_argument("--until", type=day, help="the day after the last; today by default")
+    parser.add_argument("--since", type=parse_day, help="first day that counts; two years ago by default")
+    parser.add_argument("--until", type=parse_day, help="the day after the last; today by default")
 
 
 def tuned(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection, now: datetime) -> Iterator[str | Table]:
@@ -62,10 +62,10 @@ def tuned(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection, now: 
         raise EarshotError("--until is the day after the last one: it must come after --since")
     known = read_drafts(asked.draft, catalog, COLUMNS).catalog if asked.draft else catalog
     alphas = {hash_: found.alpha for hash_, found in calibrations(state).items()}
-    of = trial(pin, known, named(known, asked.rule), since, until, alphas)
-    found, metric = sweep(pin.conn, of), own_metric(of)
+    of = trial(pin, known, rule_named(known, asked.rule), since, until, alphas)
+    found, metric = sweep_setting(pin.conn, of), own_metric(of)
     yield _head(of, found.on, since, until)
-    if metric and (lay := usual(of)):
+    if metric and (lay := typical_range(of)):
         yield lay.words(metric)
     proposed = propose(found, asked.budget)
     yield _table(found, metric, proposed[0] if proposed else None, of.moment.now)
@@ -73,13 +73,13 @@ def tuned(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection, now: 
     yield from _voted(precisions(state).get(of.rule.name))
 
 
-def _head(of: Trial, on: Dial, since: date, until: date) -> str:
+def _head(of: Trial, on: Setting, since: date, until: date) -> str:
     follows = "; recover keeps its distance" if on.field == "limit" else ""
     sure = "its null replay found" if of.subject.alpha is not None else "Bonferroni's bound asks"
     return f"{of.rule.name} from {since} to {until}, {on.field} varied{follows}; as sure as {sure}"
 
 
-def _table(found: Sweep, metric: Metric | None, proposed: float | None, until: datetime) -> Table:
+def _table(found: ParameterSweep, metric: Metric | None, proposed: float | None, until: datetime) -> Table:
     names = (found.on.field, "incidents", "days open", "told a week", "busiest week", "")
     rows = [
         (
@@ -101,7 +101,7 @@ def _mark(value: float, present: float, proposed: float | None) -> str:
 
 
 def _proposal(
-    of: Trial, found: Sweep, proposed: tuple[float, Outcome] | None, within: Budget, now: datetime
+    of: Trial, found: ParameterSweep, proposed: tuple[float, TrialOutcome] | None, within: Budget, now: datetime
 ) -> Iterator[str]:
     yield ""
     if proposed is None:
@@ -113,14 +113,14 @@ def _proposal(
         yield f"as it is it keeps {within}, and nothing that hears more does"
     else:
         yield f"{found.on.field} {setting(found.on, own_metric(of), value)} keeps {within} and hears most:"
-        yield from (f"    {line}" for line in lines(outcome.rule))
+        yield from (f"    {line}" for line in toml_lines(outcome.rule))
     if within.keeps(found.lax_first()[-1][1]):
         yield "every value keeps it, those included that would be open too often to be news: let the customer decide"
-    yield _noise_line(noise(of, outcome.rule, now), outcome.rule)
+    yield _noise_line(false_alarm_rate(of, outcome.rule, now), outcome.rule)
     yield "this rule alone; `python -m triggers backtest` shows what all of them ask of each reader"
 
 
-def _noise_line(found: Noise, rule: WatchRule) -> str:
+def _noise_line(found: FalseAlarmRate, rule: WatchRule) -> str:
     if found.a_year is None or found.low is None or found.high is None:
         return f"without any change: at most {found.declared:g} false alarms a year, as declared ({found.why})"
     ends = f"{found.low:.2g} to {found.high:.2g}"

@@ -17,8 +17,8 @@ from queries.monitoring.row_profiles import Profile
 from triggers.data_faults.detectors.collection_change import collection_changes
 from triggers.data_faults.detectors.copied_period import copied_periods
 from triggers.data_faults.detectors.duplicated_rows import duplicated_rows
-from triggers.data_faults.detectors.fault import Artefact, Kind
-from triggers.data_faults.detectors.history import BASELINE_WEEKS, Look, look_at
+from triggers.data_faults.detectors.fault import DataFault, Kind
+from triggers.data_faults.detectors.history import BASELINE_WEEKS, RowHistory, row_history
 from triggers.data_faults.detectors.padded_promise import padded_promises
 from triggers.data_faults.detectors.publication_lag import publication_lags
 from triggers.data_faults.detectors.right_censoring import right_censoring
@@ -27,9 +27,9 @@ from triggers.data_faults.detectors.swapped_dates import swapped_dates
 from triggers.data_faults.detectors.tails import ALPHA
 from triggers.data_faults.explanation import ROWS_OF, Breach, explains
 
-__all__ = ["ALPHA", "BASELINE_WEEKS", "ROWS_OF", "Artefact", "Breach", "Kind", "detect", "explains"]
+__all__ = ["ALPHA", "BASELINE_WEEKS", "ROWS_OF", "Breach", "DataFault", "Kind", "detect", "explains"]
 
-_DETECTORS: Final[tuple[Callable[[Look], Iterator[Artefact]], ...]] = (
+_DETECTORS: Final[tuple[Callable[[RowHistory], Iterator[DataFault]], ...]] = (
     publication_lags,
     right_censoring,
     collection_changes,
@@ -41,7 +41,7 @@ _DETECTORS: Final[tuple[Callable[[Look], Iterator[Artefact]], ...]] = (
 )
 
 
-def detect(profile: Profile, since: date, until: date) -> tuple[Artefact, ...]:
+def detect(profile: Profile, since: date, until: date) -> tuple[DataFault, ...]:
     """Everything wrong that concerns the window [since, until) and the half year it may be compared with.
 
     Args:
@@ -49,12 +49,12 @@ def detect(profile: Profile, since: date, until: date) -> tuple[Artefact, ...]:
         since: the window's first day.
         until: the day after its last one.
     """
-    look = look_at(profile, since, until)
+    look = row_history(profile, since, until)
     found = [artefact for detector in _DETECTORS for artefact in detector(look)] if look else []
     return tuple(artefact for artefact in found if not _follows(artefact, found))
 
 
-def _follows(artefact: Artefact, found: Collection[Artefact]) -> bool:
+def _follows(artefact: DataFault, found: Collection[DataFault]) -> bool:
     """Whether a silence is nothing but rows that are still on their way, or that stand under a wrong date."""
     if artefact.kind != "collection-change":
         return False

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Final
 
 from queries.monitoring.row_profiles import PROFILED
-from triggers.data_faults.detectors.fault import Artefact
+from triggers.data_faults.detectors.fault import DataFault
 
 ROWS_OF: Final[Mapping[str, tuple[str, ...]]] = {
     **{table: (table,) for table in PROFILED},
@@ -68,7 +68,7 @@ class Breach:
         return named is None or value in named
 
 
-def explains(artefacts: Iterable[Artefact], breach: Breach) -> Artefact | None:
+def explains(artefacts: Iterable[DataFault], breach: Breach) -> DataFault | None:
     """The first artefact that explains a breach, if any: it spoils the window and is not about other rows.
 
     A promise that was padded makes figures look better than they are, so it explains no breach. More or fewer defects
@@ -83,7 +83,7 @@ def explains(artefacts: Iterable[Artefact], breach: Breach) -> Artefact | None:
     return next((a for a in artefacts if a.table in tables and _explains(a, breach)), None)
 
 
-def _explains(artefact: Artefact, breach: Breach) -> bool:
+def _explains(artefact: DataFault, breach: Breach) -> bool:
     is_own = artefact.table == breach.relation
     tells = artefact.kind != "padded-promise" and (artefact.table != "defect" or is_own or artefact.kind in _REPEATED)
     overlaps = artefact.since < breach.until and artefact.until > breach.since

@@ -11,18 +11,18 @@ from config.models.catalog import DATA_FAULT, DECEIVES, EventRule, Guard, RateRu
 from queries.monitoring.row_profiles import PROFILED, Profile, read_profile
 from queries.monitoring.severe_cases import Case
 from queries.state.incidents import Incident, incident_id
-from triggers.data_faults.detect import BASELINE_WEEKS, Artefact, Breach, detect, explains
-from triggers.evaluation.event_rules import Found
-from triggers.evaluation.kinds.window import reach
-from triggers.evaluation.replay import Finding
+from triggers.data_faults.detect import BASELINE_WEEKS, Breach, DataFault, detect, explains
+from triggers.evaluation.event_rules import SevereCase
+from triggers.evaluation.kinds.window import lookback
+from triggers.evaluation.replay import StateChange
 from triggers.rules.schedule import Cadence, Moment, midnight
-from triggers.rules.subject import Figure, Subject, slice_values
+from triggers.rules.subject import CubeRequest, Subject, slice_values
 
 NAME: Final = DATA_FAULT
 
 
 @dataclass(frozen=True, slots=True)
-class Watchman:
+class FaultScanner:
     """Looks at how the rows lie. A profile is read when it is first needed, and once.
 
     Args:
@@ -35,15 +35,15 @@ class Watchman:
     guard: Guard
     moment: Moment
     profiles: dict[str, Profile] = field(default_factory=dict)
-    found: dict[tuple[str, date, date], tuple[Artefact, ...]] = field(default_factory=dict)
+    found: dict[tuple[str, date, date], tuple[DataFault, ...]] = field(default_factory=dict)
 
-    def explained(self, subject: Subject, finding: Finding) -> Artefact | None:
+    def explained(self, subject: Subject, finding: StateChange) -> DataFault | None:
         """The fault that explains a breach, if there is one."""
         rule = subject.rule
         if not isinstance(rule, RateRule) or rule.class_ == "data" or finding.event.change != "opened":
             return None
         for figure in subject.figures:
-            breach = _breach(figure, finding, reach(rule))
+            breach = _breach(figure, finding, lookback(rule))
             faults = (fault for table in breach.tables for fault in self._faults(table, breach.since, breach.until))
             if fault := explains(faults, breach):
                 return fault
@@ -58,26 +58,26 @@ class Watchman:
         """The newest slot that is due."""
         return self.cadence.newest(self.moment.now)
 
-    def faults(self, after: date | None) -> Iterator[Found]:
+    def faults(self, after: date | None) -> Iterator[SevereCase]:
         """The faults that show in the slots after `after`, oldest first; None is from the data's first window on."""
         first = min((self._profile(table).first for table in PROFILED), default=None) if after is None else None
         for slot in self.cadence.due(after, first or date.min, self.moment.now):
             for table in PROFILED:
                 yield from self._seen(table, slot)
 
-    def _seen(self, table: str, slot: date) -> Iterator[Found]:
+    def _seen(self, table: str, slot: date) -> Iterator[SevereCase]:
         """What shows in a slot, where there is a whole window of data: whenever it is looked at, it is the same."""
         if slot - self.guard.window >= self._profile(table).first:
             for fault in self._faults(table, slot - self.guard.window, slot):
                 case = self._case(fault, slot)
-                yield Found(incident_id(NAME, case.key, None), case, slot, fault.reason)
+                yield SevereCase(incident_id(NAME, case.key, None), case, slot, fault.reason)
 
-    def _case(self, fault: Artefact, slot: date) -> Case:
+    def _case(self, fault: DataFault, slot: date) -> Case:
         key = f"{fault.kind}|{fault.table}|{fault.place}|{fault.since}"
         at = midnight(fault.since, self.moment.zone)
         return Case(key, None, fault.vertical, fault.touchpoint, at, self.cadence.as_of(slot))
 
-    def _faults(self, table: str, since: date, until: date) -> tuple[Artefact, ...]:
+    def _faults(self, table: str, since: date, until: date) -> tuple[DataFault, ...]:
         key = table, since, until
         if key not in self.found:
             self.found[key] = detect(self._profile(table), since, until)
@@ -89,7 +89,7 @@ class Watchman:
         return self.profiles[table]
 
 
-def _breach(figure: Figure, finding: Finding, behind: timedelta) -> Breach:
+def _breach(figure: CubeRequest, finding: StateChange, behind: timedelta) -> Breach:
     """One of the figures that a breach is made of: those rows that the slice and the conditions leave."""
     conditions = (*figure.metric.where, *figure.where)
     place = {c.column: tuple(map(str, c.any_of)) for c in conditions if c.any_of is not None}
@@ -98,9 +98,9 @@ def _breach(figure: Figure, finding: Finding, behind: timedelta) -> Breach:
     return Breach(figure.metric.table, columns, place, finding.reading.slot - behind, finding.reading.slot)
 
 
-def untold(
-    found: Iterable[Found], open_: Iterable[Incident], known: Collection[str], guard: Guard, cadence: Cadence
-) -> tuple[Found, ...]:
+def new_faults(
+    found: Iterable[SevereCase], open_: Iterable[Incident], known: Collection[str], guard: Guard, cadence: Cadence
+) -> tuple[SevereCase, ...]:
     """The faults that open an incident, oldest first.
 
     A fault is one for as long as it lies in the same place, whichever day it is seen to begin, and while its incident
@@ -113,16 +113,16 @@ def untold(
         guard: how long an incident is open.
         cadence: when each slot may be read.
     """
-    over = {_place(one.slice): one.opened_at + lasting(guard) for one in open_ if one.rule == NAME}
-    new: dict[str, Found] = {}
+    over = {_place(one.slice): one.opened_at + fault_duration(guard) for one in open_ if one.rule == NAME}
+    new: dict[str, SevereCase] = {}
     for one in found:
         place, at = _place(one.case.key), cadence.as_of(one.day)
         if (place not in over or over[place] < at) and one.id not in new and one.id not in known:
-            new[one.id], over[place] = one, at + lasting(guard)
+            new[one.id], over[place] = one, at + fault_duration(guard)
     return tuple(new.values())
 
 
-def lasting(guard: Guard) -> timedelta:
+def fault_duration(guard: Guard) -> timedelta:
     """How long an incident of a fault is open: while the fault spoils a window, or what a window is compared with."""
     return guard.window + timedelta(weeks=BASELINE_WEEKS)
 
@@ -144,6 +144,6 @@ def rule_of_faults(guard: Guard) -> EventRule:
         "route": guard.route,
         "owner": guard.owner,
         "runbook": guard.runbook,
-        "resolve_after": lasting(guard),
+        "resolve_after": fault_duration(guard),
     }
     return EventRule.model_validate(raw)

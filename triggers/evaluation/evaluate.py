@@ -10,10 +10,11 @@ from config.models.catalog import QuietRule
 from queries.metrics import design_effects
 from queries.state.calibrations import StoredBaseline, tally_text
 from queries.state.incidents import Remembered
-from triggers.evaluation.kinds.window import EffectsAt, Frozen
-from triggers.evaluation.metric_rules import judge, reader
-from triggers.evaluation.quiet_rules import Listener
-from triggers.evaluation.replay import Finding, Judged, replay
+from triggers.evaluation.kinds.window import EffectsAt
+from triggers.evaluation.metric_rules import evaluate_rule, reader
+from triggers.evaluation.quiet_rules import QuietRuleEvaluator
+from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
+from triggers.rules.baseline import FrozenBaseline
 from triggers.rules.counts import Slice
 from triggers.rules.due import Task
 from triggers.rules.previous_state import remember
@@ -38,7 +39,7 @@ class Evaluation:
     task: Task
     slots: tuple[date, ...]
     changed: tuple[Remembered, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[StateChange, ...]
     baselines: tuple[StoredBaseline, ...] = ()
     verticals: Mapping[str, str] = field(default_factory=dict)
 
@@ -47,23 +48,25 @@ def evaluate(conn: Connection, tasks: Iterable[Task], moment: Moment) -> Iterato
     """Evaluate every task on the warehouse's data as of the moment."""
     given = tuple(tasks)
     rates = [task for task in given if not isinstance(task.subject.rule, QuietRule)]
-    for task, basis in reader(conn, moment, effects_at(conn, moment)).bases(rates):
-        judged = judge(task.subject, basis, task.instances)
+    for task, basis in reader(conn, moment, design_effects_at(conn, moment)).bases(rates):
+        judged = evaluate_rule(task.subject, basis, task.instances)
         yield _evaluation(task, basis.slots, judged, moment, _stored(task.subject, basis.fresh, moment))
-    listener = Listener(conn, moment)
+    listener = QuietRuleEvaluator(conn, moment)
     for task, slots, judged in listener.judged(given):
         found = _evaluation(task, slots, judged, moment)
         yield found if task.subject.by != ("account_id",) else _placed(found, listener)
 
 
-def effects_at(conn: Connection, moment: Moment) -> EffectsAt:
+def design_effects_at(conn: Connection, moment: Moment) -> EffectsAt:
     """The design effects known at a slot's end, read once for each quarter. They are of quarters that ended before."""
-    known, quarters = dict[date, design_effects.Effects](), design_effects.quarters(conn)
+    known, quarters = dict[date, design_effects.DesignEffects](), design_effects.quarters(conn)
 
-    def at(slot: date) -> design_effects.Effects:
+    def at(slot: date) -> design_effects.DesignEffects:
         quarter = quarters.get(slot, slot)
         if quarter not in known:
-            known[quarter] = design_effects.effects(conn, datetime(slot.year, slot.month, slot.day, tzinfo=moment.zone))
+            known[quarter] = design_effects.read_design_effects(
+                conn, datetime(slot.year, slot.month, slot.day, tzinfo=moment.zone)
+            )
         return known[quarter]
 
     return at
@@ -79,13 +82,13 @@ def clock(task: Task, moment: Moment) -> Callable[[date], datetime]:
 
 
 def _evaluation(
-    task: Task, slots: tuple[date, ...], judged: Judged, moment: Moment, stored: tuple[StoredBaseline, ...] = ()
+    task: Task, slots: tuple[date, ...], judged: EvaluatedRule, moment: Moment, stored: tuple[StoredBaseline, ...] = ()
 ) -> Evaluation:
     after, findings = replay(task.subject, judged, task.instances, clock(task, moment), task.is_own)
     return Evaluation(task, slots, tuple(_changed(task, after)), findings, stored)
 
 
-def _placed(found: Evaluation, listener: Listener) -> Evaluation:
+def _placed(found: Evaluation, listener: QuietRuleEvaluator) -> Evaluation:
     accounts = sorted({finding.reading.slice[0] for finding in found.findings})
     verticals = listener.verticals(accounts)
     return Evaluation(found.task, found.slots, found.changed, found.findings, verticals=verticals)
@@ -97,7 +100,7 @@ def _changed(task: Task, after: Mapping[Slice, Instance]) -> Iterator[Remembered
             yield remember(task.subject.rule.name, slice_key(task.subject.by, slice_), instance)
 
 
-def _stored(subject: Subject, fresh: Mapping[Slice, Frozen], moment: Moment) -> tuple[StoredBaseline, ...]:
+def _stored(subject: Subject, fresh: Mapping[Slice, FrozenBaseline], moment: Moment) -> tuple[StoredBaseline, ...]:
     return tuple(
         StoredBaseline(
             subject.hash, slice_key(subject.by, slice_), one.since, one.until, tally_text(one.tally), moment.now

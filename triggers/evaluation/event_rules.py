@@ -9,13 +9,13 @@ from config.models.catalog import EventRule
 from queries.monitoring.severe_cases import Case, cases
 from queries.scope import EVERYTHING
 from queries.state.incidents import incident_id
-from triggers.rules.previous_state import Memory
+from triggers.rules.previous_state import PreviousState
 from triggers.rules.schedule import Moment, midnight
 from triggers.rules.versions import Version, version
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SevereCase:
     """A severe case with its incident's id, the day in the reporting zone on which it became known, and what it is."""
 
     id: str
@@ -25,28 +25,30 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Severe:
+class EventRuleResult:
     """What one event rule found. `scanned` is false where nothing new can be there; without a `slot` it is of today."""
 
     rule: EventRule
     version: Version
     first_run: bool
     scanned: bool
-    cases: tuple[Found, ...]
+    cases: tuple[SevereCase, ...]
     slot: date | None = None
 
 
-def find(conn: Connection, rule: EventRule, memory: Memory, moment: Moment) -> Severe:
+def find_cases(conn: Connection, rule: EventRule, memory: PreviousState, moment: Moment) -> EventRuleResult:
     """The severe cases that were knowable at the moment: all of the past on a first run, else back to `scan_back`."""
     first_run, of = rule.name not in memory.slots, version(rule)
     if _is_exhausted(rule, memory, moment):
-        return Severe(rule, of, first_run, scanned=False, cases=())
+        return EventRuleResult(rule, of, first_run, scanned=False, cases=())
     found = cases(conn, rule, EVERYTHING, rule.settle, _since(rule, memory, moment), moment.now)
-    named = (Found(incident_id(rule.name, c.key, None), c, c.knowable_at.astimezone(moment.zone).date()) for c in found)
-    return Severe(rule, of, first_run, scanned=True, cases=tuple(named))
+    named = (
+        SevereCase(incident_id(rule.name, c.key, None), c, c.knowable_at.astimezone(moment.zone).date()) for c in found
+    )
+    return EventRuleResult(rule, of, first_run, scanned=True, cases=tuple(named))
 
 
-def _is_exhausted(rule: EventRule, memory: Memory, moment: Moment) -> bool:
+def _is_exhausted(rule: EventRule, memory: PreviousState, moment: Moment) -> bool:
     """Whether the data was scanned whole. Where a rule waits, or a past moment is replayed, time alone adds cases."""
     newest = memory.slots.get(rule.name)
     if newest is None or rule.settle or newest.generation != moment.generation:
@@ -54,7 +56,7 @@ def _is_exhausted(rule: EventRule, memory: Memory, moment: Moment) -> bool:
     return moment.published_at <= newest.evaluated_at <= moment.now
 
 
-def _since(rule: EventRule, memory: Memory, moment: Moment) -> datetime | None:
+def _since(rule: EventRule, memory: PreviousState, moment: Moment) -> datetime | None:
     """Late rows lie before what was scanned already: look behind it as far as the rule says."""
     newest = memory.slots.get(rule.name)
     return midnight(newest.slot, moment.zone) - rule.scan_back if newest else None

@@ -9,14 +9,15 @@ from sqlalchemy import Connection
 
 from config.models.catalog import ChangeRule, ChartRule, RateRule
 from queries.statistics.estimates import Floats
-from queries.warehouse.conditions import Span, condition_spans
+from queries.warehouse.conditions import ConditionPeriod, condition_periods
 from triggers.evaluation.kinds.chart import freeze
 from triggers.evaluation.kinds.registry import panel
 from triggers.evaluation.kinds.significance import bonferroni, verdicts
-from triggers.evaluation.kinds.window import EffectsAt, Frozen, Given, reach
+from triggers.evaluation.kinds.window import EffectsAt, Inputs, lookback
 from triggers.evaluation.quantiles import first_day, measured
-from triggers.evaluation.replay import Judged
-from triggers.evaluation.shared_counts import Shelf, Want, read_shelf
+from triggers.evaluation.replay import EvaluatedRule
+from triggers.evaluation.shared_counts import CountRequest, SharedCounts, read_shared_counts
+from triggers.rules.baseline import FrozenBaseline
 from triggers.rules.counts import Bools, History, Slice
 from triggers.rules.due import Task
 from triggers.rules.schedule import Moment
@@ -24,12 +25,12 @@ from triggers.rules.subject import Subject
 
 
 @dataclass(frozen=True, slots=True)
-class Basis:
+class EvaluationInput:
     """What one rule is judged on: its slots, what was counted, and the baselines that it takes for the first time."""
 
     slots: tuple[date, ...]
-    given: Given
-    fresh: Mapping[Slice, Frozen]
+    given: Inputs
+    fresh: Mapping[Slice, FrozenBaseline]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +40,32 @@ class Reader:
     conn: Connection
     moment: Moment
     effects: EffectsAt
-    conditions: tuple[Span, ...]
+    conditions: tuple[ConditionPeriod, ...]
 
-    def bases(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Basis]]:
+    def bases(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, EvaluationInput]]:
         """Each task with what it is judged on: one query for all that share a rollup."""
         given = tuple(task for task in tasks if task.slots or task.first_run)
         added = [task for task in given if not task.subject.is_quantile]
-        wanted = (want for task in added for want in wants(task))
-        shelf = read_shelf(self.conn, wanted, self.moment.now, self.moment.settle)
+        wanted = (want for task in added for want in count_requests(task))
+        shelf = read_shared_counts(self.conn, wanted, self.moment.now, self.moment.settle)
         for task in given:
             yield task, self._quantile(task) if task.subject.is_quantile else self._added(task, shelf)
 
-    def _added(self, task: Task, shelf: Shelf) -> Basis:
+    def _added(self, task: Task, shelf: SharedCounts) -> EvaluationInput:
         subject, whole = task.subject, task.is_whole
         known = frozenset(task.instances) if len(subject.figures) == 1 else frozenset()
         counts = [shelf.history(figure, known, subject.cadence, whole=whole) for figure in subject.figures]
-        return basis_of(task, counts, self._without_conditions(subject, counts[0]), self.effects, self.moment.now)
+        return evaluation_input(
+            task, counts, self._without_conditions(subject, counts[0]), self.effects, self.moment.now
+        )
 
-    def _quantile(self, task: Task) -> Basis:
+    def _quantile(self, task: Task) -> EvaluationInput:
         subject = task.subject
         first = first_day(self.conn, subject, self.moment) if task.first_run else None
         slots = task.due(first, self.moment.now)
-        return Basis(slots, Given(measured(self.conn, subject, slots, frozenset(task.instances)), self.effects), {})
+        return EvaluationInput(
+            slots, Inputs(measured(self.conn, subject, slots, frozenset(task.instances)), self.effects), {}
+        )
 
     def _without_conditions(self, subject: Subject, counts: History) -> History:
         """The counts without the days on which something out of the ordinary held: what baselines are made of."""
@@ -74,10 +79,10 @@ class Reader:
 
 def reader(conn: Connection, moment: Moment, effects: EffectsAt) -> Reader:
     """A reader of one generation."""
-    return Reader(conn, moment, effects, condition_spans(conn, moment.zone))
+    return Reader(conn, moment, effects, condition_periods(conn, moment.zone))
 
 
-def _blank(blank: Bools, span: Span, subject: Subject, counts: History) -> None:
+def _blank(blank: Bools, span: ConditionPeriod, subject: Subject, counts: History) -> None:
     since = max(span.since.toordinal() - counts.first_day, 0)
     until = max((span.until or date.max).toordinal() - counts.first_day + 1, 0)
     by = subject.by
@@ -87,7 +92,9 @@ def _blank(blank: Bools, span: Span, subject: Subject, counts: History) -> None:
             blank[since:until, column] = True
 
 
-def basis_of(task: Task, counts: Sequence[History], plain: History, effects: EffectsAt, now: datetime) -> Basis:
+def evaluation_input(
+    task: Task, counts: Sequence[History], plain: History, effects: EffectsAt, now: datetime
+) -> EvaluationInput:
     """What a task is judged on.
 
     Args:
@@ -102,10 +109,10 @@ def basis_of(task: Task, counts: Sequence[History], plain: History, effects: Eff
     fresh = _fresh(task, plain, slots)
     frozen = {**fresh, **task.frozen}
     other = counts[1] if len(counts) > 1 else None
-    return Basis(slots, Given(counts[0], effects, other, plain, frozen, frozenset(task.instances)), fresh)
+    return EvaluationInput(slots, Inputs(counts[0], effects, other, plain, frozen, frozenset(task.instances)), fresh)
 
 
-def _fresh(task: Task, counts: History, slots: Sequence[date]) -> Mapping[Slice, Frozen]:
+def _fresh(task: Task, counts: History, slots: Sequence[date]) -> Mapping[Slice, FrozenBaseline]:
     """The baselines of a chart that were not stored before."""
     rule = task.subject.rule
     if not isinstance(rule, ChartRule) or not slots or not task.is_whole:
@@ -114,17 +121,17 @@ def _fresh(task: Task, counts: History, slots: Sequence[date]) -> Mapping[Slice,
     return {slice_: frozen for slice_, frozen in found.items() if slice_ not in task.frozen}
 
 
-def wants(task: Task) -> Iterator[Want]:
+def count_requests(task: Task) -> Iterator[CountRequest]:
     """The days that a task reads of its figures; all of the past on a first run, and until a chart has its baseline."""
     rule = task.subject.rule
     if task.is_whole or not isinstance(rule, RateRule):
-        yield from (Want(figure, None, None) for figure in task.subject.figures)
+        yield from (CountRequest(figure, None, None) for figure in task.subject.figures)
         return
-    since = min(slot - reach(rule) for slot in task.slots)
-    yield from (Want(figure, since, max(task.slots)) for figure in task.subject.figures)
+    since = min(slot - lookback(rule) for slot in task.slots)
+    yield from (CountRequest(figure, since, max(task.slots)) for figure in task.subject.figures)
 
 
-def judge(subject: Subject, basis: Basis, remembered: Iterable[Slice] = ()) -> Judged:
+def evaluate_rule(subject: Subject, basis: EvaluationInput, remembered: Iterable[Slice] = ()) -> EvaluatedRule:
     """What a rule makes of its windows.
 
     Args:
@@ -134,10 +141,10 @@ def judge(subject: Subject, basis: Basis, remembered: Iterable[Slice] = ()) -> J
     """
     alpha = alphas(subject, basis, frozenset(remembered))
     found = panel(subject, basis.given, basis.slots, alpha)
-    return Judged(found, alpha, verdicts(subject.rule, found, alpha))
+    return EvaluatedRule(found, alpha, verdicts(subject.rule, found, alpha))
 
 
-def alphas(subject: Subject, basis: Basis, remembered: frozenset[Slice]) -> Floats:
+def alphas(subject: Subject, basis: EvaluationInput, remembered: frozenset[Slice]) -> Floats:
     """What the tail must be below in each slot: what the null replay found, else Bonferroni's bound."""
     rule = subject.rule
     if not isinstance(rule, ChartRule) and getattr(rule, "gate", "exact") == "none":
@@ -148,12 +155,12 @@ def alphas(subject: Subject, basis: Basis, remembered: frozenset[Slice]) -> Floa
     return bonferroni(rule, subject.cadence.a_year, seen)
 
 
-def _with_baseline(basis: Basis) -> Bools:
+def _with_baseline(basis: EvaluationInput) -> Bools:
     """The slices that a chart can judge: those whose baseline is frozen, from the first slot on."""
     return np.ones((len(basis.slots), len(basis.given.frozen or {})), dtype=bool)
 
 
-def _seen(subject: Subject, basis: Basis, remembered: frozenset[Slice]) -> Bools:
+def _seen(subject: Subject, basis: EvaluationInput, remembered: frozenset[Slice]) -> Bools:
     """The slices known by each slot: those that an earlier tick remembers, and those that a replay steps by then."""
     counts, length = basis.given.counts, subject.rule.window
     window = counts.spans([slot - length for slot in basis.slots], list(basis.slots))[:, :, 0] > 0

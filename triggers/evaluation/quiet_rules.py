@@ -22,9 +22,9 @@ from queries.monitoring.activity import (
 from queries.scope import EVERYTHING
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.significance import verdicts
-from triggers.evaluation.kinds.silence import Delays, alpha_of, overdue, silences, stale
-from triggers.evaluation.kinds.window import Panel
-from triggers.evaluation.replay import Judged
+from triggers.evaluation.kinds.silence import Delays, alpha_of, overdue_instruments, stale, unit_silences
+from triggers.evaluation.kinds.window import Windows
+from triggers.evaluation.replay import EvaluatedRule
 from triggers.rules.counts import Slice
 from triggers.rules.due import Task
 from triggers.rules.schedule import Moment
@@ -32,14 +32,14 @@ from triggers.rules.state_machine import ROUNDING
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class QuietRuleEvaluator:
     """Reads what quiet rules are judged on."""
 
     conn: Connection
     moment: Moment
     known: dict[tuple[str, Conditions], Signals] = field(default_factory=dict)
 
-    def judged(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, tuple[date, ...], Judged]]:
+    def judged(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, tuple[date, ...], EvaluatedRule]]:
         """Each task with its slots and what it makes of them."""
         for task in tasks:
             rule = task.subject.rule
@@ -50,18 +50,18 @@ class Listener:
         """The vertical of each account."""
         return account_verticals(self.conn, accounts) if accounts else {}
 
-    def _one(self, task: Task, rule: QuietRule) -> tuple[Task, tuple[date, ...], Judged]:
+    def _one(self, task: Task, rule: QuietRule) -> tuple[Task, tuple[date, ...], EvaluatedRule]:
         if rule.of == "coverage":
             return self._covered(task, rule)
         heard = self.heard(rule)
         slots = self.slots(task, heard)
         return task, slots, self.judge(task, rule, heard, slots)
 
-    def judge(self, task: Task, rule: QuietRule, heard: Signals, slots: Sequence[date]) -> Judged:
+    def judge(self, task: Task, rule: QuietRule, heard: Signals, slots: Sequence[date]) -> EvaluatedRule:
         """What a rule on an account, an instrument or a source makes of what was heard."""
         panel, alpha = self._account(rule, heard, slots) if rule.of == "account" else self._late(rule, heard, slots)
         known = _among(panel, task)
-        return Judged(known, alpha, verdicts(rule, known, alpha))
+        return EvaluatedRule(known, alpha, verdicts(rule, known, alpha))
 
     def slots(self, task: Task, heard: Signals) -> tuple[date, ...]:
         """The slots of a task, whose first run begins with the first day on which anything was heard."""
@@ -86,10 +86,10 @@ class Listener:
         return source_signals(self.conn, self.moment.now)
 
     @staticmethod
-    def _account(rule: QuietRule, heard: Signals, slots: Sequence[date]) -> tuple[Panel, Floats]:
+    def _account(rule: QuietRule, heard: Signals, slots: Sequence[date]) -> tuple[Windows, Floats]:
         """A silence that is long for its own rhythm; it ends with the next signal."""
         days = _ordinals(slots)
-        found = silences(heard, days, rule.window.days)
+        found = unit_silences(heard, days, rule.window.days)
         least = rule.at_least.days if rule.at_least else 0
         enough = (found.n >= (rule.min_n or 1)) | (found.silent >= rule.window.days)
         enough &= np.isfinite(found.p) & np.isfinite(found.silent)
@@ -100,19 +100,19 @@ class Listener:
         rest = {"suspect": suspect, "enough": enough, "p": p, "safe": safe}
         return _panel(slots, units, found.n, found.silent, found.expected, **rest), alpha
 
-    def _late(self, rule: QuietRule, heard: Signals, slots: Sequence[date]) -> tuple[Panel, Floats]:
+    def _late(self, rule: QuietRule, heard: Signals, slots: Sequence[date]) -> tuple[Windows, Floats]:
         """A silence beyond what is allowed."""
         if rule.at_least is None:
             raise TypeError(rule.name)
         days = _ordinals(slots)
         found = (
-            overdue(heard, instrument_cadences(self.conn), rule.at_least, days)
+            overdue_instruments(heard, instrument_cadences(self.conn), rule.at_least, days)
             if rule.of == "instrument"
             else stale(heard, rule.at_least, days)
         )
         return _delayed(slots, found), np.ones(len(slots))
 
-    def _covered(self, task: Task, rule: QuietRule) -> tuple[Task, tuple[date, ...], Judged]:
+    def _covered(self, task: Task, rule: QuietRule) -> tuple[Task, tuple[date, ...], EvaluatedRule]:
         """The part of the revenue that is heard from, against the limit."""
         first = self.slots(task, self._heard("source"))
         cadence, by = task.subject.cadence, "vertical" if rule.by else "company"
@@ -128,7 +128,7 @@ class Listener:
             n[at], share[at] = row.accounts, row.answered / row.revenue if row.revenue else np.nan
         panel = _short_of(rule, first, units, n, share)
         alpha = np.ones(len(first))
-        return task, first, Judged(panel, alpha, verdicts(rule, panel, alpha))
+        return task, first, EvaluatedRule(panel, alpha, verdicts(rule, panel, alpha))
 
 
 def _unit(rule: QuietRule, vertical: str | None) -> Slice:
@@ -139,7 +139,7 @@ def _ordinals(slots: Sequence[date]) -> Any:
     return np.array([slot.toordinal() for slot in slots], dtype=np.int64)
 
 
-def _delayed(slots: Sequence[date], found: Delays) -> Panel:
+def _delayed(slots: Sequence[date], found: Delays) -> Windows:
     allowed = np.broadcast_to(found.allowed, found.silent.shape)
     enough = np.isfinite(found.silent) & np.isfinite(allowed)
     suspect, safe = enough & found.late, found.silent <= allowed
@@ -148,7 +148,7 @@ def _delayed(slots: Sequence[date], found: Delays) -> Panel:
     return _panel(slots, units, n, found.silent, allowed, suspect=suspect, enough=enough, p=p, safe=safe)
 
 
-def _short_of(rule: QuietRule, slots: Sequence[date], units: tuple[Slice, ...], n: Any, share: Floats) -> Panel:
+def _short_of(rule: QuietRule, slots: Sequence[date], units: tuple[Slice, ...], n: Any, share: Floats) -> Windows:
     limit, recover = rule.limit or 0.0, rule.recover or 0.0
     enough = (n >= (rule.min_n or 1)) & np.isfinite(share)
     suspect, safe = enough & (share < limit - ROUNDING), share >= recover - ROUNDING
@@ -157,15 +157,17 @@ def _short_of(rule: QuietRule, slots: Sequence[date], units: tuple[Slice, ...], 
     return replace(panel, bad=-panel.bad)  # less is worse
 
 
-def _panel(slots: Sequence[date], units: tuple[Slice, ...], n: Any, value: Floats, held: Floats, **rest: Any) -> Panel:
+def _panel(
+    slots: Sequence[date], units: tuple[Slice, ...], n: Any, value: Floats, held: Floats, **rest: Any
+) -> Windows:
     """Longer is worse. `rest` is what the gate looks at."""
     counts = np.zeros((*value.shape, 5))
     counts[..., 0] = np.maximum(n, np.isfinite(value))
     known: dict[str, Any] = {"value": value, "held": held, "bad": value - held, "deffs": np.ones(value.shape)}
-    return Panel(tuple(slots), units, counts, **known, **rest)
+    return Windows(tuple(slots), units, counts, **known, **rest)
 
 
-def _among(panel: Panel, task: Task) -> Panel:
+def _among(panel: Windows, task: Task) -> Windows:
     """The panel with a column for every unit that is remembered, also where nothing was ever heard of it again."""
     gone = tuple(sorted(set(task.instances) - set(panel.slices)))
     if not gone:
@@ -178,7 +180,7 @@ def _among(panel: Panel, task: Task) -> Panel:
     nan, blind = float("nan"), {"suspect": False, "enough": False, "safe": False, "p": 1.0, "counts": 0.0, "deffs": 1.0}
     arrays = {
         name: wider(getattr(panel, name), blind.get(name, nan))
-        for name in Panel.__dataclass_fields__
+        for name in Windows.__dataclass_fields__
         if isinstance(getattr(panel, name), np.ndarray)
     }
     return replace(panel, slices=(*panel.slices, *gone), **arrays)

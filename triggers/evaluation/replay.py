@@ -10,7 +10,7 @@ import numpy as np
 from queries.state.incidents import incident_id
 from queries.statistics.estimates import Floats, Tally
 from triggers.evaluation.kinds.significance import BREACH, VERDICTS, Codes
-from triggers.evaluation.kinds.window import Panel
+from triggers.evaluation.kinds.window import Windows
 from triggers.rules.counts import Slice
 from triggers.rules.state_machine import FRESH, OPEN, Event, Instance, Sample, Verdict, step
 from triggers.rules.subject import Subject, slice_key
@@ -20,7 +20,7 @@ Clock = Callable[[date], datetime]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class EvaluatedWindow:
     """One window of one slice and what the gate made of it.
 
     Args:
@@ -56,30 +56,30 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class StateChange:
     """Something that changed in one slice, and the reading that changed it."""
 
     slice: str
     incident: str
     event: Event
-    reading: Reading
+    reading: EvaluatedWindow
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class EvaluatedRule:
     """A panel with what the gate made of it: `alpha` has shape (slots,), `codes` (slots, slices)."""
 
-    panel: Panel
+    panel: Windows
     alpha: Floats
     codes: Codes
 
-    def reading(self, slot: int, column: int) -> Reading:
+    def reading(self, slot: int, column: int) -> EvaluatedWindow:
         """One cell."""
         panel, at = self.panel, (slot, column)
         right = Tally(*panel.right[at].tolist()) if panel.right is not None else None
         effects = float(panel.deffs[at]), float(panel.right_deffs[at]) if panel.right_deffs is not None else 1.0
         value, held, bad = (_known(part[at]) for part in (panel.value, panel.held, panel.bad))
-        return Reading(
+        return EvaluatedWindow(
             panel.slots[slot],
             panel.slices[column],
             Tally(*panel.counts[at].tolist()),
@@ -100,11 +100,11 @@ def _known(value: Any) -> float | None:
 
 def replay(
     subject: Subject,
-    judged: Judged,
+    judged: EvaluatedRule,
     instances: Mapping[Slice, Instance],
     at: Clock,
     is_own: Callable[[Slice], bool] = lambda _: True,
-) -> tuple[dict[Slice, Instance], tuple[Finding, ...]]:
+) -> tuple[dict[Slice, Instance], tuple[StateChange, ...]]:
     """Evaluate the slots in order, from the instances as they are. A slice is known from its first row in a window on.
 
     Args:
@@ -114,7 +114,7 @@ def replay(
         at: when what a slot says became knowable.
         is_own: the slices to step; the others are held by another version of the rule.
     """
-    present, findings = dict(instances), list[Finding]()
+    present, findings = dict(instances), list[StateChange]()
     seen = judged.panel.seen
     for column, slice_ in enumerate(judged.panel.slices):
         if not is_own(slice_) or not (slice_ in present or seen[:, column].any()):
@@ -128,9 +128,9 @@ def replay(
 
 
 def _column(
-    subject: Subject, judged: Judged, column: int, start: int, instance: Instance, at: Clock
-) -> tuple[Instance, list[Finding]]:
-    findings: list[Finding] = []
+    subject: Subject, judged: EvaluatedRule, column: int, start: int, instance: Instance, at: Clock
+) -> tuple[Instance, list[StateChange]]:
+    findings: list[StateChange] = []
     codes = judged.codes[:, column]
     slot = start
     while slot < len(codes):
@@ -148,7 +148,9 @@ def _last_before_a_breach(codes: Codes, slot: int) -> int:
     return slot + int(breaches[0]) - 1 if len(breaches) else len(codes) - 1
 
 
-def _stepped(subject: Subject, before: Instance, reading: Reading, at: Clock) -> tuple[Instance, tuple[Finding, ...]]:
+def _stepped(
+    subject: Subject, before: Instance, reading: EvaluatedWindow, at: Clock
+) -> tuple[Instance, tuple[StateChange, ...]]:
     """One step, with the id of the incident that it opens, or that was open before it."""
     key = slice_key(subject.by, reading.slice)
     after, events = step(subject.rule, before, reading.sample, at(reading.slot))
@@ -157,4 +159,4 @@ def _stepped(subject: Subject, before: Instance, reading: Reading, at: Clock) ->
         named = incident_id(subject.rule.name, key, reading.slot)
     if after.state in OPEN:
         after = replace(after, incident=named)
-    return after, tuple(Finding(key, named or "", event, reading) for event in events)
+    return after, tuple(StateChange(key, named or "", event, reading) for event in events)

@@ -7,35 +7,35 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import Connection
 
 from queries.metrics.cube import Cube, read_cube
-from queries.metrics.query_plan import Reading, clock_of, plan
+from queries.metrics.query_plan import MetricSource, clock_of, plan
 from queries.metrics.revisions import read_late
 from queries.scope import EVERYTHING
-from triggers.rules.counts import History, Slice, history, slices_of, with_late
+from triggers.rules.counts import History, Slice, slice_history, slices_of, with_late
 from triggers.rules.schedule import Cadence
-from triggers.rules.subject import Figure
+from triggers.rules.subject import CubeRequest
 
 Key = tuple[str, tuple[str, ...], bool]
 """A metric's name, the dimensions of its cube, and whether all of the past was wanted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class CountRequest:
     """A figure and the days [since, until) that are wanted of it; None is all of the past."""
 
-    figure: Figure
+    figure: CubeRequest
     since: date | None
     until: date | None
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class SharedCounts:
     """The cubes that were read, by what they were read for, and the corrections of those that need some."""
 
     cubes: dict[Key, Cube]
     late: dict[Key, Cube]
     known: dict[object, History] = field(default_factory=dict)
 
-    def history(self, figure: Figure, slices: frozenset[Slice], cadence: Cadence, *, whole: bool) -> History:
+    def history(self, figure: CubeRequest, slices: frozenset[Slice], cadence: Cadence, *, whole: bool) -> History:
         """The counts of a figure, of each window as known when it settled; `whole` whether all the past was wanted."""
         place = figure.metric.name, figure.dims, whole
         settle = cadence.settle if place in self.late else None
@@ -44,17 +44,19 @@ class Shelf:
             self.known[key] = self._history(figure, slices, cadence, place)
         return self.known[key]
 
-    def _history(self, figure: Figure, slices: frozenset[Slice], cadence: Cadence, place: Key) -> History:
+    def _history(self, figure: CubeRequest, slices: frozenset[Slice], cadence: Cadence, place: Key) -> History:
         name, by, where = figure.metric.name, figure.by, figure.where
         late = self.late.get(place)
         if late is None:
-            return history(self.cubes[place], name, by, where, slices)
+            return slice_history(self.cubes[place], name, by, where, slices)
         before = slices_of(late, by, where)
-        counts = history(self.cubes[place], name, by, where, slices.union(before))
+        counts = slice_history(self.cubes[place], name, by, where, slices.union(before))
         return with_late(counts, late, name, by, where, lambda day: int(cadence.as_of(day).timestamp()) // 3600)
 
 
-def read_shelf(conn: Connection, wants: Iterable[Want], now: datetime, settle: timedelta) -> Shelf:
+def read_shared_counts(
+    conn: Connection, wants: Iterable[CountRequest], now: datetime, settle: timedelta
+) -> SharedCounts:
     """Read all that is wanted, as known at `now`; no window is read before `settle` has gone by since its end."""
     cubes, late = dict[Key, Cube](), dict[Key, Cube]()
     for group in _groups(conn, wants, now):
@@ -63,16 +65,16 @@ def read_shelf(conn: Connection, wants: Iterable[Want], now: datetime, settle: t
             cubes[key] = cube
             if found := read_late(conn, figure.metric, figure.dims, days, now, settle):
                 late[key] = found
-    return Shelf(cubes, late)
+    return SharedCounts(cubes, late)
 
 
-def _key(want: Want) -> Key:
+def _key(want: CountRequest) -> Key:
     return want.figure.metric.name, want.figure.dims, want.since is None
 
 
-def _groups(conn: Connection, wants: Iterable[Want], now: datetime) -> Iterable[list[Want]]:
+def _groups(conn: Connection, wants: Iterable[CountRequest], now: datetime) -> Iterable[list[CountRequest]]:
     """The wants that one query can serve; those of the whole past apart from those of a few windows."""
-    clock, groups, plans = clock_of(conn, now), dict[object, list[Want]](), dict[object, Reading]()
+    clock, groups, plans = clock_of(conn, now), dict[object, list[CountRequest]](), dict[object, MetricSource]()
     for want in wants:
         figure = want.figure
         key = figure.metric.name, figure.dims
@@ -83,12 +85,12 @@ def _groups(conn: Connection, wants: Iterable[Want], now: datetime) -> Iterable[
     return groups.values()
 
 
-def _cube(conn: Connection, group: Sequence[Want], now: datetime) -> Cube:
+def _cube(conn: Connection, group: Sequence[CountRequest], now: datetime) -> Cube:
     dims = tuple(sorted({name for want in group for name in want.figure.dims}))
     return read_cube(conn, [want.figure.metric for want in group], dims, *_days(group), EVERYTHING, now)
 
 
-def _days(group: Sequence[Want]) -> tuple[date | None, date | None]:
+def _days(group: Sequence[CountRequest]) -> tuple[date | None, date | None]:
     """The days [since, until) that hold all that is wanted."""
     since = min((want.since for want in group if want.since), default=None)
     return since, max((want.until for want in group if want.until), default=None)

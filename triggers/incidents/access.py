@@ -6,7 +6,7 @@ from queries.state.incidents import Incident
 from queries.warehouse.tables import UNKNOWN
 
 
-def scope_of(reader: Person | Route) -> Scope:
+def reader_scope(reader: Person | Route) -> Scope:
     """What a person, or who reads a route's channel, may see."""
     verticals = frozenset(reader.verticals) if reader.verticals is not None else None
     if isinstance(reader, Route):
@@ -21,7 +21,7 @@ def may_read(reader: Person | Route, incident: Incident) -> bool:
 
     One that is about more than one vertical is outside the scope of whoever may see only some.
     """
-    seen = scope_of(reader)
+    seen = reader_scope(reader)
     pairs = ((incident.vertical, seen.verticals), (incident.touchpoint, seen.touchpoints),
              (incident.account_id, seen.accounts))  # fmt: skip
     return all(allowed is None or (UNKNOWN if value is None else value) in allowed for value, allowed in pairs)

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from queries.messages.outbox import told
+from queries.messages.outbox import notified_ids
 from queries.scope import Scope
-from queries.state.incidents import Entry, Incident, annotate, incident
+from queries.state.incidents import HistoryEntry, Incident, annotate, incident
 from triggers.incidents.escalation import resumed
 from triggers.incidents.ledger import thread_messages
 
@@ -94,6 +94,6 @@ def _change(
     conn: Connection, found: Incident, kind: str, reason: str, author: str, now: datetime, **values: Any
 ) -> Incident:
     after = replace(found, version=found.version + 1, **values)
-    entry = Entry(found.id, after.version, now, kind, reason, author)
-    messages = thread_messages(after, entry, now) if told(conn, (after.id,)) else ()
+    entry = HistoryEntry(found.id, after.version, now, kind, reason, author)
+    messages = thread_messages(after, entry, now) if notified_ids(conn, (after.id,)) else ()
     return annotate(conn, after, entry, messages)

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from config.models.catalog import Catalog, Person, Route, Step
 from config.models.values import duration_text, parse_duration
-from queries.state.incidents import Entry, Incident
+from queries.state.incidents import HistoryEntry, Incident
 from triggers.incidents.access import may_name_accounts, may_read
 from triggers.incidents.business_hours import Timetable, timetable
 
@@ -28,7 +28,7 @@ LISTED: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class EscalationStep:
     """What happens to an incident because of the time: an entry of its history and the fields that it changes.
 
     Args:
@@ -51,7 +51,7 @@ def snapshot(route: Route) -> str:
     return json.dumps([{"after": duration_text(step.after), "notify": step.notify} for step in route.ladder])
 
 
-def ladder(text: str) -> tuple[Step, ...]:
+def parse_ladder(text: str) -> tuple[Step, ...]:
     """A ladder from its snapshot."""
     return tuple(Step(after=parse_duration(step["after"]), notify=step["notify"]) for step in json.loads(text))
 
@@ -73,7 +73,7 @@ def after(steps: Sequence[Step], step: int, told_at: datetime) -> datetime | Non
 
 def resumed(incident: Incident, now: datetime) -> datetime | None:
     """When the next step is due for an incident that is nobody's again: as long from now as between the two steps."""
-    return _next(ladder(incident.ladder), incident.next_step, now)
+    return _next(parse_ladder(incident.ladder), incident.next_step, now)
 
 
 def _next(steps: Sequence[Step], number: int, now: datetime) -> datetime | None:
@@ -82,7 +82,7 @@ def _next(steps: Sequence[Step], number: int, now: datetime) -> datetime | None:
     return now + (steps[number].after - steps[number - 1].after if number else timedelta(0))
 
 
-def due(incident: Incident, route: Route, table: Timetable, now: datetime) -> Move | None:
+def due_step(incident: Incident, route: Route, table: Timetable, now: datetime) -> EscalationStep | None:
     """What the time has come for: nothing while somebody has it, it is snoozed, it is over, or nobody is at work."""
     if not incident.is_open:
         return None
@@ -92,7 +92,7 @@ def due(incident: Incident, route: Route, table: Timetable, now: datetime) -> Mo
     return None
 
 
-def _move(incident: Incident, route: Route, table: Timetable, now: datetime) -> Move | None:
+def _move(incident: Incident, route: Route, table: Timetable, now: datetime) -> EscalationStep | None:
     if incident.snoozed_until is not None:
         return _woken(incident, now) if incident.snoozed_until <= now else None
     if incident.acknowledged_at is not None:
@@ -100,23 +100,23 @@ def _move(incident: Incident, route: Route, table: Timetable, now: datetime) -> 
     return _step(incident, route, table, now)
 
 
-def _woken(incident: Incident, now: datetime) -> Move:
-    return Move("woken", "it still holds", {"snoozed_until": None, **_nobodys(incident, now)})
+def _woken(incident: Incident, now: datetime) -> EscalationStep:
+    return EscalationStep("woken", "it still holds", {"snoozed_until": None, **_nobodys(incident, now)})
 
 
-def _lapsed(incident: Incident, timeout: timedelta | None, now: datetime) -> Move | None:
+def _lapsed(incident: Incident, timeout: timedelta | None, now: datetime) -> EscalationStep | None:
     if timeout is None or incident.acknowledged_at is None or incident.acknowledged_at + timeout > now:
         return None
     reason = f"{incident.acknowledged_by} took it on {duration_text(timeout)} ago and it still holds"
-    return Move("lapsed", reason, _nobodys(incident, now))
+    return EscalationStep("lapsed", reason, _nobodys(incident, now))
 
 
 def _nobodys(incident: Incident, now: datetime) -> dict[str, Any]:
     return {"acknowledged_at": None, "acknowledged_by": None, "next_step_at": resumed(incident, now)}
 
 
-def _step(incident: Incident, route: Route, table: Timetable, now: datetime) -> Move | None:
-    at, number, steps = incident.next_step_at, incident.next_step, ladder(incident.ladder)
+def _step(incident: Incident, route: Route, table: Timetable, now: datetime) -> EscalationStep | None:
+    at, number, steps = incident.next_step_at, incident.next_step, parse_ladder(incident.ladder)
     if at is None or at > now or number >= len(steps):
         return None
     is_late = incident.severity != 1 and not table.is_open(at)
@@ -124,32 +124,32 @@ def _step(incident: Incident, route: Route, table: Timetable, now: datetime) -> 
     whom = "general manager" if notify == "gm" else notify
     changes = {"next_step": number + 1, "next_step_at": _next(steps, number + 1, now)}
     if is_late and route.outside == "drop":
-        return Move("skipped", f"{whom}: not told, outside business hours", changes, is_late, notify)
+        return EscalationStep("skipped", f"{whom}: not told, outside business hours", changes, is_late, notify)
     waited = ", held until business hours" if is_late else ""
-    return Move("escalated", f"{whom}: not acknowledged within {within}{waited}", changes, is_late, notify)
+    return EscalationStep("escalated", f"{whom}: not acknowledged within {within}{waited}", changes, is_late, notify)
 
 
-def moves(
+def due_steps(
     incidents: Iterable[Incident], catalog: Catalog, zone: ZoneInfo, now: datetime
-) -> tuple[tuple[Incident, Move], ...]:
+) -> tuple[tuple[Incident, EscalationStep], ...]:
     """What the time has come for, over all incidents; steps that waited fold into one where their route says so."""
     routes = {route.name: route for route in catalog.routes}
     tables = {name: timetable(catalog, route, zone) for name, route in routes.items()}
-    found = list[tuple[Incident, Move]]()
+    found = list[tuple[Incident, EscalationStep]]()
     for incident in incidents:
         route = routes.get(incident.route) or Route(name=incident.route)
-        move = due(incident, route, tables.get(route.name) or Timetable(zone), now)
+        move = due_step(incident, route, tables.get(route.name) or Timetable(zone), now)
         if move is not None:
             found.append((incident, move))
     return _folded(found, {name: route for name, route in routes.items() if route.outside == "digest"}, catalog.people)
 
 
 def _folded(
-    found: Sequence[tuple[Incident, Move]], digests: Mapping[str, Route], people: Sequence[Person]
-) -> tuple[tuple[Incident, Move], ...]:
+    found: Sequence[tuple[Incident, EscalationStep]], digests: Mapping[str, Route], people: Sequence[Person]
+) -> tuple[tuple[Incident, EscalationStep], ...]:
     """Of the steps that waited for the same people only the worst incident's is told, and names the others."""
-    groups = dict[tuple[str, ...], list[tuple[Incident, Move]]]()
-    kept = list[tuple[Incident, Move]]()
+    groups = dict[tuple[str, ...], list[tuple[Incident, EscalationStep]]]()
+    kept = list[tuple[Incident, EscalationStep]]()
     for incident, move in found:
         if move.late and move.kind == "escalated" and incident.route in digests:
             whom = (incident.route, move.to, incident.vertical or "" if move.to == "gm" else "")
@@ -160,12 +160,12 @@ def _folded(
 
 
 def _fold(
-    group: list[tuple[Incident, Move]], route: Route, people: Sequence[Person]
-) -> Iterable[tuple[Incident, Move]]:
+    group: list[tuple[Incident, EscalationStep]], route: Route, people: Sequence[Person]
+) -> Iterable[tuple[Incident, EscalationStep]]:
     (worst, told), *others = sorted(group, key=lambda one: (one[0].severity, one[0].opened_at, one[0].id))
     if not others:
         return group
-    readers: tuple[Person | Route, ...] = (route, *named(told.to, people, worst.vertical))
+    readers: tuple[Person | Route, ...] = (route, *named_people(told.to, people, worst.vertical))
     names = [_shown(one, route, readers) for one, _ in others[:LISTED]]
     more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
     reason = f"{told.reason}; so were {len(others)} others: {', '.join(names)}{more}"
@@ -180,7 +180,7 @@ def _shown(one: Incident, route: Route, readers: Sequence[Person | Route]) -> st
     return f"{one.rule} ({one.slice})" if one.slice and may_be_told else one.rule
 
 
-def named(notify: str, people: Sequence[Person], vertical: str | None) -> tuple[Person, ...]:
+def named_people(notify: str, people: Sequence[Person], vertical: str | None) -> tuple[Person, ...]:
     """The people a step names: a person, or the general managers of the incident's vertical."""
     if notify == "gm":
         return tuple(p for p in people if p.audience == "gm" and _answers_for(p, vertical))
@@ -192,13 +192,13 @@ def _answers_for(person: Person, vertical: str | None) -> bool:
 
 
 def addressed(
-    incident: Incident, entries: Sequence[Entry], entry: Entry, people: Sequence[Person]
+    incident: Incident, entries: Sequence[HistoryEntry], entry: HistoryEntry, people: Sequence[Person]
 ) -> tuple[Person, ...]:
     """The people whom one entry of an incident's history is told to by name."""
     if entry.kind in NAMED:
         return tuple(p for p in people if p.name == incident.assigned_to)
     if entry.kind not in STEPS:
         return ()
-    steps = ladder(incident.ladder)
+    steps = parse_ladder(incident.ladder)
     number = sum(one.kind in STEPS and one.seq <= entry.seq for one in entries)
-    return named(steps[number].notify, people, incident.vertical) if number < len(steps) else ()
+    return named_people(steps[number].notify, people, incident.vertical) if number < len(steps) else ()

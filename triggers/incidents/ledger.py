@@ -9,15 +9,15 @@ from zoneinfo import ZoneInfo
 
 from config.models.catalog import Catalog, ChartRule, Guard, RateRule, Route, Rule, ThresholdRule, WatchRule
 from queries.state.escalations import Escalation
-from queries.state.incidents import Entry, Incident, Ledger, Queued, delivery_id
+from queries.state.incidents import HistoryEntry, Incident, Queued, TickRecord, delivery_id
 from queries.statistics.differences import gap_interval
 from queries.statistics.estimates import Tally, estimate
-from triggers.data_faults.detect import Artefact
-from triggers.evaluation.event_rules import Found, Severe
-from triggers.evaluation.replay import Finding, Reading
+from triggers.data_faults.detect import DataFault
+from triggers.evaluation.event_rules import EventRuleResult, SevereCase
+from triggers.evaluation.replay import EvaluatedWindow, StateChange
 from triggers.incidents import escalation
 from triggers.incidents.business_hours import timetable
-from triggers.incidents.person_budget import Decided
+from triggers.incidents.person_budget import Assigned
 from triggers.rules.subject import Subject, slice_values
 
 Place = tuple[str | None, str | None, str | None]
@@ -36,7 +36,7 @@ PINGS: Final = frozenset({"worsened", "resolved", "closed", "escalated", "reopen
 
 
 @dataclass(slots=True)
-class Book:
+class IncidentLedger:
     """The incidents of one tick as they change. `generation` and `now` are the tick's own.
 
     Args:
@@ -62,16 +62,16 @@ class Book:
     existing: dict[str, Incident] = field(default_factory=dict)
     opened: set[str] = field(default_factory=set)
     seen: dict[str, int] = field(default_factory=dict)
-    entries: dict[str, list[Entry]] = field(default_factory=dict)
+    entries: dict[str, list[HistoryEntry]] = field(default_factory=dict)
     zone: ZoneInfo = UTC_ZONE
     asked: list[Escalation] = field(default_factory=list)
     spent: Mapping[str, int] = field(default_factory=dict)
 
-    def finding(
+    def record_breach(
         self,
         subject: Subject,
-        finding: Finding,
-        fault: Artefact | None,
+        finding: StateChange,
+        fault: DataFault | None,
         verticals: Mapping[str, str],
         first_run: bool,  # noqa: FBT001
     ) -> None:
@@ -84,7 +84,7 @@ class Book:
             verticals: the vertical of each account, where the rule tells accounts apart.
             first_run: whether the rule's past is replayed.
         """
-        event, sample = finding.event, evidence(subject, finding)
+        event, sample = finding.event, stored_evidence(subject, finding)
         values = {"value": finding.reading.value, "n": round(finding.reading.tally.n)}
         if event.change == "opened":
             place = _place(subject, finding, verticals)
@@ -96,8 +96,8 @@ class Book:
     def _found(
         self,
         subject: Subject,
-        finding: Finding,
-        fault: Artefact | None,
+        finding: StateChange,
+        fault: DataFault | None,
         place: Place,
         values: dict[str, Any],
         sample: dict[str, Any],
@@ -113,7 +113,7 @@ class Book:
         named = {"artefact": fault.kind} if fault else {}
         self._open(replace(new, **values), reason, {**sample, **named})
 
-    def case(self, found: Severe, one: Found) -> None:
+    def record_case(self, found: EventRuleResult, one: SevereCase) -> None:
         """Record a severe case."""
         if one.id in self.existing:
             return
@@ -133,43 +133,46 @@ class Book:
         """Record that an incident is over for another reason than its samples."""
         self._change(incident, change, reason, at, None)
 
-    def escalate(self, taken: Decided) -> None:
+    def escalate(self, taken: Assigned) -> None:
         """Record what the time has come for: a step of the ladder with whom it asked for, the end of a snooze."""
         incident, move = taken.incident, taken.move
         self._change(incident, move.kind, move.reason, self.now, None, **move.changes)
         seq = self.incidents[incident.id].version
         self.asked += [Escalation(incident.id, seq, one.person, self.now, one.told) for one in taken.asked]
 
-    def release(self) -> None:
+    def release_inhibited(self) -> None:
         """Let those speak for themselves whose parent is over while they hold: their ladders begin now."""
         for incident in tuple(self.incidents.values()):
             if incident.id not in self.told and self._is_late(incident):
                 begins = self._begins(incident.severity, self.catalog.route(incident.route))
-                step = {"next_step": 1, "next_step_at": escalation.after(escalation.ladder(incident.ladder), 1, begins)}
+                step = {
+                    "next_step": 1,
+                    "next_step_at": escalation.after(escalation.parse_ladder(incident.ladder), 1, begins),
+                }
                 self._change(incident, "released", _released(self.catalog, incident), self.now, None, **step)
 
-    def speaking(self) -> tuple[Incident, ...]:
+    def uninhibited(self) -> tuple[Incident, ...]:
         """The incidents that no other speaks for."""
-        return tuple(incident for incident in self.incidents.values() if self.parent(incident) is None)
+        return tuple(incident for incident in self.incidents.values() if self.inhibitor(incident) is None)
 
-    def ledger(self) -> Ledger:
+    def record(self) -> TickRecord:
         """The rows to write: incidents with all their changes, and messages for the state they end in."""
         opened = tuple(self._opened(self.incidents[id_]) for id_ in self.entries if id_ in self.opened)
         changed = tuple((seen, self.incidents[id_]) for id_, seen in self.seen.items())
         entries = tuple(entry for entries in self.entries.values() for entry in entries)
         queued = tuple(message for id_ in self.entries for message in self._messages(id_))
         asked = tuple(self.asked)
-        return Ledger(opened=opened, changed=changed, entries=entries, queued=queued, escalations=asked)
+        return TickRecord(opened=opened, changed=changed, entries=entries, queued=queued, escalations=asked)
 
     def opening(
-        self, subject: Subject, finding: Finding, verticals: Mapping[str, str], fault: Artefact | None
+        self, subject: Subject, finding: StateChange, verticals: Mapping[str, str], fault: DataFault | None
     ) -> Incident:
         """The incident that a finding opens, not recorded: what is tried is not told."""
         to: Rule | Guard = self.catalog.guard if fault else subject.rule
         new = self._incident(subject.rule, to, subject.hash, finding, _place(subject, finding, verticals))
         return replace(new, value=finding.reading.value, n=round(finding.reading.tally.n))
 
-    def _incident(self, rule: WatchRule, to: Rule | Guard, hash_: str, finding: Finding, place: Place) -> Incident:
+    def _incident(self, rule: WatchRule, to: Rule | Guard, hash_: str, finding: StateChange, place: Place) -> Incident:
         what = _What(finding.incident, finding.slice, finding.event.at, finding.reading.slot)
         return self._opening(rule, to, hash_, what, place)
 
@@ -226,7 +229,7 @@ class Book:
     def _enter(
         self, incident: Incident, kind: str, reason: str, at: datetime, sample: Mapping[str, Any] | None
     ) -> None:
-        entry = Entry(incident.id, incident.version, at, kind, reason, None, self.generation, sample)
+        entry = HistoryEntry(incident.id, incident.version, at, kind, reason, None, self.generation, sample)
         self.entries.setdefault(incident.id, []).append(entry)
 
     def _messages(self, id_: str) -> Iterable[Queued]:
@@ -234,12 +237,12 @@ class Book:
         if any(entry.kind == "released" for entry in self.entries[id_]):
             return (self._root(incident),)
         if id_ in self.opened:
-            is_told = self._is_worth_telling(incident) and self.parent(incident) is None
+            is_told = self._is_worth_telling(incident) and self.inhibitor(incident) is None
             return (self._root(incident),) if is_told else ()
         if id_ not in self.told and self.entries[id_][0].kind != "reopened":
             return ()
         messages = thread_messages(incident, self.entries[id_][-1], self.now)
-        return messages if self.parent(incident) is None else messages[-1:]  # the root only follows
+        return messages if self.inhibitor(incident) is None else messages[-1:]  # the root only follows
 
     def _root(self, incident: Incident) -> Queued:
         begins = self._begins(incident.severity, self.catalog.route(incident.route))
@@ -249,11 +252,11 @@ class Book:
         """A new incident as it is stored: of what is told to nobody, or left to its parent, no step is due."""
         if not self._is_worth_telling(new):
             return replace(new, next_step_at=None)
-        return new if self.parent(new) is None else replace(new, next_step=LEFT, next_step_at=None)
+        return new if self.inhibitor(new) is None else replace(new, next_step=LEFT, next_step_at=None)
 
-    def parent(self, incident: Incident) -> Incident | None:
+    def inhibitor(self, incident: Incident) -> Incident | None:
         """The open incident that speaks for this one."""
-        return parent(incident, self.catalog, (one for one in self.incidents.values() if one.is_open))
+        return inhibitor_of(incident, self.catalog, (one for one in self.incidents.values() if one.is_open))
 
     def _is_late(self, incident: Incident) -> bool:
         """Whether an incident was left to its parent, which is over while this one holds."""
@@ -262,13 +265,13 @@ class Book:
             return False
         # An old case of the first run was left to nobody: it was not worth telling.
         was_left = isinstance(rule, WatchRule) or incident.next_step == LEFT
-        return was_left and self.parent(incident) is None
+        return was_left and self.inhibitor(incident) is None
 
     def _is_worth_telling(self, incident: Incident) -> bool:
         return incident.is_open and (not incident.is_case or incident.opened_at >= self.now - FRESH_FOR)
 
 
-def parent(incident: Incident, catalog: Catalog, above: Iterable[Incident]) -> Incident | None:
+def inhibitor_of(incident: Incident, catalog: Catalog, above: Iterable[Incident]) -> Incident | None:
     """The incident of `above` that speaks for another: of the rule that inhibits its rule, over all of its slice."""
     rule = next((r for r in catalog.rules if r.name == incident.rule), None)
     if rule is None or rule.inhibited_by is None or incident.class_ == "data":
@@ -285,11 +288,11 @@ def _released(catalog: Catalog, incident: Incident) -> str:
 
 def root_message(incident: Incident, now: datetime, begins: datetime) -> Queued:
     """The incident's own message, due with the first step of its ladder, which counts from `begins`."""
-    due = escalation.first(escalation.ladder(incident.ladder), begins)
+    due = escalation.first(escalation.parse_ladder(incident.ladder), begins)
     return _queued(incident, "root", 0, due, now)
 
 
-def thread_messages(incident: Incident, last: Entry, now: datetime) -> tuple[Queued, ...]:
+def thread_messages(incident: Incident, last: HistoryEntry, now: datetime) -> tuple[Queued, ...]:
     """What is said of an incident that was told before: the root is brought up to date, and news goes to its thread."""
     update = _queued(incident, "update", incident.version, now, now)
     if last.kind not in PINGS or (last.kind == "resolved" and last.sample is None):
@@ -316,7 +319,7 @@ class _What:
     slot: date
 
 
-def _place(subject: Subject, finding: Finding, verticals: Mapping[str, str]) -> Place:
+def _place(subject: Subject, finding: StateChange, verticals: Mapping[str, str]) -> Place:
     """The vertical, touchpoint and account that an incident lies in, where they are one."""
     where = slice_values(finding.slice)
     account = where.get("account_id")
@@ -332,7 +335,7 @@ def _one(rule: WatchRule, where: Mapping[str, str], column: str) -> str | None:
     return str(named[0][0]) if named else None
 
 
-def evidence(subject: Subject, finding: Finding) -> dict[str, Any]:
+def stored_evidence(subject: Subject, finding: StateChange) -> dict[str, Any]:
     """A reading as it is stored with its event: enough to compute the figures again."""
     reading, rule = finding.reading, subject.rule
     return {
@@ -353,7 +356,7 @@ def evidence(subject: Subject, finding: Finding) -> dict[str, Any]:
     }
 
 
-def _figures(subject: Subject, reading: Reading) -> dict[str, Any]:
+def _figures(subject: Subject, reading: EvaluatedWindow) -> dict[str, Any]:
     """The metric with its interval, and what it was measured from with the interval of the difference."""
     found = estimate(subject.metric, reading.tally, reading.deffs[0])
     ends = (None, None) if subject.is_quantile else (found.low, found.high)

@@ -14,7 +14,7 @@ from triggers.rules.subject import slice_values
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class Notification:
     """One time that somebody is told of an incident. `reader` is a person, or `channel ROUTE` for who reads that."""
 
     reader: str
@@ -24,7 +24,7 @@ class Telling:
 
 
 @dataclass(frozen=True, slots=True)
-class Attention:
+class NotificationLoad:
     """What rules ask of one reader: how often in all, in a week on average, and in the busiest week."""
 
     reader: str
@@ -38,7 +38,9 @@ def channel(route: str) -> str:
     return f"channel {route}"
 
 
-def tellings(incidents: Sequence[Incident], catalog: Catalog, zone: ZoneInfo, until: datetime) -> tuple[Telling, ...]:
+def notifications(
+    incidents: Sequence[Incident], catalog: Catalog, zone: ZoneInfo, until: datetime
+) -> tuple[Notification, ...]:
     """Everybody who would be told of these incidents by `until`, were nobody to take one on, in order of time.
 
     An incident is left to the one that inhibits it for as long as that is open. What the data explains goes to the
@@ -47,7 +49,7 @@ def tellings(incidents: Sequence[Incident], catalog: Catalog, zone: ZoneInfo, un
     routes = {route.name: route for route in catalog.routes}
     tables = {name: timetable(catalog, route, zone) for name, route in routes.items()}
     parents = {rule.name: rule.inhibited_by for rule in catalog.rules if rule.inhibited_by}
-    found = list[Telling]()
+    found = list[Notification]()
     for one in incidents:
         since = _told_from(one, parents.get(one.rule), incidents)
         if since is not None:
@@ -72,14 +74,14 @@ def _told_from(one: Incident, parent: str | None, incidents: Sequence[Incident])
 
 def _climbed(
     one: Incident, catalog: Catalog, route: Route, table: Timetable | None, until: datetime
-) -> Iterator[Telling]:
+) -> Iterator[Notification]:
     """The root message and the steps of the ladder, by the functions that live ticks climb it with."""
     table = table or Timetable(ZoneInfo("UTC"))
-    steps, over = escalation.ladder(one.ladder), one.resolved_at or until
+    steps, over = escalation.parse_ladder(one.ladder), one.resolved_at or until
     begins = escalation.begins(one.severity, table, one.opened_at)
     at = escalation.first(steps, begins)
     if at < over:
-        yield Telling(channel(route.name), at, one.id, one.rule)
+        yield Notification(channel(route.name), at, one.id, one.rule)
     due = escalation.after(steps, 1, begins)
     present = replace(one, state="open", next_step=1, next_step_at=due, acknowledged_at=None, snoozed_until=None)
     while present.next_step_at is not None and present.next_step_at < over:
@@ -87,18 +89,18 @@ def _climbed(
         if move is None or at >= over:
             return
         if move.kind == "escalated":
-            people = escalation.named(move.to, catalog.people, one.vertical)
-            yield from (Telling(name, at, one.id, one.rule) for name in _readers(move.to, people, route))
+            people = escalation.named_people(move.to, catalog.people, one.vertical)
+            yield from (Notification(name, at, one.id, one.rule) for name in _readers(move.to, people, route))
         present = replace(present, **move.changes)
 
 
-def _next(present: Incident, route: Route, table: Timetable) -> tuple[datetime, escalation.Move | None]:
+def _next(present: Incident, route: Route, table: Timetable) -> tuple[datetime, escalation.EscalationStep | None]:
     """The next step: when it is due, or when the route is at work again."""
     at = present.next_step_at or present.opened_at
-    move = escalation.due(present, route, table, at)
+    move = escalation.due_step(present, route, table, at)
     if move is None:
         at = table.next_opening(at)
-        move = escalation.due(present, route, table, at)
+        move = escalation.due_step(present, route, table, at)
     return at, move
 
 
@@ -107,22 +109,22 @@ def _readers(to: str, people: Iterable[Person], route: Route) -> tuple[str, ...]
     return (channel(route.name),) if to == "channel" else names
 
 
-def attention(told: Iterable[Telling], since: date, until: date) -> tuple[Attention, ...]:
+def notification_loads(told: Iterable[Notification], since: date, until: date) -> tuple[NotificationLoad, ...]:
     """What each reader is asked for in [since, until), who is asked most first."""
     weeks = max((until - since) / timedelta(weeks=1), 1.0)
-    by_reader: dict[str, list[Telling]] = {}
+    by_reader: dict[str, list[Notification]] = {}
     for one in told:
         by_reader.setdefault(one.reader, []).append(one)
     found = (_asked(reader, own, weeks) for reader, own in by_reader.items())
     return tuple(sorted(found, key=lambda a: (-a.told, a.reader)))
 
 
-def _asked(reader: str, told: Sequence[Telling], weeks: float) -> Attention:
+def _asked(reader: str, told: Sequence[Notification], weeks: float) -> NotificationLoad:
     calendar = Counter(one.at.isocalendar()[:2] for one in told)
-    return Attention(reader, len(told), len(told) / weeks, max(calendar.values()))
+    return NotificationLoad(reader, len(told), len(told) / weeks, max(calendar.values()))
 
 
-def by_incident(told: Iterable[Telling]) -> Mapping[str, tuple[str, ...]]:
+def by_incident(told: Iterable[Notification]) -> Mapping[str, tuple[str, ...]]:
     """Who is told of each incident, in the order in which they are."""
     found: dict[str, tuple[str, ...]] = {}
     for one in told:

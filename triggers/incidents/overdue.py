@@ -12,11 +12,11 @@ from config.models.catalog import Catalog, Route
 from queries.messages.silences import Silence, silenced
 from queries.state.incidents import Incident
 from triggers.incidents.business_hours import timetable
-from triggers.incidents.escalation import Move, moves
-from triggers.incidents.ledger import parent
+from triggers.incidents.escalation import EscalationStep, due_steps
+from triggers.incidents.ledger import inhibitor_of
 
 
-def overdue(
+def overdue_steps(
     standing: Sequence[Incident],
     silences: Sequence[Silence],
     catalog: Catalog,
@@ -36,19 +36,19 @@ def overdue(
     """
     then = now - late
     spoken = (one for one in _own(standing, catalog) if not _is_silenced(one, silences, then, now))
-    return tuple(sorted(_since(one, move, catalog, zone) for one, move in moves(spoken, catalog, zone, then)))
+    return tuple(sorted(_since(one, move, catalog, zone) for one, move in due_steps(spoken, catalog, zone, then)))
 
 
 def _own(standing: Sequence[Incident], catalog: Catalog) -> Iterable[Incident]:
     """The open ones that spoke for themselves then: what a parent has left since is for the next tick to tell."""
-    return (one for one in standing if one.is_open and parent(one, catalog, standing) is None)
+    return (one for one in standing if one.is_open and inhibitor_of(one, catalog, standing) is None)
 
 
 def _is_silenced(one: Incident, silences: Sequence[Silence], then: datetime, now: datetime) -> bool:
     return any(silenced(one, silences, at) for at in (then, now))
 
 
-def _since(one: Incident, move: Move, catalog: Catalog, zone: ZoneInfo) -> datetime:
+def _since(one: Incident, move: EscalationStep, catalog: Catalog, zone: ZoneInfo) -> datetime:
     """From when on a move could be made: its time, or the first working minute after it."""
     route = next((route for route in catalog.routes if route.name == one.route), Route(name=one.route))
     at = _time(one, move, route)
@@ -56,7 +56,7 @@ def _since(one: Incident, move: Move, catalog: Catalog, zone: ZoneInfo) -> datet
     return at if goes_through else timetable(catalog, route, zone).next_opening(at)
 
 
-def _time(one: Incident, move: Move, route: Route) -> datetime:
+def _time(one: Incident, move: EscalationStep, route: Route) -> datetime:
     if move.kind == "woken" and one.snoozed_until:
         return one.snoozed_until
     if move.kind == "lapsed" and one.acknowledged_at and route.ack_timeout:

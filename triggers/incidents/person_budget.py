@@ -15,29 +15,29 @@ from config.models.catalog import Person
 from queries.state.escalations import BEYOND, TOLD, WITHHELD
 from queries.state.incidents import Incident
 from triggers.incidents.access import may_read
-from triggers.incidents.escalation import Move, named
+from triggers.incidents.escalation import EscalationStep, named_people
 
 EXEMPT: Final = 1
 """The severity that no budget holds back."""
 
-Taken = tuple[Incident, Move]
+Taken = tuple[Incident, EscalationStep]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One person whom a step asks for, and what becomes of it: one of `queries.state.escalations`' BEYOND, TOLD, WITHHELD."""
+class Requested:
+    """One person whom a step asks for, and what becomes of it: one of BEYOND, TOLD, WITHHELD of `queries.state`."""
 
     person: str
     told: int
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class Assigned:
     """A step as it is taken, and whom it asked for."""
 
     incident: Incident
-    move: Move
-    asked: tuple[Asked, ...] = ()
+    move: EscalationStep
+    asked: tuple[Requested, ...] = ()
 
 
 def monday(now: datetime, zone: ZoneInfo) -> datetime:
@@ -46,7 +46,7 @@ def monday(now: datetime, zone: ZoneInfo) -> datetime:
     return datetime.combine(local.date() - timedelta(days=local.weekday()), time(), zone)
 
 
-def within(moves: Iterable[Taken], people: Sequence[Person], spent: Mapping[str, int]) -> tuple[Decided, ...]:
+def assign_steps(moves: Iterable[Taken], people: Sequence[Person], spent: Mapping[str, int]) -> tuple[Assigned, ...]:
     """Each move with whom it names; a step that may name nobody is not told now, and says why.
 
     Args:
@@ -61,28 +61,28 @@ def within(moves: Iterable[Taken], people: Sequence[Person], spent: Mapping[str,
     return tuple(_followed(decided[i], people, put_off) for i in range(len(known)))
 
 
-def _decided(incident: Incident, move: Move, people: Sequence[Person], used: Counter[str]) -> Decided:
-    whom = named(move.to, people, incident.vertical) if move.kind == "escalated" else ()
+def _decided(incident: Incident, move: EscalationStep, people: Sequence[Person], used: Counter[str]) -> Assigned:
+    whom = named_people(move.to, people, incident.vertical) if move.kind == "escalated" else ()
     asked = tuple(_asked(person, incident, used) for person in whom)
     used.update(one.person for one in asked if one.told == TOLD and incident.severity != EXEMPT)
     if not asked or any(one.told == TOLD for one in asked):
-        return Decided(incident, move, _counted(incident, asked))
-    return Decided(incident, _quiet(move, asked, people), asked)
+        return Assigned(incident, move, _counted(incident, asked))
+    return Assigned(incident, _quiet(move, asked, people), asked)
 
 
-def _asked(person: Person, incident: Incident, used: Mapping[str, int]) -> Asked:
+def _asked(person: Person, incident: Incident, used: Mapping[str, int]) -> Requested:
     if not may_read(person, incident):
-        return Asked(person.name, WITHHELD)
+        return Requested(person.name, WITHHELD)
     is_free = incident.severity == EXEMPT or person.budget is None or used.get(person.name, 0) < person.budget
-    return Asked(person.name, TOLD if is_free else BEYOND)
+    return Requested(person.name, TOLD if is_free else BEYOND)
 
 
-def _counted(incident: Incident, asked: tuple[Asked, ...]) -> tuple[Asked, ...]:
+def _counted(incident: Incident, asked: tuple[Requested, ...]) -> tuple[Requested, ...]:
     """What is kept of them: severity 1 does not count."""
     return tuple(one for one in asked if incident.severity != EXEMPT or one.told != TOLD)
 
 
-def _quiet(move: Move, asked: Sequence[Asked], people: Sequence[Person]) -> Move:
+def _quiet(move: EscalationStep, asked: Sequence[Requested], people: Sequence[Person]) -> EscalationStep:
     labels = {person.name: person.label for person in people}
     names = ", ".join(labels[one.person] for one in asked)
     if all(one.told == WITHHELD for one in asked):
@@ -90,16 +90,16 @@ def _quiet(move: Move, asked: Sequence[Asked], people: Sequence[Person]) -> Move
     return replace(move, kind="deferred", reason=f"{names}: beyond the week's budget, told in the weekly digest")
 
 
-def _whom(incident: Incident, move: Move) -> tuple[str, ...]:
+def _whom(incident: Incident, move: EscalationStep) -> tuple[str, ...]:
     return incident.route, move.to, incident.vertical or "" if move.to == "gm" else ""
 
 
-def _followed(one: Decided, people: Sequence[Person], put_off: Mapping[tuple[str, ...], Move]) -> Decided:
+def _followed(one: Assigned, people: Sequence[Person], put_off: Mapping[tuple[str, ...], EscalationStep]) -> Assigned:
     """What was to be told together with a step that is put off is put off as well."""
     if one.move.kind != "digested" or _whom(one.incident, one.move) not in put_off:
         return one
-    whom = named(one.move.to, people, one.incident.vertical)
-    asked = tuple(Asked(p.name, BEYOND if may_read(p, one.incident) else WITHHELD) for p in whom)
-    return Decided(
+    whom = named_people(one.move.to, people, one.incident.vertical)
+    asked = tuple(Requested(p.name, BEYOND if may_read(p, one.incident) else WITHHELD) for p in whom)
+    return Assigned(
         one.incident, replace(one.move, kind="deferred", reason=put_off[_whom(one.incident, one.move)].reason), asked
     )

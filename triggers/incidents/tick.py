@@ -15,18 +15,18 @@ from sqlalchemy import Connection, Engine
 from config.errors import EarshotError
 from config.models.catalog import Catalog, EventRule
 from queries.state.escalations import spent
-from queries.state.incidents import Evaluated, Ledger, Remembered, RuleVersion, aware, incidents_by_id, write
+from queries.state.incidents import Evaluated, Remembered, RuleVersion, TickRecord, aware, incidents_by_id, write
 from queries.warehouse.generations import Pin
 from queries.warehouse.load_report import settle
-from triggers.data_faults.detect import Artefact
-from triggers.data_faults.scan import NAME, Watchman, rule_of_faults, untold
+from triggers.data_faults.detect import DataFault
+from triggers.data_faults.scan import NAME, FaultScanner, new_faults, rule_of_faults
 from triggers.evaluation.evaluate import Evaluation, evaluate
-from triggers.evaluation.event_rules import Severe, find
-from triggers.evaluation.replay import Finding
+from triggers.evaluation.event_rules import EventRuleResult, find_cases
+from triggers.evaluation.replay import StateChange
 from triggers.incidents import escalation, person_budget
-from triggers.incidents.ledger import Book
+from triggers.incidents.ledger import IncidentLedger
 from triggers.rules.due import tasks
-from triggers.rules.previous_state import Memory, read_memory, remember
+from triggers.rules.previous_state import PreviousState, read_previous_state, remember
 from triggers.rules.schedule import Moment
 from triggers.rules.state_machine import FRESH
 from triggers.rules.subject import Subject
@@ -36,7 +36,7 @@ KEPT: Final = timedelta(days=90)
 """Of a past that is replayed only these slots are noted; the incidents of all of it are."""
 
 Guard = Callable[[Connection], None]
-Explained = Callable[[Subject, Finding], Artefact | None]
+Explained = Callable[[Subject, StateChange], DataFault | None]
 
 
 class OldGenerationError(EarshotError):
@@ -88,22 +88,22 @@ def tick(
         RacedError: another process was first; nothing was written.
     """
     with states.connect() as conn:
-        memory = read_memory(conn)
+        memory = read_previous_state(conn)
     _refuse_older(pin, memory)
     of = pin.generation
     moment = Moment(now, of.number, aware(of.published_at), ZoneInfo(of.zone), settle(pin.conn))
     evaluations = tuple(evaluate(pin.conn, tasks(catalog, memory, moment), moment))
-    watchman = Watchman(pin.conn, catalog.guard, moment)
-    severe = tuple(find(pin.conn, rule, memory, moment) for rule in _event_rules(catalog))
+    watchman = FaultScanner(pin.conn, catalog.guard, moment)
+    severe = tuple(find_cases(pin.conn, rule, memory, moment) for rule in _event_rules(catalog))
     if scans:
         severe = (*severe, _faults(watchman, catalog, memory))
-    book = Book(catalog, moment.generation, now, dict(memory.incidents), memory.told, zone=moment.zone)
+    book = IncidentLedger(catalog, moment.generation, now, dict(memory.incidents), memory.told, zone=moment.zone)
     with states.connect() as conn:
         book.spent = spent(conn, person_budget.monday(now, moment.zone))
         book.existing = incidents_by_id(conn, (*_opened(evaluations), *(c.id for found in severe for c in found.cases)))
     severe = tuple(_untold(found, book, watchman) if found.rule.name == NAME else found for found in severe)
     ledger = _ledger(book, memory, moment, evaluations, severe, watchman.explained, author)
-    if ledger != Ledger():
+    if ledger != TickRecord():
         with states.begin() as conn:
             guard(conn)
             write(conn, ledger)
@@ -114,20 +114,20 @@ def _event_rules(catalog: Catalog) -> tuple[EventRule, ...]:
     return tuple(rule for rule in catalog.rules if isinstance(rule, EventRule) and rule.enabled)
 
 
-def _faults(watchman: Watchman, catalog: Catalog, memory: Memory) -> Severe:
+def _faults(watchman: FaultScanner, catalog: Catalog, memory: PreviousState) -> EventRuleResult:
     """What is wrong with the data, as cases of the rule that records it."""
     rule, newest, slot = rule_of_faults(catalog.guard), memory.slots.get(NAME), watchman.newest()
     found = tuple(watchman.faults(newest.slot if newest else None))
     scanned = newest is None or newest.slot < slot
-    return Severe(rule, version(rule), newest is None, scanned, found, slot)
+    return EventRuleResult(rule, version(rule), newest is None, scanned, found, slot)
 
 
-def _untold(found: Severe, book: Book, watchman: Watchman) -> Severe:
+def _untold(found: EventRuleResult, book: IncidentLedger, watchman: FaultScanner) -> EventRuleResult:
     open_ = tuple(book.incidents.values())
-    return replace(found, cases=untold(found.cases, open_, book.existing, watchman.guard, watchman.cadence))
+    return replace(found, cases=new_faults(found.cases, open_, book.existing, watchman.guard, watchman.cadence))
 
 
-def _refuse_older(pin: Pin, memory: Memory) -> None:
+def _refuse_older(pin: Pin, memory: PreviousState) -> None:
     number = pin.generation.number
     if number < memory.generation:
         message = f"generation {number} is older than {memory.generation}, which was evaluated before"
@@ -140,30 +140,32 @@ def _opened(evaluations: Iterable[Evaluation]) -> Iterator[str]:
 
 
 def _ledger(
-    book: Book,
-    memory: Memory,
+    book: IncidentLedger,
+    memory: PreviousState,
     moment: Moment,
     evaluations: tuple[Evaluation, ...],
-    severe: tuple[Severe, ...],
+    severe: tuple[EventRuleResult, ...],
     explained: Explained,
     author: str | None,
-) -> Ledger:
+) -> TickRecord:
     """Everything the tick has to write."""
     for evaluation in evaluations:
         subject = evaluation.task.subject
         for finding in evaluation.findings:
-            book.finding(subject, finding, explained(subject, finding), evaluation.verticals, evaluation.task.first_run)
+            book.record_breach(
+                subject, finding, explained(subject, finding), evaluation.verticals, evaluation.task.first_run
+            )
     for found in severe:
         _book_cases(book, found, moment)
     orphans = tuple(_orphans(book, memory, moment))
-    book.release()
-    moves = escalation.moves(book.speaking(), book.catalog, moment.zone, moment.now)
-    for taken in person_budget.within(moves, book.catalog.people, book.spent):
+    book.release_inhibited()
+    moves = escalation.due_steps(book.uninhibited(), book.catalog, moment.zone, moment.now)
+    for taken in person_budget.assign_steps(moves, book.catalog.people, book.spent):
         book.escalate(taken)
     used = (*(e.task.subject.version for e in evaluations if e.slots), *(found.version for found in severe))
     new = {v.hash: v for v in used if v.hash not in memory.hashes}
     return replace(
-        book.ledger(),
+        book.record(),
         slots=tuple(_slots(memory, moment, evaluations, severe)),
         versions=tuple(_stored(v, moment, author) for v in new.values()),
         baselines=tuple(row for e in evaluations for row in e.baselines),
@@ -171,17 +173,17 @@ def _ledger(
     )
 
 
-def _book_cases(book: Book, found: Severe, moment: Moment) -> None:
+def _book_cases(book: IncidentLedger, found: EventRuleResult, moment: Moment) -> None:
     """Open what is new, and resolve what is old enough."""
     for one in found.cases:
-        book.case(found, one)
+        book.record_case(found, one)
     for incident in tuple(book.incidents.values()):
         over_at = incident.opened_at + found.rule.resolve_after
         if incident.rule == found.rule.name and incident.is_open and over_at <= moment.now:
             book.close(incident, "resolved", f"{found.rule.resolve_after.days} days went by", over_at)
 
 
-def _orphans(book: Book, memory: Memory, moment: Moment) -> Iterator[Remembered]:
+def _orphans(book: IncidentLedger, memory: PreviousState, moment: Moment) -> Iterator[Remembered]:
     """Close the incidents of rules that are gone, and forget their instances."""
     rules = {NAME, *(rule.name for rule in book.catalog.rules if rule.enabled)}
     for incident in tuple(book.incidents.values()):
@@ -193,7 +195,7 @@ def _orphans(book: Book, memory: Memory, moment: Moment) -> Iterator[Remembered]
 
 
 def _slots(
-    memory: Memory, moment: Moment, evaluations: tuple[Evaluation, ...], severe: tuple[Severe, ...]
+    memory: PreviousState, moment: Moment, evaluations: tuple[Evaluation, ...], severe: tuple[EventRuleResult, ...]
 ) -> Iterator[Evaluated]:
     for e in evaluations:
         if e.task.is_current:
@@ -218,7 +220,7 @@ def _stored(of: Version, moment: Moment, author: str | None) -> RuleVersion:
     return RuleVersion(of.hash, of.rule.name, of.body, author, moment.now)
 
 
-def _report(ledger: Ledger, book: Book) -> Report:
+def _report(ledger: TickRecord, book: IncidentLedger) -> Report:
     kinds = [entry.kind for entry in ledger.entries]
     return Report(
         book.generation,

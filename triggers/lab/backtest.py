@@ -13,10 +13,10 @@ from config.models.catalog import Catalog, RateRule, Rule
 from queries.metrics.csv_cells import cell
 from queries.scope import EVERYTHING
 from queries.state.calibrations import Calibration, store_calibration
-from queries.state.incidents import Entry, Incident, entries, incidents
+from queries.state.incidents import HistoryEntry, Incident, entries, incidents
 from queries.state.tables import passing_state
 from queries.warehouse.generations import Pin
-from triggers.incidents.notification_load import Attention, Telling, attention, tellings
+from triggers.incidents.notification_load import Notification, NotificationLoad, notification_loads, notifications
 from triggers.incidents.tick import tick
 from triggers.rules.schedule import midnight
 from triggers.rules.versions import version_of
@@ -48,8 +48,8 @@ class Row:
     @property
     def cells(self) -> tuple[str, ...]:
         """The row as CSV cells, in the order of HEAD."""
-        over = instant(self.resolved_at) if self.resolved_at else None
-        parts = (self.rule, self.slice, self.class_, instant(self.opened_at), over, self.value, self.n)
+        over = iso_instant(self.resolved_at) if self.resolved_at else None
+        parts = (self.rule, self.slice, self.class_, iso_instant(self.opened_at), over, self.value, self.n)
         return tuple(cell(part) for part in parts)
 
 
@@ -67,14 +67,14 @@ class Past:
     since: date
     until: date
     rows: tuple[Row, ...]
-    told: tuple[Telling, ...]
+    told: tuple[Notification, ...]
     sure: tuple[str, ...]
     bounded: tuple[str, ...]
 
     @property
-    def attention(self) -> tuple[Attention, ...]:
+    def attention(self) -> tuple[NotificationLoad, ...]:
         """What it asks of each reader."""
-        return attention(self.told, self.since, self.until)
+        return notification_loads(self.told, self.since, self.until)
 
 
 def backtest(pin: Pin, catalog: Catalog, since: date, until: date) -> tuple[Row, ...]:
@@ -115,7 +115,7 @@ def past(
             rows = _rows(conn, found, midnight(since, zone), names)
     finally:
         states.dispose()
-    told = (one for one in tellings(found, catalog, zone, end) if one.at >= midnight(since, zone))
+    told = (one for one in notifications(found, catalog, zone, end) if one.at >= midnight(since, zone))
     asked = tuple(one for one in told if names is None or one.rule in names)
     return Past(since, until, rows, asked, *_certainty(catalog, calibrations, names))
 
@@ -147,7 +147,7 @@ def _certainty(
     return tuple(n for n, known in sure.items() if known), tuple(n for n, known in sure.items() if not known)
 
 
-def named(catalog: Catalog, rule: str) -> Rule:
+def rule_named(catalog: Catalog, rule: str) -> Rule:
     """The rule of that name. Raises EarshotError where there is none."""
     found = next((r for r in catalog.rules if r.name == rule), None)
     if found is None:
@@ -160,15 +160,15 @@ def only(catalog: Catalog, rule: str | None) -> Catalog:
     """The catalogue with one rule alone, turned on. Raises EarshotError where there is no such rule."""
     if rule is None:
         return catalog
-    return catalog.model_copy(update={"rules": (named(catalog, rule).model_copy(update={"enabled": True}),)})
+    return catalog.model_copy(update={"rules": (rule_named(catalog, rule).model_copy(update={"enabled": True}),)})
 
 
-def instant(at: datetime) -> str:
+def iso_instant(at: datetime) -> str:
     """An instant in ISO 8601, UTC, to the second."""
     return at.astimezone(UTC).replace(microsecond=0).isoformat()
 
 
-def _row(incident: Incident, opening: Entry) -> Row:
+def _row(incident: Incident, opening: HistoryEntry) -> Row:
     sample = opening.sample or {}
     n = round(sample["tally"][0]) if "tally" in sample else incident.n
     window = (date.fromisoformat(sample["since"]), date.fromisoformat(sample["until"])) if "since" in sample else None

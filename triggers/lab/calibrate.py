@@ -25,9 +25,9 @@ from queries.state.calibrations import Calibration
 from queries.statistics.estimates import Floats, garwood
 from triggers.evaluation.kinds.significance import verdicts
 from triggers.evaluation.kinds.window import YEAR
-from triggers.evaluation.metric_rules import Basis, judge
-from triggers.evaluation.replay import Finding, Judged, replay
-from triggers.lab.simulation_inputs import MOST, Ground, lay, world
+from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule
+from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
+from triggers.lab.simulation_inputs import MOST, SimulationInputs, simulate, simulation_inputs
 from triggers.rules.counts import Slice
 from triggers.rules.subject import Subject
 
@@ -95,7 +95,7 @@ def uncalibrated(subject: Subject) -> str | None:
 
 
 def calibrate(
-    subject: Subject, basis: Basis, now: datetime, seed: int = 1, size: Size | None = None
+    subject: Subject, basis: EvaluationInput, now: datetime, seed: int = 1, size: Size | None = None
 ) -> Replayed | None:
     """Find a rule's alpha on what it is judged on; None where there is not one slot of data, or nothing to judge.
 
@@ -108,7 +108,7 @@ def calibrate(
     """
     if not basis.slots or uncalibrated(subject):
         return None
-    ground = lay(subject, basis)
+    ground = simulation_inputs(subject, basis)
     if ground is None:
         return None
     size = size or _size(ground)
@@ -137,7 +137,7 @@ class Alarms:
     high: float
 
 
-def _size(ground: Ground) -> Size:
+def _size(ground: SimulationInputs) -> Size:
     """Enough years to see a hundred of the declared alarms, within a budget of cells."""
     rule = ground.rule
     slots = ground.subject.cadence.a_year
@@ -148,7 +148,7 @@ def _size(ground: Ground) -> Size:
     return Size(max(round(wanted / _YEARS), _FEWEST), _YEARS)
 
 
-def _ways(ground: Ground) -> tuple[bool, ...]:
+def _ways(ground: SimulationInputs) -> tuple[bool, ...]:
     """Whether accounts stay alike for a year: both ways where that can matter.
 
     A breach that must hold is met sooner by accounts that stay. A rule that compares a slice with its own past would
@@ -161,12 +161,12 @@ def _ways(ground: Ground) -> tuple[bool, ...]:
 
 
 def _picture(
-    ground: Ground, size: Size, seed: tuple[int, int], *, lasting: bool = False, worse: float = 0.0
+    ground: SimulationInputs, size: Size, seed: tuple[int, int], *, lasting: bool = False, worse: float = 0.0
 ) -> "_Picture":
     """Draw, and let the rule judge it."""
-    drawn = world(ground, size.draws, size.years, default_rng(seed), lasting=lasting, worse=worse)
+    drawn = simulate(ground, size.draws, size.years, default_rng(seed), lasting=lasting, worse=worse)
     subject = replace(ground.subject, alpha=ground.start)
-    return _Picture(subject, judge(subject, drawn), size)
+    return _Picture(subject, evaluate_rule(subject, drawn), size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,14 +174,14 @@ class _Picture:
     """One set of draws as the rule judged them; the panel is made once and gated again for each alpha."""
 
     subject: Subject
-    judged: Judged
+    judged: EvaluatedRule
     size: Size
 
-    def findings(self, alpha: float) -> tuple[Finding, ...]:
+    def findings(self, alpha: float) -> tuple[StateChange, ...]:
         """What the rule finds at an alpha."""
         panel, cadence = self.judged.panel, self.subject.cadence
         sure = np.full(len(panel.slots), alpha)
-        gated = Judged(panel, sure, verdicts(self.subject.rule, panel, sure))
+        gated = EvaluatedRule(panel, sure, verdicts(self.subject.rule, panel, sure))
         return replay(self.subject, gated, {}, cadence.as_of)[1]
 
     def alarms(self, alpha: float) -> Alarms:
@@ -259,7 +259,7 @@ def _upwards(found: _Found, declared: float, at: Callable[[float], _Found]) -> _
     return found
 
 
-def _power(ground: Ground, alpha: float, seed: int) -> tuple[float, float | None]:
+def _power(ground: SimulationInputs, alpha: float, seed: int) -> tuple[float, float | None]:
     """A shift worth finding, and how likely it opens an incident within a year in the middle slice."""
     rule, metric = ground.rule, ground.subject.metric
     shift = 2 * (rule.floor or rule.band)

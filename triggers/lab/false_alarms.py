@@ -9,7 +9,7 @@ from triggers.lab.what_if import Trial
 
 
 @dataclass(frozen=True, slots=True)
-class Noise:
+class FalseAlarmRate:
     """False alarms a year without any change, with a 95% interval; None where no null replay is possible.
 
     `declared` is what the rule promises; `why` says why nothing was replayed; `alpha` is how sure it had to be for it.
@@ -24,12 +24,12 @@ class Noise:
     warning: str = ""
 
 
-def noise(of: Trial, rule: WatchRule, now: datetime, seed: int = 1) -> Noise:
+def false_alarm_rate(of: Trial, rule: WatchRule, now: datetime, seed: int = 1) -> FalseAlarmRate:
     """Replay a setting without any change: seconds, so for one setting at a time."""
     subject = replace(of.subject, rule=rule)
     why = uncalibrated(subject)
     found = calibrate(subject, of.basis, now, seed) if of.basis and not why else None
     if found is None:
-        return Noise(rule.false_alarms_per_year, why=why or "there are too few rows to draw again")
+        return FalseAlarmRate(rule.false_alarms_per_year, why=why or "there are too few rows to draw again")
     one = found.calibration
-    return Noise(found.declared, one.found, one.low, one.high, one.alpha, warning=found.warning or "")
+    return FalseAlarmRate(found.declared, one.found, one.low, one.high, one.alpha, warning=found.warning or "")

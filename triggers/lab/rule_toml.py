@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from config.models.catalog import Rule
-from config.models.values import Condition, Frozen, duration_text
+from config.models.values import Condition, FrozenModel, duration_text
 
 _FIRST: Final = (
     "name", "label", "kind", "of", "metric", "method", "table", "dated_by", "by", "where", "against", "strata",
@@ -15,12 +15,12 @@ _FIRST: Final = (
 _LAST: Final = frozenset({"severity", "route", "owner", "runbook", "inhibited_by", "enabled"})
 
 
-def toml(rule: Rule) -> str:
+def rule_as_toml(rule: Rule) -> str:
     """The `[[rule]]` that reads as this rule: what its author wrote, in the order of the fields."""
     return "\n".join(("[[rule]]", *(f"{key} = {_text(value)}" for key, value in _written(rule)))) + "\n"
 
 
-def _written(value: Frozen) -> Iterator[tuple[str, Any]]:
+def _written(value: FrozenModel) -> Iterator[tuple[str, Any]]:
     """The fields that differ from what they are where nothing is written: what, when, and last who hears of it."""
     fields = type(value).model_fields
     for name in sorted(fields, key=lambda name: (name in _LAST, _FIRST.index(name) if name in _FIRST else len(_FIRST))):
@@ -32,7 +32,7 @@ def _written(value: Frozen) -> Iterator[tuple[str, Any]]:
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, Frozen):
+    if isinstance(value, FrozenModel):
         return _table(dict(_written(value)))
     if isinstance(value, Sequence):
         return _conditions(value) if value and isinstance(value[0], Condition) else f"[{', '.join(map(_text, value))}]"

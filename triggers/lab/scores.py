@@ -7,7 +7,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from config.models.catalog import Catalog
-from config.reading.known_incidents import Known
+from config.reading.known_incidents import KnownIncident
 from triggers.lab.backtest import Row
 from triggers.rules.schedule import midnight
 from triggers.rules.subject import slice_values
@@ -61,7 +61,7 @@ def _begins_before_end(one: Row, other: Row) -> bool:
 class Score:
     """What became of one known incident. `delay` is from its beginning to the opening of `row`, where it was found."""
 
-    known: Known
+    known: KnownIncident
     verdict: Literal["found", "open before", "missed"]
     row: Row | None
     delay: timedelta | None
@@ -75,7 +75,7 @@ class Scores:
     false: tuple[Row, ...]
 
 
-def scored(known: Iterable[Known], rows: Sequence[Row], catalog: Catalog, zone: ZoneInfo) -> Scores:
+def scored(known: Iterable[KnownIncident], rows: Sequence[Row], catalog: Catalog, zone: ZoneInfo) -> Scores:
     """Hold a backtest against what is known.
 
     A known incident is found by the first one of its rule or metric, in a slice that does not contradict its own, whose
@@ -98,7 +98,7 @@ def scored(known: Iterable[Known], rows: Sequence[Row], catalog: Catalog, zone: 
     return Scores(scores, tuple(row for row in own if row.incident.id not in explained))
 
 
-def _is_about(known: Known, row: Row, metrics: dict[str, frozenset[str]]) -> bool:
+def _is_about(known: KnownIncident, row: Row, metrics: dict[str, frozenset[str]]) -> bool:
     names = {known.rule} if known.rule else metrics.get(row.rule, frozenset()) & {known.metric or ""}
     is_asked = row.rule in names if known.rule else bool(names)
     place = slice_values(row.slice)
@@ -109,7 +109,7 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _score(known: Known, rows: Sequence[Row], zone: ZoneInfo) -> Score:
+def _score(known: KnownIncident, rows: Sequence[Row], zone: ZoneInfo) -> Score:
     begins = midnight(known.since, zone)
     for row in rows:
         if _reaches(known, row, zone) and row.opened_at >= begins:
@@ -120,7 +120,7 @@ def _score(known: Known, rows: Sequence[Row], zone: ZoneInfo) -> Score:
     return Score(known, "missed", None, None)
 
 
-def _reaches(known: Known, row: Row, zone: ZoneInfo) -> bool:
+def _reaches(known: KnownIncident, row: Row, zone: ZoneInfo) -> bool:
     """Whether the days that opened an incident share one with what is known."""
     since, until = row.window or _day(row.opened_at, zone)
     return until > known.since and (known.until is None or since < known.until)

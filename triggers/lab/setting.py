@@ -11,7 +11,7 @@ import numpy as np
 from config.models.catalog import ChartRule, Metric, QuietRule, RateRule, ThresholdRule, WatchRule
 from config.models.values import duration_text
 from queries.statistics.estimates import Floats
-from triggers.evaluation.kinds.window import Panel
+from triggers.evaluation.kinds.window import Windows
 
 STEPS: Final = 20
 """How many steps the values that are tried make."""
@@ -27,7 +27,7 @@ _DIGITS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Dial:
+class Setting:
     """What is varied of a rule.
 
     Args:
@@ -42,18 +42,18 @@ class Dial:
     laxer: int
 
 
-def dial(rule: WatchRule, metric: Metric | None) -> Dial:
+def setting_of(rule: WatchRule, metric: Metric | None) -> Setting:
     """What can be varied of a rule; `metric` is its own. Raises TypeError for what has no such number."""
     if isinstance(rule, ThresholdRule) and metric is not None:
-        return Dial("limit", rule.limit, -1 if metric.good == "up" else 1)
+        return Setting("limit", rule.limit, -1 if metric.good == "up" else 1)
     if isinstance(rule, RateRule):
-        return Dial("floor", rule.floor, 1)
+        return Setting("floor", rule.floor, 1)
     if rule.at_least is None:
         raise TypeError(rule.name)
-    return Dial("at_least", float(rule.at_least.days), 1)
+    return Setting("at_least", float(rule.at_least.days), 1)
 
 
-def turned(rule: WatchRule, value: float) -> WatchRule:
+def with_value(rule: WatchRule, value: float) -> WatchRule:
     """The rule with another value. `recover` keeps its distance from a limit, and is never above a floor."""
     if isinstance(rule, ThresholdRule):
         return rule.model_copy(update={"limit": value, "recover": _round(rule.recover + value - rule.limit)})
@@ -64,7 +64,7 @@ def turned(rule: WatchRule, value: float) -> WatchRule:
     return rule.model_copy(update={"floor": value, "recover": min(rule.recover, value)})
 
 
-def lines(rule: WatchRule) -> tuple[str, ...]:
+def toml_lines(rule: WatchRule) -> tuple[str, ...]:
     """The lines of TOML that a value stands in."""
     if isinstance(rule, ThresholdRule):
         return f"limit = {rule.limit:g}", f"recover = {rule.recover:g}"
@@ -75,12 +75,12 @@ def lines(rule: WatchRule) -> tuple[str, ...]:
     return f"floor = {rule.floor:g}", f"recover = {rule.recover:g}"
 
 
-def values(rule: WatchRule, metric: Metric | None, panel: Panel) -> tuple[float, ...]:
+def candidate_values(rule: WatchRule, metric: Metric | None, panel: Windows) -> tuple[float, ...]:
     """The values worth trying, least first, the rule's own among them.
 
     From where hardly any window of the past lies beyond it to where many do, in round steps.
     """
-    on = dial(rule, metric)
+    on = setting_of(rule, metric)
     low, high = _ends(rule, metric, panel)
     step = _step((high - low) / _steps(rule), whole=on.field == "at_least")
     if _is_near(on.value, low, high):
@@ -99,7 +99,7 @@ def _is_near(value: float, low: float, high: float) -> bool:
     return low - 2 * (high - low) <= value <= high + 2 * (high - low)
 
 
-def _ends(rule: WatchRule, metric: Metric | None, panel: Panel) -> tuple[float, float]:
+def _ends(rule: WatchRule, metric: Metric | None, panel: Windows) -> tuple[float, float]:
     if isinstance(rule, ThresholdRule) and metric is not None:
         side = 1.0 if metric.good == "up" else -1.0
         worst, usual = _quantiles(side * panel.value[panel.enough], 0.002, 0.8)
@@ -136,13 +136,13 @@ def _is_allowed(rule: WatchRule, metric: Metric | None, value: float) -> bool:
     if isinstance(rule, ThresholdRule) and metric is not None:
         least, most = metric.range
         room = value - least if metric.good == "up" else most - value
-        return least <= value <= most and least <= turned_recover(rule, value) <= most and room > rule.floor
+        return least <= value <= most and least <= recover_with_value(rule, value) <= most and room > rule.floor
     if isinstance(rule, QuietRule):
         return value >= rule.every.days
     return value > 0 if isinstance(rule, ChartRule) and rule.method == "cusum" else value >= 0
 
 
-def turned_recover(rule: ThresholdRule, value: float) -> float:
+def recover_with_value(rule: ThresholdRule, value: float) -> float:
     """Where a threshold recovers whose limit is another."""
     return _round(rule.recover + value - rule.limit)
 
@@ -151,6 +151,6 @@ def _round(value: float) -> float:
     return round(value, _DIGITS) + 0.0
 
 
-def nearest(tried: Sequence[float], value: float) -> float:
+def closest(tried: Sequence[float], value: float) -> float:
     """The value that was tried next to another."""
     return min(tried, key=lambda one: abs(one - value))

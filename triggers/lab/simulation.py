@@ -22,7 +22,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Periods:
+class PeriodCounts:
     """Counts by periods of equal length, added up: a History that takes less room.
 
     Args:
@@ -47,7 +47,7 @@ class Periods:
 
 
 @dataclass(frozen=True, slots=True)
-class Law:
+class Distribution:
     """How the rows of each slice come out. All arrays have shape (slices,).
 
     Args:
@@ -64,20 +64,20 @@ class Law:
     alike: Floats
     block: Ints
 
-    def at(self, places: Ints) -> "Law":
+    def at(self, places: Ints) -> "Distribution":
         """The law of these slices."""
         level, rest, alike, block = self.level[places], self.rest[places], self.alike[places], self.block[places]
-        return Law(self.shape, level, rest, alike, block)
+        return Distribution(self.shape, level, rest, alike, block)
 
 
-def periods(first_day: date, length: int, slices: Sequence[Slice], tallies: Floats) -> Periods:
+def period_counts(first_day: date, length: int, slices: Sequence[Slice], tallies: Floats) -> PeriodCounts:
     """Tallies (periods, slices, 5) as counts, from a day on."""
     sums = np.zeros((len(tallies) + 1, len(slices), TALLY))
     np.cumsum(tallies, axis=0, out=sums[1:])
-    return Periods(first_day.toordinal(), length, tuple(slices), sums)
+    return PeriodCounts(first_day.toordinal(), length, tuple(slices), sums)
 
 
-def draw(law: Law, n: Ints, chance: Generator, shift: Floats | float = 0.0) -> Floats:
+def draw(law: Distribution, n: Ints, chance: Generator, shift: Floats | float = 0.0) -> Floats:
     """Tallies of `n` rows (periods, slices): shape (periods, slices, 5).
 
     Args:
@@ -118,12 +118,12 @@ def together(block: int, window: int, every: int) -> float:
     return sum(float((overlap.astype(np.float64) ** 2).sum()) for overlap in found) / len(found) / window**2
 
 
-def _share(law: Law, n: Ints, places: Ints, chance: Generator, shift: Floats | float, found: Floats) -> None:
+def _share(law: Distribution, n: Ints, places: Ints, chance: Generator, shift: Floats | float, found: Floats) -> None:
     level = _beta(law.level, 1 - law.level, law.alike, places, chance)
     found[..., 1] = chance.binomial(n, np.clip(level + shift, 0.0, 1.0))
 
 
-def _balance(law: Law, n: Ints, places: Ints, chance: Generator, shift: Floats | float, found: Floats) -> None:
+def _balance(law: Distribution, n: Ints, places: Ints, chance: Generator, shift: Floats | float, found: Floats) -> None:
     """Plus, and minus among what is not plus: a Dirichlet law in two steps."""
     neither = np.minimum(law.rest, 1 - np.abs(law.level))
     up, down = (1 - neither + law.level) / 2, (1 - neither - law.level) / 2
@@ -136,7 +136,7 @@ def _balance(law: Law, n: Ints, places: Ints, chance: Generator, shift: Floats |
     found[..., 2] = chance.binomial(n - found[..., 1].astype(np.int64), left)
 
 
-def _mean(law: Law, n: Ints, places: Ints, chance: Generator, shift: Floats | float, found: Floats) -> None:
+def _mean(law: Distribution, n: Ints, places: Ints, chance: Generator, shift: Floats | float, found: Floats) -> None:
     blocks = chance.standard_normal((int(places.max(initial=0)) + 1, n.shape[1]))
     level = law.level + law.rest * np.sqrt(law.alike) * np.take_along_axis(blocks, places, axis=0) + shift
     spread = law.rest * np.sqrt(1 - law.alike)

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.random import Generator
 
 from config.models.catalog import ChangeRule, ChartRule, GapRule, RateRule
-from queries.metrics.design_effects import Effects
+from queries.metrics.design_effects import DesignEffects
 from queries.statistics.estimates import Floats
-from triggers.evaluation.kinds.window import YEAR, Frozen, Given, reach
-from triggers.evaluation.metric_rules import Basis, judge
-from triggers.lab.simulation import Ints, Law, Periods, alike, draw, periods, together
+from triggers.evaluation.kinds.window import YEAR, Inputs, lookback
+from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule
+from triggers.lab.simulation import Distribution, Ints, PeriodCounts, alike, draw, period_counts, together
+from triggers.rules.baseline import FrozenBaseline
 from triggers.rules.counts import TALLY, Bools, Counts, Slice
 from triggers.rules.subject import Subject
 
@@ -30,7 +31,7 @@ Moments = tuple[Floats, Floats]
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class SimulatedFigure:
     """One figure of a rule: its slices (a gap's with their strata) and their law.
 
     `n` are the rows of a year, shape (periods, slices); `base` those of a chart's whole baseline, shape (slices,).
@@ -39,11 +40,11 @@ class Side:
     slices: tuple[Slice, ...]
     n: Ints
     base: Ints | None
-    law: Law
+    law: Distribution
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class SimulationInputs:
     """What draws are made of.
 
     Args:
@@ -63,8 +64,8 @@ class Ground:
     subject: Subject
     slices: tuple[Slice, ...]
     judged: tuple[Slice, ...]
-    sides: tuple[Side, ...]
-    effects: Effects
+    sides: tuple[SimulatedFigure, ...]
+    effects: DesignEffects
     first: date
     length: int
     lead: int
@@ -82,7 +83,7 @@ class Ground:
         """Whether rows are alike anywhere."""
         return any(side.law.alike.any() for side in self.sides)
 
-    def only(self, slices: Collection[Slice]) -> "Ground":
+    def only(self, slices: Collection[Slice]) -> "SimulationInputs":
         """Without the other slices, unless they are what these are held against."""
         rule = self.rule
         if isinstance(rule, ChangeRule) and rule.baseline == "others":
@@ -91,7 +92,7 @@ class Ground:
         return replace(self, slices=tuple(s for s in self.slices if s in slices), sides=sides)
 
 
-def lay(subject: Subject, basis: Basis) -> Ground | None:
+def simulation_inputs(subject: Subject, basis: EvaluationInput) -> SimulationInputs | None:
     """Take from the data what draws are made of; None where no slice can be judged.
 
     Args:
@@ -107,7 +108,7 @@ def lay(subject: Subject, basis: Basis) -> Ground | None:
     n = np.median(recent.counts[:, :, 0], axis=0)
     middle = int(judged[np.argsort(n[judged], kind="stable")[(len(judged) - 1) // 2]])
     seen = max(int(recent.seen[-1].sum()), 1)
-    whole = Ground(
+    whole = SimulationInputs(
         subject=replace(subject, rule=rule.model_copy(update={"by": (*rule.by, DRAW)})),
         slices=recent.slices,
         judged=tuple(recent.slices[i] for i in judged.tolist()),
@@ -123,7 +124,7 @@ def lay(subject: Subject, basis: Basis) -> Ground | None:
     return whole.only(whole.judged)
 
 
-def _effects(subject: Subject, known: Effects) -> Effects:
+def _effects(subject: Subject, known: DesignEffects) -> DesignEffects:
     """Those that the rule's metric has."""
     return {key: effect for key, effect in known.items() if key[0] == subject.metric.name and effect.deff > 1}
 
@@ -134,7 +135,7 @@ def _rate(subject: Subject) -> RateRule:
     return subject.rule
 
 
-def _sides(subject: Subject, basis: Basis, recent: "_Recent") -> Iterator[Side]:
+def _sides(subject: Subject, basis: EvaluationInput, recent: "_Recent") -> Iterator[SimulatedFigure]:
     """Each figure's slices with their law; a slice without a truth has no rows."""
     rule = _rate(subject)
     length = _length(rule)
@@ -146,16 +147,16 @@ def _sides(subject: Subject, basis: Basis, recent: "_Recent") -> Iterator[Side]:
         rows = np.where(known, _rows(counts, basis.slots[-1], length, _cycle(rule, basis, length)), 0)
         window = rule.every if isinstance(rule, ChartRule) else rule.window
         block, rho = _clusters(np.median(deffs, axis=0)[at], rows.mean(axis=0), window.days, rule.every.days, length)
-        law = Law(subject.metric.shape, np.where(known, level, 0.0), np.where(known, rest, 0.0), rho, block)
-        yield Side(counts.slices, rows, _baselines(subject, basis), law)
+        law = Distribution(subject.metric.shape, np.where(known, level, 0.0), np.where(known, rest, 0.0), rho, block)
+        yield SimulatedFigure(counts.slices, rows, _baselines(subject, basis), law)
 
 
-def _counts(basis: Basis) -> tuple[Counts, ...]:
+def _counts(basis: EvaluationInput) -> tuple[Counts, ...]:
     other = basis.given.other
     return (basis.given.counts,) if other is None else (basis.given.counts, other)
 
 
-def _baselines(subject: Subject, basis: Basis) -> Ints | None:
+def _baselines(subject: Subject, basis: EvaluationInput) -> Ints | None:
     """The rows of each slice's baseline; None where the rule has none."""
     if not isinstance(subject.rule, ChartRule):
         return None
@@ -180,15 +181,15 @@ def _length(rule: RateRule) -> int:
     return gcd(rule.window.days, rule.every.days, back)
 
 
-def _lead(rule: RateRule, basis: Basis) -> int:
+def _lead(rule: RateRule, basis: EvaluationInput) -> int:
     """The days before the first slot, whole periods."""
     if not isinstance(rule, ChartRule):
-        return reach(rule).days
+        return lookback(rule).days
     longest = max((f.until - f.since for f in (basis.given.frozen or {}).values()), default=timedelta(0))
     return -(-longest.days // rule.every.days) * rule.every.days
 
 
-def _cycle(rule: RateRule, basis: Basis, length: int) -> int:
+def _cycle(rule: RateRule, basis: EvaluationInput, length: int) -> int:
     """The periods that are replayed over and over: a year of them, or what there is, in whole slots."""
     days = min(YEAR.days, (basis.slots[-1] - basis.slots[0] + rule.window).days)
     return max(days // rule.every.days, 1) * rule.every.days // length
@@ -222,15 +223,15 @@ class _Recent:
     judged: Bools
 
 
-def _recent(subject: Subject, basis: Basis) -> _Recent:
+def _recent(subject: Subject, basis: EvaluationInput) -> _Recent:
     slots = tuple(slot for slot in basis.slots if slot > basis.slots[-1] - YEAR)
-    found = judge(replace(subject, alpha=MOST), replace(basis, slots=slots)).panel
+    found = evaluate_rule(replace(subject, alpha=MOST), replace(basis, slots=slots)).panel
     right = found.right_deffs if found.right_deffs is not None else found.deffs
     judged = np.asarray(found.enough.any(axis=0), dtype=bool)
     return _Recent(found.slices, found.counts, (found.deffs, right), found.held[-1], found.seen, judged)
 
 
-def _truth(subject: Subject, basis: Basis, recent: _Recent) -> list[Moments]:
+def _truth(subject: Subject, basis: EvaluationInput, recent: _Recent) -> list[Moments]:
     """Of each figure's slices the level and the rest of their law."""
     rule, own = subject.rule, basis.given.counts.slices
     tallies = [_whole(one, basis) for one in _counts(basis)]
@@ -245,7 +246,7 @@ def _truth(subject: Subject, basis: Basis, recent: _Recent) -> list[Moments]:
     return [(level if isinstance(rule, ChangeRule) else recent.held / subject.metric.factor, rest)]
 
 
-def _whole(counts: Counts, basis: Basis) -> Floats:
+def _whole(counts: Counts, basis: EvaluationInput) -> Floats:
     """The tally of each slice up to the newest slot: shape (slices, 5)."""
     return np.asarray(counts.spans([date.min], [basis.slots[-1]])[0], dtype=np.float64)
 
@@ -277,9 +278,9 @@ def _moments(subject: Subject, tallies: Floats) -> Moments:
     return share, np.zeros_like(share)
 
 
-def world(
-    ground: Ground, draws: int, years: int, chance: Generator, *, lasting: bool = False, worse: float = 0.0
-) -> Basis:
+def simulate(
+    ground: SimulationInputs, draws: int, years: int, chance: Generator, *, lasting: bool = False, worse: float = 0.0
+) -> EvaluationInput:
     """Draw counts, and what else the rule is judged on.
 
     Args:
@@ -294,16 +295,20 @@ def world(
     slots = tuple(ground.first + rule.every * (i + 1) for i in range(max(YEAR // rule.every, 1) * years))
     many = ground.lead + len(slots) * rule.every.days // length
     begin = ground.first - timedelta(days=length * ground.lead)
-    counts: list[Periods] = []
+    counts: list[PeriodCounts] = []
     for side in ground.sides:
         law = _lasting(side, ground) if lasting else side.law
         shift = 0.0 if counts else worse
-        counts.append(periods(begin, length, *_drawn(replace(side, law=law), ground, (draws, many), chance, shift)))
+        counts.append(
+            period_counts(begin, length, *_drawn(replace(side, law=law), ground, (draws, many), chance, shift))
+        )
     other = counts[1] if len(counts) > 1 else None
-    return Basis(slots, Given(counts[0], _Always(ground.effects), other, None, _frozen(ground, counts[0], begin)), {})
+    return EvaluationInput(
+        slots, Inputs(counts[0], _Always(ground.effects), other, None, _frozen(ground, counts[0], begin)), {}
+    )
 
 
-def _lasting(side: Side, ground: Ground) -> Law:
+def _lasting(side: SimulatedFigure, ground: SimulationInputs) -> Distribution:
     """The law with blocks of a year."""
     law, rule, length = side.law, ground.rule, ground.length
     year, window, every = YEAR.days // length, rule.window.days // length, rule.every.days // length
@@ -311,21 +316,21 @@ def _lasting(side: Side, ground: Ground) -> Law:
     shares = np.array([together(block, window, every) for block in law.block.tolist()])
     effect = 1 + law.alike * np.maximum(n * shares - 1, 0.0)
     rho = alike(effect, n, together(year, window, every))
-    return Law(law.shape, law.level, law.rest, rho, np.full_like(law.block, year))
+    return Distribution(law.shape, law.level, law.rest, rho, np.full_like(law.block, year))
 
 
 @dataclass(frozen=True, slots=True)
 class _Always:
     """The same design effects in every slot."""
 
-    effects: Effects
+    effects: DesignEffects
 
-    def __call__(self, _: date) -> Effects:
+    def __call__(self, _: date) -> DesignEffects:
         return self.effects
 
 
 def _drawn(
-    side: Side, ground: Ground, size: tuple[int, int], chance: Generator, worse: float
+    side: SimulatedFigure, ground: SimulationInputs, size: tuple[int, int], chance: Generator, worse: float
 ) -> tuple[tuple[Slice, ...], Floats]:
     """The slices of every draw, and their tallies; `size` is how many draws, and periods."""
     draws, many = size
@@ -340,7 +345,7 @@ def _drawn(
     return slices, draw(law, n, chance, shift)
 
 
-def _cycled(side: Side, ground: Ground, many: int) -> Ints:
+def _cycled(side: SimulatedFigure, ground: SimulationInputs, many: int) -> Ints:
     """The year's rows over and over; a chart's baseline has its own rows, evenly."""
     found = side.n[(np.arange(many) - ground.lead) % len(side.n)]
     if side.base is not None and ground.lead:
@@ -349,18 +354,18 @@ def _cycled(side: Side, ground: Ground, many: int) -> Ints:
     return found
 
 
-def _frozen(ground: Ground, counts: Periods, begin: date) -> Mapping[Slice, Frozen] | None:
+def _frozen(ground: SimulationInputs, counts: PeriodCounts, begin: date) -> Mapping[Slice, FrozenBaseline] | None:
     if not isinstance(ground.rule, ChartRule):
         return None
     found = counts.spans([begin], [ground.first])[0].tolist()
     rows = zip(counts.slices, found, strict=True)
-    return {s: Frozen(begin, ground.first, tuple(tally)) for s, tally in rows if tally[0] > 0}
+    return {s: FrozenBaseline(begin, ground.first, tuple(tally)) for s, tally in rows if tally[0] > 0}
 
 
-def _only(side: Side, slices: Collection[Slice], by: int) -> Side:
+def _only(side: SimulatedFigure, slices: Collection[Slice], by: int) -> SimulatedFigure:
     kept = np.array([i for i, s in enumerate(side.slices) if s[:by] in slices], dtype=np.int64)
     base = side.base[kept] if side.base is not None else None
-    return Side(tuple(side.slices[i] for i in kept.tolist()), side.n[:, kept], base, side.law.at(kept))
+    return SimulatedFigure(tuple(side.slices[i] for i in kept.tolist()), side.n[:, kept], base, side.law.at(kept))
 
 
 _ALIKE_ENOUGH: Final = 0.3

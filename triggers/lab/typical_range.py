@@ -13,7 +13,7 @@ PARTS: Final = (0.05, 0.25, 0.75, 0.95)
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
+class TypicalRange:
     """The figure in the windows that had enough cases to judge, over all slices.
 
     Args:
@@ -40,7 +40,7 @@ class Usual:
         return (self.parts[-1] - self.parts[0]) / 2
 
 
-def usual(of: Trial) -> Usual | None:
+def typical_range(of: Trial) -> TypicalRange | None:
     """What a rule's own figure was in the days that are asked about; None for what has no figure, or never enough."""
     panel = of.judged.panel
     asked = np.array([slot > of.since for slot in panel.slots])[:, None]
@@ -49,4 +49,4 @@ def usual(of: Trial) -> Usual | None:
         return None
     low, lower, upper, high = (float(part) for part in np.quantile(panel.value[kept], PARTS))
     fewest = round(float(panel.counts[..., 0][kept].min()))
-    return Usual((low, lower, upper, high), int(kept.sum()), int(kept.any(axis=0).sum()), fewest)
+    return TypicalRange((low, lower, upper, high), int(kept.sum()), int(kept.any(axis=0).sum()), fewest)

@@ -17,14 +17,14 @@ from queries.monitoring.activity import Signals
 from queries.state.incidents import Incident, aware
 from queries.warehouse.generations import Pin
 from queries.warehouse.load_report import settle
-from triggers.data_faults.detect import Artefact
-from triggers.data_faults.scan import Watchman
-from triggers.evaluation.evaluate import clock, effects_at
-from triggers.evaluation.metric_rules import Basis, judge, reader
-from triggers.evaluation.quiet_rules import Listener
-from triggers.evaluation.replay import Finding, Judged, replay
-from triggers.incidents.ledger import Book
-from triggers.incidents.notification_load import Attention, attention, tellings
+from triggers.data_faults.detect import DataFault
+from triggers.data_faults.scan import FaultScanner
+from triggers.evaluation.evaluate import clock, design_effects_at
+from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule, reader
+from triggers.evaluation.quiet_rules import QuietRuleEvaluator
+from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
+from triggers.incidents.ledger import IncidentLedger
+from triggers.incidents.notification_load import NotificationLoad, notification_loads, notifications
 from triggers.lab.backtest import Row
 from triggers.rules.due import Task, subject
 from triggers.rules.schedule import Moment, midnight
@@ -37,16 +37,16 @@ class UntriedError(EarshotError):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TrialIncident:
     """One incident of a trial and the reading that opened it."""
 
     incident: Incident
-    opening: Finding
-    fault: Artefact | None = None
+    opening: StateChange
+    fault: DataFault | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrialOutcome:
     """What a rule would have done in the days of a trial, as it was set.
 
     Args:
@@ -57,8 +57,8 @@ class Outcome:
     """
 
     rule: WatchRule
-    found: tuple[Found, ...]
-    attention: tuple[Attention, ...]
+    found: tuple[TrialIncident, ...]
+    attention: tuple[NotificationLoad, ...]
     standing: float = 0.0
 
     @property
@@ -95,9 +95,9 @@ class Trial:
     since: date
     until: date
     slots: tuple[date, ...]
-    basis: Basis | None
+    basis: EvaluationInput | None
     heard: Signals | None
-    judged: Judged
+    judged: EvaluatedRule
     verticals: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -144,13 +144,15 @@ def trial(
     return Trial(own, task, catalog, moment, since, until, slots, basis, heard, judged, verticals)
 
 
-def _read(conn: Connection, task: Task, moment: Moment) -> tuple[tuple[date, ...], Basis | None, Signals | None]:
+def _read(
+    conn: Connection, task: Task, moment: Moment
+) -> tuple[tuple[date, ...], EvaluationInput | None, Signals | None]:
     rule = task.subject.rule
     if isinstance(rule, QuietRule):
-        listener = Listener(conn, moment)
+        listener = QuietRuleEvaluator(conn, moment)
         heard = listener.heard(rule)
         return listener.slots(task, heard), None, heard
-    for _, basis in reader(conn, moment, effects_at(conn, moment)).bases([task]):
+    for _, basis in reader(conn, moment, design_effects_at(conn, moment)).bases([task]):
         known = {slot: basis.given.effects(slot) for slot in basis.slots}
         given = replace(basis.given, effects=known.__getitem__)
         return basis.slots, replace(basis, given=given), None
@@ -162,24 +164,26 @@ def _judged(
     task: Task,
     moment: Moment,
     slots: Sequence[date],
-    basis: Basis | None,
+    basis: EvaluationInput | None,
     heard: Signals | None,
-) -> Judged:
+) -> EvaluatedRule:
     rule = task.subject.rule
     if isinstance(rule, QuietRule) and heard is not None:
-        return Listener(conn, moment).judge(task, rule, heard, slots)
+        return QuietRuleEvaluator(conn, moment).judge(task, rule, heard, slots)
     if basis is None:
         raise TypeError(rule.name)
-    return judge(task.subject, basis)
+    return evaluate_rule(task.subject, basis)
 
 
-def _verticals(conn: Connection, task: Task, moment: Moment, judged: Judged) -> Mapping[str, str]:
+def _verticals(conn: Connection, task: Task, moment: Moment, judged: EvaluatedRule) -> Mapping[str, str]:
     if task.subject.by != ("account_id",):
         return {}
-    return Listener(conn, moment).verticals([slice_[0] for slice_ in judged.panel.slices])
+    return QuietRuleEvaluator(conn, moment).verticals([slice_[0] for slice_ in judged.panel.slices])
 
 
-def outcome(conn: Connection, on: Trial, rule: WatchRule | None = None, watchman: Watchman | None = None) -> Outcome:
+def outcome(
+    conn: Connection, on: Trial, rule: WatchRule | None = None, watchman: FaultScanner | None = None
+) -> TrialOutcome:
     """What the rule would have done with another setting; by default as it is.
 
     Args:
@@ -195,49 +199,51 @@ def outcome(conn: Connection, on: Trial, rule: WatchRule | None = None, watchman
     _, findings = replay(task.subject, judged, {}, clock(task, on.moment))
     found = _incidents(on, task.subject, findings, watchman)
     begins, end = midnight(on.since, on.moment.zone), on.moment.now
-    told = tellings([one.incident for one in found], on.catalog, on.moment.zone, end)
-    asked = attention((one for one in told if one.at >= begins), on.since, on.until)
+    told = notifications([one.incident for one in found], on.catalog, on.moment.zone, end)
+    asked = notification_loads((one for one in told if one.at >= begins), on.since, on.until)
     opened = tuple(one for one in found if one.incident.opened_at >= begins)
-    return Outcome(task.subject.rule, opened, asked, _standing(on, opened))
+    return TrialOutcome(task.subject.rule, opened, asked, _standing(on, opened))
 
 
-def _standing(on: Trial, opened: Sequence[Found]) -> float:
+def _standing(on: Trial, opened: Sequence[TrialIncident]) -> float:
     lasted = ((one.incident.resolved_at or on.moment.now) - one.incident.opened_at for one in opened)
     slices = max(len(on.judged.panel.slices), 1)
     return sum(lasted, timedelta(0)) / ((on.until - on.since) * slices)
 
 
-def curve(conn: Connection, on: Trial, rules: Iterable[WatchRule]) -> tuple[Outcome, ...]:
+def curve(conn: Connection, on: Trial, rules: Iterable[WatchRule]) -> tuple[TrialOutcome, ...]:
     """What each setting of a rule would have done, in their order."""
     return tuple(outcome(conn, on, rule) for rule in rules)
 
 
-def _incidents(on: Trial, of: Subject, findings: Sequence[Finding], watchman: Watchman | None) -> tuple[Found, ...]:
+def _incidents(
+    on: Trial, of: Subject, findings: Sequence[StateChange], watchman: FaultScanner | None
+) -> tuple[TrialIncident, ...]:
     """Every incident that opened, as it stands at the end."""
-    book = Book(on.catalog, on.moment.generation, on.moment.now, {}, frozenset(), zone=on.moment.zone)
-    found: dict[str, Found] = {}
+    book = IncidentLedger(on.catalog, on.moment.generation, on.moment.now, {}, frozenset(), zone=on.moment.zone)
+    found: dict[str, TrialIncident] = {}
     for finding in findings:
         change, id_ = finding.event.change, finding.incident
         if change == "opened":
             fault = watchman.explained(of, finding) if watchman else None
-            found[id_] = Found(book.opening(of, finding, on.verticals, fault), finding, fault)
+            found[id_] = TrialIncident(book.opening(of, finding, on.verticals, fault), finding, fault)
         elif change in ("resolved", "closed") and id_ in found:
             over = replace(found[id_].incident, state=change, resolved_at=finding.event.at)
             found[id_] = replace(found[id_], incident=over)
     return tuple(sorted(found.values(), key=lambda one: (one.incident.opened_at, one.incident.slice)))
 
 
-def watchman(pin: Pin, on: Trial) -> Watchman:
+def fault_scanner(pin: Pin, on: Trial) -> FaultScanner:
     """Who can say whether the data explains what opened in a trial."""
-    return Watchman(pin.conn, on.catalog.guard, on.moment)
+    return FaultScanner(pin.conn, on.catalog.guard, on.moment)
 
 
-def rows(of: Outcome) -> tuple[Row, ...]:
+def rows(of: TrialOutcome) -> tuple[Row, ...]:
     """The incidents as a backtest shows them."""
     return tuple(_row(of.rule, one) for one in of.found)
 
 
-def _row(rule: WatchRule, one: Found) -> Row:
+def _row(rule: WatchRule, one: TrialIncident) -> Row:
     incident, slot = one.incident, one.opening.reading.slot
     window = slot - (rule.every if isinstance(rule, ChartRule) else rule.window), slot
     times = incident.opened_at, incident.resolved_at

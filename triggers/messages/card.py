@@ -15,7 +15,7 @@ from config.models.catalog import EventRule, Metric, Person, Route, Rule
 from config.models.values import Condition, Conditions
 from queries.metrics.formatting import count
 from queries.monitoring.evidence import Contributor, Evidence, Overlap
-from queries.state.incidents import Entry, Incident
+from queries.state.incidents import HistoryEntry, Incident
 from triggers.incidents.access import may_name_accounts, may_read
 from triggers.incidents.escalation import addressed
 from triggers.messages import wording
@@ -74,7 +74,7 @@ class Card:
     """
 
     incident: Incident
-    entries: tuple[Entry, ...]
+    entries: tuple[HistoryEntry, ...]
     rule: Rule
     metric: Metric | None
     route: Route
@@ -110,10 +110,10 @@ class Message:
 def title(card: Card) -> str:
     """What it is and where, such as `Breach: Installations with a defect, Retail`."""
     state = STATES[card.incident.state]
-    return f"{state}: {card.rule.label or card.rule.name}, {where(card)}"
+    return f"{state}: {card.rule.label or card.rule.name}, {slice_text(card)}"
 
 
-def where(card: Card) -> str:
+def slice_text(card: Card) -> str:
     """The slice in words: its values, the case's vertical, or the whole company."""
     incident = card.incident
     if isinstance(card.rule, EventRule):
@@ -128,7 +128,7 @@ def _may_be_said(card: Card, column: str) -> bool:
 
 def headline(card: Card) -> str:
     """The figure with its interval and n, and what it is held against; of a fault of the data what shows it."""
-    if said := wording.found(card.rule, card.metric, card.sample):
+    if said := wording.measured(card.rule, card.metric, card.sample):
         return said
     if card.rule.class_ == "data":
         return card.entries[0].reason
@@ -139,7 +139,7 @@ def facts(card: Card) -> tuple[Fact, ...]:
     """The card's lines, in the order in which they help."""
     rule, incident = card.rule, card.incident
     lines = [
-        Fact("Where", where(card)),
+        Fact("Where", slice_text(card)),
         Fact("Since", _since(card)),
         *_figures(card),
         Fact("Severity", f"{incident.severity} of 4"),
@@ -251,7 +251,7 @@ def provenance(card: Card) -> str:
     return "; ".join(parts) + "."
 
 
-def root(card: Card) -> Message:
+def incident_message(card: Card) -> Message:
     """The incident's own message, as it stands now."""
     if card.withheld:
         return _withheld(card)
@@ -292,7 +292,7 @@ def _news(card: Card) -> str:
     return f"{news(last.kind)}{author} {_stamp(last.at, card.zone)}: {last.reason}."
 
 
-def reply(card: Card, entry: Entry, people: Sequence[Person] = ()) -> Message:
+def news_message(card: Card, entry: HistoryEntry, people: Sequence[Person] = ()) -> Message:
     """One piece of news in the incident's thread. `people`, or whom it is addressed to, are named so that Slack tells
     them.
     """
@@ -309,11 +309,11 @@ def reply(card: Card, entry: Entry, people: Sequence[Person] = ()) -> Message:
     return Message(f"{mentions} {said}".strip(), tuple(blocks))
 
 
-def _told(card: Card, entry: Entry) -> str:
+def _told(card: Card, entry: HistoryEntry) -> str:
     metric, sample = card.metric, entry.sample or {}
     figures = ""
     if metric is not None and "value" in sample:
-        figures = f" {wording.figures(metric, sample, sure='')}."
+        figures = f" {wording.figure_with_interval(metric, sample, sure='')}."
     author = f" by {called(card.people, entry.author)}" if entry.author else ""
     return f"{news(entry.kind)}{author}: {entry.reason}.{figures}"
 

@@ -11,10 +11,10 @@ from config.models.catalog import Catalog, EventRule, Metric, QuietRule, RateRul
 from queries.monitoring.evidence import Evidence, Question, gather, gather_case
 from queries.scope import EVERYTHING, Scope
 from queries.state.escalations import unnamed
-from queries.state.incidents import Entry, Incident, entries, incident, rule_version
+from queries.state.incidents import HistoryEntry, Incident, entries, incident, rule_version
 from queries.warehouse.generations import Pin
 from triggers.data_faults.scan import NAME, rule_of_faults
-from triggers.incidents.access import may_read, scope_of
+from triggers.incidents.access import may_read, reader_scope
 from triggers.messages.card import Card
 from triggers.rules.subject import slice_values
 from triggers.rules.versions import Version, read_version, version, version_of
@@ -25,7 +25,7 @@ class GoneRuleError(EarshotError):
 
 
 @dataclass(frozen=True, slots=True)
-class Cards:
+class CardReader:
     """What cards are made of. `as_of` is aware UTC: nothing later is shown."""
 
     pin: Pin
@@ -40,11 +40,11 @@ class Cards:
             UnknownIncidentError: there is none, or it is outside `scope`.
         """
         found = incident(conn, id_, scope or EVERYTHING)
-        of = rule_of(conn, self.catalog, found)
+        of = rule_at_opening(conn, self.catalog, found)
         route = self._route(found)
         history = entries(conn, id_)
         withheld = scope is None and not may_read(route, found)
-        evidence = None if withheld else self._evidence(found, of, history, scope or scope_of(route))
+        evidence = None if withheld else self._evidence(found, of, history, scope or reader_scope(route))
         zone, link = ZoneInfo(self.pin.generation.zone), f"{self.public_url}/incident?id={id_}"
         return Card(
             found,
@@ -64,7 +64,9 @@ class Cards:
         known = (route for route in self.catalog.routes if route.name == found.route)
         return next(known, Route(name=found.route))
 
-    def _evidence(self, found: Incident, of: Version, history: tuple[Entry, ...], scope: Scope) -> Evidence | None:
+    def _evidence(
+        self, found: Incident, of: Version, history: tuple[HistoryEntry, ...], scope: Scope
+    ) -> Evidence | None:
         place = (found.vertical, found.touchpoint)
         if isinstance(of.rule, EventRule):
             return gather_case(self.pin.conn, of.rule.table, found.account_id, found.slot, place, self.as_of)
@@ -74,7 +76,7 @@ class Cards:
         return gather(self.pin.conn, asked, place, scope, self.as_of) if asked else None
 
 
-def question(rule: Rule, metric: Metric | None, found: Incident, history: tuple[Entry, ...]) -> Question | None:
+def question(rule: Rule, metric: Metric | None, found: Incident, history: tuple[HistoryEntry, ...]) -> Question | None:
     """Which rows made the newest figure of an incident; None for what is quiet, which has none."""
     sample = next((entry.sample for entry in reversed(history) if entry.sample), None)
     if metric is None or sample is None or "since" not in sample or not isinstance(rule, RateRule):
@@ -83,7 +85,7 @@ def question(rule: Rule, metric: Metric | None, found: Incident, history: tuple[
     return Question(metric, since, until, rule.where, tuple(slice_values(found.slice).items()))
 
 
-def rule_of(conn: Connection, catalog: Catalog, found: Incident) -> Version:
+def rule_at_opening(conn: Connection, catalog: Catalog, found: Incident) -> Version:
     """The rule that an incident opened under; where its text is no longer understood, the rule of that name today."""
     stored = rule_version(conn, found.rule_hash)
     if stored is not None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from config.models.catalog import Route
-from queries.messages.rate_limits import Gate
+from queries.messages.rate_limits import RateLimit
 
 SPACING: Final = timedelta(seconds=1.1)
 """Slack takes one message a second and channel; the rest is for what the network does to the distance."""
@@ -41,13 +41,13 @@ def channels(routes: Iterable[Route]) -> tuple[Channel, ...]:
     return tuple(Channel(id_, tuple(r.name for r in of), min(r.hourly for r in of)) for id_, of in found.items())
 
 
-def room(channel: Channel, gate: Gate, now: datetime) -> Room:
+def room(channel: Channel, gate: RateLimit, now: datetime) -> Room:
     """What is left of a channel's budget."""
     used = gate.used_at(now)
     return Room(max(0, channel.hourly - used), max(0, EXEMPT * channel.hourly - used))
 
 
-def pause(gates: Mapping[str, Gate], waiting: Iterable[str], now: datetime) -> timedelta | None:
+def pause(gates: Mapping[str, RateLimit], waiting: Iterable[str], now: datetime) -> timedelta | None:
     """How long until the first of the channels with something to send opens. None when nothing waits."""
     opening = [gates[channel].opens_at for channel in waiting if channel in gates]
     return max(min(opening) - now, timedelta(0)) if opening else None

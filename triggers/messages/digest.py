@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Engine
 from config.models.catalog import Catalog, Person
 from queries.messages import digests, outbox, rate_limits
 from queries.messages.digests import Digest, Group, Worst
-from queries.state.incidents import Entry
+from queries.state.incidents import HistoryEntry
 from queries.warehouse.tables import UNKNOWN
-from triggers.messages.card import COMPANY, HEADER, MARKS, SECTION, Card, Message, fallback, plain, reply, title
+from triggers.messages.card import COMPANY, HEADER, MARKS, SECTION, Card, Message, fallback, news_message, plain, title
 from triggers.messages.channel_budget import Channel, Room, room
 
 AT_ONCE: Final = 1000
@@ -22,7 +22,7 @@ FOLDING, FOLDED = 10, 11
 """Where a process can die, numbered on from `deliver.Point`."""
 
 
-def fold(states: Engine, channel: Channel, now: datetime, crash_point: Crash) -> int:
+def fold_overflow(states: Engine, channel: Channel, now: datetime, crash_point: Crash) -> int:
     """Have a digest tell what a channel has no room for, and the news of incidents that a digest told.
 
     Returns how many messages are told so. Each transaction is whole: a message waits, or a digest tells it.
@@ -48,17 +48,17 @@ def _overflow(conn: Connection, channel: Channel, now: datetime, left: Room) -> 
     digest, target = digests.current(conn, channel.routes, now) or digests.begin(
         conn, channel.id, channel.routes[0], now
     )
-    done = digests.fold(conn, digest, found)
-    digests.refresh(conn, digest, target, now)
+    done = digests.add_to_digest(conn, digest, found)
+    digests.refresh_digest(conn, digest, target, now)
     return done
 
 
 def _follow(conn: Connection, channel: Channel, now: datetime) -> int:
     done = 0
     for digest, messages in digests.followers(conn, now, channel.routes, AT_ONCE).items():
-        done += digests.fold(conn, digest, messages)
+        done += digests.add_to_digest(conn, digest, messages)
         for touched in digests.touching(conn, digest):
-            digests.refresh(conn, touched, digests.target_of(conn, touched), now)
+            digests.refresh_digest(conn, touched, digests.target_of(conn, touched), now)
     return done
 
 
@@ -105,9 +105,9 @@ def _worst(one: Worst, names: Mapping[str, str], verticals: frozenset[str] | Non
     return f"{MARKS[one.state]} {names.get(one.rule, one.rule)}, {where} (severity {one.severity})"
 
 
-def step(card: Card, entry: Entry, people: tuple[Person, ...]) -> Message:
+def digest_reply(card: Card, entry: HistoryEntry, people: tuple[Person, ...]) -> Message:
     """News of an incident that has no message of its own: a reply to the digest, which must say whose news it is."""
-    said = reply(card, entry, people)
+    said = news_message(card, entry, people)
     if card.withheld:
         return said
     named: tuple[Mapping[str, Any], ...] = ({"type": "section", "text": plain(title(card), SECTION)},)

@@ -10,15 +10,15 @@ from sqlalchemy import Connection
 
 from config.models.catalog import Catalog, EventRule, Person, Route, Rule
 from queries.messages import direct_messages
-from queries.messages.direct_messages import MAILBOX, Letter
+from queries.messages.direct_messages import MAILBOX, DirectMessage
 from queries.metrics.formatting import count
 from queries.metrics.revenue import revenue_of
 from queries.scope import EVERYTHING
-from queries.state.escalations import BEYOND, WITHHELD, Escalation, Tally, escalations, tallies
-from queries.state.feedback import Verdict, verdicts
+from queries.state.escalations import BEYOND, WITHHELD, Escalation, RuleTally, escalations, rule_tallies
+from queries.state.feedback import Verdict, votes_by_rule
 from queries.state.incidents import Incident, incidents, incidents_by_id
 from queries.warehouse.generations import Pin
-from triggers.incidents.access import may_read, scope_of
+from triggers.incidents.access import may_read, reader_scope
 from triggers.incidents.person_budget import monday
 from triggers.messages.card import COMPANY, HEADER, MARKS, SECTION, Message, button, fallback, plain
 from triggers.rules.subject import slice_values
@@ -40,7 +40,7 @@ class Stake:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class DirectMessageWriter:
     """What letters are written from. `as_of` is aware UTC."""
 
     pin: Pin
@@ -56,7 +56,7 @@ class Desk:
 
     def words(self, conn: Connection, id_: str) -> Message | None:
         """The words of a letter, under its reader's scope; None where that is no letter's id."""
-        found = direct_messages.read(conn, id_)
+        found = direct_messages.read_direct_message(conn, id_)
         if found is None:
             return None
         person = next((p for p in self.catalog.people if p.name == found.person), None)
@@ -66,13 +66,13 @@ class Desk:
             return self._overflow(conn, found, person)
         return self._noisy(conn, found) if found.kind == "noisy" else self._withheld(conn, found)
 
-    def _overflow(self, conn: Connection, of: Letter, person: Person) -> Message:
+    def _overflow(self, conn: Connection, of: DirectMessage, person: Person) -> Message:
         since, until = _week(of.about, self.zone)
         asked = [one for one in escalations(conn, BEYOND, since, until) if one.person == person.name]
         known = incidents_by_id(conn, sorted({one.incident_id for one in asked}))
         mine = [one for one in known.values() if may_read(person, one)]
         accounts = {one.account_id for one in mine if one.account_id}
-        worth = revenue_of(self.pin.conn, accounts, self.currency, scope_of(person), self.as_of)
+        worth = revenue_of(self.pin.conn, accounts, self.currency, reader_scope(person), self.as_of)
         ranked = rank(Stake(one, worth.get(one.account_id or "")) for one in mine)
         lines = [self._line(stake) for stake in ranked[:LISTED]]
         if more := len(ranked) - len(lines):
@@ -85,12 +85,12 @@ class Desk:
         worth = f", {count(round(stake.revenue))} {self.currency} a year" if stake.revenue is not None else ""
         rule = _named(self.catalog.rules).get(found.rule)
         label = rule.label or rule.name if rule else found.rule
-        return f"{MARKS[found.state]} {label}, {place(found, rule)} (severity {found.severity}{worth})"
+        return f"{MARKS[found.state]} {label}, {incident_place(found, rule)} (severity {found.severity}{worth})"
 
-    def _noisy(self, conn: Connection, of: Letter) -> Message:
+    def _noisy(self, conn: Connection, of: DirectMessage) -> Message:
         since, until = _week(of.about, self.zone)
         mine = {rule.name: rule for rule in self.catalog.rules if rule.owner == of.person}
-        ranked = noisiest(tallies(conn, since, until), verdicts(conn, since))
+        ranked = noisiest(rule_tallies(conn, since, until), votes_by_rule(conn, since))
         lines = [
             f"{mine[one.rule].label or one.rule}: {_n(one.opened, 'incident')}, {count(one.unanswered)} of them never "
             f"acknowledged, {_n(one.noise, 'vote')} for noise"
@@ -99,7 +99,7 @@ class Desk:
         head = f"Your noisiest rules, {since:%Y-%m-%d} to {until - A_DAY:%Y-%m-%d}"
         return _message(head, [*lines[:LISTED], _HELP], self.link)
 
-    def _withheld(self, conn: Connection, of: Letter) -> Message:
+    def _withheld(self, conn: Connection, of: DirectMessage) -> Message:
         """Rule, id and reader only: what it is about is not told in a letter either."""
         found = [one for one in withheld(conn, self.catalog, of.at - WEEK, of.at + A_DAY) if one.owner == of.person]
         lines = [f"{one.rule} ({one.incident}): not told to {one.reader}" for one in found[:LISTED]]
@@ -115,7 +115,7 @@ _ROUTES: Final = "Give the rule another route, or widen what the route or the pe
 
 
 @dataclass(frozen=True, slots=True)
-class Noise:
+class RuleWeek:
     """What a rule did in a week."""
 
     rule: str
@@ -145,10 +145,10 @@ def rank(stakes: Iterable[Stake]) -> list[Stake]:
     return sorted(stakes, key=key)
 
 
-def noisiest(counted: Iterable[Tally], voted: Iterable[Verdict]) -> list[Noise]:
+def noisiest(counted: Iterable[RuleTally], voted: Iterable[Verdict]) -> list[RuleWeek]:
     """The rules with anything to complain of: most votes for noise first, then most that nobody acknowledged."""
     noise = {one.rule: one.noise for one in voted}
-    found = [Noise(one.rule, one.opened, one.unanswered, noise.get(one.rule, 0)) for one in counted]
+    found = [RuleWeek(one.rule, one.opened, one.unanswered, noise.get(one.rule, 0)) for one in counted]
     return sorted(
         (n for n in found if n.noise or n.unanswered), key=lambda n: (-n.noise, -n.unanswered, -n.opened, n.rule)
     )
@@ -176,7 +176,7 @@ def _steps(steps: Sequence[Escalation], known: Mapping[str, Incident], rules: Ma
             yield Withheld(of.id, of.rule, rules[of.rule].owner, step.person, step.at)
 
 
-def due(conn: Connection, catalog: Catalog, zone: ZoneInfo, now: datetime) -> tuple[Letter, ...]:
+def due_direct_messages(conn: Connection, catalog: Catalog, zone: ZoneInfo, now: datetime) -> tuple[DirectMessage, ...]:
     """The letters that should be there by now; those that are there already are among them."""
     week = monday(now, zone)
     weekly = _weekly(conn, catalog, monday(week - A_DAY, zone), week, now) if now >= _reading(week) else ()
@@ -187,27 +187,31 @@ def _reading(week: datetime) -> datetime:
     return datetime.combine(week.date(), READING_TIME, week.tzinfo)
 
 
-def _weekly(conn: Connection, catalog: Catalog, since: datetime, until: datetime, now: datetime) -> Iterator[Letter]:
+def _weekly(
+    conn: Connection, catalog: Catalog, since: datetime, until: datetime, now: datetime
+) -> Iterator[DirectMessage]:
     about = since.date().isoformat()
     for person in sorted({one.person for one in escalations(conn, BEYOND, since, until)}):
-        yield direct_messages.new("overflow", person, about, now)
+        yield direct_messages.new_direct_message("overflow", person, about, now)
     owners = {rule.name: rule.owner for rule in catalog.rules}
     mine = {
-        owners[one.rule] for one in noisiest(tallies(conn, since, until), verdicts(conn, since)) if one.rule in owners
+        owners[one.rule]
+        for one in noisiest(rule_tallies(conn, since, until), votes_by_rule(conn, since))
+        if one.rule in owners
     }
     reached = {person.name for person in catalog.people if person.slack}
-    yield from (direct_messages.new("noisy", owner, about, now) for owner in sorted(mine & reached))
+    yield from (direct_messages.new_direct_message("noisy", owner, about, now) for owner in sorted(mine & reached))
 
 
-def _reports(conn: Connection, catalog: Catalog, zone: ZoneInfo, now: datetime) -> Iterator[Letter]:
+def _reports(conn: Connection, catalog: Catalog, zone: ZoneInfo, now: datetime) -> Iterator[DirectMessage]:
     """One a day to an owner, where something is new since the last."""
     by_owner: dict[str, datetime] = {}
     for one in withheld(conn, catalog, now - WEEK, now + A_DAY):
         by_owner[one.owner] = max(by_owner.get(one.owner, one.at), one.at)
     for owner, at in sorted(by_owner.items()):
-        last = direct_messages.newest(conn, "withheld", owner)
+        last = direct_messages.last_sent(conn, "withheld", owner)
         if last is None or last < at:
-            yield direct_messages.new("withheld", owner, now.astimezone(zone).date().isoformat(), now)
+            yield direct_messages.new_direct_message("withheld", owner, now.astimezone(zone).date().isoformat(), now)
 
 
 def mailbox(person: Person, channel: str) -> Route:
@@ -215,7 +219,7 @@ def mailbox(person: Person, channel: str) -> Route:
     return Route.model_construct(name=f"{MAILBOX}{person.name}", label=f"letters to {person.label}", channel=channel)
 
 
-def place(found: Incident, rule: Rule | None) -> str:
+def incident_place(found: Incident, rule: Rule | None) -> str:
     """Where an incident is: its slice's values, or what a case belongs to."""
     named = () if isinstance(rule, EventRule) else slice_values(found.slice).values()
     return ", ".join(named) or ", ".join(part for part in (found.vertical, found.touchpoint) if part) or COMPANY

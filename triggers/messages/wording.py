@@ -16,7 +16,7 @@ from config.models.catalog import (
     ThresholdRule,
 )
 from config.models.values import duration_text
-from queries.metrics.formatting import count, difference, figure, goal_figure, half_width, interval
+from queries.metrics.formatting import count, figure, goal_figure, half_width, interval, signed_change
 
 Sample = Mapping[str, Any]
 
@@ -24,16 +24,16 @@ BASELINES: Final = {"previous": "the window before", "last-year": "a year before
 CHARTS: Final = {"p": "p-chart", "ewma": "moving average", "cusum": "cumulative sum", "g": "rare-event chart"}
 
 
-def found(rule: Rule, metric: Metric | None, sample: Sample) -> str | None:
+def measured(rule: Rule, metric: Metric | None, sample: Sample) -> str | None:
     """The finding of a rule that looks at slots; None for a severe case, which has no figure."""
     if isinstance(rule, QuietRule):
         return _quiet(rule, sample)
     if isinstance(rule, RateRule) and metric is not None:
-        return f"{figures(metric, sample)}. {_held(rule, metric, sample)}."
+        return f"{figure_with_interval(metric, sample)}. {_held(rule, metric, sample)}."
     return None
 
 
-def figures(metric: Metric, sample: Sample, sure: str = "95% sure: ") -> str:
+def figure_with_interval(metric: Metric, sample: Sample, sure: str = "95% sure: ") -> str:
     """The figure with its interval and n. `sure` is what stands before the interval's ends."""
     half = half_width(sample.get("low"), sample.get("high"))
     ends = interval(metric, sample.get("low"), sample.get("high"))
@@ -41,7 +41,7 @@ def figures(metric: Metric, sample: Sample, sure: str = "95% sure: ") -> str:
     return f"{metric.label}: {value}, n = {count(_n(sample))}"
 
 
-def begun(words: str) -> str:
+def sentence_start(words: str) -> str:
     """As a sentence begins."""
     return words[:1].upper() + words[1:]
 
@@ -70,8 +70,8 @@ def _gap(rule: ChangeRule | GapRule, metric: Metric, sample: Sample) -> str:
     half, ends = half_width(low, high), interval(metric, low, high)
     what = BASELINES[rule.baseline] if isinstance(rule, ChangeRule) else rule.against.metric
     sure = f" (95% sure: {ends})" if ends else ""
-    by = f"difference {difference(metric, gap, half)}{sure}"
-    return f"{begun(what)}: {figure(metric, held, half)}, n = {n}; {by}"
+    by = f"difference {signed_change(metric, gap, half)}{sure}"
+    return f"{sentence_start(what)}: {figure(metric, held, half)}, n = {n}; {by}"
 
 
 def _quiet(rule: QuietRule, sample: Sample) -> str:

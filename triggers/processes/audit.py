@@ -7,7 +7,7 @@ from math import ceil
 from typing import Final, Literal
 
 from config.models.catalog import Catalog, WatchRule
-from queries.operations.health import UNFINISHED, Vitals
+from queries.operations.health import UNFINISHED, StateHealth
 from queries.state.counters import FAILED, FOUND, LIMITED
 
 SILENT: Final = timedelta(minutes=5)
@@ -34,7 +34,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedState:
     """What should be there.
 
     Args:
@@ -56,7 +56,7 @@ class Expected:
     unread: str = ""
 
 
-def audit(seen: Vitals, expected: Expected) -> tuple[Fault, ...]:
+def audit(seen: StateHealth, expected: ExpectedState) -> tuple[Fault, ...]:
     """Everything that is wrong; nothing where all is well."""
     return (
         *_processes(seen, expected),
@@ -68,7 +68,7 @@ def audit(seen: Vitals, expected: Expected) -> tuple[Fault, ...]:
     )
 
 
-def _processes(seen: Vitals, expected: Expected) -> Iterator[Fault]:
+def _processes(seen: StateHealth, expected: ExpectedState) -> Iterator[Fault]:
     yield from _alive(seen, "triggers", "start `python -m triggers run`")
     if expected.hears:
         yield from _alive(seen, "listener", "start `python -m triggers listen`")
@@ -76,13 +76,13 @@ def _processes(seen: Vitals, expected: Expected) -> Iterator[Fault]:
         yield Fault(f"the rules in use are older than the files: {refused}", "mend the file; nothing else is needed")
 
 
-def _refused(seen: Vitals, names: Sequence[str]) -> tuple[str, ...]:
+def _refused(seen: StateHealth, names: Sequence[str]) -> tuple[str, ...]:
     """Why newer rules are not used: processes that follow the same files say the same, once."""
     notes = (seen.beats[name].note.partition(";")[2].strip() for name in names if name in seen.beats)
     return tuple(dict.fromkeys(note for note in notes if note))
 
 
-def _alive(seen: Vitals, name: str, todo: str) -> Iterator[Fault]:
+def _alive(seen: StateHealth, name: str, todo: str) -> Iterator[Fault]:
     beat = seen.beats.get(name)
     if beat is None:
         yield Fault(f"{name} was never seen", todo)
@@ -90,7 +90,7 @@ def _alive(seen: Vitals, name: str, todo: str) -> Iterator[Fault]:
         yield Fault(f"nothing heard from {name} for {_long(seen.at - beat.at)}", todo)
 
 
-def _rules(seen: Vitals, catalog: Catalog) -> Iterator[Fault]:
+def _rules(seen: StateHealth, catalog: Catalog) -> Iterator[Fault]:
     """A rule is evaluated with each of its slots, and with each load."""
     for rule in catalog.rules:
         if isinstance(rule, WatchRule) and rule.enabled:
@@ -101,7 +101,7 @@ def _rules(seen: Vitals, catalog: Catalog) -> Iterator[Fault]:
                 yield Fault(f"rule {rule.name} was not evaluated {since}", todo)
 
 
-def _sources(seen: Vitals, expected: Expected) -> Iterator[Fault]:
+def _sources(seen: StateHealth, expected: ExpectedState) -> Iterator[Fault]:
     if expected.newest_load is None:
         yield Fault("nothing is loaded", "run `python -m queries load`")
     elif seen.at - expected.newest_load > expected.stale_after:
@@ -109,7 +109,7 @@ def _sources(seen: Vitals, expected: Expected) -> Iterator[Fault]:
         yield Fault(f"the newest load is {age} old", "see why `python -m queries load` does not run")
 
 
-def _incidents(seen: Vitals) -> Iterator[Fault]:
+def _incidents(seen: StateHealth) -> Iterator[Fault]:
     if seen.unfounded:
         todo = "keep the state as it is and report it: this must not happen"
         yield Fault(f"{seen.unfounded} firing without an incident", todo)
@@ -126,7 +126,7 @@ def _incidents(seen: Vitals) -> Iterator[Fault]:
         )
 
 
-def _messages(seen: Vitals, expected: Expected) -> Iterator[Fault]:
+def _messages(seen: StateHealth, expected: ExpectedState) -> Iterator[Fault]:
     if seen.refused:
         todo = "see `python -m triggers outbox` and `python -m triggers doctor`"
         yield Fault(f"Slack refused {_counted(seen.refused, 'message')} for good in the last day", todo)
@@ -136,7 +136,7 @@ def _messages(seen: Vitals, expected: Expected) -> Iterator[Fault]:
         yield Fault(f"the oldest message waits for {late}", todo)
 
 
-def _canary(seen: Vitals, expected: Expected) -> Iterator[Fault]:
+def _canary(seen: StateHealth, expected: ExpectedState) -> Iterator[Fault]:
     """One message a day must be found where it was sent. A refused or late one is told as every other message."""
     canary, todo = seen.canary, "see `python -m triggers doctor`"
     if expected.unread:
@@ -159,7 +159,7 @@ def _long(length: timedelta) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Gauge:
     """One figure for Prometheus: by the values of its labels what it is. Ages are in seconds."""
 
     name: str
@@ -169,7 +169,7 @@ class Figure:
     values: Mapping[tuple[str, ...], float]
 
 
-def figures(seen: Vitals, faults: Sequence[Fault]) -> tuple[Figure, ...]:
+def gauges(seen: StateHealth, faults: Sequence[Fault]) -> tuple[Gauge, ...]:
     """Everything that the watchdog knows, as figures. No name of a customer is among the labels."""
     return (
         _one("faults", "what the watchdog finds wrong", len(faults)),
@@ -190,31 +190,31 @@ def figures(seen: Vitals, faults: Sequence[Fault]) -> tuple[Figure, ...]:
     )
 
 
-def _one(name: str, text: str, value: float) -> Figure:
-    return Figure(f"earshot_{name}", "gauge", text, (), {(): value})
+def _one(name: str, text: str, value: float) -> Gauge:
+    return Gauge(f"earshot_{name}", "gauge", text, (), {(): value})
 
 
-def _count(name: str, text: str, value: float) -> Figure:
-    return Figure(f"earshot_{name}", "counter", text, (), {(): value})
+def _count(name: str, text: str, value: float) -> Gauge:
+    return Gauge(f"earshot_{name}", "counter", text, (), {(): value})
 
 
-def _many(name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float]) -> Figure:
-    return Figure(f"earshot_{name}", "gauge", text, labels, values)
+def _many(name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float]) -> Gauge:
+    return Gauge(f"earshot_{name}", "gauge", text, labels, values)
 
 
-def _ages(seen: Vitals) -> Mapping[tuple[str, ...], float]:
+def _ages(seen: StateHealth) -> Mapping[tuple[str, ...], float]:
     return {(name,): _age(seen, beat.at) for name, beat in seen.beats.items()}
 
 
-def _lags(seen: Vitals) -> Mapping[tuple[str, ...], float]:
+def _lags(seen: StateHealth) -> Mapping[tuple[str, ...], float]:
     return {(rule,): _age(seen, at) for rule, at in seen.evaluated_at.items()}
 
 
-def _age(seen: Vitals, since: datetime | None) -> float:
+def _age(seen: StateHealth, since: datetime | None) -> float:
     return max((seen.at - since).total_seconds(), 0.0) if since else 0.0
 
 
-def _quantiles(seen: Vitals) -> Mapping[tuple[str, ...], float]:
+def _quantiles(seen: StateHealth) -> Mapping[tuple[str, ...], float]:
     """Half of the acknowledgements, and nine of ten, took no longer; nothing where there was none."""
     known = sorted(seen.to_acknowledge)
     return {(str(q),): known[ceil(q * len(known)) - 1] for q in (0.5, 0.9)} if known else {}

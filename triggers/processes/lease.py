@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from queries.messages.outbox import Lease, give_back, held, still_holds, take
+from queries.messages.outbox import Lease, holds_lease, lease_holder, release_lease, take_lease
 from queries.state.incidents import RacedError
 
 NAME: Final = "tick"
@@ -16,7 +16,7 @@ LENGTH: Final = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
-class Tenancy:
+class TickLease:
     """A lease that this process holds; `guard` prolongs it inside the transaction that writes."""
 
     lease: Lease
@@ -24,25 +24,25 @@ class Tenancy:
 
     def guard(self, conn: Connection) -> None:
         """Raises RacedError where somebody took over."""
-        if not still_holds(conn, self.lease, self.now + LENGTH):
+        if not holds_lease(conn, self.lease, self.now + LENGTH):
             raise RacedError("another process has taken over; it evaluates what this one left")
 
 
-def acquire(states: Engine, now: datetime) -> Tenancy | None:
+def acquire(states: Engine, now: datetime) -> TickLease | None:
     """Take the lease, also from a process of this machine that is dead. None while another one holds it."""
     me = holder()
     with states.begin() as conn:
-        seen = held(conn, NAME)
+        seen = lease_holder(conn, NAME)
         if seen is not None and seen.holder != me and seen.until > now and _may_live(seen.holder):
             return None
         mine = Lease(NAME, me, seen.fence + 1 if seen else 1, now + LENGTH)
-        return Tenancy(mine, now) if take(conn, mine, seen) else None
+        return TickLease(mine, now) if take_lease(conn, mine, seen) else None
 
 
-def release(states: Engine, tenancy: Tenancy, now: datetime) -> None:
+def release(states: Engine, tenancy: TickLease, now: datetime) -> None:
     """Let the next process begin at once."""
     with states.begin() as conn:
-        give_back(conn, tenancy.lease, now)
+        release_lease(conn, tenancy.lease, now)
 
 
 def holder() -> str:

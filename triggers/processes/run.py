@@ -16,9 +16,9 @@ from sqlalchemy import Engine
 from config.errors import EarshotError
 from config.models.catalog import Catalog, Route
 from config.settings import Settings
-from queries.messages.direct_messages import addressees, send
-from queries.messages.direct_messages import read as read_letter
-from queries.messages.outbox import beat
+from queries.messages.direct_messages import addressees, queue_direct_message
+from queries.messages.direct_messages import read_direct_message as read_letter
+from queries.messages.outbox import record_heartbeat
 from queries.messages.silences import muted
 from queries.state import counters
 from queries.state.incidents import RacedError
@@ -27,14 +27,14 @@ from queries.warehouse.relations import COLUMNS
 from triggers.incidents.tick import Report, tick
 from triggers.logs import about
 from triggers.messages import direct_messages
-from triggers.messages.card_reader import Cards
+from triggers.messages.card_reader import CardReader
 from triggers.processes.lease import acquire, release
-from triggers.rules.live_rules import Rulebook, Rules
+from triggers.rules.live_rules import LiveRules, Rules
 from triggers.slack.canary import with_canary
 from triggers.slack.client import Slack, SlackError
-from triggers.slack.delivery import Courier, Sent
+from triggers.slack.delivery import DeliveryWorker, Sent
 from triggers.slack.reactions import acknowledge_reacted
-from triggers.slack.remove_duplicates import Sweep
+from triggers.slack.remove_duplicates import DuplicateRemover
 
 log: Final = logging.getLogger("triggers")
 
@@ -83,11 +83,11 @@ class Runner:
         """What is due by now; another process may be at the same."""
         now = self.clock()
         with self.states.connect().execution_options(reading=True) as conn:
-            wanted = direct_messages.due(conn, self.catalog, ZoneInfo(pin.generation.zone), now)
+            wanted = direct_messages.due_direct_messages(conn, self.catalog, ZoneInfo(pin.generation.zone), now)
             new = [one for one in wanted if read_letter(conn, one.id) is None]
         for one in new:
             with suppress(RacedError), self.states.begin() as conn:
-                send(conn, one)
+                queue_direct_message(conn, one)
 
     def _mailboxes(self, client: Slack) -> Iterator[Route]:
         """Where the letters that wait go: opened by Slack, the same one each time."""
@@ -119,13 +119,13 @@ class Runner:
         client, link = Slack(slack.token.get_secret_value(), slack.base_url, slack.timeout_s), self._link
         routed = with_canary(self.catalog, self.settings.watch.canary_channel)
         catalog = routed.model_copy(update={"routes": (*routed.routes, *self._mailboxes(client))})
-        desk = direct_messages.Desk(pin, self.catalog, self.settings.currency, link, self.clock())
+        desk = direct_messages.DirectMessageWriter(pin, self.catalog, self.settings.currency, link, self.clock())
         more: dict[str, Any] = {"is_muted": self._muted(), "letters": desk.words}
-        cards = Cards(pin, catalog, link, self.clock())
-        courier = Courier(self.states, client, cards, catalog, slack.timeout_s, self._real, _wait, **more)
+        cards = CardReader(pin, catalog, link, self.clock())
+        courier = DeliveryWorker(self.states, client, cards, catalog, slack.timeout_s, self._real, _wait, **more)
         sent = courier.deliver(stop)
         self._count(counters.FOUND, sent.found)
-        Sweep(self.states, client, self._real).sweep()
+        DuplicateRemover(self.states, client, self._real).remove()
         return sent
 
     @property
@@ -135,7 +135,7 @@ class Runner:
     def _count(self, name: str, times: int) -> None:
         if times:
             with self.states.begin() as conn:
-                counters.add(conn, name, times)
+                counters.increment(conn, name, times)
 
     def _muted(self) -> Callable[[str], bool]:
         with self.states.connect() as conn:
@@ -152,7 +152,7 @@ class Runner:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: ended.set())
         ticked_at, generation, used = datetime.min.replace(tzinfo=UTC), 0, self.catalog
-        book = Rulebook(self.settings, Rules(self.catalog, self.author), COLUMNS)
+        book = LiveRules(self.settings, Rules(self.catalog, self.author), COLUMNS)
         while not ended.is_set():
             try:
                 rules = book.current()
@@ -188,7 +188,7 @@ class Runner:
 
     def _beat(self, note: str) -> None:
         with self.states.begin() as conn:
-            beat(conn, "triggers", note, self._real())
+            record_heartbeat(conn, "triggers", note, self._real())
 
 
 def _wait(pause: timedelta) -> None:

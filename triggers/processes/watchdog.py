@@ -23,16 +23,16 @@ from sqlalchemy import Engine
 from config.errors import EarshotError
 from config.models.catalog import Catalog
 from config.settings import Settings
-from queries.messages.outbox import beat
-from queries.messages.silences import silences
-from queries.operations.health import Vitals, vitals
+from queries.messages.outbox import record_heartbeat
+from queries.messages.silences import active_silences
+from queries.operations.health import StateHealth, read_health
 from queries.scope import EVERYTHING
 from queries.state.incidents import RacedError, aware, incidents
 from queries.warehouse.generations import NoWarehouseError, Warehouse
 from queries.warehouse.relations import COLUMNS
-from triggers.incidents.overdue import overdue
-from triggers.processes.audit import STUCK, Expected, Fault, Figure, audit, figures
-from triggers.rules.live_rules import Rulebook, Rules
+from triggers.incidents.overdue import overdue_steps
+from triggers.processes.audit import STUCK, ExpectedState, Fault, Gauge, audit, gauges
+from triggers.rules.live_rules import LiveRules, Rules
 from triggers.slack.canary import look, set_out
 from triggers.slack.client import Slack, SlackError
 
@@ -46,10 +46,10 @@ class PortTakenError(EarshotError):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observation:
     """One look: the state, and what is wrong with it."""
 
-    vitals: Vitals
+    vitals: StateHealth
     faults: tuple[Fault, ...]
 
 
@@ -63,7 +63,7 @@ class Watchdog:
     states: Engine
     clock: Callable[[], datetime]
 
-    def once(self) -> Seen:
+    def once(self) -> Observation:
         """Set out the day's canary, look at everything, and call the dead-man address where all is well."""
         unread = self._canary()
         seen = self.look(unread)
@@ -72,14 +72,14 @@ class Watchdog:
             ping(url.get_secret_value())
         return seen
 
-    def look(self, unread: str = "") -> Seen:
+    def look(self, unread: str = "") -> Observation:
         """What is, and what is wrong; nothing is changed."""
         now, zone = self.clock(), self._zone()
         with self.states.connect().execution_options(reading=True) as conn:
             standing = incidents(conn, EVERYTHING, since=now - STUCK)
-            steps = overdue(standing, silences(conn, now - STUCK), self.catalog, zone, now, STUCK)
-            found = replace(vitals(conn, now), overdue=steps)
-        return Seen(found, audit(found, self._expected(unread)))
+            steps = overdue_steps(standing, active_silences(conn, now - STUCK), self.catalog, zone, now, STUCK)
+            found = replace(read_health(conn, now), overdue=steps)
+        return Observation(found, audit(found, self._expected(unread)))
 
     def forever(self, every: timedelta, port: int | None, say: Callable[[str], None]) -> None:
         """Look every so often, and serve the figures on loopback, until the process is asked to end.
@@ -90,8 +90,8 @@ class Watchdog:
         ended = threading.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: ended.set())
-        here, book = self, Rulebook(self.settings, Rules(self.catalog), COLUMNS)
-        stop = serve(lambda: here.look(), port) if port is not None else _nothing  # noqa: PLW0108 - by the rules of then
+        here, book = self, LiveRules(self.settings, Rules(self.catalog), COLUMNS)
+        stop = serve_metrics(lambda: here.look(), port) if port is not None else _nothing  # noqa: PLW0108 - by the rules of then
         try:
             while not ended.is_set():
                 here = turn(here, book, say)
@@ -100,11 +100,13 @@ class Watchdog:
             stop()
         say("ended")
 
-    def _expected(self, unread: str) -> Expected:
+    def _expected(self, unread: str) -> ExpectedState:
         slack, watch = self.settings.slack, self.settings.watch
         newest, hears = self._newest_load(), slack.app_token is not None
         has_canary = watch.canary_channel is not None and slack.token is not None
-        return Expected(self.catalog, newest, watch.stale_after, slack.token is not None, hears, has_canary, unread)
+        return ExpectedState(
+            self.catalog, newest, watch.stale_after, slack.token is not None, hears, has_canary, unread
+        )
 
     def _newest_load(self) -> datetime | None:
         try:
@@ -136,13 +138,13 @@ class Watchdog:
             return ZoneInfo(self.settings.zone or "UTC")
 
 
-def turn(here: Watchdog, book: Rulebook, say: Callable[[str], None]) -> Watchdog:
+def turn(here: Watchdog, book: LiveRules, say: Callable[[str], None]) -> Watchdog:
     """One look by the rules as they are now: one that was removed is not missed. Returns who looked."""
     try:
         here = replace(here, catalog=book.current().catalog)
         seen = here.once()
         with here.states.begin() as conn:
-            beat(conn, "audit", f"{len(seen.faults)} faults", here.clock())
+            record_heartbeat(conn, "audit", f"{len(seen.faults)} faults", here.clock())
     except Exception:  # a lost database must not end the watch; without a call the dead-man address tells it
         log.exception("the audit failed; the next one tries again")
         return here
@@ -169,20 +171,20 @@ def ping(url: str) -> bool:
 class Figures(Collector):
     """The figures at the moment at which they are asked for."""
 
-    def __init__(self, look: Callable[[], Seen]) -> None:
+    def __init__(self, look: Callable[[], Observation]) -> None:
         self._look = look
 
     def collect(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
         """One family for each figure."""
         seen = self._look()
-        return [_family(figure) for figure in figures(seen.vitals, seen.faults)]
+        return [_family(figure) for figure in gauges(seen.vitals, seen.faults)]
 
     def describe(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
         """Nothing: the state is not read before it is asked for."""
         return []
 
 
-def _family(figure: Figure) -> CounterMetricFamily | GaugeMetricFamily:
+def _family(figure: Gauge) -> CounterMetricFamily | GaugeMetricFamily:
     made = CounterMetricFamily if figure.kind == "counter" else GaugeMetricFamily
     family = made(figure.name, figure.help, labels=figure.labels)
     for labels, value in sorted(figure.values.items()):
@@ -190,7 +192,7 @@ def _family(figure: Figure) -> CounterMetricFamily | GaugeMetricFamily:
     return family
 
 
-def serve(look: Callable[[], Seen], port: int) -> Callable[[], None]:
+def serve_metrics(look: Callable[[], Observation], port: int) -> Callable[[], None]:
     """Serve the figures at http://127.0.0.1:PORT/metrics. Returns what ends it."""
     registry = CollectorRegistry()
     registry.register(Figures(look))

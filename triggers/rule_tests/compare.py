@@ -6,9 +6,9 @@ from datetime import date
 from typing import Any, Final
 
 from config.models.catalog import Rule
-from config.reading.entries import Entry
-from config.reading.rule_tests import Expected, Rehearsal, line
-from triggers.rule_tests.run import Seen, key_of, slice_columns
+from config.reading.entries import ConfigEntry
+from config.reading.rule_tests import ExpectedIncident, RuleTest, line
+from triggers.rule_tests.run import OpenedIncident, incident_slice, slice_columns
 from triggers.rule_tests.written_counts import slice_of
 from triggers.rules.state_machine import ROUNDING
 
@@ -19,7 +19,7 @@ FIELDS: Final = ("opened", "slot", "resolved", "value", "held", "n", "reason")
 class Wanted:
     """An expected incident: what it says, where it lies, and where it is written."""
 
-    incident: Expected
+    incident: ExpectedIncident
     place: str
     where: str
 
@@ -29,22 +29,24 @@ class Match:
     """An expected incident and the one that it is held against; None on the side where there is none."""
 
     wanted: Wanted | None
-    seen: Seen | None
+    seen: OpenedIncident | None
 
     @property
     def differing(self) -> tuple[str, ...]:
         """The fields that were asked for and differ."""
         if self.wanted is None or self.seen is None:
             return ("opened",)
-        return tuple(name for name in asked(self.wanted.incident) if not _agrees(self.wanted.incident, self.seen, name))
+        return tuple(
+            name for name in stated_fields(self.wanted.incident) if not _agrees(self.wanted.incident, self.seen, name)
+        )
 
 
-def asked(incident: Expected) -> tuple[str, ...]:
+def stated_fields(incident: ExpectedIncident) -> tuple[str, ...]:
     """The fields that an expected incident states."""
     return tuple(name for name in FIELDS if getattr(incident, name) is not None)
 
 
-def matched(entry: Entry[Rehearsal], rule: Rule, seen: Sequence[Seen]) -> tuple[Match, ...]:
+def matched(entry: ConfigEntry[RuleTest], rule: Rule, seen: Sequence[OpenedIncident]) -> tuple[Match, ...]:
     """Each expected incident with the one of its slice that opened on its day, else with the next that is left.
 
     Raises:
@@ -57,7 +59,7 @@ def matched(entry: Entry[Rehearsal], rule: Rule, seen: Sequence[Seen]) -> tuple[
     return (*pairs, *(Match(None, one) for one in left))
 
 
-def _take(left: list[Seen], wanted: Wanted, day: date | None) -> Seen | None:
+def _take(left: list[OpenedIncident], wanted: Wanted, day: date | None) -> OpenedIncident | None:
     for one in left:
         if _place(one, wanted) == wanted.place and day in (None, one.opened):
             left.remove(one)
@@ -65,18 +67,18 @@ def _take(left: list[Seen], wanted: Wanted, day: date | None) -> Seen | None:
     return None
 
 
-def _wanted(entry: Entry[Rehearsal], rule: Rule, number: int) -> Wanted:
+def _wanted(entry: ConfigEntry[RuleTest], rule: Rule, number: int) -> Wanted:
     incident, place = entry.item.incident[number], ("incident", number)
     written = slice_of(entry, place, incident.slice, slice_columns(rule))
-    return Wanted(incident, incident.row or key_of(rule, written), line(entry, place))
+    return Wanted(incident, incident.row or incident_slice(rule, written), line(entry, place))
 
 
-def _place(seen: Seen, wanted: Wanted) -> str:
+def _place(seen: OpenedIncident, wanted: Wanted) -> str:
     """A row is named by its id alone, without its table and source."""
     return seen.slice.partition("/")[2] if wanted.incident.row else seen.slice
 
 
-def _agrees(wanted: Expected, seen: Seen, name: str) -> bool:
+def _agrees(wanted: ExpectedIncident, seen: OpenedIncident, name: str) -> bool:
     expected, got = getattr(wanted, name), getattr(seen, name)
     if expected is False:
         return got is None
@@ -109,15 +111,15 @@ def _difference(pair: Match) -> Iterator[str]:
         yield from _table(pair, pair.wanted.incident, pair.seen)
 
 
-def _table(pair: Match, wanted: Expected, seen: Seen) -> Iterator[str]:
-    rows = [(name, *(_shown(name, getattr(side, name)) for side in (wanted, seen))) for name in asked(wanted)]
+def _table(pair: Match, wanted: ExpectedIncident, seen: OpenedIncident) -> Iterator[str]:
+    rows = [(name, *(_shown(name, getattr(side, name)) for side in (wanted, seen))) for name in stated_fields(wanted)]
     width = max(len(expected) for _, expected, _ in rows) + 2
     yield f"    {'':10}{'expected':{max(width, 10)}}got"
     for name, expected, got in rows:
         yield f"  {'!' if name in pair.differing else ' '} {name:10}{expected:{max(width, 10)}}{got}"
 
 
-def _whole(seen: Seen) -> str:
+def _whole(seen: OpenedIncident) -> str:
     parts = ((name, getattr(seen, name)) for name in FIELDS)
     told = ", ".join(f"{name} {_shown(name, value)}" for name, value in parts)
     return f"{seen.slice or 'the whole company'}, {told}"

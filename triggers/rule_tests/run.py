@@ -9,18 +9,18 @@ from zoneinfo import ZoneInfo
 
 from config.errors import ConfigError, Mistake
 from config.models.catalog import ZERO, Catalog, EventRule, QuietRule, RateRule, Rule
-from config.reading.entries import Entry
+from config.reading.entries import ConfigEntry
 from config.reading.error_messages import suggest
-from config.reading.rule_tests import Rehearsal, Signals, rehearsed_rule
-from queries.loading.fixture_warehouse import WRITABLE, domain, handwritten, missing
-from queries.metrics.design_effects import EVERY_VERTICAL, Effect, Effects
+from config.reading.rule_tests import RuleTest, WrittenSignals, tested_rule
+from queries.loading.fixture_warehouse import WRITABLE, domain, missing, open_fixture
+from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects
 from queries.scope import EVERYTHING
-from queries.state.incidents import Entry as Line
+from queries.state.incidents import HistoryEntry as Line
 from queries.state.incidents import Incident, entries, incidents
 from queries.state.tables import passing_state
 from queries.warehouse.relations import COLUMNS
-from triggers.evaluation.metric_rules import Basis, basis_of, judge
-from triggers.evaluation.replay import Finding, replay
+from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule, evaluation_input
+from triggers.evaluation.replay import StateChange, replay
 from triggers.incidents.tick import tick
 from triggers.rule_tests.written_counts import histories, slice_of
 from triggers.rules.counts import Slice
@@ -36,7 +36,7 @@ OVER: Final = frozenset({"resolved", "closed"})
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class OpenedIncident:
     """One incident that a test opened. Days are of the test's zone.
 
     Args:
@@ -60,7 +60,7 @@ class Seen:
     reason: str
 
 
-def rehearse(entry: Entry[Rehearsal], catalog: Catalog) -> tuple[Seen, ...]:
+def run_rule_test(entry: ConfigEntry[RuleTest], catalog: Catalog) -> tuple[OpenedIncident, ...]:
     """The incidents that the rule of a test opens up to the end of its day, oldest first.
 
     Counts are judged and replayed as they are. Rows and signals make a warehouse that is thrown away, and are ticked.
@@ -69,7 +69,7 @@ def rehearse(entry: Entry[Rehearsal], catalog: Catalog) -> tuple[Seen, ...]:
         ConfigError: with what is wrong in the test.
         EarshotError: its rows contradict each other.
     """
-    rule = rehearsed_rule(entry, catalog, COLUMNS)
+    rule = tested_rule(entry, catalog, COLUMNS)
     goals = {"goals": entry.item.goal} if entry.item.goal else {}
     known = catalog.model_copy(update={"rules": (rule.model_copy(update={"enabled": True}),), **goals})
     _refuse_wrong_input(entry, rule)
@@ -82,7 +82,7 @@ def slice_columns(rule: Rule) -> tuple[str, ...]:
     return () if isinstance(rule, EventRule) else columns_of(rule)
 
 
-def _refuse_wrong_input(entry: Entry[Rehearsal], rule: Rule) -> None:
+def _refuse_wrong_input(entry: ConfigEntry[RuleTest], rule: Rule) -> None:
     if entry.item.series and not isinstance(rule, RateRule):
         wrong = f"a rule of kind {rule.kind} reads no counts"
         right = "write [[test.signals]]" if isinstance(rule, QuietRule) and rule.of in UNITS else "write [[test.row]]"
@@ -92,56 +92,56 @@ def _refuse_wrong_input(entry: Entry[Rehearsal], rule: Rule) -> None:
         raise ConfigError((entry.mistake(("signals", 0), wrong, "write [[test.series]] or [[test.row]]"),))
 
 
-def _end(of: Rehearsal) -> datetime:
+def _end(of: RuleTest) -> datetime:
     """The last second of the day: what begins the next day is not known yet."""
     return datetime.combine(of.at + timedelta(days=1), time(), ZoneInfo(of.zone)).astimezone(UTC) - timedelta(seconds=1)
 
 
-def _counted(entry: Entry[Rehearsal], catalog: Catalog) -> Iterator[Seen]:
+def _counted(entry: ConfigEntry[RuleTest], catalog: Catalog) -> Iterator[OpenedIncident]:
     """Judge and replay counts."""
     of, now = entry.item, _end(entry.item)
     zone = ZoneInfo(of.zone)
     (rule,) = catalog.rules
     asked = subject(version_of(catalog, rule), catalog, Moment(now, 1, now, zone, of.settle), of.alpha)
     basis = _basis(entry, asked, now)
-    _, findings = replay(asked, judge(asked, basis), {}, asked.cadence.as_of)
+    _, findings = replay(asked, evaluate_rule(asked, basis), {}, asked.cadence.as_of)
     return _incidents(findings, zone)
 
 
-def _basis(entry: Entry[Rehearsal], asked: Subject, now: datetime) -> Basis:
+def _basis(entry: ConfigEntry[RuleTest], asked: Subject, now: datetime) -> EvaluationInput:
     counts = histories(entry, asked)
     places = {value for one in counts for slice_ in one.slices for value in slice_}
     task = Task(asked, (), first_run=True)
-    return basis_of(task, counts, counts[0], lambda _: _effects(entry.item, asked, places), now)
+    return evaluation_input(task, counts, counts[0], lambda _: _effects(entry.item, asked, places), now)
 
 
-def _effects(of: Rehearsal, asked: Subject, places: Iterable[str]) -> Effects:
+def _effects(of: RuleTest, asked: Subject, places: Iterable[str]) -> DesignEffects:
     """The same design effect everywhere."""
     named = {str(value) for c in asked.rule.where if c.column == "vertical" for value in c.any_of or ()}
-    return {(asked.metric.name, place): Effect(of.deff, EVER) for place in {*places, *named, EVERY_VERTICAL}}
+    return {(asked.metric.name, place): DesignEffect(of.deff, EVER) for place in {*places, *named, EVERY_VERTICAL}}
 
 
-def _incidents(findings: Iterable[Finding], zone: ZoneInfo) -> Iterator[Seen]:
-    seen: dict[str, Seen] = {}
+def _incidents(findings: Iterable[StateChange], zone: ZoneInfo) -> Iterator[OpenedIncident]:
+    seen: dict[str, OpenedIncident] = {}
     for finding in findings:
         reading, event = finding.reading, finding.event
         day = event.at.astimezone(zone).date()
         if event.change == "opened":
             n = event.sample.n
             figures = (reading.value, reading.held, n)
-            seen[finding.incident] = Seen(finding.slice, day, reading.slot, None, *figures, event.reason)
+            seen[finding.incident] = OpenedIncident(finding.slice, day, reading.slot, None, *figures, event.reason)
         elif event.change in OVER:
             seen[finding.incident] = replace(seen[finding.incident], resolved=day)
     yield from seen.values()
 
 
-def _ticked(entry: Entry[Rehearsal], catalog: Catalog) -> Iterator[Seen]:
+def _ticked(entry: ConfigEntry[RuleTest], catalog: Catalog) -> Iterator[OpenedIncident]:
     """Tick over rows, in a warehouse and a state that nobody keeps."""
     of, now = entry.item, _end(entry.item)
     (rule,) = catalog.rules
     states = passing_state()
     try:
-        with handwritten(catalog, of.zone, tuple(_rows(entry, rule)), now) as pin:
+        with open_fixture(catalog, of.zone, tuple(_rows(entry, rule)), now) as pin:
             tick(states, pin, catalog, now)
         with states.connect() as conn:
             for one in incidents(conn, EVERYTHING):
@@ -151,15 +151,15 @@ def _ticked(entry: Entry[Rehearsal], catalog: Catalog) -> Iterator[Seen]:
         states.dispose()
 
 
-def _seen(of: Incident, opening: Line, zone: ZoneInfo) -> Seen:
+def _seen(of: Incident, opening: Line, zone: ZoneInfo) -> OpenedIncident:
     sample: Mapping[str, Any] = opening.sample or {}
     over = of.resolved_at.astimezone(zone).date() if of.resolved_at else None
     n = round(sample["tally"][0]) if "tally" in sample else of.n
     figures = (sample.get("value"), sample.get("held"), n)
-    return Seen(of.slice, of.opened_at.astimezone(zone).date(), of.slot, over, *figures, opening.reason)
+    return OpenedIncident(of.slice, of.opened_at.astimezone(zone).date(), of.slot, over, *figures, opening.reason)
 
 
-def _rows(entry: Entry[Rehearsal], rule: Rule) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _rows(entry: ConfigEntry[RuleTest], rule: Rule) -> Iterator[tuple[str, Mapping[str, Any]]]:
     mistakes = tuple(_mistakes(entry))
     if mistakes:
         raise ConfigError(mistakes)
@@ -178,7 +178,7 @@ def _each(row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     return (dict(zip(row, values, strict=True)) for values in product(*lists))
 
 
-def _mistakes(entry: Entry[Rehearsal]) -> Iterator[Mistake]:
+def _mistakes(entry: ConfigEntry[RuleTest]) -> Iterator[Mistake]:
     """What a table does not know, and what it still needs."""
     for i, row in enumerate(entry.item.row):
         table = row.get("table")
@@ -201,7 +201,7 @@ def _not_allowed(table: str, column: str, value: Any) -> list[Any]:
     return [one for one in given if allowed and one not in allowed]
 
 
-def _days(entry: Entry[Rehearsal], number: int, signals: Signals) -> Iterator[date]:
+def _days(entry: ConfigEntry[RuleTest], number: int, signals: WrittenSignals) -> Iterator[date]:
     if signals.days is not None:
         yield from signals.days
         return
@@ -224,6 +224,6 @@ def _signal(column: str, unit: str, day: date, id_: str) -> tuple[str, Mapping[s
     return "contact", {"id": id_, "touchpoint": "call", "direction": "in", "occurred_at": day, **place}
 
 
-def key_of(rule: Rule, written: Slice) -> str:
+def incident_slice(rule: Rule, written: Slice) -> str:
     """A slice as incidents name it."""
     return slice_key(slice_columns(rule), written)

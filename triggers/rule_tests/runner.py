@@ -6,15 +6,15 @@ from pathlib import Path
 
 from config.errors import ConfigError, EarshotError
 from config.models.catalog import Catalog
-from config.reading.entries import Entry
-from config.reading.rule_tests import Rehearsal, line, read_rehearsals, rehearsed_rule
+from config.reading.entries import ConfigEntry
+from config.reading.rule_tests import RuleTest, line, read_rule_tests, tested_rule
 from queries.warehouse.relations import COLUMNS
 from triggers.rule_tests.compare import differences, matched
-from triggers.rule_tests.run import rehearse
+from triggers.rule_tests.run import run_rule_test
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RuleTestResult:
     """What became of one test. `lines` say what differs, or what is wrong with the test itself."""
 
     where: str
@@ -31,7 +31,7 @@ class Outcome:
         return "\n".join((f"{'ok  ' if self.passed else 'FAIL'} {self.where}: {self.name}", *self.lines))
 
 
-def suite(paths: Iterable[Path], catalog: Catalog) -> Iterator[Outcome]:
+def suite(paths: Iterable[Path], catalog: Catalog) -> Iterator[RuleTestResult]:
     """Run the tests of files, and of the `.toml` files in folders, one after the other.
 
     Raises:
@@ -53,20 +53,20 @@ def files(paths: Iterable[Path]) -> Iterator[Path]:
         yield from found
 
 
-def _outcomes(file: Path, catalog: Catalog) -> Iterator[Outcome]:
+def _outcomes(file: Path, catalog: Catalog) -> Iterator[RuleTestResult]:
     try:
-        entries = read_rehearsals(file)
+        entries = read_rule_tests(file)
     except ConfigError as error:
-        yield Outcome(str(file), "the file cannot be read", tuple(f"  {mistake}" for mistake in error.mistakes))
+        yield RuleTestResult(str(file), "the file cannot be read", tuple(f"  {mistake}" for mistake in error.mistakes))
         return
     for entry in entries:
-        yield Outcome(line(entry), entry.item.name, tuple(_differing(entry, catalog)))
+        yield RuleTestResult(line(entry), entry.item.name, tuple(_differing(entry, catalog)))
 
 
-def _differing(entry: Entry[Rehearsal], catalog: Catalog) -> Iterator[str]:
+def _differing(entry: ConfigEntry[RuleTest], catalog: Catalog) -> Iterator[str]:
     try:
-        rule = rehearsed_rule(entry, catalog, COLUMNS)
-        yield from differences(matched(entry, rule, rehearse(entry, catalog)))
+        rule = tested_rule(entry, catalog, COLUMNS)
+        yield from differences(matched(entry, rule, run_rule_test(entry, catalog)))
     except ConfigError as error:
         yield from (f"  {mistake}" for mistake in error.mistakes)
     except EarshotError as error:

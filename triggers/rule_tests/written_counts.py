@@ -10,13 +10,13 @@ import numpy as np
 from config.errors import ConfigError, Mistake
 from config.models.catalog import Metric
 from config.models.values import Condition, Conditions, Scalar
-from config.reading.entries import Entry
+from config.reading.entries import ConfigEntry
 from config.reading.error_messages import suggest
-from config.reading.rule_tests import Rehearsal, Series, Slices
+from config.reading.rule_tests import RuleTest, Series, Slices
 from config.reading.toml_lines import Place
 from queries.metrics.cube import Coded, Cube
 from queries.statistics.estimates import Floats
-from triggers.rules.counts import TALLY, History, Slice, history
+from triggers.rules.counts import TALLY, History, Slice, slice_history
 from triggers.rules.subject import Subject
 
 Numbers = tuple[float, ...] | float
@@ -30,10 +30,10 @@ PARTS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class WrittenSeries:
     """One series of a test, as it is read: where it stands, and the metric and columns that it is of."""
 
-    entry: Entry[Rehearsal]
+    entry: ConfigEntry[RuleTest]
     number: int
     metric: Metric
     by: tuple[str, ...]
@@ -154,19 +154,19 @@ def unit_tally(metric: Metric, column: str, value: Scalar) -> Floats:
     """The tally of one row with that value, all else as the metric asks: zero where its conditions leave it out."""
     own = tuple(condition for condition in metric.where if condition.column == column)
     found = np.zeros(TALLY)
-    if not holds(own, value):
+    if not meets_conditions(own, value):
         return found
     found[0] = 1
     if metric.value is not None:
         number = float(value) if isinstance(value, int | float) else 0.0
         found[3:] = number, number**2
         return found
-    found[1] = holds(metric.count or metric.plus, value)
-    found[2] = bool(metric.minus) and holds(metric.minus, value)
+    found[1] = meets_conditions(metric.count or metric.plus, value)
+    found[2] = bool(metric.minus) and meets_conditions(metric.minus, value)
     return found
 
 
-def holds(conditions: Conditions, value: Scalar) -> bool:
+def meets_conditions(conditions: Conditions, value: Scalar) -> bool:
     """Whether a known value meets conditions on its column."""
     return all(_holds(condition, value) for condition in conditions)
 
@@ -196,7 +196,7 @@ def _value(text: str) -> Scalar:
         return text
 
 
-def slice_of(entry: Entry[Rehearsal], place: Place, written: Slices, by: Sequence[str]) -> Slice:
+def slice_of(entry: ConfigEntry[RuleTest], place: Place, written: Slices, by: Sequence[str]) -> Slice:
     """A slice as it is written, in the order of `by`. Raises ConfigError unless it names just these columns."""
     for name in written:
         if name not in by:
@@ -209,7 +209,7 @@ def slice_of(entry: Entry[Rehearsal], place: Place, written: Slices, by: Sequenc
     return tuple(str(written[name]).lower() if isinstance(written[name], bool) else str(written[name]) for name in by)
 
 
-def histories(entry: Entry[Rehearsal], subject: Subject) -> tuple[History, ...]:
+def histories(entry: ConfigEntry[RuleTest], subject: Subject) -> tuple[History, ...]:
     """The counts of each of the rule's metrics: its own, and for a gap what it is measured from.
 
     Raises:
@@ -219,7 +219,7 @@ def histories(entry: Entry[Rehearsal], subject: Subject) -> tuple[History, ...]:
     mistakes: list[Mistake] = []
     found: list[History] = []
     for side, metric, figure in zip(sides, subject.metrics, subject.figures, strict=True):
-        named = (Line(entry, i, metric, figure.by) for i, s in enumerate(entry.item.series) if s.side == side)
+        named = (WrittenSeries(entry, i, metric, figure.by) for i, s in enumerate(entry.item.series) if s.side == side)
         read = [_read(one, mistakes) for one in named]
         found.append(_history(read, figure.by))
     mistakes += _sides(entry, sides)
@@ -228,7 +228,7 @@ def histories(entry: Entry[Rehearsal], subject: Subject) -> tuple[History, ...]:
     return tuple(found)
 
 
-def _sides(entry: Entry[Rehearsal], sides: Sequence[str]) -> Iterator[Mistake]:
+def _sides(entry: ConfigEntry[RuleTest], sides: Sequence[str]) -> Iterator[Mistake]:
     written = [series.side for series in entry.item.series]
     for i, one in enumerate(written):
         if one not in sides:
@@ -238,7 +238,7 @@ def _sides(entry: Entry[Rehearsal], sides: Sequence[str]) -> Iterator[Mistake]:
             yield entry.mistake((), f"no series with side = {side!r}", "add one: a gap needs both")
 
 
-def _read(one: Line, mistakes: list[Mistake]) -> tuple[Slice, list[tuple[date, Floats]]]:
+def _read(one: WrittenSeries, mistakes: list[Mistake]) -> tuple[Slice, list[tuple[date, Floats]]]:
     try:
         return one.slice(), list(one.rows())
     except ConfigError as error:
@@ -251,7 +251,7 @@ def _history(read: Sequence[tuple[Slice, list[tuple[date, Floats]]]], by: tuple[
     ordinals = np.array([day.toordinal() for day, _, _ in rows], dtype=np.int64)
     dims = {name: _coded([slice_[i] for _, slice_, _ in rows]) for i, name in enumerate(by)}
     tallies = np.array([tally_ for _, _, tally_ in rows]).reshape(len(rows), TALLY)
-    return history(Cube(ordinals, dims, {"it": tallies}), "it", by)
+    return slice_history(Cube(ordinals, dims, {"it": tallies}), "it", by)
 
 
 def _coded(column: Sequence[str]) -> Coded:

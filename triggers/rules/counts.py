@@ -108,7 +108,7 @@ class History:
         return replace(self, sums=_summed(days), late=late)
 
 
-def history(
+def slice_history(
     cube: Cube, figure: str, by: Sequence[str], where: Sequence[Condition] = (), known: Collection[Slice] = ()
 ) -> History:
     """Add up a cube to the slices of a rule.

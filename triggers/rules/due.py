@@ -6,12 +6,12 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from config.models.catalog import Catalog, ChartRule, QuietRule, RateRule, WatchRule
-from triggers.evaluation.kinds.window import Frozen
+from triggers.rules.baseline import FrozenBaseline
 from triggers.rules.counts import Slice
-from triggers.rules.previous_state import Memory
+from triggers.rules.previous_state import PreviousState
 from triggers.rules.schedule import Cadence, Moment
 from triggers.rules.state_machine import Instance
-from triggers.rules.subject import Figure, Subject, figures, slice_key, slice_values
+from triggers.rules.subject import CubeRequest, Subject, cube_requests, slice_key, slice_values
 from triggers.rules.versions import Version, metric_names, version_of
 
 ALWAYS: Final = date.min + timedelta(days=400)
@@ -39,7 +39,7 @@ class Task:
     only: frozenset[str] | None = None
     others: frozenset[str] = frozenset()
     instances: Mapping[Slice, Instance] = field(default_factory=dict)
-    frozen: Mapping[Slice, Frozen] = field(default_factory=dict)
+    frozen: Mapping[Slice, FrozenBaseline] = field(default_factory=dict)
 
     @property
     def is_current(self) -> bool:
@@ -66,14 +66,14 @@ class Task:
         return key in self.only if self.only is not None else key not in self.others
 
 
-def tasks(catalog: Catalog, memory: Memory, moment: Moment) -> Iterator[Task]:
+def tasks(catalog: Catalog, memory: PreviousState, moment: Moment) -> Iterator[Task]:
     """Every rule that looks at slots as it is now, and as it was for incidents that opened under another version."""
     for rule in catalog.rules:
         if isinstance(rule, WatchRule) and rule.enabled:
             yield from _of_rule(rule, catalog, memory, moment)
 
 
-def _of_rule(rule: WatchRule, catalog: Catalog, memory: Memory, moment: Moment) -> Iterator[Task]:
+def _of_rule(rule: WatchRule, catalog: Catalog, memory: PreviousState, moment: Moment) -> Iterator[Task]:
     current = version_of(catalog, rule)
     held = _held(rule, current, memory)
     for hash_, slices in held.items():
@@ -84,7 +84,7 @@ def _of_rule(rule: WatchRule, catalog: Catalog, memory: Memory, moment: Moment) 
     yield _task(new, memory, moment, others=others)
 
 
-def _held(rule: WatchRule, current: Version, memory: Memory) -> Mapping[str, set[str]]:
+def _held(rule: WatchRule, current: Version, memory: PreviousState) -> Mapping[str, set[str]]:
     """By version, the slices whose open incident began under it: they stay with it until it closes."""
     held: dict[str, set[str]] = {}
     for incident in memory.incidents.values():
@@ -94,7 +94,7 @@ def _held(rule: WatchRule, current: Version, memory: Memory) -> Mapping[str, set
     return held
 
 
-def _is_readable(hash_: str, memory: Memory) -> bool:
+def _is_readable(hash_: str, memory: PreviousState) -> bool:
     old = memory.versions.get(hash_)
     return old is not None and isinstance(old.rule, WatchRule)
 
@@ -111,16 +111,16 @@ def subject(of: Version, catalog: Catalog, moment: Moment, alpha: float | None =
     return Subject(rule, of.metrics, _figures(rule, of, catalog), cadence, of, alpha)
 
 
-def _figures(rule: RateRule, of: Version, catalog: Catalog) -> tuple[Figure, ...]:
+def _figures(rule: RateRule, of: Version, catalog: Catalog) -> tuple[CubeRequest, ...]:
     """A metric that the catalogue has no more, or has changed, is summed apart from today's."""
     known = {metric.name: metric for metric in catalog.metrics}
     present = tuple(known.get(name) for name in metric_names(rule))
-    return figures(rule, of.metrics, present, of.hash)
+    return cube_requests(rule, of.metrics, present, of.hash)
 
 
 def _task(
     of: Subject,
-    memory: Memory,
+    memory: PreviousState,
     moment: Moment,
     *,
     only: frozenset[str] | None = None,
@@ -140,14 +140,14 @@ def _task(
     return Task(of, (again, *slots) if again else slots, first_run=False, again=again, **kept)
 
 
-def _instances(of: Subject, memory: Memory) -> Mapping[Slice, Instance]:
+def _instances(of: Subject, memory: PreviousState) -> Mapping[Slice, Instance]:
     """The rule's instances by slice: those whose columns this version slices by."""
     stored = memory.instances.get(of.rule.name, {})
     named = ((slice_values(key), instance) for key, instance in stored.items())
     return {tuple(v[name] for name in of.by): instance for v, instance in named if set(v) == set(of.by)}
 
 
-def _frozen(of: Subject, memory: Memory) -> Mapping[Slice, Frozen]:
+def _frozen(of: Subject, memory: PreviousState) -> Mapping[Slice, FrozenBaseline]:
     stored = memory.baselines.get(of.hash, {})
     named = ((slice_values(key), frozen) for key, frozen in stored.items())
     return {tuple(v[name] for name in of.by): frozen for v, frozen in named}

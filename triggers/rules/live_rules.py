@@ -25,7 +25,7 @@ class Rules:
     refused: str = ""
 
 
-class Rulebook:
+class LiveRules:
     """Follows a config folder.
 
     Files are read once they stopped changing: half a file may be a good one with fewer rules.
@@ -45,15 +45,15 @@ class Rulebook:
         read: Callable[[], Settings] = read_settings,
     ) -> None:
         self._settings, self._columns, self._read = settings, columns, read
-        self._used = self._seen = fingerprint(settings.config)
+        self._used = self._seen = files_fingerprint(settings.config)
         self._rules, self._said = rules, settings
 
     def current(self) -> Rules:
         """The rules as they are now. Where a file changed all are read again; a bad one leaves them as they were."""
-        before, self._seen = self._seen, fingerprint(self._settings.config)
+        before, self._seen = self._seen, files_fingerprint(self._settings.config)
         if before == self._seen != self._used:
             rules = self._reread()
-            if fingerprint(self._settings.config) == self._seen:
+            if files_fingerprint(self._settings.config) == self._seen:
                 self._used, self._rules = self._seen, rules
         return self._rules
 
@@ -80,7 +80,7 @@ class Rulebook:
             log.warning("%s changed: it takes effect when this process is started again", SETTINGS)
 
 
-def fingerprint(folder: Path) -> str:
+def files_fingerprint(folder: Path) -> str:
     """What the files of a config folder hold, as one short text. A file that cannot be read counts as missing."""
     found = hashlib.sha256()
     names = sorted({*FILES, SETTINGS, *(file.name for file in folder.glob("*.toml"))})

@@ -22,7 +22,7 @@ from queries.state.incidents import (
     rule_hashes,
     rule_version,
 )
-from triggers.evaluation.kinds.window import Frozen
+from triggers.rules.baseline import FrozenBaseline
 from triggers.rules.state_machine import Instance
 from triggers.rules.versions import Version, read_version
 
@@ -30,7 +30,7 @@ _DAYS = ("slot", "since", "safe_since", "blind_since")
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class PreviousState:
     """The state before a tick.
 
     Args:
@@ -50,7 +50,7 @@ class Memory:
     told: frozenset[str]
     hashes: frozenset[str]
     versions: Mapping[str, Version]
-    baselines: Mapping[str, Mapping[str, Frozen]] = field(default_factory=dict)
+    baselines: Mapping[str, Mapping[str, FrozenBaseline]] = field(default_factory=dict)
     alphas: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -59,7 +59,7 @@ class Memory:
         return max((newest.generation for newest in self.slots.values()), default=0)
 
 
-def read_memory(conn: Connection) -> Memory:
+def read_previous_state(conn: Connection) -> PreviousState:
     """Everything of the state that a tick looks at."""
     instances: dict[str, dict[str, Instance]] = {}
     for row in remembered(conn):
@@ -67,14 +67,16 @@ def read_memory(conn: Connection) -> Memory:
     found = {incident.id: incident for incident in open_incidents(conn, EVERYTHING)}
     hashes = {incident.rule_hash for incident in found.values()}
     versions = {hash_: read for hash_ in hashes if (read := _version(conn, hash_)) is not None}
-    told = outbox.told(conn, tuple(found))
+    told = outbox.notified_ids(conn, tuple(found))
     alphas = {hash_: found_.alpha for hash_, found_ in calibrations(conn).items()}
-    return Memory(instances, newest_slots(conn), found, told, rule_hashes(conn), versions, _baselines(conn), alphas)
+    return PreviousState(
+        instances, newest_slots(conn), found, told, rule_hashes(conn), versions, _baselines(conn), alphas
+    )
 
 
-def _baselines(conn: Connection) -> Mapping[str, Mapping[str, Frozen]]:
+def _baselines(conn: Connection) -> Mapping[str, Mapping[str, FrozenBaseline]]:
     return {
-        hash_: {one.slice: Frozen(one.since, one.until, tuple(json.loads(one.tally))) for one in stored}
+        hash_: {one.slice: FrozenBaseline(one.since, one.until, tuple(json.loads(one.tally))) for one in stored}
         for hash_, stored in baselines(conn).items()
     }
 

@@ -21,7 +21,7 @@ _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class CubeRequest:
     """What a cube is asked for.
 
     Args:
@@ -56,7 +56,7 @@ class Subject:
 
     rule: WatchRule
     metrics: tuple[Metric, ...]
-    figures: tuple[Figure, ...]
+    figures: tuple[CubeRequest, ...]
     cadence: Cadence
     version: Version
     alpha: float | None = None
@@ -88,9 +88,9 @@ def columns_of(rule: WatchRule) -> tuple[str, ...]:
     return UNITS.get(rule.of, rule.by) if isinstance(rule, QuietRule) else rule.by
 
 
-def figures(
+def cube_requests(
     rule: RateRule, metrics: Sequence[Metric], present: Sequence[Metric | None], hash_: str
-) -> tuple[Figure, ...]:
+) -> tuple[CubeRequest, ...]:
     """What the cube is asked for by a version of a rule.
 
     Args:
@@ -105,11 +105,11 @@ def figures(
     return tuple(_figure(metric, now, where, by, f"{hash_}.{i}") for i, (metric, now, where) in parts)
 
 
-def _figure(metric: Metric, now: Metric | None, where: Conditions, by: tuple[str, ...], name: str) -> Figure:
+def _figure(metric: Metric, now: Metric | None, where: Conditions, by: tuple[str, ...], name: str) -> CubeRequest:
     rows = tuple(condition for condition in where if not is_plain(condition))
     cells = tuple(condition for condition in where if is_plain(condition))
     named = f"{metric.name}~{name}" if rows or metric != now else metric.name
-    return Figure(metric.model_copy(update={"name": named, "where": (*metric.where, *rows)}), by, cells)
+    return CubeRequest(metric.model_copy(update={"name": named, "where": (*metric.where, *rows)}), by, cells)
 
 
 def slice_key(by: Sequence[str], values: Slice) -> str:

@@ -10,10 +10,10 @@ from config.models.catalog import Catalog, EventRule, Route
 from queries.messages.canary import SEEN, Canary, newest_canary
 from queries.state.incidents import (
     CANARY,
-    Entry,
+    HistoryEntry,
     Incident,
-    Ledger,
     RuleVersion,
+    TickRecord,
     annotate,
     incident_id,
     incidents_by_id,
@@ -72,8 +72,10 @@ def set_out(states: Engine, day: date, now: datetime) -> bool:
             return False
         of = version(_rule())
         new = () if of.hash in rule_hashes(conn) else (RuleVersion(of.hash, CANARY, of.body, None, now),)
-        entry = Entry(found.id, 1, now, "opened", REASON)
-        write(conn, Ledger(versions=new, opened=(found,), entries=(entry,), queued=(root_message(found, now, now),)))
+        entry = HistoryEntry(found.id, 1, now, "opened", REASON)
+        write(
+            conn, TickRecord(versions=new, opened=(found,), entries=(entry,), queued=(root_message(found, now, now),))
+        )
     return True
 
 
@@ -129,4 +131,4 @@ def look(states: Engine, slack: Slack, channel: str, now: datetime) -> Canary | 
 def _note(conn: Connection, seen: Canary, now: datetime) -> None:
     found = incidents_by_id(conn, (seen.incident_id,))[seen.incident_id]
     after = replace(found, version=found.version + 1)
-    annotate(conn, after, Entry(found.id, after.version, now, SEEN, "found in its channel"))
+    annotate(conn, after, HistoryEntry(found.id, after.version, now, SEEN, "found in its channel"))

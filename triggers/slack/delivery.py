@@ -17,12 +17,12 @@ from sqlalchemy import Connection, Engine
 
 from config.models.catalog import Catalog, Person, Route
 from queries.messages import digests, outbox, rate_limits, restores
-from queries.messages.outbox import DIVERTED, Due, Outcome, Owed, Root
-from queries.state.incidents import Entry
-from triggers.incidents.escalation import ladder, named
+from queries.messages.outbox import DIVERTED, DueMessage, Outcome, PostedMessage, QueuedMessage
+from queries.state.incidents import HistoryEntry
+from triggers.incidents.escalation import named_people, parse_ladder
 from triggers.logs import about
 from triggers.messages import channel_budget, digest
-from triggers.messages.card import SECTION, Card, Message, fallback, metadata, plain, reply, root
+from triggers.messages.card import SECTION, Card, Message, fallback, incident_message, metadata, news_message, plain
 from triggers.slack.client import Posted, Slack, SlackError
 from triggers.slack.find_sent import LOOKED, LOOKING, Search, thread_of
 
@@ -46,7 +46,7 @@ TOO_RICH: Final = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_too
 """What Slack refuses for its form: it gets the bare text."""
 
 
-class Point(IntEnum):
+class CrashPoint(IntEnum):
     """Where a process can die, or be stopped, on the way of a message."""
 
     CHOSEN = 1
@@ -62,7 +62,7 @@ class Point(IntEnum):
     FOLDED = digest.FOLDED
 
 
-class Deck(Protocol):
+class CardSource(Protocol):
     """Where cards come from."""
 
     @property
@@ -106,9 +106,9 @@ class Prepared:
     or replies to, and `root_id` its outbox id; without `words` there is nothing to say any more.
     """
 
-    message: Owed
+    message: QueuedMessage
     channel: str
-    anchor: Root | None = None
+    anchor: PostedMessage | None = None
     card: Card | None = None
     words: Message | None = None
     version: int = 0
@@ -116,7 +116,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Courier:
+class DeliveryWorker:
     """What a delivery needs: the state, Slack, the cards and the clock.
 
     Args:
@@ -130,7 +130,7 @@ class Courier:
 
     states: Engine
     slack: Slack
-    cards: Deck
+    cards: CardSource
     catalog: Catalog
     timeout_s: float
     clock: Callable[[], datetime]
@@ -142,7 +142,7 @@ class Courier:
     letters: Callable[[Connection, str], Message | None] | None = None
 
     @property
-    def quiet(self) -> timedelta:
+    def settle_time(self) -> timedelta:
         """After this long an attempt's message is stored, or never will be."""
         return timedelta(seconds=max(self.timeout_s, self.slack.timeout_s) * QUIET)
 
@@ -185,14 +185,14 @@ class Courier:
             restores.doubt(conn)
             if self.is_muted is not None:
                 known = outbox.due_incidents(conn, now, [name for name, _ in digest.targets(channels)])
-                outbox.hold(conn, [id_ for id_ in known if self.is_muted(id_)], now + MUTED_FOR)
-        return sum(digest.fold(self.states, channel, now, self.crash_point) for channel in channels)
+                outbox.postpone(conn, [id_ for id_ in known if self.is_muted(id_)], now + MUTED_FOR)
+        return sum(digest.fold_overflow(self.states, channel, now, self.crash_point) for channel in channels)
 
-    def _due(self, targets: dict[str, str]) -> tuple[tuple[Due, ...], frozenset[str], frozenset[str]]:
+    def _due(self, targets: dict[str, str]) -> tuple[tuple[DueMessage, ...], frozenset[str], frozenset[str]]:
         """What is due, the channels that take a message now, and those that Slack closed."""
         now = self.clock()
         with self.states.connect().execution_options(reading=True) as conn:
-            due, known = outbox.due(conn, now, targets), rate_limits.gates(conn)
+            due, known = outbox.due_messages(conn, now, targets), rate_limits.rate_limits(conn)
         strange = {one.channel for one in due} - known.keys()  # a message may stand where its route leads no more
         rate_limits.build(self.states, strange)
         open_ = frozenset(channel for channel, gate in known.items() if gate.opens_at <= now)
@@ -201,42 +201,42 @@ class Courier:
 
     def _pause(self, waiting: Iterable[str]) -> timedelta | None:
         with self.states.connect().execution_options(reading=True) as conn:
-            return channel_budget.pause(rate_limits.gates(conn), waiting, self.clock())
+            return channel_budget.pause(rate_limits.rate_limits(conn), waiting, self.clock())
 
     def _search(self) -> Search:
-        return Search(self.states, self.slack, self.clock, self.quiet, self._found, self._again, self.crash_point)
+        return Search(self.states, self.slack, self.clock, self.settle_time, self._found, self._again, self.crash_point)
 
-    def _deliver(self, due: Due) -> Sent:
+    def _deliver(self, due: DueMessage) -> Sent:
         """One message, one attempt."""
         ready = self._prepared(due)
         if ready.words is None:
             return self._unneeded(ready)
-        self.crash_point(Point.CHOSEN, due.message.id)
+        self.crash_point(CrashPoint.CHOSEN, due.message.id)
         claimed, began = self._claim(ready), monotonic()
         if claimed is None:
             return Sent()
-        self.crash_point(Point.CLAIMED, due.message.id)
+        self.crash_point(CrashPoint.CLAIMED, due.message.id)
         try:
             posted = self._write(claimed, began)
         except SlackError as error:
-            self.crash_point(Point.ANSWERED, due.message.id)
+            self.crash_point(CrashPoint.ANSWERED, due.message.id)
             return self._failed(claimed, error)
-        self.crash_point(Point.ANSWERED, due.message.id)
+        self.crash_point(CrashPoint.ANSWERED, due.message.id)
         return self._sent(claimed, posted)
 
     # What to say.
 
-    def _prepared(self, due: Due) -> Prepared:
+    def _prepared(self, due: DueMessage) -> Prepared:
         message = due.message
         with self.states.connect().execution_options(reading=True) as conn:
             if digests.is_digest(conn, message.incident_id):
                 return self._digest(conn, message, due.channel)
             if self.letters is not None and (said := self.letters(conn, message.incident_id)) is not None:
                 return Prepared(message, due.channel, words=said, version=message.version)
-            anchor = outbox.root(conn, message.incident_id, message.target)
+            anchor = outbox.posted_message(conn, message.incident_id, message.target)
             card = self._card(conn, message)
             if message.kind == "root":
-                words = root(card)
+                words = incident_message(card)
                 return Prepared(message, due.channel, None, card, _noted(words, message), card.incident.version)
             if anchor is None and message.kind == "reply":
                 anchor = thread_of(conn, message)
@@ -244,14 +244,14 @@ class Courier:
             root_id = outbox.root_id(conn, message.incident_id, message.target)
         return replace(self._news(message, due.channel, anchor, card), root_id=root_id or message.incident_id)
 
-    def _card(self, conn: Connection, message: Owed) -> Card:
+    def _card(self, conn: Connection, message: QueuedMessage) -> Card:
         """In a fallback channel nobody is named: it was not made for this incident."""
         card = self.cards.card(conn, message.incident_id)
         return replace(card, evidence=None) if message.step == DIVERTED else card
 
-    def _digest(self, conn: Connection, message: Owed, channel: str) -> Prepared:
+    def _digest(self, conn: Connection, message: QueuedMessage, channel: str) -> Prepared:
         anchor = digests.anchor(conn, message.incident_id)
-        now = digests.digest(conn, message.incident_id)
+        now = digests.read_digest(conn, message.incident_id)
         words: Message | None = digest.words(now, self.catalog, self.cards.public_url, self._verticals(message.target))
         if message.kind == "update" and (anchor is None or anchor.version >= message.version):
             words = None
@@ -264,29 +264,29 @@ class Courier:
         limits = [frozenset(route.verticals) for route in shared if route.verticals is not None]
         return frozenset.intersection(*limits) if limits else None
 
-    def _stray_reply(self, message: Owed, channel: str, anchor: Root | None, card: Card) -> Prepared:
+    def _stray_reply(self, message: QueuedMessage, channel: str, anchor: PostedMessage | None, card: Card) -> Prepared:
         """News of an incident without a message of its own: in the digest's thread, or nowhere."""
         if anchor is None:
             return Prepared(message, channel, None, card)
-        words = digest.step(card, *self._entry(message, card))
+        words = digest.digest_reply(card, *self._entry(message, card))
         return Prepared(message, anchor.channel, anchor, card, words, message.version)
 
-    def _news(self, message: Owed, channel: str, anchor: Root | None, card: Card) -> Prepared:
+    def _news(self, message: QueuedMessage, channel: str, anchor: PostedMessage | None, card: Card) -> Prepared:
         """A reply that the root did not tell already, or the root where it does not show this version yet."""
         if message.kind == "update":
-            words = root(card) if anchor and anchor.version < message.version else None
+            words = incident_message(card) if anchor and anchor.version < message.version else None
             return Prepared(message, channel, anchor, card, _noted(words, message), card.incident.version)
         is_told = anchor is None or message.version <= anchor.posted_version
-        words = None if is_told else reply(card, *self._entry(message, card))
+        words = None if is_told else news_message(card, *self._entry(message, card))
         return Prepared(message, channel, anchor, card, words, message.version)
 
-    def _entry(self, message: Owed, card: Card) -> tuple[Entry, tuple[Person, ...]]:
+    def _entry(self, message: QueuedMessage, card: Card) -> tuple[HistoryEntry, tuple[Person, ...]]:
         """What happened, and who is named."""
         entry = next((e for e in card.entries if e.seq == message.version), card.entries[-1])
         if entry.kind != "escalated":
             return entry, ()
-        notify = ladder(card.incident.ladder)[card.incident.next_step - 1].notify
-        return entry, named(notify, self.catalog.people, card.incident.vertical)
+        notify = parse_ladder(card.incident.ladder)[card.incident.next_step - 1].notify
+        return entry, named_people(notify, self.catalog.people, card.incident.vertical)
 
     # One attempt.
 
@@ -295,9 +295,9 @@ class Courier:
         now = self.clock()
         with self.states.connect() as conn, conn.begin() as transaction:
             claimed = None
-            if rate_limits.go_through(conn, ready.channel, now, self.spacing):
-                claimed = outbox.claim(conn, ready.message, ready.channel, now, now + self.quiet)
-            self.crash_point(Point.CLAIMING, ready.message.id)
+            if rate_limits.try_acquire(conn, ready.channel, now, self.spacing):
+                claimed = outbox.claim(conn, ready.message, ready.channel, now, now + self.settle_time)
+            self.crash_point(CrashPoint.CLAIMING, ready.message.id)
             if claimed is None:
                 transaction.rollback()
         return replace(ready, message=claimed) if claimed else None
@@ -316,7 +316,7 @@ class Courier:
         message, anchor = ready.message, ready.anchor
         if monotonic() - began > self.timeout_s * MOST_OF_LEASE:
             raise SlackError("too_slow_to_send_safely", "unsent")
-        self.crash_point(Point.WRITING, message.id)
+        self.crash_point(CrashPoint.WRITING, message.id)
         if message.kind != "update" or anchor is None:
             thread = anchor.ts if anchor and message.kind == "reply" else None
             return self.slack.post(ready.channel, words, metadata(message.id, message.incident_id), thread)
@@ -338,25 +338,25 @@ class Courier:
         message, now = ready.message, self.clock()
         with self.states.connect() as conn, conn.begin() as transaction:
             notified = message.kind in ("root", "reply")
-            rate_limits.passed(conn, posted.channel, now, self.spacing, notified=notified)
-            is_mine = outbox.record(conn, message, "sent", now, ts=posted.ts)
+            rate_limits.record_use(conn, posted.channel, now, self.spacing, notified=notified)
+            is_mine = outbox.record_outcome(conn, message, "sent", now, ts=posted.ts)
             if is_mine and message.kind in ("root", "digest"):
                 place = (message.incident_id, message.target, posted.channel, posted.ts)
-                outbox.record_root(conn, Root(*place, ready.version, ready.version))
+                outbox.record_root(conn, PostedMessage(*place, ready.version, ready.version))
             if is_mine and message.kind == "update" and ready.anchor:
                 outbox.record_shown(conn, ready.anchor, ready.version)
-            self.crash_point(Point.RECORDING, message.id)
+            self.crash_point(CrashPoint.RECORDING, message.id)
             if not is_mine:
                 transaction.rollback()
-        self.crash_point(Point.RECORDED, message.id)
+        self.crash_point(CrashPoint.RECORDED, message.id)
         return is_mine
 
-    def _log(self, event: str, message: Owed, error: SlackError | None = None) -> None:
+    def _log(self, event: str, message: QueuedMessage, error: SlackError | None = None) -> None:
         """One line for each outcome."""
         of = about(incident=message.incident_id, message=message.id, code=error.code if error else None)
         log.info(event, extra=of)
 
-    def _found(self, message: Owed, thread: Root | None, posted: Posted) -> bool:
+    def _found(self, message: QueuedMessage, thread: PostedMessage | None, posted: Posted) -> bool:
         """Of a message that was found only the version that it was queued for is certain."""
         self._log("found already sent", message)
         return self._record(Prepared(message, posted.channel, thread, version=message.version), posted)
@@ -365,7 +365,7 @@ class Courier:
         """This process was away for so long that another one took over: what it did is undone."""
         with self.states.begin() as conn:
             if ready.message.kind == "update" and ready.anchor:
-                outbox.show_again(conn, ready.anchor, self.clock())
+                outbox.refresh_message(conn, ready.anchor, self.clock())
                 return
             recorded = outbox.where_sent(conn, ready.message.id)
         if recorded not in (None, posted.ts):
@@ -375,10 +375,10 @@ class Courier:
         """Nothing to say any more, unless its channel refused the incident: then the fallback's gets it."""
         message, now = ready.message, self.clock()
         with self.states.begin() as conn:
-            if outbox.record(conn, message, "superseded", now) and ready.anchor is None:
+            if outbox.record_outcome(conn, message, "superseded", now) and ready.anchor is None:
                 route = self._fallback(message)
                 if route and (why := outbox.refusal(conn, message.incident_id, message.target)):
-                    outbox.divert(conn, replace(message, error=why), route.name, now)
+                    outbox.reroute(conn, replace(message, error=why), route.name, now)
         return Sent(superseded=1)
 
     def _failed(self, ready: Prepared, error: SlackError) -> Sent:
@@ -392,19 +392,19 @@ class Courier:
             if error.retry_after is not None:
                 rate_limits.block(conn, ready.channel, now + timedelta(seconds=error.retry_after))
             due_at = now + self._wait(message, error)
-            is_mine = outbox.record(conn, message, outcome, now, error=error.code, due_at=due_at)
+            is_mine = outbox.record_outcome(conn, message, outcome, now, error=error.code, due_at=due_at)
             if is_mine and outcome == "dead" and (route := self._fallback(message)):
-                outbox.divert(conn, replace(message, error=error.code), route.name, now)
+                outbox.reroute(conn, replace(message, error=error.code), route.name, now)
         return Sent(dead=1) if outcome == "dead" else Sent(later=1)
 
-    def _gone(self, message: Owed, anchor: Root) -> Sent:
+    def _gone(self, message: QueuedMessage, anchor: PostedMessage) -> Sent:
         """Somebody deleted the incident's message: it is posted again."""
         with self.states.begin() as conn:
-            if outbox.record(conn, message, "superseded", self.clock()):
-                outbox.post_again(conn, anchor, self.clock())
+            if outbox.record_outcome(conn, message, "superseded", self.clock()):
+                outbox.repost(conn, anchor, self.clock())
         return Sent(superseded=1)
 
-    def _fallback(self, message: Owed) -> Route | None:
+    def _fallback(self, message: QueuedMessage) -> Route | None:
         """The route that gets what a channel refuses; one step only."""
         if message.step == DIVERTED or message.kind == "digest":
             return None
@@ -412,12 +412,12 @@ class Courier:
         own = routes.get(message.target)
         return routes.get(own.fallback) if own and own.fallback else None
 
-    def _wait(self, message: Owed, error: SlackError) -> timedelta:
+    def _wait(self, message: QueuedMessage, error: SlackError) -> timedelta:
         if error.retry_after is not None:
             return timedelta(seconds=error.retry_after)
-        return self.quiet if error.certainty == "ambiguous" else self._longer(message.attempts)
+        return self.settle_time if error.certainty == "ambiguous" else self._longer(message.attempts)
 
-    def _again(self, message: Owed, error: SlackError | None) -> timedelta:
+    def _again(self, message: QueuedMessage, error: SlackError | None) -> timedelta:
         """When to look again, or to send what a look did not find: at once the first time."""
         if error is not None and error.retry_after is not None:
             return timedelta(seconds=error.retry_after)
@@ -431,7 +431,7 @@ class Courier:
         return min(self.back_off * times, LONGEST)
 
 
-def _noted(words: Message | None, message: Owed) -> Message | None:
+def _noted(words: Message | None, message: QueuedMessage) -> Message | None:
     """In a fallback channel: why it comes here."""
     if words is None or message.step != DIVERTED:
         return words

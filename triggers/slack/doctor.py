@@ -42,7 +42,7 @@ Connect = Callable[[SlackSettings], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One thing that was looked at: what was found, and what sets it right."""
 
     verdict: Verdict
@@ -65,7 +65,7 @@ class Doctor:
     now: datetime
     channel: str | None = None
 
-    def examine(self) -> Iterator[Finding]:
+    def examine(self) -> Iterator[CheckResult]:
         """Every finding, as it is made."""
         slack, findings = self._token()
         yield from findings
@@ -77,18 +77,20 @@ class Doctor:
 
     # The token.
 
-    def _token(self) -> tuple[Slack | None, list[Finding]]:
+    def _token(self) -> tuple[Slack | None, list[CheckResult]]:
         token = _secret(self.settings.token)
         if token is None:
             return None, [
-                Finding("bad", "There is no bot token: nothing is sent.", f"Set EARSHOT_SLACK__TOKEN in .env. {_WHERE}")
+                CheckResult(
+                    "bad", "There is no bot token: nothing is sent.", f"Set EARSHOT_SLACK__TOKEN in .env. {_WHERE}"
+                )
             ]
         if not token.startswith("xoxb-"):
             kind = {"xapp-": "the app's token for Socket Mode", "xoxp-": "a person's token"}.get(
                 _kind(token), "no token"
             )
             fix = f"EARSHOT_SLACK__TOKEN wants the Bot User OAuth Token, which starts with xoxb-. {_WHERE}"
-            return None, [Finding("bad", f"The bot token is {kind}.", fix)]
+            return None, [CheckResult("bad", f"The bot token is {kind}.", fix)]
         slack = Slack(token, self.settings.base_url, self.settings.timeout_s)
         try:
             answer = slack.ask("auth.test")
@@ -96,37 +98,37 @@ class Doctor:
             return None, [_refused(error, self.settings.base_url)]
         return slack, [*self._identity(answer)]
 
-    def _identity(self, answer: Answer) -> Iterator[Finding]:
+    def _identity(self, answer: Answer) -> Iterator[CheckResult]:
         team, user = answer.data.get("team", "?"), answer.data.get("user", "?")
-        yield Finding("good", f"The token works: {user} in workspace {team}.")
+        yield CheckResult("good", f"The token works: {user} in workspace {team}.")
         granted = answer.headers.get("x-oauth-scopes")
         if granted is not None:
             have = {scope.strip() for scope in granted.split(",")}
             missing = [f"{scope} ({why})" for scope, why in SCOPES.items() if scope not in have]
             if missing:
-                yield Finding("bad", f"The app lacks scopes: {', '.join(missing)}.", _ADD_SCOPES)
+                yield CheckResult("bad", f"The app lacks scopes: {', '.join(missing)}.", _ADD_SCOPES)
             else:
-                yield Finding("good", "The app has every scope that it needs.")
+                yield CheckResult("good", "The app has every scope that it needs.")
         yield from self._clock(answer.headers.get("date"))
 
-    def _clock(self, date: str | None) -> Iterator[Finding]:
+    def _clock(self, date: str | None) -> Iterator[CheckResult]:
         try:
             apart = abs(parsedate_to_datetime(date or "").astimezone(UTC) - self.now)
         except ValueError:
             return
         if apart > SKEW:
             wrong = f"This machine's clock is {round(apart.total_seconds() / 60)} minutes away from Slack's."
-            yield Finding("bad", wrong, "Set the clock (timedatectl set-ntp true): due times and retries go by it.")
+            yield CheckResult("bad", wrong, "Set the clock (timedatectl set-ntp true): due times and retries go by it.")
 
     # The channels.
 
-    def _routes(self, slack: Slack) -> Iterator[Finding]:
+    def _routes(self, slack: Slack) -> Iterator[CheckResult]:
         used = {rule.route for rule in self.catalog.rules if rule.enabled}
         good = list[str]()
         for route in self.catalog.routes:
             if route.channel is None:
                 if route.name in used:
-                    yield Finding("bad", f"Route {route.name} has no channel: its messages stay pending.", _CHANNEL)
+                    yield CheckResult("bad", f"Route {route.name} has no channel: its messages stay pending.", _CHANNEL)
                 continue
             found = self._channel(slack, route, route.channel)
             yield found
@@ -136,22 +138,24 @@ class Doctor:
         if target is not None:
             yield from self._message(slack, target)
 
-    def _channel(self, slack: Slack, route: Route, channel: str) -> Finding:
+    def _channel(self, slack: Slack, route: Route, channel: str) -> CheckResult:
         where = f"Route {route.name}: channel {channel}"
         try:
             found = slack.ask("conversations.info", channel=channel).data["channel"]
         except SlackError as error:
             return _unreadable(where, error)
         if found.get("is_archived"):
-            return Finding("bad", f"{where} is archived.", "Unarchive it, or write another channel into routing.toml.")
+            return CheckResult(
+                "bad", f"{where} is archived.", "Unarchive it, or write another channel into routing.toml."
+            )
         if found.get("is_ext_shared") or found.get("is_pending_ext_shared"):
             fix = "Use a channel that belongs to your company alone: messages name your customers."
-            return Finding("bad", f"{where} is shared with another company.", fix)
+            return CheckResult("bad", f"{where} is shared with another company.", fix)
         if found.get("is_member") is False:
-            return Finding("bad", f"{where}: the app is not in it.", "Write /invite @Earshot in the channel.")
-        return Finding("good", f"{where} (#{found.get('name', '?')}) can be reached.")
+            return CheckResult("bad", f"{where}: the app is not in it.", "Write /invite @Earshot in the channel.")
+        return CheckResult("good", f"{where} (#{found.get('name', '?')}) can be reached.")
 
-    def _message(self, slack: Slack, channel: str) -> Iterator[Finding]:
+    def _message(self, slack: Slack, channel: str) -> Iterator[CheckResult]:
         """Post, find again by its metadata, delete."""
         text = "Earshot tries whether it can post here, and takes this back at once."
         probe = f"{PROBE}-{self.now.timestamp():.0f}"
@@ -166,15 +170,15 @@ class Doctor:
             slack.ask("chat.delete", channel=posted.channel, ts=posted.ts)
         except SlackError as error:
             wrong = f"The test message in {channel} could not be taken back ({error.code})."
-            yield Finding(
+            yield CheckResult(
                 "bad", wrong, "Delete it by hand; let the app delete its messages in the workspace's settings."
             )
             return
-        yield Finding("good", f"A test message was posted to {channel} and taken back.")
+        yield CheckResult("good", f"A test message was posted to {channel} and taken back.")
 
     # The people.
 
-    def _people(self, slack: Slack) -> Iterator[Finding]:
+    def _people(self, slack: Slack) -> Iterator[CheckResult]:
         named = {step.notify for route in self.catalog.routes for step in route.ladder} - {"channel"}
         known = 0
         for person in self.catalog.people:
@@ -184,31 +188,33 @@ class Doctor:
             if found is not None:
                 yield found
         if known:
-            yield Finding("good", f"{known} people of routing.toml are members of the workspace.")
+            yield CheckResult("good", f"{known} people of routing.toml are members of the workspace.")
         elif not any(person.slack for person in self.catalog.people):
             wrong = "Nobody in routing.toml has a Slack member id: no button works for anybody."
-            yield Finding("bad", wrong, 'Add slack = "U0123456789" to each [[person]]: Slack profile, Copy member ID.')
+            yield CheckResult(
+                "bad", wrong, 'Add slack = "U0123456789" to each [[person]]: Slack profile, Copy member ID.'
+            )
 
-    def _member(self, slack: Slack, person: Person) -> Finding | None:
+    def _member(self, slack: Slack, person: Person) -> CheckResult | None:
         try:
             user = slack.ask("users.info", user=person.slack).data["user"]
         except SlackError as error:
             if error.code == "missing_scope":
-                return Finding(
+                return CheckResult(
                     "bad", f"Whether {person.name} exists cannot be seen: users:read is missing.", _ADD_SCOPES
                 )
             wrong = f"{person.name}: Slack knows no member {person.slack} ({error.code})."
-            return Finding("bad", wrong, "Copy the id again: their Slack profile, Copy member ID.")
+            return CheckResult("bad", wrong, "Copy the id again: their Slack profile, Copy member ID.")
         if user.get("deleted"):
             fix = "Take the person out of routing.toml, or name who follows them."
-            return Finding("bad", f"{person.name}: member {person.slack} was deactivated.", fix)
+            return CheckResult("bad", f"{person.name}: member {person.slack} was deactivated.", fix)
         if user.get("is_bot"):
-            return Finding(
+            return CheckResult(
                 "bad", f"{person.name}: {person.slack} is an app, nobody who can press.", "Write a person's id."
             )
         return None
 
-    def _nobody(self, slack: Slack, person: Person, *, is_told: bool) -> Finding | None:
+    def _nobody(self, slack: Slack, person: Person, *, is_told: bool) -> CheckResult | None:
         """A person without a member id: it is looked up by mail, so that it can be copied."""
         if not is_told and person.email is None:
             return None
@@ -216,23 +222,23 @@ class Doctor:
         fix = 'Add slack = "U0123456789" to their [[person]]: Slack profile, Copy member ID.'
         if person.email and (id_ := _by_mail(slack, person.email)):
             fix = f'Add slack = "{id_}" to their [[person]].'
-        return Finding("bad" if is_told else "note", f"{person.name} has no Slack member id: {why}.", fix)
+        return CheckResult("bad" if is_told else "note", f"{person.name} has no Slack member id: {why}.", fix)
 
     # Socket Mode.
 
-    def _socket(self) -> Iterator[Finding]:
+    def _socket(self) -> Iterator[CheckResult]:
         token = _secret(self.settings.app_token)
         if token is None:
             fix = f"Set EARSHOT_SLACK__APP_TOKEN in .env: Basic Information, App-Level Tokens. {_WHERE}"
-            yield Finding("bad", "There is no app token: buttons and reactions are not heard.", fix)
+            yield CheckResult("bad", "There is no app token: buttons and reactions are not heard.", fix)
         elif not token.startswith("xapp-"):
             kind = {"xoxb-": "the bot's token", "xoxp-": "a person's token"}.get(_kind(token), "no token")
             fix = "EARSHOT_SLACK__APP_TOKEN wants the App-Level Token, which starts with xapp-."
-            yield Finding("bad", f"The app token is {kind}.", fix)
+            yield CheckResult("bad", f"The app token is {kind}.", fix)
         elif why := self.connect(self.settings):
-            yield Finding("bad", f"Slack cannot be listened to ({why}).", _SOCKET.get(why, _SOCKET_OFF))
+            yield CheckResult("bad", f"Slack cannot be listened to ({why}).", _SOCKET.get(why, _SOCKET_OFF))
         else:
-            yield Finding("good", "Socket Mode works: what is pressed is heard.")
+            yield CheckResult("good", "Socket Mode works: what is pressed is heard.")
 
 
 _WHERE: Final = "docs/how-to/send-to-slack.md shows where it is."
@@ -262,30 +268,30 @@ _TOKENS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-def _refused(error: SlackError, base_url: str) -> Finding:
+def _refused(error: SlackError, base_url: str) -> CheckResult:
     """Why the token cannot be tried."""
     if error.code in _TOKENS:
-        return Finding("bad", *_TOKENS[error.code])
+        return CheckResult("bad", *_TOKENS[error.code])
     if error.certainty == "permanent":
-        return Finding("bad", f"Slack refuses the bot token ({error.code}).", f"Copy it again. {_WHERE}")
+        return CheckResult("bad", f"Slack refuses the bot token ({error.code}).", f"Copy it again. {_WHERE}")
     if error.code == "answer_is_not_json":
         fix = "A proxy or sign-in page answers in Slack's place: let this machine reach slack.com over HTTPS."
-        return Finding("bad", f"What answers at {base_url} is not Slack.", fix)
+        return CheckResult("bad", f"What answers at {base_url} is not Slack.", fix)
     fix = "Check that this machine may reach slack.com over HTTPS: firewall, proxy (HTTPS_PROXY), DNS."
-    return Finding("bad", f"Slack cannot be reached at {base_url} ({error.code}).", fix)
+    return CheckResult("bad", f"Slack cannot be reached at {base_url} ({error.code}).", fix)
 
 
-def _unreadable(where: str, error: SlackError) -> Finding:
+def _unreadable(where: str, error: SlackError) -> CheckResult:
     if error.code == "channel_not_found":
         fix = (
             "Copy the id again from the bottom of the channel's details; in a private one write /invite @Earshot first."
         )
-        return Finding("bad", f"{where} does not exist, or is private without the app in it.", fix)
+        return CheckResult("bad", f"{where} does not exist, or is private without the app in it.", fix)
     if error.code == "not_in_channel":
-        return Finding("bad", f"{where}: the app is not in it.", "Write /invite @Earshot in the channel.")
+        return CheckResult("bad", f"{where}: the app is not in it.", "Write /invite @Earshot in the channel.")
     if error.code == "missing_scope":
-        return Finding("bad", f"{where}: whether it exists cannot be seen: channels:read is missing.", _ADD_SCOPES)
-    return Finding(
+        return CheckResult("bad", f"{where}: whether it exists cannot be seen: channels:read is missing.", _ADD_SCOPES)
+    return CheckResult(
         "bad", f"{where} cannot be read ({error.code}).", "Run this again; then look the code up at api.slack.com."
     )
 
@@ -301,24 +307,24 @@ _POSTING: Final[Mapping[str, str]] = {
 }
 
 
-def _unposted(channel: str, error: SlackError) -> Finding:
+def _unposted(channel: str, error: SlackError) -> CheckResult:
     fix = _POSTING.get(error.code, "Run this again; then look the code up at api.slack.com.")
-    return Finding("bad", f"The app may not post to {channel} ({error.code}).", fix)
+    return CheckResult("bad", f"The app may not post to {channel} ({error.code}).", fix)
 
 
-def _found_again(slack: Slack, channel: str, probe: str, posted: Posted, now: datetime) -> Iterator[Finding]:
+def _found_again(slack: Slack, channel: str, probe: str, posted: Posted, now: datetime) -> Iterator[CheckResult]:
     """A message whose answer was lost is looked for by its metadata: without that it would be sent twice."""
     try:
         there = slack.listing(channel, (now - SKEW).timestamp())
     except SlackError as error:
         wrong = f"The history of {channel} cannot be read ({error.code}): after a lost answer messages wait."
-        yield Finding(
+        yield CheckResult(
             "bad", wrong, _ADD_SCOPES if error.code == "missing_scope" else "Write /invite @Earshot in the channel."
         )
         return
     if posted.ts not in there.get(probe, ()):
         wrong = f"The test message in {channel} came back without its metadata: a lost answer could send one twice."
-        yield Finding("bad", wrong, "Use a workspace that keeps message metadata, and no gateway that drops it.")
+        yield CheckResult("bad", wrong, "Use a workspace that keeps message metadata, and no gateway that drops it.")
 
 
 def _by_mail(slack: Slack, email: str) -> str | None:
@@ -337,6 +343,6 @@ def _secret(token: SecretStr | None) -> str | None:
     return token.get_secret_value().strip() or None if token else None
 
 
-def is_sound(findings: Sequence[Finding]) -> bool:
+def is_sound(findings: Sequence[CheckResult]) -> bool:
     """Whether nothing is wrong."""
     return all(finding.verdict != "bad" for finding in findings)

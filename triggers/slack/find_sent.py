@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from queries.messages import digests, outbox, rate_limits
-from queries.messages.outbox import Due, Owed, Root
+from queries.messages.outbox import DueMessage, PostedMessage, QueuedMessage
 from queries.messages.restores import last_restore
 from triggers.slack.client import Posted, Slack, SlackError
 
@@ -26,9 +26,9 @@ Listing = Mapping[str, Sequence[str]]
 class Sought:
     """A message to look for, in a channel or in a thread."""
 
-    message: Owed
+    message: QueuedMessage
     channel: str
-    thread: Root | None
+    thread: PostedMessage | None
 
     @property
     def place(self) -> tuple[str, str]:
@@ -44,11 +44,11 @@ class Search:
     slack: Slack
     clock: Callable[[], datetime]
     quiet: timedelta
-    found: Callable[[Owed, Root | None, Posted], bool]
-    back_off: Callable[[Owed, SlackError | None], timedelta]
+    found: Callable[[QueuedMessage, PostedMessage | None, Posted], bool]
+    back_off: Callable[[QueuedMessage, SlackError | None], timedelta]
     crash_point: Callable[[int, str], None]
 
-    def look(self, due: Sequence[Due]) -> tuple[int, int]:
+    def look(self, due: Sequence[DueMessage]) -> tuple[int, int]:
         """Look for messages, one reading for each channel and thread. Returns how many were found, and put off.
 
         What is not there was lost: it may be sent, by whoever claims it next.
@@ -57,7 +57,7 @@ class Search:
         done = [self._place(list(group)) for _, group in groupby(sought, key=lambda one: one.place)]
         return sum(found for found, _ in done), sum(later for _, later in done)
 
-    def _claimed(self, due: Sequence[Due]) -> Iterator[Sought]:
+    def _claimed(self, due: Sequence[DueMessage]) -> Iterator[Sought]:
         """A claim for each: another process does not look at the same time."""
         now = self.clock()
         with self.states.begin() as conn:
@@ -94,7 +94,7 @@ class Search:
         now = self.clock()
         with self.states.begin() as conn:
             due_at = now + self.back_off(one.message, None)
-            outbox.record(conn, one.message, "pending", now, error=one.message.error, due_at=due_at)
+            outbox.record_outcome(conn, one.message, "pending", now, error=one.message.error, due_at=due_at)
         return False
 
     def _put_off(self, sought: list[Sought], error: SlackError) -> None:
@@ -105,13 +105,13 @@ class Search:
                 rate_limits.block(conn, sought[0].channel, now + timedelta(seconds=error.retry_after))
             for one in sought:
                 due_at = now + self.back_off(one.message, error)
-                outbox.record(conn, one.message, "unsure", now, error=said, due_at=due_at)
+                outbox.record_outcome(conn, one.message, "unsure", now, error=said, due_at=due_at)
 
 
-def thread_of(conn: Connection, message: Owed) -> Root | None:
+def thread_of(conn: Connection, message: QueuedMessage) -> PostedMessage | None:
     """The message in whose thread a reply belongs: its incident's, or the digest that told the incident."""
     if message.kind != "reply":
         return None
-    own = outbox.root(conn, message.incident_id, message.target)
+    own = outbox.posted_message(conn, message.incident_id, message.target)
     digest = None if own else digests.told_by(conn, message.incident_id)
     return digests.anchor(conn, digest) if digest else own

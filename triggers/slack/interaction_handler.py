@@ -23,16 +23,16 @@ from triggers.slack.client import Slack, SlackError
 from triggers.slack.interactions import (
     Decision,
     Do,
+    Interaction,
+    InteractionContext,
     Open,
-    Press,
-    Seen,
     Tell,
     decide,
     due_on,
     effect,
     from_text,
+    person_scope,
     presser,
-    scope_of,
 )
 from triggers.slack.modals import form
 
@@ -45,7 +45,7 @@ THANKS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answering:
+class InteractionHandler:
     """What answering needs: the state, Slack, the catalogue, the zone of routes that name none, and the clock."""
 
     states: Engine
@@ -79,35 +79,39 @@ class Answering:
         with self.states.begin() as conn:
             inbox.failed(conn, arrived.id, type(error).__name__, self.clock())
 
-    def _decided(self, arrived: Arrived, press: Press) -> tuple[Decision | None, Incident | None]:
+    def _decided(self, arrived: Arrived, press: Interaction) -> tuple[Decision | None, Incident | None]:
         """Decide and do it. None where another process did."""
         with self.states.begin() as conn:
             about = self._incident(conn, press)
             seen = self._seen(conn, press, about, arrived)
             decision = decide(press, seen) if press.kind != "reaction" or about else Tell("")
             done = Done(about.id if about else None, seen.person.name if seen.person else None, _outcome(decision))
-            if not inbox.take(conn, arrived.id, done, self.clock()):
+            if not inbox.record_handled(conn, arrived.id, done, self.clock()):
                 return None, about
             if isinstance(decision, Do) and about and seen.person:
-                self._do(conn, press, decision, about, seen.person.name, scope_of(seen.person))
+                self._do(conn, press, decision, about, seen.person.name, person_scope(seen.person))
         return decision, about
 
-    def _incident(self, conn: Connection, press: Press) -> Incident | None:
+    def _incident(self, conn: Connection, press: Interaction) -> Incident | None:
         id_ = press.incident or inbox.shown_at(conn, press.channel, press.ts)
         return incidents_by_id(conn, (id_,)).get(id_) if id_ else None
 
-    def _seen(self, conn: Connection, press: Press, about: Incident | None, arrived: Arrived) -> Seen:
+    def _seen(
+        self, conn: Connection, press: Interaction, about: Incident | None, arrived: Arrived
+    ) -> InteractionContext:
         channels = {channel for channel, _ in inbox.places(conn, about.id)} if about else set()
         history = entries(conn, about.id) if about else ()
         table = timetable(self.catalog, self._route(about), self.zone)
         person, people = presser(self.catalog.people, press.user), self.catalog.people
-        return Seen(person, about, history, frozenset(channels), table, people, arrived.received_at, self.clock())
+        return InteractionContext(
+            person, about, history, frozenset(channels), table, people, arrived.received_at, self.clock()
+        )
 
     def _route(self, about: Incident | None) -> Route:
         known = (route for route in self.catalog.routes if about and route.name == about.route)
         return next(known, Route(name="nowhere"))
 
-    def _do(self, conn: Connection, press: Press, do: Do, about: Incident, author: str, scope: Scope) -> None:
+    def _do(self, conn: Connection, press: Interaction, do: Do, about: Incident, author: str, scope: Scope) -> None:
         now, id_ = self.clock(), about.id
         if do.what == "acknowledge":
             acknowledge(conn, id_, author, scope, now)
@@ -118,11 +122,11 @@ class Answering:
         elif do.what == "resolve":
             resolve(conn, id_, author, do.words, scope, now)
         elif do.what == "action":
-            actions.record(conn, self._new(press, about, author), author, now)
+            actions.record_action(conn, self._new(press, about, author), author, now)
         else:
             vote(conn, id_, author, now, useful=do.what == "useful")
 
-    def _new(self, press: Press, about: Incident, author: str) -> NewAction:
+    def _new(self, press: Interaction, about: Incident, author: str) -> NewAction:
         rule = next((rule for rule in self.catalog.rules if rule.name == about.rule), None)
         today = self.clock().astimezone(timetable(self.catalog, self._route(about), self.zone).zone).date()
         return NewAction(
@@ -137,7 +141,7 @@ class Answering:
             expected_effect=effect(press),
         )
 
-    def _answer(self, press: Press, decision: Decision, about: Incident | None) -> None:
+    def _answer(self, press: Interaction, decision: Decision, about: Incident | None) -> None:
         """Say it to the presser alone. What it says is also in the incident's message, so a failure loses nothing."""
         try:
             if isinstance(decision, Open) and about:
@@ -148,7 +152,7 @@ class Answering:
         except SlackError as error:
             log.info("an answer was not told: %s", error.code)
 
-    def _whisper(self, press: Press, text: str) -> None:
+    def _whisper(self, press: Interaction, text: str) -> None:
         body: Mapping[str, Any] = {"channel": press.channel, "user": press.user, "text": text}
         self.slack.ask("chat.postEphemeral", **body)
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from config.models.catalog import Person
 from queries.scope import Scope
-from queries.state.incidents import Entry, Incident
+from queries.state.incidents import HistoryEntry, Incident
 from queries.warehouse.tables import UNKNOWN
 from triggers.incidents.business_hours import Timetable
 from triggers.messages.card import called
@@ -30,7 +30,7 @@ Kind = Literal["button", "form", "reaction"]
 
 
 @dataclass(frozen=True, slots=True)
-class Press:
+class Interaction:
     """What somebody did.
 
     Args:
@@ -58,12 +58,12 @@ class Press:
         return json.dumps(asdict(self), sort_keys=True)
 
 
-def from_text(text: str) -> Press:
+def from_text(text: str) -> Interaction:
     """As it was stored. Raises ValueError or TypeError where another version wrote it."""
-    return Press(**json.loads(text))
+    return Interaction(**json.loads(text))
 
 
-def read(type_: str, payload: Mapping[str, Any]) -> Press | None:
+def read_interaction(type_: str, payload: Mapping[str, Any]) -> Interaction | None:
     """What a Socket Mode request says; None for what is nobody's business here, such as the button that is a link."""
     if type_ == "events_api":
         return _reaction(payload.get("event") or {})
@@ -80,11 +80,11 @@ def key(type_: str, envelope: str, payload: Mapping[str, Any]) -> str:
     return f"{type_}|{payload.get('event_id') or payload.get('trigger_id') or envelope}"
 
 
-def _nothing(_: Mapping[str, Any]) -> Press | None:
+def _nothing(_: Mapping[str, Any]) -> Interaction | None:
     return None
 
 
-def _button(payload: Mapping[str, Any]) -> Press | None:
+def _button(payload: Mapping[str, Any]) -> Interaction | None:
     action: Mapping[str, Any] = next(iter(payload.get("actions") or ()), {})
     mark, _, incident = str(action.get("block_id") or "").partition("|")
     name = str(action.get("action_id"))
@@ -94,10 +94,10 @@ def _button(payload: Mapping[str, Any]) -> Press | None:
     channel = str(place.get("channel_id") or (payload.get("channel") or {}).get("id") or "")
     choice = str((action.get("selected_option") or {}).get("value") or "")
     user, trigger = str(payload["user"]["id"]), str(payload.get("trigger_id") or "")
-    return Press("button", user, name, incident, channel, str(place.get("message_ts") or ""), choice, {}, trigger)
+    return Interaction("button", user, name, incident, channel, str(place.get("message_ts") or ""), choice, {}, trigger)
 
 
-def _form(payload: Mapping[str, Any]) -> Press | None:
+def _form(payload: Mapping[str, Any]) -> Interaction | None:
     view = payload.get("view") or {}
     if view.get("callback_id") not in FORMS:
         return None
@@ -105,7 +105,7 @@ def _form(payload: Mapping[str, Any]) -> Press | None:
     values = (view.get("state") or {}).get("values") or {}
     fields = {name: _value(next(iter(element.values()), {})) for name, element in values.items()}
     place = (str(about.get("incident", "")), str(about.get("channel", "")), str(about.get("ts", "")))
-    return Press("form", str(payload["user"]["id"]), str(view["callback_id"]), *place, fields=fields)
+    return Interaction("form", str(payload["user"]["id"]), str(view["callback_id"]), *place, fields=fields)
 
 
 def _value(element: Mapping[str, Any]) -> str:
@@ -113,24 +113,24 @@ def _value(element: Mapping[str, Any]) -> str:
     return str(element.get("value") or chosen or element.get("selected_date") or "").strip()
 
 
-def _reaction(event: Mapping[str, Any]) -> Press | None:
+def _reaction(event: Mapping[str, Any]) -> Interaction | None:
     item = event.get("item") or {}
     if (
         event.get("type") != "reaction_added"
         or item.get("type") != "message"
-        or not is_taking_on(event.get("reaction"))
+        or not is_acknowledging(event.get("reaction"))
     ):
         return None
-    return Press("reaction", str(event["user"]), "acknowledge", "", str(item["channel"]), str(item["ts"]))
+    return Interaction("reaction", str(event["user"]), "acknowledge", "", str(item["channel"]), str(item["ts"]))
 
 
-def is_taking_on(reaction: Any) -> bool:
+def is_acknowledging(reaction: Any) -> bool:
     """Whether a reaction of that name takes an incident on, in any skin tone."""
     return str(reaction).partition("::")[0] in ACKNOWLEDGING
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class InteractionContext:
     """What a press is judged by.
 
     Args:
@@ -146,7 +146,7 @@ class Seen:
 
     person: Person | None
     incident: Incident | None
-    entries: Sequence[Entry]
+    entries: Sequence[HistoryEntry]
     channels: frozenset[str]
     table: Timetable
     people: Sequence[Person]
@@ -188,7 +188,7 @@ class Tell:
 Decision = Do | Open | Tell
 
 
-def decide(press: Press, seen: Seen) -> Decision:
+def decide(press: Interaction, seen: InteractionContext) -> Decision:
     """What a press does."""
     if seen.person is None:
         return Tell(
@@ -204,35 +204,39 @@ def decide(press: Press, seen: Seen) -> Decision:
     return _allowed(press, seen, seen.person, seen.incident)
 
 
-def _allowed(press: Press, seen: Seen, person: Person, incident: Incident) -> Decision:
+def _allowed(press: Interaction, seen: InteractionContext, person: Person, incident: Incident) -> Decision:
     if press.action in VOTES:
         return Do(press.action)
     if press.action != "action" and not incident.is_open:
-        return Tell(f"Nothing was changed: {standing(incident, seen)}")
+        return Tell(f"Nothing was changed: {status_sentence(incident, seen)}")
     if press.kind == "button" and press.action in FORMS:
         is_late = seen.now - seen.arrived_at > OPENABLE
         return Tell("That took too long; press the button again.") if is_late else Open(press.action)
     return _DOING[press.action](press, seen, person, incident)
 
 
-def _acknowledge(_: Press, seen: Seen, __: Person, incident: Incident) -> Decision:
-    return Tell(f"Nothing was changed: {standing(incident, seen)}") if incident.acknowledged_at else Do("acknowledge")
+def _acknowledge(_: Interaction, seen: InteractionContext, __: Person, incident: Incident) -> Decision:
+    return (
+        Tell(f"Nothing was changed: {status_sentence(incident, seen)}")
+        if incident.acknowledged_at
+        else Do("acknowledge")
+    )
 
 
-def _snooze(press: Press, seen: Seen, person: Person, incident: Incident) -> Decision:
+def _snooze(press: Interaction, seen: InteractionContext, person: Person, incident: Incident) -> Decision:
     until = snoozed_until(press.choice, seen.table, seen.now)
     if until is None:
         return Tell("Earshot does not know that time; nothing was changed.")
     if incident.snoozed_until == until and incident.assigned_to == person.name:
-        return Tell(f"Nothing was changed: {standing(incident, seen)}")
-    return Do("snooze", until=until, words=f"until {stamp(until, seen)}")
+        return Tell(f"Nothing was changed: {status_sentence(incident, seen)}")
+    return Do("snooze", until=until, words=f"until {local_time(until, seen)}")
 
 
-def _resolve(press: Press, _: Seen, __: Person, ___: Incident) -> Decision:
+def _resolve(press: Interaction, _: InteractionContext, __: Person, ___: Incident) -> Decision:
     return Do("resolve", words=press.fields.get("note", ""))
 
 
-def _reassign(press: Press, seen: Seen, _: Person, incident: Incident) -> Decision:
+def _reassign(press: Interaction, seen: InteractionContext, _: Person, incident: Incident) -> Decision:
     to = next((one for one in seen.people if one.name == press.fields.get("to")), None)
     if to is None:
         return Tell("Earshot does not know that person any more; nothing was changed.")
@@ -243,7 +247,7 @@ def _reassign(press: Press, seen: Seen, _: Person, incident: Incident) -> Decisi
     return Do("reassign", to=to.name, words=f"to {to.label}")
 
 
-def _action(_: Press, __: Seen, ___: Person, ____: Incident) -> Decision:
+def _action(_: Interaction, __: InteractionContext, ___: Person, ____: Incident) -> Decision:
     return Do("action")
 
 
@@ -265,36 +269,36 @@ def snoozed_until(choice: str, table: Timetable, now: datetime) -> datetime | No
     return table.next_business_morning(now) if choice == "business" else None
 
 
-def standing(incident: Incident, seen: Seen) -> str:
+def status_sentence(incident: Incident, seen: InteractionContext) -> str:
     """How things stand with an incident, in one sentence."""
     if incident.acknowledged_at and incident.is_open:
         who = "you" if seen.person and incident.acknowledged_by == seen.person.name else None
         name = who or called(seen.people, incident.acknowledged_by)
-        return f"{name} took it on, {stamp(incident.acknowledged_at, seen)}."
+        return f"{name} took it on, {local_time(incident.acknowledged_at, seen)}."
     if incident.snoozed_until and incident.is_open:
         by = called(seen.people, incident.assigned_to)
-        return f"{by} put it off until {stamp(incident.snoozed_until, seen)}."
+        return f"{by} put it off until {local_time(incident.snoozed_until, seen)}."
     return _over(incident, seen)
 
 
-def _over(incident: Incident, seen: Seen) -> str:
+def _over(incident: Incident, seen: InteractionContext) -> str:
     last = next((one for one in reversed(seen.entries) if one.kind in ("resolved", "closed")), None)
     if incident.is_open or last is None:
         return "it is open and nobody has it."
     if last.kind == "resolved":
-        return f"it recovered, {stamp(last.at, seen)}."
+        return f"it recovered, {local_time(last.at, seen)}."
     by = f"{called(seen.people, last.author)} closed it" if last.author else "it was closed"
-    return f"{by}, {stamp(last.at, seen)}: {last.reason}."
+    return f"{by}, {local_time(last.at, seen)}: {last.reason}."
 
 
-def stamp(at: datetime, seen: Seen) -> str:
+def local_time(at: datetime, seen: InteractionContext) -> str:
     """An instant on the route's clocks."""
     return f"{at.astimezone(seen.table.zone):%Y-%m-%d %H:%M}"
 
 
 def may_see(person: Person, incident: Incident) -> bool:
     """Whether an incident is inside what a person may see: as the state's reads decide it."""
-    scope = scope_of(person)
+    scope = person_scope(person)
     return (
         _within(incident.vertical, scope.verticals)
         and _within(incident.touchpoint, scope.touchpoints)
@@ -306,7 +310,7 @@ def _within(value: str | None, allowed: frozenset[str] | None) -> bool:
     return allowed is None or (UNKNOWN if value is None else value) in allowed
 
 
-def scope_of(person: Person) -> Scope:
+def person_scope(person: Person) -> Scope:
     """What a person may see, in pages and in Slack alike."""
     allowed = (person.verticals, person.touchpoints, person.accounts)
     return Scope(person.audience, *(None if some is None else frozenset(some) for some in allowed))
@@ -317,7 +321,7 @@ def presser(people: Sequence[Person], member: str) -> Person | None:
     return next((person for person in people if person.slack == member), None)
 
 
-def mistakes(press: Press, today: date) -> dict[str, str]:
+def form_errors(press: Interaction, today: date) -> dict[str, str]:
     """What is wrong in a form, by field; Slack shows it there and keeps the form open."""
     if press.kind != "form" or press.action != "action":
         return (
@@ -335,12 +339,12 @@ def mistakes(press: Press, today: date) -> dict[str, str]:
 _EMPTY: Final = {"resolve": "note", "reassign": "to"}
 
 
-def due_on(press: Press) -> date | None:
+def due_on(press: Interaction) -> date | None:
     """By when, of a form that records an action."""
     return date.fromisoformat(press.fields["due"]) if press.fields.get("due") else None
 
 
-def effect(press: Press) -> float | None:
+def effect(press: Interaction) -> float | None:
     """The expected change in the metric's unit, of a form that records an action: `-5%` is -0.05."""
     text = press.fields.get("effect", "").replace("\N{MINUS SIGN}", "-").replace(",", ".").replace(" ", "")
     try:

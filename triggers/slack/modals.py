@@ -7,7 +7,7 @@ from typing import Any, Final
 from config.models.catalog import Person
 from queries.state.incidents import Incident
 from triggers.messages.card import plain
-from triggers.slack.interactions import Press, may_see
+from triggers.slack.interactions import Interaction, may_see
 
 TITLE, LABEL, HINT, CHOICE, LISTED = 24, 2000, 150, 75, 100
 """Slack's longest texts, and its longest list."""
@@ -16,7 +16,7 @@ NOTE: Final = 500
 Block = Mapping[str, Any]
 
 
-def form(name: str, press: Press, incident: Incident, people: Sequence[Person]) -> dict[str, Any]:
+def form(name: str, press: Interaction, incident: Incident, people: Sequence[Person]) -> dict[str, Any]:
     """A form about the incident that was pressed at. `people` are offered as far as they may see it."""
     offered = [person for person in people if may_see(person, incident)][:LISTED]
     title, send, blocks = {
@@ -36,7 +36,7 @@ def form(name: str, press: Press, incident: Incident, people: Sequence[Person]) 
     }
 
 
-def _action(press: Press, offered: Sequence[Person]) -> list[Block]:
+def _action(press: Interaction, offered: Sequence[Person]) -> list[Block]:
     effect = {"type": "plain_text_input", "action_id": "effect", "placeholder": plain("-5%", HINT)}
     return [
         _text("what", "What is done?", NOTE),

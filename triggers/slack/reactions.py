@@ -13,9 +13,9 @@ from queries.messages.inbox import places
 from queries.scope import EVERYTHING
 from queries.state.incidents import Incident, RacedError, open_incidents
 from triggers.incidents.actions import OverError, acknowledge
-from triggers.incidents.escalation import moves
+from triggers.incidents.escalation import due_steps
 from triggers.slack.client import Slack, SlackError
-from triggers.slack.interactions import is_taking_on, may_see, presser, scope_of
+from triggers.slack.interactions import is_acknowledging, may_see, person_scope, presser
 
 log: Final = logging.getLogger("triggers")
 MOST: Final = 40
@@ -28,7 +28,7 @@ def acknowledge_reacted(states: Engine, slack: Slack, catalog: Catalog, zone: Zo
     Where Slack does not answer the step is taken: telling somebody once more is better than telling nobody.
     """
     with states.connect() as conn:
-        due = moves(open_incidents(conn, EVERYTHING), catalog, zone, now)
+        due = due_steps(open_incidents(conn, EVERYTHING), catalog, zone, now)
     steps = [incident for incident, move in due if move.kind in ("escalated", "digested")]
     if len(steps) > MOST:
         log.warning("%s steps are due at once; the reactions of %s are looked at", len(steps), MOST)
@@ -43,7 +43,7 @@ def _one(states: Engine, slack: Slack, catalog: Catalog, incident: Incident, now
         if who is None:
             return False
         with states.begin() as conn:
-            acknowledge(conn, incident.id, who.name, scope_of(who), now)
+            acknowledge(conn, incident.id, who.name, person_scope(who), now)
     except SlackError as error:
         log.info("reactions could not be looked at: %s", error.code)
         return False
@@ -57,6 +57,6 @@ def _reacted(slack: Slack, catalog: Catalog, channel: str, ts: str, incident: In
     """Who left a reaction by which an incident is taken on, and may see it."""
     message = slack.ask("reactions.get", channel=channel, timestamp=ts, full=True).data.get("message") or {}
     for reaction in message.get("reactions") or ():
-        if is_taking_on(reaction.get("name")):
+        if is_acknowledging(reaction.get("name")):
             people = (presser(catalog.people, str(member)) for member in reaction.get("users") or ())
             yield from (person for person in people if person and may_see(person, incident))

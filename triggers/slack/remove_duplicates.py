@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Engine
 
 from queries.messages import outbox, rate_limits
-from queries.messages.outbox import Suspect
+from queries.messages.outbox import PossibleDuplicate
 from triggers.slack.client import Posted, Slack, SlackError
 
 TURN: Final = "sweep"
@@ -25,22 +25,22 @@ THREADS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
+class DuplicateRemover:
     """Every process may sweep; a gate lets one do so every 20 seconds."""
 
     states: Engine
     slack: Slack
     clock: Callable[[], datetime]
 
-    def sweep(self) -> int:
+    def remove(self) -> int:
         """Delete the messages that stand beside the recorded one under the same outbox id. Returns how many."""
         now = self.clock()
         rate_limits.build(self.states, (TURN,))
         with self.states.begin() as conn:
             last = rate_limits.locked(conn, TURN).next_at - EVERY
-            if not rate_limits.go_through(conn, TURN, now, EVERY):
+            if not rate_limits.try_acquire(conn, TURN, now, EVERY):
                 return 0
-            found = outbox.suspects(conn, now - MEMORY)
+            found = outbox.possible_duplicates(conn, now - MEMORY)
         since = max(last, now - MEMORY) - MARGIN
         places = [(place, list(some)) for place, some in groupby(sorted(found, key=_place), key=_place)]
         threads = [one for one in places if one[0][1]]
@@ -48,14 +48,14 @@ class Sweep:
         read = [one for one in places if not one[0][1]] + threads[:THREADS]
         return sum(self._read(*place, suspects, since) for place, suspects in read)
 
-    def _read(self, channel: str, thread: str, suspects: list[Suspect], since: datetime) -> int:
+    def _read(self, channel: str, thread: str, suspects: list[PossibleDuplicate], since: datetime) -> int:
         try:
             listing = self.slack.listing(channel, since.timestamp(), thread or None)
             return sum(self._delete(one, listing.get(one.id, ())) for one in suspects)
         except SlackError:  # the next sweeps read the same again
             return 0
 
-    def _delete(self, one: Suspect, places: Sequence[str]) -> int:
+    def _delete(self, one: PossibleDuplicate, places: Sequence[str]) -> int:
         """Keep the message that is recorded: threads and updates hang on it."""
         strays = [ts for ts in places if ts != one.ts]
         for ts in strays:
@@ -63,5 +63,5 @@ class Sweep:
         return len(strays)
 
 
-def _place(one: Suspect) -> tuple[str, str]:
+def _place(one: PossibleDuplicate) -> tuple[str, str]:
     return one.channel, one.thread or ""

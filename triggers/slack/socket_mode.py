@@ -29,10 +29,10 @@ from config.errors import EarshotError
 from config.settings import SlackSettings
 from queries.messages import inbox
 from queries.messages.inbox import Arrived
-from queries.messages.outbox import beat
+from queries.messages.outbox import record_heartbeat
 from triggers.rules.live_rules import Rules
-from triggers.slack.interaction_handler import Answering
-from triggers.slack.interactions import key, mistakes, read
+from triggers.slack.interaction_handler import InteractionHandler
+from triggers.slack.interactions import form_errors, key, read_interaction
 
 log: Final = logging.getLogger("triggers")
 _QUIET: Final = logging.getLogger("triggers.slack.socket_mode.sdk")
@@ -148,11 +148,11 @@ def _unheard(pulse: Pulse) -> str | None:
     return "no hello" if pulse.is_connected else "not connected"
 
 
-class Listener:
+class SocketListener:
     """What hears Slack: it keeps a connection, keeps what arrives, and has it answered."""
 
     def __init__(
-        self, settings: SlackSettings, states: Engine, answering: Answering, say: Callable[[str], None]
+        self, settings: SlackSettings, states: Engine, answering: InteractionHandler, say: Callable[[str], None]
     ) -> None:
         self._settings, self._states, self._answering, self._say = settings, states, answering, say
         self._ended, self._arrived = threading.Event(), threading.Event()
@@ -251,16 +251,16 @@ class Listener:
         self._beaten_at = monotonic()
         try:
             with self._states.begin() as conn:
-                beat(conn, HEARTBEAT, note, _now())
+                record_heartbeat(conn, HEARTBEAT, note, _now())
         except Exception:
             log.exception("the heartbeat was not written")
 
     def _keep(self, request: SocketModeRequest) -> Mapping[str, Any] | None:
         """Keep what somebody did. What is wrong in a form is answered at once and kept nowhere."""
-        press = read(request.type, request.payload)
+        press = read_interaction(request.type, request.payload)
         if press is None:
             return None
-        if wrong := mistakes(press, _now().date()):
+        if wrong := form_errors(press, _now().date()):
             return {"response_action": "errors", "errors": wrong}
         arrived = Arrived(key(request.type, request.envelope_id, request.payload), press.kind, press.text(), _now())
         with self._states.begin() as conn:

@@ -26,7 +26,7 @@ def upgrade(conn: Connection, to: str = "head") -> None:
     command.upgrade(config(conn), to)
 
 
-def stamp(conn: Connection, version: str) -> None:
+def note_version(conn: Connection, version: str) -> None:
     """Note a version without changing a table."""
     command.stamp(config(conn), version)
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import select
 
-from queries.engine import digest, epoch, fetch_arrow, insert_arrow, micros, newest, quantile
+from queries.engine import epoch, fetch_arrow, insert_arrow, micros, newest_value, quantile, sha256_hex
 from queries.warehouse import tables
 from queries.warehouse.generations import Warehouse
 
@@ -69,11 +69,11 @@ def test_functions_mean_the_same(warehouse: Warehouse) -> None:
     with warehouse.draft() as draft:
         insert_arrow(draft.conn, tables.contact, table(["b", "a", "b", "c"]).to_reader())
         wanted = select(
-            newest(contact.emotion, contact.id),
+            newest_value(contact.emotion, contact.id),
             quantile(contact.emotion, 0.5),
         )
         assert draft.conn.execute(wanted).one() == (0, -0.5)
-        row = select(micros(contact.occurred_at), epoch(contact.occurred_at), digest(contact.team))
+        row = select(micros(contact.occurred_at), epoch(contact.occurred_at), sha256_hex(contact.team))
         found = draft.conn.execute(row.where(contact.id == "1")).one()
         draft.discard()
     assert found[0] == 1_774_747_800_123_456

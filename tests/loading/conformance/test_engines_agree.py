@@ -15,13 +15,13 @@ from queries.metrics.design_effects import write_design_effects
 from queries.operations.drop_source import drop
 from queries.warehouse import rollups
 from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
-from queries.warehouse.load_report import Summary
+from queries.warehouse.load_report import LoadReport
 from queries.warehouse.relations import COLUMNS
 from queries.warehouse.tables import CANONICAL
 from tests.support.deliveries import COMPUTED, NOW, START, Rows, company, deliver, held, rows_of
 
 OURS: Final[Catalog] = read_catalog(Path(__file__).parents[3] / "config", COLUMNS)
-Step = Callable[[Warehouse, datetime], Summary]
+Step = Callable[[Warehouse, datetime], LoadReport]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def engines(tmp_path: Path, postgres_url: str) -> Iterator[tuple[Warehouse, Ware
 
 
 def bringing(place: Path, rows: Rows, name: str = "crm", mode: str = "snapshot") -> Step:
-    def step(warehouse: Warehouse, now: datetime) -> Summary:
+    def step(warehouse: Warehouse, now: datetime) -> LoadReport:
         return deliver(place, rows, name=name, mode=mode, settle="7d").load(warehouse, now, catalog=OURS)
 
     return step
@@ -112,7 +112,7 @@ def test_every_canonical_table_is_in_the_story(tmp_path: Path) -> None:
 
 def _rebuilt(warehouse: Warehouse) -> dict[str, list[tuple[object, ...]]]:
     with warehouse.draft() as draft:
-        rollups.rebuild(draft.conn)
+        rollups.rebuild_rollups(draft.conn)
         write_design_effects(draft.conn, OURS)
         found = {name: rows_of(draft.conn, name) for name in (*COMPUTED, "design_effect")}
         draft.discard()

@@ -34,22 +34,22 @@ from tests.slack.faults.matrix import (
     run_random,
     whole,
 )
-from triggers.slack.delivery import Point
+from triggers.slack.delivery import CrashPoint
 
 SEEDS: Final = (1, 2)
 AT_RANDOM: Final = 120
 WHAT: Final = {
-    Point.CHOSEN: "before the claim",
-    Point.CLAIMING: "claimed, not committed",
-    Point.CLAIMED: "the claim committed",
-    Point.WRITING: "the lease checked, before the call",
-    Point.ANSWERED: "the call over, nothing recorded",
-    Point.RECORDING: "recorded, not committed",
-    Point.RECORDED: "the record committed",
-    Point.LOOKING: "before looking for an earlier attempt",
-    Point.LOOKED: "looked, nothing recorded",
-    Point.FOLDING: "folded into a digest, not committed",
-    Point.FOLDED: "the digest committed",
+    CrashPoint.CHOSEN: "before the claim",
+    CrashPoint.CLAIMING: "claimed, not committed",
+    CrashPoint.CLAIMED: "the claim committed",
+    CrashPoint.WRITING: "the lease checked, before the call",
+    CrashPoint.ANSWERED: "the call over, nothing recorded",
+    CrashPoint.RECORDING: "recorded, not committed",
+    CrashPoint.RECORDED: "the record committed",
+    CrashPoint.LOOKING: "before looking for an earlier attempt",
+    CrashPoint.LOOKED: "looked, nothing recorded",
+    CrashPoint.FOLDING: "folded into a digest, not committed",
+    CrashPoint.FOLDED: "the digest committed",
 }
 T = TypeVar("T")
 Results = list[tuple[Case, int]]
@@ -85,8 +85,8 @@ _HEAD: Final = (
     "Couriers that deliver messages are killed at each numbered point of their work while Slack fails in each of",
     "ten ways. Slack is a program that we did not write (npm `emulate`); what it shows at the end is counted there,",
     "by the outbox id in each message's metadata. *Lost* is a message that it does not show, *duplicated* one that",
-    "it shows more than once. The HTTP time-out is 1 s, the quiet period 2 s. `python -m tests.slack.faults` writes this",
-    "page; `make prove` runs the same.",
+    "it shows more than once. The HTTP time-out is 1 s, the quiet period 2 s. `python -m tests.slack.faults`",
+    "writes this page; `make prove` runs the same.",
     "",
     "Each pair of point and fault occurs twice with each database and number of couriers, together with messages",
     "that meet a fault while others' couriers die.",
@@ -153,12 +153,13 @@ def _folds() -> Iterator[tuple[str, str, int]]:
 def _folding(runs: list[tuple[str, str, int, Ran]]) -> Iterator[str]:
     total = sum((ran.count for *_, ran in runs), Count(0, 0, 0))
     kills, twice = sum(ran.kills for *_, ran in runs), total.duplicated
+    folding, folded = (_where(Case(point, "")) for point in (CrashPoint.FOLDING, CrashPoint.FOLDED))
     yield from (
         "",
         "## More than a channel takes",
         "",
         "Twenty incidents at once for two channels with room for three each: the rest goes into one digest a channel.",
-        f"Couriers die at point {_where(Case(Point.FOLDING, ''))}, and at point {_where(Case(Point.FOLDED, ''))}.",
+        f"Couriers die at point {folding}, and at point {folded}.",
         "Each fault meets the digest's own post.",
         "",
         f"{len(runs)} runs, {total.messages:,} incidents, {kills} kills: {total.lost} lost, {twice} told twice.",
@@ -182,7 +183,7 @@ def _flood(on: Bench) -> Iterator[str]:
 
 
 def _naive(on: Bench) -> Iterator[str]:
-    cases = [Case(point, fault) for point in (Point.WRITING, Point.ANSWERED) for fault in FAULTS]
+    cases = [Case(point, fault) for point in (CrashPoint.WRITING, CrashPoint.ANSWERED) for fault in FAULTS]
     yield from ("", "## The same harness, and what others do", "")
     yield "One courier on SQLite, killed before and after the call, with each fault once."
     yield from ("", "| strategy | messages | lost | duplicated |", "| --- |" + " ---: |" * 3)

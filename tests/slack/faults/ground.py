@@ -16,7 +16,7 @@ from queries.engine import journal, shared
 from queries.messages import outbox
 from queries.scope import EVERYTHING
 from queries.state import tables
-from queries.state.incidents import Entry, Incident, Ledger, Queued, delivery_id, entries, incident, write
+from queries.state.incidents import HistoryEntry, Incident, Queued, TickRecord, delivery_id, entries, incident, write
 from queries.state.tables import open_state
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.support.company import METRIC, catalog, rule
@@ -56,9 +56,9 @@ def fill(states: Engine, number: int, severity: int = 2) -> tuple[str, ...]:
     now, names = datetime.now(UTC), tuple(ROUTES)
     found = [_incident(i, names[i % len(names)], severity) for i in range(number)]
     queued = tuple(_owed(one, now) for one in found)
-    history = tuple(Entry(one.id, 1, T, "opened", "above its limit", None, 1, _SAMPLE) for one in found)
+    history = tuple(HistoryEntry(one.id, 1, T, "opened", "above its limit", None, 1, _SAMPLE) for one in found)
     with states.begin() as conn:
-        write(conn, Ledger(opened=tuple(found), entries=history, queued=queued))
+        write(conn, TickRecord(opened=tuple(found), entries=history, queued=queued))
     return tuple(message.id for message in queued)
 
 
@@ -158,6 +158,6 @@ def _times(slack: Slack, states: Engine, messages: tuple[str, ...]) -> tuple[Map
     with states.connect() as conn:
         part = tables.digest_part.c
         told = {row.outbox_id: row.digest_id for row in conn.execute(select(part.outbox_id, part.digest_id))}
-        owed = len(outbox.owed(conn))
+        owed = len(outbox.unsent(conn))
     own = {id_: there[id_] + (there[told[id_]] > 0 if id_ in told else 0) for id_ in messages}
     return own, {digest: there[digest] for digest in told.values()}, owed

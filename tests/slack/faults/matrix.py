@@ -26,8 +26,8 @@ from tests.slack.faults.ground import ROUTES, Count, Ground, count, fill, times
 from tests.slack.faults.worker import FROZEN_S, Asked
 from triggers.messages.channel_budget import SPACING
 from triggers.slack.client import Slack as Client
-from triggers.slack.delivery import Point
-from triggers.slack.remove_duplicates import Sweep
+from triggers.slack.delivery import CrashPoint
+from triggers.slack.remove_duplicates import DuplicateRemover
 
 REFUSED: Final = "connection refused"
 FAULTS: Final[Mapping[str, Fault | None]] = {
@@ -45,12 +45,12 @@ FAULTS: Final[Mapping[str, Fault | None]] = {
 UNSENT: Final = frozenset({"429 with Retry-After", REFUSED})
 """After these nobody looks. A message that must die while looking is first reset before it is stored."""
 
-POINTS: Final = tuple(point for point in Point if point < Point.FOLDING)
-HELD: Final = (Point.CLAIMING, Point.RECORDING)
+POINTS: Final = tuple(point for point in CrashPoint if point < CrashPoint.FOLDING)
+HELD: Final = (CrashPoint.CLAIMING, CrashPoint.RECORDING)
 """Frozen there a courier keeps a transaction open: others wait for it, and do not take over."""
 
 OPEN: Final = tuple(point for point in POINTS if point not in HELD)
-FOLDS: Final = (Point.FOLDING, Point.FOLDED)
+FOLDS: Final = (CrashPoint.FOLDING, CrashPoint.FOLDED)
 DATABASES: Final = ("SQLite", "PostgreSQL")
 WORKERS: Final = (1, 3)
 
@@ -59,14 +59,14 @@ WORKERS: Final = (1, 3)
 class Case:
     """What one message goes through. Without a point its courier is not killed for it, only for others."""
 
-    point: Point | None
+    point: CrashPoint | None
     fault: str
 
     def faults(self) -> tuple[Fault | None, ...]:
         """Of its posts, in order."""
         fault = FAULTS[self.fault]
         before: tuple[Fault, ...] = ()
-        if self.fault in UNSENT and self.point in (Point.LOOKING, Point.LOOKED):
+        if self.fault in UNSENT and self.point in (CrashPoint.LOOKING, CrashPoint.LOOKED):
             before = (faults.reset(stored=False),)
         return (*before, fault)
 
@@ -208,22 +208,22 @@ class Frozen:
     after: Count
 
 
-def run_frozen(bench_: Bench, database: str, points: Sequence[Point], end: str) -> Frozen:
+def run_frozen(bench_: Bench, database: str, points: Sequence[CrashPoint], end: str) -> Frozen:
     """A courier is frozen at each point past its lease, while two others take over; then it goes on, or dies."""
     with bench_.ground(database) as (ground, states):
         messages = fill(states, len(points))
         plan = dict(zip(messages, map(int, points), strict=True))
         bench_.proxy.choose = _planned(
-            {id_: (faults.reset(stored=False),) for id_, point in plan.items() if point >= Point.LOOKING}
+            {id_: (faults.reset(stored=False),) for id_, point in plan.items() if point >= CrashPoint.LOOKING}
         )
         patience = FROZEN_S + 1 if set(points) <= set(HELD) else 30.0
         place = (str(ground.folder), ground.url, bench_.proxy.base_url)
         asked = Asked(*place, end=end, points=plan, workers=3, patience_s=patience)
         ran = _ran(bench_, states, messages, bench_.ask(asked))
         posts = Counter(outbox_of(call) for call in bench_.proxy.calls if call.method == "chat.postMessage")
-        faulted = sum(point >= Point.LOOKING for point in points)
+        faulted = sum(point >= CrashPoint.LOOKING for point in points)
         client = Client(TOKEN, bench_.slack.base_url, 5)
-        swept = Sweep(states, client, lambda: datetime.now(UTC)).sweep()
+        swept = DuplicateRemover(states, client, lambda: datetime.now(UTC)).remove()
         after = count(bench_.slack, states, messages)
         return Frozen(ran, sum(n > 1 for n in posts.values()) - faulted, ran.count.duplicated, swept, after)
 

@@ -13,9 +13,9 @@ from config.errors import EarshotError
 from queries.state.tables import outbox
 from tests.counterparts.slack import TOKEN
 from tests.slack.faults.ground import ROUTES, Deck
-from triggers.messages.card import metadata, root
+from triggers.messages.card import incident_message, metadata
 from triggers.slack.client import Slack
-from triggers.slack.delivery import Point
+from triggers.slack.delivery import CrashPoint
 
 Crash = Callable[[int, str], None]
 Strategy = Callable[[Engine, Slack, str, Crash], None]
@@ -26,20 +26,20 @@ def before(states: Engine, slack: Slack, _base_url: str, crash: Crash) -> None:
     """Mark as sent, then send."""
     for row in _rows(states):
         if _mark(states, row.id):
-            crash(Point.WRITING, row.id)
+            crash(CrashPoint.WRITING, row.id)
             with suppress(EarshotError):
                 slack.post(*_said(states, row))
-            crash(Point.ANSWERED, row.id)
+            crash(CrashPoint.ANSWERED, row.id)
 
 
 def after(states: Engine, slack: Slack, _base_url: str, crash: Crash) -> None:
     """Send, then mark as sent; what failed is sent again."""
     while rows := _rows(states):
         for row in rows:
-            crash(Point.WRITING, row.id)
+            crash(CrashPoint.WRITING, row.id)
             with suppress(EarshotError):
                 slack.post(*_said(states, row))
-                crash(Point.ANSWERED, row.id)
+                crash(CrashPoint.ANSWERED, row.id)
                 _mark(states, row.id)
         time.sleep(PAUSE_S)
 
@@ -50,10 +50,10 @@ def sdk(states: Engine, _slack: Slack, base_url: str, crash: Crash) -> None:
     while rows := _rows(states):
         for row in rows:
             channel, words, payload = _said(states, row)
-            crash(Point.WRITING, row.id)
+            crash(CrashPoint.WRITING, row.id)
             with suppress(Exception):
                 client.chat_postMessage(channel=channel, text=words.text, metadata=payload)
-                crash(Point.ANSWERED, row.id)
+                crash(CrashPoint.ANSWERED, row.id)
                 _mark(states, row.id)
         time.sleep(PAUSE_S)
 
@@ -76,4 +76,8 @@ def _mark(states: Engine, id_: str) -> bool:
 
 def _said(states: Engine, row: Any) -> tuple[str, Any, dict[str, Any]]:
     with states.connect().execution_options(reading=True) as conn:
-        return ROUTES[row.target], root(Deck().card(conn, row.incident_id)), metadata(row.id, row.incident_id)
+        return (
+            ROUTES[row.target],
+            incident_message(Deck().card(conn, row.incident_id)),
+            metadata(row.id, row.incident_id),
+        )

@@ -25,7 +25,7 @@ from tests.slack.faults import naive
 from tests.slack.faults.ground import Deck, Ground, config
 from triggers.messages.card import Message
 from triggers.slack.client import Posted, Slack
-from triggers.slack.delivery import Courier, Point
+from triggers.slack.delivery import CrashPoint, DeliveryWorker
 
 TIMEOUT_S: Final = 1.0
 FROZEN_S: Final = 5.0
@@ -111,8 +111,8 @@ def _warmed(asked: Asked) -> Engine:
     """An engine that has compiled what couriers ask, without a connection: forks share no socket."""
     states, channels = asked.ground.open(), dict.fromkeys((route.name for route in config(asked.hourly).routes), "C")
     with states.connect() as conn:
-        outbox.due(conn, datetime.now(UTC), channels)
-        outbox.owed(conn)
+        outbox.due_messages(conn, datetime.now(UTC), channels)
+        outbox.unsent(conn)
     states.dispose()
     return states
 
@@ -193,7 +193,7 @@ class _Run:
 
     def _owes(self) -> bool:
         with self.states.connect().execution_options(reading=True) as conn:
-            found = bool(outbox.owed(conn))
+            found = bool(outbox.unsent(conn))
         self.states.dispose()  # a fork must not share the connection
         return found
 
@@ -223,7 +223,7 @@ def _work(asked: Asked, states: Engine) -> None:
 
 def _deliver(asked: Asked, states: Engine) -> None:
     slack, now = Wire(asked), lambda: datetime.now(UTC)
-    courier = Courier(
+    courier = DeliveryWorker(
         states,
         slack,
         Deck(),
@@ -239,7 +239,7 @@ def _deliver(asked: Asked, states: Engine) -> None:
     while True:
         courier.deliver()
         with states.connect().execution_options(reading=True) as conn:
-            if not outbox.owed(conn):
+            if not outbox.unsent(conn):
                 return
         time.sleep(0.05)
 
@@ -249,7 +249,7 @@ def _end_of(asked: Asked) -> Callable[[int, str], None]:
     mine = set[str]()
 
     def crash_point(point: int, message: str) -> None:
-        if point == Point.ANSWERED and message in mine and asked.end == "stop, then kill":
+        if point == CrashPoint.ANSWERED and message in mine and asked.end == "stop, then kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if asked.points.get(message) == point and asked.once(f"{point}-{message}"):
             mine.add(message)

@@ -8,10 +8,10 @@ import numpy as np
 
 from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.cells import Cell, Cells, every
-from triggers.data_faults.detectors.fault import Artefact
-from triggers.data_faults.detectors.history import Look
+from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.detectors.history import RowHistory
 from triggers.data_faults.detectors.tails import ALPHA, few
-from triggers.data_faults.detectors.weekly import BEFORE, NEAR, SILENT, begun, dispersion, runs
+from triggers.data_faults.detectors.weekly import BEFORE, NEAR, SILENT, dispersion, first_full_week, runs
 
 _LEAST_SILENT: Final = 2  # weeks
 _BEGINNING: Final = 13  # weeks in which parts may join one after the other: that is how data begins
@@ -20,7 +20,7 @@ _MATTERS: Final = 0.02  # share of the rows it is a part of
 _Weeks = tuple[int, int]  # [first, last)
 
 
-def collection_changes(look: Look) -> Iterator[Artefact]:
+def collection_changes(look: RowHistory) -> Iterator[DataFault]:
     """From the largest part to the smallest; what stops as a whole is not said again of its parts."""
     parts = every(look.profile)
     known = max(int(np.count_nonzero(parts.sums[look.end])), 1)  # a part that begins later is no reason to doubt now
@@ -35,11 +35,11 @@ def collection_changes(look: Look) -> Iterator[Artefact]:
         yield from found
 
 
-def _suspects(look: Look, parts: Cells, alpha: float) -> list[int]:
+def _suspects(look: RowHistory, parts: Cells, alpha: float) -> list[int]:
     """The places of the cells whose longest silence, since the data of what they are part of began, is no chance."""
     weekly = np.diff(parts.sums[look.end - 7 * look.weeks : look.end + 1 : 7], axis=0)
     wholes = {id(cell.whole): cell.whole for cell in parts.cells}
-    firsts = {key: begun(look.weekly(whole)) for key, whole in wholes.items()}
+    firsts = {key: first_full_week(look.weekly(whole)) for key, whole in wholes.items()}
     first = np.array([firsts[id(cell.whole)] for cell in parts.cells])
     run = longest = np.zeros(weekly.shape[1])
     for week, silent in enumerate(weekly <= _silence(weekly)):
@@ -55,8 +55,8 @@ def _silence(weekly: Floats) -> Floats:
     return np.asarray(SILENT * usual, dtype=np.float64)
 
 
-def _silences(look: Look, cell: Cell, alpha: float) -> Iterator[Artefact]:
-    weekly, first_week = look.weekly(cell.daily), begun(look.weekly(cell.whole))
+def _silences(look: RowHistory, cell: Cell, alpha: float) -> Iterator[DataFault]:
+    weekly, first_week = look.weekly(cell.daily), first_full_week(look.weekly(cell.whole))
     may_start = [column for column, _ in cell.names] not in ([], ["vertical"])
     for first, last in runs(weekly <= _silence(weekly), first_week):
         if last - first < _LEAST_SILENT or last < look.concerned:
@@ -68,9 +68,9 @@ def _silences(look: Look, cell: Cell, alpha: float) -> Iterator[Artefact]:
         yield from [found] if found else []
 
 
-def _stopped(look: Look, cell: Cell, run: _Weeks, alpha: float) -> Artefact | None:
+def _stopped(look: RowHistory, cell: Cell, run: _Weeks, alpha: float) -> DataFault | None:
     first, last = run
-    near = max(first - NEAR, begun(look.weekly(cell.whole))), first
+    near = max(first - NEAR, first_full_week(look.weekly(cell.whole))), first
     usual = max(0, first - BEFORE), first
     if near[1] - near[0] < 4 or not _is_silence(look, cell, (run, near, usual), alpha):
         return None
@@ -82,14 +82,14 @@ def _stopped(look: Look, cell: Cell, run: _Weeks, alpha: float) -> Artefact | No
     return look.found("collection-change", cell.names, since, f"{what}: {_missed(look, cell, run, near)}", until)
 
 
-def _missed(look: Look, cell: Cell, run: _Weeks, near: _Weeks) -> str:
+def _missed(look: RowHistory, cell: Cell, run: _Weeks, near: _Weeks) -> str:
     weekly, length = look.weekly(cell.daily), run[1] - run[0]
     seen, before = weekly[slice(*run)].sum(), weekly[slice(*near)].sum()
     expected = before / (near[1] - near[0]) * length
     return f"{seen:.0f} in {7 * length} days where {expected:.0f} were expected"
 
 
-def _started(look: Look, cell: Cell, run: _Weeks, alpha: float) -> Artefact | None:
+def _started(look: RowHistory, cell: Cell, run: _Weeks, alpha: float) -> DataFault | None:
     last = run[1]
     near = last, min(last + NEAR, look.weeks)
     since = _first_row(look, cell, last)
@@ -103,7 +103,7 @@ def _started(look: Look, cell: Cell, run: _Weeks, alpha: float) -> Artefact | No
     return look.found("collection-change", cell.names, since, reason)
 
 
-def _is_silence(look: Look, cell: Cell, spans: tuple[_Weeks, _Weeks, _Weeks], alpha: float) -> bool:
+def _is_silence(look: RowHistory, cell: Cell, spans: tuple[_Weeks, _Weeks, _Weeks], alpha: float) -> bool:
     """Whether the weeks near a silence have rows that matter, and it has too few by them to be chance.
 
     Args:
@@ -120,13 +120,13 @@ def _is_silence(look: Look, cell: Cell, spans: tuple[_Weeks, _Weeks, _Weeks], al
     return rows >= _MATTERS * parent[near].sum() and few(silent, rows, share, dispersion(weekly[usual])) < alpha
 
 
-def _last_row(look: Look, cell: Cell, week: int) -> int:
+def _last_row(look: RowHistory, cell: Cell, week: int) -> int:
     """The day after the last row up to the first day of a silent week, or up to its end where it has few rows."""
     before = np.flatnonzero(cell.daily[: look.week(week)])
     return int(before[-1]) + 1 if len(before) else look.week(week)
 
 
-def _first_row(look: Look, cell: Cell, week: int) -> int:
+def _first_row(look: RowHistory, cell: Cell, week: int) -> int:
     """The first day with rows after the beginning of the last of the silent weeks that `week` ends."""
     begin = look.week(week - 1)
     after = np.flatnonzero(cell.daily[begin : look.end])

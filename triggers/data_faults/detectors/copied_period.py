@@ -10,15 +10,15 @@ from scipy import special
 
 from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.cells import Cell, everywhere
-from triggers.data_faults.detectors.fault import Artefact
-from triggers.data_faults.detectors.history import Look
+from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.detectors.history import RowHistory
 from triggers.data_faults.detectors.tails import ALPHA
 from triggers.data_faults.detectors.weekly import runs
 
 _LEAST_COPIED: Final = 7  # days
 
 
-def copied_periods(look: Look) -> Iterator[Artefact]:
+def copied_periods(look: RowHistory) -> Iterator[DataFault]:
     """Of all rows, or else of each vertical."""
     parts = look.profile.slices[0]
     verticals = np.array([cell[0] for cell in parts.cells], dtype=object)
@@ -33,7 +33,7 @@ def copied_periods(look: Look) -> Iterator[Artefact]:
         yield from [one] if one else []
 
 
-def _copied(look: Look, cell: Cell, counts: Floats, looks: int) -> Artefact | None:
+def _copied(look: RowHistory, cell: Cell, counts: Floats, looks: int) -> DataFault | None:
     """The strongest run of days each of which equals, cell for cell, the day so many days before it."""
     days = counts[: look.end]
     same = _fingerprints(days)
@@ -87,7 +87,7 @@ def _doubt(days: Floats, same: NDArray[np.uint64]) -> Floats:
     return np.where(rows > 0, chance, 0.0)
 
 
-def _copy(look: Look, cell: Cell, span: tuple[int, int], source: int) -> Artefact:
+def _copy(look: RowHistory, cell: Cell, span: tuple[int, int], source: int) -> DataFault:
     rows = cell.daily[span[0] : span[1]].sum()
     figures = f"{span[1] - span[0]} days in a row with the same counts, {rows:.0f} rows"
     what = f"{look.profile.table} rows{cell.called} from {look.day(span[0])} repeat those from {look.day(source)}"

@@ -9,8 +9,8 @@ from scipy import special
 
 from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.cells import Cell, daily_by, everywhere
-from triggers.data_faults.detectors.fault import Artefact
-from triggers.data_faults.detectors.history import Look
+from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.detectors.history import RowHistory
 from triggers.data_faults.detectors.tails import ALPHA
 
 _DOUBLED: Final = 0.1  # of a day's rows
@@ -18,7 +18,7 @@ _LEAST_DOUBLED: Final = 10  # rows
 _USUAL: Final = 0.001  # of the rows may equal another by chance, at least
 
 
-def duplicated_rows(look: Look) -> Iterator[Artefact]:
+def duplicated_rows(look: RowHistory) -> Iterator[DataFault]:
     """Of all rows, or else of each vertical. A cell's days hold the rows that came twice, its whole all of them."""
     profile = look.profile
     rows = daily_by(profile.slices[0], ("vertical",))
@@ -34,7 +34,7 @@ def duplicated_rows(look: Look) -> Iterator[Artefact]:
         yield from [one] if one else []
 
 
-def _doubled(look: Look, cell: Cell, looks: int) -> Artefact | None:
+def _doubled(look: RowHistory, cell: Cell, looks: int) -> DataFault | None:
     """Days on which far more rows came twice than on other days."""
     seen, rows = cell.daily[: look.end], cell.whole[: look.end] / look.profile.sampled
     days = np.flatnonzero(_odd(seen, rows, ALPHA / (looks * look.end))[look.concern :]) + look.concern

@@ -20,7 +20,7 @@ Names = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Artefact:
+class DataFault:
     """One thing that is wrong with the data.
 
     Args:

@@ -8,7 +8,7 @@ import numpy as np
 
 from queries.monitoring.row_profiles import Profile
 from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.fault import Artefact, Kind, Names
+from triggers.data_faults.detectors.fault import DataFault, Kind, Names
 
 BASELINE_WEEKS: Final = 26
 """So long before a window a change still matters to what the window is compared with."""
@@ -18,7 +18,7 @@ _LEAST_WEEKS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class RowHistory:
     """What a detector is given.
 
     Args:
@@ -57,15 +57,15 @@ class Look:
         """The first week that concerns the window or its baseline."""
         return max(0, (self.concern - self.week(0)) // 7)
 
-    def found(self, kind: Kind, names: Names, since: int, reason: str, until: int | None = None) -> Artefact:
+    def found(self, kind: Kind, names: Names, since: int, reason: str, until: int | None = None) -> DataFault:
         """The artefact that spoils the rows `names` from one place up to another, or up to the end."""
         end = self.end if until is None else until
-        return Artefact(kind, self.profile.table, names, self.day(since), self.day(end), reason)
+        return DataFault(kind, self.profile.table, names, self.day(since), self.day(end), reason)
 
 
-def look_at(profile: Profile, since: date, until: date) -> Look | None:
+def row_history(profile: Profile, since: date, until: date) -> RowHistory | None:
     """What there is to see for the window [since, until); None where there are too few weeks to tell anything."""
     end = min((until - profile.first).days, profile.days)
     concern = max((since - profile.first).days - 7 * BASELINE_WEEKS, 0)
     weeks = min(end // 7, (end - concern) // 7 + _HISTORY)
-    return Look(profile, end, concern, weeks) if weeks >= _LEAST_WEEKS else None
+    return RowHistory(profile, end, concern, weeks) if weeks >= _LEAST_WEEKS else None

@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 
 from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.fault import Artefact
-from triggers.data_faults.detectors.history import Look
-from triggers.data_faults.detectors.weekly import begun, sides
+from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.detectors.history import RowHistory
+from triggers.data_faults.detectors.weekly import first_full_week, sides
 
 _PADDED: Final = 1.10
 _SLOWER: Final = 1.05
@@ -41,7 +41,7 @@ class _Change:
         return f"{promised}, {took}, late {_late(self.past):.0%} and {_late(self.now):.0%}"
 
 
-def padded_promises(look: Look) -> Iterator[Artefact]:
+def padded_promises(look: RowHistory) -> Iterator[DataFault]:
     """By vertical and journey type."""
     promises, transits = look.profile.promises, look.profile.transits
     if promises is None or transits is None:
@@ -53,9 +53,9 @@ def padded_promises(look: Look) -> Iterator[Artefact]:
             yield from [one] if one else []
 
 
-def _padded(look: Look, cell: tuple[str, ...], promised: Floats, took: Floats) -> Artefact | None:
+def _padded(look: RowHistory, cell: tuple[str, ...], promised: Floats, took: Floats) -> DataFault | None:
     weekly = look.weekly(promised)
-    splits = np.arange(max(look.concerned, begun(weekly[:, 0]) + 4), look.weeks - 2)
+    splits = np.arange(max(look.concerned, first_full_week(weekly[:, 0]) + 4), look.weeks - 2)
     if not len(splits):
         return None
     best = int(np.argmax(_welch(*sides(weekly, splits))))

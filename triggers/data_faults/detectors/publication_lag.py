@@ -5,17 +5,17 @@ from typing import Final
 
 from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.cells import Cell, large
-from triggers.data_faults.detectors.fault import Artefact
-from triggers.data_faults.detectors.history import Look
+from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.detectors.history import RowHistory
 from triggers.data_faults.detectors.tails import ALPHA, at_most, few
-from triggers.data_faults.detectors.weekly import BEFORE, NEAR, SILENT, begun, dispersion
+from triggers.data_faults.detectors.weekly import BEFORE, NEAR, SILENT, dispersion, first_full_week
 
 _LAGGING: Final = 0.5
 _TAPERS: Final = 0.8
 _FULL: Final = 0.85  # of the usual level: a week that has so many rows is complete
 
 
-def publication_lags(look: Look) -> Iterator[Artefact]:
+def publication_lags(look: RowHistory) -> Iterator[DataFault]:
     """Of all rows, or else of each source and vertical."""
     cells = [cell for cell in large(look.profile) if cell.daily[: look.end].any()]
     for cell in cells:
@@ -26,7 +26,7 @@ def publication_lags(look: Look) -> Iterator[Artefact]:
                 return
 
 
-def _lag(look: Look, cell: Cell, alpha: float) -> Artefact | None:
+def _lag(look: RowHistory, cell: Cell, alpha: float) -> DataFault | None:
     weekly = look.weekly(cell.daily)
     usual = _usual_level(weekly)
     if usual is None or weekly[-2] <= SILENT * usual:
@@ -36,7 +36,7 @@ def _lag(look: Look, cell: Cell, alpha: float) -> Artefact | None:
     return _late(look, cell, usual) if is_short and _tapers(look, cell, usual, noise) else None
 
 
-def _late(look: Look, cell: Cell, usual: float) -> Artefact:
+def _late(look: RowHistory, cell: Cell, usual: float) -> DataFault:
     weekly, first = look.weekly(cell.daily), look.weeks - 1
     while first > 0 and weekly[first - 1] < _FULL * usual:
         first -= 1
@@ -48,7 +48,7 @@ def _late(look: Look, cell: Cell, usual: float) -> Artefact:
 
 def _usual_level(weekly: Floats) -> float | None:
     """Rows a week to be expected now: the level of two months ago, or less if the year before had fewer just now."""
-    before = weekly[begun(weekly) :]
+    before = weekly[first_full_week(weekly) :]
     if len(before) < NEAR + 10:
         return None
     usual = float(before[-NEAR - 8 : -8].mean())
@@ -58,7 +58,7 @@ def _usual_level(weekly: Floats) -> float | None:
     return usual if usual > 0 else None
 
 
-def _tapers(look: Look, cell: Cell, usual: float, noise: float) -> bool:
+def _tapers(look: RowHistory, cell: Cell, usual: float, noise: float) -> bool:
     """Whether the last days have fewer rows than the days just before them: a fall to a lower level has not."""
     before, newest = (float(week) for week in look.weekly(cell.daily)[-2:])
     if before < _FULL * usual:

@@ -8,8 +8,8 @@ import numpy as np
 from queries.monitoring.row_profiles import AGES
 from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.cells import Cell, everywhere
-from triggers.data_faults.detectors.fault import Artefact
-from triggers.data_faults.detectors.history import Look
+from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.detectors.history import RowHistory
 from triggers.data_faults.detectors.tails import ALPHA, at_most
 from triggers.data_faults.detectors.weekly import dispersion
 
@@ -20,7 +20,7 @@ _DECIDED: Final = 0.5
 _LOOKS: Final = 20  # verticals, about
 
 
-def right_censoring(look: Look) -> Iterator[Artefact]:
+def right_censoring(look: RowHistory) -> Iterator[DataFault]:
     """Young journeys of which far fewer are decided than used to be at their age: all, or else of each vertical."""
     ages = look.profile.ages
     if ages is None:
@@ -36,7 +36,7 @@ def right_censoring(look: Look) -> Iterator[Artefact]:
         yield from [one] if one else []
 
 
-def _undecided(look: Look, cell: Cell, ages: Floats) -> Artefact | None:
+def _undecided(look: RowHistory, cell: Cell, ages: Floats) -> DataFault | None:
     """Compares the ends that journeys of the last 28 days have with those that older ones had at the same age."""
     decided = _decided(look, ages)
     if decided is None:
@@ -52,7 +52,7 @@ def _undecided(look: Look, cell: Cell, ages: Floats) -> Artefact | None:
     return look.found("right-censoring", cell.names, int(young[0]), reason)
 
 
-def _decided(look: Look, ages: Floats) -> Floats | None:
+def _decided(look: RowHistory, ages: Floats) -> Floats | None:
     """The part of a year's older journeys that had ended by each age; None where they are few."""
     until = look.end - AGES - _YOUNG
     older = ages[max(0, until - _YEAR) : max(0, until)].sum(axis=0)

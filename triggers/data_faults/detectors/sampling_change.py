@@ -11,10 +11,10 @@ from scipy import special
 from queries.monitoring.row_profiles import Profile
 from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.cells import daily_by
-from triggers.data_faults.detectors.fault import Artefact
-from triggers.data_faults.detectors.history import Look
+from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.detectors.history import RowHistory
 from triggers.data_faults.detectors.tails import ALPHA
-from triggers.data_faults.detectors.weekly import BEFORE, begun, sides
+from triggers.data_faults.detectors.weekly import BEFORE, first_full_week, sides
 
 _MOVED: Final = 0.15
 _ASKED: Final = {"person.role": "role", "account.tier": "tier", "instrument_version": "instrument version"}
@@ -32,9 +32,9 @@ class _Group:
     daily: Floats
 
 
-def sampling_changes(look: Look) -> Iterator[Artefact]:
+def sampling_changes(look: RowHistory) -> Iterator[DataFault]:
     """At most one a vertical: the clearest of its columns."""
-    found: dict[str, tuple[float, Artefact]] = {}
+    found: dict[str, tuple[float, DataFault]] = {}
     groups = [g for g in _groups(look.profile) if np.count_nonzero(g.daily[: look.end].any(axis=0)) > 1]
     alpha = ALPHA / max(1, len(groups))
     for group in groups:
@@ -60,10 +60,10 @@ def _grouped(profile: Profile) -> Iterator[_Group]:
                     yield _Group(vertical, column, done, names, daily)
 
 
-def _mix_shift(look: Look, group: _Group) -> tuple[float, Artefact] | None:
+def _mix_shift(look: RowHistory, group: _Group) -> tuple[float, DataFault] | None:
     """The tail of the largest change of mix, and its name, where it is large enough to matter."""
     weekly = look.weekly(group.daily)
-    splits = np.arange(max(look.concerned, begun(weekly.sum(axis=1)) + 4), look.weeks - 1)
+    splits = np.arange(max(look.concerned, first_full_week(weekly.sum(axis=1)) + 4), look.weeks - 1)
     if not len(splits):
         return None
     before, after = sides(weekly, splits)
@@ -99,7 +99,7 @@ def _pearson(weekly: Floats) -> float:
     return max(1.0, float(((weekly - expected)[used] ** 2 / expected[used]).sum()) / degrees) if degrees > 0 else 1.0
 
 
-def _shift(look: Look, group: _Group, split: int, both: tuple[Floats, Floats]) -> Artefact:
+def _shift(look: RowHistory, group: _Group, split: int, both: tuple[Floats, Floats]) -> DataFault:
     past, now = both
     shares = (now / now.sum() - past / past.sum()).tolist()
     at = max(range(len(shares)), key=lambda i: abs(shares[i]))

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.cells import Cell, large
-from triggers.data_faults.detectors.fault import Artefact
-from triggers.data_faults.detectors.history import Look
+from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.detectors.history import RowHistory
 from triggers.data_faults.detectors.tails import ALPHA, at_least, at_most
 from triggers.data_faults.detectors.weekly import dispersion
 
@@ -21,7 +21,7 @@ _MONTHS: Final = 24  # in a look at most, about
 _Places = NDArray[np.int64]
 
 
-def swapped_dates(look: Look) -> Iterator[Artefact]:
+def swapped_dates(look: RowHistory) -> Iterator[DataFault]:
     """Of all rows, or else of each source and vertical, by month."""
     for cell in large(look.profile):
         expected = _expected(cell.daily[: look.end])
@@ -31,7 +31,7 @@ def swapped_dates(look: Look) -> Iterator[Artefact]:
             return
 
 
-def _months(look: Look) -> list[date]:
+def _months(look: RowHistory) -> list[date]:
     """The months whose first twelve days are all in the look and concern it."""
     first = look.day(look.concern).replace(day=1)
     months = [date(first.year + i // 12, i % 12 + 1, 1) for i in range(first.month - 1, first.month + _MONTHS)]
@@ -50,7 +50,7 @@ def _expected(daily: Floats) -> Floats:
     return np.where(known > 2, middle, np.nan)
 
 
-def _swapped(look: Look, cell: Cell, month: date, expected: Floats) -> Artefact | None:
+def _swapped(look: RowHistory, cell: Cell, month: date, expected: Floats) -> DataFault | None:
     """Rows lost from the days 1 to 12 of a month that turn up on the day of that number in other months."""
     home, away = _places(look, month)
     inside = (away >= 0) & (away < look.end)
@@ -65,14 +65,14 @@ def _swapped(look: Look, cell: Cell, month: date, expected: Floats) -> Artefact 
     return _moved(look, cell, month, (lost, gained)) if _is_sure(look, cell, (home, to), expected) else None
 
 
-def _places(look: Look, month: date) -> tuple[_Places, _Places]:
+def _places(look: RowHistory, month: date) -> tuple[_Places, _Places]:
     """The days of a month that can be swapped, and where each of them turns up."""
     numbers = [number for number in range(1, _TWELVE + 1) if number != month.month]
     away = [look.place(date(month.year, number, month.month)) for number in numbers]
     return np.array(numbers) + look.place(month) - 1, np.array(away)
 
 
-def _is_sure(look: Look, cell: Cell, both: tuple[_Places, _Places], expected: Floats) -> bool:
+def _is_sure(look: RowHistory, cell: Cell, both: tuple[_Places, _Places], expected: Floats) -> bool:
     """Whether the days lack more, and those where they turn up have more, than chance gives."""
     (seen, due), (more, usual) = ((float(cell.daily[at].sum()), float(expected[at].sum())) for at in both)
     noise = dispersion(look.weekly(cell.daily))
@@ -80,7 +80,7 @@ def _is_sure(look: Look, cell: Cell, both: tuple[_Places, _Places], expected: Fl
     return at_most(seen, due, noise) < alpha and at_least(more, usual, noise) < alpha
 
 
-def _moved(look: Look, cell: Cell, month: date, figures: tuple[float, float]) -> Artefact:
+def _moved(look: RowHistory, cell: Cell, month: date, figures: tuple[float, float]) -> DataFault:
     home, _ = _places(look, month)
     rows = f"{figures[0]:.0f} rows missing there, {figures[1]:.0f} too many on day {month.month} of other months"
     what = f"{look.profile.table} rows{cell.called} of 1 to 12 {month:%B %Y} seem to have day and month swapped"

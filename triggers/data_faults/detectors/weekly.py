@@ -27,7 +27,7 @@ def dispersion(weekly: Floats) -> float:
     return max(1.0, float(np.median(change[known] / size[known])) / 0.455) if known.any() else 1.0
 
 
-def begun(weekly: Floats) -> int:
+def first_full_week(weekly: Floats) -> int:
     """The week from which rows come at half their later level or more: what is before is the beginning of the data."""
     seen = weekly[weekly > 0]
     return int(np.argmax(weekly >= 0.5 * np.median(seen))) if len(seen) else len(weekly)

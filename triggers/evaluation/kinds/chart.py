@@ -9,19 +9,27 @@ import numpy as np
 from config.models.catalog import ChartRule, Metric
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds import control_charts
-from triggers.evaluation.kinds.window import Frozen, Given, Panel, deffs, each, minimum, windows
+from triggers.evaluation.kinds.window import (
+    Inputs,
+    Windows,
+    minimum,
+    window_design_effects,
+    window_values,
+    windows,
+)
+from triggers.rules.baseline import FrozenBaseline
 from triggers.rules.counts import Counts, History, Slice
 from triggers.rules.state_machine import ROUNDING
 from triggers.rules.subject import Subject
 
 
-def chart(subject: Subject, rule: ChartRule, given: Given, slots: Sequence[date], alpha: Floats) -> Panel:
+def chart(subject: Subject, rule: ChartRule, given: Inputs, slots: Sequence[date], alpha: Floats) -> Windows:
     """Each slot's chart over its lookback; p is alpha raised to the strength of the signal, so 1 is no sign of any."""
     counts, metric = given.counts, subject.metric
     baseline = np.array([_tally(given, slice_) for slice_ in counts.slices]).reshape(len(counts.slices), 5)
     begins = np.array([_begin(given, slice_) for slice_ in counts.slices], dtype=np.int64)
     newest = windows(counts, slots, rule.every)
-    effects = deffs(subject, given, slots, newest)
+    effects = window_design_effects(subject, given, slots, newest)
     lookbacks = [_periods(rule, counts, slot, begins) for slot in slots]
     signals = [
         _signal(rule, metric, periods, baseline, effects[i], float(alpha[i])) for i, periods in enumerate(lookbacks)
@@ -31,13 +39,13 @@ def chart(subject: Subject, rule: ChartRule, given: Given, slots: Sequence[date]
         for part in ("level", "bad", "strength", "n")
     )
     rows = np.array([periods.sum(axis=0) for periods in lookbacks]).reshape(newest.shape)
-    held = np.broadcast_to(each(metric, baseline), level.shape)
+    held = np.broadcast_to(window_values(metric, baseline), level.shape)
     enough = (rows[..., 0] >= minimum(rule, metric)) & np.isfinite(strength) & np.isfinite(bad)
     floor = 0.0 if rule.method == "cusum" else rule.floor
     suspect = enough & (bad > ROUNDING) & (bad >= floor - ROUNDING)
     p = np.where(enough, alpha[:, None] ** np.nan_to_num(strength), 1.0)
     behind = _behind(metric, level, n, rows)
-    return Panel(tuple(slots), counts.slices, behind, level, held, bad, suspect, enough, p, None, effects)
+    return Windows(tuple(slots), counts.slices, behind, level, held, bad, suspect, enough, p, None, effects)
 
 
 def _behind(metric: Metric, level: Floats, n: Floats, rows: Floats) -> Floats:
@@ -51,12 +59,12 @@ def _behind(metric: Metric, level: Floats, n: Floats, rows: Floats) -> Floats:
     return np.asarray(parts * size[..., None], dtype=np.float64)
 
 
-def _tally(given: Given, slice_: Slice) -> tuple[float, ...]:
+def _tally(given: Inputs, slice_: Slice) -> tuple[float, ...]:
     known = (given.frozen or {}).get(slice_)
     return known.tally if known else (0.0,) * 5
 
 
-def _begin(given: Given, slice_: Slice) -> int:
+def _begin(given: Inputs, slice_: Slice) -> int:
     known = (given.frozen or {}).get(slice_)
     return known.until.toordinal() if known else date.max.toordinal()
 
@@ -85,7 +93,7 @@ def _signal(
     return control_charts.g_chart(periods, baseline, deffs, metric, alpha, rule.events or 1)
 
 
-def freeze(rule: ChartRule, counts: History, first_day: date, slot: date) -> dict[Slice, Frozen]:
+def freeze(rule: ChartRule, counts: History, first_day: date, slot: date) -> dict[Slice, FrozenBaseline]:
     """The baselines that can be frozen by a slot: of every slice that has rows in it."""
     base = rule.baseline
     since = base.since or first_day
@@ -94,4 +102,4 @@ def freeze(rule: ChartRule, counts: History, first_day: date, slot: date) -> dic
         return {}
     found = counts.spans([since], [until])[0].tolist()
     rows = zip(counts.slices, found, strict=True)
-    return {slice_: Frozen(since, until, tuple(tally)) for slice_, tally in rows if tally[0] > 0}
+    return {slice_: FrozenBaseline(since, until, tuple(tally)) for slice_, tally in rows if tally[0] > 0}

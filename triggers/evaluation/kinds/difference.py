@@ -11,14 +11,14 @@ from queries.statistics import differences
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.window import (
     YEAR,
-    Given,
-    Panel,
-    company_deffs,
-    deffs,
-    deffs_of,
-    each,
+    Inputs,
+    Windows,
+    company_design_effects,
+    direction,
     minimum,
-    side,
+    slice_design_effects,
+    window_design_effects,
+    window_values,
     windows,
 )
 from triggers.rules.counts import Counts, Slice
@@ -26,16 +26,20 @@ from triggers.rules.state_machine import ROUNDING
 from triggers.rules.subject import Subject
 
 
-def change(subject: Subject, rule: ChangeRule, given: Given, slots: Sequence[date], window: Floats) -> Panel:
-    effects = deffs(subject, given, slots, window)
+def change_from_baseline(
+    subject: Subject, rule: ChangeRule, given: Inputs, slots: Sequence[date], window: Floats
+) -> Windows:
+    effects = window_design_effects(subject, given, slots, window)
     if rule.baseline == "others":
         right = _siblings(rule.by.index("vertical"), given.counts.slices, window) - window
         return _difference(
-            subject, given, slots, (window, right), (effects, company_deffs(subject, given, slots, right))
+            subject, given, slots, (window, right), (effects, company_design_effects(subject, given, slots, right))
         )
     back = rule.window if rule.baseline == "previous" else YEAR
     right = windows(given.plain or given.counts, slots, rule.window, back)
-    return _difference(subject, given, slots, (window, right), (effects, deffs(subject, given, slots, right)))
+    return _difference(
+        subject, given, slots, (window, right), (effects, window_design_effects(subject, given, slots, right))
+    )
 
 
 def _siblings(place: int, slices: Sequence[Slice], window: Floats) -> Floats:
@@ -47,7 +51,7 @@ def _siblings(place: int, slices: Sequence[Slice], window: Floats) -> Floats:
     return totals[where_to].swapaxes(0, 1)
 
 
-def gap(subject: Subject, rule: GapRule, given: Given, slots: Sequence[date]) -> Panel:
+def gap(subject: Subject, rule: GapRule, given: Inputs, slots: Sequence[date]) -> Windows:
     """With strata the histories are sliced by them too, after the rule's `by`."""
     if given.other is None:
         raise TypeError(rule.name)
@@ -69,16 +73,16 @@ def _stratified(side: Counts, slices: Sequence[Slice], strata: Sequence[Slice], 
 
 
 def _difference(
-    subject: Subject, given: Given, slots: Sequence[date], sides: tuple[Floats, Floats], deffs: tuple[Floats, Floats]
-) -> Panel:
+    subject: Subject, given: Inputs, slots: Sequence[date], sides: tuple[Floats, Floats], deffs: tuple[Floats, Floats]
+) -> Windows:
     left, right = sides
     return _compared(subject, slots, given.counts.slices, left[None], right[None], deffs)
 
 
 def _difference_in(
-    subject: Subject, given: Given, slots: Sequence[date], slices: tuple[Slice, ...], left: Floats, right: Floats
-) -> Panel:
-    deffs = tuple(deffs_of(subject, given, slots, slices, side.sum(axis=0)) for side in (left, right))
+    subject: Subject, given: Inputs, slots: Sequence[date], slices: tuple[Slice, ...], left: Floats, right: Floats
+) -> Windows:
+    deffs = tuple(slice_design_effects(subject, given, slots, slices, side.sum(axis=0)) for side in (left, right))
     return _compared(subject, slots, slices, left, right, (deffs[0], deffs[1]))
 
 
@@ -89,13 +93,13 @@ def _compared(
     left: Floats,
     right: Floats,
     deffs: tuple[Floats, Floats],
-) -> Panel:
+) -> Windows:
     """The panel of a difference within strata: `left` and `right` have shape (strata, slots, slices, 5)."""
     rule, metric = _short(subject), subject.metric
     flat = [side.reshape(len(side), -1, side.shape[-1]) for side in (left, right)]
     shape, sums = left.shape[1:3], [side.sum(axis=0) for side in (left, right)]
     gap = (differences.stratified_gaps if len(left) > 1 else _plain_gaps)(metric, flat[0], flat[1]).reshape(shape)
-    value, bad = each(metric, sums[0]), -side(metric) * gap
+    value, bad = window_values(metric, sums[0]), -direction(metric) * gap
     least = minimum(rule, metric)
     enough = (sums[0][..., 0] >= least) & (sums[1][..., 0] >= least) & np.isfinite(bad)
     suspect = enough & (bad > ROUNDING) & (bad >= rule.floor - ROUNDING)
@@ -105,7 +109,7 @@ def _compared(
         p[suspect] = differences.stratified_tails(metric, flat[0][:, cells], flat[1][:, cells], rule.floor, *sure)
     safe, held = bad <= rule.recover + ROUNDING, value - gap
     parts: tuple[Any, ...] = (sums[0], value, held, bad, suspect, enough, p, safe, deffs[0], sums[1], deffs[1])
-    return Panel(tuple(slots), slices, *parts)
+    return Windows(tuple(slots), slices, *parts)
 
 
 def _short(subject: Subject) -> ChangeRule | GapRule:

@@ -6,11 +6,11 @@ from datetime import date
 from config.models.catalog import ChangeRule, ChartRule, GapRule, GoalRule, ThresholdRule
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds import chart, difference, threshold
-from triggers.evaluation.kinds.window import Given, Panel, windows
+from triggers.evaluation.kinds.window import Inputs, Windows, windows
 from triggers.rules.subject import Subject
 
 
-def panel(subject: Subject, given: Given, slots: Sequence[date], alpha: Floats) -> Panel:
+def panel(subject: Subject, given: Inputs, slots: Sequence[date], alpha: Floats) -> Windows:
     """The panel of a rule that reads a metric.
 
     Args:
@@ -28,7 +28,7 @@ def panel(subject: Subject, given: Given, slots: Sequence[date], alpha: Floats) 
     if isinstance(rule, GoalRule):
         return threshold.goal(subject, rule, given, slots, window)
     if isinstance(rule, ChangeRule):
-        return difference.change(subject, rule, given, slots, window)
+        return difference.change_from_baseline(subject, rule, given, slots, window)
     if isinstance(rule, GapRule):
         return difference.gap(subject, rule, given, slots)
     raise TypeError(rule.kind)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from config.models.catalog import ChartRule, WatchRule
 from queries.statistics.estimates import Floats
-from triggers.evaluation.kinds.window import Panel
+from triggers.evaluation.kinds.window import Windows
 from triggers.rules.counts import Bools
 from triggers.rules.state_machine import Verdict
 
@@ -30,7 +30,7 @@ def bonferroni(rule: WatchRule, slots_a_year: float, seen: Bools) -> Floats:
     return np.asarray(rule.false_alarms_per_year / (slots_a_year * slices), dtype=np.float64)
 
 
-def verdicts(rule: WatchRule, panel: Panel, alpha: Floats) -> Codes:
+def verdicts(rule: WatchRule, panel: Windows, alpha: Floats) -> Codes:
     """The verdict of each cell: shape (slots, slices)."""
     sure = np.minimum(alpha, 1.0)[:, None]
     breach = panel.suspect & (panel.p < sure)

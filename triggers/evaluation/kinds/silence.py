@@ -74,7 +74,7 @@ class Delays:
     late: Bools
 
 
-def silences(signals: Signals, slots: Ints, window_days: int) -> Silences:
+def unit_silences(signals: Signals, slots: Ints, window_days: int) -> Silences:
     """Every unit's silence at every slot, judged by the gaps of the `window_days` up to its last signal.
 
     Args:
@@ -116,7 +116,7 @@ def alpha_of(false_alarms_per_year: float, signals: Signals, until_day: int) -> 
     return float(min(1.0, false_alarms_per_year / begun))
 
 
-def overdue(signals: Signals, cadences: Mapping[str, timedelta], grace: timedelta, slots: Ints) -> Delays:
+def overdue_instruments(signals: Signals, cadences: Mapping[str, timedelta], grace: timedelta, slots: Ints) -> Delays:
     """Instruments that were not sent for longer than their cadence and `grace`; without a cadence none is late."""
     limits = [
         (cadences[unit] + grace).total_seconds() / 86400 if unit in cadences else np.nan for unit in signals.units

@@ -8,20 +8,28 @@ import numpy as np
 
 from config.models.catalog import GoalRule, ThresholdRule, goal_of
 from queries.statistics.estimates import Floats, tails
-from triggers.evaluation.kinds.window import Given, Panel, deffs, each, minimum, side, vertical
+from triggers.evaluation.kinds.window import (
+    Inputs,
+    Windows,
+    direction,
+    minimum,
+    vertical,
+    window_design_effects,
+    window_values,
+)
 from triggers.rules.counts import Slice
 from triggers.rules.state_machine import ROUNDING
 from triggers.rules.subject import Subject
 
 
-def threshold(subject: Subject, rule: ThresholdRule, given: Given, slots: Sequence[date], window: Floats) -> Panel:
+def threshold(subject: Subject, rule: ThresholdRule, given: Inputs, slots: Sequence[date], window: Floats) -> Windows:
     held = np.full(window.shape[:2], rule.limit)
     found = _against(subject, rule, given, slots, window, held)
-    safe = side(subject.metric) * (found.value - rule.recover) >= -ROUNDING
+    safe = direction(subject.metric) * (found.value - rule.recover) >= -ROUNDING
     return replace(found, safe=safe)
 
 
-def goal(subject: Subject, rule: GoalRule, given: Given, slots: Sequence[date], window: Floats) -> Panel:
+def goal(subject: Subject, rule: GoalRule, given: Inputs, slots: Sequence[date], window: Floats) -> Windows:
     held = np.array([[_goal_of(subject, rule, s, slot) for s in given.counts.slices] for slot in slots]).reshape(
         window.shape[:2]
     )
@@ -39,21 +47,21 @@ def _goal_of(subject: Subject, rule: GoalRule, slice_: Slice, slot: date) -> flo
 def _against(
     subject: Subject,
     rule: ThresholdRule | GoalRule,
-    given: Given,
+    given: Inputs,
     slots: Sequence[date],
     window: Floats,
     held: Floats,
-) -> Panel:
+) -> Windows:
     """The panel of figures held against numbers."""
     metric = subject.metric
-    value = each(metric, window)
-    bad = side(metric) * (held - value)
+    value = window_values(metric, window)
+    bad = direction(metric) * (held - value)
     enough = (window[:, :, 0] >= minimum(rule, metric)) & np.isfinite(bad)
     suspect = enough & (bad > ROUNDING) & (bad >= rule.floor - ROUNDING)
-    effects = deffs(subject, given, slots, window)
+    effects = window_design_effects(subject, given, slots, window)
     p = np.where(suspect, 0.0, 1.0)
     if rule.gate == "exact" and suspect.any():
         for limit in np.unique(held[suspect]).tolist():
             cells = suspect & (held == limit)
             p[cells] = tails(metric, window[cells], limit, effects[cells])
-    return Panel(tuple(slots), given.counts.slices, window, value, held, bad, suspect, enough, p, None, effects)
+    return Windows(tuple(slots), given.counts.slices, window, value, held, bad, suspect, enough, p, None, effects)

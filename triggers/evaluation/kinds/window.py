@@ -8,30 +8,22 @@ from typing import Final
 import numpy as np
 
 from config.models.catalog import ChangeRule, Metric, RateRule
-from queries.metrics.design_effects import EVERY_VERTICAL, Effect, Effects
+from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects
 from queries.statistics.estimates import Floats, values
+from triggers.rules.baseline import FrozenBaseline
 from triggers.rules.counts import Bools, Counts, Slice
 from triggers.rules.subject import Subject
 
-EffectsAt = Callable[[date], Effects]
+EffectsAt = Callable[[date], DesignEffects]
 """Slot -> the design effects that were known then."""
 
-NO_EFFECT: Final = Effect(1.0, 1)
+NO_EFFECT: Final = DesignEffect(1.0, 1)
 YEAR: Final = timedelta(days=364)
 """52 weeks: the same weekdays a year before."""
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
-    """A chart's baseline in one slice: its days [since, until) and its tally."""
-
-    since: date
-    until: date
-    tally: tuple[float, float, float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
+class Inputs:
     """What a panel is made of.
 
     Args:
@@ -47,12 +39,12 @@ class Given:
     effects: EffectsAt
     other: Counts | None = None
     plain: Counts | None = None
-    frozen: Mapping[Slice, Frozen] | None = None
+    frozen: Mapping[Slice, FrozenBaseline] | None = None
     known: frozenset[Slice] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class Windows:
     """Every window of every slice of a rule.
 
     Args:
@@ -91,7 +83,7 @@ class Panel:
         return np.logical_or.accumulate(self.counts[:, :, 0] > 0, axis=0)
 
 
-def reach(rule: RateRule) -> timedelta:
+def lookback(rule: RateRule) -> timedelta:
     """How far behind a slot a rule looks, a chart's baseline aside."""
     if isinstance(rule, ChangeRule):
         return {"previous": 2 * rule.window, "last-year": YEAR + rule.window}.get(rule.baseline, rule.window)
@@ -107,12 +99,12 @@ def windows(counts: Counts, slots: Sequence[date], window: timedelta, back: time
     return counts.spans([slot - back - window for slot in slots], [slot - back for slot in slots])
 
 
-def each(metric: Metric, tallies: Floats) -> Floats:
+def window_values(metric: Metric, tallies: Floats) -> Floats:
     """The figure of each cell."""
     return values(metric, tallies.reshape(-1, tallies.shape[-1])).reshape(tallies.shape[:-1])
 
 
-def side(metric: Metric) -> float:
+def direction(metric: Metric) -> float:
     return 1.0 if metric.good == "up" else -1.0
 
 
@@ -125,21 +117,23 @@ def vertical(subject: Subject, slice_: Slice) -> str:
     return str(named[0]) if named else EVERY_VERTICAL
 
 
-def deffs(subject: Subject, given: Given, slots: Sequence[date], window: Floats) -> Floats:
-    return deffs_of(subject, given, slots, given.counts.slices, window)
+def window_design_effects(subject: Subject, given: Inputs, slots: Sequence[date], window: Floats) -> Floats:
+    return slice_design_effects(subject, given, slots, given.counts.slices, window)
 
 
-def deffs_of(subject: Subject, given: Given, slots: Sequence[date], slices: Sequence[Slice], window: Floats) -> Floats:
+def slice_design_effects(
+    subject: Subject, given: Inputs, slots: Sequence[date], slices: Sequence[Slice], window: Floats
+) -> Floats:
     """The design effect of each cell: its vertical's, or the whole company's where the rule does not slice by it."""
-    return effects_of(subject, given, slots, [vertical(subject, s) for s in slices], window)
+    return stratum_design_effects(subject, given, slots, [vertical(subject, s) for s in slices], window)
 
 
-def company_deffs(subject: Subject, given: Given, slots: Sequence[date], window: Floats) -> Floats:
-    return effects_of(subject, given, slots, [EVERY_VERTICAL] * window.shape[1], window)
+def company_design_effects(subject: Subject, given: Inputs, slots: Sequence[date], window: Floats) -> Floats:
+    return stratum_design_effects(subject, given, slots, [EVERY_VERTICAL] * window.shape[1], window)
 
 
-def effects_of(
-    subject: Subject, given: Given, slots: Sequence[date], verticals: Sequence[str], window: Floats
+def stratum_design_effects(
+    subject: Subject, given: Inputs, slots: Sequence[date], verticals: Sequence[str], window: Floats
 ) -> Floats:
     """`queries.metrics.design_effects.deff` of all cells: slots of one quarter know the same effects."""
     found = np.ones(window.shape[:2])
