@@ -12,7 +12,7 @@ from typing import Any, Final
 import altair as alt
 import pyarrow as pa
 
-from config.models.catalog import Metric
+from config.models.metrics import Metric
 from queries.metrics.formatting import (
     count,
     figure,

@@ -1,17 +1,21 @@
-"""The small words configuration is written in: durations, names, Slack ids, conditions on columns."""
+"""The small words configuration is written in: durations, hours, zones, names, Slack ids, conditions on columns."""
 
 import re
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date, time, timedelta
+from difflib import get_close_matches
 from typing import Annotated, Any, Final, Self
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 _DURATION: Final = re.compile(r"([0-9]{1,6})\s*(m|h|d|w)")
 _UNITS: Final = {"w": timedelta(weeks=1), "d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+_HOURS: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])\s*-\s*([01][0-9]|2[0-3]):([0-5][0-9])")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
 _CHANNEL: Final = re.compile(r"[CG][A-Z0-9]{8,}")
 _MEMBER: Final = re.compile(r"[UW][A-Z0-9]{8,}")
+ZERO: Final = timedelta(0)
 
 
 class FrozenModel(BaseModel):
@@ -45,6 +49,27 @@ def duration_text(length: timedelta) -> str:
     return f"{length // _UNITS[letter]}{letter}"
 
 
+def parse_hours(text: object) -> tuple[time, time]:
+    """From when to when: `08:00-18:00`; `22:00-06:00` ends on the next day."""
+    if isinstance(text, tuple):
+        return text
+    found = _HOURS.fullmatch(text) if isinstance(text, str) else None
+    if found is None or found[1] + found[2] == found[3] + found[4]:
+        message = f"{text!r} are no business hours; write from when to when, such as '08:00-18:00'"
+        raise ValueError(message)
+    return time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4]))
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError):
+        near = get_close_matches(name, available_timezones(), n=1)
+        message = f"{name!r} is no time zone; write {near[0] if near else 'a name such as Europe/Zurich or UTC'}"
+        raise ValueError(message) from None
+    return name
+
+
 def _matching(pattern: re.Pattern[str], advice: str) -> AfterValidator:
     def check(text: str) -> str:
         if not pattern.fullmatch(text):
@@ -62,10 +87,13 @@ def as_tuple(value: object) -> object:
 
 Listed: Final = BeforeValidator(as_tuple)
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Hours = Annotated[tuple[time, time], BeforeValidator(parse_hours)]
 Name = Annotated[str, _matching(_NAME, "use lower-case letters, digits, - and _, starting with a letter")]
 ChannelId = Annotated[str, _matching(_CHANNEL, "write the Slack channel's id, such as 'C0123456789', not its name")]
 MemberId = Annotated[str, _matching(_MEMBER, "write the Slack member's id, such as 'U0123456789', not a name or mail")]
 Names = Annotated[tuple[str, ...], Listed]
+Zone = Annotated[str, AfterValidator(_zone)]
+"""An IANA zone, such as `Europe/Zurich`."""
 
 Scalar = str | int | float | bool | date
 

@@ -5,24 +5,10 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from config.errors import Mistake
-from config.models.catalog import (
-    INEXACT,
-    Audience,
-    Calendar,
-    ChartRule,
-    EventRule,
-    GapRule,
-    Goal,
-    Guard,
-    Metric,
-    Person,
-    QuietRule,
-    RateRule,
-    ReviewSettings,
-    Route,
-    Rule,
-    ThresholdRule,
-)
+from config.models.calendar import Calendar
+from config.models.metrics import INEXACT, Goal, Metric
+from config.models.routing import Audience, Person, ReviewSettings, Route
+from config.models.rules import ChartRule, EventRule, GapRule, Guard, QuietRule, RateRule, Rule, ThresholdRule
 from config.models.values import Conditions
 from config.reading.entries import ConfigEntry, Sheet
 from config.reading.error_messages import suggest

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import ConfigError, Mistake
-from config.models.catalog import Catalog, Named, Rule
+from config.models.catalog import Catalog, Named
+from config.models.rules import Rule
 from config.reading.cross_checks import Columns, Sheets, cross_check
 from config.reading.entries import ConfigEntry, Sheet, read_sheet
 from config.reading.loader import RULE, unknown_tops

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from config.models.catalog import RULES
+from config.models.rules import RULES
 from config.models.values import KeyedError
 from config.reading.toml_lines import Place
 

@@ -8,18 +8,17 @@ from html import escape
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.models.catalog import (
+from config.models.catalog import Catalog
+from config.models.routing import Person, Step
+from config.models.rules import (
     DATA_FAULT,
     DECEIVES,
-    Catalog,
     ChangeRule,
     GapRule,
     GoalRule,
-    Person,
     QuietRule,
     RateRule,
     Rule,
-    Step,
     ThresholdRule,
 )
 from config.models.values import duration_text

@@ -8,7 +8,8 @@ from typing import Any, Final, Literal
 
 import altair as alt
 
-from config.models.catalog import Metric, WatchRule
+from config.models.metrics import Metric
+from config.models.rules import WatchRule
 from dashboard.charts import ATTENTION, BETTER, GREY, QUIET, Rows
 from queries.metrics.formatting import figure, shown, unit
 from queries.state.feedback import Precision

@@ -7,7 +7,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from config.errors import ConfigError
-from config.models.catalog import Catalog, Metric, Rule
+from config.models.catalog import Catalog
+from config.models.metrics import Metric
+from config.models.rules import Rule
 from config.reading.known_incidents import KnownIncident, parse_known_incidents
 from dashboard import cache
 from dashboard.lab import charts

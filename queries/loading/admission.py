@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, select, union
 
 from config.errors import EarshotError
-from config.models.catalog import Source
+from config.models.sources import Source
 from queries.warehouse import tables
 from queries.warehouse.generations import Generation
 from queries.warehouse.load_report import sample_sources

@@ -12,7 +12,8 @@ from typing import Final
 import pyarrow as pa
 from sqlalchemy import func, select
 
-from config.models.catalog import Catalog, Source
+from config.models.catalog import Catalog
+from config.models.sources import Source
 from queries.loading.admission import LoadRefusedError, reporting_zone, samples_to_leave, sources
 from queries.loading.integrity import reject_invalid_rows
 from queries.loading.merge import Merged, Merging, merge, withdraw

@@ -18,7 +18,7 @@ import duckdb
 import pyarrow as pa
 
 from config.errors import EarshotError
-from config.models.catalog import Source
+from config.models.sources import Source
 from queries.loading.batches import column_with_nul, without_empty
 from queries.loading.contract import Contract, check_columns, quoted, sql_type
 from queries.loading.date_order import DayCount

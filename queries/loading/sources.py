@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import Table
 
 from config.errors import EarshotError
-from config.models.catalog import Source
+from config.models.sources import Source
 from config.reading.loader import read_source
 from queries.warehouse.tables import CANONICAL
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Subquery, select
 
 from config.errors import EarshotError
-from config.models.catalog import Metric
+from config.models.metrics import Metric
 from queries.engine import fetch_arrow
 from queries.metrics.query_plan import Ask, Clock, MetricSource, clock_of, grouped, keyed, needed, sums, weighted
 from queries.scope import Scope

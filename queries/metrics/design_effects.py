@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Double, Subquery, case, delete, func, insert, select
 
-from config.models.catalog import Catalog, Metric
+from config.models.catalog import Catalog
+from config.models.metrics import Metric
 from queries.engine import newest_value
 from queries.metrics.query_plan import clock_of
 from queries.warehouse import tables

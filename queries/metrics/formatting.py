@@ -3,7 +3,7 @@
 from math import ceil, log10
 from typing import Final
 
-from config.models.catalog import Metric
+from config.models.metrics import Metric
 from queries.metrics.measure import MetricPoint
 
 MINUS: Final = "\N{MINUS SIGN}"

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Subquery, and_, case, func, select
 
-from config.models.catalog import Metric
+from config.models.metrics import Metric
 from config.models.values import Condition
 from queries.engine import whole
 from queries.metrics.measure import Ask, MetricPoint, measure

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Double, Select, Subquery, and_, case, func, select
 
-from config.models.catalog import Metric
+from config.models.metrics import Metric
 from queries.engine import quantile
 from queries.metrics.cube import Cube, read_cube
 from queries.metrics.design_effects import (

@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from config.errors import EarshotError
-from config.models.catalog import Metric
+from config.models.metrics import Metric
 from config.models.values import Conditions
 from queries.engine import whole
 from queries.scope import Scope

@@ -26,7 +26,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from config.models.catalog import Metric
+from config.models.metrics import Metric
 from queries.engine import epoch, micros
 from queries.metrics.cube import Cube, cube_of
 from queries.metrics.query_plan import Ask, clock_of, dated, days_within, needed

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, String, Subquery, and_, case, func, literal, null, or_, select, true
 
-from config.models.catalog import Metric
+from config.models.metrics import Metric
 from config.models.values import Conditions
 from queries.engine import whole
 from queries.scope import Scope

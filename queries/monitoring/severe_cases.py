@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Subquery, and_, or_, select, true
 
-from config.models.catalog import EventRule
+from config.models.rules import EventRule
 from config.models.values import Condition
 from queries.engine import epoch
 from queries.scope import Scope

@@ -10,7 +10,8 @@ from io import StringIO
 from typing import Any, Final
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog, Metric
+from config.models.catalog import Catalog
+from config.models.metrics import Metric
 from config.models.values import Condition, Conditions, Scalar
 from config.reading.error_messages import suggest
 from config.reading.loader import read_catalog

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from scipy.stats import norm, t
 from sqlalchemy import Connection
 
-from config.models.catalog import Metric
+from config.models.metrics import Metric
 from config.models.values import Condition
 from queries.metrics.formatting import count, signed_change
 from queries.metrics.measure import Ask, MetricPoint, measure

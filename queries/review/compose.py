@@ -9,7 +9,7 @@ from math import hypot, sqrt
 from statistics import NormalDist
 from typing import Final, Literal
 
-from config.models.catalog import Metric
+from config.models.metrics import Metric
 from queries.metrics.formatting import (
     amount,
     count,

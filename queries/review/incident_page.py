@@ -7,7 +7,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from config.models.catalog import Catalog, Metric, Rule
+from config.models.catalog import Catalog
+from config.models.metrics import Metric
+from config.models.rules import Rule
 from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.monitoring.evidence import Evidence, Overlap, Question, gather, gather_case, overlaps
 from queries.review.read import conditions_of, label_of, parts

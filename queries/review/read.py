@@ -10,7 +10,9 @@ from typing import Final
 
 from sqlalchemy import Connection, Table, func, select
 
-from config.models.catalog import Catalog, EventRule, Metric, Rule
+from config.models.catalog import Catalog
+from config.models.metrics import Metric
+from config.models.rules import EventRule, Rule
 from config.models.values import Condition
 from queries.engine import whole
 from queries.metrics.formatting import goal_figure

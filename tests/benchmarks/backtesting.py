@@ -10,7 +10,8 @@ from statistics import median
 from time import perf_counter
 from typing import Final
 
-from config.models.catalog import Catalog, GapRule, RateRule, WatchRule
+from config.models.catalog import Catalog
+from config.models.rules import GapRule, RateRule, WatchRule
 from queries.metrics.cube import read_cube
 from queries.metrics.measure import Ask, measure
 from queries.scope import EVERYTHING

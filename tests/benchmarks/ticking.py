@@ -13,7 +13,9 @@ from time import perf_counter
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from config.models.catalog import Catalog, Metric, ThresholdRule
+from config.models.catalog import Catalog
+from config.models.metrics import Metric
+from config.models.rules import ThresholdRule
 from config.models.values import Condition
 from queries.metrics.cube import read_cube
 from queries.metrics.measure import Ask, measure

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from config.errors import ConfigError, Mistake
-from config.models.catalog import TABLES, Catalog, EventRule, Goal, Metric, ThresholdRule
+from config.models.catalog import Catalog
+from config.models.metrics import Goal, Metric
+from config.models.rules import EventRule, ThresholdRule
+from config.models.sources import TABLES
 from config.models.values import Condition, duration_text, parse_duration
 from config.reading.cross_checks import RESERVED
 from config.reading.loader import FILES, read_catalog, read_source

@@ -8,7 +8,8 @@ from typing import Any, Final
 import pytest
 from pydantic import TypeAdapter
 
-from config.models.catalog import Metric, Rule
+from config.models.metrics import Metric
+from config.models.rules import Rule
 from dashboard import charts
 from dashboard.incident import markup
 from dashboard.review import downloads

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import triggers
-from config.models.catalog import DATA_FAULT, Person
+from config.models.routing import Person
+from config.models.rules import DATA_FAULT
 from dashboard.incident.markup import Terms, history_section, incident_title, incident_where, state
 from queries.state.incidents import HistoryEntry
 from tests.slack.test_card import incident

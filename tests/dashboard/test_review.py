@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from config.models.catalog import Metric
+from config.models.metrics import Metric
 from queries.metrics.formatting import amount, decimals, figure, goal_figure, interval, signed_change
 from queries.metrics.measure import MetricPoint
 from queries.review.action_effects import ActionEffect, Unit, Window, estimate_effect

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from config.models.catalog import Rule
+from config.models.rules import Rule
 from queries.engine import disposing
 from queries.monitoring.row_profiles import PROFILED
 from queries.scope import EVERYTHING

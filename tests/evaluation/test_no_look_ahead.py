@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection
 
-from config.models.catalog import EventRule, QuietRule
+from config.models.rules import EventRule, QuietRule
 from queries.loading.publish import derive
 from queries.metrics.design_effects import read_design_effects
 from queries.metrics.revisions import late_columns

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from config.models.catalog import Catalog, ChartRule, Rule, ThresholdRule
+from config.models.catalog import Catalog
+from config.models.rules import ChartRule, Rule, ThresholdRule
 from config.reading.loader import read_catalog
 from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source

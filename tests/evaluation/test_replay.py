@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.models.catalog import ThresholdRule
+from config.models.rules import ThresholdRule
 from queries.state.incidents import incident_id
 from tests.support.company import rule, subject
 from triggers.evaluation.kinds.significance import VERDICTS

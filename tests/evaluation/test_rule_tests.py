@@ -14,7 +14,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from config.errors import ConfigError
-from config.models.catalog import Catalog, Goal, Metric, Rule, ThresholdRule
+from config.models.catalog import Catalog
+from config.models.metrics import Goal, Metric
+from config.models.rules import Rule, ThresholdRule
 from config.reading.entries import ConfigEntry
 from config.reading.loader import read_catalog
 from config.reading.number_series import ramp

@@ -13,7 +13,8 @@ from scipy.stats import poisson
 from sqlalchemy import Table, create_engine, func, select, text
 from sqlalchemy.pool import StaticPool
 
-from config.models.catalog import Catalog, ChartRule, GapRule, RateRule, Rule, WatchRule
+from config.models.catalog import Catalog
+from config.models.rules import ChartRule, GapRule, RateRule, Rule, WatchRule
 from config.reading.loader import read_catalog
 from queries.engine import disposing
 from queries.loading.publish import derive, generation_key, record_generation

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from config.models.catalog import ChangeRule, ChartRule, GapRule, Goal, GoalRule, RateRule
+from config.models.metrics import Goal
+from config.models.rules import ChangeRule, ChartRule, GapRule, GoalRule, RateRule
 from queries.metrics.design_effects import DesignEffect
 from queries.statistics.estimates import Floats, tail
 from tests.support.company import METRIC, rule, subject

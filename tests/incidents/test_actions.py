@@ -16,7 +16,8 @@ from slack_sdk import WebClient
 from sqlalchemy import Connection, Engine, select
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog, Person, Route, Step
+from config.models.catalog import Catalog
+from config.models.routing import Person, Route, Step
 from queries.messages import inbox, silences
 from queries.messages.inbox import Arrived, Done
 from queries.messages.outbox import PostedMessage, record_root

@@ -8,7 +8,9 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine
 
-from config.models.catalog import Catalog, EventRule, Route, Step
+from config.models.catalog import Catalog
+from config.models.routing import Route, Step
+from config.models.rules import EventRule
 from queries.engine import disposing
 from queries.messages import outbox
 from queries.scope import EVERYTHING

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Engine
 
-from config.models.catalog import Catalog, Person, Route, Step
+from config.models.catalog import Catalog
+from config.models.routing import Person, Route, Step
 from config.settings import read_settings
 from queries.messages import direct_messages, outbox
 from queries.metrics.revenue import revenue_of

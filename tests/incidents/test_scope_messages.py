@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert
 
-from config.models.catalog import Catalog, EventRule, Person, Route, Rule, Step
+from config.models.catalog import Catalog
+from config.models.routing import Person, Route, Step
+from config.models.rules import EventRule, Rule
 from queries.engine import disposing
 from queries.messages.digests import Digest, Group, Worst
 from queries.messages.direct_messages import queue_direct_message

@@ -11,7 +11,8 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine, func, select
 
-from config.models.catalog import Catalog, EventRule
+from config.models.catalog import Catalog
+from config.models.rules import EventRule
 from queries.engine import disposing
 from queries.messages import outbox
 from queries.scope import EVERYTHING, Scope

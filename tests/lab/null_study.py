@@ -20,7 +20,8 @@ from numpy.random import Generator, default_rng
 from pydantic import TypeAdapter
 from scipy import special
 
-from config.models.catalog import ChartRule, Goal, Metric, RateRule, Rule
+from config.models.metrics import Goal, Metric
+from config.models.rules import ChartRule, RateRule, Rule
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects, ratio
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.chart import freeze

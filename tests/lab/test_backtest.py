@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from config.errors import ConfigError
-from config.models.catalog import Catalog, Person, Route
+from config.models.catalog import Catalog
+from config.models.routing import Person, Route
 from config.reading.drafts import parse_drafts, read_drafts
 from config.reading.known_incidents import KnownIncident, parse_known_incidents
 from queries.state.calibrations import Calibration

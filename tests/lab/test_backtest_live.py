@@ -18,7 +18,8 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection, Engine, Table
 
-from config.models.catalog import Catalog, ChangeRule, EventRule, QuietRule, Rule, WatchRule
+from config.models.catalog import Catalog
+from config.models.rules import ChangeRule, EventRule, QuietRule, Rule, WatchRule
 from queries.engine import disposing
 from queries.scope import EVERYTHING
 from queries.state.incidents import entries, incidents

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from sqlalchemy import insert
 
-from config.models.catalog import Catalog, ChangeRule, ChartRule, GapRule, QuietRule, Rule, ThresholdRule, WatchRule
+from config.models.catalog import Catalog
+from config.models.rules import ChangeRule, ChartRule, GapRule, QuietRule, Rule, ThresholdRule, WatchRule
 from config.reading.drafts import parse_drafts
 from config.reading.loader import read_catalog
 from queries.state import tables

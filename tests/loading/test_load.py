@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from config.errors import EarshotError
-from config.models.catalog import Calendar
+from config.models.calendar import Calendar
 from config.reading.loader import read_catalog
 from queries.loading import load as loading
 from queries.loading.admission import LoadRefusedError

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, insert, select, text
 
 from config.errors import EarshotError
-from config.models.catalog import Metric
+from config.models.metrics import Metric
 from config.models.values import Condition
 from config.reading.loader import read_catalog
 from queries.engine import shared

@@ -21,7 +21,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, insert, select, update
 
-from config.models.catalog import Route, Step
+from config.models.routing import Route, Step
 from config.settings import read_settings
 from queries.messages import outbox, rate_limits
 from queries.messages.canary import Canary, newest_canary

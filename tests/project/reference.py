@@ -13,29 +13,23 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sqlalchemy import Boolean, Column, Date, DateTime, Double, SmallInteger, Table
 
-from config.models.catalog import (
+from config.models.calendar import Calendar
+from config.models.catalog import Catalog
+from config.models.metrics import Goal, Metric
+from config.models.routing import Audience, Person, ReviewSettings, Route, Step
+from config.models.rules import (
     RULES,
     Against,
-    Audience,
     Baseline,
-    Calendar,
-    Catalog,
     ChartRule,
     EventRule,
     GapRule,
-    Goal,
     Guard,
-    Metric,
-    Person,
     QuietRule,
-    ReviewSettings,
-    Route,
     Rule,
-    Source,
-    SourceInput,
-    Step,
     ThresholdRule,
 )
+from config.models.sources import Source, SourceInput
 from config.models.values import Condition, duration_text
 from config.reading.environment import variable_name
 from config.reading.loader import read_catalog

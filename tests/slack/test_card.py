@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.models.catalog import EventRule, Person, Route
+from config.models.routing import Person, Route
+from config.models.rules import EventRule
 from config.models.values import Condition
 from queries.monitoring.evidence import Contributor, DataFreshness, Evidence, Overlap
 from queries.state.incidents import HistoryEntry, Incident

@@ -15,7 +15,8 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine, select, update
 
-from config.models.catalog import Catalog, Route, Step
+from config.models.catalog import Catalog
+from config.models.routing import Route, Step
 from queries.engine import journal
 from queries.messages import outbox
 from queries.messages.outbox import QueuedMessage

@@ -11,7 +11,8 @@ from typing import Any, Final
 import pytest
 from pydantic import SecretStr
 
-from config.models.catalog import Catalog, Person, Route, Step
+from config.models.catalog import Catalog
+from config.models.routing import Person, Route, Step
 from config.settings import SlackSettings
 from tests.counterparts import human
 from tests.counterparts import proxy as faults

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from config.models.catalog import Person
+from config.models.routing import Person
 from queries.state.incidents import HistoryEntry, Incident
 from tests.slack.test_card import incident as an_incident
 from triggers.incidents.business_hours import Timetable

@@ -10,7 +10,10 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Table, delete, insert
 
-from config.models.catalog import Catalog, Goal, Metric, RateRule, Route, Rule, ThresholdRule
+from config.models.catalog import Catalog
+from config.models.metrics import Goal, Metric
+from config.models.routing import Route
+from config.models.rules import RateRule, Rule, ThresholdRule
 from config.reading.loader import read_catalog
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.warehouse import tables

@@ -12,7 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, func, select
 
-from config.models.catalog import Calendar, Catalog, Guard, ReviewSettings
+from config.models.calendar import Calendar
+from config.models.catalog import Catalog
+from config.models.routing import ReviewSettings
+from config.models.rules import Guard
 from config.reading.loader import read_source
 from queries.loading.load import LoadRequest, load
 from queries.warehouse import tables as warehouse_tables

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from sqlalchemy import Connection, Engine, Table, insert
 
-from config.models.catalog import Calendar
+from config.models.calendar import Calendar
 from queries.engine import embedded
 from queries.warehouse import tables
 from queries.warehouse.calendar import write_calendar

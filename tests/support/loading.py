@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Table, select
 
-from config.models.catalog import Catalog, Source
+from config.models.catalog import Catalog
+from config.models.sources import Source
 from config.reading.loader import read_catalog
 from queries.loading.load import LoadRequest, load
 from queries.warehouse import tables as warehouse_tables

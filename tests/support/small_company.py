@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert
 
-from config.models.catalog import Calendar
+from config.models.calendar import Calendar
 from queries.engine import disposing
 from queries.state.incidents import HistoryEntry, Incident, TickRecord, incident_id, write
 from queries.state.tables import open_state

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog, Rule
+from config.models.catalog import Catalog
+from config.models.rules import Rule
 from config.reading.drafts import read_drafts
 from config.reading.known_incidents import read_known_incidents
 from queries.metrics.csv_cells import cell

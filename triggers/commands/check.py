@@ -7,7 +7,8 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from config.models.catalog import Catalog, GoalRule, WatchRule
+from config.models.catalog import Catalog
+from config.models.rules import GoalRule, WatchRule
 from queries.metrics.measure import Ask, measure
 from queries.scope import EVERYTHING
 from queries.state.calibrations import Calibration

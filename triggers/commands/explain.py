@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.models.catalog import Catalog, RateRule
+from config.models.catalog import Catalog
+from config.models.rules import RateRule
 from queries.metrics.formatting import figure, interval
 from queries.scope import EVERYTHING
 from queries.state.incidents import HistoryEntry, Incident, aware, entries, incident

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from config.models.catalog import Catalog, Route
+from config.models.catalog import Catalog
+from config.models.routing import Route
 from config.models.values import duration_text
 from triggers.incidents.business_hours import Timetable, timetable
 from triggers.incidents.escalation import begins, named_people

@@ -6,7 +6,8 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from config.models.catalog import Catalog, Rule
+from config.models.catalog import Catalog
+from config.models.rules import Rule
 from queries.scope import EVERYTHING
 from queries.state.incidents import open_incidents, rule_version
 from triggers.rules.versions import version_of

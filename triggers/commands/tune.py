@@ -10,7 +10,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog, Metric, WatchRule
+from config.models.catalog import Catalog
+from config.models.metrics import Metric
+from config.models.rules import WatchRule
 from config.reading.drafts import read_drafts
 from queries.state.calibrations import calibrations
 from queries.state.feedback import Precision, precisions

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from config.models.catalog import DATA_FAULT, DECEIVES, EventRule, Guard, RateRule
+from config.models.rules import DATA_FAULT, DECEIVES, EventRule, Guard, RateRule
 from queries.monitoring.row_profiles import PROFILED, Profile, read_profile
 from queries.monitoring.severe_cases import Case
 from queries.state.incidents import Incident, incident_id

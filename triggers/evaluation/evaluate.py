@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection
 
-from config.models.catalog import QuietRule
+from config.models.rules import QuietRule
 from queries.metrics import design_effects
 from queries.state.calibrations import StoredBaseline, tally_text
 from queries.state.incidents import Remembered

@@ -5,7 +5,7 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection
 
-from config.models.catalog import EventRule
+from config.models.rules import EventRule
 from queries.monitoring.severe_cases import Case, cases
 from queries.scope import EVERYTHING
 from queries.state.incidents import incident_id

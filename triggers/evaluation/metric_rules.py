@@ -7,7 +7,7 @@ from datetime import date, datetime
 import numpy as np
 from sqlalchemy import Connection
 
-from config.models.catalog import ChangeRule, ChartRule, RateRule
+from config.models.rules import ChangeRule, ChartRule, RateRule
 from queries.statistics.estimates import Floats
 from queries.warehouse.conditions import ConditionPeriod, condition_periods
 from triggers.evaluation.kinds.chart import freeze

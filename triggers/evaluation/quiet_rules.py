@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from sqlalchemy import Connection
 
-from config.models.catalog import QuietRule
+from config.models.rules import QuietRule
 from config.models.values import Conditions
 from queries.monitoring.activity import (
     Signals,

@@ -1,6 +1,6 @@
 """Who may read of an incident: a channel by its route, a person by who they are. Pure."""
 
-from config.models.catalog import Person, Route
+from config.models.routing import Person, Route
 from queries.scope import Scope
 from queries.state.incidents import Incident
 from queries.warehouse.tables import UNKNOWN

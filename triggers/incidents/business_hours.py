@@ -11,7 +11,8 @@ from itertools import count, takewhile
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from config.models.catalog import Catalog, Route
+from config.models.catalog import Catalog
+from config.models.routing import Route
 
 MORNING: Final = time(9)
 DAY: Final = timedelta(days=1)

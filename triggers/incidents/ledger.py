@@ -7,7 +7,9 @@ from math import isfinite
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.models.catalog import Catalog, ChartRule, Guard, RateRule, Route, Rule, ThresholdRule, WatchRule
+from config.models.catalog import Catalog
+from config.models.routing import Route
+from config.models.rules import ChartRule, Guard, RateRule, Rule, ThresholdRule, WatchRule
 from queries.state.escalations import Escalation
 from queries.state.incidents import HistoryEntry, Incident, Queued, TickRecord, delivery_id
 from queries.statistics.differences import gap_interval

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from config.models.catalog import Catalog, Person, Route
+from config.models.catalog import Catalog
+from config.models.routing import Person, Route
 from queries.state.incidents import Incident
 from triggers.incidents import escalation
 from triggers.incidents.business_hours import Timetable, timetable

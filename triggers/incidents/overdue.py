@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from config.models.catalog import Catalog, Route
+from config.models.catalog import Catalog
+from config.models.routing import Route
 from queries.messages.silences import Silence, silenced
 from queries.state.incidents import Incident
 from triggers.incidents.business_hours import timetable

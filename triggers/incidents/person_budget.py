@@ -11,7 +11,7 @@ from datetime import datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from config.models.catalog import Person
+from config.models.routing import Person
 from queries.state.escalations import BEYOND, TOLD, WITHHELD
 from queries.state.incidents import Incident
 from triggers.incidents.access import may_read

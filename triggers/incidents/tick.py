@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Engine
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog, EventRule
+from config.models.catalog import Catalog
+from config.models.rules import EventRule
 from queries.state.escalations import spent
 from queries.state.incidents import Evaluated, Remembered, RuleVersion, TickRecord, aware, incidents_by_id, write
 from queries.warehouse.generations import Pin

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog, RateRule, Rule
+from config.models.catalog import Catalog
+from config.models.rules import RateRule, Rule
 from queries.metrics.csv_cells import cell
 from queries.scope import EVERYTHING
 from queries.state.calibrations import Calibration, store_calibration

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.random import default_rng
 
-from config.models.catalog import ChangeRule, ChartRule, RateRule
+from config.models.rules import ChangeRule, ChartRule, RateRule
 from queries.state.calibrations import Calibration
 from queries.statistics.estimates import Floats, garwood
 from triggers.evaluation.kinds.significance import verdicts

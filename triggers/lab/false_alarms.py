@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from config.models.catalog import WatchRule
+from config.models.rules import WatchRule
 from triggers.lab.calibrate import calibrate, uncalibrated
 from triggers.lab.what_if import Trial
 

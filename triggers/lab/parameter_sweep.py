@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from config.models.catalog import Metric
+from config.models.metrics import Metric
 from queries.metrics.formatting import goal_figure, is_share, shown, unit
 from triggers.lab.setting import Setting, candidate_values, setting_of, with_value
 from triggers.lab.what_if import Trial, TrialOutcome, curve

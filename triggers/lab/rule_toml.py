@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from config.models.catalog import Rule
+from config.models.rules import Rule
 from config.models.values import Condition, FrozenModel, duration_text
 
 _FIRST: Final = (

@@ -8,7 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from config.models.catalog import ChartRule, Metric, QuietRule, RateRule, ThresholdRule, WatchRule
+from config.models.metrics import Metric
+from config.models.rules import ChartRule, QuietRule, RateRule, ThresholdRule, WatchRule
 from config.models.values import duration_text
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.window import Windows

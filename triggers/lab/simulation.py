@@ -14,7 +14,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from config.errors import EarshotError
-from config.models.catalog import Shape
+from config.models.metrics import Shape
 from queries.statistics.estimates import Floats
 from triggers.rules.counts import TALLY, Slice
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.random import Generator
 
-from config.models.catalog import ChangeRule, ChartRule, GapRule, RateRule
+from config.models.rules import ChangeRule, ChartRule, GapRule, RateRule
 from queries.metrics.design_effects import DesignEffects
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.window import YEAR, Inputs, lookback

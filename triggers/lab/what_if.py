@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog, ChartRule, QuietRule, RateRule, Rule, WatchRule
+from config.models.catalog import Catalog
+from config.models.rules import ChartRule, QuietRule, RateRule, Rule, WatchRule
 from queries.monitoring.activity import Signals
 from queries.state.incidents import Incident, aware
 from queries.warehouse.generations import Pin

@@ -11,7 +11,9 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.models.catalog import EventRule, Metric, Person, Route, Rule
+from config.models.metrics import Metric
+from config.models.routing import Person, Route
+from config.models.rules import EventRule, Rule
 from config.models.values import Condition, Conditions
 from queries.metrics.formatting import count
 from queries.monitoring.evidence import Contributor, Evidence, Overlap

@@ -7,7 +7,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog, EventRule, Metric, QuietRule, RateRule, Route, Rule
+from config.models.catalog import Catalog
+from config.models.metrics import Metric
+from config.models.routing import Route
+from config.models.rules import EventRule, QuietRule, RateRule, Rule
 from queries.monitoring.evidence import Evidence, Question, gather, gather_case
 from queries.scope import EVERYTHING, Scope
 from queries.state.escalations import unnamed

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine
 
-from config.models.catalog import Catalog, Person
+from config.models.catalog import Catalog
+from config.models.routing import Person
 from queries.messages import digests, outbox, rate_limits
 from queries.messages.digests import Digest, Group, Worst
 from queries.state.incidents import HistoryEntry

@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.models.catalog import Catalog, EventRule, Person, Route, Rule
+from config.models.catalog import Catalog
+from config.models.routing import Person, Route
+from config.models.rules import EventRule, Rule
 from queries.messages import direct_messages
 from queries.messages.direct_messages import MAILBOX, DirectMessage
 from queries.metrics.formatting import count

@@ -4,17 +4,8 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any, Final
 
-from config.models.catalog import (
-    ChangeRule,
-    ChartRule,
-    GapRule,
-    GoalRule,
-    Metric,
-    QuietRule,
-    RateRule,
-    Rule,
-    ThresholdRule,
-)
+from config.models.metrics import Metric
+from config.models.rules import ChangeRule, ChartRule, GapRule, GoalRule, QuietRule, RateRule, Rule, ThresholdRule
 from config.models.values import duration_text
 from queries.metrics.formatting import count, figure, goal_figure, half_width, interval, signed_change
 

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final, Literal
 
-from config.models.catalog import Catalog, WatchRule
+from config.models.catalog import Catalog
+from config.models.rules import WatchRule
 from queries.operations.health import UNFINISHED, StateHealth
 from queries.state.counters import FAILED, FOUND, LIMITED
 

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog, Route
+from config.models.catalog import Catalog
+from config.models.routing import Route
 from config.settings import Settings
 from queries.messages.direct_messages import addressees, queue_direct_message
 from queries.messages.direct_messages import read_direct_message as read_letter

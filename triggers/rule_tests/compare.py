@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
-from config.models.catalog import Rule
+from config.models.rules import Rule
 from config.reading.entries import ConfigEntry
 from config.reading.rule_tests import ExpectedIncident, RuleTest, line
 from triggers.rule_tests.run import OpenedIncident, incident_slice, slice_columns

@@ -8,7 +8,9 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from config.errors import ConfigError, Mistake
-from config.models.catalog import ZERO, Catalog, EventRule, QuietRule, RateRule, Rule
+from config.models.catalog import Catalog
+from config.models.rules import EventRule, QuietRule, RateRule, Rule
+from config.models.values import ZERO
 from config.reading.entries import ConfigEntry
 from config.reading.error_messages import suggest
 from config.reading.rule_tests import RuleTest, WrittenSignals, tested_rule

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from config.errors import ConfigError, Mistake
-from config.models.catalog import Metric
+from config.models.metrics import Metric
 from config.models.values import Condition, Conditions, Scalar
 from config.reading.entries import ConfigEntry
 from config.reading.error_messages import suggest

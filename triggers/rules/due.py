@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from config.models.catalog import Catalog, ChartRule, QuietRule, RateRule, WatchRule
+from config.models.catalog import Catalog
+from config.models.rules import ChartRule, QuietRule, RateRule, WatchRule
 from triggers.rules.baseline import FrozenBaseline
 from triggers.rules.counts import Slice
 from triggers.rules.previous_state import PreviousState

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final, Literal
 
-from config.models.catalog import ChangeRule, QuietRule, WatchRule
+from config.models.rules import ChangeRule, QuietRule, WatchRule
 
 State = Literal["ok", "pending", "firing", "recovering"]
 Health = Literal["ok", "no_data", "error"]

@@ -7,7 +7,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
-from config.models.catalog import GapRule, Metric, QuietRule, RateRule, WatchRule
+from config.models.metrics import Metric
+from config.models.rules import GapRule, QuietRule, RateRule, WatchRule
 from config.models.values import Conditions
 from triggers.rules.counts import Slice, is_plain
 from triggers.rules.schedule import Cadence

@@ -10,7 +10,9 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from config.models.catalog import Catalog, EventRule, GapRule, Goal, GoalRule, Metric, QuietRule, Rule
+from config.models.catalog import Catalog
+from config.models.metrics import Goal, Metric
+from config.models.rules import EventRule, GapRule, GoalRule, QuietRule, Rule
 from config.models.values import Condition, duration_text
 
 _RULE: Final[TypeAdapter[Rule]] = TypeAdapter(Rule)

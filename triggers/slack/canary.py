@@ -6,7 +6,9 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from config.models.catalog import Catalog, EventRule, Route
+from config.models.catalog import Catalog
+from config.models.routing import Route
+from config.models.rules import EventRule
 from queries.messages.canary import SEEN, Canary, newest_canary
 from queries.state.incidents import (
     CANARY,

@@ -15,7 +15,8 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection, Engine
 
-from config.models.catalog import Catalog, Person, Route
+from config.models.catalog import Catalog
+from config.models.routing import Person, Route
 from queries.messages import digests, outbox, rate_limits, restores
 from queries.messages.outbox import DIVERTED, DueMessage, Outcome, PostedMessage, QueuedMessage
 from queries.state.incidents import HistoryEntry

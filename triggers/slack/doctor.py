@@ -13,7 +13,8 @@ from typing import Final, Literal
 
 from pydantic import SecretStr
 
-from config.models.catalog import Catalog, Person, Route
+from config.models.catalog import Catalog
+from config.models.routing import Person, Route
 from config.settings import SlackSettings
 from triggers.messages.card import Message, metadata, plain
 from triggers.slack.client import Answer, Posted, Slack, SlackError

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
-from config.models.catalog import Catalog, Route
+from config.models.catalog import Catalog
+from config.models.routing import Route
 from queries.messages import inbox
 from queries.messages.inbox import Arrived, Done
 from queries.scope import Scope

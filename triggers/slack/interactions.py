@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 
-from config.models.catalog import Person
+from config.models.routing import Person
 from queries.scope import Scope
 from queries.state.incidents import HistoryEntry, Incident
 from queries.warehouse.tables import UNKNOWN

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from config.models.catalog import Person
+from config.models.routing import Person
 from queries.state.incidents import Incident
 from triggers.messages.card import plain
 from triggers.slack.interactions import Interaction, may_see

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 
-from config.models.catalog import Catalog, Person
+from config.models.catalog import Catalog
+from config.models.routing import Person
 from queries.messages.inbox import places
 from queries.scope import EVERYTHING
 from queries.state.incidents import Incident, RacedError, open_incidents

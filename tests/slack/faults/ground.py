@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, select
 
-from config.models.catalog import Catalog, Route
+from config.models.catalog import Catalog
+from config.models.routing import Route
 from queries.engine import journal, shared
 from queries.messages import outbox
 from queries.scope import EVERYTHING

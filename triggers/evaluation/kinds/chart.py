@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from config.models.catalog import ChartRule, Metric
+from config.models.metrics import Metric
+from config.models.rules import ChartRule
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds import control_charts
 from triggers.evaluation.kinds.window import (

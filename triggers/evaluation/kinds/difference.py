@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from config.models.catalog import ChangeRule, GapRule, Metric
+from config.models.metrics import Metric
+from config.models.rules import ChangeRule, GapRule
 from queries.statistics import differences
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.window import (

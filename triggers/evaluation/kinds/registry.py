@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 
-from config.models.catalog import ChangeRule, ChartRule, GapRule, GoalRule, ThresholdRule
+from config.models.rules import ChangeRule, ChartRule, GapRule, GoalRule, ThresholdRule
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds import chart, difference, threshold
 from triggers.evaluation.kinds.window import Inputs, Windows, windows

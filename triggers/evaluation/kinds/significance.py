@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from config.models.catalog import ChartRule, WatchRule
+from config.models.rules import ChartRule, WatchRule
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.window import Windows
 from triggers.rules.counts import Bools

@@ -6,7 +6,8 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from config.models.catalog import GoalRule, ThresholdRule, goal_of
+from config.models.metrics import goal_of
+from config.models.rules import GoalRule, ThresholdRule
 from queries.statistics.estimates import Floats, tails
 from triggers.evaluation.kinds.window import (
     Inputs,

@@ -7,7 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from config.models.catalog import ChangeRule, Metric, RateRule
+from config.models.metrics import Metric
+from config.models.rules import ChangeRule, RateRule
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects
 from queries.statistics.estimates import Floats, values
 from triggers.rules.baseline import FrozenBaseline

@@ -1,0 +1,91 @@
+"""Metrics, and the goals that they are held against."""
+
+from datetime import date
+from math import inf
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from config.models.values import ZERO, Conditions, Duration, FrozenModel, KeyedError, Name
+
+Shape = Literal["share", "balance", "mean", "quantile", "count"]
+INEXACT: Final = frozenset({"quantile", "count"})
+"""The shapes whose tail against a limit has no exact law: their rules compare plain values."""
+
+
+class Metric(FrozenModel):
+    """One named figure over one table.
+
+    A `share` is rows matching `where` and `count` over rows matching `where`; a `balance` is the share matching `plus`
+    less the share matching `minus`; a `mean` and a `quantile` take the column `value`; a `count` counts `where`.
+    """
+
+    name: Name
+    label: str
+    shape: Shape
+    table: str
+    dated_by: str
+    good: Literal["up", "down"]
+    unit: str
+    where: Conditions = ()
+    count: Conditions = ()
+    plus: Conditions = ()
+    minus: Conditions = ()
+    value: str | None = None
+    quantile: Annotated[float, Field(gt=0, lt=1)] | None = None
+    factor: Annotated[float, Field(gt=0)] = 1
+    min_n: Annotated[int, Field(ge=1)] = 30
+    matures: Duration = ZERO
+    version: int = 1
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _has_the_parts_of_its_shape(self) -> Self:
+        needed = _PARTS[self.shape]
+        for part in ("count", "plus", "minus", "value", "quantile"):
+            given = bool(getattr(self, part))
+            if given != (part in needed):
+                message = f"needs {part!r}; add it" if part in needed else f"has no {part!r}; leave it out"
+                raise KeyedError(part, f"a {self.shape} {message}")
+        return self
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Every column the metric reads besides its date."""
+        conditions = (*self.where, *self.count, *self.plus, *self.minus)
+        return frozenset(c.column for c in conditions) | ({self.value} if self.value else frozenset())
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the greatest value the metric can have."""
+        least = {"share": 0.0, "count": 0.0, "balance": -self.factor}.get(self.shape, -inf)
+        return least, self.factor if self.shape in {"share", "balance"} else inf
+
+
+_PARTS: dict[str, frozenset[str]] = {
+    "share": frozenset({"count"}),
+    "balance": frozenset({"plus", "minus"}),
+    "mean": frozenset({"value"}),
+    "quantile": frozenset({"value", "quantile"}),
+    "count": frozenset(),
+}
+
+
+class Goal(FrozenModel):
+    """What a vertical promised itself for a metric, from a day on. `vertical = "*"` is every vertical."""
+
+    metric: Name
+    vertical: str = "*"
+    value: float
+    valid_from: date
+    where: Conditions = ()
+
+
+def goal_of(goals: tuple[Goal, ...], metric: str, vertical: str, day: date, where: Conditions = ()) -> Goal | None:
+    """The newest goal of a metric for a vertical that is valid on `day`; the vertical's own before `*`.
+
+    A goal for part of the cases (`where`) answers only to those who ask for the same part.
+    """
+    asked = [g for g in goals if (g.metric, g.where) == (metric, where)]
+    valid = [g for g in asked if g.vertical in {vertical, "*"} and g.valid_from <= day]
+    return max(valid, key=lambda g: (g.vertical != "*", g.valid_from), default=None)

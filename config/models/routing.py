@@ -1,0 +1,76 @@
+"""Where incidents go and who sees what: routes, people and audiences."""
+
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from config.models.values import ZERO, ChannelId, Duration, FrozenModel, Hours, Listed, MemberId, Name, Names, Zone
+
+Grain = Literal["day", "week", "month", "quarter"]
+Page = Literal["review", "strategy", "journeys", "incidents", "accounts", "explorer", "lab", "quality"]
+
+
+class Step(FrozenModel):
+    """One step of a ladder: how long after the opening, and who is told: `channel`, `gm` or a person's name."""
+
+    after: Duration = ZERO
+    notify: Name = "channel"
+
+
+class Route(FrozenModel):
+    """Where a rule's incidents go: a Slack channel, and a ladder of who is told when.
+
+    Outside its `hours` (in `zone`, on business days that are not its `holidays`) steps of the ladder are held until it
+    opens, folded into one there, or dropped; severity 1 goes through. Whoever took an incident on has `ack_timeout`.
+    """
+
+    name: Name
+    label: str = ""
+    channel: ChannelId | None = None
+    ladder: Annotated[tuple[Step, ...], Listed, Field(min_length=1)] = (Step(),)
+    show: Names = ("accounts",)
+    verticals: Names | None = None
+    zone: Zone | None = None
+    hours: Hours | None = None
+    outside: Literal["hold", "digest", "drop"] = "hold"
+    holidays: Annotated[tuple[date, ...], Listed] = ()
+    ack_timeout: Duration | None = None
+    hourly: Annotated[int, Field(ge=1)] = 60
+    fallback: Name | None = None
+
+
+class Person(FrozenModel):
+    """Somebody at the company: who they are to Slack and to the sign-in, and what they may see."""
+
+    name: Name
+    label: str
+    audience: Name
+    slack: MemberId | None = None
+    email: str | None = None
+    verticals: Names | None = None
+    touchpoints: Names | None = None
+    accounts: Names | None = None
+    budget: Annotated[int, Field(ge=0)] | None = None
+
+
+class Audience(FrozenModel):
+    """Which pages an audience opens and how much detail a page may give it."""
+
+    name: Name
+    label: str
+    pages: Annotated[tuple[Page, ...], Listed]
+    issues: Annotated[int, Field(ge=1)]
+    figures: Annotated[int, Field(ge=1)]
+    charts: Annotated[int, Field(ge=1)]
+    grains: Annotated[tuple[Grain, ...], Listed]
+    rows: bool = False
+    verbatims: bool = False
+    account_names: bool = False
+
+
+class ReviewSettings(FrozenModel):
+    """What the monthly review shows: the metrics compared with goals, in order, and where financials stand."""
+
+    metrics: Names = ("nps", "csat", "promise-kept", "defect-rate")
+    max_issues: Annotated[int, Field(ge=1, le=10)] = 5

@@ -1,0 +1,283 @@
+"""Rules: when a metric, an absent signal or a severe case opens an incident."""
+
+from datetime import date, timedelta
+from math import inf
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from config.models.values import ZERO, Conditions, Duration, FrozenModel, KeyedError, Name, Names
+
+
+class _Rule(FrozenModel):
+    """What every kind of rule states.
+
+    While an incident of the rule `inhibited_by` is open over the same slice, or over all of it, this rule's incidents
+    are recorded and not told.
+    """
+
+    name: Name
+    label: str = ""
+    where: Conditions = ()
+    class_: Literal["customer", "data"] = Field(default="customer", alias="class")
+    settle: Duration = ZERO
+    severity: Annotated[int, Field(ge=1, le=4)]
+    route: Name
+    runbook: str = ""
+    owner: Name
+    inhibited_by: Name | None = None
+    enabled: bool = True
+
+
+class _Watch(_Rule):
+    """What every rule states that looks at slots, one every `every`, each over the `window` before it.
+
+    `false_alarms_per_year` covers all slices, slots and overlapping windows of the rule.
+    """
+
+    by: Names = ()
+    window: Duration
+    every: Duration
+    false_alarms_per_year: Annotated[float, Field(gt=0)]
+    for_: Duration = Field(default=ZERO, alias="for")
+    consecutive: Annotated[int, Field(ge=1)] = 1
+    keep_firing: Duration
+    no_data: Literal["keep", "close"] = "keep"
+
+    @model_validator(mode="after")
+    def _whole_days(self) -> Self:
+        for name in ("window", "every"):
+            length: timedelta = getattr(self, name)
+            if length < timedelta(days=1) or length % timedelta(days=1):
+                message = f"{name} must be whole days; write '7d' or '4w'"
+                raise KeyedError(name, message)
+        return self
+
+    @property
+    def band(self) -> float:
+        """How much worse than what was told is news, in the unit of the rule's figure."""
+        return 0.0
+
+
+class _Rate(_Watch):
+    """What every rule states that holds a metric against something.
+
+    `floor` is the smallest distance worth anybody's attention, in the metric's unit; `min_n` the rows below which
+    nothing is judged, the metric's own where it is left out.
+    """
+
+    metric: Name
+    floor: Annotated[float, Field(ge=0)]
+    min_n: Annotated[int, Field(ge=1)] | None = None
+    gate: Literal["exact", "none"] = "exact"
+
+    @property
+    def band(self) -> float:
+        """The floor: what is less is not worth attention."""
+        return self.floor
+
+
+class ThresholdRule(_Rate):
+    """Fires when a metric is beyond its limit, on evidence: the exact tail against the limit is below the rule's alpha.
+
+    `recover` is the value on the safe side of `limit` that must hold for `keep_firing` before the incident resolves.
+    """
+
+    kind: Literal["threshold"]
+    limit: float
+    recover: float
+
+    @property
+    def band(self) -> float:
+        """What lies between limit and recover is no news."""
+        return max(abs(self.recover - self.limit), self.floor)
+
+
+class _Short(_Rate):
+    """A rule on how far a figure falls short of another. `recover` is the shortfall that is small enough again."""
+
+    recover: float
+
+    @model_validator(mode="after")
+    def _recovers_before_the_floor(self) -> Self:
+        if self.recover > self.floor:
+            message = f"recover {self.recover:g} is more than floor {self.floor:g}; a shortfall recovers below it"
+            raise KeyedError("recover", message)
+        return self
+
+
+class GoalRule(_Short):
+    """Fires when a vertical misses its goal (goals.toml) by `floor` or more, on evidence against the goal itself."""
+
+    kind: Literal["goal"]
+
+
+class ChangeRule(_Short):
+    """Fires when a metric is surely worse than its baseline by more than `floor`.
+
+    `baseline` is the window just before (`previous`), the same weekdays 52 weeks earlier (`last-year`), or all other
+    verticals in the same window (`others`). Days under a condition are left out of the first two.
+    """
+
+    kind: Literal["change"]
+    baseline: Literal["previous", "last-year", "others"]
+
+    @model_validator(mode="after")
+    def _others_are_verticals(self) -> Self:
+        if self.baseline == "others" and "vertical" not in self.by:
+            raise KeyedError("by", "a comparison with all other verticals needs 'vertical' in by; add it")
+        return self
+
+
+class Against(FrozenModel):
+    """The figure that a gap is measured from."""
+
+    metric: Name
+    where: Conditions = ()
+
+
+class GapRule(_Short):
+    """Fires when a metric is surely worse than another, or than itself for other rows, by more than `floor`.
+
+    The journey against its touchpoints, many channels against one. `strata` are columns within which the two are
+    compared, so that a different mix of them makes no gap (Mantel-Haenszel weights).
+    """
+
+    kind: Literal["gap"]
+    against: Against
+    strata: Names = ()
+
+
+class Baseline(FrozenModel):
+    """The days that a chart takes as normal: from `since` to before `until`, or the `first` days of the data."""
+
+    since: date | None = None
+    until: date | None = None
+    first: Duration | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        dated = self.since is not None and self.until is not None and self.since < self.until
+        if (self.first is None) != dated or (self.first is not None and (self.since or self.until)):
+            right = "write since and until, the later one last, or first, such as { first = '182d' }"
+            message = f"a baseline is a span of days, or the first ones; {right}"
+            raise ValueError(message)
+        return self
+
+
+class ChartRule(_Watch):
+    """Fires on a signal of a control chart against a frozen baseline; each slot adds one period of length `every`.
+
+    `method` is `p` (one period against exact limits), `ewma` (a moving average that gives the newest period
+    `newest_weight`), `cusum` (a lasting shift by `floor`; shares only) or `g` (rare cases: how many rows the last
+    `events` of them took; shares only). `window` is how far back the chart looks. `recover` is the part of the signal's
+    strength, 0 to 1, below which it is over.
+    """
+
+    kind: Literal["chart"]
+    metric: Name
+    method: Literal["p", "ewma", "cusum", "g"]
+    baseline: Baseline
+    floor: Annotated[float, Field(ge=0)]
+    recover: Annotated[float, Field(gt=0, lt=1)]
+    min_n: Annotated[int, Field(ge=1)] | None = None
+    newest_weight: Annotated[float, Field(gt=0, le=1)] | None = None
+    events: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _has_the_parts_of_its_method(self) -> Self:
+        for part, method in (("newest_weight", "ewma"), ("events", "g")):
+            if (getattr(self, part) is not None) != (self.method == method):
+                verb = "needs" if self.method == method else "has no"
+                message = f"method {self.method!r} {verb} {part!r}; {'add it' if verb == 'needs' else 'leave it out'}"
+                raise KeyedError(part, message)
+        if self.method == "cusum" and not self.floor:
+            raise KeyedError("floor", "a cusum looks for a shift of a certain size; write it as floor, above 0")
+        return self
+
+    @property
+    def band(self) -> float:
+        """The floor: what is less is not worth attention."""
+        return self.floor
+
+
+class QuietRule(_Watch):
+    """Fires when an expected signal is absent.
+
+    `of` an `account`: no inbound contact and no answer for so long that its own rhythm over `window` makes chance
+    unlikely, and for `at_least`; `min_n` gaps must be known. `of` an `instrument`: none of its invitations for
+    `at_least` beyond its cadence. `of` a `source`: no row for `at_least`. `of` `coverage`: accounts that answered a
+    relationship survey in the window make up less than `limit` of the revenue; it is over at `recover`.
+    """
+
+    kind: Literal["quiet"]
+    of: Literal["account", "instrument", "source", "coverage"]
+    at_least: Duration | None = None
+    min_n: Annotated[int, Field(ge=1)] | None = None
+    limit: Annotated[float, Field(gt=0, le=1)] | None = None
+    recover: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    @model_validator(mode="after")
+    def _has_the_parts_of_its_signal(self) -> Self:
+        needed = {"coverage": {"limit", "recover", "min_n"}, "account": {"at_least", "min_n"}}.get(
+            self.of, {"at_least"}
+        )
+        for part in ("at_least", "min_n", "limit", "recover"):
+            if (getattr(self, part) is not None) != (part in needed):
+                verb = "needs" if part in needed else "has no"
+                message = f"of {self.of!r} {verb} {part!r}; {'add it' if verb == 'needs' else 'leave it out'}"
+                raise KeyedError(part, message)
+        if self.by and (self.of != "coverage" or self.by != ("vertical",)):
+            raise KeyedError("by", "only coverage can be asked by vertical, and by nothing else; leave it out")
+        if self.limit and self.recover and self.recover < self.limit:
+            wrong = f"recover {self.recover:g} is on the bad side of limit {self.limit:g}"
+            raise KeyedError("recover", f"{wrong}; write {self.limit:g} or more")
+        return self
+
+    @property
+    def band(self) -> float:
+        """Silence grows by itself and is told once; coverage is news again at the distance from limit to recover."""
+        return self.recover - self.limit if self.recover and self.limit else inf
+
+
+class EventRule(_Rule):
+    """Fires once for each severe case: a row of `table` matching `where`, told apart by its key, for ever.
+
+    `scan_back` is how far behind the newest slot late rows are still looked for.
+    """
+
+    kind: Literal["event"]
+    table: str
+    dated_by: str
+    scan_back: Duration = timedelta(days=30)
+    resolve_after: Duration = timedelta(days=30)
+
+
+RateRule = ThresholdRule | GoalRule | ChangeRule | GapRule | ChartRule
+"""The rules that read a metric."""
+
+WatchRule = RateRule | QuietRule
+"""The rules that look at slots, and keep a state between them."""
+
+Rule = Annotated[WatchRule | EventRule, Field(discriminator="kind")]
+RULES: Final[tuple[type[_Rule], ...]] = (
+    ThresholdRule, GoalRule, ChangeRule, GapRule, ChartRule, QuietRule, EventRule,
+)  # fmt: skip
+
+
+DATA_FAULT: Final = "data-fault"
+"""The rule under which faults of the data are recorded."""
+
+DECEIVES: Final = "The data deceives"
+"""What that rule is called."""
+
+
+class Guard(FrozenModel):
+    """Where the data's own faults go, and the breaches that they explain: to the analyst, never further."""
+
+    route: Name
+    owner: Name
+    severity: Annotated[int, Field(ge=1, le=4)]
+    every: Duration
+    window: Duration
+    runbook: str = ""
