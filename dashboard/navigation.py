@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from config.errors import ConfigError, EarshotError
-from dashboard.review import markup
+from dashboard import markup
 from queries.warehouse.generations import NoWarehouseError
 
 HERE = Path(__file__).parent
@@ -13,8 +13,8 @@ HERE = Path(__file__).parent
 
 def navigate() -> None:
     """Route to a page. What stops a page is said on the page: where it is wrong and what to do."""
-    st.set_page_config(page_title="Earshot", page_icon=str(HERE / "favicon.png"), layout="wide")
-    st.html(HERE / "look.css")
+    st.set_page_config(page_title="Earshot", page_icon=str(HERE / "assets" / "favicon.png"), layout="wide")
+    st.html(HERE / "assets" / "look.css")
     pages = [
         st.Page(HERE / "views" / "review.py", title="Review", icon=":material/article:", default=True),
         st.Page(HERE / "views" / "incident.py", title="Incidents", icon=":material/notifications:"),

@@ -9,8 +9,7 @@ import streamlit as st
 from sqlalchemy import Connection
 
 from config.models.catalog import Catalog
-from dashboard import cache
-from dashboard.review import markup
+from dashboard import cache, markup
 from dashboard.stores import Stores, stores
 from dashboard.viewer import Viewer, viewer
 from queries.messages.outbox import dead, unsent

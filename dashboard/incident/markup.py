@@ -22,8 +22,8 @@ from config.models.rules import (
     ThresholdRule,
 )
 from config.models.values import duration_text
-from dashboard.charts import Reference
-from dashboard.review.markup import SEVERITIES, day_words
+from dashboard.incident.charts import Reference
+from dashboard.markup import SEVERITIES, day_words
 from queries.metrics.formatting import count, figure, half_width, interval
 from queries.review.incident_page import IncidentPage
 from queries.review.read import label_of, slice_words

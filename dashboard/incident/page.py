@@ -10,9 +10,8 @@ import streamlit as st
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from dashboard import cache, charts
-from dashboard.incident import actions, markup
-from dashboard.review import markup as review_markup
+from dashboard import markup as parts
+from dashboard.incident import actions, charts, data, markup
 from dashboard.session import PageSession, banners, page_session
 from queries.metrics.formatting import figure
 from queries.review.incident_page import IncidentPage, current_rule, read_incident_page
@@ -33,11 +32,7 @@ def show() -> None:
         try:
             it = read_incident_page(now.state, now.catalog, id_, now.viewer.scope)
         except UnknownIncidentError:
-            st.html(
-                review_markup.notice(
-                    "The link asks for an incident that is not here or not yours to see.", attention=True
-                )
-            )
+            st.html(parts.notice("The link asks for an incident that is not here or not yours to see.", attention=True))
             _list(now)
             return
         _one(now, it)
@@ -49,11 +44,11 @@ def _list(now: PageSession) -> None:
     only_open = st.toggle("Open only", value=True, key="open", bind="query-params")
     found = incidents(now.state, now.viewer.scope, "open" if only_open else None)
     if not found:
-        st.html(review_markup.notice("No incident is open." if only_open else "No rule has found anything yet."))
+        st.html(parts.notice("No incident is open." if only_open else "No rule has found anything yet."))
         return
     st.html(markup.incident_table([_summary(now, one) for one in found[:MOST]], _terms(now)))
     if len(found) > MOST:
-        st.html(review_markup.notice(f"{len(found) - MOST} older ones:", command="python -m triggers incidents"))
+        st.html(parts.notice(f"{len(found) - MOST} older ones:", command="python -m triggers incidents"))
 
 
 def _terms(now: PageSession) -> markup.Terms:
@@ -67,7 +62,7 @@ def _summary(now: PageSession, one: Incident) -> tuple[Incident, str, str, str]:
 
 
 def _account(now: PageSession, one: Incident) -> str | None:
-    return cache.account_name(now.key, now.pin, one.account_id) if one.account_id else None
+    return data.account_name(now.key, now.pin, one.account_id) if one.account_id else None
 
 
 def _one(now: PageSession, it: IncidentPage) -> None:
@@ -75,13 +70,13 @@ def _one(now: PageSession, it: IncidentPage) -> None:
     if it.incident.is_open:
         _buttons(now, it)
     link = f"{now.stores.settings.dashboard.public_url}/incident?id={it.incident.id}"
-    st.html(markup.evidence_section(it, cache.card(now.key, now.pin, it, link)))
+    st.html(markup.evidence_section(it, data.card(now.key, now.pin, it, link)))
     _chart(now, it)
     if it.rule and it.rule.runbook:
-        st.html(review_markup.section("What to do") + markup.runbook(it.rule))
+        st.html(parts.section("What to do") + markup.runbook(it.rule))
     _actions(now, it)
-    st.html(review_markup.section("History") + markup.history_section(it.history, _terms(now)))
-    st.html(review_markup.section("Who is told") + markup.ladder_section(it.incident, now.catalog, _terms(now)))
+    st.html(parts.section("History") + markup.history_section(it.history, _terms(now)))
+    st.html(parts.section("Who is told") + markup.ladder_section(it.incident, now.catalog, _terms(now)))
     banners(now)
 
 
@@ -99,19 +94,19 @@ def _buttons(now: PageSession, it: IncidentPage) -> None:
 
 
 def _chart(now: PageSession, it: IncidentPage) -> None:
-    spec = cache.trend_spec(now.key, now.pin, it.incident, markup.reference_of(it.rule, it.sample))
-    shown = cache.trend(now.key, now.pin, it.incident)
+    spec = data.trend_spec(now.key, now.pin, it.incident, markup.reference_of(it.rule, it.sample))
+    shown = data.trend(now.key, now.pin, it.incident)
     if spec is None or shown is None or it.metric is None:
         return
     place = markup.incident_where(it.incident, None)
-    st.html(review_markup.section(f"{it.metric.label} in {place}, by {shown.grain}"))
+    st.html(parts.section(f"{it.metric.label} in {place}, by {shown.grain}"))
     st.vega_lite_chart(spec, width="stretch", alt=charts.describe_over_time(shown, it.metric, place))
 
 
 def _actions(now: PageSession, it: IncidentPage) -> None:
-    st.html(review_markup.section("Actions") + ("" if it.actions else review_markup.bullets(["None recorded."])))
+    st.html(parts.section("Actions") + ("" if it.actions else parts.bullets(["None recorded."])))
     for action in it.actions:
-        words = cache.effect_words(now.key, now.pin, action, it.actions)
+        words = data.effect_words(now.key, now.pin, action, it.actions)
         st.html(markup.action(action, words, now.key.day))
         if action.done_at is None and st.button("Done", key=f"done-{action.id}", type="tertiary"):
             _write(now, partial(finish_action, action_id=action.id, now=now.now))

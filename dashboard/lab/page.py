@@ -11,9 +11,8 @@ from config.models.catalog import Catalog
 from config.models.metrics import Metric
 from config.models.rules import Rule
 from config.reading.known_incidents import KnownIncident, parse_known_incidents
-from dashboard import cache
-from dashboard.lab import charts
-from dashboard.review import markup
+from dashboard import markup as parts
+from dashboard.lab import charts, data, markup
 from dashboard.session import PageSession, banners, page_session
 from queries.state.calibrations import calibrations
 from queries.state.feedback import precisions
@@ -42,7 +41,7 @@ def show() -> None:
         refusal = _refusal(now)
         if refusal:
             banners(now)
-            st.html(markup.notice(refusal, attention=True))
+            st.html(parts.notice(refusal, attention=True))
             return
         asked = _asked(now, top)
         banners(now)
@@ -61,11 +60,11 @@ def _refusal(now: PageSession) -> str:
     return ""
 
 
-def _asked(now: PageSession, top: DeltaGenerator) -> cache.TrialRequest | None:
+def _asked(now: PageSession, top: DeltaGenerator) -> data.TrialRequest | None:
     """The rule, the years and the draft; None where there is nothing to try, which is said."""
     named = {rule.name: rule for rule in now.catalog.rules if is_tried(rule)}
     if not named:
-        st.html(markup.notice("No rule reads a metric yet: write one in config/triggers.toml, or draft it here."))
+        st.html(parts.notice("No rule reads a metric yet: write one in config/triggers.toml, or draft it here."))
     _drop_unknown(tuple(named))
     with top:
         rule = _choose(named) if named else None
@@ -77,7 +76,7 @@ def _asked(now: PageSession, top: DeltaGenerator) -> cache.TrialRequest | None:
         return None
     until = now.key.day
     stored = sorted((hash_, found.alpha) for hash_, found in calibrations(now.state).items())
-    return cache.TrialRequest(name, draft, until - YEAR * (years or 2), until, tuple(stored))
+    return data.TrialRequest(name, draft, until - YEAR * (years or 2), until, tuple(stored))
 
 
 def _choose(named: dict[str, Rule]) -> str | None:
@@ -98,7 +97,7 @@ def _drop_unknown(known: tuple[str, ...]) -> None:
     asked = st.query_params.get("rule")
     if asked is not None and asked not in known:
         words = f"The link asks for the rule “{asked[:80]}”, which cannot be tried here. It was left out."
-        st.html(markup.notice(words, attention=True))
+        st.html(parts.notice(words, attention=True))
 
 
 def _draft(now: PageSession, rule: Rule | None) -> str:
@@ -114,42 +113,42 @@ def _draft(now: PageSession, rule: Rule | None) -> str:
 def _drafted(now: PageSession, draft: str) -> str | None:
     """The name of the draft's first rule that can be tried; what is wrong with it is said, line by line."""
     try:
-        rules = cache.drafted(now.key, draft).rules
+        rules = data.drafted(now.key, draft).rules
     except ConfigError as error:
-        st.html(markup.section("The draft has mistakes", "Nothing is tried before they are mended."))
-        st.html(markup.mistake_list(error.mistakes))
+        st.html(parts.section("The draft has mistakes", "Nothing is tried before they are mended."))
+        st.html(parts.mistake_list(error.mistakes))
         return None
     found = next((rule.name for rule in rules if is_tried(rule)), None)
     if found is None:
-        st.html(markup.notice("The draft waits for severe cases; `python -m triggers backtest --draft` tries it."))
+        st.html(parts.notice("The draft waits for severe cases; `python -m triggers backtest --draft` tries it."))
     return found
 
 
-def _tried(now: PageSession, asked: cache.TrialRequest) -> None:
+def _tried(now: PageSession, asked: data.TrialRequest) -> None:
     try:
-        of = cache.rule_trial(now.key, now.pin, asked)
+        of = data.rule_trial(now.key, now.pin, asked)
     except UntriedError as error:
-        st.html(markup.section("Nothing to try it on") + markup.notice(str(error), command="python -m queries status"))
+        st.html(parts.section("Nothing to try it on") + parts.notice(str(error), command="python -m queries status"))
         return
-    found, metric = cache.rule_sweep(now.key, now.pin, asked), own_metric(of)
+    found, metric = data.rule_sweep(now.key, now.pin, asked), own_metric(of)
     head, dial = st.container(key="lab-head"), st.container(key="lab-dial")
     with dial:
         value = _dialled(found, metric, asked, now.key.stamp)
     set_ = found.outcomes[found.values.index(value)]
     if st.session_state.get("ask-data"):
-        set_ = cache.rule_outcome(now.key, now.pin, asked, value)
+        set_ = data.rule_outcome(now.key, now.pin, asked, value)
     with head:
-        st.html(charts.lab_header(of, found, set_, metric, value))
-    st.html(charts.cards(of, found, set_))
+        st.html(markup.lab_header(of, found, set_, metric, value))
+    st.html(markup.cards(of, found, set_))
     _curve(now, asked, found, metric, value)
     _line(now, asked, of, found, set_)
     _paste(of, value)
-    st.html(markup.section("Chance, and people's judgement"))
-    st.html(markup.bullets([charts.votes_words(precisions(now.state).get(of.rule.name))]))
+    st.html(parts.section("Chance, and people's judgement"))
+    st.html(parts.bullets([markup.votes_words(precisions(now.state).get(of.rule.name))]))
     _chance(now, asked, value)
 
 
-def _dialled(found: ParameterSweep, metric: Metric | None, asked: cache.TrialRequest, stamp: str) -> float:
+def _dialled(found: ParameterSweep, metric: Metric | None, asked: data.TrialRequest, stamp: str) -> float:
     """The setting, from the laxest to the one that hears most."""
     ordered = [value for value, _ in found.lax_first()]
     words = {"limit": "Limit", "floor": "Smallest distance that counts (floor)", "at_least": "Least silence (at_least)"}
@@ -165,17 +164,17 @@ def _dialled(found: ParameterSweep, metric: Metric | None, asked: cache.TrialReq
 
 
 def _curve(
-    now: PageSession, asked: cache.TrialRequest, found: ParameterSweep, metric: Metric | None, value: float
+    now: PageSession, asked: data.TrialRequest, found: ParameterSweep, metric: Metric | None, value: float
 ) -> None:
     lede = "What the rule would ask of whoever reads it, were nobody to take anything on. Its ladder counts."
-    st.html(markup.section("The cost in attention", lede))
-    spec = cache.curve_spec(now.key, now.pin, asked, value)
+    st.html(parts.section("The cost in attention", lede))
+    spec = data.curve_spec(now.key, now.pin, asked, value)
     st.vega_lite_chart(spec, width="stretch", alt=charts.describe_curve(found, metric, value), key="lab-curve")
 
 
-def _line(now: PageSession, asked: cache.TrialRequest, of: Trial, found: ParameterSweep, set_: TrialOutcome) -> None:
+def _line(now: PageSession, asked: data.TrialRequest, of: Trial, found: ParameterSweep, set_: TrialOutcome) -> None:
     st.html(
-        markup.section(
+        parts.section(
             "What it would have opened",
             "Thick: as set. Thin, grey: as it is. Dashed: the data explains it. Outlined: known. Shaded: conditions.",
         )
@@ -185,18 +184,18 @@ def _line(now: PageSession, asked: cache.TrialRequest, of: Trial, found: Paramet
         st.toggle("Ask whether the data explains them", key="ask-data", help="Some seconds: every table is looked at")
     line = charts.line_of(set_, found.present, scores)
     if line.bars:
-        spec = cache.time_spec(now.key, now.pin, asked, line)
+        spec = data.time_spec(now.key, now.pin, asked, line)
         st.vega_lite_chart(spec, width="stretch", alt=charts.describe_line(line), key="lab-line")
     else:
-        st.html(markup.notice("Nothing: neither as it is nor as it is set. Move the slider, or look back further."))
+        st.html(parts.notice("Nothing: neither as it is nor as it is set. Move the slider, or look back further."))
     if more := charts.hidden(line):
-        st.html(markup.notice(f"{more} more slices have fewer incidents and are in the list below only."))
+        st.html(parts.notice(f"{more} more slices have fewer incidents and are in the list below only."))
     if set_.found:
         with st.expander(f"The incidents ({len(set_.found)}), and who is told", key="lab-incidents"):
-            st.html(charts.incident_rows(set_, own_metric(of)))
-            st.html(charts.readers(found, set_))
+            st.html(markup.incident_rows(set_, own_metric(of)))
+            st.html(markup.readers(found, set_))
     if scores:
-        st.html(markup.bullets(_score_words(score) for score in scores))
+        st.html(parts.bullets(_score_words(score) for score in scores))
 
 
 def _known(now: PageSession, of: Trial, set_: TrialOutcome) -> tuple[Score, ...]:
@@ -226,7 +225,7 @@ def _read_known(catalog: Catalog, text: str, of: Trial) -> tuple[KnownIncident, 
     try:
         return parse_known_incidents(text, _with(catalog, of.rule))
     except ConfigError as error:
-        st.html(markup.mistake_list(error.mistakes))
+        st.html(parts.mistake_list(error.mistakes))
         return ()
 
 
@@ -238,21 +237,21 @@ def _score_words(score: Score) -> str:
 
 
 def _span(since: date, until: date | None) -> str:
-    return f"{markup.day_words(since)} to {markup.day_words(until)}" if until else f"from {markup.day_words(since)}"
+    return f"{parts.day_words(since)} to {parts.day_words(until)}" if until else f"from {parts.day_words(since)}"
 
 
 def _paste(of: Trial, value: float) -> None:
     rule = with_value(of.rule, value)
     st.html(
-        markup.section("To paste", "Into config/triggers.toml, in the place of the same rule. Nothing is written here.")
+        parts.section("To paste", "Into config/triggers.toml, in the place of the same rule. Nothing is written here.")
     )
     st.code("\n".join(toml_lines(rule)), language="toml")
     with st.expander("The whole rule", key="lab-whole"):
         st.code(rule_as_toml(rule), language="toml")
 
 
-def _chance(now: PageSession, asked: cache.TrialRequest, value: float) -> None:
+def _chance(now: PageSession, asked: data.TrialRequest, value: float) -> None:
     """Last, for it takes a second or two: the page is there meanwhile."""
-    found = cache.rule_noise(now.key, now.pin, asked, value)
-    words = [f"Without any change: {charts.noise_words(found)}", *([found.warning] if found.warning else [])]
-    st.html(markup.bullets(words))
+    found = data.rule_noise(now.key, now.pin, asked, value)
+    words = [f"Without any change: {markup.noise_words(found)}", *([found.warning] if found.warning else [])]
+    st.html(parts.bullets(words))

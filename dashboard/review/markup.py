@@ -1,20 +1,12 @@
 """The review's parts as HTML. Pure; every value is escaped, so what a customer's data says is shown as text."""
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date
 from html import escape
-from typing import Final
 
-from config.errors import Mistake
+from dashboard.markup import SEVERITIES, day_words, table
 from queries.metrics.formatting import count
 from queries.review.compose import ActionStatus, Issue, Money, Review, money_change, money_figure
-
-SEVERITIES: Final = {1: "severity 1, the most serious", 2: "severity 2", 3: "severity 3", 4: "severity 4"}
-
-
-def day_words(when: date | datetime) -> str:
-    """A day as it is read: `3 October 2026`."""
-    return f"{when.day} {when:%B %Y}"
 
 
 def review_header(review: Review, where: str) -> str:
@@ -26,17 +18,6 @@ def review_header(review: Review, where: str) -> str:
         f'<h1 class="e-headline">{escape(review.headline)}</h1>'
         f'<p class="e-dateline">{escape(dateline)}</p>'
     )
-
-
-def notice(text: str, *, attention: bool = False, command: str = "") -> str:
-    """One line in a bar of its own; `command` is what to type."""
-    code = f" <code>{escape(command)}</code>" if command else ""
-    return f'<p class="e-notice{" attention" if attention else ""}" role="status">{escape(text)}{code}</p>'
-
-
-def section(title: str, lede: str = "") -> str:
-    """A heading with a rule above it."""
-    return f'<h2 class="e-section">{escape(title)}</h2>' + (f'<p class="e-lede">{escape(lede)}</p>' if lede else "")
 
 
 def issue(number: int, found: Issue) -> str:
@@ -94,11 +75,6 @@ def _fact(name: str, value: str, style: str = "", *, wide: bool = False) -> str:
     return f"<div{row}><dt>{escape(name)}</dt><dd{cls}>{escape(value)}</dd></div>"
 
 
-def bullets(lines: Iterable[str]) -> str:
-    """Lines of text."""
-    return f'<ul class="e-list">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>'
-
-
 def carried(undertakings: Iterable[ActionStatus]) -> str:
     """Actions carried over, a row each."""
     rows = "".join(
@@ -106,13 +82,7 @@ def carried(undertakings: Iterable[ActionStatus]) -> str:
         f"<td>{escape(u.action.owner)}</td><td>{_due(u)}</td><td>{escape(u.effect)}</td></tr>"
         for u in undertakings
     )
-    return _table(("Action", "Where", "Owner", "Due", "Effect"), rows)
-
-
-def _table(names: Iterable[str], rows: str) -> str:
-    head = "".join(f"<th scope='col'>{name}</th>" for name in names)
-    top = f"<thead><tr>{head}</tr></thead>"
-    return f'<div class="e-scroll"><table class="e-table">{top}<tbody>{rows}</tbody></table></div>'
+    return table(("Action", "Where", "Owner", "Due", "Effect"), rows)
 
 
 def _due(undertaking: ActionStatus) -> str:
@@ -153,13 +123,3 @@ def _money_row(name: str, now: float, before: float | None, year: float | None, 
     cells = (money_figure(now, currency), money_change(now, before), money_change(now, year))
     numbers = "".join(f'<td class="num">{escape(cell)}</td>' for cell in cells)
     return f"<tr><th scope='row'>{escape(name)}</th>{numbers}</tr>"
-
-
-def mistake_list(found: Iterable[Mistake]) -> str:
-    """What is wrong in the configuration: where, what, and what would be right."""
-    rows = "".join(
-        f"<tr><td><code>{escape(f'{m.file}:{m.line}' if m.line else str(m.file))}</code></td>"
-        f"<td>{escape(m.wrong)}</td><td>{escape(m.right)}</td></tr>"
-        for m in found
-    )
-    return _table(("Where", "What is wrong", "What to do"), rows)

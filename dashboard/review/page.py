@@ -4,8 +4,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from config.errors import EarshotError
-from dashboard import cache, charts
-from dashboard.review import downloads, markup
+from dashboard import markup as parts
+from dashboard.cache import Key
+from dashboard.review import charts, data, downloads, markup
 from dashboard.session import PageSession, banners, page_session
 from queries.review.compose import EVERYWHERE, Issue, MetricStatus, Review
 from queries.state.decisions import Decision, Override, record_decision, record_override
@@ -18,9 +19,9 @@ def show() -> None:
         key = _choose(now, top)
         banners(now)
         if key is None:
-            st.html(markup.notice("The data holds no month that you may see.", command="python -m queries status"))
+            st.html(parts.notice("The data holds no month that you may see.", command="python -m queries status"))
             return
-        review = cache.review(key, now.pin, now.state)
+        review = data.review(key, now.pin, now.state)
         _opening(review)
         _issues(now, review)
         metric = _against_goals(now, key, review)
@@ -31,13 +32,13 @@ def show() -> None:
             _downloads(now, key, review, metric)
 
 
-def _choose(now: PageSession, top: DeltaGenerator) -> cache.Key | None:
+def _choose(now: PageSession, top: DeltaGenerator) -> Key | None:
     """The month and the vertical of the link, or the newest full month of all verticals."""
-    months = cache.months(now.key, now.pin)
+    months = data.months(now.key, now.pin)
     if not months.all or months.usual is None:
         return None
     named = {f"{month:%Y-%m}": month for month in reversed(months.all)}
-    verticals = cache.verticals(now.key, now.pin)
+    verticals = data.verticals(now.key, now.pin)
     _drop_unknown("month", tuple(named))
     _drop_unknown("vertical", verticals)
     with top:
@@ -54,7 +55,7 @@ def _drop_unknown(name: str, known: tuple[str, ...]) -> None:
     asked = st.query_params.get(name)
     if asked is not None and asked not in known:
         st.html(
-            markup.notice(
+            parts.notice(
                 f"The link asks for {name} “{asked[:80]}”, which is not here. It was left out.", attention=True
             )
         )
@@ -63,17 +64,17 @@ def _drop_unknown(name: str, known: tuple[str, ...]) -> None:
 def _opening(review: Review) -> None:
     st.html(markup.review_header(review, review.vertical or EVERYWHERE))
     if review.maturity:
-        st.html(markup.notice(review.maturity))
+        st.html(parts.notice(review.maturity))
     if review.data_problems:
         problems = "problem" if review.data_problems == 1 else "problems"
-        st.html(markup.notice(f"{review.data_problems} {problems} with the data itself; they are no customer issue."))
+        st.html(parts.notice(f"{review.data_problems} {problems} with the data itself; they are no customer issue."))
 
 
 def _issues(now: PageSession, review: Review) -> None:
     if not review.issues:
-        st.html(markup.section("Key issues") + markup.bullets(["None: no incident was open and no goal was missed."]))
+        st.html(parts.section("Key issues") + parts.bullets(["None: no incident was open and no goal was missed."]))
         return
-    st.html(markup.section("Key issues"))
+    st.html(parts.section("Key issues"))
     for number, issue in enumerate(review.issues, start=1):
         st.html(markup.issue(number, issue))
         _decide(now, review, number, issue)
@@ -117,18 +118,18 @@ def _write(now: PageSession, review: Review, made: Decision | Override) -> None:
     st.rerun()
 
 
-def _against_goals(now: PageSession, key: cache.Key, review: Review) -> str | None:
+def _against_goals(now: PageSession, key: Key, review: Review) -> str | None:
     """The chart; returns the metric it shows, None for all metrics of one vertical."""
     title = f"{review.vertical} against its goals" if review.vertical else "Verticals against their goals"
-    st.html(markup.section(title))
+    st.html(parts.section(title))
     metrics = {s.metric.name: s.metric.label for s in review.standings}
     if not metrics:
-        st.html(markup.notice("No metric of the review has data.", command="python -m queries status"))
+        st.html(parts.notice("No metric of the review has data.", command="python -m queries status"))
         return None
     chosen = None if review.vertical else _chosen_metric(metrics, review.standings)
     shown = [s for s in review.standings if chosen in {None, s.metric.name}]
     with st.container(key="goals"):
-        spec = cache.goals_spec(key, now.pin, chosen)
+        spec = data.goals_spec(key, now.pin, chosen)
         st.vega_lite_chart(spec, width="content", alt=charts.describe(shown, review.month))
     return chosen
 
@@ -152,36 +153,36 @@ def _chosen_metric(metrics: dict[str, str], standings: tuple[MetricStatus, ...])
 
 def _improved(review: Review) -> None:
     st.html(
-        markup.section("What improved", "By more than chance, allowing for every comparison made on this page.")
-        + markup.bullets(review.improved or ("Nothing that the data can carry.",))
+        parts.section("What improved", "By more than chance, allowing for every comparison made on this page.")
+        + parts.bullets(review.improved or ("Nothing that the data can carry.",))
     )
 
 
 def _carried(review: Review) -> None:
     st.html(
-        markup.section("Actions carried over")
-        + (markup.carried(review.carried) if review.carried else markup.bullets(["None."]))
+        parts.section("Actions carried over")
+        + (markup.carried(review.carried) if review.carried else parts.bullets(["None."]))
     )
 
 
-def _financials(now: PageSession, key: cache.Key, review: Review) -> None:
-    st.html(markup.section("Financials"))
+def _financials(now: PageSession, key: Key, review: Review) -> None:
+    st.html(parts.section("Financials"))
     if not review.financials_open:
         _closed(now, review)
         return
     if review.overrides:
         last = review.overrides[-1]
-        by = f"Opened by {last.author} on {markup.day_words(last.at)} with issues undecided: {last.reason}"
-        st.html(markup.notice(by, attention=True))
+        by = f"Opened by {last.author} on {parts.day_words(last.at)} with issues undecided: {last.reason}"
+        st.html(parts.notice(by, attention=True))
     if review.money:
         st.html(markup.finances(review.money, key.currency, review.month))
     else:
-        st.html(markup.notice("No revenue is loaded for this month; fill the table `revenue` from a source."))
+        st.html(parts.notice("No revenue is loaded for this month; fill the table `revenue` from a source."))
 
 
 def _closed(now: PageSession, review: Review) -> None:
     needs = "issue needs" if review.undecided == 1 else "issues need"
-    st.html(markup.notice(f"Closed: {review.undecided} key {needs} an owner and a decision first."))
+    st.html(parts.notice(f"Closed: {review.undecided} key {needs} an owner and a decision first."))
     slot = st.popover(
         "Open all the same", key=f"overrule-{review.month}-{review.vertical}", type="tertiary", on_change="rerun"
     )
@@ -192,7 +193,7 @@ def _closed(now: PageSession, review: Review) -> None:
                 _write(now, review, Override(now.viewer.name, reason or "", now.now.replace(tzinfo=None)))
 
 
-def _downloads(now: PageSession, key: cache.Key, review: Review, metric: str | None) -> None:
+def _downloads(now: PageSession, key: Key, review: Review, metric: str | None) -> None:
     """The chart that is shown as PNG and SVG, and every table as CSV. Each is made when it is asked for."""
     slot = st.popover("Download", icon=":material/download:", key="downloads", type="tertiary", on_change="rerun")
     if not slot.open:
@@ -200,7 +201,7 @@ def _downloads(now: PageSession, key: cache.Key, review: Review, metric: str | N
     stem = f"earshot-{review.month:%Y-%m}-{_plain(review.vertical or 'all')}"
     with slot:
         if review.standings:
-            spec, title = cache.goals_spec(key, now.pin, metric), _chart_title(review, metric)
+            spec, title = data.goals_spec(key, now.pin, metric), _chart_title(review, metric)
             _file("The chart, PNG", lambda: downloads.png(spec, title), f"{stem}-goals.png", "image/png")
             _file("The chart, SVG", lambda: downloads.svg(spec, title), f"{stem}-goals.svg", "image/svg+xml")
         _file("Figures, CSV", lambda: downloads.standings_csv(review.standings), f"{stem}-figures.csv", "text/csv")

@@ -19,6 +19,7 @@ from config.reading.loader import read_catalog
 from config.settings import read_settings
 from dashboard import cache, stores
 from dashboard.incident import actions
+from dashboard.review import data as review_data
 from dashboard.server import options
 from dashboard.viewer import NotSignedInError, viewer
 from queries.review.action_effects import effect_of
@@ -422,7 +423,7 @@ def test_a_reader_of_one_vertical_is_served_that_one(company: Company, new_state
     ):
         for scope in (Scope(), Scope("gm", frozenset({"Payments"}))):
             key = cache.page_key(settings, stamp, pin.generation.number, scope, NOW).of(company.month, None)
-            review = cache.review(key, pin, state)
+            review = review_data.review(key, pin, state)
             shown: list[MetricStatus | Money | Issue] = [*review.standings, *review.money, *review.issues]
             seen[scope.role] = {part.vertical for part in shown}
             assert (BROKEN in repr(review)) == (scope.role == "analyst")

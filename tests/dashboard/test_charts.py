@@ -11,7 +11,10 @@ from pydantic import TypeAdapter
 from config.models.metrics import Metric
 from config.models.rules import Rule
 from dashboard import charts
+from dashboard import markup as parts
 from dashboard.incident import markup
+from dashboard.incident.charts import Reference, describe_over_time
+from dashboard.review import charts as review_charts
 from dashboard.review import downloads
 from dashboard.review import markup as review_markup
 from queries.metrics.measure import MetricPoint
@@ -66,7 +69,7 @@ def channels(view: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def spec_of(*standings: MetricStatus, one_scale: bool = True) -> dict[str, Any]:
-    return charts.finished(charts.against_goals(standings, MONTHS, one_scale=one_scale))
+    return charts.finished(review_charts.against_goals(standings, MONTHS, one_scale=one_scale))
 
 
 def test_verticals_against_goals_are_one_chart_with_a_row_each() -> None:
@@ -137,8 +140,8 @@ def test_marks_are_clear_on_both_papers(color: str, paper: str) -> None:
 )
 def test_text_is_clear_on_its_paper(ink: str, mode: str) -> None:
     """WCAG 2.2, 1.4.3: text needs 4.5 to 1."""
-    assert ink in (DASHBOARD / "look.css").read_text(encoding="utf-8")
-    assert PAPERS[mode] in (DASHBOARD / ".streamlit" / "config.reading.toml_lines").read_text(encoding="utf-8")
+    assert ink in (DASHBOARD / "assets" / "look.css").read_text(encoding="utf-8")
+    assert PAPERS[mode] in (DASHBOARD / ".streamlit" / "config.toml").read_text(encoding="utf-8")
     assert contrast(ink, PAPERS[mode]) >= 4.5
 
 
@@ -156,7 +159,7 @@ def luminance(color: str) -> float:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_name_is_drawn_as_text(name: str) -> None:
     spec = spec_of(series((0.9, 0.9, 0.9, 0.7), vertical=name))
-    assert {row["label"] for row in rows(spec) if "goal" in row} == {name[: charts.LONGEST]}
+    assert {row["label"] for row in rows(spec) if "goal" in row} == {name[: review_charts.LONGEST]}
     drawn = downloads.svg(spec, name)
     assert "<script" not in drawn
     assert downloads.png(spec, name).startswith(b"\x89PNG")
@@ -167,9 +170,7 @@ def test_a_name_is_written_as_text(name: str) -> None:
     minutes = MeetingState(found=(incident(name, name, 1, label=name, where=name),))
     review = made(series((0.9, 0.9, 0.9, 0.7), vertical=name), minutes=minutes)
     page = review_markup.review_header(review, name) + review_markup.issue(1, review.issues[0])
-    page += review_markup.finances([Money(name, 1.0, None, None)], "EUR", MONTHS[-1]) + review_markup.notice(
-        name, command=name
-    )
+    page += review_markup.finances([Money(name, 1.0, None, None)], "EUR", MONTHS[-1]) + parts.notice(name, command=name)
     page += markup.history_section(
         [HistoryEntry("i", 1, datetime(2026, 11, 1, tzinfo=UTC), "closed", name, name)], markup.Terms()
     )
@@ -196,14 +197,14 @@ def test_issues_are_exported_with_what_was_decided() -> None:
 
 def test_charts_say_in_words_what_they_show() -> None:
     low = series((0.9, 0.9, 0.9, 0.7))
-    assert charts.describe([low], MONTHS[-1]).endswith("Missed: Energy (Promises kept, 70%).")
-    assert charts.describe([series((0.9, 0.9, 0.9, 0.95))], MONTHS[-1]).endswith("No goal is missed.")
+    assert review_charts.describe([low], MONTHS[-1]).endswith("Missed: Energy (Promises kept, 70%).")
+    assert review_charts.describe([series((0.9, 0.9, 0.9, 0.95))], MONTHS[-1]).endswith("No goal is missed.")
     trend = Trend("month", low.history, ())
-    assert charts.describe_over_time(trend, SHARE, "Energy") == (
+    assert describe_over_time(trend, SHARE, "Energy") == (
         "Promises kept in Energy by month: between 70% and 90%, last 70%."
     )
     nothing = Trend("month", (), ())
-    assert charts.describe_over_time(nothing, SHARE, "Energy").endswith("too few cases to show.")
+    assert describe_over_time(nothing, SHARE, "Energy").endswith("too few cases to show.")
 
 
 def test_a_month_without_any_case_draws_an_empty_chart() -> None:
@@ -211,23 +212,27 @@ def test_a_month_without_any_case_draws_an_empty_chart() -> None:
     assert downloads.png(spec_of(empty), "Nothing").startswith(b"\x89PNG")
     assert downloads.png(spec_of(), "Nothing at all").startswith(b"\x89PNG")
     only = metric_status(SHARE, "Energy", [share(date(2026, 10, 1), 0.5, 50)], MONTHS[-1:], None)
-    assert downloads.png(charts.finished(charts.against_goals([only], MONTHS[-1:], one_scale=True)), "One").startswith(
-        b"\x89PNG"
-    )
+    assert downloads.png(
+        charts.finished(review_charts.against_goals([only], MONTHS[-1:], one_scale=True)), "One"
+    ).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
     ("kind", "changes", "held"),
     [
-        ("threshold", {"limit": 0.8, "recover": 0.9}, charts.Reference("limit", 0.8, is_written=True)),
-        ("goal", {}, charts.Reference("goal", 0.7, is_written=True)),
-        ("change", {"baseline": "last-year"}, charts.Reference("a year before", 0.7)),
-        ("gap", {"against": {"metric": "csat"}}, charts.Reference("measured from", 0.7)),
-        ("chart", {"method": "p", "baseline": {"first": "91d"}, "recover": 0.5}, charts.Reference("usual", 0.7)),
+        ("threshold", {"limit": 0.8, "recover": 0.9}, Reference("limit", 0.8, is_written=True)),
+        ("goal", {}, Reference("goal", 0.7, is_written=True)),
+        ("change", {"baseline": "last-year"}, Reference("a year before", 0.7)),
+        ("gap", {"against": {"metric": "csat"}}, Reference("measured from", 0.7)),
+        (
+            "chart",
+            {"method": "p", "baseline": {"first": "91d"}, "recover": 0.5},
+            Reference("usual", 0.7),
+        ),
     ],
 )
 def test_an_incidents_figure_is_shown_beside_what_it_was_held_against(
-    kind: str, changes: dict[str, Any], held: charts.Reference
+    kind: str, changes: dict[str, Any], held: Reference
 ) -> None:
     rule = RULE.validate_python({**WATCHED, "kind": kind, **changes})
     assert markup.reference_of(rule, {"held": 0.7}) == held

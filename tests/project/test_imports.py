@@ -11,7 +11,10 @@ import pytest
 ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = ("config", "queries", "triggers", "dashboard")
 ARROWS: Final = (
-    *("dashboard", "triggers.__main__", "triggers.commands", "triggers.processes", "triggers.lab"),
+    *("dashboard.__main__", "dashboard.server", "dashboard.app", "dashboard.views", "dashboard.navigation"),
+    *("dashboard.incident", "dashboard.review", "dashboard.lab", "dashboard.session", "dashboard.cache"),
+    *("dashboard.markup", "dashboard.charts", "dashboard.stores", "dashboard.viewer", "dashboard"),
+    *("triggers.__main__", "triggers.commands", "triggers.processes", "triggers.lab"),
     *("triggers.rule_tests", "triggers.slack", "triggers.messages", "triggers.incidents", "triggers.data_faults"),
     *("triggers.evaluation", "triggers.evaluation.kinds", "triggers.rules", "triggers.data_faults.detectors"),
     *("triggers.logs", "queries.__main__", "queries.operations", "queries.review", "queries.loading.formats"),

@@ -1,0 +1,68 @@
+"""What the incident page reads, each result once: see `dashboard.cache`."""
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dashboard.cache import ENTRIES, Key, copied, shared
+from dashboard.charts import finished
+from dashboard.incident.charts import Reference, over_time
+from dashboard.review.data import effect
+from queries.monitoring.evidence import Evidence
+from queries.review.incident_page import IncidentPage, Trend, current_rule, read_account_name, read_evidence, read_trend
+from queries.state.actions import Action
+from queries.state.incidents import Incident
+from queries.warehouse.generations import Pin
+from triggers.messages.card import Card
+
+
+@shared({Incident: repr})
+def trend(key: Key, _pin: Pin, incident: Incident) -> Trend | None:
+    """An incident's own figures over time."""
+    rule, metric = current_rule(incident, key.catalog)
+    if rule is None or metric is None:
+        return None
+    return read_trend(_pin.conn, rule, metric, incident, key.scope, key.as_of)
+
+
+@copied({Incident: repr, Reference: repr})
+def trend_spec(key: Key, _pin: Pin, incident: Incident, reference: Reference | None) -> dict[str, Any] | None:
+    """The finished chart of an incident, None where no figures are kept for it."""
+    shown = trend(key, _pin, incident)
+    _, metric = current_rule(incident, key.catalog)
+    if shown is None or metric is None or all(point.value is None for point in shown.points):
+        return None
+    return finished(over_time(shown, metric, incident, reference))
+
+
+# An account's name is one short string, and the list of incidents asks for many at once.
+@shared(entries=ENTRIES * 8)
+def account_name(key: Key, _pin: Pin, account_id: str) -> str:
+    """An account's name, or its id where the reader may not have the name."""
+    return read_account_name(_pin.conn, account_id, key.scope) or account_id
+
+
+def effect_words(key: Key, pin: Pin, action: Action, others: tuple[Action, ...]) -> str:
+    """What an action has done so far, in words."""
+    measured = effect(key, pin, action, others)
+    metric = next((metric for metric in key.catalog.metrics if metric.name == action.metric), None)
+    return measured.words(metric) if measured and metric else "no metric to judge it by"
+
+
+# Evidence hangs on the incident's version alone; the page's history and actions grow without changing it.
+@shared({IncidentPage: lambda page: repr(page.incident)})
+def incident_evidence(key: Key, _pin: Pin, page: IncidentPage) -> Evidence | None:
+    """What stands behind an incident, at its present version."""
+    return read_evidence(_pin.conn, page, key.scope, key.as_of)
+
+
+def card(key: Key, pin: Pin, page: IncidentPage, link: str) -> Card | None:
+    """The card that Slack shows too."""
+    route = next((route for route in key.catalog.routes if route.name == page.incident.route), None)
+    if page.rule is None or route is None:
+        return None
+    # In Slack the route decides whether accounts are named, for anybody may be in a channel. Here the scope has
+    # already left out the accounts that this reader may not see.
+    named = route.model_copy(update={"show": ("accounts",)})
+    zone = ZoneInfo(pin.generation.zone)
+    evidence = incident_evidence(key, pin, page)
+    return Card(page.incident, page.history, page.rule, page.metric, named, evidence, zone, link, key.catalog.people)

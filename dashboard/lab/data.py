@@ -1,0 +1,89 @@
+"""What the lab reads: a trial is read once, and each setting of it is judged and replayed once."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from config.reading.drafts import Drafts, parse_drafts
+from dashboard.cache import Hashes, Key, copied, shared
+from dashboard.charts import finished
+from dashboard.lab.charts import IncidentTimeline, attention_curve, time_line
+from queries.warehouse.conditions import ConditionPeriod, condition_periods
+from queries.warehouse.generations import Pin
+from queries.warehouse.relations import COLUMNS
+from triggers.lab.false_alarms import FalseAlarmRate, false_alarm_rate
+from triggers.lab.parameter_sweep import ParameterSweep, own_metric, sweep_setting
+from triggers.lab.setting import with_value
+from triggers.lab.what_if import Trial, TrialOutcome, fault_scanner, outcome, trial
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRequest:
+    """What the lab tries: a rule of the configuration, or of a draft, over the days [since, until).
+
+    `alphas` are what null replays found, by the version's hash: part of the key, for the state is never cached.
+    """
+
+    rule: str
+    draft: str
+    since: date
+    until: date
+    alphas: tuple[tuple[str, float], ...] = ()
+
+
+_TRIED: Final[Hashes] = {TrialRequest: repr}
+# A trial holds every row that its rule reads, in memory: far fewer are kept than of other results.
+TRIALS: Final = 24
+
+
+def drafted(key: Key, draft: str) -> Drafts:
+    """The rules of a draft, and the catalogue with them. Raises ConfigError with the draft's mistakes."""
+    return parse_drafts(draft, key.catalog, COLUMNS) if draft else Drafts((), key.catalog)
+
+
+@shared(_TRIED, spinner="Reading the rule's past …", entries=TRIALS)
+def rule_trial(key: Key, _pin: Pin, request: TrialRequest) -> Trial:
+    """A rule with all that it reads."""
+    catalog = drafted(key, request.draft).catalog
+    return trial(_pin, catalog, catalog.rule(request.rule), request.since, request.until, dict(request.alphas))
+
+
+@shared(_TRIED, spinner="Trying every setting …", entries=TRIALS)
+def rule_sweep(key: Key, _pin: Pin, request: TrialRequest) -> ParameterSweep:
+    """What the rule would have done at every setting worth trying."""
+    return sweep_setting(_pin.conn, rule_trial(key, _pin, request))
+
+
+@shared(_TRIED, spinner="Replaying it without any change …")
+def rule_noise(key: Key, _pin: Pin, request: TrialRequest, value: float) -> FalseAlarmRate:
+    """The false alarms of one setting."""
+    tried = rule_trial(key, _pin, request)
+    return false_alarm_rate(tried, with_value(tried.rule, value), key.as_of)
+
+
+@shared(_TRIED, spinner="Asking whether the data explains it …")
+def rule_outcome(key: Key, _pin: Pin, request: TrialRequest, value: float) -> TrialOutcome:
+    """What one setting would have done, after the data's own faults were asked for."""
+    tried = rule_trial(key, _pin, request)
+    return outcome(_pin.conn, tried, with_value(tried.rule, value), fault_scanner(_pin, tried))
+
+
+@shared()
+def spans(key: Key, _pin: Pin) -> tuple[ConditionPeriod, ...]:
+    """The conditions that held."""
+    del key  # it is a key only
+    return condition_periods(_pin.conn, ZoneInfo(_pin.generation.zone))
+
+
+@copied(_TRIED)
+def curve_spec(key: Key, _pin: Pin, request: TrialRequest, value: float) -> dict[str, Any]:
+    """The finished chart of what each setting asks of each reader."""
+    metric = own_metric(rule_trial(key, _pin, request))
+    return finished(attention_curve(rule_sweep(key, _pin, request), metric, value))
+
+
+@copied({**_TRIED, IncidentTimeline: repr})
+def time_spec(key: Key, _pin: Pin, request: TrialRequest, line: IncidentTimeline) -> dict[str, Any]:
+    """The finished chart of the incidents on the time line."""
+    return finished(time_line(line, request.since, request.until, spans(key, _pin)))

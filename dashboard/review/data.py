@@ -1,0 +1,96 @@
+"""What the review page reads, each result once: see `dashboard.cache`."""
+
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection
+
+from dashboard import charts
+from dashboard.cache import Key, copied, shared
+from dashboard.review.charts import against_goals
+from queries.metrics.measure import MetricPoint
+from queries.review.action_effects import ActionEffect
+from queries.review.compose import Facts, MeetingState, Points, Review, compose
+from queries.review.read import (
+    Months,
+    ReviewContext,
+    read_effect,
+    read_facts,
+    read_meeting,
+    read_months,
+    read_period,
+    read_point,
+    read_verticals,
+)
+from queries.state.actions import Action
+from queries.warehouse.generations import Pin
+
+
+@shared()
+def months(key: Key, _pin: Pin) -> Months:
+    """The months that can be reviewed."""
+    return read_months(_pin.conn, key.scope, key.as_of)
+
+
+@shared()
+def verticals(key: Key, _pin: Pin) -> tuple[str, ...]:
+    """The verticals in scope."""
+    return read_verticals(_pin.conn, key.scope)
+
+
+@shared()
+def _context(key: Key, _pin: Pin) -> ReviewContext:
+    month = key.month or key.day.replace(day=1)
+    # A link may name a month before the first full one: its period then begins with itself.
+    period = read_period(_pin.conn, month, min(months(key, _pin).first_full or month, month))
+    return ReviewContext(key.catalog, period, key.scope, key.as_of, key.currency, key.vertical)
+
+
+@shared(spinner="Reading the month …")
+def review_facts(key: Key, _pin: Pin) -> Facts:
+    """What the warehouse says about the month."""
+    return read_facts(_pin, _context(key, _pin))
+
+
+@shared()
+def _point(key: Key, _pin: Pin, metric: str, rule: str, group: str) -> MetricPoint | None:
+    context = _context(key, _pin)
+    return read_point(_pin.conn, context, context.catalog.metric(metric), rule, group)
+
+
+@shared({Action: repr})
+def effect(key: Key, _pin: Pin, action: Action, others: tuple[Action, ...]) -> ActionEffect | None:
+    """What an action has done so far; `others` at the same place share in it."""
+    return read_effect(_pin.conn, _context(key, _pin), action, others)
+
+
+def review(key: Key, pin: Pin, state: Connection) -> Review:
+    """The document of one month: cached figures, and the state as it is now."""
+    context = _context(key, pin)
+    meeting = read_meeting(state, context)
+    effects = {action.id: effect(key, pin, action, meeting.actions) for action in meeting.actions}
+    return compose(
+        review_facts(key, pin),
+        meeting,
+        _points(key, pin, meeting),
+        {id_: measured for id_, measured in effects.items() if measured is not None},
+        {metric.name: metric for metric in context.catalog.metrics},
+        vertical=key.vertical,
+        most_issues=context.catalog.review.max_issues,
+        today=key.day,
+    )
+
+
+def _points(key: Key, pin: Pin, meeting: MeetingState) -> Points:
+    """The month's figure of every incident that has a metric."""
+    wanted = {(found.metric.name, found.rule, found.group) for found in meeting.found if found.metric}
+    points = {(metric, group): _point(key, pin, metric, rule, group) for metric, rule, group in sorted(wanted)}
+    return {place: point for place, point in points.items() if point is not None}
+
+
+@copied()
+def goals_spec(key: Key, _pin: Pin, metric: str | None) -> dict[str, Any]:
+    """The finished chart of the verticals against their goals in one metric, or of all metrics in one vertical."""
+    standings = tuple(s for s in review_facts(key, _pin).standings if metric in {None, s.metric.name})
+    history: tuple[date, ...] = _context(key, _pin).period.history
+    return charts.finished(against_goals(standings, history, one_scale=metric is not None))
