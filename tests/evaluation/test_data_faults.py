@@ -19,7 +19,9 @@ from queries.statistics.estimates import Floats
 from queries.warehouse import tables
 from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse
 from tests.support.company import catalog, publish, warehouse
-from triggers.data_faults.detect import Breach, DataFault, detect, explains
+from triggers.data_faults.detect import detect
+from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.explanation import Breach, explains
 
 FIRST: Final = date(2024, 1, 1)
 WEEKS: Final = 90

@@ -39,7 +39,8 @@ from tests.support.daily import (
     publish,
     rulebook,
 )
-from triggers.data_faults.detect import DataFault, detect
+from triggers.data_faults.detect import detect
+from triggers.data_faults.detectors.fault import DataFault
 from triggers.evaluation.evaluate import design_effects_at
 from triggers.evaluation.metric_rules import evaluate_rule, reader
 from triggers.evaluation.quiet_rules import QuietRuleEvaluator

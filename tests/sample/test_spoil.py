@@ -28,7 +28,9 @@ from queries.state.tables import passing_state
 from queries.warehouse.generations import EmbeddedWarehouse, Pin
 from queries.warehouse.relations import COLUMNS
 from tests.sample.test_sample import PLANTED
-from triggers.data_faults.detect import Breach, DataFault, detect, explains
+from triggers.data_faults.detect import detect
+from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.explanation import Breach, explains
 from triggers.data_faults.scan import NAME
 from triggers.incidents.tick import tick
 

@@ -17,17 +17,13 @@ from queries.monitoring.row_profiles import Profile
 from triggers.data_faults.detectors.collection_change import collection_changes
 from triggers.data_faults.detectors.copied_period import copied_periods
 from triggers.data_faults.detectors.duplicated_rows import duplicated_rows
-from triggers.data_faults.detectors.fault import DataFault, Kind
-from triggers.data_faults.detectors.history import BASELINE_WEEKS, RowHistory, row_history
+from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.detectors.history import RowHistory, row_history
 from triggers.data_faults.detectors.padded_promise import padded_promises
 from triggers.data_faults.detectors.publication_lag import publication_lags
 from triggers.data_faults.detectors.right_censoring import right_censoring
 from triggers.data_faults.detectors.sampling_change import sampling_changes
 from triggers.data_faults.detectors.swapped_dates import swapped_dates
-from triggers.data_faults.detectors.tails import ALPHA
-from triggers.data_faults.explanation import ROWS_OF, Breach, explains
-
-__all__ = ["ALPHA", "BASELINE_WEEKS", "ROWS_OF", "Breach", "DataFault", "Kind", "detect", "explains"]
 
 _DETECTORS: Final[tuple[Callable[[RowHistory], Iterator[DataFault]], ...]] = (
     publication_lags,

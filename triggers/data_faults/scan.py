@@ -11,7 +11,10 @@ from config.models.rules import DATA_FAULT, DECEIVES, EventRule, Guard, RateRule
 from queries.monitoring.row_profiles import PROFILED, Profile, read_profile
 from queries.monitoring.severe_cases import Case
 from queries.state.incidents import Incident, incident_id
-from triggers.data_faults.detect import BASELINE_WEEKS, Breach, DataFault, detect, explains
+from triggers.data_faults.detect import detect
+from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.detectors.history import BASELINE_WEEKS
+from triggers.data_faults.explanation import Breach, explains
 from triggers.evaluation.event_rules import SevereCase
 from triggers.evaluation.kinds.window import lookback
 from triggers.evaluation.replay import StateChange

@@ -14,7 +14,7 @@ from queries.state.escalations import Escalation
 from queries.state.incidents import HistoryEntry, Incident, Queued, TickRecord, delivery_id
 from queries.statistics.differences import gap_interval
 from queries.statistics.estimates import Tally, estimate
-from triggers.data_faults.detect import DataFault
+from triggers.data_faults.detectors.fault import DataFault
 from triggers.evaluation.event_rules import EventRuleResult, SevereCase
 from triggers.evaluation.replay import EvaluatedWindow, StateChange
 from triggers.incidents import escalation

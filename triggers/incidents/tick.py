@@ -19,7 +19,7 @@ from queries.state.escalations import spent
 from queries.state.incidents import Evaluated, Remembered, RuleVersion, TickRecord, aware, incidents_by_id, write
 from queries.warehouse.generations import Pin
 from queries.warehouse.load_report import settle
-from triggers.data_faults.detect import DataFault
+from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.scan import NAME, FaultScanner, new_faults, rule_of_faults
 from triggers.evaluation.evaluate import Evaluation, evaluate
 from triggers.evaluation.event_rules import EventRuleResult, find_cases

@@ -18,7 +18,7 @@ from queries.monitoring.activity import Signals
 from queries.state.incidents import Incident, aware
 from queries.warehouse.generations import Pin
 from queries.warehouse.load_report import settle
-from triggers.data_faults.detect import DataFault
+from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.scan import FaultScanner
 from triggers.evaluation.evaluate import clock, design_effects_at
 from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule, reader

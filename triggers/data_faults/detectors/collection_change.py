@@ -8,10 +8,9 @@ import numpy as np
 
 from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.cells import Cell, Cells, every
+from triggers.data_faults.detectors.counts import ALPHA, BEFORE, NEAR, SILENT, dispersion, few, first_full_week, runs
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.detectors.history import RowHistory
-from triggers.data_faults.detectors.tails import ALPHA, few
-from triggers.data_faults.detectors.weekly import BEFORE, NEAR, SILENT, dispersion, first_full_week, runs
 
 _LEAST_SILENT: Final = 2  # weeks
 _BEGINNING: Final = 13  # weeks in which parts may join one after the other: that is how data begins

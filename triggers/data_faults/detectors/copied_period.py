@@ -10,10 +10,9 @@ from scipy import special
 
 from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.cells import Cell, everywhere
+from triggers.data_faults.detectors.counts import ALPHA, runs
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.detectors.history import RowHistory
-from triggers.data_faults.detectors.tails import ALPHA
-from triggers.data_faults.detectors.weekly import runs
 
 _LEAST_COPIED: Final = 7  # days
 

@@ -9,9 +9,9 @@ from scipy import special
 
 from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.cells import Cell, daily_by, everywhere
+from triggers.data_faults.detectors.counts import ALPHA
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.detectors.history import RowHistory
-from triggers.data_faults.detectors.tails import ALPHA
 
 _DOUBLED: Final = 0.1  # of a day's rows
 _LEAST_DOUBLED: Final = 10  # rows

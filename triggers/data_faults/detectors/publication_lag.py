@@ -5,10 +5,9 @@ from typing import Final
 
 from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.cells import Cell, large
+from triggers.data_faults.detectors.counts import ALPHA, BEFORE, NEAR, SILENT, at_most, dispersion, few, first_full_week
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.detectors.history import RowHistory
-from triggers.data_faults.detectors.tails import ALPHA, at_most, few
-from triggers.data_faults.detectors.weekly import BEFORE, NEAR, SILENT, dispersion, first_full_week
 
 _LAGGING: Final = 0.5
 _TAPERS: Final = 0.8

@@ -8,10 +8,9 @@ import numpy as np
 from queries.monitoring.row_profiles import AGES
 from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.cells import Cell, everywhere
+from triggers.data_faults.detectors.counts import ALPHA, at_most, dispersion
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.detectors.history import RowHistory
-from triggers.data_faults.detectors.tails import ALPHA, at_most
-from triggers.data_faults.detectors.weekly import dispersion
 
 _YOUNG: Final = 28  # days
 _YEAR: Final = 364

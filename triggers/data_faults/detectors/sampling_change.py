@@ -11,10 +11,9 @@ from scipy import special
 from queries.monitoring.row_profiles import Profile
 from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.cells import daily_by
+from triggers.data_faults.detectors.counts import ALPHA, BEFORE, first_full_week, sides
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.detectors.history import RowHistory
-from triggers.data_faults.detectors.tails import ALPHA
-from triggers.data_faults.detectors.weekly import BEFORE, first_full_week, sides
 
 _MOVED: Final = 0.15
 _ASKED: Final = {"person.role": "role", "account.tier": "tier", "instrument_version": "instrument version"}

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.cells import Cell, large
+from triggers.data_faults.detectors.counts import ALPHA, at_least, at_most, dispersion
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.detectors.history import RowHistory
-from triggers.data_faults.detectors.tails import ALPHA, at_least, at_most
-from triggers.data_faults.detectors.weekly import dispersion
 
 _TWELVE: Final = 12  # days of a month whose number is also that of a month
 _LOST: Final = 0.3

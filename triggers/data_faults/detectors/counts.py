@@ -1,12 +1,19 @@
-"""Counts by week, oldest first: how much they vary, when they begin, how long they are silent, what a split parts."""
+"""Counts by week, oldest first, and the exact tails of counts that vary more than Poisson counts do.
+
+A dispersion is how many times as much: both counts are divided by it.
+"""
 
 from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from queries.statistics.estimates import Floats
+
+ALPHA: Final = 1e-6
+"""How rarely each detector may be wrong in one look."""
 
 BEFORE: Final = 26
 """Weeks that a change of mix or promise is compared with."""
@@ -18,6 +25,22 @@ SILENT: Final = 0.05
 """The part of the usual rows up to which a week is silent."""
 
 _AFTER: Final = 13
+
+
+def few(seen: float, others: float, share: float, dispersion: float) -> float:
+    """The chance of at most `seen` of seen + others, were each in its part with probability `share`."""
+    x, n = seen / dispersion, (seen + others) / dispersion
+    return float(special.betainc(n - x, x + 1, 1 - share)) if n > x else 1.0
+
+
+def at_least(seen: float, expected: float, dispersion: float) -> float:
+    """The chance of a Poisson count of `seen` or more."""
+    return float(special.gammainc(seen / dispersion, expected / dispersion)) if seen > 0 else 1.0
+
+
+def at_most(seen: float, expected: float, dispersion: float) -> float:
+    """The chance of a Poisson count of `seen` or fewer."""
+    return float(special.gammaincc(seen / dispersion + 1, expected / dispersion))
 
 
 def dispersion(weekly: Floats) -> float:
