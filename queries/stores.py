@@ -5,7 +5,7 @@ from sqlalchemy.exc import OperationalError
 
 from config.errors import EarshotError
 from config.settings import Settings
-from queries.state.tables import open_state
+from queries.state.database import open_state
 from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
 
 

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from queries.state.incidents import CANARY, aware
+from queries.instants import aware
+from queries.state.incidents import CANARY
 from queries.state.tables import incident, incident_event, outbox
 
 SEEN = "found"

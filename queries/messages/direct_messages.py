@@ -9,8 +9,9 @@ from uuid import uuid5
 from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from queries.instants import aware, naive
 from queries.messages.outbox import UNFINISHED, QueuedMessage, queue
-from queries.state.incidents import NAMESPACE, RacedError, aware, naive
+from queries.state.incidents import NAMESPACE, RacedError
 from queries.state.tables import letter, outbox
 
 MAILBOX: Final = "@"

@@ -12,10 +12,10 @@ from typing import Any, Final, Literal
 from uuid import uuid5
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
-from queries.state.incidents import CHUNK, NAMESPACE, aware, naive
-from queries.state.tables import heartbeat, incident, lease, outbox, slack_root
+from queries.instants import aware, naive
+from queries.state.incidents import CHUNK, NAMESPACE
+from queries.state.tables import incident, outbox, slack_root
 
 Outcome = Literal["sent", "superseded", "dead", "pending", "unsure"]
 UNFINISHED: Final = ("pending", "claimed", "unsure")
@@ -339,54 +339,6 @@ def record_shown(conn: Connection, posted: PostedMessage, version: int) -> None:
     conn.execute(update(slack_root).where(guard, slack_root.c.version < version).values(version=version))
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to do one kind of work, until a time. Whoever takes it next gets a higher fence."""
-
-    name: str
-    holder: str
-    fence: int
-    until: datetime
-
-
-def lease_holder(conn: Connection, name: str) -> Lease | None:
-    """Who has, or had, the lease of that name."""
-    row = conn.execute(select(lease).where(lease.c.name == name)).one_or_none()
-    return Lease(row.name, row.holder, row.fence, aware(row.until)) if row else None
-
-
-def take_lease(conn: Connection, wanted: Lease, seen: Lease | None) -> bool:
-    """Take a lease over from what was `seen` of it; False when somebody else was quicker."""
-    values = {"holder": wanted.holder, "fence": wanted.fence, "until": naive(wanted.until)}
-    if seen is None:
-        try:
-            conn.execute(insert(lease).values(name=wanted.name, **values))
-        except IntegrityError:
-            return False
-        return True
-    guard = (lease.c.name == seen.name) & (lease.c.fence == seen.fence)
-    return bool(conn.execute(update(lease).where(guard).values(**values)).rowcount == 1)
-
-
-def holds_lease(conn: Connection, mine: Lease, until: datetime) -> bool:
-    """Prolong a lease inside the transaction that it guards; False when it was taken over."""
-    guard = (lease.c.fence == mine.fence) & (lease.c.name == mine.name) & (lease.c.holder == mine.holder)
-    return bool(conn.execute(update(lease).where(guard).values(until=naive(until))).rowcount == 1)
-
-
-def release_lease(conn: Connection, mine: Lease, now: datetime) -> None:
-    """Let the next process begin at once."""
-    guard = (lease.c.name == mine.name) & (lease.c.fence == mine.fence)
-    conn.execute(update(lease).where(guard).values(until=naive(now)))
-
-
 def _read(row: Any) -> QueuedMessage:
     values = dict(zip(QueuedMessage.__dataclass_fields__, row, strict=True))
     return QueuedMessage(**{**values, "due_at": aware(values["due_at"]), "created_at": aware(values["created_at"])})
-
-
-def record_heartbeat(conn: Connection, name: str, note: str, now: datetime) -> None:
-    """Say that a process lives."""
-    values = {"at": naive(now), "note": note}
-    if conn.execute(update(heartbeat).where(heartbeat.c.name == name).values(**values)).rowcount == 0:
-        conn.execute(insert(heartbeat).values(name=name, **values))

@@ -12,8 +12,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, case, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from queries.instants import aware, naive
 from queries.state import counters
-from queries.state.incidents import aware, naive
 from queries.state.tables import channel_gate
 
 HOUR: Final = timedelta(hours=1)

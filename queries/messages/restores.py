@@ -8,8 +8,9 @@ from uuid import uuid5
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from queries.instants import aware, naive
 from queries.messages.outbox import UNFINISHED, QueuedMessage, queue
-from queries.state.incidents import NAMESPACE, aware, naive
+from queries.state.incidents import NAMESPACE
 from queries.state.tables import heartbeat, incident, outbox, restored, slack_root
 
 FOUND_AGAIN: Final = timedelta(days=1)

@@ -9,9 +9,10 @@ from uuid import NAMESPACE_URL, uuid5
 from sqlalchemy import Connection, Row, insert, select, update
 
 from config.errors import EarshotError
+from queries.instants import aware, naive
 from queries.messages.outbox import unsent
 from queries.scope import Scope
-from queries.state.incidents import Incident, aware, incidents, incidents_by_id, naive
+from queries.state.incidents import Incident, incidents, incidents_by_id
 from queries.state.tables import silence as table
 
 

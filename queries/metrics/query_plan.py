@@ -33,10 +33,11 @@ from config.errors import EarshotError
 from config.models.metrics import Metric
 from config.models.values import Conditions
 from queries.engine import whole
+from queries.instants import naive
 from queries.scope import Scope
 from queries.warehouse import tables
 from queries.warehouse.generations import latest
-from queries.warehouse.relations import COLUMNS, DAYS, LATE, matching, naive, relation
+from queries.warehouse.relations import COLUMNS, DAYS, LATE, matching, relation
 from queries.warehouse.tables import ROLLUPS, UNKNOWN
 
 Grain = Literal["day", "week", "month", "quarter", "all"]

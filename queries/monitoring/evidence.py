@@ -10,9 +10,10 @@ from sqlalchemy import ColumnElement, Connection, String, Subquery, and_, case, 
 from config.models.metrics import Metric
 from config.models.values import Conditions
 from queries.engine import whole
+from queries.instants import naive
 from queries.scope import Scope
 from queries.warehouse import tables
-from queries.warehouse.relations import COLUMNS, DAYS, matching, naive, relation
+from queries.warehouse.relations import COLUMNS, DAYS, matching, relation
 
 MOST: Final = 5
 """How many accounts a card names."""

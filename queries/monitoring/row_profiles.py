@@ -15,10 +15,11 @@ from sqlalchemy import ColumnElement, Connection, Double, FromClause, String, Su
 
 from config.errors import EarshotError
 from queries.engine import epoch, fetch_arrow, micros, newest_value, whole
+from queries.instants import naive
 from queries.metrics.query_plan import clock_of
 from queries.statistics.estimates import Floats
 from queries.warehouse import tables
-from queries.warehouse.relations import naive, relation
+from queries.warehouse.relations import relation
 from queries.warehouse.tables import UNKNOWN
 
 PROFILED: Final = ("response", "journey", "contact", "defect")

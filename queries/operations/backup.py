@@ -19,13 +19,14 @@ from config.errors import EarshotError
 from config.models.catalog import Catalog
 from config.settings import Settings
 from queries.engine import disposing, journal, shared
+from queries.instants import aware, naive
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.messages.restores import mark_restored
 from queries.operations.database_copy import copy_journal, dump, holders, others_connected, undump
 from queries.operations.erase import BY, forget
 from queries.operations.manifest import Manifest, check_files, hash_file, read_manifest, write_manifest
-from queries.state.incidents import aware, naive
-from queries.state.tables import VERSIONS, heartbeat, incident, open_state, state
+from queries.state.database import open_state
+from queries.state.tables import VERSIONS, heartbeat, incident, state
 from queries.stores import open_states, open_warehouse
 from queries.warehouse import tables as warehouse_tables
 from queries.warehouse.changes import nothing_touched

@@ -10,9 +10,10 @@ from uuid import uuid5
 
 from sqlalchemy import Column, Connection, Table, delete, insert, select, union, update
 
+from queries.instants import naive
 from queries.scope import EVERYTHING
 from queries.state import tables
-from queries.state.incidents import NAMESPACE, HistoryEntry, Incident, annotate, incidents, incidents_by_id, naive
+from queries.state.incidents import NAMESPACE, HistoryEntry, Incident, annotate, incidents, incidents_by_id
 
 REASON: Final = "what it was about has been erased"
 

@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection, delete, insert, select
 
-from queries.state.incidents import aware, naive
+from queries.instants import aware, naive
 from queries.state.tables import baseline, calibration
 
 

@@ -1,18 +1,20 @@
-"""Incidents, the instances they come from, the slots that were evaluated: reads, and one guarded write for a tick."""
+"""Incidents and their history: reads, and one guarded write for everything that a tick finds."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from config.errors import EarshotError
+from queries.instants import aware, naive
 from queries.scope import Scope
 from queries.state import tables
+from queries.state.evaluations import Evaluated, Remembered, RuleVersion
 
 NAMESPACE: Final[UUID] = uuid5(NAMESPACE_URL, "https://earshot.invalid/incident")
 OPEN: Final = "open"
@@ -94,51 +96,6 @@ class HistoryEntry:
     author: str | None = None
     generation: int | None = None
     sample: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """An instance as stored: `body` is the evaluator's own text."""
-
-    rule: str
-    slice: str
-    state: str
-    health: str
-    slot: date | None
-    body: str
-    incident_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluated:
-    """One slot of one rule, evaluated on one generation."""
-
-    rule: str
-    slot: date
-    generation: int
-    rule_hash: str
-    origin: str
-    evaluated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Newest:
-    """How far a rule was evaluated, on which generation, and when that was first done."""
-
-    slot: date
-    generation: int
-    evaluated_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RuleVersion:
-    """A rule as it was when it was evaluated, with its metric."""
-
-    hash: str
-    rule: str
-    body: str
-    author: str | None
-    stored_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,31 +188,6 @@ def entries(conn: Connection, id_: str) -> tuple[HistoryEntry, ...]:
     return tuple(
         _entry(row) for row in conn.execute(select(table).where(table.c.incident_id == id_).order_by(table.c.seq))
     )
-
-
-def remembered(conn: Connection) -> tuple[Remembered, ...]:
-    """Every instance that is not as it began."""
-    return tuple(Remembered(*row) for row in conn.execute(select(tables.instance)))
-
-
-def newest_slots(conn: Connection) -> dict[str, Newest]:
-    """Per rule the newest slot evaluated, on the newest generation it was evaluated on."""
-    table = tables.eval_slot
-    newest = select(table.c.rule, func.max(table.c.slot).label("slot")).group_by(table.c.rule).subquery()
-    here = (table.c.rule == newest.c.rule) & (table.c.slot == newest.c.slot)
-    rows = conn.execute(select(table).join_from(newest, table, here).order_by(table.c.generation))
-    return {row.rule: Newest(row.slot, row.generation, aware(row.evaluated_at)) for row in rows}
-
-
-def rule_version(conn: Connection, hash_: str) -> RuleVersion | None:
-    """A rule as it was under that hash."""
-    row = conn.execute(select(tables.rule_version).where(tables.rule_version.c.hash == hash_)).one_or_none()
-    return RuleVersion(row.hash, row.rule, row.body, row.author, aware(row.stored_at)) if row else None
-
-
-def rule_hashes(conn: Connection) -> frozenset[str]:
-    """The hashes of all stored rule versions."""
-    return frozenset(conn.execute(select(tables.rule_version.c.hash)).scalars())
 
 
 def write(conn: Connection, ledger: TickRecord) -> None:
@@ -353,13 +285,3 @@ def _entry(row: Any) -> HistoryEntry:
 
 def _read(value: Any) -> Any:
     return aware(value) if isinstance(value, datetime) else value
-
-
-def aware(instant: datetime) -> datetime:
-    """A stored naive UTC instant as an aware one."""
-    return instant.replace(tzinfo=UTC)
-
-
-def naive(instant: datetime) -> datetime:
-    """An aware instant as it is stored: naive UTC."""
-    return instant.astimezone(UTC).replace(tzinfo=None)

@@ -6,7 +6,7 @@ null. Fact rows also offer the columns of their account and journey as `account.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -34,6 +34,7 @@ from sqlalchemy import (
 from config.errors import EarshotError
 from config.models.values import Condition, Scalar
 from queries.engine import epoch, whole
+from queries.instants import naive
 from queries.warehouse import tables
 from queries.warehouse.tables import UNKNOWN
 
@@ -119,11 +120,6 @@ def relation(name: str, as_of: datetime | None = None, needed: Collection[str] |
         if column not in rows.columns:
             raise EarshotError(f"{name} has no column {column!r}; it has {', '.join(sorted(COLUMNS[name]))}")
     return select(*(rows.columns[c].label(c) for c in wanted)).select_from(rows.source).where(rows.where).subquery(name)
-
-
-def naive(instant: datetime | None) -> datetime | None:
-    """An instant as the warehouse stores it: UTC without a zone."""
-    return instant.astimezone(UTC).replace(tzinfo=None) if instant and instant.tzinfo else instant
 
 
 def matching(conditions: Collection[Condition], table: FromClause) -> ColumnElement[bool]:

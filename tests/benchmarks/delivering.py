@@ -25,8 +25,8 @@ from config.models.catalog import Catalog
 from config.reading.loader import read_catalog
 from config.settings import CHECKOUT, Settings, SlackSettings
 from queries.scope import EVERYTHING
+from queries.state.database import open_state
 from queries.state.incidents import open_incidents
-from queries.state.tables import open_state
 from queries.warehouse import tables
 from queries.warehouse.generations import EmbeddedWarehouse
 from queries.warehouse.relations import COLUMNS

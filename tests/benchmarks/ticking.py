@@ -20,7 +20,7 @@ from config.models.values import Condition
 from queries.metrics.cube import read_cube
 from queries.metrics.measure import Ask, measure
 from queries.scope import EVERYTHING
-from queries.state.tables import open_state
+from queries.state.database import open_state
 from queries.warehouse.generations import EmbeddedWarehouse, Pin
 from queries.warehouse.load_report import settle
 from tests.benchmarks.process import peak

@@ -23,8 +23,8 @@ from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
 from queries.scope import EVERYTHING
 from queries.state import tables
+from queries.state.database import open_state
 from queries.state.incidents import incidents
-from queries.state.tables import open_state
 from queries.warehouse.relations import COLUMNS
 from tests.support.company import catalog, noon, publish, rows_of, rule, warehouse, weeks
 from tests.support.installation import RULE, configure

@@ -13,8 +13,8 @@ from config.models.rules import Rule
 from queries.engine import disposing
 from queries.monitoring.row_profiles import PROFILED
 from queries.scope import EVERYTHING
+from queries.state.database import passing_state
 from queries.state.incidents import entries, incidents
-from queries.state.tables import passing_state
 from queries.warehouse import tables as warehouse_tables
 from queries.warehouse.relations import COLUMNS
 from tests.support.company import Rows, catalog, noon, rule, warehouse

@@ -14,17 +14,16 @@ import pytest
 from sqlalchemy import Connection
 
 from config.models.rules import EventRule, QuietRule
+from queries.instants import aware, naive
 from queries.loading.publish import derive
 from queries.metrics.design_effects import read_design_effects
 from queries.metrics.revisions import late_columns
 from queries.monitoring.row_profiles import PROFILED, read_profile
 from queries.monitoring.severe_cases import cases
 from queries.scope import EVERYTHING
-from queries.state.incidents import aware
-from queries.state.tables import passing_state
+from queries.state.database import passing_state
 from queries.warehouse import tables
 from queries.warehouse.load_report import settle
-from queries.warehouse.relations import naive
 from tests.support.daily import (
     DAYS,
     ZONE,

@@ -24,8 +24,8 @@ from config.reading.rule_tests import RuleTest, read_rule_tests
 from config.reading.toml_lines import Document
 from queries.loading.fixture_warehouse import open_fixture
 from queries.scope import EVERYTHING
+from queries.state.database import passing_state
 from queries.state.incidents import entries, incidents
-from queries.state.tables import passing_state
 from queries.warehouse.generations import Pin
 from queries.warehouse.relations import COLUMNS
 from tests.project.test_docs import DOCS, PACKAGES, Checkout, blocks

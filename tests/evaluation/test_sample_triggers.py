@@ -20,8 +20,8 @@ from queries.engine import disposing
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.sample import generate
 from queries.scope import EVERYTHING
+from queries.state.database import passing_state
 from queries.state.incidents import Incident, incidents
-from queries.state.tables import passing_state
 from queries.warehouse import tables
 from queries.warehouse.generations import Pin, latest
 from queries.warehouse.load_report import LoadReport

@@ -24,9 +24,9 @@ from queries.messages.outbox import PostedMessage, record_root
 from queries.messages.silences import Matchers, SilenceError
 from queries.scope import EVERYTHING
 from queries.state import tables as state_tables
+from queries.state.database import open_state
 from queries.state.feedback import Verdict, vote, votes_by_rule
 from queries.state.incidents import HistoryEntry, Incident, TickRecord, entries, incident, open_incidents, write
-from queries.state.tables import open_state
 from queries.warehouse import tables
 from tests.counterparts import proxy as faults
 from tests.counterparts.postgres import NewDatabase

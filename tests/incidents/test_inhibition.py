@@ -14,8 +14,8 @@ from config.models.rules import EventRule
 from queries.engine import disposing
 from queries.messages import outbox
 from queries.scope import EVERYTHING
+from queries.state.database import passing_state
 from queries.state.incidents import Incident, entries, incidents
-from queries.state.tables import passing_state
 from queries.warehouse import tables
 from queries.warehouse.generations import Pin
 from tests.support.company import LOADED, catalog, noon, rows_of, rule, warehouse, weeks

@@ -17,10 +17,10 @@ from config.settings import read_settings
 from queries.messages import direct_messages, outbox
 from queries.metrics.revenue import revenue_of
 from queries.scope import EVERYTHING, Scope
+from queries.state.database import open_state
 from queries.state.escalations import BEYOND, TOLD, WITHHELD, RuleTally, escalations, spent
 from queries.state.feedback import Verdict, vote
 from queries.state.incidents import HistoryEntry, Incident, RacedError, entries, incidents
-from queries.state.tables import open_state
 from queries.warehouse import tables
 from queries.warehouse.generations import EmbeddedWarehouse
 from tests.counterparts.slack import CHANNELS, USERS, Slack

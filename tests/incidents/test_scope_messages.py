@@ -16,12 +16,14 @@ from config.models.catalog import Catalog
 from config.models.routing import Person, Route, Step
 from config.models.rules import EventRule, Rule
 from queries.engine import disposing
+from queries.instants import naive
 from queries.messages.digests import Digest, Group, Worst
 from queries.messages.direct_messages import queue_direct_message
 from queries.state import tables
+from queries.state.database import passing_state
 from queries.state.escalations import Escalation
-from queries.state.incidents import HistoryEntry, Incident, RuleVersion, TickRecord, incident_id, naive, write
-from queries.state.tables import passing_state
+from queries.state.evaluations import RuleVersion
+from queries.state.incidents import HistoryEntry, Incident, TickRecord, incident_id, write
 from queries.warehouse.generations import EmbeddedWarehouse, Pin
 from tests.support.company import catalog, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState

@@ -15,10 +15,12 @@ from config.models.catalog import Catalog
 from config.models.rules import EventRule
 from queries.engine import disposing
 from queries.messages import outbox
+from queries.messages.leases import lease_holder, take_lease
 from queries.scope import EVERYTHING, Scope
 from queries.state import tables as state_tables
-from queries.state.incidents import Incident, RacedError, entries, incidents, remembered
-from queries.state.tables import open_state
+from queries.state.database import open_state
+from queries.state.evaluations import remembered
+from queries.state.incidents import Incident, RacedError, entries, incidents
 from queries.warehouse import tables as warehouse_tables
 from queries.warehouse.generations import Pin, SharedWarehouse, Warehouse
 from tests.counterparts.postgres import NewDatabase
@@ -332,10 +334,10 @@ def test_the_lease_goes_to_one_and_is_taken_from_the_dead(tmp_path: Path, monkey
         mine.guard(conn)
     monkeypatch.undo()
     with states.begin() as conn:
-        held = outbox.lease_holder(conn, lease.NAME)
+        held = lease_holder(conn, lease.NAME)
         assert held is not None
         dead = replace(held, holder=lease.holder().replace(" ", " 4", 1), until=now + lease.LENGTH)
-        assert outbox.take_lease(conn, dead, held)
+        assert take_lease(conn, dead, held)
     assert lease.acquire(states, now) is not None
     states.dispose()
 

@@ -22,8 +22,8 @@ from config.models.catalog import Catalog
 from config.models.rules import ChangeRule, EventRule, QuietRule, Rule, WatchRule
 from queries.engine import disposing
 from queries.scope import EVERYTHING
+from queries.state.database import open_state, passing_state
 from queries.state.incidents import entries, incidents
-from queries.state.tables import open_state, passing_state
 from queries.warehouse import tables
 from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse
 from tests.counterparts.postgres import NewDatabase

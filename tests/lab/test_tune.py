@@ -16,9 +16,9 @@ from config.models.rules import ChangeRule, ChartRule, GapRule, QuietRule, Rule,
 from config.reading.drafts import parse_drafts
 from config.reading.loader import read_catalog
 from queries.state import tables
+from queries.state.database import passing_state
 from queries.state.feedback import precisions, vote
 from queries.state.incidents import TickRecord, write
-from queries.state.tables import passing_state
 from queries.warehouse.generations import Pin
 from queries.warehouse.relations import COLUMNS
 from tests.lab.test_backtest import FIRST, OVER, STORY, made

@@ -23,15 +23,16 @@ from sqlalchemy import Engine, insert, select, update
 
 from config.models.routing import Route, Step
 from config.settings import read_settings
+from queries.instants import naive
 from queries.messages import outbox, rate_limits
 from queries.messages.canary import Canary, newest_canary
-from queries.messages.outbox import record_heartbeat
+from queries.messages.leases import record_heartbeat
 from queries.messages.silences import Matchers, Silence
 from queries.operations.health import Beat, StateHealth, read_health
 from queries.scope import EVERYTHING
 from queries.state import counters, tables
-from queries.state.incidents import Incident, incidents, naive
-from queries.state.tables import open_state
+from queries.state.database import open_state
+from queries.state.incidents import Incident, incidents
 from queries.warehouse.generations import EmbeddedWarehouse
 from queries.warehouse.relations import COLUMNS
 from tests.counterparts.slack import CHANNELS, Slack

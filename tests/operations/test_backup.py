@@ -20,15 +20,16 @@ from config.errors import EarshotError
 from config.models.catalog import Catalog
 from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
+from queries.instants import naive
 from queries.messages import outbox
-from queries.messages.outbox import record_heartbeat
+from queries.messages.leases import record_heartbeat
 from queries.messages.restores import last_restore
 from queries.operations.backup import NotNowError, backup, restore
 from queries.operations.erase import forget
 from queries.operations.manifest import NAME, BadBackupError, read_manifest
 from queries.scope import EVERYTHING
 from queries.state import tables as state_tables
-from queries.state.incidents import Incident, incidents, naive
+from queries.state.incidents import Incident, incidents
 from queries.stores import open_states, open_warehouse
 from queries.warehouse import tables
 from queries.warehouse.generations import Warehouse

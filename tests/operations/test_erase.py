@@ -17,8 +17,8 @@ from queries.operations.erase import Forgotten, forget
 from queries.operations.redaction import Redacted, Redaction, redact
 from queries.scope import EVERYTHING
 from queries.state import tables as state_tables
+from queries.state.database import open_state
 from queries.state.incidents import HistoryEntry, Incident, Queued, TickRecord, incident, incidents, write
-from queries.state.tables import open_state
 from queries.warehouse import tables
 from queries.warehouse.generations import EmbeddedWarehouse, Warehouse
 from queries.warehouse.tombstones import Kind, hash_of

@@ -24,8 +24,9 @@ from queries.operations.health import read_health
 from queries.scope import EVERYTHING
 from queries.state import migrations
 from queries.state import tables as state_tables
+from queries.state.database import NewerStateError, open_state, passing_state
 from queries.state.incidents import incident
-from queries.state.tables import HEAD, VERSIONS, NewerStateError, open_state, passing_state
+from queries.state.tables import HEAD, VERSIONS
 from tests.counterparts.postgres import NewDatabase
 
 OLDER: Final = Path(__file__).parent / "older_state"

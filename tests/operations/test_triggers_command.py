@@ -15,8 +15,8 @@ from typing import Any, Final
 import pytest
 
 from queries.scope import EVERYTHING
+from queries.state.database import open_state
 from queries.state.incidents import incidents
-from queries.state.tables import open_state
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.installation import DEFECTS, GUARD, RULE, Terminal, configure, installed

@@ -23,8 +23,8 @@ from queries.monitoring.row_profiles import PROFILED, Profile, read_profile
 from queries.sample import generate
 from queries.sample.spoil import SPOILS, plant, spoilt
 from queries.scope import EVERYTHING
+from queries.state.database import passing_state
 from queries.state.incidents import Incident, incidents
-from queries.state.tables import passing_state
 from queries.warehouse.generations import EmbeddedWarehouse, Pin
 from queries.warehouse.relations import COLUMNS
 from tests.sample.test_sample import PLANTED

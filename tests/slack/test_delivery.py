@@ -23,8 +23,8 @@ from queries.messages.outbox import QueuedMessage
 from queries.messages.restores import last_restore, mark_restored
 from queries.scope import EVERYTHING
 from queries.state import tables
+from queries.state.database import open_state
 from queries.state.incidents import incidents
-from queries.state.tables import open_state
 from queries.warehouse.generations import EmbeddedWarehouse
 from tests.counterparts import proxy as faults
 from tests.counterparts.limits import refusal

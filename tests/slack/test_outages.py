@@ -24,8 +24,8 @@ from config.settings import CHECKOUT
 from queries.messages import outbox
 from queries.scope import EVERYTHING
 from queries.state import tables
+from queries.state.database import open_state
 from queries.state.incidents import incidents
-from queries.state.tables import open_state
 from tests.counterparts import postgres as postgresql
 from tests.counterparts.human import until
 from tests.counterparts.postgres import Server

@@ -29,8 +29,8 @@ from queries.messages.inbox import Arrived
 from queries.scope import EVERYTHING
 from queries.state import tables
 from queries.state.actions import actions
+from queries.state.database import open_state
 from queries.state.incidents import Incident, entries, incidents
-from queries.state.tables import open_state
 from queries.stores import open_states, open_warehouse
 from queries.warehouse.generations import Warehouse
 from queries.warehouse.relations import COLUMNS

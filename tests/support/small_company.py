@@ -11,8 +11,8 @@ from sqlalchemy import Connection, insert
 
 from config.models.calendar import Calendar
 from queries.engine import disposing
+from queries.state.database import open_state
 from queries.state.incidents import HistoryEntry, Incident, TickRecord, incident_id, write
-from queries.state.tables import open_state
 from queries.warehouse import tables
 from queries.warehouse.calendar import calendar_days
 from queries.warehouse.generations import EmbeddedWarehouse

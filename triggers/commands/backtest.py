@@ -18,7 +18,7 @@ from config.reading.drafts import read_drafts
 from config.reading.known_incidents import read_known_incidents
 from queries.metrics.csv_cells import cell
 from queries.state.calibrations import Calibration, calibrations
-from queries.state.incidents import rule_version
+from queries.state.evaluations import rule_version
 from queries.warehouse.generations import Pin
 from queries.warehouse.relations import COLUMNS
 from triggers.commands.arguments import parse_day

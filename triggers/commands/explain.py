@@ -9,9 +9,10 @@ from sqlalchemy import Connection
 
 from config.models.catalog import Catalog
 from config.models.rules import RateRule
+from queries.instants import aware
 from queries.metrics.formatting import figure, interval
 from queries.scope import EVERYTHING
-from queries.state.incidents import HistoryEntry, Incident, aware, entries, incident
+from queries.state.incidents import HistoryEntry, Incident, entries, incident
 from queries.statistics.estimates import Tally, estimate
 from queries.warehouse.generations import Pin
 from queries.warehouse.load_report import settle

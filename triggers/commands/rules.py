@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 from config.models.catalog import Catalog
 from config.models.rules import Rule
 from queries.scope import EVERYTHING
-from queries.state.incidents import open_incidents, rule_version
+from queries.state.evaluations import rule_version
+from queries.state.incidents import open_incidents
 from triggers.rules.versions import version_of
 
 HEAD: Final = ("rule", "kind", "on", "version", "author", "since", "open", "older")

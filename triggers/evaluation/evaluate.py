@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from config.models.rules import QuietRule
 from queries.metrics import design_effects
 from queries.state.calibrations import StoredBaseline, tally_text
-from queries.state.incidents import Remembered
+from queries.state.evaluations import Remembered
 from triggers.evaluation.kinds.window import EffectsAt
 from triggers.evaluation.metric_rules import evaluate_rule, reader
 from triggers.evaluation.quiet_rules import QuietRuleEvaluator

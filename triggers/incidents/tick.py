@@ -15,8 +15,10 @@ from sqlalchemy import Connection, Engine
 from config.errors import EarshotError
 from config.models.catalog import Catalog
 from config.models.rules import EventRule
+from queries.instants import aware
 from queries.state.escalations import spent
-from queries.state.incidents import Evaluated, Remembered, RuleVersion, TickRecord, aware, incidents_by_id, write
+from queries.state.evaluations import Evaluated, Remembered, RuleVersion
+from queries.state.incidents import TickRecord, incidents_by_id, write
 from queries.warehouse.generations import Pin
 from queries.warehouse.load_report import settle
 from triggers.data_faults.detectors.fault import DataFault

@@ -14,8 +14,8 @@ from config.models.rules import RateRule, Rule
 from queries.metrics.csv_cells import cell
 from queries.scope import EVERYTHING
 from queries.state.calibrations import Calibration, store_calibration
+from queries.state.database import passing_state
 from queries.state.incidents import HistoryEntry, Incident, entries, incidents
-from queries.state.tables import passing_state
 from queries.warehouse.generations import Pin
 from triggers.incidents.notification_load import Notification, NotificationLoad, notification_loads, notifications
 from triggers.incidents.tick import tick

@@ -14,8 +14,9 @@ from sqlalchemy import Connection
 from config.errors import EarshotError
 from config.models.catalog import Catalog
 from config.models.rules import ChartRule, QuietRule, RateRule, Rule, WatchRule
+from queries.instants import aware
 from queries.monitoring.activity import Signals
-from queries.state.incidents import Incident, aware
+from queries.state.incidents import Incident
 from queries.warehouse.generations import Pin
 from queries.warehouse.load_report import settle
 from triggers.data_faults.detectors.fault import DataFault

@@ -14,7 +14,8 @@ from config.models.rules import EventRule, QuietRule, RateRule, Rule
 from queries.monitoring.evidence import Evidence, Question, gather, gather_case
 from queries.scope import EVERYTHING, Scope
 from queries.state.escalations import unnamed
-from queries.state.incidents import HistoryEntry, Incident, entries, incident, rule_version
+from queries.state.evaluations import rule_version
+from queries.state.incidents import HistoryEntry, Incident, entries, incident
 from queries.warehouse.generations import Pin
 from triggers.data_faults.scan import NAME, rule_of_faults
 from triggers.incidents.access import may_read, reader_scope

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from queries.messages.outbox import Lease, holds_lease, lease_holder, release_lease, take_lease
+from queries.messages.leases import Lease, holds_lease, lease_holder, release_lease, take_lease
 from queries.state.incidents import RacedError
 
 NAME: Final = "tick"

@@ -19,7 +19,7 @@ from config.models.routing import Route
 from config.settings import Settings
 from queries.messages.direct_messages import addressees, queue_direct_message
 from queries.messages.direct_messages import read_direct_message as read_letter
-from queries.messages.outbox import record_heartbeat
+from queries.messages.leases import record_heartbeat
 from queries.messages.silences import muted
 from queries.state import counters
 from queries.state.incidents import RacedError

@@ -23,11 +23,12 @@ from sqlalchemy import Engine
 from config.errors import EarshotError
 from config.models.catalog import Catalog
 from config.settings import Settings
-from queries.messages.outbox import record_heartbeat
+from queries.instants import aware
+from queries.messages.leases import record_heartbeat
 from queries.messages.silences import active_silences
 from queries.operations.health import StateHealth, read_health
 from queries.scope import EVERYTHING
-from queries.state.incidents import RacedError, aware, incidents
+from queries.state.incidents import RacedError, incidents
 from queries.warehouse.generations import NoWarehouseError, Warehouse
 from queries.warehouse.relations import COLUMNS
 from triggers.incidents.overdue import overdue_steps

@@ -17,9 +17,9 @@ from config.reading.rule_tests import RuleTest, WrittenSignals, tested_rule
 from queries.loading.fixture_warehouse import WRITABLE, domain, missing, open_fixture
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects
 from queries.scope import EVERYTHING
+from queries.state.database import passing_state
 from queries.state.incidents import HistoryEntry as Line
 from queries.state.incidents import Incident, entries, incidents
-from queries.state.tables import passing_state
 from queries.warehouse.relations import COLUMNS
 from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule, evaluation_input
 from triggers.evaluation.replay import StateChange, replay

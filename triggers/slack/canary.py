@@ -10,16 +10,15 @@ from config.models.catalog import Catalog
 from config.models.routing import Route
 from config.models.rules import EventRule
 from queries.messages.canary import SEEN, Canary, newest_canary
+from queries.state.evaluations import RuleVersion, rule_hashes
 from queries.state.incidents import (
     CANARY,
     HistoryEntry,
     Incident,
-    RuleVersion,
     TickRecord,
     annotate,
     incident_id,
     incidents_by_id,
-    rule_hashes,
     write,
 )
 from triggers.incidents.escalation import snapshot

@@ -17,8 +17,8 @@ from queries.engine import journal, shared
 from queries.messages import outbox
 from queries.scope import EVERYTHING
 from queries.state import tables
+from queries.state.database import open_state
 from queries.state.incidents import HistoryEntry, Incident, Queued, TickRecord, delivery_id, entries, incident, write
-from queries.state.tables import open_state
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.support.company import METRIC, catalog, rule
 from triggers.messages.card import Card

@@ -1,0 +1,58 @@
+"""Who may do a kind of work alone for a while, and when each process last said that it runs."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from queries.instants import aware, naive
+from queries.state.tables import heartbeat, lease
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to do one kind of work, until a time. Whoever takes it next gets a higher fence."""
+
+    name: str
+    holder: str
+    fence: int
+    until: datetime
+
+
+def lease_holder(conn: Connection, name: str) -> Lease | None:
+    """Who has, or had, the lease of that name."""
+    row = conn.execute(select(lease).where(lease.c.name == name)).one_or_none()
+    return Lease(row.name, row.holder, row.fence, aware(row.until)) if row else None
+
+
+def take_lease(conn: Connection, wanted: Lease, seen: Lease | None) -> bool:
+    """Take a lease over from what was `seen` of it; False when somebody else was quicker."""
+    values = {"holder": wanted.holder, "fence": wanted.fence, "until": naive(wanted.until)}
+    if seen is None:
+        try:
+            conn.execute(insert(lease).values(name=wanted.name, **values))
+        except IntegrityError:
+            return False
+        return True
+    guard = (lease.c.name == seen.name) & (lease.c.fence == seen.fence)
+    return bool(conn.execute(update(lease).where(guard).values(**values)).rowcount == 1)
+
+
+def holds_lease(conn: Connection, mine: Lease, until: datetime) -> bool:
+    """Prolong a lease inside the transaction that it guards; False when it was taken over."""
+    guard = (lease.c.fence == mine.fence) & (lease.c.name == mine.name) & (lease.c.holder == mine.holder)
+    return bool(conn.execute(update(lease).where(guard).values(until=naive(until))).rowcount == 1)
+
+
+def release_lease(conn: Connection, mine: Lease, now: datetime) -> None:
+    """Let the next process begin at once."""
+    guard = (lease.c.name == mine.name) & (lease.c.fence == mine.fence)
+    conn.execute(update(lease).where(guard).values(until=naive(now)))
+
+
+def record_heartbeat(conn: Connection, name: str, note: str, now: datetime) -> None:
+    """Say that a process lives."""
+    values = {"at": naive(now), "note": note}
+    if conn.execute(update(heartbeat).where(heartbeat.c.name == name).values(**values)).rowcount == 0:
+        conn.execute(insert(heartbeat).values(name=name, **values))

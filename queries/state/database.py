@@ -1,0 +1,75 @@
+"""Open the state: make its tables, or bring those of an older program up to this one's."""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from sqlalchemy.pool import StaticPool
+
+from config.errors import EarshotError
+from queries.engine import journal, one_at_a_time, shared
+from queries.state.tables import HEAD, VERSIONS, baseline, incident, state
+
+
+class NewerStateError(EarshotError):
+    """The state belongs to a newer program."""
+
+
+def open_state(folder: Path, url: str | None = None) -> Engine:
+    """The state's engine with its tables made and up to date: SQLite in `folder`, or the database at `url`.
+
+    Raises:
+        NewerStateError: a newer program has upgraded it.
+    """
+    if url is None:
+        folder.mkdir(parents=True, exist_ok=True)
+    engine = shared(url) if url else journal(folder / "state.db")
+    try:
+        _bring_up(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _bring_up(engine: Engine) -> None:
+    """Make the tables, or bring those of an older version up to this one. Processes that start together wait."""
+    with engine.connect().execution_options(reading=True) as conn:
+        if _version(conn) == HEAD:
+            return
+    with engine.begin() as conn:
+        one_at_a_time(conn, "earshot state")
+        known = _version(conn)
+        if known is None and not inspect(conn).has_table(incident.name):
+            state.create_all(conn)
+            conn.execute(text(f"create table {VERSIONS} (version_num varchar(32) not null primary key)"))
+            conn.execute(text(f"insert into {VERSIONS} values (:head)"), {"head": HEAD})
+        elif known != HEAD:
+            _upgrade(conn, known)
+
+
+def _version(conn: Connection) -> str | None:
+    """The version that a state says it has; None for one that is new, or older than versions."""
+    if not inspect(conn).has_table(VERSIONS):
+        return None
+    return conn.execute(text(f"select version_num from {VERSIONS}")).scalar_one_or_none()
+
+
+def _upgrade(conn: Connection, known: str | None) -> None:
+    from queries.state import migrations  # noqa: PLC0415 - alembic takes long to import and is seldom needed
+
+    if known is not None and known > HEAD:
+        raise NewerStateError(f"the state is of version {known}, newer than this program's {HEAD}; upgrade the program")
+    if known is None and inspect(conn).has_table(baseline.name):
+        migrations.complete(conn, state)  # of a checkout between two versions
+        migrations.note_version(conn, HEAD)
+        return
+    if known is None:
+        migrations.note_version(conn, migrations.FIRST)
+    migrations.upgrade(conn)
+
+
+def passing_state() -> Engine:
+    """A state that lives as long as its engine: a backtest's."""
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    state.create_all(engine)
+    return engine
