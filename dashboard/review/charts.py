@@ -18,7 +18,7 @@ from queries.metrics.formatting import (
     signed_change,
     unit,
 )
-from queries.review.compose import MetricStatus
+from queries.review.document import MetricStatus
 
 ROW: Final = 36
 """Height of a row in pixels."""

@@ -10,7 +10,8 @@ from dashboard.cache import Key, copied, shared
 from dashboard.review.charts import against_goals
 from queries.metrics.measure import MetricPoint
 from queries.review.action_effects import ActionEffect
-from queries.review.compose import Facts, MeetingState, Points, Review, compose
+from queries.review.compose import compose
+from queries.review.document import Facts, MeetingState, Points, Review
 from queries.review.read import (
     Months,
     ReviewContext,

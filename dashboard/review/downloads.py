@@ -9,8 +9,8 @@ from typing import Any, Final
 import vl_convert
 
 from dashboard.charts import in_full
-from queries.metrics.csv_cells import cell
-from queries.review.compose import ActionStatus, MetricStatus, Money, Review
+from queries.metrics.formatting import csv_cell
+from queries.review.document import ActionStatus, MetricStatus, Money, Review
 
 SCALE: Final = 2
 _PAPER: Final[dict[str, Any]] = {
@@ -59,8 +59,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """CSV whose cells no spreadsheet runs."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([cell(name) for name in head])
-    writer.writerows([cell(value) for value in row] for row in rows)
+    writer.writerow([csv_cell(name) for name in head])
+    writer.writerows([csv_cell(value) for value in row] for row in rows)
     return out.getvalue()
 
 

@@ -5,8 +5,8 @@ from datetime import date
 from html import escape
 
 from dashboard.markup import SEVERITIES, day_words, table
-from queries.metrics.formatting import count
-from queries.review.compose import ActionStatus, Issue, Money, Review, money_change, money_figure
+from queries.metrics.formatting import count, money_change, money_figure
+from queries.review.document import ActionStatus, Issue, Money, Review
 
 
 def review_header(review: Review, where: str) -> str:

@@ -8,7 +8,7 @@ from dashboard import markup as parts
 from dashboard.cache import Key
 from dashboard.review import charts, data, downloads, markup
 from dashboard.session import PageSession, banners, page_session
-from queries.review.compose import EVERYWHERE, Issue, MetricStatus, Review
+from queries.review.document import EVERYWHERE, Issue, MetricStatus, Review
 from queries.state.decisions import Decision, Override, record_decision, record_override
 
 

@@ -87,10 +87,11 @@ def cube_of(conn: Connection, rows: Subquery, metrics: Sequence[Metric], ask: As
     parts = [part.label(f"m{i}_{name}") for i, m in enumerate(metrics) for name, part in sums(rows, m).items()]
     table = fetch_arrow(conn, select(*keys, *parts).group_by(*keys))
     found = {name: _coded(table[f"by_{i}"]) for i, name in enumerate(ask.by)}
-    return Cube(_ordinals(table["period"]), found, {m.name: _matrix(table, f"m{i}_") for i, m in enumerate(metrics)})
+    return Cube(day_ordinals(table["period"]), found, {m.name: _matrix(table, f"m{i}_") for i, m in enumerate(metrics)})
 
 
-def _ordinals(days: Any) -> NDArray[np.int64]:
+def day_ordinals(days: Any) -> Ints:
+    """A column of days as ordinals."""
     if len(days) == 0:
         return np.zeros(0, dtype=np.int64)
     found: NDArray[np.int64] = days.cast("date32").cast("int32").to_numpy().astype(np.int64) + _EPOCH

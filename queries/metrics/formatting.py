@@ -1,6 +1,8 @@
 """How a figure is written: in the metric's own unit, and no finer than its interval supports."""
 
-from math import ceil, log10
+from collections.abc import Sequence
+from datetime import date, datetime
+from math import ceil, isfinite, log10
 from typing import Final
 
 from config.models.metrics import Metric
@@ -9,6 +11,12 @@ from queries.metrics.measure import MetricPoint
 MINUS: Final = "\N{MINUS SIGN}"
 NO_FIGURE: Final = "–"
 MOST_DECIMALS: Final = 2
+DANGEROUS: Final = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the start of a formula."""
+_NUMBERS: Final = (
+    *("no", "one", "two", "three", "four", "five", "six"),
+    *("seven", "eight", "nine", "ten", "eleven", "twelve"),
+)
 
 
 def is_share(metric: Metric) -> bool:
@@ -87,6 +95,48 @@ def amount(value: float, currency: str) -> str:
 def count(number: int) -> str:
     """A number of cases with thin thousands: `12,480`."""
     return f"{number:,}"
+
+
+def csv_cell(value: object) -> str:
+    """One CSV cell: empty for None and what is not finite, ten significant digits, text never a formula.
+
+    Text that starts as a formula would gets a single quote in front; numbers, negative ones too, stay as they are.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:.10g}" if isfinite(value) else ""
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    text = str(value)
+    return f"'{text}" if text.startswith(DANGEROUS) else text
+
+
+def money_change(now: float, then: float | None) -> str:
+    """A relative change of revenue, such as `+3.2%`."""
+    if not then:
+        return "–"
+    percent = round((now - then) / abs(then) * 100, 1)
+    return f"{percent:+.1f}%".replace("-", "\N{MINUS SIGN}") if percent else "0.0%"
+
+
+def money_figure(value: float | None, currency: str) -> str:
+    """Revenue as it is shown."""
+    return "–" if value is None else amount(value, currency)
+
+
+def number_word(value: int) -> str:
+    """A small number as a word, a larger one in digits."""
+    return _NUMBERS[value] if value < len(_NUMBERS) else count(value)
+
+
+def listed(names: Sequence[str]) -> str:
+    """At least one name, as a sentence lists them: `Energy, Retail and Industry`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _points(metric: Metric) -> str:

@@ -16,8 +16,7 @@ from config.models.values import Condition, Conditions, Scalar
 from config.reading.error_messages import suggest
 from config.reading.loader import read_catalog
 from config.settings import read_settings
-from queries.metrics.csv_cells import cell
-from queries.metrics.formatting import interval, point_figure
+from queries.metrics.formatting import csv_cell, interval, point_figure
 from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.metrics.query_plan import clock_of, plan
 from queries.scope import EVERYTHING
@@ -133,8 +132,8 @@ def as_csv(_metric: Metric, ask: Ask, points: Collection[MetricPoint]) -> str:
     """Lines of comma-separated cells under a header; texts that a spreadsheet would run are quoted."""
     out = StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(cell(name) for name in _names(ask))
-    writer.writerows([cell(value) for value in _values(point)] for point in points)
+    writer.writerow(csv_cell(name) for name in _names(ask))
+    writer.writerows([csv_cell(value) for value in _values(point)] for point in points)
     return out.getvalue().rstrip("\n")
 
 

@@ -23,7 +23,7 @@ from queries.scope import Scope
 from queries.state.actions import Action
 from queries.warehouse.relations import COLUMNS
 
-Verdict = Literal["improved", "worsened", "cannot tell yet", "needs more"]
+EffectVerdict = Literal["improved", "worsened", "cannot tell yet", "needs more"]
 
 BEFORE: Final = timedelta(days=180)
 AFTER: Final = timedelta(days=365)
@@ -64,7 +64,7 @@ class Unit:
 class ActionEffect:
     """The verdict on an action. `change` is treated less peers, in the metric's unit, with a 95% interval."""
 
-    verdict: Verdict
+    verdict: EffectVerdict
     change: float | None = None
     low: float | None = None
     high: float | None = None
@@ -123,7 +123,7 @@ class _Compared:
         return self.value + self.quantile * sqrt(self.variance)
 
 
-def _verdict(metric: Metric, found: _Compared) -> Verdict:
+def _verdict(metric: Metric, found: _Compared) -> EffectVerdict:
     if found.low <= 0 <= found.high:
         return "cannot tell yet"
     return "improved" if (found.value > 0) == (metric.good == "up") else "worsened"

@@ -18,7 +18,8 @@ from queries.engine import whole
 from queries.metrics.formatting import goal_figure
 from queries.metrics.measure import Ask, MetricPoint, measure, measure_all
 from queries.review.action_effects import LEFT_OUT, ActionEffect, effect_of
-from queries.review.compose import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, ReviewIncident, metric_status
+from queries.review.comparisons import metric_status
+from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, ReviewIncident
 from queries.scope import Scope
 from queries.state.actions import Action, actions
 from queries.state.decisions import decisions, overrides

@@ -23,7 +23,7 @@ from dashboard.review import data as review_data
 from dashboard.server import options
 from dashboard.viewer import NotSignedInError, viewer
 from queries.review.action_effects import effect_of
-from queries.review.compose import Issue, MetricStatus, Money
+from queries.review.document import Issue, MetricStatus, Money
 from queries.scope import Scope
 from queries.state.actions import Action
 from queries.state.incidents import UnknownIncidentError, entries, incident

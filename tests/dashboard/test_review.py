@@ -10,23 +10,12 @@ import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from config.models.metrics import Metric
-from queries.metrics.formatting import amount, decimals, figure, goal_figure, interval, signed_change
+from queries.metrics.formatting import amount, decimals, figure, goal_figure, interval, money_change, signed_change
 from queries.metrics.measure import MetricPoint
 from queries.review.action_effects import ActionEffect, Unit, Window, estimate_effect
-from queries.review.compose import (
-    EVERYWHERE,
-    Facts,
-    MeetingState,
-    MetricStatus,
-    Money,
-    Review,
-    ReviewIncident,
-    compose,
-    metric_change,
-    metric_status,
-    money_change,
-    pooled,
-)
+from queries.review.comparisons import metric_change, metric_status, pooled
+from queries.review.compose import compose
+from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, Review, ReviewIncident
 from queries.review.read import parts, slice_words
 from queries.scope import Scope
 from queries.state.actions import Action, ActionError, NewAction, actions, finish_action, record_action

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import lomax, poisson
 
-from queries.monitoring.activity import Ints, Signals
+from queries.metrics.cube import Ints
+from queries.monitoring.activity import Signals
 from triggers.evaluation.kinds.silence import (
     Floats,
     Silences,

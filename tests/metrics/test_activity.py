@@ -14,16 +14,15 @@ from sqlalchemy.pool import StaticPool
 from config.errors import EarshotError
 from config.models.values import Condition, Conditions
 from queries.monitoring.activity import (
-    Coverage,
     Signals,
     account_signals,
     account_verticals,
     cadence_of,
     instrument_cadences,
     instrument_signals,
-    revenue_coverage,
     source_signals,
 )
+from queries.monitoring.revenue_coverage import Coverage, revenue_coverage
 from queries.sample import generate
 from queries.scope import EVERYTHING, Scope
 from queries.warehouse import tables
@@ -319,7 +318,9 @@ def test_a_cadence_is_read_in_the_words_people_use(text_: str, days: int | None)
     assert cadence_of(text_) == (None if days is None else timedelta(days=days))
 
 
-PLANTED: Final = tomllib.loads((ROOT / "tests" / "planted.toml").read_text(encoding="utf-8"))["quiet_account"]
+PLANTED: Final = tomllib.loads((ROOT / "tests" / "sample" / "planted.toml").read_text(encoding="utf-8"))[
+    "quiet_account"
+]
 END: Final = date(2026, 11, 21)
 
 

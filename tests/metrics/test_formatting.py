@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from queries.metrics.csv_cells import cell
+from queries.metrics.formatting import csv_cell
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,4 @@ from queries.metrics.csv_cells import cell
     ],
 )
 def test_cells(value: object, written: str) -> None:
-    assert cell(value) == written
+    assert csv_cell(value) == written

@@ -16,7 +16,7 @@ from config.models.catalog import Catalog
 from config.models.rules import Rule
 from config.reading.drafts import read_drafts
 from config.reading.known_incidents import read_known_incidents
-from queries.metrics.csv_cells import cell
+from queries.metrics.formatting import csv_cell
 from queries.state.calibrations import Calibration, calibrations
 from queries.state.evaluations import rule_version
 from queries.warehouse.generations import Pin
@@ -173,7 +173,7 @@ def _pair(pair: Pair, own: ComparedRules, other: ComparedRules, *, as_csv: bool)
     rows = (pair.left, pair.right)
     opened = (_at(row.opened_at if row else None, as_csv=as_csv) for row in rows)
     over = ((_at(row.resolved_at, as_csv=as_csv) or "open") if row else "" for row in rows)
-    return (cell(by), cell(pair.row.rule), cell(pair.row.slice), *opened, *over)
+    return (csv_cell(by), csv_cell(pair.row.rule), csv_cell(pair.row.slice), *opened, *over)
 
 
 def _at(at: Any, *, as_csv: bool) -> str:

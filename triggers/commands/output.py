@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-from queries.metrics.csv_cells import cell
+from queries.metrics.formatting import csv_cell
 
 echo: Final = partial(print, flush=True)
 FORMATS: Final = ("table", "csv", "json")
@@ -20,7 +20,7 @@ def print_table(rows: Sequence[Sequence[Any]], names: Sequence[str], form: str) 
     elif form == "csv":
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerows([names, *([cell(value) for value in row] for row in rows)])
+        writer.writerows([names, *([csv_cell(value) for value in row] for row in rows)])
         echo(out.getvalue(), end="")
     else:
         _table([names, *([_short(value) for value in row] for row in rows)])

@@ -16,9 +16,9 @@ from queries.monitoring.activity import (
     account_verticals,
     instrument_cadences,
     instrument_signals,
-    revenue_coverage,
     source_signals,
 )
+from queries.monitoring.revenue_coverage import revenue_coverage
 from queries.scope import EVERYTHING
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.significance import verdicts

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from config.errors import EarshotError
 from config.models.catalog import Catalog
 from config.models.rules import RateRule, Rule
-from queries.metrics.csv_cells import cell
+from queries.metrics.formatting import csv_cell
 from queries.scope import EVERYTHING
 from queries.state.calibrations import Calibration, store_calibration
 from queries.state.database import passing_state
@@ -51,7 +51,7 @@ class Row:
         """The row as CSV cells, in the order of HEAD."""
         over = iso_instant(self.resolved_at) if self.resolved_at else None
         parts = (self.rule, self.slice, self.class_, iso_instant(self.opened_at), over, self.value, self.n)
-        return tuple(cell(part) for part in parts)
+        return tuple(csv_cell(part) for part in parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from queries.monitoring.activity import Ints, Signals
+from queries.metrics.cube import Ints
+from queries.monitoring.activity import Signals
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

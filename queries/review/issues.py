@@ -1,0 +1,143 @@
+"""The key issues of a month: what incidents and missed goals stand for, the most pressing first."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Final
+
+from config.models.metrics import Metric
+from queries.metrics.formatting import (
+    count,
+    figure,
+    goal_figure,
+    half_width,
+    interval,
+    listed,
+    number_word,
+    point_figure,
+)
+from queries.metrics.measure import MetricPoint
+from queries.review.comparisons import goal_verdict
+from queries.review.document import ActionStatus, Facts, Issue, MetricStatus, Points, ReviewIncident
+from queries.state.decisions import Decision
+
+GOAL_MISS_SEVERITY: Final = 3
+"""A goal missed on evidence, where no rule has opened an incident for it."""
+
+
+def key_issues(facts: Facts, incidents: Sequence[ReviewIncident], points: Points) -> list[Issue]:
+    """One issue for each rule and place with incidents, and one for each goal missed that no incident stands for.
+
+    Open before closed, the most severe first; then figures before cases, the surest or most of them first.
+    """
+    groups: dict[tuple[str, str], list[ReviewIncident]] = {}
+    for incident in incidents:
+        groups.setdefault((incident.rule, incident.group), []).append(incident)
+    issues = [_from_incidents(facts, group, points) for group in groups.values()]
+    # A meeting that is shown the incident and the missed goal behind it would decide the same thing twice.
+    covered = {(issue.metric, issue.vertical) for issue in issues}
+    missed = (status for status in facts.standings if status.verdict == "missed" and status.vertical)
+    issues += [_from_goal(status) for status in missed if (status.metric.name, status.vertical) not in covered]
+
+    def rank(issue: Issue) -> tuple[bool, int, bool, float, str]:
+        # The id comes last: equal issues keep their order from one run to the next.
+        return not issue.is_open, issue.severity, issue.metric is None, -issue.weight, issue.id
+
+    return sorted(issues, key=rank)
+
+
+def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Points) -> Issue:
+    first = min(group, key=lambda incident: incident.opened_at)
+    metric = first.metric
+    point = points.get((metric.name, first.group)) if metric else None
+    goal = None
+    # A goal is set for a whole vertical; a part of one is measured against the rule's own limit.
+    if metric is not None and first.is_whole_vertical:
+        same = (s.goal for s in facts.standings if s.metric.name == metric.name and s.vertical == first.vertical)
+        goal = next(same, None)
+    value, ends, n = _incident_figure(group, metric, point)
+    places = sorted({incident.where for incident in group})
+    return Issue(
+        id=f"{first.rule}|{first.group}",
+        what=first.label,
+        where=listed(places) if len(places) <= 3 else f"{number_word(len(places)).capitalize()} verticals",
+        since=first.opened_at.date(),
+        since_words=f"{first.opened_at.day} {first.opened_at:%B %Y}",
+        figure=value,
+        interval=ends,
+        n=n,
+        against=f"goal {goal_figure(metric, goal)}" if metric and goal is not None else first.limit,
+        severity=min(incident.severity for incident in group),
+        weight=_weight(metric, point, goal) if metric else len(group),
+        incidents=tuple(incident.id for incident in group),
+        is_open=any(incident.is_open for incident in group),
+        suggested_owner=first.owner,
+        vertical=first.vertical if len({incident.vertical for incident in group}) == 1 else None,
+        metric=metric.name if metric else None,
+    )
+
+
+def _incident_figure(
+    group: Sequence[ReviewIncident], metric: Metric | None, point: MetricPoint | None
+) -> tuple[str, str, int | None]:
+    if metric is None:
+        return f"{count(len(group))} {'case' if len(group) == 1 else 'cases'}", "", None
+    if point is not None and point.value is not None:
+        return point_figure(metric, point), interval(metric, point.low, point.high), point.n
+    # The month has too few cases for a figure of its own: what the rule saw last, over its own window, is still true.
+    last = max(group, key=lambda incident: incident.opened_at)
+    return (figure(metric, last.value) if last.value is not None else "too few cases"), "", last.n
+
+
+def _from_goal(missed: MetricStatus) -> Issue:
+    metric, point, since = missed.metric, missed.point, missed_since(missed)
+    return Issue(
+        id=f"goal:{metric.name}|{missed.vertical}|",
+        what=f"{metric.label}: goal missed",
+        where=missed.vertical,
+        since=since,
+        # Where the run of missed months reaches the first month shown, it may well be longer.
+        since_words=f"{since:%B %Y}{' or before' if since == missed.history[0].period else ''}",
+        figure=point_figure(metric, point),
+        interval=interval(metric, point.low, point.high),
+        n=point.n,
+        against="" if missed.goal is None else f"goal {goal_figure(metric, missed.goal)}",
+        severity=GOAL_MISS_SEVERITY,
+        weight=_weight(metric, point, missed.goal),
+        incidents=(),
+        is_open=True,
+        suggested_owner="",
+        vertical=missed.vertical,
+        metric=metric.name,
+    )
+
+
+def missed_since(missed: MetricStatus) -> date:
+    """The first of the unbroken run of months, up to this one, that missed today's goal."""
+    since = missed.point.period
+    for point in reversed(missed.history):
+        if goal_verdict(missed.metric, point, missed.goal) != "missed":
+            break
+        since = point.period
+    return since
+
+
+def _weight(metric: Metric, point: MetricPoint | None, goal: float | None) -> float:
+    """How far past its goal, in half-widths of its interval."""
+    if point is None or goal is None or point.value is None:
+        return 0.0
+    half = half_width(point.low, point.high) or 1.0
+    return (goal - point.value if metric.good == "up" else point.value - goal) / half
+
+
+def with_meeting_state(issue: Issue, decided: Mapping[str, Decision], actions: Sequence[ActionStatus]) -> Issue:
+    """An issue with what the meeting has decided on it, and the actions that answer it."""
+    answers = []
+    for status in actions:
+        action = status.action
+        is_of_incident = action.incident_id is not None and action.incident_id in issue.incidents
+        # An action without a metric would otherwise answer every issue of cases in its vertical.
+        is_of_metric = action.metric is not None and (action.metric, action.vertical) == (issue.metric, issue.vertical)
+        if is_of_incident or is_of_metric:
+            answers.append(status)
+    return replace(issue, decision=decided.get(issue.id), undertakings=tuple(answers))
