@@ -11,12 +11,13 @@ from sqlalchemy import Connection
 
 from config.errors import EarshotError
 from dashboard import markup as parts
-from dashboard.incident import actions, charts, data, markup
+from dashboard.incident import charts, data, markup
 from dashboard.session import PageSession, banners, page_session
 from queries.metrics.formatting import figure
 from queries.review.incident_page import IncidentPage, current_rule, read_incident_page
 from queries.state.actions import NewAction, finish_action, record_action
 from queries.state.incidents import Incident, UnknownIncidentError, incidents
+from triggers.incidents.actions import OverError, acknowledge, resolve
 
 MOST: Final = 200
 """Incidents in the list; older ones are found from the command line."""
@@ -84,13 +85,16 @@ def _buttons(now: PageSession, it: IncidentPage) -> None:
     id_, scope, author = it.incident.id, now.viewer.scope, now.viewer.name
     with st.container(key="hands", horizontal=True):
         if it.incident.acknowledged_at is None and st.button("I take this on", type="primary", key="acknowledge"):
-            _write(now, lambda conn: actions.acknowledge(conn, id_, scope, author, now.now))
+            _write(now, lambda conn: acknowledge(conn, id_, author, scope, now.now, must_be_first=True))
         slot = st.popover("Close it", key="close", on_change="rerun")
         if slot.open:
             with slot, st.form("closing", border=False):
                 reason = st.text_input("Why", max_chars=300)
                 if st.form_submit_button("Close the incident"):
-                    _write(now, lambda conn: actions.close(conn, id_, scope, author, reason or "", now.now))
+                    _write(
+                        now,
+                        lambda conn: resolve(conn, id_, author, reason or "", scope, now.now, must_say_why=True),
+                    )
 
 
 def _chart(now: PageSession, it: IncidentPage) -> None:
@@ -141,6 +145,9 @@ def _write(now: PageSession, change: Callable[[Connection], object]) -> None:
     try:
         with now.stores.writing() as conn:
             change(conn)
+    except OverError:
+        # It was open when the page was drawn: somebody else, or a tick, was faster than the click.
+        st.error("this incident is over already; reload the page")
     except EarshotError as error:
         st.error(str(error))
         return

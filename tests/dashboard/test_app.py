@@ -18,7 +18,6 @@ from streamlit.testing.v1 import AppTest
 from config.reading.loader import read_catalog
 from config.settings import read_settings
 from dashboard import cache, stores
-from dashboard.incident import actions
 from dashboard.review import data as review_data
 from dashboard.server import options
 from dashboard.viewer import NotSignedInError, viewer
@@ -30,6 +29,7 @@ from queries.state.incidents import UnknownIncidentError, entries, incident
 from queries.warehouse.generations import EmbeddedWarehouse
 from tests.support.small_company import BROKEN, VERTICALS, Company, found, write_config
 from tests.support.states import NewState
+from triggers.incidents import actions
 from triggers.incidents.actions import snooze
 
 pytestmark = pytest.mark.xdist_group("dashboard")
@@ -288,20 +288,20 @@ def test_an_action_is_recorded_where_the_incident_is(opened: Opened, company: Co
 def test_what_is_over_cannot_be_taken_on(company: Company, new_state: NewState) -> None:
     states, everything = new_state(company.data), Scope()
     with states.begin() as conn:
-        with pytest.raises(actions.HandsError, match="needs a reason"):
-            actions.close(conn, company.incident, everything, "ana", "  ", NOW)
-        actions.close(conn, company.incident, everything, "ana", "a test truck", NOW)
+        with pytest.raises(actions.NoReasonError, match="needs a reason"):
+            actions.resolve(conn, company.incident, "ana", "  ", everything, NOW, must_say_why=True)
+        actions.resolve(conn, company.incident, "ana", "a test truck", everything, NOW, must_say_why=True)
     with states.begin() as conn:
         assert incident(conn, company.incident, everything).state == "closed"
-        with pytest.raises(actions.HandsError, match="over already"):
-            actions.acknowledge(conn, company.incident, everything, "ben", NOW)
+        with pytest.raises(actions.OverError, match="nothing to do"):
+            actions.acknowledge(conn, company.incident, "ben", everything, NOW, must_be_first=True)
 
 
 def test_what_is_told_is_brought_up_to_date(company: Company, new_state: NewState) -> None:
     queue(company, "pending")
     states = new_state(company.data)
     with states.begin() as conn:
-        actions.acknowledge(conn, company.incident, Scope(), "ana", NOW)
+        actions.acknowledge(conn, company.incident, "ana", Scope(), NOW, must_be_first=True)
     with kept(company) as conn:
         kinds = conn.execute("select kind from outbox where incident_id = ? order by kind", (company.incident,))
         assert [kind for (kind,) in kinds] == ["root", "update"]
@@ -323,15 +323,15 @@ def test_taking_on_ends_a_snooze(opened: Opened, company: Company, new_state: Ne
 def test_two_people_cannot_both_take_it_on(company: Company, new_state: NewState) -> None:
     states = new_state(company.data)
     with states.begin() as conn:
-        actions.acknowledge(conn, company.incident, Scope(), "ana", NOW)
-        with pytest.raises(actions.HandsError, match="ana has taken this incident on already"):
-            actions.acknowledge(conn, company.incident, Scope(), "ben", NOW)
+        actions.acknowledge(conn, company.incident, "ana", Scope(), NOW, must_be_first=True)
+        with pytest.raises(actions.TakenError, match="ana has taken this incident on already"):
+            actions.acknowledge(conn, company.incident, "ben", Scope(), NOW, must_be_first=True)
 
 
 def test_another_verticals_incident_is_not_there(company: Company, new_state: NewState) -> None:
     mine = Scope("gm", frozenset({"Payments"}))
     with new_state(company.data).begin() as conn, pytest.raises(UnknownIncidentError):
-        actions.acknowledge(conn, company.incident, mine, "ben", NOW)
+        actions.acknowledge(conn, company.incident, "ben", mine, NOW, must_be_first=True)
 
 
 # States of the page

@@ -84,7 +84,10 @@ def test_what_happened_is_called_as_in_slack() -> None:
 def test_every_kind_of_entry_has_a_word() -> None:
     """The kinds as the code writes them."""
     folder = Path(triggers.__path__[0])
-    code = "\n".join((folder / name).read_text("utf-8") for name in ("book.py", "escalate.py", "taking.py"))
+    code = "\n".join(
+        (folder / name).read_text("utf-8")
+        for name in ("incidents/ledger.py", "incidents/escalation.py", "incidents/actions.py")
+    )
     written = set(re.findall(r'(?:_change\(\w+(?:\.\w+)?, (?:\w+, )?|Move\(|kind=)"([a-z]+)"', code))
     assert {"snoozed", "woken", "lapsed", "reassigned", "digested", "skipped", "closed"} <= written
     assert written <= set(NEWS)

@@ -11,6 +11,7 @@ import pytest
 from config.models.routing import Person
 from queries.state.incidents import HistoryEntry, Incident
 from tests.slack.test_card import incident as an_incident
+from triggers.incidents.access import may_read
 from triggers.incidents.business_hours import Timetable
 from triggers.slack.interactions import (
     FORMS,
@@ -25,7 +26,6 @@ from triggers.slack.interactions import (
     from_text,
     is_acknowledging,
     key,
-    may_see,
     read_interaction,
 )
 from triggers.slack.modals import form
@@ -155,7 +155,7 @@ def test_what_changes_nothing_is_explained(done: Interaction, by: InteractionCon
     ],
 )
 def test_who_may_see_what(limits: dict[str, Any], about: dict[str, Any], *, may: bool) -> None:
-    assert may_see(ANA.model_copy(update=limits), incident(**about)) is may
+    assert may_read(ANA.model_copy(update=limits), incident(**about)) is may
 
 
 def block_actions(action: dict[str, Any]) -> dict[str, Any]:

@@ -18,20 +18,35 @@ class OverError(EarshotError):
     """The incident is over: there is nothing to do about it."""
 
 
+class TakenError(EarshotError):
+    """Somebody has taken the incident on already."""
+
+
+class NoReasonError(EarshotError):
+    """An incident cannot be closed by hand without saying why."""
+
+
 class PastError(EarshotError):
     """Somebody wants to hear of an incident again at a time that is gone."""
 
 
-def acknowledge(conn: Connection, id_: str, author: str, scope: Scope, now: datetime) -> Incident:
+def acknowledge(
+    conn: Connection, id_: str, author: str, scope: Scope, now: datetime, *, must_be_first: bool = False
+) -> Incident:
     """Somebody takes an incident on: no further step of its ladder is taken. A second time changes nothing.
 
     Raises:
         UnknownIncidentError: there is none in scope.
         OverError: it is resolved or closed.
+        TakenError: somebody has it, and whoever asks `must_be_first`.
         RacedError: it changed meanwhile; try again.
     """
     found = _open(conn, id_, scope)
     if found.acknowledged_at:
+        if must_be_first:
+            who = found.acknowledged_by or "somebody"
+            raise TakenError(f"{who} has taken this incident on already; reload the page")
+        # A reaction, a retry and a second press mean the same as the first: Slack delivers some of them twice.
         return found
     taken = {"acknowledged_at": now, "acknowledged_by": author, "assigned_to": author, "snoozed_until": None}
     return _change(conn, found, "acknowledged", "taken on", author, now, next_step_at=None, **taken)
@@ -70,17 +85,22 @@ def reassign(conn: Connection, id_: str, to: str, words: str, author: str, scope
     return _change(conn, found, "reassigned", words, author, now, assigned_to=to, next_step_at=due, **nobodys)
 
 
-def resolve(conn: Connection, id_: str, author: str, note: str, scope: Scope, now: datetime) -> Incident:
+def resolve(
+    conn: Connection, id_: str, author: str, note: str, scope: Scope, now: datetime, *, must_say_why: bool = False
+) -> Incident:
     """Somebody declares an incident over. Its rule stays quiet in that slice until the figure recovered.
 
     Raises:
+        NoReasonError: the note is blank, and whoever closes it `must_say_why`.
         UnknownIncidentError: there is none in scope.
         OverError: it is over already.
         RacedError: it changed meanwhile; try again.
     """
+    if must_say_why and not note.strip():
+        raise NoReasonError("closing an incident needs a reason; write what was found or done")
     found = _open(conn, id_, scope)
     over = {"state": "closed", "resolved_at": now, "next_step_at": None, "snoozed_until": None}
-    return _change(conn, found, "closed", note or "closed by hand", author, now, **over)
+    return _change(conn, found, "closed", note.strip() or "closed by hand", author, now, **over)
 
 
 def _open(conn: Connection, id_: str, scope: Scope) -> Incident:

@@ -18,6 +18,7 @@ from queries.state import actions
 from queries.state.actions import NewAction
 from queries.state.feedback import vote
 from queries.state.incidents import Incident, RacedError, entries, incidents_by_id
+from triggers.incidents.access import reader_scope
 from triggers.incidents.actions import acknowledge, reassign, resolve, snooze
 from triggers.incidents.business_hours import timetable
 from triggers.slack.client import Slack, SlackError
@@ -32,7 +33,6 @@ from triggers.slack.interactions import (
     due_on,
     effect,
     from_text,
-    person_scope,
     presser,
 )
 from triggers.slack.modals import form
@@ -90,7 +90,7 @@ class InteractionHandler:
             if not inbox.record_handled(conn, arrived.id, done, self.clock()):
                 return None, about
             if isinstance(decision, Do) and about and seen.person:
-                self._do(conn, press, decision, about, seen.person.name, person_scope(seen.person))
+                self._do(conn, press, decision, about, seen.person.name, reader_scope(seen.person))
         return decision, about
 
     def _incident(self, conn: Connection, press: Interaction) -> Incident | None:

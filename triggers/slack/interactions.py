@@ -11,9 +11,8 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 
 from config.models.routing import Person
-from queries.scope import Scope
 from queries.state.incidents import HistoryEntry, Incident
-from queries.warehouse.tables import UNKNOWN
+from triggers.incidents.access import may_read
 from triggers.incidents.business_hours import Timetable
 from triggers.messages.card import called
 
@@ -197,7 +196,7 @@ def decide(press: Interaction, seen: InteractionContext) -> Decision:
         )
     if seen.incident is None:
         return Tell("Earshot does not know this incident any more; nothing was changed.")
-    if not may_see(seen.person, seen.incident):
+    if not may_read(seen.person, seen.incident):
         return Tell("This incident is outside what you may see, so nothing was changed.")
     if press.channel not in seen.channels:
         return Tell("This is not the incident's own message; nothing was changed. Press the one in its channel.")
@@ -240,7 +239,7 @@ def _reassign(press: Interaction, seen: InteractionContext, _: Person, incident:
     to = next((one for one in seen.people if one.name == press.fields.get("to")), None)
     if to is None:
         return Tell("Earshot does not know that person any more; nothing was changed.")
-    if not may_see(to, incident):
+    if not may_read(to, incident):
         return Tell(f"{to.label} may not see this incident; nothing was changed.")
     if incident.assigned_to == to.name and not incident.acknowledged_at:
         return Tell(f"Nothing was changed: it waits for {to.label} already.")
@@ -294,26 +293,6 @@ def _over(incident: Incident, seen: InteractionContext) -> str:
 def local_time(at: datetime, seen: InteractionContext) -> str:
     """An instant on the route's clocks."""
     return f"{at.astimezone(seen.table.zone):%Y-%m-%d %H:%M}"
-
-
-def may_see(person: Person, incident: Incident) -> bool:
-    """Whether an incident is inside what a person may see: as the state's reads decide it."""
-    scope = person_scope(person)
-    return (
-        _within(incident.vertical, scope.verticals)
-        and _within(incident.touchpoint, scope.touchpoints)
-        and _within(incident.account_id, scope.accounts)
-    )
-
-
-def _within(value: str | None, allowed: frozenset[str] | None) -> bool:
-    return allowed is None or (UNKNOWN if value is None else value) in allowed
-
-
-def person_scope(person: Person) -> Scope:
-    """What a person may see, in pages and in Slack alike."""
-    allowed = (person.verticals, person.touchpoints, person.accounts)
-    return Scope(person.audience, *(None if some is None else frozenset(some) for some in allowed))
 
 
 def presser(people: Sequence[Person], member: str) -> Person | None:

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from config.models.routing import Person
 from queries.state.incidents import Incident
+from triggers.incidents.access import may_read
 from triggers.messages.card import plain
-from triggers.slack.interactions import Interaction, may_see
+from triggers.slack.interactions import Interaction
 
 TITLE, LABEL, HINT, CHOICE, LISTED = 24, 2000, 150, 75, 100
 """Slack's longest texts, and its longest list."""
@@ -18,7 +19,7 @@ Block = Mapping[str, Any]
 
 def form(name: str, press: Interaction, incident: Incident, people: Sequence[Person]) -> dict[str, Any]:
     """A form about the incident that was pressed at. `people` are offered as far as they may see it."""
-    offered = [person for person in people if may_see(person, incident)][:LISTED]
+    offered = [person for person in people if may_read(person, incident)][:LISTED]
     title, send, blocks = {
         "resolve": ("Resolve", "Resolve", [_text("note", "What was found or done?", NOTE)]),
         "reassign": ("Reassign", "Reassign", [_choice("to", "Who takes it on?", offered, None)]),

@@ -13,10 +13,11 @@ from config.models.routing import Person
 from queries.messages.inbox import places
 from queries.scope import EVERYTHING
 from queries.state.incidents import Incident, RacedError, open_incidents
+from triggers.incidents.access import may_read, reader_scope
 from triggers.incidents.actions import OverError, acknowledge
 from triggers.incidents.escalation import due_steps
 from triggers.slack.client import Slack, SlackError
-from triggers.slack.interactions import is_acknowledging, may_see, person_scope, presser
+from triggers.slack.interactions import is_acknowledging, presser
 
 log: Final = logging.getLogger("triggers")
 MOST: Final = 40
@@ -44,7 +45,7 @@ def _one(states: Engine, slack: Slack, catalog: Catalog, incident: Incident, now
         if who is None:
             return False
         with states.begin() as conn:
-            acknowledge(conn, incident.id, who.name, person_scope(who), now)
+            acknowledge(conn, incident.id, who.name, reader_scope(who), now)
     except SlackError as error:
         log.info("reactions could not be looked at: %s", error.code)
         return False
@@ -60,4 +61,4 @@ def _reacted(slack: Slack, catalog: Catalog, channel: str, ts: str, incident: In
     for reaction in message.get("reactions") or ():
         if is_acknowledging(reaction.get("name")):
             people = (presser(catalog.people, str(member)) for member in reaction.get("users") or ())
-            yield from (person for person in people if person and may_see(person, incident))
+            yield from (person for person in people if person and may_read(person, incident))
