@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -323,6 +323,26 @@ def test_a_form_with_a_mistake_stays_open_and_keeps_nothing(desk: Desk) -> None:
         assert actions(conn, EVERYTHING) == ()
     assert desk.done() == 1  # the button
     assert "None recorded." in desk.agreed()
+
+
+def test_a_form_may_be_due_today_where_the_day_is_not_over(desk: Desk) -> None:
+    """On the evening of New Year's Eve in California it is next year by UTC."""
+    away = [route.model_copy(update={"zone": "America/Los_Angeles"}) for route in desk.catalog.routes]
+    desk.catalog = desk.catalog.model_copy(update={"routes": tuple(away)})
+    desk.now = datetime(2026, 1, 1, 4, tzinfo=UTC)
+    desk.listen()
+    desk.workspace.press("ana", "action")
+    until(desk.workspace.forms)
+    values: dict[str, dict[str, Any]] = {
+        "what": {"type": "plain_text_input", "value": "train the fitters"},
+        "who": {"type": "static_select", "selected_option": {"value": "ben"}},
+        "due": {"type": "datepicker", "selected_date": "2025-12-31"},
+    }
+    desk.workspace.submit("ana", values)
+    desk.settled(2)
+    with desk.states.connect() as conn:
+        (found,) = actions(conn, EVERYTHING)
+    assert (found.started_on, found.due_on) == (date(2025, 12, 31), date(2025, 12, 31))
 
 
 def test_votes_count_once_a_person(desk: Desk) -> None:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -20,7 +20,7 @@ from queries.state.feedback import vote
 from queries.state.incidents import Incident, RacedError, entries, incidents_by_id
 from triggers.incidents.access import reader_scope
 from triggers.incidents.actions import acknowledge, reassign, resolve, snooze
-from triggers.incidents.business_hours import timetable
+from triggers.incidents.business_hours import Timetable, timetable
 from triggers.slack.client import Slack, SlackError
 from triggers.slack.interactions import (
     Decision,
@@ -102,15 +102,24 @@ class InteractionHandler:
     ) -> InteractionContext:
         channels = {channel for channel, _ in inbox.places(conn, about.id)} if about else set()
         history = entries(conn, about.id) if about else ()
-        table = timetable(self.catalog, self._route(about), self.zone)
+        table = self._timetable(about)
         person, people = presser(self.catalog.people, press.user), self.catalog.people
         return InteractionContext(
             person, about, history, frozenset(channels), table, people, arrived.received_at, self.clock()
         )
 
-    def _route(self, about: Incident | None) -> Route:
-        known = (route for route in self.catalog.routes if about and route.name == about.route)
-        return next(known, Route(name="nowhere"))
+    def today(self, press: Interaction) -> date:
+        """The day it is at the route of the incident that a form is about."""
+        with self.states.connect() as conn:
+            about = self._incident(conn, press)
+        return self._today(about)
+
+    def _today(self, about: Incident | None) -> date:
+        return self.clock().astimezone(self._timetable(about).zone).date()
+
+    def _timetable(self, about: Incident | None) -> Timetable:
+        routes = (route for route in self.catalog.routes if about and route.name == about.route)
+        return timetable(self.catalog, next(routes, Route(name="nowhere")), self.zone)
 
     def _do(self, conn: Connection, press: Interaction, do: Do, about: Incident, author: str, scope: Scope) -> None:
         now, id_ = self.clock(), about.id
@@ -129,11 +138,10 @@ class InteractionHandler:
 
     def _new(self, press: Interaction, about: Incident, author: str) -> NewAction:
         rule = next((rule for rule in self.catalog.rules if rule.name == about.rule), None)
-        today = self.clock().astimezone(timetable(self.catalog, self._route(about), self.zone).zone).date()
         return NewAction(
             what=press.fields["what"],
             owner=press.fields.get("who") or author,
-            started_on=today,
+            started_on=self._today(about),
             due_on=due_on(press),
             incident_id=about.id,
             vertical=about.vertical,

@@ -260,7 +260,8 @@ class SocketListener:
         press = read_interaction(request.type, request.payload)
         if press is None:
             return None
-        if wrong := form_errors(press, _now().date()):
+        # A date picker knows no zone: "today" is the day at the incident's route, west of Greenwich still yesterday's.
+        if press.kind == "form" and (wrong := form_errors(press, self._answering.today(press))):
             return {"response_action": "errors", "errors": wrong}
         arrived = Arrived(key(request.type, request.envelope_id, request.payload), press.kind, press.text(), _now())
         with self._states.begin() as conn:
