@@ -1,8 +1,9 @@
 """Rules: when a metric, an absent signal or a severe case opens an incident."""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from math import inf
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,6 +28,37 @@ class _Rule(FrozenModel):
     owner: Name
     inhibited_by: Name | None = None
     enabled: bool = True
+
+    is_case: ClassVar[bool] = False
+    """Whether it waits for severe cases, each of which is told once, and looks at no slots."""
+
+    has_goals: ClassVar[bool] = False
+    """Whether it is evaluated with the goals of its metric."""
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The metrics that it reads: its own, and what a gap is measured from."""
+        return ()
+
+    @property
+    def slice_columns(self) -> tuple[str, ...]:
+        """The columns that tell its slices apart; for what is quiet the thing that is listened to."""
+        return ()
+
+    @property
+    def hears_signals(self) -> bool:
+        """Whether it listens to the days of single signals, and not to all revenue at once."""
+        return False
+
+    @property
+    def limits(self) -> Mapping[str, float]:
+        """Limit and recover, where its author wrote them in the unit of a metric."""
+        return {}
+
+    @property
+    def is_weighed(self) -> bool:
+        """Whether it asks how unlikely chance makes what it found, instead of comparing plain values."""
+        return False
 
 
 class _Watch(_Rule):
@@ -53,14 +85,32 @@ class _Watch(_Rule):
                 raise KeyedError(name, message)
         return self
 
+    keeps_baseline: ClassVar[bool] = False
+    """Whether it freezes what it takes as normal when it is first evaluated."""
+
+    @property
+    def slice_columns(self) -> tuple[str, ...]:
+        """What it is sliced by."""
+        return self.by
+
+    @property
+    def period(self) -> timedelta:
+        """How long the days are that its newest figure is about."""
+        return self.window
+
     @property
     def band(self) -> float:
         """How much worse than what was told is news, in the unit of the rule's figure."""
         return 0.0
 
+    @property
+    def breach(self) -> str:
+        """What a breach of it is, in words."""
+        raise NotImplementedError
 
-class _Rate(_Watch):
-    """What every rule states that holds a metric against something.
+
+class _Measure(_Watch):
+    """What every rule states that reads a metric.
 
     `floor` is the smallest distance worth anybody's attention, in the metric's unit; `min_n` the rows below which
     nothing is judged, the metric's own where it is left out.
@@ -69,12 +119,42 @@ class _Rate(_Watch):
     metric: Name
     floor: Annotated[float, Field(ge=0)]
     min_n: Annotated[int, Field(ge=1)] | None = None
-    gate: Literal["exact", "none"] = "exact"
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Its own metric."""
+        return (self.metric,)
+
+    @property
+    def count_columns(self) -> tuple[str, ...]:
+        """What its counts are sliced by."""
+        return self.by
+
+    @property
+    def wheres(self) -> tuple[Conditions, ...]:
+        """The rows that each of its metrics is made of."""
+        return (self.where,)
+
+    @property
+    def is_weighed(self) -> bool:
+        """A metric's figure is weighed against chance."""
+        return True
 
     @property
     def band(self) -> float:
         """The floor: what is less is not worth attention."""
         return self.floor
+
+
+class _Rate(_Measure):
+    """What every rule states that holds a metric's window against something."""
+
+    gate: Literal["exact", "none"] = "exact"
+
+    @property
+    def is_weighed(self) -> bool:
+        """As its author says."""
+        return self.gate == "exact"
 
 
 class ThresholdRule(_Rate):
@@ -91,6 +171,16 @@ class ThresholdRule(_Rate):
     def band(self) -> float:
         """What lies between limit and recover is no news."""
         return max(abs(self.recover - self.limit), self.floor)
+
+    @property
+    def limits(self) -> Mapping[str, float]:
+        """Both."""
+        return {"limit": self.limit, "recover": self.recover}
+
+    @property
+    def breach(self) -> str:
+        """What a breach of it is, in words."""
+        return "beyond the limit"
 
 
 class _Short(_Rate):
@@ -110,6 +200,12 @@ class GoalRule(_Short):
     """Fires when a vertical misses its goal (goals.toml) by `floor` or more, on evidence against the goal itself."""
 
     kind: Literal["goal"]
+    has_goals: ClassVar[bool] = True
+
+    @property
+    def breach(self) -> str:
+        """What a breach of it is, in words."""
+        return "short of its goal"
 
 
 class ChangeRule(_Short):
@@ -127,6 +223,18 @@ class ChangeRule(_Short):
         if self.baseline == "others" and "vertical" not in self.by:
             raise KeyedError("by", "a comparison with all other verticals needs 'vertical' in by; add it")
         return self
+
+    @property
+    def breach(self) -> str:
+        """What a breach of it is, in words."""
+        return _WORSE[self.baseline]
+
+
+_WORSE: Final = {
+    "previous": "worse than in the window before",
+    "last-year": "worse than a year before",
+    "others": "worse than all other verticals",
+}
 
 
 class Against(FrozenModel):
@@ -147,6 +255,26 @@ class GapRule(_Short):
     against: Against
     strata: Names = ()
 
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Its own metric and the other."""
+        return self.metric, self.against.metric
+
+    @property
+    def count_columns(self) -> tuple[str, ...]:
+        """What its counts are sliced by: each stratum is compared for itself."""
+        return *self.by, *self.strata
+
+    @property
+    def wheres(self) -> tuple[Conditions, ...]:
+        """The rows that each of its metrics is made of."""
+        return self.where, self.against.where
+
+    @property
+    def breach(self) -> str:
+        """What a breach of it is, in words."""
+        return "behind what it is held against"
+
 
 class Baseline(FrozenModel):
     """The days that a chart takes as normal: from `since` to before `until`, or the `first` days of the data."""
@@ -165,7 +293,7 @@ class Baseline(FrozenModel):
         return self
 
 
-class ChartRule(_Watch):
+class ChartRule(_Measure):
     """Fires on a signal of a control chart against a frozen baseline; each slot adds one period of length `every`.
 
     `method` is `p` (one period against exact limits), `ewma` (a moving average that gives the newest period
@@ -175,14 +303,12 @@ class ChartRule(_Watch):
     """
 
     kind: Literal["chart"]
-    metric: Name
     method: Literal["p", "ewma", "cusum", "g"]
     baseline: Baseline
-    floor: Annotated[float, Field(ge=0)]
     recover: Annotated[float, Field(gt=0, lt=1)]
-    min_n: Annotated[int, Field(ge=1)] | None = None
     newest_weight: Annotated[float, Field(gt=0, le=1)] | None = None
     events: Annotated[int, Field(ge=1)] | None = None
+    keeps_baseline: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _has_the_parts_of_its_method(self) -> Self:
@@ -196,9 +322,14 @@ class ChartRule(_Watch):
         return self
 
     @property
-    def band(self) -> float:
-        """The floor: what is less is not worth attention."""
-        return self.floor
+    def period(self) -> timedelta:
+        """One period of the chart."""
+        return self.every
+
+    @property
+    def breach(self) -> str:
+        """What a breach of it is, in words."""
+        return "out of its usual range"
 
 
 class QuietRule(_Watch):
@@ -239,6 +370,35 @@ class QuietRule(_Watch):
         """Silence grows by itself and is told once; coverage is news again at the distance from limit to recover."""
         return self.recover - self.limit if self.recover and self.limit else inf
 
+    @property
+    def slice_columns(self) -> tuple[str, ...]:
+        """The thing that is listened to; coverage has none, and is sliced like any other figure."""
+        return self.by if self.of == "coverage" else (_HEARD[self.of],)
+
+    @property
+    def hears_signals(self) -> bool:
+        """All but coverage do, which looks at the whole revenue at once."""
+        return self.of in _HEARD
+
+    @property
+    def is_weighed(self) -> bool:
+        """Only an account has a rhythm of its own."""
+        return self.of == "account"
+
+    @property
+    def breach(self) -> str:
+        """What a breach of it is, in words."""
+        return _QUIET[self.of]
+
+
+_HEARD: Final = {"account": "account_id", "instrument": "instrument", "source": "source"}
+_QUIET: Final = {
+    "account": "silent for longer than its own rhythm explains",
+    "instrument": "no invitation for longer than its cadence",
+    "source": "no data from it",
+    "coverage": "heard from too little of the revenue",
+}
+
 
 class EventRule(_Rule):
     """Fires once for each severe case: a row of `table` matching `where`, told apart by its key, for ever.
@@ -249,6 +409,7 @@ class EventRule(_Rule):
     kind: Literal["event"]
     table: str
     dated_by: str
+    is_case: ClassVar[bool] = True
     scan_back: Duration = timedelta(days=30)
     resolve_after: Duration = timedelta(days=30)
 

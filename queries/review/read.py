@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Table, func, select
 
 from config.models.catalog import Catalog
 from config.models.metrics import Metric
-from config.models.rules import EventRule, Rule
+from config.models.rules import Rule
 from config.models.values import Condition
 from queries.engine import whole
 from queries.metrics.formatting import goal_figure
@@ -188,7 +188,7 @@ def read_meeting(conn: Connection, lens: ReviewContext) -> MeetingState:
     period, scope = lens.period, lens.scope
     since, until = _instant(period.first), _instant(period.until)
     found = incidents(conn, scope, since=since, until=until)
-    events = {rule.name for rule in lens.catalog.rules if isinstance(rule, EventRule)}
+    events = {rule.name for rule in lens.catalog.rules if rule.is_case}
     # A severe case belongs to the month it became known in; it stays open longer only so that somebody sees to it.
     current = [one for one in found if one.rule not in events or one.opened_at >= since]
     customer = tuple(_found(one, lens, until) for one in current if one.class_ == "customer")
@@ -215,7 +215,7 @@ def _found(incident: Incident, lens: ReviewContext, until: datetime) -> ReviewIn
     catalog = lens.catalog
     rule = next((rule for rule in catalog.rules if rule.name == incident.rule), None)
     metric = _metric(rule, catalog)
-    is_event = isinstance(rule, EventRule)
+    is_event = rule is not None and rule.is_case
     return ReviewIncident(
         id=incident.id,
         rule=incident.rule,
@@ -225,7 +225,7 @@ def _found(incident: Incident, lens: ReviewContext, until: datetime) -> ReviewIn
         where=(incident.vertical or EVERYWHERE) if is_event or incident.account_id else slice_words(incident.slice),
         vertical=incident.vertical,
         is_whole_vertical=rule is not None and getattr(rule, "by", ()) == ("vertical",) and not rule.where,
-        limit=f"limit {goal_figure(metric, rule.limit)}" if metric and rule and rule.kind == "threshold" else "",
+        limit=f"limit {goal_figure(metric, rule.limits['limit'])}" if metric and rule and rule.limits else "",
         severity=incident.severity,
         is_open=incident.resolved_at is None or incident.resolved_at >= until,
         opened_at=incident.opened_at,

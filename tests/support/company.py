@@ -22,7 +22,7 @@ from queries.warehouse.load_report import LoadReport
 from queries.warehouse.relations import COLUMNS
 from triggers.rules.schedule import Cadence
 from triggers.rules.subject import Subject, cube_requests
-from triggers.rules.versions import metric_names, version
+from triggers.rules.versions import version
 
 CONFIG: Final = Path(__file__).parents[2] / "config"
 LOADED: Final = datetime(2026, 12, 1, 6)  # noqa: DTZ001 - as the warehouse stores it
@@ -70,7 +70,7 @@ def rule(**changes: Any) -> ThresholdRule:
 
 def subject(of: RateRule, *goals: Goal, alpha: float | None = None, zone: str = "UTC") -> Subject:
     """A rule that reads METRIC, and nothing else, as it is evaluated."""
-    metrics = tuple(METRIC for _ in metric_names(of))
+    metrics = tuple(METRIC for _ in of.metric_names)
     made = version(of, metrics, goals)
     cadence = Cadence(of.window, of.every, max(METRIC.matures, of.settle), ZoneInfo(zone))
     return Subject(of, metrics, cube_requests(of, metrics, metrics, made.hash), cadence, made, alpha)

@@ -29,7 +29,6 @@ from queries.warehouse.generations import Pin, latest
 from queries.warehouse.load_report import LoadReport
 from queries.warehouse.relations import COLUMNS
 from tests.support.installation import configure
-from triggers.rules.versions import metric_names
 
 Row = dict[str, Any]
 Rows = Mapping[Table, list[Row]]
@@ -334,7 +333,7 @@ def rulebook() -> Catalog:
     with TemporaryDirectory() as folder:
         configure(Path(folder), rules=RULES.read_text(encoding="utf-8"))
         found = read_catalog(Path(folder) / "config", COLUMNS)
-    names = {name for rule in found.rules for name in metric_names(rule)}
+    names = {name for rule in found.rules for name in rule.metric_names}
     return found.model_copy(update={"metrics": tuple(m for m in found.metrics if m.name in names)})
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from config.models.catalog import Catalog
-from config.models.rules import GoalRule, WatchRule
+from config.models.rules import WatchRule
 from queries.metrics.measure import Ask, measure
 from queries.scope import EVERYTHING
 from queries.state.calibrations import Calibration
@@ -62,8 +62,9 @@ def _inert(conn: Connection, of: Subject, moment: Moment) -> Iterator[str]:
     for metric in of.metrics:
         if not any(point.n for point in measure(conn, metric, Ask(grain="all"), EVERYTHING, moment.now)):
             yield f"no data: nothing loaded counts for {metric.name}, a metric over {metric.table}"
-    if isinstance(rule, GoalRule) and not any(goal.where == rule.where for goal in of.version.goals):
-        yield f"no goal: it never fires; write one for {rule.metric} with the same where into config/goals.toml"
+    if rule.has_goals and not any(goal.where == rule.where for goal in of.version.goals):
+        name = of.metrics[0].name
+        yield f"no goal: it never fires; write one for {name} with the same where into config/goals.toml"
 
 
 def calibrated(

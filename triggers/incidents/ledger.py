@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from config.models.catalog import Catalog
 from config.models.routing import Route
-from config.models.rules import ChartRule, Guard, RateRule, Rule, ThresholdRule, WatchRule
+from config.models.rules import Guard, RateRule, Rule, WatchRule
 from queries.state.escalations import Escalation
 from queries.state.incidents import HistoryEntry, Incident, Queued, TickRecord, delivery_id
 from queries.statistics.differences import gap_interval
@@ -266,7 +266,7 @@ class IncidentLedger:
         if rule is None or rule.inhibited_by is None or not incident.is_open or incident.id in self.opened:
             return False
         # An old case of the first run was left to nobody: it was not worth telling.
-        was_left = isinstance(rule, WatchRule) or incident.next_step == LEFT
+        was_left = not rule.is_case or incident.next_step == LEFT
         return was_left and self.inhibitor(incident) is None
 
     def _is_worth_telling(self, incident: Incident) -> bool:
@@ -342,7 +342,7 @@ def stored_evidence(subject: Subject, finding: StateChange) -> dict[str, Any]:
     reading, rule = finding.reading, subject.rule
     return {
         "slice": finding.slice,
-        "since": (reading.slot - (rule.every if isinstance(rule, ChartRule) else rule.window)).isoformat(),
+        "since": (reading.slot - rule.period).isoformat(),
         "until": reading.slot.isoformat(),
         "as_of": finding.event.at.isoformat(),
         "tally": _list(reading.tally),
@@ -353,7 +353,7 @@ def stored_evidence(subject: Subject, finding: StateChange) -> dict[str, Any]:
         "p": reading.p,
         "alpha": reading.alpha,
         "rule_hash": subject.hash,
-        **({"limit": rule.limit, "recover": rule.recover} if isinstance(rule, ThresholdRule) else {}),
+        **rule.limits,
         **(_figures(subject, reading) if isinstance(rule, RateRule) else {}),
     }
 

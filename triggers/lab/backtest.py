@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from config.errors import EarshotError
 from config.models.catalog import Catalog
-from config.models.rules import RateRule, Rule
+from config.models.rules import Rule
 from queries.metrics.formatting import csv_cell
 from queries.scope import EVERYTHING
 from queries.state.calibrations import Calibration, store_calibration
@@ -143,7 +143,7 @@ def _certainty(
     catalog: Catalog, calibrations: Mapping[str, Calibration], names: frozenset[str] | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     tested = [rule for rule in catalog.rules if (rule.enabled if names is None else rule.name in names)]
-    weighing = [rule for rule in tested if isinstance(rule, RateRule) and getattr(rule, "gate", "exact") == "exact"]
+    weighing = [rule for rule in tested if rule.metric_names and rule.is_weighed]
     sure = {rule.name: version_of(catalog, rule).hash in calibrations for rule in weighing}
     return tuple(n for n, known in sure.items() if known), tuple(n for n, known in sure.items() if not known)
 

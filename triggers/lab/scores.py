@@ -11,7 +11,6 @@ from config.reading.known_incidents import KnownIncident
 from triggers.lab.backtest import Row
 from triggers.rules.schedule import midnight
 from triggers.rules.subject import slice_values
-from triggers.rules.versions import metric_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def scored(known: Iterable[KnownIncident], rows: Sequence[Row], catalog: Catalog
         catalog: to know each rule's metrics.
         zone: the reporting zone, in which days begin.
     """
-    metrics = {rule.name: frozenset(metric_names(rule)) for rule in catalog.rules}
+    metrics = {rule.name: frozenset(rule.metric_names) for rule in catalog.rules}
     own = [row for row in rows if row.class_ != "data"]
     all_known = tuple(known)
     about = {i: [r for r in own if _is_about(one, r, metrics)] for i, one in enumerate(all_known)}

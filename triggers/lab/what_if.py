@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from config.errors import EarshotError
 from config.models.catalog import Catalog
-from config.models.rules import ChartRule, QuietRule, RateRule, Rule, WatchRule
+from config.models.rules import QuietRule, Rule, WatchRule
 from queries.instants import aware
 from queries.monitoring.activity import Signals
 from queries.state.incidents import Incident
@@ -131,7 +131,7 @@ def trial(
     """
     if not isinstance(rule, WatchRule):
         raise UntriedError(f"{rule.name} waits for a severe case and has no limit to try; backtest it")
-    if isinstance(rule, QuietRule) and rule.of == "coverage":
+    if not is_tried(rule):
         raise UntriedError(f"{rule.name} listens to all revenue at once and cannot be tried here; backtest it")
     zone, of = ZoneInfo(pin.generation.zone), pin.generation
     moment = Moment(midnight(until, zone), of.number, aware(of.published_at), zone, settle(pin.conn))
@@ -247,11 +247,11 @@ def rows(of: TrialOutcome) -> tuple[Row, ...]:
 
 def _row(rule: WatchRule, one: TrialIncident) -> Row:
     incident, slot = one.incident, one.opening.reading.slot
-    window = slot - (rule.every if isinstance(rule, ChartRule) else rule.window), slot
+    window = slot - rule.period, slot
     times = incident.opened_at, incident.resolved_at
     return Row(rule.name, incident.slice, incident.class_, *times, incident.value, incident.n, window, incident)
 
 
 def is_tried(rule: Rule) -> bool:
     """Whether a rule can be tried."""
-    return isinstance(rule, RateRule) or (isinstance(rule, QuietRule) and rule.of != "coverage")
+    return bool(rule.metric_names) or rule.hears_signals

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from config.models.metrics import Metric
 from config.models.routing import Person, Route
-from config.models.rules import EventRule, Rule
+from config.models.rules import Rule
 from config.models.values import Condition, Conditions
 from queries.metrics.formatting import count
 from queries.monitoring.evidence import Contributor, Evidence, Overlap
@@ -118,7 +118,7 @@ def title(card: Card) -> str:
 def slice_text(card: Card) -> str:
     """The slice in words: its values, the case's vertical, or the whole company."""
     incident = card.incident
-    if isinstance(card.rule, EventRule):
+    if card.rule.is_case:
         return ", ".join(part for part in (incident.vertical, incident.touchpoint) if part) or COMPANY
     named = (value for name, value in slice_values(incident.slice).items() if _may_be_said(card, name))
     return ", ".join(named) or incident.vertical or COMPANY
@@ -184,7 +184,7 @@ def news(kind: str) -> str:
 
 def _figures(card: Card) -> Iterator[Fact]:
     rule, sample = card.rule, card.sample
-    if isinstance(rule, EventRule):
+    if rule.is_case:
         if may_name_accounts(card.route):
             yield Fact("Case", card.incident.slice)
         return

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from config.models.catalog import Catalog
 from config.models.routing import Person, Route
-from config.models.rules import EventRule, Rule
+from config.models.rules import Rule
 from queries.messages import direct_messages
 from queries.messages.direct_messages import MAILBOX, DirectMessage
 from queries.metrics.formatting import count
@@ -223,7 +223,7 @@ def mailbox(person: Person, channel: str) -> Route:
 
 def incident_place(found: Incident, rule: Rule | None) -> str:
     """Where an incident is: its slice's values, or what a case belongs to."""
-    named = () if isinstance(rule, EventRule) else slice_values(found.slice).values()
+    named = () if rule and rule.is_case else slice_values(found.slice).values()
     return ", ".join(named) or ", ".join(part for part in (found.vertical, found.touchpoint) if part) or COMPANY
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from config.models.rules import Rule
 from config.reading.entries import ConfigEntry
 from config.reading.rule_tests import ExpectedIncident, RuleTest, line
-from triggers.rule_tests.run import OpenedIncident, incident_slice, slice_columns
+from triggers.rule_tests.run import OpenedIncident, incident_slice
 from triggers.rule_tests.written_counts import slice_of
 from triggers.rules.state_machine import ROUNDING
 
@@ -69,7 +69,7 @@ def _take(left: list[OpenedIncident], wanted: Wanted, day: date | None) -> Opene
 
 def _wanted(entry: ConfigEntry[RuleTest], rule: Rule, number: int) -> Wanted:
     incident, place = entry.item.incident[number], ("incident", number)
-    written = slice_of(entry, place, incident.slice, slice_columns(rule))
+    written = slice_of(entry, place, incident.slice, rule.slice_columns)
     return Wanted(incident, incident.row or incident_slice(rule, written), line(entry, place))
 
 

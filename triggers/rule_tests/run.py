@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from config.errors import ConfigError, Mistake
 from config.models.catalog import Catalog
-from config.models.rules import EventRule, QuietRule, RateRule, Rule
+from config.models.rules import Rule
 from config.models.values import ZERO
 from config.reading.entries import ConfigEntry
 from config.reading.error_messages import suggest
@@ -28,7 +28,7 @@ from triggers.rule_tests.written_counts import histories, slice_of
 from triggers.rules.counts import Slice
 from triggers.rules.due import Task, subject
 from triggers.rules.schedule import Moment
-from triggers.rules.subject import UNITS, Subject, columns_of, slice_key
+from triggers.rules.subject import Subject, slice_key
 from triggers.rules.versions import version_of
 
 EVER: Final = 10**9
@@ -79,17 +79,12 @@ def run_rule_test(entry: ConfigEntry[RuleTest], catalog: Catalog) -> tuple[Opene
     return tuple(sorted(found, key=lambda seen: (seen.opened, seen.slice)))
 
 
-def slice_columns(rule: Rule) -> tuple[str, ...]:
-    """The columns that tell the slices of a rule's incidents apart."""
-    return () if isinstance(rule, EventRule) else columns_of(rule)
-
-
 def _refuse_wrong_input(entry: ConfigEntry[RuleTest], rule: Rule) -> None:
-    if entry.item.series and not isinstance(rule, RateRule):
+    if entry.item.series and not rule.metric_names:
         wrong = f"a rule of kind {rule.kind} reads no counts"
-        right = "write [[test.signals]]" if isinstance(rule, QuietRule) and rule.of in UNITS else "write [[test.row]]"
+        right = "write [[test.signals]]" if rule.hears_signals else "write [[test.row]]"
         raise ConfigError((entry.mistake(("series", 0), wrong, right),))
-    if entry.item.signals and not (isinstance(rule, QuietRule) and rule.of in UNITS):
+    if entry.item.signals and not rule.hears_signals:
         wrong = "only a quiet rule of an account, an instrument or a source hears signals"
         raise ConfigError((entry.mistake(("signals", 0), wrong, "write [[test.series]] or [[test.row]]"),))
 
@@ -169,9 +164,9 @@ def _rows(entry: ConfigEntry[RuleTest], rule: Rule) -> Iterator[tuple[str, Mappi
         for one in _each(row):
             yield one["table"], {name: value for name, value in one.items() if name != "table"}
     for i, signals in enumerate(entry.item.signals):
-        (unit,) = slice_of(entry, ("signals", i), signals.slice, slice_columns(rule))
+        (unit,) = slice_of(entry, ("signals", i), signals.slice, rule.slice_columns)
         for k, day in enumerate(_days(entry, i, signals)):
-            yield _signal(slice_columns(rule)[0], unit, day, f"signal-{i + 1}-{k + 1}")
+            yield _signal(rule.slice_columns[0], unit, day, f"signal-{i + 1}-{k + 1}")
 
 
 def _each(row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -228,4 +223,4 @@ def _signal(column: str, unit: str, day: date, id_: str) -> tuple[str, Mapping[s
 
 def incident_slice(rule: Rule, written: Slice) -> str:
     """A slice as incidents name it."""
-    return slice_key(slice_columns(rule), written)
+    return slice_key(rule.slice_columns, written)

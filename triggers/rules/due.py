@@ -6,14 +6,14 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from config.models.catalog import Catalog
-from config.models.rules import ChartRule, QuietRule, RateRule, WatchRule
+from config.models.rules import RateRule, WatchRule
 from triggers.rules.baseline import FrozenBaseline
 from triggers.rules.counts import Slice
 from triggers.rules.previous_state import PreviousState
 from triggers.rules.schedule import Cadence, Moment
 from triggers.rules.state_machine import Instance
 from triggers.rules.subject import CubeRequest, Subject, cube_requests, slice_key, slice_values
-from triggers.rules.versions import Version, metric_names, version_of
+from triggers.rules.versions import Version, version_of
 
 ALWAYS: Final = date.min + timedelta(days=400)
 
@@ -50,7 +50,7 @@ class Task:
     @property
     def is_whole(self) -> bool:
         """Whether it reads all of the past: on a first run, and until a chart has its baseline."""
-        return self.first_run or (isinstance(self.subject.rule, ChartRule) and not self.frozen)
+        return self.first_run or (self.subject.rule.keeps_baseline and not self.frozen)
 
     def due(self, first: date | None, now: datetime) -> tuple[date, ...]:
         """The slots to evaluate, oldest first.
@@ -107,7 +107,7 @@ def subject(of: Version, catalog: Catalog, moment: Moment, alpha: float | None =
         raise TypeError(rule.name)
     matures = max((metric.matures for metric in of.metrics), default=timedelta(0))
     cadence = Cadence(rule.window, rule.every, max(moment.settle, matures, rule.settle), moment.zone)
-    if isinstance(rule, QuietRule):
+    if not isinstance(rule, RateRule):
         return Subject(rule, (), (), cadence, of, alpha)
     return Subject(rule, of.metrics, _figures(rule, of, catalog), cadence, of, alpha)
 
@@ -115,7 +115,7 @@ def subject(of: Version, catalog: Catalog, moment: Moment, alpha: float | None =
 def _figures(rule: RateRule, of: Version, catalog: Catalog) -> tuple[CubeRequest, ...]:
     """A metric that the catalogue has no more, or has changed, is summed apart from today's."""
     known = {metric.name: metric for metric in catalog.metrics}
-    present = tuple(known.get(name) for name in metric_names(rule))
+    present = tuple(known.get(name) for name in rule.metric_names)
     return cube_requests(rule, of.metrics, present, of.hash)
 
 

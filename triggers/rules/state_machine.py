@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final, Literal
 
-from config.models.rules import ChangeRule, QuietRule, WatchRule
+from config.models.rules import WatchRule
 
 State = Literal["ok", "pending", "firing", "recovering"]
 Health = Literal["ok", "no_data", "error"]
@@ -128,30 +128,8 @@ def _pending(rule: WatchRule, instance: Instance, sample: Sample, now: datetime)
 
 def _held(rule: WatchRule, hits: int, length: timedelta) -> str:
     if rule.consecutive == 1 and not rule.for_:
-        return beyond(rule)
-    return f"{beyond(rule)} in {hits} slots over {length.days} days"
-
-
-def beyond(rule: WatchRule) -> str:
-    """What a breach of the rule is, in words."""
-    if isinstance(rule, ChangeRule | QuietRule):
-        return _BEYOND[rule.baseline if isinstance(rule, ChangeRule) else rule.of]
-    return _BEYOND[rule.kind]
-
-
-_BEYOND: Final = {
-    "threshold": "beyond the limit",
-    "goal": "short of its goal",
-    "previous": "worse than in the window before",
-    "last-year": "worse than a year before",
-    "others": "worse than all other verticals",
-    "chart": "out of its usual range",
-    "gap": "behind what it is held against",
-    "account": "silent for longer than its own rhythm explains",
-    "instrument": "no invitation for longer than its cadence",
-    "source": "no data from it",
-    "coverage": "heard from too little of the revenue",
-}
+        return rule.breach
+    return f"{rule.breach} in {hits} slots over {length.days} days"
 
 
 def _open(rule: WatchRule, instance: Instance, sample: Sample, now: datetime) -> Step:
@@ -159,7 +137,7 @@ def _open(rule: WatchRule, instance: Instance, sample: Sample, now: datetime) ->
         return _recovering(rule, instance, sample, now)
     firing = replace(instance, state="firing", safe_since=None)
     if sample.verdict == "breach" and _is_worse(rule, firing, sample):
-        return replace(firing, told=sample.bad), (Event("worsened", f"further {beyond(rule)}", now, sample),)
+        return replace(firing, told=sample.bad), (Event("worsened", f"further {rule.breach}", now, sample),)
     return firing, ()
 
 

@@ -8,14 +8,11 @@ from types import MappingProxyType
 from typing import Final
 
 from config.models.metrics import Metric
-from config.models.rules import GapRule, QuietRule, RateRule, WatchRule
+from config.models.rules import RateRule, WatchRule
 from config.models.values import Conditions
 from triggers.rules.counts import Slice, is_plain
 from triggers.rules.schedule import Cadence
 from triggers.rules.versions import Version
-
-UNITS: Final = {"account": ("account_id",), "instrument": ("instrument",), "source": ("source",)}
-"""What a quiet rule listens to, as a column."""
 
 _PART: Final = re.compile(r"(?:\\.|[^|\\])+", re.DOTALL)
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
@@ -71,7 +68,7 @@ class Subject:
     @property
     def by(self) -> tuple[str, ...]:
         """The columns that tell its slices apart."""
-        return columns_of(self.rule)
+        return self.rule.slice_columns
 
     @property
     def is_quantile(self) -> bool:
@@ -82,11 +79,6 @@ class Subject:
     def hash(self) -> str:
         """The version's name."""
         return self.version.hash
-
-
-def columns_of(rule: WatchRule) -> tuple[str, ...]:
-    """The columns that tell the slices of a rule apart: for what is quiet the thing that is listened to."""
-    return UNITS.get(rule.of, rule.by) if isinstance(rule, QuietRule) else rule.by
 
 
 def cube_requests(
@@ -100,10 +92,9 @@ def cube_requests(
         present: the same as the catalogue has them now: what differs needs sums of its own.
         hash_: the version's name.
     """
-    wheres = [rule.where, rule.against.where] if isinstance(rule, GapRule) else [rule.where]
-    by = (*rule.by, *rule.strata) if isinstance(rule, GapRule) else rule.by
-    parts = enumerate(zip(metrics, present, wheres, strict=True))
-    return tuple(_figure(metric, now, where, by, f"{hash_}.{i}") for i, (metric, now, where) in parts)
+    parts = enumerate(zip(metrics, present, rule.wheres, strict=True))
+    columns = rule.count_columns
+    return tuple(_figure(metric, now, where, columns, f"{hash_}.{i}") for i, (metric, now, where) in parts)
 
 
 def _figure(metric: Metric, now: Metric | None, where: Conditions, by: tuple[str, ...], name: str) -> CubeRequest:

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from config.models.catalog import Catalog
 from config.models.metrics import Goal, Metric
-from config.models.rules import EventRule, GapRule, GoalRule, QuietRule, Rule
+from config.models.rules import Rule
 from config.models.values import Condition, duration_text
 
 _RULE: Final[TypeAdapter[Rule]] = TypeAdapter(Rule)
@@ -36,15 +36,9 @@ class Version:
 
 def version_of(catalog: Catalog, rule: Rule) -> Version:
     """The version of a rule that the catalogue holds now."""
-    goals = tuple(g for g in catalog.goals if g.metric == rule.metric) if isinstance(rule, GoalRule) else ()
-    return version(rule, tuple(catalog.metric(name) for name in metric_names(rule)), goals)
-
-
-def metric_names(rule: Rule) -> tuple[str, ...]:
-    """The metrics that a rule reads."""
-    if isinstance(rule, EventRule | QuietRule):
-        return ()
-    return (rule.metric, rule.against.metric) if isinstance(rule, GapRule) else (rule.metric,)
+    # Only a rule that is held against goals has them in its hash: a new goal makes no other rule a new version.
+    goals = tuple(goal for goal in catalog.goals if goal.metric in rule.metric_names) if rule.has_goals else ()
+    return version(rule, tuple(catalog.metric(name) for name in rule.metric_names), goals)
 
 
 @lru_cache(maxsize=4096)
