@@ -6,7 +6,8 @@ from sqlalchemy.exc import OperationalError
 from config.errors import EarshotError
 from config.settings import Settings
 from queries.state.database import open_state
-from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import SharedWarehouse, Warehouse
 
 
 class NoStateError(EarshotError):

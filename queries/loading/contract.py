@@ -9,7 +9,6 @@ from sqlalchemy import Boolean, Column, Date, DateTime, Double, SmallInteger, Ta
 
 from config.errors import EarshotError
 from queries.loading.inputs import literal
-from queries.loading.masking import masked
 from queries.loading.time_zones import Zone
 from queries.warehouse.tables import SCALES
 
@@ -20,6 +19,10 @@ _TYPES: Final = {Boolean: "BOOLEAN", Date: "DATE", DateTime: "TIMESTAMP", Double
 _NOUNS: Final = {"BOOLEAN": "true or false", "DATE": "a date", "TIMESTAMP": "a timestamp", "DOUBLE": "a number",
                  "SMALLINT": "a whole number"}  # fmt: skip
 _WHOLE: Final = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+_MAIL: Final = r"[\pL\pN._%+-]+@[\pL\pN-]+(?:\.[\pL\pN-]+)*"
+_NUMBER: Final = r"[+(]?\d(?:[ ().-]{0,3}\d){6,}|\d{6,}"
+"""Seven digits with little between them (a phone number, however written), or six without a break."""
+
 _ZONED: Final = "TIMESTAMP WITH TIME ZONE"
 _FIRST: Final = "timestamp '1900-01-01'"
 _LAST: Final = "timestamp '2200-01-01'"
@@ -234,6 +237,11 @@ def _as_text(column: Column[object], raw: str, offered: str) -> str:
     if column.name == "comment":
         return masked(text)
     return f"nullif({text}, '')" if "domain" in column.info else text
+
+
+def masked(column: str) -> str:
+    """SQL of a text column with its mail addresses and long numbers replaced by `[mail]` and `[number]`."""
+    return f"regexp_replace(regexp_replace({column}, '{_MAIL}', '[mail]', 'g'), '{_NUMBER}', '[number]', 'g')"
 
 
 def _instants(raw: str, offered: str) -> tuple[str, str]:

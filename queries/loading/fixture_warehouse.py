@@ -15,7 +15,8 @@ from config.errors import EarshotError
 from config.models.catalog import Catalog
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.warehouse import tables
-from queries.warehouse.generations import EmbeddedWarehouse, Pin
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import Pin
 from queries.warehouse.load_report import LoadReport
 
 Row = Mapping[str, Any]

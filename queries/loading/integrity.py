@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Table, and_, exists, func, literal, not_, select, true, update
 
-from queries.engine import append, hash64
+from queries.engine import append
+from queries.sql_functions import hash64
 from queries.warehouse import tables
 from queries.warehouse.changes import temporary
 from queries.warehouse.staging import Stage

@@ -14,12 +14,12 @@ from sqlalchemy import func, select
 
 from config.models.catalog import Catalog
 from config.models.sources import Source
-from queries.loading.admission import LoadRefusedError, reporting_zone, samples_to_leave, sources
 from queries.loading.integrity import reject_invalid_rows
 from queries.loading.merge import Merged, Merging, merge, withdraw
 from queries.loading.publish import derive, generation_key, has_generation_key, record_generation
 from queries.loading.quarantine import bring_back, count_reasons, write_quarantine
 from queries.loading.sandbox import staged
+from queries.loading.sources import LoadRefusedError, reporting_zone, samples_to_leave, sources
 from queries.warehouse import tables as warehouse_tables
 from queries.warehouse.changes import nothing_touched
 from queries.warehouse.generations import NewGeneration, Warehouse, latest
@@ -27,8 +27,6 @@ from queries.warehouse.load_report import LoadReport, TableSummary
 from queries.warehouse.staging import Stage
 from queries.warehouse.tombstones import drop_erased
 from queries.warehouse.verticals import FILLED, fill, refill
-
-__all__ = ["LoadRefusedError", "LoadRequest", "load", "sources", "withdraw_all"]
 
 Say = Callable[[str], None]
 

@@ -15,11 +15,12 @@ from shutil import rmtree
 from typing import Any, Final
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from config.errors import EarshotError
 from config.models.sources import Source
-from queries.loading.batches import column_with_nul, without_empty
 from queries.loading.contract import Contract, check_columns, quoted, sql_type
 from queries.loading.date_order import DayCount
 from queries.loading.inputs import Offer, first_line, literal, no_space, offer
@@ -203,7 +204,7 @@ def _watched(
             for name, count in counts.items():
                 count.see(batch.column(name))
             _refuse_nul(batch, sandbox, select)
-            yield without_empty(batch)
+            yield _without_empty(batch)
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise _failed(error, sandbox, select.file) from error
     suspicions = (count.suspicion(f"{select.table.name}.{name}") for name, count in counts.items())
@@ -211,9 +212,32 @@ def _watched(
 
 
 def _refuse_nul(batch: pa.RecordBatch, sandbox: _Sandbox, select: Select) -> None:
-    if name := column_with_nul(batch):
+    if name := _column_with_nul(batch):
         sandbox.staging.error = EarshotError(f"{select.file}: {name} holds a NUL character; replace it in the SELECT")
         raise sandbox.staging.error
+
+
+def _without_empty(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch with every empty text as null: nothing said is not a value."""
+    for place, column in enumerate(batch.columns):
+        if pa.types.is_string(column.type) and pc.min(pc.binary_length(column)).as_py() == 0:
+            text = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+            batch = batch.set_column(place, batch.schema.field(place), text)
+    return batch
+
+
+def _column_with_nul(batch: pa.RecordBatch) -> str | None:
+    """The first text column that holds a NUL character: PostgreSQL cannot store one, and no text means one."""
+    texts = (name for name in batch.schema.names if pa.types.is_string(batch.schema.field(name).type))
+    return next((name for name in texts if b"\0" in _characters(batch.column(name))), None)
+
+
+def _characters(column: pa.StringArray) -> bytes:
+    _, offsets, characters = column.buffers()
+    if characters is None or not len(column):
+        return b""
+    ends = np.frombuffer(offsets, np.int32, len(column) + 1, column.offset * 4)
+    return bytes(characters.slice(int(ends[0]), int(ends[-1] - ends[0])).to_pybytes())
 
 
 def _warn(sandbox: _Sandbox, warnings: Iterator[str]) -> None:

@@ -15,8 +15,8 @@ from sqlalchemy import ColumnElement, Connection, Double, Subquery, case, delete
 
 from config.models.catalog import Catalog
 from config.models.metrics import Metric
-from queries.engine import newest_value
 from queries.metrics.query_plan import clock_of
+from queries.sql_functions import newest_value
 from queries.warehouse import tables
 from queries.warehouse.relations import DAYS, matching, relation
 from queries.warehouse.tables import UNKNOWN

@@ -14,10 +14,10 @@ from sqlalchemy import Connection, Subquery, and_, case, func, select
 
 from config.models.metrics import Metric
 from config.models.values import Condition
-from queries.engine import whole
 from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.metrics.query_plan import clock_of, plan, weighted
 from queries.scope import Scope
+from queries.sql_functions import whole
 from queries.statistics.estimates import wilson
 from queries.warehouse.relations import matching
 from queries.warehouse.tables import UNKNOWN

@@ -27,9 +27,9 @@ from sqlalchemy import (
 )
 
 from config.models.metrics import Metric
-from queries.engine import epoch, micros
 from queries.metrics.cube import Cube, cube_of
 from queries.metrics.query_plan import Ask, clock_of, dated, days_within, needed
+from queries.sql_functions import epoch, micros
 from queries.warehouse.relations import LATE, relation
 
 HOUR: Final = "known_hour"

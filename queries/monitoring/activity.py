@@ -26,9 +26,10 @@ from sqlalchemy import (
 )
 
 from config.models.values import Conditions, parse_duration
-from queries.engine import fetch_arrow, newest_value
+from queries.engine import fetch_arrow
 from queries.metrics.cube import Ints, day_ordinals
 from queries.scope import Scope
+from queries.sql_functions import newest_value
 from queries.warehouse import tables
 from queries.warehouse.relations import COLUMNS, matching, relation
 

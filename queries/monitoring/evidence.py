@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, Connection, String, Subquery, and_, case, 
 
 from config.models.metrics import Metric
 from config.models.values import Conditions
-from queries.engine import whole
 from queries.instants import naive
 from queries.scope import Scope
+from queries.sql_functions import whole
 from queries.warehouse import tables
 from queries.warehouse.relations import COLUMNS, DAYS, matching, relation
 

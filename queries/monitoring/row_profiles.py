@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Double, FromClause, String, Subquery, Table, case, func, select, true
 
 from config.errors import EarshotError
-from queries.engine import epoch, fetch_arrow, micros, newest_value, whole
+from queries.engine import fetch_arrow
 from queries.instants import naive
 from queries.metrics.query_plan import clock_of
+from queries.sql_functions import epoch, micros, newest_value, whole
 from queries.statistics.estimates import Floats
 from queries.warehouse import tables
 from queries.warehouse.relations import relation

@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, Connection, Subquery, and_, or_, select, t
 
 from config.models.rules import EventRule
 from config.models.values import Condition
-from queries.engine import epoch
 from queries.instants import naive
 from queries.scope import Scope
+from queries.sql_functions import epoch
 from queries.warehouse.relations import COLUMNS, KEYS, LATE, matching, relation
 
 _LATE: Final[Mapping[str, Mapping[str, str]]] = {

@@ -30,7 +30,8 @@ from queries.state.tables import VERSIONS, heartbeat, incident, state
 from queries.stores import open_states, open_warehouse
 from queries.warehouse import tables as warehouse_tables
 from queries.warehouse.changes import nothing_touched
-from queries.warehouse.generations import EmbeddedWarehouse, NoWarehouseError, Warehouse, latest
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import NoWarehouseError, Warehouse, latest
 from queries.warehouse.load_report import LoadReport
 from queries.warehouse.tombstones import Kind, hash_of
 

@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 
 from config.models.catalog import Catalog
 from config.settings import Settings
-from queries.loading.load import LoadRequest, load, sources
-from queries.loading.sources import open_source
+from queries.loading.load import LoadRequest, load
+from queries.loading.sources import open_source, sources
 from queries.sample import PlantedAction, generate, planted_actions
 from queries.state.actions import NewAction, record_action
 from queries.warehouse.generations import NoWarehouseError, Warehouse

@@ -7,9 +7,10 @@ from time import perf_counter
 
 from config.errors import EarshotError
 from config.models.catalog import Catalog
-from queries.loading.load import sources, withdraw_all
+from queries.loading.load import withdraw_all
 from queries.loading.merge import Merged, Merging
 from queries.loading.publish import derive, generation_key, record_generation
+from queries.loading.sources import sources
 from queries.warehouse.changes import Touched, nothing_touched
 from queries.warehouse.generations import NOTHING_LOADED, Generation, NewGeneration, NoWarehouseError, Warehouse, latest
 from queries.warehouse.load_report import LoadReport, TableSummary

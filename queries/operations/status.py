@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Table, func, literal, select
 
-from queries.engine import epoch, quantile
+from queries.sql_functions import epoch, quantile
 from queries.warehouse import tables
 from queries.warehouse.generations import NoWarehouseError, Pin, Warehouse
 

@@ -14,17 +14,17 @@ from config.models.catalog import Catalog
 from config.models.metrics import Metric
 from config.models.rules import Rule
 from config.models.values import Condition
-from queries.engine import whole
 from queries.metrics.formatting import goal_figure
 from queries.metrics.measure import Ask, MetricPoint, measure, measure_all
 from queries.review.action_effects import LEFT_OUT, ActionEffect, effect_of
 from queries.review.comparisons import metric_status
 from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, ReviewIncident
 from queries.scope import Scope
+from queries.sql_functions import whole
 from queries.state.actions import Action, actions
 from queries.state.decisions import decisions, overrides
 from queries.state.incidents import Incident, incidents
-from queries.warehouse import tables
+from queries.warehouse import rollups, tables
 from queries.warehouse.generations import Pin
 from queries.warehouse.relations import COLUMNS, relation, typed
 from queries.warehouse.tables import UNKNOWN
@@ -75,9 +75,9 @@ def read_months(conn: Connection, scope: Scope, as_of: datetime) -> Months:
     """Which months can be reviewed: those with rows in scope that have ended by `as_of` (or have begun)."""
     volume: Counter[date] = Counter()
     for table, day in (
-        (tables.roll_contact, "day"),
-        (tables.roll_journey, "ended_day"),
-        (tables.roll_response, "responded_day"),
+        (rollups.roll_contact, "day"),
+        (rollups.roll_journey, "ended_day"),
+        (rollups.roll_response, "responded_day"),
     ):
         volume.update(_volume(conn, table, day, scope))
     begun = sorted(month for month in volume if month <= as_of.date())[-MOST_MONTHS:]
@@ -92,7 +92,7 @@ def read_months(conn: Connection, scope: Scope, as_of: datetime) -> Months:
 def read_verticals(conn: Connection, scope: Scope) -> tuple[str, ...]:
     """The verticals in scope that have any fact, in order of name."""
     found: set[str] = set()
-    for table in (tables.roll_contact, tables.roll_journey, tables.roll_response):
+    for table in (rollups.roll_contact, rollups.roll_journey, rollups.roll_response):
         name = func.coalesce(table.c.vertical, UNKNOWN)
         found.update(conn.execute(select(name).where(scope.where(table)).distinct()).scalars())
     return tuple(sorted(found))

@@ -1,27 +1,19 @@
 """Generations of the warehouse: each load publishes a new one at once, and a reader keeps the one it began with."""
 
-import fcntl
-import os
-import shutil
-import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import IO, Final, Protocol
+from typing import Final, Protocol
 
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.schema import CreateTable
 
 from config.errors import EarshotError
-from queries.engine import MEMORY_LIMIT, READING_LIMIT, attached, connected, embedded, reading, rewrite, shared, vacuum
+from queries.engine import reading, shared, vacuum
+from queries.warehouse import rollups as _rollups  # noqa: F401 - its tables are among those that are made here
 from queries.warehouse import tables
 from queries.warehouse.staging import Stage
-
-KEPT: Final = 2
-"""How many generations stay on disk besides those still read."""
 
 NOTHING_LOADED: Final = "nothing is loaded yet; run `python -m queries load SOURCE --data DIR` or `make run`"
 
@@ -98,187 +90,19 @@ def latest(conn: Connection) -> Generation | None:
     return Generation(row.number, row.published_at, row.zone, row.calendar_hash, row.metrics_hash, row.source)
 
 
-def _pinned(conn: Connection) -> Pin:
+def pinned(conn: Connection) -> Pin:
+    """The newest generation, as a reader holds it. Raises NoWarehouseError before the first load."""
     found = latest(conn)
     if found is None:
         raise NoWarehouseError(NOTHING_LOADED)
     return Pin(conn, found)
 
 
-class EmbeddedWarehouse:
-    """DuckDB, one file per generation, published by a rename. Readers open files that never change."""
-
-    def __init__(self, folder: Path, memory_limit: str = MEMORY_LIMIT, reading_limit: str = READING_LIMIT) -> None:
-        self.folder, self.memory_limit, self.reading_limit = folder, memory_limit, reading_limit
-        self._engines: dict[int, Engine] = {}
-        self._readers: dict[int, int] = {}
-        self._guard = threading.Lock()
-
-    @contextmanager
-    def pin(self) -> Iterator[Pin]:
-        """Hold the current generation's file for as long as the block runs."""
-        number, hold = self._take()
-        try:
-            with reading(self._engine(number)) as conn:
-                yield _pinned(conn)
-        finally:
-            self._let_go(number)
-            hold.close()
-
-    @contextmanager
-    def draft(self, say: Callable[[str], None] = print) -> Iterator[NewGeneration]:
-        """Copy the current file, change the copy, and publish it when the block ends without an error."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _writer_lock(self.folder / "lock", say):
-            self._sweep()
-            try:
-                yield from self._drafted(self.current() + 1)
-            finally:
-                self._sweep()
-
-    def _drafted(self, number: int) -> Iterator[NewGeneration]:
-        file = self.folder / f"draft-{number}.duckdb"
-        if number > 1:
-            shutil.copyfile(self._file(number - 1), file)
-        engine = embedded(file, read_only=False, memory_limit=self.memory_limit)
-        try:
-            with connected(engine) as conn:
-                _make_tables(conn)
-                conn.commit()
-                file.chmod(0o600)
-                draft = NewGeneration(conn, number, lambda empty: self._staged(conn, number, empty))
-                yield draft
-                conn.commit()
-            if draft.kept:
-                _checkpoint(engine)
-        finally:
-            engine.dispose()
-        if draft.kept:
-            self._publish(self._rewritten(file) if draft.erasing else file, number)
-        if draft.kept and draft.erasing:
-            self.purge()
-
-    @contextmanager
-    def _staged(self, conn: Connection, number: int, empty: bool) -> Iterator[Stage]:  # noqa: FBT001
-        """The file is nobody's but the draft's, so what is written to it may be committed in parts."""
-        conn.commit()
-        if empty:
-            yield Stage(conn, None, in_place=True)
-            return
-        file = self.folder / f"draft-{number}.stage.duckdb"
-        with attached(conn.engine, file) as beside:
-            file.chmod(0o600)
-            yield Stage(beside, "stage.main")
-        _remove(file)
-
-    def _rewritten(self, file: Path) -> Path:
-        anew = file.with_suffix(".anew.duckdb")
-        rewrite(file, anew, self.memory_limit)
-        anew.chmod(0o600)
-        _remove(file)
-        return anew
-
-    def current(self) -> int:
-        """The number of the generation readers are given, 0 before the first load."""
-        try:
-            return int((self.folder / "current").read_text(encoding="ascii"))
-        except FileNotFoundError:
-            return 0
-
-    def close(self) -> None:
-        """Dispose of every engine."""
-        with self._guard:
-            for engine in self._engines.values():
-                engine.dispose()
-            self._engines.clear()
-
-    def file(self, number: int) -> Path:
-        """Where a generation lies, or would."""
-        return self._file(number)
-
-    def adopt(self, source: Path, number: int) -> None:
-        """Serve a copy of a file as that generation, and no other one. Nothing may run meanwhile."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _writer_lock(self.folder / "lock", lambda _: None):
-            draft = self.folder / f"draft-{number}.duckdb"
-            shutil.copyfile(source, draft)
-            draft.chmod(0o600)
-            self._publish(draft, number)
-            self.purge()
-
-    def _file(self, number: int) -> Path:
-        return self.folder / f"generation-{number}.duckdb"
-
-    def _pin_file(self, number: int) -> Path:
-        return self.folder / f"generation-{number}.pin"
-
-    def _publish(self, file: Path, number: int) -> None:
-        """The pointer moves last: whatever dies before it leaves the old generation served."""
-        _fsync(file)
-        file.rename(self._file(number))
-        pointer = self.folder / "current.new"
-        pointer.write_text(str(number), encoding="ascii")
-        _fsync(pointer)
-        pointer.rename(self.folder / "current")
-        _fsync(self.folder)
-
-    def _take(self) -> tuple[int, IO[str]]:
-        """Note the generation as read here and, by a shared lock on its pin file, for other processes."""
-        while number := self.current():
-            hold = self._pin_file(number).open("a", encoding="ascii")
-            fcntl.flock(hold, fcntl.LOCK_SH)
-            if self._file(number).exists():
-                with self._guard:
-                    self._readers[number] = self._readers.get(number, 0) + 1
-                return number, hold
-            hold.close()
-        raise NoWarehouseError(NOTHING_LOADED)
-
-    def _engine(self, number: int) -> Engine:
-        with self._guard:
-            if number not in self._engines:
-                self._engines[number] = embedded(self._file(number), read_only=True, memory_limit=self.reading_limit)
-            return self._engines[number]
-
-    def _let_go(self, number: int) -> None:
-        """An engine of an old generation costs memory: dispose of it after its last reader."""
-        newest = self.current()
-        with self._guard:
-            self._readers[number] -= 1
-            idle = [n for n in self._engines if n != newest and not self._readers.get(n)]
-            for engine in [self._engines.pop(n) for n in idle]:
-                engine.dispose()
-
-    def _sweep(self) -> None:
-        """Remove what a killed load left, and generations that are neither new nor read. Only the writer may."""
-        for left in (*self.folder.glob("draft-*"), *self.folder.glob("current.new")):
-            _remove(left)
-        for place in self.folder.glob("spill-*-*"):
-            process, owner = place.name.split("-")[1:3]
-            if owner == "draft" or not _runs(int(process)):
-                shutil.rmtree(place, ignore_errors=True)
-        newest = self.current()
-        for file in self.folder.glob("generation-*.duckdb"):
-            number = int(file.stem.removeprefix("generation-"))
-            if number > newest or number <= newest - KEPT:
-                self._remove_unread(number)
-
-    def _remove_unread(self, number: int) -> None:
-        """A reader who comes while the lock is held finds no file afterwards, and takes the current generation."""
-        with self._pin_file(number).open("a", encoding="ascii") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return
-            _remove(self._file(number))
-            _remove(self._pin_file(number))
-
-    def purge(self) -> None:
-        """Remove every generation but the newest, read or not: what was erased must be gone."""
-        newest = self.current()
-        for file in self.folder.glob("generation-*.duckdb"):
-            if file != self._file(newest):
-                _remove(file)
+def make_tables(conn: Connection) -> None:
+    """Make the tables that are not there yet."""
+    # SQLAlchemy's own way asks the catalogue first, which takes DuckDB more than a second.
+    for table in tables.warehouse.sorted_tables:
+        conn.execute(CreateTable(table, if_not_exists=True))
 
 
 class SharedWarehouse:
@@ -293,7 +117,7 @@ class SharedWarehouse:
         """Hold one snapshot for as long as the block runs."""
         self._prepare()
         with reading(self.engine) as conn:
-            yield _pinned(conn)
+            yield pinned(conn)
 
     @contextmanager
     def draft(self, say: Callable[[str], None] = print) -> Iterator[NewGeneration]:
@@ -326,7 +150,7 @@ class SharedWarehouse:
             return
         with self.engine.begin() as conn:
             conn.execute(text("select pg_advisory_xact_lock(hashtext('earshot tables'))"))
-            _make_tables(conn)
+            make_tables(conn)
         self._ready = True
 
 
@@ -343,54 +167,3 @@ def _wait_for_writer(conn: Connection, say: Callable[[str], None]) -> None:
         who = f"database process {holder[0]} of {holder[1]} at {holder[2] or 'this machine'} since {holder[3]:%H:%M:%S}"
         say(f"another load is running ({who}); waiting for it")
     conn.execute(text("lock table generation in exclusive mode"))
-
-
-@contextmanager
-def _writer_lock(file: Path, say: Callable[[str], None]) -> Iterator[None]:
-    with file.open("a+", encoding="utf-8") as handle:
-        file.chmod(0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            say(f"another load is running ({handle.read().strip() or 'unknown process'}); waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()}: {' '.join(sys.argv)[:200]}")
-        handle.flush()
-        yield
-
-
-def _make_tables(conn: Connection) -> None:
-    """SQLAlchemy's own way asks the catalogue first, which takes DuckDB more than a second."""
-    for table in tables.warehouse.sorted_tables:
-        conn.execute(CreateTable(table, if_not_exists=True))
-
-
-def _checkpoint(engine: Engine) -> None:
-    with connected(engine) as conn:
-        conn.execute(text("checkpoint"))
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove(file: Path) -> None:
-    for name in (file, file.with_name(file.name + ".wal")):
-        with suppress(FileNotFoundError):
-            name.unlink()

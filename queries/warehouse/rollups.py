@@ -4,11 +4,17 @@ from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
     ColumnElement,
     Connection,
+    Date,
     Double,
     Integer,
     Select,
+    SmallInteger,
+    String,
     Subquery,
     Table,
     and_,
@@ -23,7 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.functions import FunctionElement
 
-from queries.engine import append, micros, newest_value, whole
+from queries.engine import append
+from queries.sql_functions import micros, newest_value, whole
 from queries.warehouse import tables as warehouse_tables
 from queries.warehouse.changes import Touched
 from queries.warehouse.relations import relation
@@ -37,12 +44,70 @@ _DAY: Final = 86_400_000_000.0
 Row = ColumnElement[bool]
 
 
+def _rollup(name: str, **dimensions: Any) -> Table:
+    """The rows of a relation grouped by these columns, with their number as `c`."""
+    columns = [Column(dimension, kind) for dimension, kind in dimensions.items()]
+    return Table(name, warehouse_tables.warehouse, *columns, Column("c", BigInteger, nullable=False))
+
+
+# A rollup column that no table has is a derived column of its relation.
+roll_contact = _rollup("roll_contact", day=Date, vertical=String, touchpoint=String, channel=String, direction=String)
+roll_emotion = _rollup(
+    "roll_emotion", day=Date, vertical=String, touchpoint=String, emotion=SmallInteger, context_seen=Boolean
+)
+roll_response = _rollup(
+    "roll_response",
+    responded_day=Date,
+    vertical=String,
+    touchpoint=String,
+    instrument=String,
+    kind=String,
+    scale=String,
+    score=SmallInteger,
+    expectation=String,
+)
+roll_invitation = _rollup(
+    "roll_invitation",
+    day=Date,
+    vertical=String,
+    touchpoint=String,
+    instrument=String,
+    kind=String,
+    status=String,
+    days_to_answer=Integer,
+)
+roll_journey = _rollup(
+    "roll_journey",
+    ended_day=Date,
+    vertical=String,
+    journey_type=String,
+    outcome=String,
+    kept=Boolean,
+    multi_channel=Boolean,
+    defective=Boolean,
+    defects=Integer,
+    contacts=Integer,
+)
+roll_journey_due = _rollup(
+    "roll_journey_due", promised_day=Date, vertical=String, journey_type=String, kept_when_due=Boolean
+)
+roll_defect = _rollup("roll_defect", day=Date, vertical=String, touchpoint=String, code=String, severity=SmallInteger)
+
+ROLLUPS: Final[dict[str, tuple[Table, ...]]] = {
+    "contact": (roll_contact, roll_emotion),
+    "response": (roll_response, roll_invitation),
+    "journey": (roll_journey_due, roll_journey),
+    "defect": (roll_defect,),
+}
+"""The rollups of each relation, the smaller first."""
+
+
 def rebuild_rollups(conn: Connection) -> None:
     """Compute everything anew from the facts."""
     for table in (warehouse_tables.journey_fact, *_rollups()):
         conn.execute(delete(table))
     _fill_journeys(conn, None)
-    for name, tables in warehouse_tables.ROLLUPS.items():
+    for name, tables in ROLLUPS.items():
         for table in tables:
             _fill(conn, table, name, None)
 
@@ -53,7 +118,7 @@ def refresh_rollups(conn: Connection, touched: Touched) -> None:
     conn.execute(delete(warehouse_tables.journey_fact).where(_among(warehouse_tables.journey_fact, touched)))
     _fill_journeys(conn, touched)
     _note_days(conn, touched)
-    for name, tables in warehouse_tables.ROLLUPS.items():
+    for name, tables in ROLLUPS.items():
         for table in tables:
             days = _days(touched, name, _day_of(table))
             conn.execute(delete(table).where(table.c[_day_of(table)].in_(days)))
@@ -61,7 +126,7 @@ def refresh_rollups(conn: Connection, touched: Touched) -> None:
 
 
 def _rollups() -> tuple[Table, ...]:
-    return tuple(table for tables in warehouse_tables.ROLLUPS.values() for table in tables)
+    return tuple(table for tables in ROLLUPS.values() for table in tables)
 
 
 def _day_of(rollup: Table) -> str:
@@ -92,7 +157,7 @@ def _among(table: Table, touched: Touched) -> Row:
 def _note_days(conn: Connection, touched: Touched) -> None:
     """A journey whose contacts changed counts on days that its own row does not name as touched."""
     fact = warehouse_tables.journey_fact
-    for rollup in warehouse_tables.ROLLUPS["journey"]:
+    for rollup in ROLLUPS["journey"]:
         day = fact.c[_day_of(rollup)]
         found = (
             select(literal("journey"), literal(day.name), day).where(_among(fact, touched), day.is_not(None)).distinct()

@@ -15,7 +15,8 @@ from config.models.rules import GapRule, RateRule, WatchRule
 from queries.metrics.cube import read_cube
 from queries.metrics.measure import Ask, measure
 from queries.scope import EVERYTHING
-from queries.warehouse.generations import EmbeddedWarehouse, Pin
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import Pin
 from tests.benchmarks.process import peak
 from tests.benchmarks.sizes import catalog, data, label
 from triggers.lab.backtest import backtest

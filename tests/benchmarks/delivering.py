@@ -28,7 +28,7 @@ from queries.scope import EVERYTHING
 from queries.state.database import open_state
 from queries.state.incidents import open_incidents
 from queries.warehouse import tables
-from queries.warehouse.generations import EmbeddedWarehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
 from queries.warehouse.relations import COLUMNS
 from tests.counterparts import postgres as postgresql
 from tests.counterparts import proxy, slack

@@ -14,7 +14,7 @@ from config.models.catalog import Catalog
 from config.reading.loader import read_catalog, read_source
 from queries.loading.load import LoadRequest, load
 from queries.sample import generate
-from queries.warehouse.generations import EmbeddedWarehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
 from queries.warehouse.relations import COLUMNS
 from tests.benchmarks.process import ROOT
 

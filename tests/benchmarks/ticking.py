@@ -21,7 +21,8 @@ from queries.metrics.cube import read_cube
 from queries.metrics.measure import Ask, measure
 from queries.scope import EVERYTHING
 from queries.state.database import open_state
-from queries.warehouse.generations import EmbeddedWarehouse, Pin
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import Pin
 from queries.warehouse.load_report import settle
 from tests.benchmarks.process import peak
 from tests.benchmarks.sizes import catalog, data, label

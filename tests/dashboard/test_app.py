@@ -26,7 +26,7 @@ from queries.review.document import Issue, MetricStatus, Money
 from queries.scope import Scope
 from queries.state.actions import Action
 from queries.state.incidents import UnknownIncidentError, entries, incident
-from queries.warehouse.generations import EmbeddedWarehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
 from tests.support.small_company import BROKEN, VERTICALS, Company, found, write_config
 from tests.support.states import NewState
 from triggers.incidents import actions

@@ -17,7 +17,8 @@ from config.errors import EarshotError
 from queries.monitoring.row_profiles import AGES, PROFILED, Breakdown, Profile, read_profile
 from queries.statistics.estimates import Floats
 from queries.warehouse import tables
-from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import SharedWarehouse
 from tests.support.company import catalog, publish, warehouse
 from triggers.data_faults.detect import detect
 from triggers.data_faults.detectors.fault import DataFault

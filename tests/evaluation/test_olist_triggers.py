@@ -20,7 +20,8 @@ from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source
 from queries.scope import EVERYTHING
 from queries.state.incidents import Incident, entries, incidents
-from queries.warehouse.generations import EmbeddedWarehouse, Pin
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import Pin
 from queries.warehouse.relations import COLUMNS
 from tests.support.states import NewState
 from triggers.incidents.tick import tick

@@ -22,7 +22,7 @@ from queries.state.escalations import BEYOND, TOLD, WITHHELD, RuleTally, escalat
 from queries.state.feedback import Verdict, vote
 from queries.state.incidents import HistoryEntry, Incident, RacedError, entries, incidents
 from queries.warehouse import tables
-from queries.warehouse.generations import EmbeddedWarehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
 from tests.counterparts.slack import CHANNELS, USERS, Slack
 from tests.support.company import LOADED, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.installation import configure

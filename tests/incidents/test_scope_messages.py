@@ -24,7 +24,8 @@ from queries.state.database import passing_state
 from queries.state.escalations import Escalation
 from queries.state.evaluations import RuleVersion
 from queries.state.incidents import HistoryEntry, Incident, TickRecord, incident_id, write
-from queries.warehouse.generations import EmbeddedWarehouse, Pin
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import Pin
 from tests.support.company import catalog, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
 from triggers.incidents.access import may_read, reader_scope

@@ -25,7 +25,8 @@ from queries.scope import EVERYTHING
 from queries.state.database import open_state, passing_state
 from queries.state.incidents import entries, incidents
 from queries.warehouse import tables
-from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import SharedWarehouse
 from tests.counterparts.postgres import NewDatabase
 from tests.support.daily import (
     DAYS,

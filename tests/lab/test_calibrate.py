@@ -14,7 +14,7 @@ from queries.engine import disposing
 from queries.metrics.design_effects import DesignEffect
 from queries.state.calibrations import calibrations, store_calibration
 from queries.state.database import passing_state
-from queries.warehouse.generations import EmbeddedWarehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
 from tests.lab.null_study import DECLARED, KINDS, METRIC, SEGMENTS, subject, world
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState

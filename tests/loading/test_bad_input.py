@@ -314,7 +314,7 @@ def test_an_interrupt_leaves_the_warehouse_as_it_was(loaded: Desk, monkeypatch: 
         raise KeyboardInterrupt
 
     before = loaded.served()
-    monkeypatch.setattr("queries.loading.load.judge", interrupted)
+    monkeypatch.setattr("queries.loading.load.reject_invalid_rows", interrupted)
     done = loaded.load()
     assert (done.status, done.err) == (130, "interrupted: the warehouse stays as it was\n")
     assert loaded.served() == before

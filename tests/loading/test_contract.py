@@ -11,9 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from queries.loading.contract import Contract
+from queries.loading.contract import Contract, masked
 from queries.loading.date_order import DayCount
-from queries.loading.masking import masked
 from queries.loading.time_zones import zone
 from queries.warehouse.tables import CANONICAL
 from tests.support.offering import Read, offered

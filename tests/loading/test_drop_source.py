@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from queries.operations.drop_source import UnknownSourceError, drop
-from queries.warehouse import tables
+from queries.warehouse import rollups, tables
 from queries.warehouse.generations import NoWarehouseError, Warehouse
 from queries.warehouse.load_report import settle
 from tests.support.loading import ACCOUNTS, CATALOG, COMPANY, HISTORY, NOW, bring, contents, opened, order, rows
@@ -60,7 +60,7 @@ def test_an_account_that_another_source_refers_to_passes_to_it(warehouse: Wareho
     with warehouse.pin() as pin:
         assert rows(pin.conn, tables.account, "account_id", "source") == [("A2", "desk"), ("A7", "desk")]
         assert rows(pin.conn, tables.contact, "id", "vertical") == [("K1", None), ("K2", "Mining")]
-        assert rows(pin.conn, tables.roll_contact, "vertical", "c") == [("Mining", 1), (None, 1)]
+        assert rows(pin.conn, rollups.roll_contact, "vertical", "c") == [("Mining", 1), (None, 1)]
 
 
 def test_the_last_source_leaves_an_empty_warehouse_that_loads_again(warehouse: Warehouse, tmp_path: Path) -> None:

@@ -17,10 +17,9 @@ from sqlalchemy import func, insert, select, text
 
 from queries.loading.publish import GenerationKey, record_generation
 from queries.warehouse import tables
+from queries.warehouse.embedded_warehouse import KEPT, EmbeddedWarehouse
 from queries.warehouse.generations import (
-    KEPT,
     NOTHING_LOADED,
-    EmbeddedWarehouse,
     NewGeneration,
     NoWarehouseError,
     Pin,
@@ -261,8 +260,8 @@ DIES: Final = """
 import os, sys
 from pathlib import Path
 import duckdb_sqlalchemy
-from queries import generations
-from tests.test_generations import add
+from queries.warehouse import embedded_warehouse
+from tests.loading.test_generations import add
 
 def dying(folder, fatal):
     calls = 0
@@ -274,10 +273,10 @@ def dying(folder, fatal):
                 os.kill(os.getpid(), 9)
             return function(*arguments, **named)
         return counted
-    with generations.EmbeddedWarehouse(folder, "128MB").draft() as draft:
+    with embedded_warehouse.EmbeddedWarehouse(folder, "128MB").draft() as draft:
         add(draft)
         for name in ("_checkpoint", "_fsync"):
-            setattr(generations, name, count(getattr(generations, name)))
+            setattr(embedded_warehouse, name, count(getattr(embedded_warehouse, name)))
         for name in ("rename", "write_text"):
             setattr(Path, name, count(getattr(Path, name)))
     os._exit(calls)
@@ -327,8 +326,9 @@ def _answering(program: str, *words: str) -> Iterator[Callable[[str], str]]:
 READS: Final = """
 import os, sys
 from pathlib import Path
-from queries.generations import EmbeddedWarehouse, SharedWarehouse
-from tests.test_generations import accounts
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import SharedWarehouse
+from tests.loading.test_generations import accounts
 
 place = sys.argv[1]
 warehouse = SharedWarehouse(place) if "://" in place else EmbeddedWarehouse(Path(place), "128MB")

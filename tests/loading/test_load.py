@@ -17,10 +17,11 @@ from config.errors import EarshotError
 from config.models.calendar import Calendar
 from config.reading.loader import read_catalog
 from queries.loading import load as loading
-from queries.loading.admission import LoadRefusedError
 from queries.loading.load import load
+from queries.loading.sources import LoadRefusedError
 from queries.warehouse import tables
-from queries.warehouse.generations import EmbeddedWarehouse, NoWarehouseError
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import NoWarehouseError
 from queries.warehouse.load_report import LoadReport, kept, settle
 from queries.warehouse.relations import COLUMNS
 from tests.support.deliveries import (
@@ -357,7 +358,7 @@ def test_a_source_may_refer_to_the_accounts_of_another_but_not_to_its_journeys(
 HOLDER: Final = """
 import sys
 from pathlib import Path
-from queries.generations import EmbeddedWarehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
 warehouse = EmbeddedWarehouse(Path(sys.argv[1]))
 with warehouse.draft() as draft:
     print("holding", flush=True)

@@ -17,7 +17,8 @@ from config.reading.loader import read_catalog
 from queries.__main__ import main
 from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source
-from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import SharedWarehouse, Warehouse
 from queries.warehouse.load_report import LoadReport
 from queries.warehouse.relations import COLUMNS
 from tests.support.deliveries import WHEN_LOADED, Held, held

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from queries.warehouse import tables as warehouse_tables
-from queries.warehouse.tables import ROLLUPS
+from queries.warehouse.rollups import ROLLUPS
 from tests.support.handmade import ZONE, Row, Rows, company, local_day, warehouse
 
 HOUR: Final = timedelta(hours=1)

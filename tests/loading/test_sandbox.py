@@ -226,8 +226,8 @@ def test_a_load_larger_than_memory_streams(tmp_path: Path) -> None:
     """Four million rows pass through without being held."""
     program = f"""
 from pathlib import Path
-from queries.sandbox import staged
-from tests.offering import write_source
+from queries.loading.sandbox import staged
+from tests.support.offering import write_source
 folder = Path({str(tmp_path)!r})
 sql = "select 'account ' || range as account_id, repeat('x', 200) || range as name from t, range(4000000)"
 source = write_source(folder, {{"account": sql}}, {{"t.csv": "id\\n1\\n"}})

@@ -33,7 +33,7 @@ from queries.scope import EVERYTHING
 from queries.state import counters, tables
 from queries.state.database import open_state
 from queries.state.incidents import Incident, incidents
-from queries.warehouse.generations import EmbeddedWarehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
 from queries.warehouse.relations import COLUMNS
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.slack.test_card import incident as an_incident

@@ -20,7 +20,8 @@ from queries.state import tables as state_tables
 from queries.state.database import open_state
 from queries.state.incidents import HistoryEntry, Incident, Queued, TickRecord, incident, incidents, write
 from queries.warehouse import tables
-from queries.warehouse.generations import EmbeddedWarehouse, Warehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import Warehouse
 from queries.warehouse.tombstones import Kind, hash_of
 from tests.counterparts.slack import CHANNELS, TOKEN, Slack
 from tests.support.company import catalog, noon, rows_of, rule, weeks

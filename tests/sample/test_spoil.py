@@ -25,7 +25,8 @@ from queries.sample.spoil import SPOILS, plant, spoilt
 from queries.scope import EVERYTHING
 from queries.state.database import passing_state
 from queries.state.incidents import Incident, incidents
-from queries.warehouse.generations import EmbeddedWarehouse, Pin
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import Pin
 from queries.warehouse.relations import COLUMNS
 from tests.sample.test_sample import PLANTED
 from triggers.data_faults.detect import detect

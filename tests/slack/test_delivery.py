@@ -25,7 +25,7 @@ from queries.scope import EVERYTHING
 from queries.state import tables
 from queries.state.database import open_state
 from queries.state.incidents import incidents
-from queries.warehouse.generations import EmbeddedWarehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
 from tests.counterparts import proxy as faults
 from tests.counterparts.limits import refusal
 from tests.counterparts.proxy import Fault, FaultProxy

@@ -17,7 +17,8 @@ from config.models.rules import RateRule, Rule, ThresholdRule
 from config.reading.loader import read_catalog
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.warehouse import tables
-from queries.warehouse.generations import EmbeddedWarehouse, Warehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import Warehouse
 from queries.warehouse.load_report import LoadReport
 from queries.warehouse.relations import COLUMNS
 from triggers.rules.schedule import Cadence

@@ -21,6 +21,7 @@ from queries.loading.load import LoadRequest, load
 from queries.warehouse import tables as warehouse_tables
 from queries.warehouse.generations import Warehouse
 from queries.warehouse.load_report import LoadReport
+from queries.warehouse.rollups import ROLLUPS
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]
@@ -52,7 +53,7 @@ LATE: Final = {
 
 AT: Final = {"journey": "started_at", "contact": "occurred_at", "response": "invited_at", "defect": "occurred_at"}
 UNTIL_THEN: Final = {"outcome": "open", "status": "invited"}
-COMPUTED: Final = ("journey_fact", *(t.name for tables in warehouse_tables.ROLLUPS.values() for t in tables))
+COMPUTED: Final = ("journey_fact", *(t.name for tables in ROLLUPS.values() for t in tables))
 WHEN_LOADED: Final = ("first_loaded_at", "loaded_at")
 
 

@@ -12,7 +12,8 @@ from config.models.sources import Source
 from config.reading.loader import read_catalog
 from queries.loading.load import LoadRequest, load
 from queries.warehouse import tables as warehouse_tables
-from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import SharedWarehouse, Warehouse
 from queries.warehouse.load_report import LoadReport
 from queries.warehouse.relations import COLUMNS
 from tests.support.offering import write_source

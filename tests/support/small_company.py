@@ -13,9 +13,9 @@ from config.models.calendar import Calendar
 from queries.engine import disposing
 from queries.state.database import open_state
 from queries.state.incidents import HistoryEntry, Incident, TickRecord, incident_id, write
-from queries.warehouse import tables
+from queries.warehouse import rollups, tables
 from queries.warehouse.calendar import calendar_days
-from queries.warehouse.generations import EmbeddedWarehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
 
 VERTICALS: Final = ("Capital Markets", "Energy", "Insurance", "Payments", "Public Sector", "Retail Banking")
 BROKEN: Final = "Energy"
@@ -181,9 +181,9 @@ def _facts(conn: Connection, number: int, months: Sequence[date], verticals: Seq
     every = calendar_days(Calendar(), date(months[0].year - 1, 1, 1), date(months[-1].year + 1, 12, 31))
     columns = [column.name for column in tables.calendar.c]
     _fill(conn, tables.calendar, [{name: getattr(day, name) for name in columns} for day in every])
-    _fill(conn, tables.roll_response, list(_answers(months, verticals)))
-    _fill(conn, tables.roll_journey, list(_journeys(months, verticals)))
-    _fill(conn, tables.roll_contact, list(_contacts(months, verticals)))
+    _fill(conn, rollups.roll_response, list(_answers(months, verticals)))
+    _fill(conn, rollups.roll_journey, list(_journeys(months, verticals)))
+    _fill(conn, rollups.roll_contact, list(_contacts(months, verticals)))
     _accounts(conn, months, verticals)
     published = datetime(months[-1].year, months[-1].month, 28, 6, 0)  # noqa: DTZ001 - stored naive
     named = {"number": number, "published_at": published, "zone": "UTC", "calendar_hash": "", "metrics_hash": ""}

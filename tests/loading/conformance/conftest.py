@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import SharedWarehouse, Warehouse
 
 
 @pytest.fixture(params=["duckdb", "postgresql"])

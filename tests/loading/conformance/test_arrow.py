@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import select
 
-from queries.engine import epoch, fetch_arrow, insert_arrow, micros, newest_value, quantile, sha256_hex
+from queries.engine import fetch_arrow, insert_arrow
+from queries.sql_functions import epoch, micros, newest_value, quantile, sha256_hex
 from queries.warehouse import tables
 from queries.warehouse.generations import Warehouse
 

@@ -14,7 +14,8 @@ from config.reading.loader import read_catalog
 from queries.metrics.design_effects import write_design_effects
 from queries.operations.drop_source import drop
 from queries.warehouse import rollups
-from queries.warehouse.generations import EmbeddedWarehouse, SharedWarehouse, Warehouse
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import SharedWarehouse, Warehouse
 from queries.warehouse.load_report import LoadReport
 from queries.warehouse.relations import COLUMNS
 from queries.warehouse.tables import CANONICAL
