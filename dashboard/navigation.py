@@ -1,41 +1,83 @@
-"""The pages, and what every page begins with."""
+"""The pages: what each is called and who may open it. Its address, its file and its door follow from here."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import streamlit as st
 
 from config.errors import ConfigError, EarshotError
+from config.models.catalog import Catalog
 from dashboard import markup
+from dashboard.session import PageSession, banners, page_session
+from dashboard.viewer import Viewer
 from queries.warehouse.generations import NoWarehouseError
 
-HERE = Path(__file__).parent
+FOLDER: Final = Path(__file__).parent
+
+
+def _open_to_all(_viewer: Viewer, _catalog: Catalog) -> str:
+    return ""
+
+
+def _lab_refusal(viewer: Viewer, catalog: Catalog) -> str:
+    scope = viewer.scope
+    pages = {audience.name: audience.pages for audience in catalog.audiences}
+    if "lab" not in pages.get(scope.role, ()):
+        return "The lab is for analysts; audiences.toml says who opens it."
+    # A replay reads every row that the rule reads: narrowed to a scope, its figures would be of another rule.
+    if any(limit is not None for limit in (scope.verticals, scope.touchpoints, scope.accounts)):
+        return "The lab replays rules over everybody's data, and you may see a part of it."
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page. `refusal` says why a viewer may not open it, or nothing."""
+
+    name: str
+    title: str
+    icon: str
+    is_first: bool = False
+    refusal: Callable[[Viewer, Catalog], str] = _open_to_all
+
+    @property
+    def view(self) -> Path:
+        """What Streamlit runs."""
+        return FOLDER / "views" / f"{self.name}.py"
+
+    @property
+    def link(self) -> str:
+        """Its address, as links in Slack and elsewhere have it."""
+        return "/" if self.is_first else f"/{self.name}"
+
+
+PAGES: Final = (
+    Page("review", "Review", ":material/article:", is_first=True),
+    Page("incident", "Incidents", ":material/notifications:"),
+    Page("lab", "Lab", ":material/science:", refusal=_lab_refusal),
+)
 
 
 def navigate() -> None:
     """Route to a page. What stops a page is said on the page: where it is wrong and what to do."""
-    st.set_page_config(page_title="Earshot", page_icon=str(HERE / "assets" / "favicon.png"), layout="wide")
-    st.html(HERE / "assets" / "look.css")
-    pages = [
-        st.Page(HERE / "views" / "review.py", title="Review", icon=":material/article:", default=True),
-        st.Page(HERE / "views" / "incident.py", title="Incidents", icon=":material/notifications:"),
-        st.Page(HERE / "views" / "lab.py", title="Lab", icon=":material/science:"),
-    ]
-    page = st.navigation(pages, position="top")
+    st.set_page_config(page_title="Earshot", page_icon=str(FOLDER / "assets" / "favicon.png"), layout="wide")
+    st.html(FOLDER / "assets" / "look.css")
+    # Paths, not functions: a page's imports wait until it is opened, and the tests' `switch_page` needs a file.
+    pages = [st.Page(page.view, title=page.title, icon=page.icon, default=page.is_first) for page in PAGES]
+    chosen = st.navigation(pages, position="top")
     with st.container(key="page"):
-        _shown(page)
-
-
-def _shown(page: st.Page) -> None:
-    try:
-        page.run()
-    except ConfigError as error:
-        st.html(markup.section("The configuration has mistakes", "Correct these lines; the page reads them again."))
-        st.html(markup.mistake_list(error.mistakes))
-    except NoWarehouseError:
-        _nothing_loaded()
-    except EarshotError as error:
-        st.html(markup.section("This page cannot be shown"))
-        st.html(markup.notice(str(error), attention=True))
+        try:
+            chosen.run()
+        except ConfigError as error:
+            st.html(markup.section("The configuration has mistakes", "Correct these lines; the page reads them again."))
+            st.html(markup.mistake_list(error.mistakes))
+        except NoWarehouseError:
+            _nothing_loaded()
+        except EarshotError as error:
+            st.html(markup.section("This page cannot be shown"))
+            st.html(markup.notice(str(error), attention=True))
 
 
 def _nothing_loaded() -> None:
@@ -43,3 +85,15 @@ def _nothing_loaded() -> None:
     st.html(markup.notice("A made-up company, to look around:", command="python -m queries demo"))
     st.html(markup.notice("Your own files:", command="python -m queries load SOURCE --data DIR"))
     st.html(markup.notice("Then let the rules look at it:", command="python -m triggers run --once"))
+
+
+def run_page(name: str, show: Callable[[PageSession], None]) -> None:
+    """One page run, for whoever may open the page; others are told why not."""
+    page = next(page for page in PAGES if page.name == name)
+    with page_session() as session:
+        refusal = page.refusal(session.viewer, session.catalog)
+        if refusal:
+            banners(session)
+            st.html(markup.notice(refusal, attention=True))
+            return
+        show(session)

@@ -16,7 +16,8 @@ from starlette.routing import Route
 
 from config.errors import EarshotError
 from config.settings import Settings, read_settings
-from dashboard.stores import Health, close, health
+from dashboard.navigation import PAGES
+from dashboard.stores import close, health
 
 APP = Path(__file__).resolve().parent / "app.py"
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
@@ -37,8 +38,8 @@ def serve() -> int:
 
 def app() -> st.App:
     """The application, not yet running."""
-    routes = [Route("/healthz", _healthz), Route("/incident", _linked), Route("/lab", _linked)]
-    return st.App(APP, routes=routes, lifespan=_lifespan)
+    linked = [Route(page.link, _linked) for page in PAGES if not page.is_first]
+    return st.App(APP, routes=[Route("/healthz", _healthz), *linked], lifespan=_lifespan)
 
 
 @asynccontextmanager
@@ -58,6 +59,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "server.address": host,
         "server.port": settings.dashboard.port,
         "server.headless": True,
+        # A page of another site could otherwise give its own name our address, and read what we serve.
         "server.allowedHosts": sorted({*LOCAL, *([public] if public else [])}),
         "server.fileWatcherType": "none",
         "client.showErrorDetails": "none",
@@ -66,28 +68,27 @@ def options(settings: Settings) -> dict[str, Any]:
 
 
 async def _linked(_request: Request) -> HTMLResponse:
-    """Streamlit's own page, told where its server is: opened by a link below `/` it would ask `/incident` first."""
+    """Streamlit's own page, told where its server is."""
     return HTMLResponse(_index(), headers={"Cache-Control": "no-cache"})
 
 
 @cache
 def _index() -> str:
+    # Streamlit's page looks for its server below its own address, and so a link to `/incident` would ask
+    # `/incident/_stcore/health` first, wait for that to fail, and only then try `/`.
     page = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
-    told = '<script>window.__streamlit = {BACKEND_BASE_URL: new URL(".", window.location.href).href}</script>'
-    return page.replace("<head>", f"<head>{told}", 1)
+    script = '<script>window.__streamlit = {BACKEND_BASE_URL: new URL(".", window.location.href).href}</script>'
+    return page.replace("<head>", f"<head>{script}", 1)
 
 
 async def _healthz(_request: Request) -> JSONResponse:
-    found = await run_in_threadpool(health)
-    return JSONResponse(_body(found), status_code=200 if found.is_well else 503)
-
-
-def _body(found: Health) -> dict[str, Any]:
-    published = found.published_at.isoformat() if found.published_at else None
-    return {
-        "ok": found.is_well,
-        "generation": found.generation,
-        "published_at": published,
-        "state": "reachable" if found.state else "unreachable",
-        "problem": found.problem or None,
+    # In a thread of its own: a store that hangs must not keep the pages' event loop waiting.
+    state = await run_in_threadpool(health)
+    body = {
+        "ok": state.is_well,
+        "generation": state.generation,
+        "published_at": state.published_at.isoformat() if state.published_at else None,
+        "state": "reachable" if state.state else "unreachable",
+        "problem": state.problem or None,
     }
+    return JSONResponse(body, status_code=200 if state.is_well else 503)

@@ -32,28 +32,29 @@ class PageSession:
 
 @contextmanager
 def page_session() -> Iterator[PageSession]:
-    """Open everything for one page run, and say on the page what must be said on every page.
+    """Open everything for one page run.
 
     Raises:
         ConfigError: the configuration or the settings have mistakes.
         NoWarehouseError: nothing is loaded yet.
         EarshotError: nobody may look, or a store cannot be opened.
     """
+    # The clock is read once: whatever the page says of "today" agrees, also at midnight.
     opened, now = stores(), datetime.now(UTC)
     reader = viewer(opened.settings)
-    folder = str(opened.settings.config)
     stamp = cache.config_fingerprint(opened.settings.config)
-    catalog = cache.catalog(folder, stamp)
+    catalog = cache.catalog(str(opened.settings.config), stamp)
+    # One generation for the whole run: a load that is published meanwhile is seen by the next one.
     with opened.pinned() as pin, opened.reading() as state:
         key = cache.page_key(opened.settings, stamp, pin.generation.number, reader.scope, now)
         yield PageSession(opened, reader, catalog, key, pin, state, now)
 
 
-def banners(now: PageSession) -> None:
+def banners(session: PageSession) -> None:
     """What every page says first: who can see this, and what Slack has not been told."""
-    waiting, lost = len(unsent(now.state)), len(dead(now.state))
-    lines = [now.viewer.notice] if now.viewer.notice else []
-    if now.stores.settings.slack.token is None:
+    waiting, lost = len(unsent(session.state)), len(dead(session.state))
+    lines = [session.viewer.notice] if session.viewer.notice else []
+    if session.stores.settings.slack.token is None:
         lines.append("Slack has no token" + (f": {_messages(waiting, 'wait')}." if waiting else "."))
     elif waiting:
         lines.append(f"{_messages(waiting, 'wait')} for Slack.")
@@ -61,13 +62,11 @@ def banners(now: PageSession) -> None:
         lines.append(f"Slack refused {_messages(lost)}.")
     command = "python -m triggers outbox" if waiting or lost else ""
     if lines:
-        st.html(
-            markup.notice(" ".join(lines) + (" Read them:" if command else ""), attention=bool(lost), command=command)
-        )
+        words = " ".join(lines) + (" Read them:" if command else "")
+        st.html(markup.notice(words, attention=bool(lost), command=command))
 
 
 def _messages(number: int, verb: str = "") -> str:
-    one = number == 1
-    return " ".join(
-        word for word in (count(number), "message" if one else "messages", f"{verb}s" if one and verb else verb) if word
-    )
+    is_one = number == 1
+    words = (count(number), "message" if is_one else "messages", f"{verb}s" if is_one and verb else verb)
+    return " ".join(word for word in words if word)

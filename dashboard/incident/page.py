@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from config.errors import EarshotError
 from dashboard import markup as parts
 from dashboard.incident import charts, data, markup
-from dashboard.session import PageSession, banners, page_session
+from dashboard.session import PageSession, banners
 from queries.metrics.formatting import figure
 from queries.review.incident_page import IncidentPage, current_rule, read_incident_page
 from queries.state.actions import NewAction, finish_action, record_action
@@ -23,105 +23,106 @@ MOST: Final = 200
 """Incidents in the list; older ones are found from the command line."""
 
 
-def show() -> None:
+def show(session: PageSession) -> None:
     """The incident of the link, or all of them."""
-    with page_session() as now:
-        id_ = st.query_params.get("id")
-        if id_ is None:
-            _list(now)
-            return
-        try:
-            it = read_incident_page(now.state, now.catalog, id_, now.viewer.scope)
-        except UnknownIncidentError:
-            st.html(parts.notice("The link asks for an incident that is not here or not yours to see.", attention=True))
-            _list(now)
-            return
-        _one(now, it)
+    id_ = st.query_params.get("id")
+    if id_ is None:
+        _list(session)
+        return
+    try:
+        page = read_incident_page(session.state, session.catalog, id_, session.viewer.scope)
+    except UnknownIncidentError:
+        # One sentence for both: whoever may not see an incident does not learn either that it exists.
+        words = "The link asks for an incident that is not here or not yours to see."
+        st.html(parts.notice(words, attention=True))
+        _list(session)
+        return
+    _one(session, page)
 
 
-def _list(now: PageSession) -> None:
+def _list(session: PageSession) -> None:
     st.html('<h1 class="e-headline">Incidents</h1>')
-    banners(now)
+    banners(session)
     only_open = st.toggle("Open only", value=True, key="open", bind="query-params")
-    found = incidents(now.state, now.viewer.scope, "open" if only_open else None)
+    found = incidents(session.state, session.viewer.scope, "open" if only_open else None)
     if not found:
         st.html(parts.notice("No incident is open." if only_open else "No rule has found anything yet."))
         return
-    st.html(markup.incident_table([_summary(now, one) for one in found[:MOST]], _terms(now)))
+    st.html(markup.incident_table([_summary(session, one) for one in found[:MOST]], _terms(session)))
     if len(found) > MOST:
         st.html(parts.notice(f"{len(found) - MOST} older ones:", command="python -m triggers incidents"))
 
 
-def _terms(now: PageSession) -> markup.Terms:
-    return markup.Terms(now.catalog.people, ZoneInfo(now.pin.generation.zone))
+def _terms(session: PageSession) -> markup.Terms:
+    return markup.Terms(session.catalog.people, ZoneInfo(session.pin.generation.zone))
 
 
-def _summary(now: PageSession, one: Incident) -> tuple[Incident, str, str, str]:
-    rule, metric = current_rule(one, now.catalog)
+def _summary(session: PageSession, one: Incident) -> tuple[Incident, str, str, str]:
+    rule, metric = current_rule(one, session.catalog)
     value = figure(metric, one.value) if metric and one.value is not None else ""
-    return one, markup.incident_title(one, rule), markup.incident_where(one, _account(now, one)), value
+    return one, markup.incident_title(one, rule), markup.incident_where(one, _account(session, one)), value
 
 
-def _account(now: PageSession, one: Incident) -> str | None:
-    return data.account_name(now.key, now.pin, one.account_id) if one.account_id else None
+def _account(session: PageSession, one: Incident) -> str | None:
+    return data.account_name(session.key, session.pin, one.account_id) if one.account_id else None
 
 
-def _one(now: PageSession, it: IncidentPage) -> None:
-    st.html(markup.incident_header(it, _account(now, it.incident), _terms(now)))
-    if it.incident.is_open:
-        _buttons(now, it)
-    link = f"{now.stores.settings.dashboard.public_url}/incident?id={it.incident.id}"
-    st.html(markup.evidence_section(it, data.card(now.key, now.pin, it, link)))
-    _chart(now, it)
-    if it.rule and it.rule.runbook:
-        st.html(parts.section("What to do") + markup.runbook(it.rule))
-    _actions(now, it)
-    st.html(parts.section("History") + markup.history_section(it.history, _terms(now)))
-    st.html(parts.section("Who is told") + markup.ladder_section(it.incident, now.catalog, _terms(now)))
-    banners(now)
+def _one(session: PageSession, page: IncidentPage) -> None:
+    st.html(markup.incident_header(page, _account(session, page.incident), _terms(session)))
+    if page.incident.is_open:
+        _buttons(session, page)
+    link = f"{session.stores.settings.dashboard.public_url}/incident?id={page.incident.id}"
+    st.html(markup.evidence_section(page, data.card(session.key, session.pin, page, link)))
+    _chart(session, page)
+    if page.rule and page.rule.runbook:
+        st.html(parts.section("What to do") + markup.runbook(page.rule))
+    _actions(session, page)
+    st.html(parts.section("History") + markup.history_section(page.history, _terms(session)))
+    st.html(parts.section("Who is told") + markup.ladder_section(page.incident, session.catalog, _terms(session)))
+    banners(session)
 
 
-def _buttons(now: PageSession, it: IncidentPage) -> None:
-    id_, scope, author = it.incident.id, now.viewer.scope, now.viewer.name
+def _buttons(session: PageSession, page: IncidentPage) -> None:
+    id_, scope, author = page.incident.id, session.viewer.scope, session.viewer.name
     with st.container(key="hands", horizontal=True):
-        if it.incident.acknowledged_at is None and st.button("I take this on", type="primary", key="acknowledge"):
-            _write(now, lambda conn: acknowledge(conn, id_, author, scope, now.now, must_be_first=True))
+        if page.incident.acknowledged_at is None and st.button("I take this on", type="primary", key="acknowledge"):
+            _write(session, lambda conn: acknowledge(conn, id_, author, scope, session.now, must_be_first=True))
         slot = st.popover("Close it", key="close", on_change="rerun")
         if slot.open:
             with slot, st.form("closing", border=False):
                 reason = st.text_input("Why", max_chars=300)
                 if st.form_submit_button("Close the incident"):
                     _write(
-                        now,
-                        lambda conn: resolve(conn, id_, author, reason or "", scope, now.now, must_say_why=True),
+                        session,
+                        lambda conn: resolve(conn, id_, author, reason or "", scope, session.now, must_say_why=True),
                     )
 
 
-def _chart(now: PageSession, it: IncidentPage) -> None:
-    spec = data.trend_spec(now.key, now.pin, it.incident, markup.reference_of(it.rule, it.sample))
-    shown = data.trend(now.key, now.pin, it.incident)
-    if spec is None or shown is None or it.metric is None:
+def _chart(session: PageSession, page: IncidentPage) -> None:
+    spec = data.trend_spec(session.key, session.pin, page.incident, markup.reference_of(page.rule, page.sample))
+    shown = data.trend(session.key, session.pin, page.incident)
+    if spec is None or shown is None or page.metric is None:
         return
-    place = markup.incident_where(it.incident, None)
-    st.html(parts.section(f"{it.metric.label} in {place}, by {shown.grain}"))
-    st.vega_lite_chart(spec, width="stretch", alt=charts.describe_over_time(shown, it.metric, place))
+    place = markup.incident_where(page.incident, None)
+    st.html(parts.section(f"{page.metric.label} in {place}, by {shown.grain}"))
+    st.vega_lite_chart(spec, width="stretch", alt=charts.describe_over_time(shown, page.metric, place))
 
 
-def _actions(now: PageSession, it: IncidentPage) -> None:
-    st.html(parts.section("Actions") + ("" if it.actions else parts.bullets(["None recorded."])))
-    for action in it.actions:
-        words = data.effect_words(now.key, now.pin, action, it.actions)
-        st.html(markup.action(action, words, now.key.day))
+def _actions(session: PageSession, page: IncidentPage) -> None:
+    st.html(parts.section("Actions") + ("" if page.actions else parts.bullets(["None recorded."])))
+    for action in page.actions:
+        words = data.effect_words(session.key, session.pin, action, page.actions)
+        st.html(markup.action(action, words, session.key.day))
         if action.done_at is None and st.button("Done", key=f"done-{action.id}", type="tertiary"):
-            _write(now, partial(finish_action, action_id=action.id, now=now.now))
+            _write(session, partial(finish_action, action_id=action.id, now=session.now))
     slot = st.expander("Record an action", key="new-action", on_change="rerun")
     if slot.open:
         with slot:
-            _new_action(now, it)
+            _new_action(session, page)
 
 
-def _new_action(now: PageSession, it: IncidentPage) -> None:
-    found, today = it.incident, now.key.day
+def _new_action(session: PageSession, page: IncidentPage) -> None:
+    found, today = page.incident, session.key.day
     with st.form("new-action-form", border=False):
         what = st.text_input("What is done", max_chars=300)
         owner = st.text_input("Who sees to it", max_chars=120)
@@ -136,18 +137,19 @@ def _new_action(now: PageSession, it: IncidentPage) -> None:
                 incident_id=found.id,
                 vertical=found.vertical,
                 touchpoint=found.touchpoint,
-                metric=it.metric.name if it.metric else None,
+                metric=page.metric.name if page.metric else None,
             )
-            _write(now, lambda conn: record_action(conn, new, now.viewer.name, now.now))
+            _write(session, lambda conn: record_action(conn, new, session.viewer.name, session.now))
 
 
-def _write(now: PageSession, change: Callable[[Connection], object]) -> None:
+def _write(session: PageSession, change: Callable[[Connection], object]) -> None:
     try:
-        with now.stores.writing() as conn:
+        with session.stores.writing() as conn:
             change(conn)
     except OverError:
         # It was open when the page was drawn: somebody else, or a tick, was faster than the click.
         st.error("this incident is over already; reload the page")
+        return
     except EarshotError as error:
         st.error(str(error))
         return

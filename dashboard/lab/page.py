@@ -13,7 +13,7 @@ from config.models.rules import Rule
 from config.reading.known_incidents import KnownIncident, parse_known_incidents
 from dashboard import markup as parts
 from dashboard.lab import charts, data, markup
-from dashboard.session import PageSession, banners, page_session
+from dashboard.session import PageSession, banners
 from queries.state.calibrations import calibrations
 from queries.state.feedback import precisions
 from triggers.lab.parameter_sweep import ParameterSweep, own_metric, setting
@@ -34,35 +34,18 @@ until = {until}
 """
 
 
-def show() -> None:
+def show(session: PageSession) -> None:
     """The page: one rule of the link (`?rule=installation-defects&years=2`), or a draft."""
-    with page_session() as now:
-        top = st.container(key="controls", horizontal=True, vertical_alignment="bottom")
-        refusal = _refusal(now)
-        if refusal:
-            banners(now)
-            st.html(parts.notice(refusal, attention=True))
-            return
-        asked = _asked(now, top)
-        banners(now)
-        if asked is not None:
-            _tried(now, asked)
+    top = st.container(key="controls", horizontal=True, vertical_alignment="bottom")
+    asked = _asked(session, top)
+    banners(session)
+    if asked is not None:
+        _tried(session, asked)
 
 
-def _refusal(now: PageSession) -> str:
-    """A rule looks at everybody's data, so its lab is for who may see all of it."""
-    scope = now.viewer.scope
-    pages = {audience.name: audience.pages for audience in now.catalog.audiences}
-    if "lab" not in pages.get(scope.role, ()):
-        return "The lab is for analysts; audiences.toml says who opens it."
-    if any(limit is not None for limit in (scope.verticals, scope.touchpoints, scope.accounts)):
-        return "The lab replays rules over everybody's data, and you may see a part of it."
-    return ""
-
-
-def _asked(now: PageSession, top: DeltaGenerator) -> data.TrialRequest | None:
+def _asked(session: PageSession, top: DeltaGenerator) -> data.TrialRequest | None:
     """The rule, the years and the draft; None where there is nothing to try, which is said."""
-    named = {rule.name: rule for rule in now.catalog.rules if is_tried(rule)}
+    named = {rule.name: rule for rule in session.catalog.rules if is_tried(rule)}
     if not named:
         st.html(parts.notice("No rule reads a metric yet: write one in config/triggers.toml, or draft it here."))
     _drop_unknown(tuple(named))
@@ -70,12 +53,12 @@ def _asked(now: PageSession, top: DeltaGenerator) -> data.TrialRequest | None:
         rule = _choose(named) if named else None
         years = st.segmented_control("Years", YEARS, default=2, required=True, key="years", bind="query-params")
         is_draft = st.toggle("Draft", key="is-draft", help="Change the rule as TOML, or write another one")
-    draft = _draft(now, named.get(rule or "")) if is_draft or not named else ""
-    name = _drafted(now, draft) if draft else rule
+    draft = _draft(session, named.get(rule or "")) if is_draft or not named else ""
+    name = _drafted(session, draft) if draft else rule
     if name is None:
         return None
-    until = now.key.day
-    stored = sorted((hash_, found.alpha) for hash_, found in calibrations(now.state).items())
+    until = session.key.day
+    stored = sorted((hash_, found.alpha) for hash_, found in calibrations(session.state).items())
     return data.TrialRequest(name, draft, until - YEAR * (years or 2), until, tuple(stored))
 
 
@@ -100,20 +83,20 @@ def _drop_unknown(known: tuple[str, ...]) -> None:
         st.html(parts.notice(words, attention=True))
 
 
-def _draft(now: PageSession, rule: Rule | None) -> str:
+def _draft(session: PageSession, rule: Rule | None) -> str:
     """The draft as it is typed, begun with the chosen rule as it stands."""
     begun = rule_as_toml(rule.model_copy(update={"enabled": True})) if rule else "[[rule]]\n"
-    key = f"draft-{rule.name if rule else ''}-{now.key.stamp}"
+    key = f"draft-{rule.name if rule else ''}-{session.key.stamp}"
     with st.form(f"form-{key}", border=False):
         text = st.text_area("The draft, as it would stand in config/triggers.toml", begun, key=key, height=330)
         st.form_submit_button("Try it", type="primary")
     return text or begun
 
 
-def _drafted(now: PageSession, draft: str) -> str | None:
+def _drafted(session: PageSession, draft: str) -> str | None:
     """The name of the draft's first rule that can be tried; what is wrong with it is said, line by line."""
     try:
-        rules = data.drafted(now.key, draft).rules
+        rules = data.drafted(session.key, draft).rules
     except ConfigError as error:
         st.html(parts.section("The draft has mistakes", "Nothing is tried before they are mended."))
         st.html(parts.mistake_list(error.mistakes))
@@ -124,28 +107,28 @@ def _drafted(now: PageSession, draft: str) -> str | None:
     return found
 
 
-def _tried(now: PageSession, asked: data.TrialRequest) -> None:
+def _tried(session: PageSession, asked: data.TrialRequest) -> None:
     try:
-        of = data.rule_trial(now.key, now.pin, asked)
+        of = data.rule_trial(session.key, session.pin, asked)
     except UntriedError as error:
         st.html(parts.section("Nothing to try it on") + parts.notice(str(error), command="python -m queries status"))
         return
-    found, metric = data.rule_sweep(now.key, now.pin, asked), own_metric(of)
+    found, metric = data.rule_sweep(session.key, session.pin, asked), own_metric(of)
     head, dial = st.container(key="lab-head"), st.container(key="lab-dial")
     with dial:
-        value = _dialled(found, metric, asked, now.key.stamp)
+        value = _dialled(found, metric, asked, session.key.stamp)
     set_ = found.outcomes[found.values.index(value)]
     if st.session_state.get("ask-data"):
-        set_ = data.rule_outcome(now.key, now.pin, asked, value)
+        set_ = data.rule_outcome(session.key, session.pin, asked, value)
     with head:
         st.html(markup.lab_header(of, found, set_, metric, value))
     st.html(markup.cards(of, found, set_))
-    _curve(now, asked, found, metric, value)
-    _line(now, asked, of, found, set_)
+    _curve(session, asked, found, metric, value)
+    _line(session, asked, of, found, set_)
     _paste(of, value)
     st.html(parts.section("Chance, and people's judgement"))
-    st.html(parts.bullets([markup.votes_words(precisions(now.state).get(of.rule.name))]))
-    _chance(now, asked, value)
+    st.html(parts.bullets([markup.votes_words(precisions(session.state).get(of.rule.name))]))
+    _chance(session, asked, value)
 
 
 def _dialled(found: ParameterSweep, metric: Metric | None, asked: data.TrialRequest, stamp: str) -> float:
@@ -164,15 +147,15 @@ def _dialled(found: ParameterSweep, metric: Metric | None, asked: data.TrialRequ
 
 
 def _curve(
-    now: PageSession, asked: data.TrialRequest, found: ParameterSweep, metric: Metric | None, value: float
+    session: PageSession, asked: data.TrialRequest, found: ParameterSweep, metric: Metric | None, value: float
 ) -> None:
     lede = "What the rule would ask of whoever reads it, were nobody to take anything on. Its ladder counts."
     st.html(parts.section("The cost in attention", lede))
-    spec = data.curve_spec(now.key, now.pin, asked, value)
+    spec = data.curve_spec(session.key, session.pin, asked, value)
     st.vega_lite_chart(spec, width="stretch", alt=charts.describe_curve(found, metric, value), key="lab-curve")
 
 
-def _line(now: PageSession, asked: data.TrialRequest, of: Trial, found: ParameterSweep, set_: TrialOutcome) -> None:
+def _line(session: PageSession, asked: data.TrialRequest, of: Trial, found: ParameterSweep, set_: TrialOutcome) -> None:
     st.html(
         parts.section(
             "What it would have opened",
@@ -180,11 +163,11 @@ def _line(now: PageSession, asked: data.TrialRequest, of: Trial, found: Paramete
         )
     )
     with st.container(horizontal=True, vertical_alignment="center", key="lab-asides"):
-        scores = _known(now, of, set_)
+        scores = _known(session, of, set_)
         st.toggle("Ask whether the data explains them", key="ask-data", help="Some seconds: every table is looked at")
     line = charts.line_of(set_, found.present, scores)
     if line.bars:
-        spec = data.time_spec(now.key, now.pin, asked, line)
+        spec = data.time_spec(session.key, session.pin, asked, line)
         st.vega_lite_chart(spec, width="stretch", alt=charts.describe_line(line), key="lab-line")
     else:
         st.html(parts.notice("Nothing: neither as it is nor as it is set. Move the slider, or look back further."))
@@ -198,7 +181,7 @@ def _line(now: PageSession, asked: data.TrialRequest, of: Trial, found: Paramete
         st.html(parts.bullets(_score_words(score) for score in scores))
 
 
-def _known(now: PageSession, of: Trial, set_: TrialOutcome) -> tuple[Score, ...]:
+def _known(session: PageSession, of: Trial, set_: TrialOutcome) -> tuple[Score, ...]:
     """What the analyst knows to have happened, held against the setting."""
     slot = st.popover("Known incidents", key="lab-known", type="tertiary", on_change="rerun")
     if slot.open:
@@ -206,8 +189,8 @@ def _known(now: PageSession, of: Trial, set_: TrialOutcome) -> tuple[Score, ...]
             example = EXAMPLE.format(metric=_metric_name(of), since=of.since, until=of.since + timedelta(days=30))
             st.text_area("What happened, and when", key="known-text", placeholder=example, height=220)
             st.form_submit_button("Show them")
-    known = _read_known(now.catalog, st.session_state.get("known-text") or "", of)
-    return scored(known, rows(set_), _with(now.catalog, of.rule), of.moment.zone).scores if known else ()
+    known = _read_known(session.catalog, st.session_state.get("known-text") or "", of)
+    return scored(known, rows(set_), _with(session.catalog, of.rule), of.moment.zone).scores if known else ()
 
 
 def _metric_name(of: Trial) -> str:
@@ -250,8 +233,8 @@ def _paste(of: Trial, value: float) -> None:
         st.code(rule_as_toml(rule), language="toml")
 
 
-def _chance(now: PageSession, asked: data.TrialRequest, value: float) -> None:
+def _chance(session: PageSession, asked: data.TrialRequest, value: float) -> None:
     """Last, for it takes a second or two: the page is there meanwhile."""
-    found = data.rule_noise(now.key, now.pin, asked, value)
+    found = data.rule_noise(session.key, session.pin, asked, value)
     words = [f"Without any change: {markup.noise_words(found)}", *([found.warning] if found.warning else [])]
     st.html(parts.bullets(words))

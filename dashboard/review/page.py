@@ -7,38 +7,38 @@ from config.errors import EarshotError
 from dashboard import markup as parts
 from dashboard.cache import Key
 from dashboard.review import charts, data, downloads, markup
-from dashboard.session import PageSession, banners, page_session
+from dashboard.session import PageSession, banners
 from queries.review.document import EVERYWHERE, Issue, MetricStatus, Review
 from queries.state.decisions import Decision, Override, record_decision, record_override
 
 
-def show() -> None:
+def show(session: PageSession) -> None:
     """The page: one month of all verticals or one, by link (`?month=2026-10&vertical=Payments`)."""
-    with page_session() as now:
-        top = st.container(key="controls", horizontal=True, vertical_alignment="bottom")
-        key = _choose(now, top)
-        banners(now)
-        if key is None:
-            st.html(parts.notice("The data holds no month that you may see.", command="python -m queries status"))
-            return
-        review = data.review(key, now.pin, now.state)
-        _opening(review)
-        _issues(now, review)
-        metric = _against_goals(now, key, review)
-        _improved(review)
-        _carried(review)
-        _financials(now, key, review)
-        with top:
-            _downloads(now, key, review, metric)
+    top = st.container(key="controls", horizontal=True, vertical_alignment="bottom")
+    key = _choose(session, top)
+    banners(session)
+    if key is None:
+        st.html(parts.notice("The data holds no month that you may see.", command="python -m queries status"))
+        return
+    review = data.review(key, session.pin, session.state)
+    _opening(review)
+    _issues(session, review)
+    metric = _against_goals(session, key, review)
+    _improved(review)
+    _carried(review)
+    _financials(session, key, review)
+    # The downloads stand at the top and are made last: they hold the chart's metric, which is chosen on its way.
+    with top:
+        _downloads(session, key, review, metric)
 
 
-def _choose(now: PageSession, top: DeltaGenerator) -> Key | None:
+def _choose(session: PageSession, top: DeltaGenerator) -> Key | None:
     """The month and the vertical of the link, or the newest full month of all verticals."""
-    months = data.months(now.key, now.pin)
+    months = data.months(session.key, session.pin)
     if not months.all or months.usual is None:
         return None
     named = {f"{month:%Y-%m}": month for month in reversed(months.all)}
-    verticals = data.verticals(now.key, now.pin)
+    verticals = data.verticals(session.key, session.pin)
     _drop_unknown("month", tuple(named))
     _drop_unknown("vertical", verticals)
     with top:
@@ -47,7 +47,7 @@ def _choose(now: PageSession, top: DeltaGenerator) -> Key | None:
         vertical = st.selectbox(
             "Vertical", verticals, None, key="vertical", bind="query-params", placeholder=EVERYWHERE, width=280
         )
-    return now.key.of(named.get(month or "", months.usual), vertical if vertical in verticals else None)
+    return session.key.of(named.get(month or "", months.usual), vertical if vertical in verticals else None)
 
 
 def _drop_unknown(name: str, known: tuple[str, ...]) -> None:
@@ -70,21 +70,21 @@ def _opening(review: Review) -> None:
         st.html(parts.notice(f"{review.data_problems} {problems} with the data itself; they are no customer issue."))
 
 
-def _issues(now: PageSession, review: Review) -> None:
+def _issues(session: PageSession, review: Review) -> None:
     if not review.issues:
         st.html(parts.section("Key issues") + parts.bullets(["None: no incident was open and no goal was missed."]))
         return
     st.html(parts.section("Key issues"))
     for number, issue in enumerate(review.issues, start=1):
         st.html(markup.issue(number, issue))
-        _decide(now, review, number, issue)
+        _decide(session, review, number, issue)
     if review.further:
         st.page_link(
             "views/incident.py", label=f"{review.further} more, less pressing", icon=":material/arrow_forward:"
         )
 
 
-def _decide(now: PageSession, review: Review, number: int, issue: Issue) -> None:
+def _decide(session: PageSession, review: Review, number: int, issue: Issue) -> None:
     """Where the meeting types the owner and the decision. The form is made only when it is opened."""
     label = "Change the decision" if issue.decision else "Record owner and decision"
     with st.container(key=f"decide-{number}", horizontal=True):
@@ -93,21 +93,21 @@ def _decide(now: PageSession, review: Review, number: int, issue: Issue) -> None
         slot = st.popover(label, key=f"popover-{issue.id}-{review.month}", type="tertiary", on_change="rerun")
         if slot.open:
             with slot:
-                _decision_form(now, review, issue)
+                _decision_form(session, review, issue)
 
 
-def _decision_form(now: PageSession, review: Review, issue: Issue) -> None:
+def _decision_form(session: PageSession, review: Review, issue: Issue) -> None:
     with st.form(f"form-{issue.id}-{review.month}", border=False):
         owner = st.text_input("Owner", issue.decision.owner if issue.decision else issue.suggested_owner, max_chars=120)
         text = st.text_area("Decision", issue.decision.decision if issue.decision else "", max_chars=1000, height=90)
         if st.form_submit_button("Record", type="primary"):
-            made = Decision(issue.id, owner or "", text or "", now.viewer.name, now.now.replace(tzinfo=None))
-            _write(now, review, made)
+            made = Decision(issue.id, owner or "", text or "", session.viewer.name, session.now.replace(tzinfo=None))
+            _write(session, review, made)
 
 
-def _write(now: PageSession, review: Review, made: Decision | Override) -> None:
+def _write(session: PageSession, review: Review, made: Decision | Override) -> None:
     try:
-        with now.stores.writing() as conn:
+        with session.stores.writing() as conn:
             if isinstance(made, Decision):
                 record_decision(conn, review.month, review.vertical, made)
             else:
@@ -118,7 +118,7 @@ def _write(now: PageSession, review: Review, made: Decision | Override) -> None:
     st.rerun()
 
 
-def _against_goals(now: PageSession, key: Key, review: Review) -> str | None:
+def _against_goals(session: PageSession, key: Key, review: Review) -> str | None:
     """The chart; returns the metric it shows, None for all metrics of one vertical."""
     title = f"{review.vertical} against its goals" if review.vertical else "Verticals against their goals"
     st.html(parts.section(title))
@@ -129,7 +129,7 @@ def _against_goals(now: PageSession, key: Key, review: Review) -> str | None:
     chosen = None if review.vertical else _chosen_metric(metrics, review.standings)
     shown = [s for s in review.standings if chosen in {None, s.metric.name}]
     with st.container(key="goals"):
-        spec = data.goals_spec(key, now.pin, chosen)
+        spec = data.goals_spec(key, session.pin, chosen)
         st.vega_lite_chart(spec, width="content", alt=charts.describe(shown, review.month))
     return chosen
 
@@ -165,10 +165,10 @@ def _carried(review: Review) -> None:
     )
 
 
-def _financials(now: PageSession, key: Key, review: Review) -> None:
+def _financials(session: PageSession, key: Key, review: Review) -> None:
     st.html(parts.section("Financials"))
     if not review.financials_open:
-        _closed(now, review)
+        _closed(session, review)
         return
     if review.overrides:
         last = review.overrides[-1]
@@ -180,7 +180,7 @@ def _financials(now: PageSession, key: Key, review: Review) -> None:
         st.html(parts.notice("No revenue is loaded for this month; fill the table `revenue` from a source."))
 
 
-def _closed(now: PageSession, review: Review) -> None:
+def _closed(session: PageSession, review: Review) -> None:
     needs = "issue needs" if review.undecided == 1 else "issues need"
     st.html(parts.notice(f"Closed: {review.undecided} key {needs} an owner and a decision first."))
     slot = st.popover(
@@ -190,10 +190,10 @@ def _closed(now: PageSession, review: Review) -> None:
         with slot, st.form("overrule", border=False):
             reason = st.text_input("Why (it is kept with the review)", max_chars=300)
             if st.form_submit_button("Open the financials"):
-                _write(now, review, Override(now.viewer.name, reason or "", now.now.replace(tzinfo=None)))
+                _write(session, review, Override(session.viewer.name, reason or "", session.now.replace(tzinfo=None)))
 
 
-def _downloads(now: PageSession, key: Key, review: Review, metric: str | None) -> None:
+def _downloads(session: PageSession, key: Key, review: Review, metric: str | None) -> None:
     """The chart that is shown as PNG and SVG, and every table as CSV. Each is made when it is asked for."""
     slot = st.popover("Download", icon=":material/download:", key="downloads", type="tertiary", on_change="rerun")
     if not slot.open:
@@ -201,7 +201,7 @@ def _downloads(now: PageSession, key: Key, review: Review, metric: str | None) -
     stem = f"earshot-{review.month:%Y-%m}-{_plain(review.vertical or 'all')}"
     with slot:
         if review.standings:
-            spec, title = data.goals_spec(key, now.pin, metric), _chart_title(review, metric)
+            spec, title = data.goals_spec(key, session.pin, metric), _chart_title(review, metric)
             _file("The chart, PNG", lambda: downloads.png(spec, title), f"{stem}-goals.png", "image/png")
             _file("The chart, SVG", lambda: downloads.svg(spec, title), f"{stem}-goals.svg", "image/svg+xml")
         _file("Figures, CSV", lambda: downloads.standings_csv(review.standings), f"{stem}-figures.csv", "text/csv")

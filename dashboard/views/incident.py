@@ -1,5 +1,6 @@
 """Incidents, as Streamlit runs a page; the code is in `dashboard.incident.page`."""
 
 from dashboard.incident.page import show
+from dashboard.navigation import run_page
 
-show()
+run_page("incident", show)

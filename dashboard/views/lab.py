@@ -1,5 +1,6 @@
 """The threshold lab, as Streamlit runs a page; the code is in `dashboard.lab.page`."""
 
 from dashboard.lab.page import show
+from dashboard.navigation import run_page
 
-show()
+run_page("lab", show)

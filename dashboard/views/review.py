@@ -1,5 +1,6 @@
 """The monthly review, as Streamlit runs a page; the code is in `dashboard.review.page`."""
 
+from dashboard.navigation import run_page
 from dashboard.review.page import show
 
-show()
+run_page("review", show)
