@@ -10,10 +10,11 @@ from sqlalchemy import Connection
 
 from config.models.catalog import Catalog
 from dashboard import cache, markup
-from dashboard.stores import Stores, stores
+from dashboard.stores import stores
 from dashboard.viewer import Viewer, viewer
 from queries.messages.outbox import dead, unsent
 from queries.metrics.formatting import count
+from queries.stores import Stores
 from queries.warehouse.generations import Pin
 
 

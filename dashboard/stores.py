@@ -1,50 +1,19 @@
 """The warehouse and the state this process serves, opened once: pages and the health check share them."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Lock
 
-from sqlalchemy import Connection, Engine
-
 from config.errors import EarshotError
-from config.settings import Settings, read_settings
+from config.settings import read_settings
 from queries.messages.outbox import unsent
-from queries.stores import open_states, open_warehouse
-from queries.warehouse.generations import Pin, Warehouse
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """What the pages read from and write to."""
-
-    settings: Settings
-    warehouse: Warehouse
-    states: Engine
-
-    @contextmanager
-    def pinned(self) -> Iterator[Pin]:
-        """One generation for one page run. Raises NoWarehouseError before the first load."""
-        with self.warehouse.pin() as pin:
-            yield pin
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """The state as it is now. A page that reads keeps no writer waiting."""
-        with self.states.connect().execution_options(reading=True) as conn:
-            yield conn
-
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """One transaction of the state."""
-        with self.states.begin() as conn:
-            yield conn
-
+from queries.stores import Stores, open_stores
 
 _opening = Lock()
 _opened: dict[tuple[tuple[str, str], ...], Stores] = {}
+_until_closed = ExitStack()
 
 
 def stores() -> Stores:
@@ -57,17 +26,14 @@ def stores() -> Stores:
     variables = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("EARSHOT_")))
     with _opening:
         if variables not in _opened:
-            settings = read_settings()
-            _opened[variables] = Stores(settings, open_warehouse(settings), open_states(settings))
+            _opened[variables] = _until_closed.enter_context(open_stores(read_settings()))
         return _opened[variables]
 
 
 def close() -> None:
     """Close all that `stores` opened, when the process ends or reads other stores from then on."""
     with _opening:
-        for opened in _opened.values():
-            opened.warehouse.close()
-            opened.states.dispose()
+        _until_closed.close()
         _opened.clear()
 
 

@@ -9,21 +9,17 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Engine
-
 from config.errors import EarshotError
 from config.models.catalog import Catalog
 from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
-from queries.engine import disposing
 from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source
 from queries.operations.drop_source import drop
 from queries.operations.erase import forget
 from queries.operations.status import status_lines
 from queries.operations.storage_errors import storage_errors_as_text
-from queries.stores import open_states, open_warehouse
-from queries.warehouse.generations import Warehouse
+from queries.stores import Installation, open_installation, open_warehouse
 from queries.warehouse.load_report import LoadReport
 from queries.warehouse.relations import COLUMNS
 from queries.warehouse.tombstones import Kind
@@ -117,24 +113,25 @@ def _load(arguments: Namespace) -> int:
     settings, catalog = _configured()
     source, folder = open_source(arguments.source, settings.config)
     order = LoadRequest(source, folder, arguments.data, catalog, settings.zone, arguments.replace_sample)
-    with storage_errors_as_text(settings.data), closing(_warehouse(settings)) as warehouse:
+    with storage_errors_as_text(settings.data), closing(open_warehouse(settings)) as warehouse:
+        _make_folder(settings)
         _tell(load(warehouse, order, _now(), _say))
     return 0
 
 
 def _drop(arguments: Namespace) -> int:
     settings, catalog = _configured()
-    with storage_errors_as_text(settings.data), closing(_warehouse(settings)) as warehouse:
+    with storage_errors_as_text(settings.data), closing(open_warehouse(settings)) as warehouse:
+        _make_folder(settings)
         _tell(drop(warehouse, arguments.source, catalog, _now(), _say))
     return 0
 
 
 def _forget(arguments: Namespace) -> int:
-    settings, catalog = _configured()
     kind: Kind = "account" if arguments.account else "person"
     key = arguments.account or arguments.person
-    with storage_errors_as_text(settings.data), _both(settings) as (warehouse, states):
-        forget(warehouse, states, kind, key, catalog, _now(), _say)
+    with _opened() as installation:
+        forget(installation.warehouse, installation.states, kind, key, installation.catalog, _now(), _say)
     return 0
 
 
@@ -158,7 +155,7 @@ def _restore(arguments: Namespace) -> int:
     from queries.operations.backup import restore  # noqa: PLC0415
 
     settings, catalog = _configured()
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_folder(settings)
     how = {"newer": arguments.erased_by, "replace": arguments.replace}
     with storage_errors_as_text(settings.data):
         restore(settings, arguments.folder, catalog, _now(), _say, **how)
@@ -186,9 +183,8 @@ def _sample(arguments: Namespace) -> int:
 def _demo(_: Namespace) -> int:
     from queries.operations.demo import demo  # noqa: PLC0415
 
-    settings, catalog = _configured()
-    with storage_errors_as_text(settings.data), _both(settings) as (warehouse, states):
-        demo(settings, catalog, warehouse, states, _now(), _say)
+    with _opened() as installation:
+        demo(installation, _now(), _say)
     return 0
 
 
@@ -201,15 +197,17 @@ def _configured() -> tuple[Settings, Catalog]:
     return settings, read_catalog(settings.config, COLUMNS)
 
 
-def _warehouse(settings: Settings) -> Warehouse:
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return open_warehouse(settings)
-
-
 @contextmanager
-def _both(settings: Settings) -> Iterator[tuple[Warehouse, Engine]]:
-    with closing(_warehouse(settings)) as warehouse, disposing(open_states(settings)) as states:
-        yield warehouse, states
+def _opened() -> Iterator[Installation]:
+    settings = read_settings()
+    with storage_errors_as_text(settings.data):
+        _make_folder(settings)
+        with open_installation(settings) as installation:
+            yield installation
+
+
+def _make_folder(settings: Settings) -> None:
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _tell(summary: LoadReport) -> None:

@@ -1,25 +1,93 @@
-"""The warehouse and the state that the settings name."""
+"""The warehouse and the state that the settings name, opened and closed together."""
 
-from sqlalchemy import Engine
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from config.errors import EarshotError
-from config.settings import Settings
+from config.models.catalog import Catalog
+from config.reading.loader import read_catalog
+from config.settings import Settings, read_settings
+from queries.engine import disposing
 from queries.state.database import open_state
 from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import SharedWarehouse, Warehouse
+from queries.warehouse.generations import Pin, SharedWarehouse, Warehouse
+from queries.warehouse.relations import COLUMNS
 
 
 class NoStateError(EarshotError):
     """The state cannot be opened."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What the settings name."""
+
+    settings: Settings
+    warehouse: Warehouse
+    states: Engine
+
+    @contextmanager
+    def pinned(self) -> Iterator[Pin]:
+        """One generation for as long as the block lasts. Raises NoWarehouseError before the first load."""
+        with self.warehouse.pin() as pin:
+            yield pin
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """The state as it is now."""
+        # On SQLite every other transaction takes the writer's lock as it begins: a slow reader would keep it.
+        with self.states.connect().execution_options(reading=True) as conn:
+            yield conn
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction of the state."""
+        with self.states.begin() as conn:
+            yield conn
+
+
+@dataclass(frozen=True, slots=True)
+class Installation(Stores):
+    """The stores with the checked configuration that rules and metrics come from."""
+
+    catalog: Catalog
+
+
+@contextmanager
+def open_stores(settings: Settings) -> Iterator[Stores]:
+    """The stores for as long as the block lasts. Raises NoStateError where the state cannot be opened."""
+    with closing(open_warehouse(settings)) as warehouse, disposing(open_states(settings)) as states:
+        yield Stores(settings, warehouse, states)
+
+
+@contextmanager
+def open_installation(settings: Settings | None = None) -> Iterator[Installation]:
+    """The checked configuration and the stores for as long as the block lasts.
+
+    Args:
+        settings: read from the environment where they are not given.
+
+    Raises:
+        ConfigError: the configuration or the settings have mistakes.
+        NoStateError: the state cannot be opened.
+    """
+    settings = settings or read_settings()
+    # First the configuration: opening the state may upgrade it, which a command that is refused must not do.
+    catalog = read_catalog(settings.config, COLUMNS)
+    with open_stores(settings) as stores:
+        yield Installation(settings, stores.warehouse, stores.states, catalog)
+
+
 def open_warehouse(settings: Settings) -> Warehouse:
     """PostgreSQL when `warehouse.url` is set, else DuckDB files in the data folder. Nothing is opened yet."""
-    own = settings.warehouse
-    if own.url:
-        return SharedWarehouse(own.url.get_secret_value())
-    return EmbeddedWarehouse(settings.data / "warehouse", own.memory_limit, own.reading_limit)
+    options = settings.warehouse
+    if options.url:
+        return SharedWarehouse(options.url.get_secret_value())
+    return EmbeddedWarehouse(settings.data / "warehouse", options.memory_limit, options.reading_limit)
 
 
 def open_states(settings: Settings) -> Engine:

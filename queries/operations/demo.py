@@ -5,14 +5,11 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Engine
-
-from config.models.catalog import Catalog
-from config.settings import Settings
 from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source, sources
 from queries.sample import PlantedAction, generate, planted_actions
 from queries.state.actions import NewAction, record_action
+from queries.stores import Installation
 from queries.warehouse.generations import NoWarehouseError, Warehouse
 from queries.warehouse.load_report import sample_sources
 
@@ -22,16 +19,17 @@ _WHAT: Final = "Went through the {journey_type} procedure of {vertical} step by 
 Say = Callable[[str], None]
 
 
-def demo(settings: Settings, catalog: Catalog, warehouse: Warehouse, states: Engine, now: datetime, say: Say) -> None:
+def demo(installation: Installation, now: datetime, say: Say) -> None:
     """Make the sample company, load it, and record what its managers did. A warehouse with real data stays as it is."""
+    settings, warehouse = installation.settings, installation.warehouse
     if real := _real_sources(warehouse):
         say(f"the warehouse holds {', '.join(real)}: the sample company is left out")
         return
     files = settings.data / "sample"
     end = _made(files, now.date(), say)
     source, folder = open_source("sample", settings.config)
-    summary = load(warehouse, LoadRequest(source, folder, files, catalog, settings.zone), now, say)
-    with states.begin() as conn:
+    summary = load(warehouse, LoadRequest(source, folder, files, installation.catalog, settings.zone), now, say)
+    with installation.writing() as conn:
         for planted in planted_actions(end):
             record_action(conn, _action(planted), planted.owner, datetime.combine(planted.start, time(9), UTC))
     say(f"the sample company up to {end}: {summary.total('read'):,} rows read, {summary.total('added'):,} added")

@@ -7,7 +7,7 @@ from sqlalchemy.pool import StaticPool
 
 from config.errors import EarshotError
 from queries.engine import journal, one_at_a_time, shared
-from queries.state.tables import HEAD, VERSIONS, baseline, incident, state
+from queries.state.tables import HEAD, VERSIONS, incident, state
 
 
 class NewerStateError(EarshotError):
@@ -19,6 +19,7 @@ def open_state(folder: Path, url: str | None = None) -> Engine:
 
     Raises:
         NewerStateError: a newer program has upgraded it.
+        NotOurTableError: something else in the database has the name of one of its tables.
     """
     if url is None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,18 +34,21 @@ def open_state(folder: Path, url: str | None = None) -> Engine:
 
 def _bring_up(engine: Engine) -> None:
     """Make the tables, or bring those of an older version up to this one. Processes that start together wait."""
+    # A look that locks nothing first: every command opens the state, and nearly always there is nothing to do.
     with engine.connect().execution_options(reading=True) as conn:
         if _version(conn) == HEAD:
             return
     with engine.begin() as conn:
         one_at_a_time(conn, "earshot state")
-        known = _version(conn)
-        if known is None and not inspect(conn).has_table(incident.name):
+        # Asked once more: another process may have brought it up while this one waited.
+        version = _version(conn)
+        if version is None and not inspect(conn).has_table(incident.name):
+            # A new state needs no migration, and alembic takes longer to import than all of this takes.
             state.create_all(conn)
             conn.execute(text(f"create table {VERSIONS} (version_num varchar(32) not null primary key)"))
             conn.execute(text(f"insert into {VERSIONS} values (:head)"), {"head": HEAD})
-        elif known != HEAD:
-            _upgrade(conn, known)
+        elif version != HEAD:
+            _upgrade(conn, version)
 
 
 def _version(conn: Connection) -> str | None:
@@ -54,17 +58,17 @@ def _version(conn: Connection) -> str | None:
     return conn.execute(text(f"select version_num from {VERSIONS}")).scalar_one_or_none()
 
 
-def _upgrade(conn: Connection, known: str | None) -> None:
+def _upgrade(conn: Connection, version: str | None) -> None:
     from queries.state import migrations  # noqa: PLC0415 - alembic takes long to import and is seldom needed
 
-    if known is not None and known > HEAD:
-        raise NewerStateError(f"the state is of version {known}, newer than this program's {HEAD}; upgrade the program")
-    if known is None and inspect(conn).has_table(baseline.name):
-        migrations.complete(conn, state)  # of a checkout between two versions
-        migrations.note_version(conn, HEAD)
-        return
-    if known is None:
-        migrations.note_version(conn, migrations.FIRST)
+    if version is not None and version > HEAD:
+        raise NewerStateError(
+            f"the state is of version {version}, newer than this program's {HEAD}; upgrade the program"
+        )
+    if version == migrations.UNRELEASED:
+        # Alembic refuses a number that it has no file for. Without one it begins with the first version, which leaves
+        # the tables that are there as they are.
+        conn.execute(text(f"delete from {VERSIONS}"))
     migrations.upgrade(conn)
 
 

@@ -17,6 +17,7 @@ from queries.messages.restores import mark_restored
 from queries.scope import EVERYTHING
 from queries.state.calibrations import calibrations, store_calibration
 from queries.state.incidents import Incident, incidents
+from queries.stores import Installation, open_installation
 from queries.warehouse.generations import NoWarehouseError, Pin
 from queries.warehouse.load_report import settle
 from queries.warehouse.relations import COLUMNS
@@ -25,7 +26,6 @@ from triggers.commands import silence as commands_silence
 from triggers.commands.arguments import until
 from triggers.commands.check import calibrated, watched
 from triggers.commands.explain import explain
-from triggers.commands.installation import Installation, installation
 from triggers.commands.output import echo, print_table
 from triggers.commands.route import route_steps
 from triggers.commands.rules import HEAD as REGISTER
@@ -62,7 +62,7 @@ HEAD: Final = (
 
 def check(asked: Namespace) -> None:
     """Check the configuration, and find how sure each rule must be."""
-    with installation() as here:
+    with open_installation() as here:
         rules = here.catalog.rules
         enabled = sum(rule.enabled for rule in rules)
         echo(f"{len(rules)} rules, {enabled} of them on; no mistakes in {here.settings.config}")
@@ -103,7 +103,7 @@ def run(asked: Namespace) -> int:
     """Evaluate and deliver, for ever or once."""
     if asked.now and not asked.once:
         raise EarshotError("--now replays one moment; add --once")
-    with installation() as here:
+    with open_installation() as here:
         clock = partial(_fixed, asked.now) if asked.now else partial(datetime.now, UTC)
         wrote = author(here.settings.config)
         runner = Runner(here.settings, here.catalog, here.warehouse, here.states, clock, wrote)
@@ -128,7 +128,7 @@ def _waiting(here: Installation) -> int:
 
 def list_incidents(asked: Namespace) -> None:
     """Every incident, the newest first."""
-    with installation() as here, here.reading() as conn:
+    with open_installation() as here, here.reading() as conn:
         found = incidents(conn, EVERYTHING, asked.state)
     print_table([_columns(incident) for incident in found], HEAD, asked.format)
 
@@ -153,14 +153,14 @@ def _columns(of: Incident) -> tuple[Any, ...]:
 
 def explain_incident(asked: Namespace) -> None:
     """An incident's figures, then and now."""
-    with installation() as here, here.reading() as conn, here.warehouse.pin() as pin:
+    with open_installation() as here, here.reading() as conn, here.warehouse.pin() as pin:
         for line in explain(conn, pin, here.catalog, asked.incident, datetime.now(UTC)):
             echo(line)
 
 
 def backtest_rules(asked: Namespace) -> None:
     """What rules would have done."""
-    with installation() as here, here.warehouse.pin() as pin, here.reading() as conn:
+    with open_installation() as here, here.warehouse.pin() as pin, here.reading() as conn:
         for part in backtest.tested(asked, here.catalog, pin, conn):
             if isinstance(part, str):
                 echo(part)
@@ -183,7 +183,7 @@ def test_rules(asked: Namespace) -> int:
 
 def list_rules(_: Namespace) -> None:
     """Every rule as it stands."""
-    with installation() as here, here.reading() as conn:
+    with open_installation() as here, here.reading() as conn:
         found = rules_overview(conn, here.catalog)
     rows = [
         (
@@ -208,7 +208,7 @@ def _since(at: datetime | None) -> str:
 
 def tune_rule(asked: Namespace) -> None:
     """The settings of a rule that keep a budget."""
-    with installation() as here, here.warehouse.pin() as pin, here.reading() as conn:
+    with open_installation() as here, here.warehouse.pin() as pin, here.reading() as conn:
         for part in tune.tuned(asked, here.catalog, pin, conn, datetime.now(UTC)):
             if isinstance(part, str):
                 echo(part)
@@ -218,7 +218,7 @@ def tune_rule(asked: Namespace) -> None:
 
 def show_outbox(asked: Namespace) -> None:
     """What is not sent; what Slack refused is tried again where that is asked."""
-    with installation() as here:
+    with open_installation() as here:
         if asked.revive:
             with here.states.begin() as conn:
                 echo(f"{outbox.retry_dead(conn, datetime.now(UTC))} messages that Slack refused are tried again")
@@ -244,28 +244,28 @@ def note_restored(asked: Namespace) -> None:
     now = datetime.now(UTC)
     if asked.since and asked.since > now:
         raise EarshotError("--since is a moment that is gone: when the backup was made")
-    with installation() as here, here.states.begin() as conn:
+    with open_installation() as here, here.states.begin() as conn:
         waiting = mark_restored(conn, now, asked.since)
     echo(f"{waiting} messages are looked for in Slack before they are sent, and so is what the next day's ticks queue")
 
 
 def take_on(asked: Namespace) -> None:
     """Take an incident on."""
-    with installation() as here, here.states.begin() as conn:
+    with open_installation() as here, here.states.begin() as conn:
         found = acknowledge(conn, asked.incident, asked.by, EVERYTHING, datetime.now(UTC))
     echo(f"taken on by {found.acknowledged_by}: no further step of its ladder")
 
 
 def close(asked: Namespace) -> None:
     """Declare an incident over."""
-    with installation() as here, here.states.begin() as conn:
+    with open_installation() as here, here.states.begin() as conn:
         resolve(conn, asked.incident, asked.by, asked.note, EVERYTHING, datetime.now(UTC))
     echo("closed; the rule stays quiet there until the figure has recovered")
 
 
 def hear(_: Namespace) -> None:
     """Hear what is pressed in Slack, for ever."""
-    with installation() as here:
+    with open_installation() as here:
         token = here.settings.slack.token
         if token is None:
             raise EarshotError("no Slack token; set EARSHOT_SLACK__TOKEN (docs/how-to/send-to-slack.md)")
@@ -280,7 +280,7 @@ def audit(asked: Namespace) -> int:
     """See that nothing is late. Returns 1 where something is wrong."""
     if asked.port is not None and not asked.every:
         raise EarshotError("--port serves figures for as long as the audit runs; add --every")
-    with installation() as here:
+    with open_installation() as here:
         watchdog = Watchdog(here.settings, here.catalog, here.warehouse, here.states, partial(datetime.now, UTC))
         if asked.every:
             watchdog.forever(asked.every, asked.port, echo)
@@ -302,7 +302,7 @@ def _zone(here: Installation) -> ZoneInfo:
 
 def examine(asked: Namespace) -> int:
     """Try what Slack needs. Returns 1 where something is wrong."""
-    with installation() as here:
+    with open_installation() as here:
         doctor = Doctor(here.settings.slack, here.catalog, try_socket, datetime.now(UTC), asked.channel)
         found = list[CheckResult]()
         for finding in doctor.examine():
@@ -313,7 +313,7 @@ def examine(asked: Namespace) -> int:
 
 def trace_route(asked: Namespace) -> None:
     """Whom a rule's incidents would be told to."""
-    with installation() as here:
+    with open_installation() as here:
         if asked.rule not in {rule.name for rule in here.catalog.rules}:
             raise EarshotError(f"no rule {asked.rule!r}; config/triggers.toml has those there are")
         for line in route_steps(here.catalog, asked.rule, asked.vertical, _zone(here), asked.at or datetime.now(UTC)):
@@ -323,7 +323,7 @@ def trace_route(asked: Namespace) -> None:
 def silence(asked: Namespace) -> None:
     """Mute deliveries: preview, add, list or end."""
     now = datetime.now(UTC)
-    with installation() as here, here.states.begin() as conn:
+    with open_installation() as here, here.states.begin() as conn:
         if asked.part in ("list", "end"):
             ending = (
                 commands_silence.end_silence_command(conn, word, now)

@@ -5,17 +5,26 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, MetaData, inspect, text
-from sqlalchemy.schema import CreateColumn
+from sqlalchemy import Connection
+
+from config.errors import EarshotError
 
 FOLDER: Final = Path(__file__).parent
-FIRST: Final = "0001"
-"""The tables as they were before versions were noted."""
+FIRST: Final = "0002"
+"""The first version that is made; what lies before it is completed to it."""
+
+UNRELEASED: Final = "0001"
+"""A version from before the first release; its tables are a part of those of the first."""
+
+
+class NotOurTableError(EarshotError):
+    """Something else in the state's database has the name of one of its tables."""
 
 
 def config(conn: Connection | None = None) -> Config:
     """What alembic needs to know; everything is done in the connection's transaction."""
     made = Config()
+    # Alembic reads its options as configparser does, for which a lone % begins the name of another option.
     made.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     made.attributes["connection"] = conn
     return made
@@ -24,20 +33,3 @@ def config(conn: Connection | None = None) -> Config:
 def upgrade(conn: Connection, to: str = "head") -> None:
     """Bring the tables from the version that is noted up to another one."""
     command.upgrade(config(conn), to)
-
-
-def note_version(conn: Connection, version: str) -> None:
-    """Note a version without changing a table."""
-    command.stamp(config(conn), version)
-
-
-def complete(conn: Connection, tables: MetaData) -> None:
-    """Add the tables and columns that are missing; the columns must allow null."""
-    tables.create_all(conn)
-    quote = conn.dialect.identifier_preparer.quote
-    for table in tables.sorted_tables:
-        there = {column["name"] for column in inspect(conn).get_columns(table.name)}
-        for column in table.c:
-            if column.name not in there:
-                added = CreateColumn(column).compile(dialect=conn.dialect)
-                conn.execute(text(f"alter table {quote(table.name)} add column {added}"))
