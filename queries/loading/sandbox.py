@@ -5,6 +5,7 @@ that sees a private copy of the inputs and is shut off from everything else befo
 """
 
 import fcntl
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -86,7 +87,7 @@ def staged(source: Source, folder: Path, data: Path, zone: str, say: Say) -> Ite
     Raises:
         EarshotError: an input, a SELECT or its columns are not as they must be; also while the rows are read.
     """
-    with _private_folder() as private:
+    with private_folder() as private:
         offers = offer(source, data, private, say)
         with _connection(private) as conn:
             staging = Staging(iter(()))
@@ -106,16 +107,21 @@ def staged(source: Source, folder: Path, data: Path, zone: str, say: Say) -> Ite
 
 
 @contextmanager
-def _private_folder() -> Iterator[Path]:
+def private_folder() -> Iterator[Path]:
     """A folder only we can read, held by a lock so that what a killed load left is known by its missing holder."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         _remove_if_left(left)
-    with (
-        tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name,
-        (Path(name) / "held").open("w") as hold,
-    ):
-        fcntl.flock(hold, fcntl.LOCK_EX)
-        yield Path(name).resolve()
+    while True:
+        with (
+            tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name,
+            (Path(name) / "held").open("w") as hold,
+        ):
+            fcntl.flock(hold, fcntl.LOCK_EX)
+            # Between the making of the file and its lock another load may have taken the folder for a left one and
+            # removed it. Once the lock is ours and the file still there, nobody else can get it.
+            if os.fstat(hold.fileno()).st_nlink:
+                yield Path(name).resolve()
+                return
 
 
 def _remove_if_left(folder: Path) -> None:

@@ -1,10 +1,12 @@
 """Source SQL reads its inputs and does nothing else; what is wrong with it is said in one line with its place."""
 
 import fcntl
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Final
 
 import duckdb
 import pytest
@@ -99,7 +101,7 @@ def test_only_one_select(tmp_path: Path, secret: Path, sql: str, kind: str) -> N
 )
 def test_the_connection_itself_is_shut_off(tmp_path: Path, statement: str) -> None:
     """Even if a statement came past the check, it could do nothing."""
-    with sandbox._private_folder() as private, sandbox._connection(private) as conn:
+    with sandbox.private_folder() as private, sandbox._connection(private) as conn:
         sandbox._shut_off(conn, private)
         with pytest.raises(duckdb.Error):
             conn.execute(statement.format(outside=tmp_path / "outside"))
@@ -217,7 +219,7 @@ def test_nothing_private_stays_and_what_a_killed_load_left_goes(
 
 
 def test_the_private_copy_is_private(tmp_path: Path) -> None:
-    with sandbox._private_folder() as private:
+    with sandbox.private_folder() as private:
         assert private.stat().st_mode & 0o077 == 0
 
 
@@ -226,6 +228,7 @@ def test_a_load_larger_than_memory_streams(tmp_path: Path) -> None:
     """Four million rows pass through without being held."""
     program = f"""
 from pathlib import Path
+from typing import Final
 from queries.loading.sandbox import staged
 from tests.support.offering import write_source
 folder = Path({str(tmp_path)!r})
@@ -278,3 +281,35 @@ def test_a_file_named_after_no_table_is_said(tmp_path: Path) -> None:
         EarshotError, match=r"contacts.sql: there is no table 'contacts' to fill; did you mean 'contact'\?"
     ):
         selects(tmp_path)
+
+
+CROWD: Final = """
+import os, sys
+from queries.loading.sandbox import private_folder
+
+def work():
+    for _ in range(100):
+        with private_folder() as folder:
+            (folder / "copy").write_text("kept")
+            os.sched_yield()
+            if (folder / "copy").read_text() != "kept" or not (folder / "held").exists():
+                return 1
+    return 0
+
+for _ in range(12):
+    if not os.fork():
+        try:
+            os._exit(work())
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(2)
+sys.exit(max(os.wait()[1] for _ in range(12)) != 0)
+"""
+
+
+def test_loads_at_the_same_time_leave_each_other_their_folders(tmp_path: Path) -> None:
+    """Each sweeps what killed loads left, while the others are between making a folder and locking it."""
+    environ = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", CROWD], env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(tmp_path.iterdir()) == []
