@@ -174,7 +174,9 @@ def _financials(session: PageSession, key: Key, review: Review) -> None:
         last = review.overrides[-1]
         by = f"Opened by {last.author} on {parts.day_words(last.at)} with issues undecided: {last.reason}"
         st.html(parts.notice(by, attention=True))
-    if review.money:
+    if review.no_money:
+        st.html(parts.notice(f"Revenue is not shown: {review.no_money}.", attention=True))
+    elif review.money:
         st.html(markup.finances(review.money, key.currency, review.month))
     else:
         st.html(parts.notice("No revenue is loaded for this month; fill the table `revenue` from a source."))
@@ -207,7 +209,7 @@ def _downloads(session: PageSession, key: Key, review: Review, metric: str | Non
         _file("Figures, CSV", lambda: downloads.standings_csv(review.standings), f"{stem}-figures.csv", "text/csv")
         _file("Key issues, CSV", lambda: downloads.issues_csv(review), f"{stem}-issues.csv", "text/csv")
         _file("Actions, CSV", lambda: downloads.actions_csv(review.carried), f"{stem}-actions.csv", "text/csv")
-        if review.financials_open:
+        if review.financials_open and not review.no_money:
             _file(
                 "Revenue, CSV",
                 lambda: downloads.money_csv(review.money, key.currency),

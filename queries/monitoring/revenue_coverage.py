@@ -7,15 +7,13 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, select
 
-from config.errors import EarshotError
-from queries.engine import fetch_arrow
 from queries.metrics.cube import Ints, day_ordinals
+from queries.metrics.revenue import read_revenue
 from queries.monitoring.activity import Signals, read_signals
 from queries.scope import Scope
 from queries.statistics.estimates import Floats
-from queries.warehouse import tables
 from queries.warehouse.relations import relation
 from queries.warehouse.tables import UNKNOWN
 
@@ -60,10 +58,11 @@ def revenue_coverage(
         as_ofs: when each slot is read, aware UTC, shape (slots,); none before its slot begins.
         by: one slice for each vertical, or one for the company.
         scope: what may be read. Relationship surveys have no touchpoint: who may see some touchpoints only, sees none.
-        currency: the reporting currency; other currencies are turned into it at their month's rate.
+        currency: the reporting currency; other currencies are turned into it at their month's rate. None: a single
+            currency needs no rate.
 
     Raises:
-        EarshotError: amounts in several currencies, of which one has no rate.
+        UnratedRevenueError: revenue in a currency without a rate for its month.
     """
     if not slots or scope.touchpoints is not None:
         return ()
@@ -85,38 +84,19 @@ class _Money:
 
 
 def _money(conn: Connection, scope: Scope, as_of: datetime, currency: str | None) -> _Money:
-    rows = relation("revenue", as_of, ("account_id", "month", "vertical", "amount", "currency"))
-    c = tables.fx_rate.c
-    rate = select(c.currency, c.month, func.max(c.rate).label("rate")).group_by(c.currency, c.month).subquery("rate")
-    same = and_(rate.c.currency == rows.c.currency, rate.c.month == rows.c.month)
-    keys = (rows.c.account_id, rows.c.month, rows.c.vertical, rows.c.currency, rate.c.rate)
-    amount = func.sum(rows.c.amount).label("amount")
-    query = (
-        select(*keys, amount)
-        .select_from(rows.outerjoin(rate, same))
-        .where(scope.where(rows))
-        .group_by(*keys)
-        .order_by(*keys)
-    )
-    return _converted(fetch_arrow(conn, query), currency)
-
-
-def _converted(found: pa.Table, currency: str | None) -> _Money:
-    """Amounts in the reporting currency. Without one named, a single currency needs no rate."""
-    currencies: list[str | None] = found["currency"].to_pylist()
-    home = currency or (currencies[0] if len(set(currencies)) == 1 else None)
-    pairs = list(zip(currencies, found["rate"].to_pylist(), strict=True))
-    if unrated := sorted({code for code, rate in pairs if rate is None and code is not None} - {home}):
-        raise EarshotError(f"revenue in {', '.join(unrated)} has no rate for some month; add it to fx_rate")
-    factors = [1.0 if rate is None or code == currency else rate for code, rate in pairs]
+    # Every month is read, not only those that a slot looks at: slots must not disagree on whether a rate is missing.
+    found = read_revenue(conn, ("account_id", "vertical"), scope, as_of, currency)
     names = found["account_id"].combine_chunks().cast(pa.string()).dictionary_encode()
-    verticals: list[str] = sorted({name or UNKNOWN for name in found["vertical"].to_pylist()})
-    place = {name: at for at, name in enumerate(verticals)}
-    vertical = np.array([place[name or UNKNOWN] for name in found["vertical"].to_pylist()], dtype=np.int64)
-    amounts = np.array(found["amount"].to_pylist(), dtype=np.float64) * np.array(factors, dtype=np.float64)
-    account = names.indices.to_numpy().astype(np.int64)
+    markets = [name or UNKNOWN for name in found["vertical"].to_pylist()]
+    verticals = tuple(sorted(set(markets)))
+    places = {name: place for place, name in enumerate(verticals)}
     return _Money(
-        tuple(names.dictionary.to_pylist()), tuple(verticals), account, day_ordinals(found["month"]), vertical, amounts
+        tuple(names.dictionary.to_pylist()),
+        verticals,
+        names.indices.to_numpy().astype(np.int64),
+        day_ordinals(found["month"]),
+        np.array([places[name] for name in markets], dtype=np.int64),
+        found["amount"].to_numpy(),
     )
 
 

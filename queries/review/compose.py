@@ -58,6 +58,7 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         sum(issue.decision is None for issue in issues),
         meeting.overrides,
         meeting.data_problems,
+        facts.no_money,
     )
 
 

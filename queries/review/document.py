@@ -118,13 +118,14 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the warehouse says about a month, within one reader's scope."""
+    """What the warehouse says about a month, within one reader's scope. `no_money` says why revenue is not shown."""
 
     generation: int
     published_at: datetime
     month: date
     standings: tuple[MetricStatus, ...]
     money: tuple[Money, ...]
+    no_money: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class MeetingState:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """The document. Financials are for showing only when `financials_open`."""
+    """The document. Financials are for showing only when `financials_open`; `no_money` says why there are none."""
 
     month: date
     vertical: str | None
@@ -160,6 +161,7 @@ class Review:
     undecided: int
     overrides: tuple[Override, ...]
     data_problems: int
+    no_money: str = ""
 
     @property
     def financials_open(self) -> bool:

@@ -16,6 +16,7 @@ from config.models.rules import Rule
 from config.models.values import Condition
 from queries.metrics.formatting import goal_figure
 from queries.metrics.measure import Ask, MetricPoint, measure, measure_all
+from queries.metrics.revenue import UnratedRevenueError, read_revenue
 from queries.review.action_effects import LEFT_OUT, ActionEffect, effect_of
 from queries.review.comparisons import metric_status
 from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, ReviewIncident
@@ -26,7 +27,7 @@ from queries.state.decisions import decisions, overrides
 from queries.state.incidents import Incident, incidents
 from queries.warehouse import rollups, tables
 from queries.warehouse.generations import Pin
-from queries.warehouse.relations import COLUMNS, relation, typed
+from queries.warehouse.relations import COLUMNS, typed
 from queries.warehouse.tables import UNKNOWN
 
 HISTORY: Final = 24
@@ -136,8 +137,13 @@ def read_facts(pin: Pin, lens: ReviewContext) -> Facts:
         together = measure_all(pin.conn, metrics, Ask(since=since, until=until), lens.scope, lens.as_of)
         standings += [_standing(metric, "", together[metric.name], lens) for metric in metrics]
     generation = pin.generation
-    money = _money(pin.conn, lens)
-    return Facts(generation.number, generation.published_at, lens.period.first, tuple(standings), money)
+    month = lens.period.first
+    # The meeting is held without its last table rather than not at all; the page says which rate to load.
+    try:
+        money, no_money = _money(pin.conn, lens), ""
+    except UnratedRevenueError as error:
+        money, no_money = (), str(error)
+    return Facts(generation.number, generation.published_at, month, tuple(standings), money, no_money)
 
 
 def _standings(metric: Metric, points: Sequence[MetricPoint], lens: ReviewContext) -> list[MetricStatus]:
@@ -152,35 +158,24 @@ def _standing(metric: Metric, vertical: str, points: Sequence[MetricPoint], lens
     return metric_status(metric, vertical, points, lens.period.history, goal.value if goal and not goal.where else None)
 
 
-def _money(conn: Connection, lens: ReviewContext) -> tuple[Money, ...]:
-    """Revenue by vertical, in the reporting currency where a rate is known."""
-    first, history = lens.period.first, lens.period.history
+def _money(conn: Connection, context: ReviewContext) -> tuple[Money, ...]:
+    """Revenue by vertical, in the reporting currency."""
+    first, history = context.period.first, context.period.history
     before = history[-2] if len(history) > 1 else None
     year = date(first.year - 1, first.month, first.day)
-    found = _revenue(conn, [month for month in (first, before, year) if month], lens)
-    verticals = sorted({vertical for vertical, month in found if month == first})
+    months = [month for month in (first, before, year) if month]
+    rows = read_revenue(
+        conn, ("vertical",), context.scope, context.as_of, context.currency, lambda rows: rows.c.month.in_(months)
+    )
+    totals: dict[tuple[str, date], float] = {}
+    for row in rows.to_pylist():
+        key = row["vertical"] or UNKNOWN, row["month"]
+        totals[key] = totals.get(key, 0.0) + row["amount"]
+    verticals = sorted({vertical for vertical, month in totals if month == first})
     return tuple(
-        Money(v, found[v, first], found.get((v, before)) if before else None, found.get((v, year))) for v in verticals
+        Money(v, totals[v, first], totals.get((v, before)) if before else None, totals.get((v, year)))
+        for v in verticals
     )
-
-
-def _revenue(conn: Connection, months: Sequence[date], lens: ReviewContext) -> dict[tuple[str, date], float]:
-    rows = relation("revenue", lens.as_of, ("account_id", "month", "vertical", "amount", "currency"))
-    rates = tables.fx_rate
-    rate = select(rates.c.currency, rates.c.month, func.max(rates.c.rate).label("rate")).group_by(
-        rates.c.currency, rates.c.month
-    )
-    known = rate.subquery("rate")
-    same = (known.c.currency == rows.c.currency) & (known.c.month == rows.c.month) & (rows.c.currency != lens.currency)
-    vertical = func.coalesce(rows.c.vertical, UNKNOWN)
-    total = func.sum(rows.c.amount * func.coalesce(known.c.rate, 1.0))
-    query = (
-        select(vertical, rows.c.month, total)
-        .select_from(rows.outerjoin(known, same))
-        .where(rows.c.month.in_(months), lens.scope.where(rows))
-        .group_by(vertical, rows.c.month)
-    )
-    return {(name, month): float(sum_ or 0) for name, month, sum_ in conn.execute(query)}
 
 
 def read_meeting(conn: Connection, lens: ReviewContext) -> MeetingState:

@@ -210,6 +210,18 @@ def test_a_quiet_vertical_shows_its_goals_and_its_financials(opened: Opened, com
     assert "on the month before" in text  # nothing is left to decide
 
 
+def test_revenue_without_a_rate_is_refused_in_place_of_the_finances(
+    opened: Opened, company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the review is held."""
+    monkeypatch.setenv("EARSHOT_CURRENCY", "USD")
+    text = page(opened(company, vertical="Capital Markets"))
+    assert "None: no incident was open and no goal was missed." in text
+    assert "Revenue is not shown: revenue in EUR for " in text
+    assert "has no rate; load the rate of each of these months into fx_rate." in text
+    assert "on the month before" not in text
+
+
 def test_too_few_answers_are_no_figure(opened: Opened, company: Company) -> None:
     at = opened(company, vertical="Insurance")
     spec = json.loads(at.get("vega_lite_chart")[0].proto.spec)

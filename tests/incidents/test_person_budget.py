@@ -15,7 +15,7 @@ from config.models.catalog import Catalog
 from config.models.routing import Person, Route, Step
 from config.settings import read_settings
 from queries.messages import direct_messages, outbox
-from queries.metrics.revenue import revenue_of
+from queries.metrics.revenue import UnratedRevenueError, revenue_of
 from queries.scope import EVERYTHING, Scope
 from queries.state.database import open_state
 from queries.state.escalations import BEYOND, TOLD, WITHHELD, RuleTally, escalations, spent
@@ -29,7 +29,7 @@ from tests.support.installation import configure
 from triggers.incidents.escalation import EscalationStep
 from triggers.incidents.person_budget import Requested, assign_steps, monday
 from triggers.incidents.tick import tick
-from triggers.messages.direct_messages import Stake, due_direct_messages, noisiest, rank
+from triggers.messages.direct_messages import DirectMessageWriter, Stake, due_direct_messages, noisiest, rank
 from triggers.processes.run import Runner
 
 UTC_ZONE: Final = ZoneInfo("UTC")
@@ -264,6 +264,25 @@ def test_the_letters_arrive_as_direct_messages(
     assert "3 incidents, 3 of them never acknowledged, 1 vote for noise" in said
     with states.connect() as conn:
         assert direct_messages.addressees(conn) == frozenset()
+
+
+def test_without_a_rate_a_letter_says_so_and_lists_all_the_same(
+    states: Engine, company: EmbeddedWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> dict[str, float]:
+        raise UnratedRevenueError("revenue in USD for 2025-12 has no rate")
+
+    monkeypatch.setattr("triggers.messages.direct_messages.revenue_of", refuse)
+    ticked(states, company, config(), OPENS - timedelta(weeks=1), OPENS, STEP_DAY)
+    letter = direct_messages.new_direct_message("overflow", "ana", "2025-12-29", noon(date(2026, 1, 5)))
+    with states.begin() as conn, company.pin() as pin:
+        direct_messages.queue_direct_message(conn, letter)
+        writer = DirectMessageWriter(pin, config(), "EUR", "https://earshot.example", noon(date(2026, 1, 5)))
+        message = writer.words(conn, letter.id)
+    assert message is not None
+    said = json.dumps(message.blocks)
+    assert said.count("Journeys with a defect, ") == 2
+    assert "Ranked without revenue: revenue in USD for 2025-12 has no rate." in said
 
 
 def direct(slack: Slack, member: str) -> list[dict[str, Any]]:

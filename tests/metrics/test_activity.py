@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Connection, Engine, Table, create_engine, insert, text
 from sqlalchemy.pool import StaticPool
 
-from config.errors import EarshotError
 from config.models.values import Condition, Conditions
+from queries.metrics.revenue import UnratedRevenueError, read_revenue, revenue_of
 from queries.monitoring.activity import (
     Signals,
     account_signals,
@@ -267,17 +267,58 @@ def test_an_answer_counts_from_its_day_on(conn: Connection) -> None:
         assert [one.answered for one in covered(conn, "company", slot)] == [answered]
 
 
+def rate(currency: str, month: str, value: float) -> dict[str, Any]:
+    when = {"month": date.fromisoformat(month), "first_loaded_at": LOADED, "loaded_at": LOADED}
+    return {"source": "crm", "currency": currency, "rate": value, **when}
+
+
 def test_amounts_in_several_currencies_need_their_rates(empty: Engine) -> None:
-    rate = {"source": "crm", "currency": "USD", "month": date(2026, 3, 1), "rate": 0.5}
-    loaded = {"first_loaded_at": LOADED, "loaded_at": LOADED}
     revenue = [money("A", "2026-03-01", 100), money("B", "2026-03-01", 100, "USD")]
-    fill(empty, {**COMPANY, tables.revenue: revenue, tables.fx_rate: [{**rate, **loaded}]})
+    fill(empty, {**COMPANY, tables.revenue: revenue, tables.fx_rate: [rate("USD", "2026-03-01", 0.5)]})
     slot = [date(2026, 5, 18)]
     with empty.connect() as conn:
         (found,) = revenue_coverage(conn, YEAR, slot, [NOW], "company", EVERYTHING, "EUR")
         assert (found.revenue, found.answered) == (150, 100)
-        with pytest.raises(EarshotError, match=r"revenue in EUR has no rate for some month; add it to fx_rate"):
+        with pytest.raises(
+            UnratedRevenueError, match=r"^revenue in EUR for 2026-03 has no rate; load .* into fx_rate$"
+        ):
             revenue_coverage(conn, YEAR, slot, [NOW], "company", EVERYTHING)
+
+
+def test_an_unrated_currency_is_refused_with_its_name_and_months(empty: Engine) -> None:
+    """Whoever asks: no amount is counted at par, and none is left out."""
+    revenue = [
+        money("A", "2026-03-01", 100),
+        *(money("B", f"2026-0{month}-01", 10, "USD") for month in (1, 2, 3, 4)),
+        money("C", "2026-04-01", 7, "CHF"),
+        money("D", "2025-11-01", 5, "USD"),
+    ]
+    fill(empty, {**COMPANY, tables.revenue: revenue, tables.fx_rate: [rate("USD", "2026-04-01", 0.5)]})
+    slot = [date(2026, 5, 18)]
+    named = "in CHF for 2026-04 and in USD for 2025-11, 2026-01, 2026-02 and 1 more has no rate"
+    with empty.connect() as conn:
+        with pytest.raises(UnratedRevenueError, match=named):
+            read_revenue(conn, ("vertical",), EVERYTHING, NOW, "EUR")
+        with pytest.raises(UnratedRevenueError, match=named):
+            revenue_coverage(conn, YEAR, slot, [NOW], "company", EVERYTHING, "EUR")
+        with pytest.raises(UnratedRevenueError, match="in USD for 2026-01, 2026-02 and 2026-03 has no rate"):
+            revenue_of(conn, ("A", "B"), "EUR", EVERYTHING, NOW)
+        # Only what is asked for needs a rate.
+        assert revenue_of(conn, ("A",), "EUR", EVERYTHING, NOW) == {"A": 100}
+        april = read_revenue(
+            conn, ("account_id",), EVERYTHING, NOW, "EUR",
+            lambda rows: (rows.c.month == date(2026, 4, 1)) & (rows.c.account_id == "B"),
+        )  # fmt: skip
+        assert april.to_pylist() == [{"month": date(2026, 4, 1), "account_id": "B", "amount": 5}]
+
+
+def test_the_reporting_currency_needs_no_rate(empty: Engine) -> None:
+    """Nor does an amount without a currency; and where one is loaded for it, it changes nothing."""
+    nameless = {**money("B", "2026-03-01", 10), "currency": None}
+    revenue = [money("A", "2026-02-01", 100), money("A", "2026-03-01", 100), nameless]
+    fill(empty, {**COMPANY, tables.revenue: revenue, tables.fx_rate: [rate("EUR", "2026-03-01", 0.5)]})
+    with empty.connect() as conn:
+        assert revenue_of(conn, ("A", "B", "C"), "EUR", EVERYTHING, NOW) == {"A": 200, "B": 10}
 
 
 def test_an_empty_warehouse_is_silent(empty: Engine) -> None:

@@ -14,7 +14,7 @@ from config.models.rules import Rule
 from queries.messages import direct_messages
 from queries.messages.direct_messages import MAILBOX, DirectMessage
 from queries.metrics.formatting import count
-from queries.metrics.revenue import revenue_of
+from queries.metrics.revenue import UnratedRevenueError, revenue_of
 from queries.scope import EVERYTHING
 from queries.state.escalations import BEYOND, WITHHELD, Escalation, RuleTally, escalations, rule_tallies
 from queries.state.feedback import Verdict, votes_by_rule
@@ -74,13 +74,18 @@ class DirectMessageWriter:
         known = incidents_by_id(conn, sorted({one.incident_id for one in asked}))
         mine = [one for one in known.values() if may_read(person, one)]
         accounts = {one.account_id for one in mine if one.account_id}
-        worth = revenue_of(self.pin.conn, accounts, self.currency, reader_scope(person), self.as_of)
+        # Who is over budget is told all the same: without revenue the incidents rank by severity.
+        worth, no_revenue = dict[str, float](), list[str]()
+        try:
+            worth = revenue_of(self.pin.conn, accounts, self.currency, reader_scope(person), self.as_of)
+        except UnratedRevenueError as error:
+            no_revenue.append(f"Ranked without revenue: {error}.")
         ranked = rank(Stake(one, worth.get(one.account_id or "")) for one in mine)
         lines = [self._line(stake) for stake in ranked[:LISTED]]
         if more := len(ranked) - len(lines):
             lines.append(f"and {count(more)} more")
         head = f"{_n(len(ranked), 'incident')} beyond your weekly budget, {since:%Y-%m-%d} to {until - A_DAY:%Y-%m-%d}"
-        return _message(head, lines or ["None of them is open to you any more."], self.link)
+        return _message(head, [*(lines or ["None of them is open to you any more."]), *no_revenue], self.link)
 
     def _line(self, stake: Stake) -> str:
         found = stake.incident
