@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 from sqlalchemy import func, insert, select, text
+from sqlalchemy.schema import DropTable
 
 from queries.loading.publish import GenerationKey, record_generation
 from queries.warehouse import tables
@@ -103,6 +104,26 @@ def test_readers_in_one_thread_and_in_many(warehouse: Warehouse) -> None:
         publish(warehouse)
         found = {look.result() for look in looks}
     assert found <= {(2, 2), (3, 3)}
+
+
+def reopened(warehouse: Warehouse) -> Warehouse:
+    """As another process opens it."""
+    if isinstance(warehouse, EmbeddedWarehouse):
+        return EmbeddedWarehouse(warehouse.folder, "128MB")
+    assert isinstance(warehouse, SharedWarehouse)
+    return SharedWarehouse(warehouse.engine.url.render_as_string(hide_password=False))
+
+
+def test_the_next_load_adds_a_table_that_an_older_warehouse_lacks(warehouse: Warehouse) -> None:
+    """How an existing warehouse gets a new canonical table: empty, and without anybody's doing."""
+    with warehouse.draft() as draft:
+        add(draft)
+        draft.conn.execute(DropTable(tables.condition))
+    with closing(reopened(warehouse)) as later:
+        publish(later)
+        with later.pin() as pin:
+            assert pin.conn.execute(select(func.count()).select_from(tables.condition)).scalar_one() == 0
+            assert accounts(pin) == 2
 
 
 def test_a_draft_is_not_seen_and_may_be_discarded(warehouse: Warehouse) -> None:
