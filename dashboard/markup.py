@@ -1,13 +1,27 @@
-"""Markup that several pages share. Pure; every value is escaped, so what a customer's data says is shown as text."""
+"""Markup that several pages share, and where the templates are. Pure.
 
-from collections.abc import Iterable
+The HTML is in `macros.html` here and in each page's folder. What a macro is given is escaped by the template engine,
+so what a customer's data says is shown as text, also where nobody thought of it.
+"""
+
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
-from html import escape
-from typing import Final
+from pathlib import Path
+from typing import Final, Protocol, cast
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from config.errors import Mistake
+from queries.metrics.formatting import count
 
 SEVERITIES: Final = {1: "severity 1, the most serious", 2: "severity 2", 3: "severity 3", 4: "severity 4"}
+
+
+class Macros(Protocol):
+    """The macros of a template, by name."""
+
+    def __getattr__(self, name: str) -> Callable[..., Markup]: ...
 
 
 def day_words(when: date | datetime) -> str:
@@ -15,33 +29,40 @@ def day_words(when: date | datetime) -> str:
     return f"{when.day} {when:%B %Y}"
 
 
-def section(title: str, lede: str = "") -> str:
-    """A heading with a rule above it."""
-    return f'<h2 class="e-section">{escape(title)}</h2>' + (f'<p class="e-lede">{escape(lede)}</p>' if lede else "")
+# A name that a template has and nobody gives it would be left out in silence, were it not strict.
+_TEMPLATES: Final = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters.update(day=day_words, count=count)
 
 
-def notice(text: str, *, attention: bool = False, command: str = "") -> str:
+def macros(file: str) -> Macros:
+    """The macros of a template, as functions that return HTML."""
+    return cast("Macros", _TEMPLATES.get_template(file).module)
+
+
+_MACROS: Final = macros("macros.html")
+
+
+def notice(text: str, *, attention: bool = False, command: str = "") -> Markup:
     """One line in a bar of its own; `command` is what to type."""
-    code = f" <code>{escape(command)}</code>" if command else ""
-    return f'<p class="e-notice{" attention" if attention else ""}" role="status">{escape(text)}{code}</p>'
+    return _MACROS.notice(text, attention, command)
 
 
-def bullets(lines: Iterable[str]) -> str:
+def section(title: str, lede: str = "") -> Markup:
+    """A heading with a rule above it."""
+    return _MACROS.section(title, lede)
+
+
+def bullets(lines: Iterable[str]) -> Markup:
     """Lines of text."""
-    return f'<ul class="e-list">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>'
+    return _MACROS.bullets(lines)
 
 
-def mistake_list(found: Iterable[Mistake]) -> str:
+def mistake_list(mistakes: Iterable[Mistake]) -> Markup:
     """What is wrong in the configuration: where, what, and what would be right."""
-    rows = "".join(
-        f"<tr><td><code>{escape(f'{m.file}:{m.line}' if m.line else str(m.file))}</code></td>"
-        f"<td>{escape(m.wrong)}</td><td>{escape(m.right)}</td></tr>"
-        for m in found
-    )
-    return table(("Where", "What is wrong", "What to do"), rows)
-
-
-def table(names: Iterable[str], rows: str) -> str:
-    head = "".join(f"<th scope='col'>{name}</th>" for name in names)
-    top = f"<thead><tr>{head}</tr></thead>"
-    return f'<div class="e-scroll"><table class="e-table">{top}<tbody>{rows}</tbody></table></div>'
+    return _MACROS.mistake_list(mistakes)

@@ -1,12 +1,13 @@
-"""An incident as HTML. Pure; every value is escaped."""
+"""An incident as HTML; the templates are in `macros.html`. Pure."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from html import escape
 from typing import Any, Final
 from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
 
 from config.models.catalog import Catalog
 from config.models.routing import Person, Step
@@ -23,7 +24,7 @@ from config.models.rules import (
 )
 from config.models.values import duration_text
 from dashboard.incident.charts import Reference
-from dashboard.markup import SEVERITIES, day_words
+from dashboard.markup import SEVERITIES, day_words, macros
 from queries.metrics.formatting import count, figure, half_width, interval
 from queries.review.incident_page import IncidentPage
 from queries.review.read import label_of, slice_words
@@ -35,6 +36,7 @@ from triggers.messages.card import Card, called
 from triggers.messages.wording import BASELINES
 
 UTC: Final = ZoneInfo("UTC")
+_MACROS: Final = macros("incident/macros.html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,45 +84,38 @@ def incident_where(found: Incident, account: str | None) -> str:
     return slice_words(found.slice)
 
 
-def incident_header(it: IncidentPage, account: str | None, terms: Terms) -> str:
+def incident_header(page: IncidentPage, account: str | None, terms: Terms) -> Markup:
     """What, where, how serious and where it stands."""
-    found = it.incident
-    attention = " e-attention" if found.is_open and not (found.acknowledged_at or found.snoozed_until) else ""
-    words = state(found, terms)
-    return (
-        f'<p class="e-kicker">Incident · {SEVERITIES[found.severity]}</p>'
-        f'<h1 class="e-headline">{escape(incident_title(found, it.rule))} – '
-        f"{escape(incident_where(found, account))}</h1>"
-        f'<p class="e-state{attention}">{escape(wording.sentence_start(words))}</p>'
-    )
+    incident = page.incident
+    headline = f"{incident_title(incident, page.rule)} – {incident_where(incident, account)}"
+    attention = incident.is_open and not (incident.acknowledged_at or incident.snoozed_until)
+    words = wording.sentence_start(state(incident, terms))
+    return _MACROS.incident_header(f"Incident · {SEVERITIES[incident.severity]}", headline, words, attention)
 
 
-def evidence_section(it: IncidentPage, card: Card | None) -> str:
+def evidence_section(page: IncidentPage, card: Card | None) -> Markup:
     """The card that Slack shows too: the figure with its interval, then what it was made of."""
-    facts = _figures(it)
-    facts += (
-        [(fact.label, fact.text) for fact in messages_card.facts(card) if fact.label not in ELSEWHERE] if card else []
-    )
-    main = facts[0][0] if it.metric else ""
-    pairs = "".join(_pair(name, value, is_main=name == main) for name, value in facts if value)
-    source = f'<p class="e-dateline">{escape(messages_card.provenance(card))}</p>' if card else ""
-    return f'<dl class="e-card">{pairs}</dl>{source}'
+    facts = _figures(page)
+    if card:
+        facts += [(fact.label, fact.text) for fact in messages_card.facts(card) if fact.label not in ELSEWHERE]
+    main = facts[0][0] if page.metric else ""
+    return _MACROS.evidence(facts, main, messages_card.provenance(card) if card else "")
 
 
 ELSEWHERE: Final = frozenset({"Where", "Severity", "What to do"})
 """Lines of the card that stand elsewhere on the page."""
 
 
-def _figures(it: IncidentPage) -> list[tuple[str, str]]:
-    metric, sample = it.metric, it.sample
-    if isinstance(it.rule, QuietRule):
-        return [("Heard", wording.measured(it.rule, None, sample) or "")]
+def _figures(page: IncidentPage) -> list[tuple[str, str]]:
+    metric, sample = page.metric, page.sample
+    if isinstance(page.rule, QuietRule):
+        return [("Heard", wording.measured(page.rule, None, sample) or "")]
     if metric is None:
         return []
-    low, high, against = sample.get("low"), sample.get("high"), reference_of(it.rule, sample)
-    n = (sample.get("tally") or [it.incident.n or 0])[0]
+    low, high, against = sample.get("low"), sample.get("high"), reference_of(page.rule, sample)
+    n = (sample.get("tally") or [page.incident.n or 0])[0]
     return [
-        (metric.label, figure(metric, sample.get("value", it.incident.value), half_width(low, high))),
+        (metric.label, figure(metric, sample.get("value", page.incident.value), half_width(low, high))),
         ("95% interval", interval(metric, low, high)),
         ("Cases", f"n = {count(round(n))}"),
         (wording.sentence_start(against.name), against.figure(metric)) if against else ("", ""),
@@ -141,91 +136,69 @@ def reference_of(rule: Rule | None, sample: Mapping[str, Any]) -> Reference | No
 NAMES: Final = {"threshold": "limit", "goal": "goal", "chart": "usual"}
 
 
-def _pair(name: str, value: str, *, is_main: bool) -> str:
-    style = ' class="figure"' if is_main else ' class="wide"' if len(value) > 60 else ""
-    return f"<div{style}><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
-
-
-def runbook(rule: Rule | None) -> str:
+def runbook(rule: Rule | None) -> Markup:
     """What to do, as the rule's owner wrote it."""
-    return f'<p class="e-runbook">{escape(rule.runbook)}</p>' if rule and rule.runbook else ""
+    return _MACROS.runbook(rule.runbook) if rule and rule.runbook else Markup()
 
 
-def history_section(entries: Iterable[HistoryEntry], terms: Terms) -> str:
+def history_section(entries: Iterable[HistoryEntry], terms: Terms) -> Markup:
     """What happened to it, newest first, in the words that Slack has for it."""
-    rows = "".join(
-        f"<li><span class='e-muted'>{terms.moment(e.at)}</span> "
-        f"{escape(messages_card.news(e.kind))}: {escape(e.reason)}"
-        f"{f' <span class=e-muted>({escape(terms.name(e.author))})</span>' if e.author else ''}</li>"
-        for e in reversed([*entries])
+    return _MACROS.history(
+        (
+            terms.moment(entry.at),
+            messages_card.news(entry.kind),
+            entry.reason,
+            entry.author and terms.name(entry.author),
+        )
+        for entry in reversed([*entries])
     )
-    return f'<ul class="e-list">{rows}</ul>'
 
 
-def ladder_section(found: Incident, catalog: Catalog, terms: Terms) -> str:
+def ladder_section(incident: Incident, catalog: Catalog, terms: Terms) -> Markup:
     """Who is told when, and what has been told."""
-    steps = [Step(after=step["after"], notify=step["notify"]) for step in json.loads(found.ladder)]
-    rows = "".join(
-        f"<li>{_step(found, number, step, _told(step.notify, found, catalog), terms)}</li>"
+    # The ladder that the incident was opened with: the rule's may have changed since, and this one is climbed on.
+    steps = [Step(after=step["after"], notify=step["notify"]) for step in json.loads(incident.ladder)]
+    return _MACROS.ladder(
+        (
+            _told(step.notify, incident, catalog),
+            "at once" if not step.after else f"after {duration_text(step.after)} without anybody taking it on",
+            _mark(incident, number, terms),
+        )
         for number, step in enumerate(steps)
     )
-    return f'<ul class="e-list">{rows}</ul>'
 
 
-def _told(notify: str, found: Incident, catalog: Catalog) -> str:
+def _told(notify: str, incident: Incident, catalog: Catalog) -> str:
     """Whom a step names, as people call them."""
     if notify == "gm":
-        return f"general manager of {found.vertical}" if found.vertical else "general managers"
+        return f"general manager of {incident.vertical}" if incident.vertical else "general managers"
     if notify == "channel":
-        route = next((route for route in catalog.routes if route.name == found.route), None)
+        route = next((route for route in catalog.routes if route.name == incident.route), None)
         return f"the channel of {route.label or route.name}" if route else "the channel"
     return label_of(notify, catalog)
 
 
-def _step(found: Incident, number: int, step: Step, whom: str, terms: Terms) -> str:
-    when = "at once" if not step.after else f"after {duration_text(step.after)} without anybody taking it on"
-    if number < found.next_step:
-        mark = "told"
-    elif found.is_open and found.next_step_at and number == found.next_step:
-        mark = f"due {terms.moment(found.next_step_at)}"
-    else:
-        mark = "not needed" if not found.is_open or found.acknowledged_at else "later"
-    return f'{escape(whom)}, {when} <span class="e-muted">– {mark}</span>'
+def _mark(incident: Incident, number: int, terms: Terms) -> str:
+    """Where a step of the ladder stands."""
+    if number < incident.next_step:
+        return "told"
+    if incident.is_open and incident.next_step_at and number == incident.next_step:
+        return f"due {terms.moment(incident.next_step_at)}"
+    return "not needed" if not incident.is_open or incident.acknowledged_at else "later"
 
 
-def action(taken: Action, effect: str, today: date) -> str:
+def action(taken: Action, effect: str, today: date) -> Markup:
     """One action with what it has done so far."""
-    done = (
-        f"done {day_words(taken.done_at)}"
-        if taken.done_at
-        else f"due {day_words(taken.due_on)}"
-        if taken.due_on
-        else "no due date"
-    )
-    late = taken.done_at is None and taken.due_on is not None and taken.due_on < today
-    mark = f'<span class="e-attention">{done}, overdue</span>' if late else done
-    return (
-        f'<ul class="e-list"><li>{escape(taken.what)}<br><span class="e-muted">{escape(taken.owner)}, since '
-        f"{day_words(taken.started_on)}, {mark} · effect: {escape(effect)}</span></li></ul>"
-    )
+    due = f"due {day_words(taken.due_on)}" if taken.due_on else "no due date"
+    if taken.done_at:
+        due = f"done {day_words(taken.done_at)}"
+    is_late = taken.done_at is None and taken.due_on is not None and taken.due_on < today
+    return _MACROS.action(taken, due, is_late, effect)
 
 
-def incident_table(found: Iterable[tuple[Incident, str, str, str]], terms: Terms) -> str:
+def incident_table(incidents: Iterable[tuple[Incident, str, str, str]], terms: Terms) -> Markup:
     """Incidents as a table of links: (incident, what, where, figure)."""
-    rows = "".join(_line(*one, state(one[0], terms), terms) for one in found)
-    names = ("Since", "What", "Where", "Value", "State")
-    head = "".join(f"<th scope='col'>{name}</th>" for name in names)
-    return (
-        f'<div class="e-scroll"><table class="e-table e-incidents"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _line(found: Incident, what: str, place_: str, value: str, words: str, terms: Terms) -> str:
-    attention = "" if found.is_open else "e-muted"
-    return (
-        f"<tr><td class='e-when'>{found.opened_at.astimezone(terms.zone):%d %b %Y}</td>"
-        f'<td><a href="incident?id={escape(found.id, quote=True)}" target="_self">{escape(what)}</a></td>'
-        f"<td>{escape(place_)}</td><td>{escape(value)}</td>"
-        f'<td class="{attention}">{escape(words)}</td></tr>'
+    return _MACROS.incident_table(
+        (incident, f"{incident.opened_at.astimezone(terms.zone):%d %b %Y}", what, where, value, state(incident, terms))
+        for incident, what, where, value in incidents
     )

@@ -1,12 +1,12 @@
-"""What the lab says of a trial, as HTML and in words. Pure; every value is escaped."""
+"""What the lab says of a trial, as HTML and in words; the templates are in `macros.html`. Pure."""
 
-from collections.abc import Sequence
-from html import escape
 from typing import Final
 
+from markupsafe import Markup
+
 from config.models.metrics import Metric
-from config.models.rules import WatchRule
 from dashboard.lab.charts import place_words, reader_name
+from dashboard.markup import macros
 from queries.metrics.formatting import figure
 from queries.state.feedback import Precision
 from triggers.incidents.notification_load import NotificationLoad
@@ -18,134 +18,100 @@ from triggers.messages.wording import sentence_start
 
 LISTED: Final = 60
 WEEKS_A_YEAR: Final = 365.25 / 7
+_MACROS: Final = macros("lab/macros.html")
 
 
-def lab_header(of: Trial, found: ParameterSweep, set_: TrialOutcome, metric: Metric | None, value: float) -> str:
+def lab_header(
+    trial: Trial, sweep: ParameterSweep, current: TrialOutcome, metric: Metric | None, value: float
+) -> Markup:
     """What the setting would have meant, in a sentence."""
-    rule = of.rule
-    kicker = f"Threshold lab · {rule.label or rule.name}"
+    rule = trial.rule
+    certainty = "its null replay asks" if trial.subject.alpha is not None else "Bonferroni's bound asks"
+    by = f" by {' and '.join(rule.by)}" if rule.by else ""
     dateline = (
-        f"{_what(rule, metric)} · every {rule.every.days} days over the last {rule.window.days} · "
-        f"{of.since:%-d %B %Y} to {of.until:%-d %B %Y} · {_certainty(of)}"
+        f"{metric.label if metric else 'Silence'}{by} · "
+        f"every {rule.every.days} days over the last {rule.window.days} · "
+        f"{trial.since:%-d %B %Y} to {trial.until:%-d %B %Y} · as sure as {certainty}"
     )
-    return (
-        f'<p class="e-kicker">{escape(kicker)}</p>'
-        f'<h1 class="e-headline">{escape(_sentence(found, set_, metric, value))}</h1>'
-        f'<p class="e-dateline">{escape(dateline)}</p>{_lay(of, metric)}'
-    )
+    # Where the figure lay, so that a limit says something.
+    range_ = typical_range(trial) if metric else None
+    lay = sentence_start(range_.words(metric)) if range_ and metric else ""
+    headline = _sentence(sweep, current, metric, value)
+    return _MACROS.lab_header(f"Threshold lab · {rule.label or rule.name}", headline, dateline, lay)
 
 
-def _lay(of: Trial, metric: Metric | None) -> str:
-    """Where the figure lay, so that a limit says something."""
-    lay = typical_range(of) if metric else None
-    return f'<p class="e-dateline">{escape(sentence_start(lay.words(metric)))}.</p>' if lay and metric else ""
-
-
-def _what(rule: WatchRule, metric: Metric | None) -> str:
-    where = f" by {' and '.join(rule.by)}" if rule.by else ""
-    return f"{metric.label if metric else 'Silence'}{where}"
-
-
-def _certainty(of: Trial) -> str:
-    return "as sure as its null replay asks" if of.subject.alpha is not None else "as sure as Bonferroni's bound asks"
-
-
-def _sentence(found: ParameterSweep, set_: TrialOutcome, metric: Metric | None, value: float) -> str:
-    named = {"limit": "limit", "floor": "distance that counts", "at_least": "silence"}[found.on.field]
-    number = len(set_.found)
+def _sentence(sweep: ParameterSweep, current: TrialOutcome, metric: Metric | None, value: float) -> str:
+    named = {"limit": "limit", "floor": "distance that counts", "at_least": "silence"}[sweep.on.field]
+    number = len(current.found)
     what = "no incident" if not number else "one incident" if number == 1 else f"{number} incidents"
-    head = f"With a {named} of {setting(found.on, metric, value)} it would have opened {what}"
-    if not set_.attention:
+    head = f"With a {named} of {setting(sweep.on, metric, value)} it would have opened {what}"
+    if not current.attention:
         return f"{head}, and told nobody."
-    most = set_.attention[0]
-    times = "once" if set_.busiest == 1 else f"{set_.busiest} times"
+    most = current.attention[0]
+    times = "once" if current.busiest == 1 else f"{current.busiest} times"
     return f"{head}; {reader_name(most.reader)} would be told {times} in the busiest week."
 
 
-def cards(of: Trial, found: ParameterSweep, set_: TrialOutcome) -> str:
+def cards(trial: Trial, sweep: ParameterSweep, current: TrialOutcome) -> Markup:
     """The cost in attention: as set, beside as it is."""
-    own = found.present
-    lasted = [days_open(one, of.moment.now) for one in (set_, own)]
-    parts = [
-        _card("Incidents", str(len(set_.found)), _beside(str(len(set_.found)), str(len(own.found)))),
-        _card("Told per person and week", f"{set_.a_week:.2f}", _yearly(set_) + _beside(_yearly(set_), _yearly(own))),
-        _card("In the busiest week", str(set_.busiest), _beside(str(set_.busiest), str(own.busiest))),
-        _card("Days open, all together", f"{lasted[0]:,}", _beside(f"{lasted[0]:,}", f"{lasted[1]:,}")),
+    pairs = []
+    for one in (current, sweep.present):
+        # A rate so small is read better by the year.
+        yearly = f"{one.a_week * WEEKS_A_YEAR:.1f} a year"
+        pairs.append((str(len(one.found)), yearly, str(one.busiest), f"{days_open(one, trial.moment.now):,}"))
+    now, before = pairs
+    found, yearly, busiest, lasted = (
+        f"as it is {old}" if new != old else "" for new, old in zip(now, before, strict=True)
+    )
+    figures = [
+        ("Incidents", now[0], found),
+        ("Told per person and week", f"{current.a_week:.2f}", ", ".join(part for part in (now[1], yearly) if part)),
+        ("In the busiest week", now[2], busiest),
+        ("Days open, all together", now[3], lasted),
     ]
-    return f'<dl class="e-card">{"".join(parts)}</dl>'
+    return _MACROS.cards(figures)
 
 
-def _yearly(one: TrialOutcome) -> str:
-    """A rate so small is read better by the year."""
-    return f"{one.a_week * WEEKS_A_YEAR:.1f} a year"
-
-
-def _beside(value: str, own: str) -> str:
-    return f", as it is {own}" if value != own else ""
-
-
-def _card(name: str, value: str, rest: str) -> str:
-    beside = f'<span class="e-muted e-beside">{escape(rest.removeprefix(", "))}</span>' if rest else ""
-    return f'<div class="figure"><dt>{escape(name)}</dt><dd>{escape(value)}{beside}</dd></div>'
-
-
-def noise_words(found: FalseAlarmRate) -> str:
+def noise_words(rate: FalseAlarmRate) -> str:
     """What chance alone makes of the setting."""
-    if found.a_year is None or found.low is None or found.high is None:
-        return f"At most {found.declared:g} false alarms a year, as the rule declares: {found.why}."
-    ends = f"95% sure: {found.low:.2g} to {found.high:.2g}"
-    return f"{found.a_year:.2g} false alarms a year ({ends}); the rule declares {found.declared:g}."
+    if rate.a_year is None or rate.low is None or rate.high is None:
+        return f"At most {rate.declared:g} false alarms a year, as the rule declares: {rate.why}."
+    ends = f"95% sure: {rate.low:.2g} to {rate.high:.2g}"
+    return f"{rate.a_year:.2g} false alarms a year ({ends}); the rule declares {rate.declared:g}."
 
 
-def votes_words(found: Precision | None) -> str:
+def votes_words(precision: Precision | None) -> str:
     """What people thought of the rule's incidents."""
-    if found is None:
+    if precision is None:
         return "Nobody has judged one of its incidents yet."
-    ends = f"95% sure: {found.low:.0%} to {found.high:.0%}"
-    return f"Useful were {found.value:.0%} of the {found.n} incidents that people judged ({ends})."
+    ends = f"95% sure: {precision.low:.0%} to {precision.high:.0%}"
+    return f"Useful were {precision.value:.0%} of the {precision.n} incidents that people judged ({ends})."
 
 
-def readers(found: ParameterSweep, set_: TrialOutcome) -> str:
+def readers(sweep: ParameterSweep, current: TrialOutcome) -> Markup:
     """Who is told, as set and as it is."""
-    own = {one.reader: one for one in found.present.attention}
-    now = {one.reader: one for one in set_.attention}
+    before = {load.reader: load for load in sweep.present.attention}
+    now = {load.reader: load for load in current.attention}
     none = NotificationLoad("", 0, 0.0, 0)
-    rows = "".join(
-        f"<tr><td>{escape(reader_name(reader))}</td>"
-        + "".join(
-            f'<td class="num">{escape(cell)}</td>' for cell in _asked(now.get(reader, none), own.get(reader, none))
-        )
-        + "</tr>"
-        for reader in dict.fromkeys([*now, *own])
-    )
-    names = ("Times", "A week", "Busiest week", "Times as it is")
-    return _table(("Reader", *names), rows, numbers=4)
+    rows = []
+    for reader in dict.fromkeys([*now, *before]):
+        load = now.get(reader, none)
+        told_before = str(before.get(reader, none).told)
+        rows.append((reader_name(reader), str(load.told), f"{load.a_week:.2f}", str(load.busiest), told_before))
+    return _MACROS.table(("Reader", "Times", "A week", "Busiest week", "Times as it is"), rows, 4)
 
 
-def _asked(now: NotificationLoad, own: NotificationLoad) -> tuple[str, ...]:
-    return str(now.told), f"{now.a_week:.2f}", str(now.busiest), str(own.told)
-
-
-def incident_rows(set_: TrialOutcome, metric: Metric | None) -> str:
+def incident_rows(current: TrialOutcome, metric: Metric | None) -> Markup:
     """The incidents, the newest first."""
-    newest = sorted(set_.found, key=lambda found: found.incident.opened_at, reverse=True)[:LISTED]
-    rows = "".join(_listed(found, metric) for found in newest)
-    return _table(("Opened", "Where", "Value", "n", "Until"), rows, numbers=0)
+    newest = sorted(current.found, key=lambda found: found.incident.opened_at, reverse=True)[:LISTED]
+    return _MACROS.table(("Opened", "Where", "Value", "n", "Until"), [_listed(found, metric) for found in newest], 0)
 
 
-def _listed(found: TrialIncident, metric: Metric | None) -> str:
-    one = found.incident
-    value = figure(metric, one.value) if metric and one.value is not None else f"{one.value or 0:.0f} days"
-    over = f"{one.resolved_at:%-d %b %Y}" if one.resolved_at else "still open"
-    by = f" ({found.fault.kind.replace('-', ' ')}: goes to the analysts)" if found.fault else ""
-    cells = (f"{one.opened_at:%-d %b %Y}", place_words(one.slice) + by, value, str(one.n or ""), over)
-    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
-
-
-def _table(names: Sequence[str], rows: str, numbers: int) -> str:
-    first = len(names) - numbers
-    head = "".join(
-        f"<th scope='col'{' class=num' if i >= first else ''}>{escape(name)}</th>" for i, name in enumerate(names)
+def _listed(found: TrialIncident, metric: Metric | None) -> tuple[str, ...]:
+    incident = found.incident
+    value = (
+        figure(metric, incident.value) if metric and incident.value is not None else f"{incident.value or 0:.0f} days"
     )
-    body = f"<table class='e-table'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<div class="e-scroll">{body}</div>'
+    over = f"{incident.resolved_at:%-d %b %Y}" if incident.resolved_at else "still open"
+    fault = f" ({found.fault.kind.replace('-', ' ')}: goes to the analysts)" if found.fault else ""
+    return f"{incident.opened_at:%-d %b %Y}", place_words(incident.slice) + fault, value, str(incident.n or ""), over

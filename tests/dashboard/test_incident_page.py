@@ -2,12 +2,12 @@
 
 import re
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import pytest
+from markupsafe import escape
 
 import triggers
 from config.models.routing import Person
