@@ -10,13 +10,13 @@ import altair as alt
 from config.models.metrics import Metric
 from dashboard.charts import ATTENTION, BETTER, GREY, QUIET, Rows
 from queries.metrics.formatting import shown, unit
+from queries.state.slices import slice_values
 from queries.warehouse.conditions import ConditionPeriod
 from triggers.incidents.notification_load import NotificationLoad
 from triggers.lab.parameter_sweep import ParameterSweep, setting
 from triggers.lab.scores import Score
 from triggers.lab.setting import Setting
 from triggers.lab.what_if import TrialIncident, TrialOutcome
-from triggers.rules.subject import slice_values
 
 READERS: Final = 4
 """How many readers a curve is drawn for; those after them are told less."""

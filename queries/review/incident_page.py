@@ -1,6 +1,6 @@
 """One incident with everything that bears on it: its rule, its figures over time, what else happened, what was done."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -12,10 +12,11 @@ from config.models.metrics import Metric
 from config.models.rules import Rule
 from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.monitoring.evidence import Evidence, Overlap, Question, gather, gather_case, overlaps
-from queries.review.read import conditions_of, label_of, parts
+from queries.review.read import conditions_of, label_of
 from queries.scope import Scope
 from queries.state.actions import Action, actions
 from queries.state.incidents import HistoryEntry, Incident, entries, incident
+from queries.state.slices import slice_values
 from queries.warehouse import tables
 
 BEFORE: Final = timedelta(weeks=40)
@@ -67,27 +68,20 @@ def read_trend(
     conn: Connection, rule: Rule, metric: Metric, found: Incident, scope: Scope, as_of: datetime
 ) -> Trend | None:
     """The figures around an incident, by week, or by month where a week has too few cases. None where none is kept."""
-    own = conditions_of(metric, found.slice)
-    if own is None:
+    within = conditions_of(metric, found.slice)
+    if within is None:
         return None
-    since, until = _span(found, as_of.date())
+    today = as_of.date()
+    # From the first of a month: a month cut short at its beginning would look like a drop.
+    since = (found.slot - BEFORE).replace(day=1)
+    until = min((found.resolved_at.date() if found.resolved_at else today) + AFTER, today + timedelta(days=1))
     for grain in ("week", "month"):
-        ask = Ask(grain=grain, since=since, until=until, where=(*rule.where, *own))
+        ask = Ask(grain=grain, since=since, until=until, where=(*rule.where, *within))
         points = measure(conn, metric, ask, scope, as_of)
-        if grain == "month" or _is_dense(points):
+        shown = sum(point.value is not None for point in points)
+        if grain == "month" or shown * 3 >= len(points) * 2:
             return Trend(grain, points, overlaps(conn, since, until, (found.vertical, found.touchpoint), as_of))
     return None
-
-
-def _span(found: Incident, today: date) -> tuple[date, date]:
-    end = (found.resolved_at.date() if found.resolved_at else today) + AFTER
-    since = found.slot - BEFORE
-    return since.replace(day=1), min(end, today + timedelta(days=1))
-
-
-def _is_dense(points: Sequence[MetricPoint]) -> bool:
-    shown = sum(point.value is not None for point in points)
-    return shown * 3 >= len(points) * 2
 
 
 def read_evidence(conn: Connection, it: IncidentPage, scope: Scope, as_of: datetime) -> Evidence | None:
@@ -101,7 +95,9 @@ def read_evidence(conn: Connection, it: IncidentPage, scope: Scope, as_of: datet
     if metric is None or "since" not in sample or conditions_of(metric, found.slice) is None:
         return None
     since, until = (date.fromisoformat(sample[end]) for end in ("since", "until"))
-    return gather(conn, Question(metric, since, until, rule.where, parts(found.slice)), place, scope, as_of)
+    return gather(
+        conn, Question(metric, since, until, rule.where, tuple(slice_values(found.slice).items())), place, scope, as_of
+    )
 
 
 def read_account_name(conn: Connection, account_id: str, scope: Scope) -> str | None:

@@ -1,6 +1,5 @@
-"""What a monthly review is made of, read: the warehouse's part and the state's part. `briefs` makes the document."""
+"""What a monthly review is made of, read: the warehouse's part and the state's part. `compose` makes the document."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,11 +7,10 @@ from datetime import UTC, date, datetime, time
 from statistics import median
 from typing import Final
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, func, select
 
 from config.models.catalog import Catalog
 from config.models.metrics import Metric
-from config.models.rules import Rule
 from config.models.values import Condition
 from queries.metrics.formatting import goal_figure
 from queries.metrics.measure import Ask, MetricPoint, measure, measure_all
@@ -25,6 +23,7 @@ from queries.sql_functions import whole
 from queries.state.actions import Action, actions
 from queries.state.decisions import decisions, overrides
 from queries.state.incidents import Incident, incidents
+from queries.state.slices import slice_values
 from queries.warehouse import rollups, tables
 from queries.warehouse.generations import Pin
 from queries.warehouse.relations import COLUMNS, typed
@@ -35,8 +34,6 @@ HISTORY: Final = 24
 USUAL_SHARE: Final = 0.25
 """A month with less than this share of the median month's rows is a tail: no meeting starts there, nor any trend."""
 MOST_MONTHS: Final = 120
-_PART: Final = re.compile(r"(?:\\.|[^|\\])+")
-_ESCAPED: Final = re.compile(r"\\(.)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +71,23 @@ class ReviewContext:
 
 def read_months(conn: Connection, scope: Scope, as_of: datetime) -> Months:
     """Which months can be reviewed: those with rows in scope that have ended by `as_of` (or have begun)."""
-    volume: Counter[date] = Counter()
+    calendar, volume = tables.calendar, Counter[date]()
     for table, day in (
         (rollups.roll_contact, "day"),
         (rollups.roll_journey, "ended_day"),
         (rollups.roll_response, "responded_day"),
     ):
-        volume.update(_volume(conn, table, day, scope))
+        rows = (
+            select(calendar.c.month, whole(func.sum(table.c.c)))
+            .join_from(table, calendar, table.c[day] == calendar.c.day)
+            .where(scope.where(table))
+            .group_by(calendar.c.month)
+        )
+        volume.update({month: int(number) for month, number in conn.execute(rows)})
     begun = sorted(month for month in volume if month <= as_of.date())[-MOST_MONTHS:]
     if not begun:
         return Months((), None, None)
+    # Against the median: a mean would follow the one month in which an old system was loaded.
     least = USUAL_SHARE * median(volume[month] for month in begun)
     full = [month for month in begun if volume[month] >= least]
     ended = [month for month in full if _end(conn, month) <= as_of.date()]
@@ -92,30 +96,20 @@ def read_months(conn: Connection, scope: Scope, as_of: datetime) -> Months:
 
 def read_verticals(conn: Connection, scope: Scope) -> tuple[str, ...]:
     """The verticals in scope that have any fact, in order of name."""
-    found: set[str] = set()
+    names: set[str] = set()
     for table in (rollups.roll_contact, rollups.roll_journey, rollups.roll_response):
         name = func.coalesce(table.c.vertical, UNKNOWN)
-        found.update(conn.execute(select(name).where(scope.where(table)).distinct()).scalars())
-    return tuple(sorted(found))
-
-
-def _volume(conn: Connection, table: Table, day: str, scope: Scope) -> dict[date, int]:
-    calendar = tables.calendar
-    found = (
-        select(calendar.c.month, whole(func.sum(table.c.c)))
-        .join_from(table, calendar, table.c[day] == calendar.c.day)
-        .where(scope.where(table))
-        .group_by(calendar.c.month)
-    )
-    return {month: int(rows) for month, rows in conn.execute(found)}
+        names.update(conn.execute(select(name).where(scope.where(table)).distinct()).scalars())
+    return tuple(sorted(names))
 
 
 def _end(conn: Connection, month: date) -> date:
     """The first day after a month of the calendar."""
     calendar = tables.calendar
     later = select(func.min(calendar.c.month)).where(calendar.c.month > month)
-    found = conn.execute(later).scalar()
-    return found or date(month.year + month.month // 12, month.month % 12 + 1, 1)
+    # The calendar ends some day, and the company's month need not be the year's: only then by plain months.
+    next_month = conn.execute(later).scalar()
+    return next_month or date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
 def read_period(conn: Connection, month: date, earliest: date | None = None) -> ReviewPeriod:
@@ -127,35 +121,36 @@ def read_period(conn: Connection, month: date, earliest: date | None = None) -> 
     return ReviewPeriod(month, _end(conn, month), history or (month,))
 
 
-def read_facts(pin: Pin, lens: ReviewContext) -> Facts:
+def read_facts(pin: Pin, context: ReviewContext) -> Facts:
     """What the warehouse says about a month: every review metric in every vertical (or in one), and the revenue."""
-    metrics = [lens.catalog.metric(name) for name in lens.catalog.review.metrics]
-    since, until = lens.period.history[0], lens.period.until
-    by = measure_all(pin.conn, metrics, Ask(("vertical",), since=since, until=until), lens.scope, lens.as_of)
-    standings = [s for metric in metrics for s in _standings(metric, by[metric.name], lens)]
-    if lens.scope.verticals is None:
-        together = measure_all(pin.conn, metrics, Ask(since=since, until=until), lens.scope, lens.as_of)
-        standings += [_standing(metric, "", together[metric.name], lens) for metric in metrics]
+    metrics = [context.catalog.metric(name) for name in context.catalog.review.metrics]
+    since, until = context.period.history[0], context.period.until
+    by = measure_all(pin.conn, metrics, Ask(("vertical",), since=since, until=until), context.scope, context.as_of)
+    standings = []
+    for metric in metrics:
+        verticals: dict[str, list[MetricPoint]] = {}
+        for point in by[metric.name]:
+            verticals.setdefault(point.by[0], []).append(point)
+        standings += [_standing(metric, name, points, context) for name, points in sorted(verticals.items())]
+    # Who may see some verticals only gets no total: it would be taken for the company's, and is not.
+    if context.scope.verticals is None:
+        together = measure_all(pin.conn, metrics, Ask(since=since, until=until), context.scope, context.as_of)
+        standings += [_standing(metric, "", together[metric.name], context) for metric in metrics]
     generation = pin.generation
-    month = lens.period.first
+    month = context.period.first
     # The meeting is held without its last table rather than not at all; the page says which rate to load.
     try:
-        money, no_money = _money(pin.conn, lens), ""
+        money, no_money = _money(pin.conn, context), ""
     except UnratedRevenueError as error:
         money, no_money = (), str(error)
     return Facts(generation.number, generation.published_at, month, tuple(standings), money, no_money)
 
 
-def _standings(metric: Metric, points: Sequence[MetricPoint], lens: ReviewContext) -> list[MetricStatus]:
-    verticals: dict[str, list[MetricPoint]] = {}
-    for point in points:
-        verticals.setdefault(point.by[0], []).append(point)
-    return [_standing(metric, name, of, lens) for name, of in sorted(verticals.items())]
-
-
-def _standing(metric: Metric, vertical: str, points: Sequence[MetricPoint], lens: ReviewContext) -> MetricStatus:
-    goal = lens.catalog.goal(metric.name, vertical or "*", lens.period.first)
-    return metric_status(metric, vertical, points, lens.period.history, goal.value if goal and not goal.where else None)
+def _standing(metric: Metric, vertical: str, points: Sequence[MetricPoint], context: ReviewContext) -> MetricStatus:
+    goal = context.catalog.goal(metric.name, vertical or "*", context.period.first)
+    return metric_status(
+        metric, vertical, points, context.period.history, goal.value if goal and not goal.where else None
+    )
 
 
 def _money(conn: Connection, context: ReviewContext) -> tuple[Money, ...]:
@@ -178,38 +173,37 @@ def _money(conn: Connection, context: ReviewContext) -> tuple[Money, ...]:
     )
 
 
-def read_meeting(conn: Connection, lens: ReviewContext) -> MeetingState:
+def read_meeting(conn: Connection, context: ReviewContext) -> MeetingState:
     """What the state says about a month. Never cached: somebody may have decided a second ago."""
-    period, scope = lens.period, lens.scope
+    period, scope = context.period, context.scope
     since, until = _instant(period.first), _instant(period.until)
-    found = incidents(conn, scope, since=since, until=until)
-    events = {rule.name for rule in lens.catalog.rules if rule.is_case}
+    open_then = incidents(conn, scope, since=since, until=until)
+    events = {rule.name for rule in context.catalog.rules if rule.is_case}
     # A severe case belongs to the month it became known in; it stays open longer only so that somebody sees to it.
-    current = [one for one in found if one.rule not in events or one.opened_at >= since]
-    customer = tuple(_found(one, lens, until) for one in current if one.class_ == "customer")
-    data = sum(one.class_ != "customer" and one.is_open for one in found)
-    undertaken = [a for a in actions(conn, scope, period.until) if a.done_at is None or a.done_at >= _naive(since)]
-    named = tuple(replace(action, owner=label_of(action.owner, lens.catalog)) for action in undertaken)
-    decided = decisions(conn, period.first, lens.vertical)
-    return MeetingState(customer, named, decided, overrides(conn, period.first, lens.vertical), data)
+    current = [each for each in open_then if each.rule not in events or each.opened_at >= since]
+    customer = tuple(_review_incident(each, context, until) for each in current if each.class_ == "customer")
+    data = sum(each.class_ != "customer" and each.is_open for each in open_then)
+    # The state keeps its instants in UTC without saying so.
+    month_began = since.replace(tzinfo=None)
+    running = [a for a in actions(conn, scope, period.until) if a.done_at is None or a.done_at >= month_began]
+    named = tuple(replace(action, owner=label_of(action.owner, context.catalog)) for action in running)
+    decided = decisions(conn, period.first, context.vertical)
+    return MeetingState(customer, named, decided, overrides(conn, period.first, context.vertical), data)
 
 
 def _instant(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-def _naive(instant: datetime) -> datetime:
-    return instant.replace(tzinfo=None)
-
-
-def _found(incident: Incident, lens: ReviewContext, until: datetime) -> ReviewIncident:
+def _review_incident(incident: Incident, context: ReviewContext, until: datetime) -> ReviewIncident:
     """An incident in the words of its rule. A rule that has been removed leaves its name.
 
     Cases of an event rule are one issue, whatever vertical they are in: so many severe cases, here and there.
     """
-    catalog = lens.catalog
+    catalog = context.catalog
     rule = next((rule for rule in catalog.rules if rule.name == incident.rule), None)
-    metric = _metric(rule, catalog)
+    name = getattr(rule, "metric", None)
+    metric = catalog.metric(name) if name else None
     is_event = rule is not None and rule.is_case
     return ReviewIncident(
         id=incident.id,
@@ -217,6 +211,7 @@ def _found(incident: Incident, lens: ReviewContext, until: datetime) -> ReviewIn
         label=(rule.label if rule else "") or incident.rule,
         metric=metric,
         group="" if is_event else incident.slice,
+        # The slice of a case is its account or its row, which is no place to name in a meeting.
         where=(incident.vertical or EVERYWHERE) if is_event or incident.account_id else slice_words(incident.slice),
         vertical=incident.vertical,
         is_whole_vertical=rule is not None and getattr(rule, "by", ()) == ("vertical",) and not rule.where,
@@ -230,52 +225,44 @@ def _found(incident: Incident, lens: ReviewContext, until: datetime) -> ReviewIn
     )
 
 
-def _metric(rule: Rule | None, catalog: Catalog) -> Metric | None:
-    name = getattr(rule, "metric", None)
-    return catalog.metric(name) if name else None
-
-
 def label_of(person: str, catalog: Catalog) -> str:
     """What a person of the configuration is called; anybody else is called as they are written."""
-    return next((one.label for one in catalog.people if one.name == person), person)
+    return next((someone.label for someone in catalog.people if someone.name == person), person)
 
 
 def slice_words(slice_: str) -> str:
     """A slice in words: `vertical=Energy|touchpoint=visit` is `Energy, visit`."""
-    return ", ".join(value for _, value in parts(slice_)) or EVERYWHERE
+    return ", ".join(slice_values(slice_).values()) or EVERYWHERE
 
 
-def parts(slice_: str) -> tuple[tuple[str, str], ...]:
-    """The columns and values of a slice; a backslash keeps the letter after it from meaning anything."""
-    pairs = (part.partition("=") for part in _PART.findall(slice_) if part)
-    return tuple((column, _ESCAPED.sub(r"\1", value)) for column, _, value in pairs)
-
-
-def read_point(conn: Connection, lens: ReviewContext, metric: Metric, rule: str, slice_: str) -> MetricPoint | None:
+def read_point(conn: Connection, context: ReviewContext, metric: Metric, rule: str, slice_: str) -> MetricPoint | None:
     """The month's figure of an incident's own slice: what the rule looks at, over the whole month."""
-    found = next((one for one in lens.catalog.rules if one.name == rule), None)
-    own = conditions_of(metric, slice_)
-    if found is None or own is None:
+    current = next((each for each in context.catalog.rules if each.name == rule), None)
+    within = conditions_of(metric, slice_)
+    if current is None or within is None:
         return None
-    ask = Ask(since=lens.period.first, until=lens.period.until, where=(*found.where, *own))
-    return next(iter(measure(conn, metric, ask, lens.scope, lens.as_of)), None)
+    ask = Ask(since=context.period.first, until=context.period.until, where=(*current.where, *within))
+    return next(iter(measure(conn, metric, ask, context.scope, context.as_of)), None)
 
 
 def conditions_of(metric: Metric, slice_: str) -> tuple[Condition, ...] | None:
     """A slice as conditions on the metric's table, None where that table has no such column."""
-    pairs = parts(slice_)
-    if any(column not in COLUMNS[metric.table] for column, _ in pairs):
+    values = slice_values(slice_)
+    # A rule that was sliced by another column before it was edited leaves incidents that its metric no longer has.
+    if any(column not in COLUMNS[metric.table] for column in values):
         return None
-    return tuple(Condition(column=c, any_of=(typed(metric.table, c, value),)) for c, value in pairs)
+    return tuple(Condition(column=c, any_of=(typed(metric.table, c, value),)) for c, value in values.items())
 
 
-def read_effect(conn: Connection, lens: ReviewContext, action: Action, others: Sequence[Action]) -> ActionEffect | None:
+def read_effect(
+    conn: Connection, context: ReviewContext, action: Action, others: Sequence[Action]
+) -> ActionEffect | None:
     """What an action has done, None where it names no metric. What alarmed is left out of its "before"."""
-    metric = next((metric for metric in lens.catalog.metrics if metric.name == action.metric), None)
+    metric = next((metric for metric in context.catalog.metrics if metric.name == action.metric), None)
     if metric is None:
         return None
-    rules = [rule for rule in lens.catalog.rules if rule.kind == "threshold" and rule.metric == metric.name]
+    rules = [rule for rule in context.catalog.rules if rule.kind == "threshold" and rule.metric == metric.name]
     window = max(LEFT_OUT, *(rule.window for rule in rules)) if rules else LEFT_OUT
     # The peers' change is needed to judge and is not shown: one verdict on the reader's own segment comes out.
-    everybody = replace(lens.scope, verticals=None) if lens.scope.verticals else lens.scope
-    return effect_of(conn, metric, action, others, everybody, lens.as_of, window)
+    everybody = replace(context.scope, verticals=None) if context.scope.verticals else context.scope
+    return effect_of(conn, metric, action, others, everybody, context.as_of, window)

@@ -16,7 +16,7 @@ from queries.review.action_effects import ActionEffect, Unit, Window, estimate_e
 from queries.review.comparisons import metric_change, metric_status, pooled
 from queries.review.compose import compose
 from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, Review, ReviewIncident
-from queries.review.read import parts, slice_words
+from queries.review.read import slice_words
 from queries.scope import Scope
 from queries.state.actions import Action, ActionError, NewAction, actions, finish_action, record_action
 from queries.state.decisions import (
@@ -28,6 +28,7 @@ from queries.state.decisions import (
     record_decision,
     record_override,
 )
+from queries.state.slices import slice_values
 from tests.support.states import NewState
 
 MONTHS = (date(2026, 7, 1), date(2026, 8, 1), date(2026, 9, 1), date(2026, 10, 1))
@@ -502,7 +503,13 @@ def test_a_verdict_is_said_in_its_words(effect: ActionEffect, words: str) -> Non
 
 
 def test_a_slice_is_read_as_it_is_written() -> None:
-    assert parts("vertical=Energy|touchpoint=visit") == (("vertical", "Energy"), ("touchpoint", "visit"))
-    assert parts("vertical=a\\|b=c\\\\|touchpoint=x") == (("vertical", "a|b=c\\"), ("touchpoint", "x"))
+    assert list(slice_values("vertical=Energy|touchpoint=visit").items()) == [
+        ("vertical", "Energy"),
+        ("touchpoint", "visit"),
+    ]
+    assert list(slice_values("vertical=a\\|b=c\\\\|touchpoint=x").items()) == [
+        ("vertical", "a|b=c\\"),
+        ("touchpoint", "x"),
+    ]
     assert slice_words("") == EVERYWHERE
     assert slice_words("vertical=a\\|b") == "a|b"

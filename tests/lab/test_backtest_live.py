@@ -24,6 +24,7 @@ from queries.engine import disposing
 from queries.scope import EVERYTHING
 from queries.state.database import open_state, passing_state
 from queries.state.incidents import entries, incidents
+from queries.state.slices import slice_values
 from queries.warehouse import tables
 from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
 from queries.warehouse.generations import SharedWarehouse
@@ -53,7 +54,6 @@ from triggers.data_faults.scan import NAME
 from triggers.evaluation.kinds.window import lookback
 from triggers.incidents.tick import tick
 from triggers.rules.schedule import ANCHOR
-from triggers.rules.subject import slice_values
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FOUND: Final = frozenset({"opened", "reopened", "worsened", "resolved", "closed"})

@@ -16,6 +16,7 @@ from config.models.rules import EventRule
 from config.models.values import Condition
 from queries.monitoring.evidence import Contributor, DataFreshness, Evidence, Overlap
 from queries.state.incidents import HistoryEntry, Incident
+from queries.state.slices import slice_key
 from tests.counterparts.limits import refusal
 from tests.support.company import METRIC, rule
 from triggers.messages.card import (
@@ -31,7 +32,6 @@ from triggers.messages.card import (
     news_message,
     title,
 )
-from triggers.rules.subject import slice_key
 
 OPENED: Final = datetime(2026, 3, 2, 23, 30, tzinfo=UTC)
 SAMPLE: Final[dict[str, Any]] = {

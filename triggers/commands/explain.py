@@ -13,6 +13,7 @@ from queries.instants import aware
 from queries.metrics.formatting import figure, interval
 from queries.scope import EVERYTHING
 from queries.state.incidents import HistoryEntry, Incident, entries, incident
+from queries.state.slices import slice_key
 from queries.statistics.estimates import Tally, estimate
 from queries.warehouse.generations import Pin
 from queries.warehouse.load_report import settle
@@ -23,7 +24,7 @@ from triggers.messages.card import conditions
 from triggers.messages.card_reader import rule_at_opening
 from triggers.rules.due import Task, subject
 from triggers.rules.schedule import Moment
-from triggers.rules.subject import Subject, slice_key
+from triggers.rules.subject import Subject
 from triggers.rules.versions import version_of
 
 

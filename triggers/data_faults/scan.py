@@ -11,6 +11,7 @@ from config.models.rules import DATA_FAULT, DECEIVES, EventRule, Guard, RateRule
 from queries.monitoring.row_profiles import PROFILED, Profile, read_profile
 from queries.monitoring.severe_cases import Case
 from queries.state.incidents import Incident, incident_id
+from queries.state.slices import slice_values
 from triggers.data_faults.detect import detect
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.detectors.history import BASELINE_WEEKS
@@ -19,7 +20,7 @@ from triggers.evaluation.event_rules import SevereCase
 from triggers.evaluation.kinds.window import lookback
 from triggers.evaluation.replay import StateChange
 from triggers.rules.schedule import Cadence, Moment, midnight
-from triggers.rules.subject import CubeRequest, Subject, slice_values
+from triggers.rules.subject import CubeRequest, Subject
 
 NAME: Final = DATA_FAULT
 

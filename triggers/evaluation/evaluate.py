@@ -10,6 +10,7 @@ from config.models.rules import QuietRule
 from queries.metrics import design_effects
 from queries.state.calibrations import StoredBaseline, tally_text
 from queries.state.evaluations import Remembered
+from queries.state.slices import slice_key
 from triggers.evaluation.kinds.window import EffectsAt
 from triggers.evaluation.metric_rules import evaluate_rule, reader
 from triggers.evaluation.quiet_rules import QuietRuleEvaluator
@@ -20,7 +21,7 @@ from triggers.rules.due import Task
 from triggers.rules.previous_state import remember
 from triggers.rules.schedule import Moment
 from triggers.rules.state_machine import Instance
-from triggers.rules.subject import Subject, slice_key
+from triggers.rules.subject import Subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from config.models.routing import Route
 from config.models.rules import Guard, RateRule, Rule, WatchRule
 from queries.state.escalations import Escalation
 from queries.state.incidents import HistoryEntry, Incident, Queued, TickRecord, delivery_id
+from queries.state.slices import slice_values
 from queries.statistics.differences import gap_interval
 from queries.statistics.estimates import Tally, estimate
 from triggers.data_faults.detectors.fault import DataFault
@@ -20,7 +21,7 @@ from triggers.evaluation.replay import EvaluatedWindow, StateChange
 from triggers.incidents import escalation
 from triggers.incidents.business_hours import timetable
 from triggers.incidents.person_budget import Assigned
-from triggers.rules.subject import Subject, slice_values
+from triggers.rules.subject import Subject
 
 Place = tuple[str | None, str | None, str | None]
 """Vertical, touchpoint and account."""

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 from config.models.catalog import Catalog
 from config.models.routing import Person, Route
 from queries.state.incidents import Incident
+from queries.state.slices import slice_values
 from triggers.incidents import escalation
 from triggers.incidents.business_hours import Timetable, timetable
-from triggers.rules.subject import slice_values
 
 
 @dataclass(frozen=True, slots=True)

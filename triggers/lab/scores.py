@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 from config.models.catalog import Catalog
 from config.reading.known_incidents import KnownIncident
+from queries.state.slices import slice_values
 from triggers.lab.backtest import Row
 from triggers.rules.schedule import midnight
-from triggers.rules.subject import slice_values
 
 
 @dataclass(frozen=True, slots=True)

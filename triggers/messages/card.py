@@ -18,10 +18,10 @@ from config.models.values import Condition, Conditions
 from queries.metrics.formatting import count
 from queries.monitoring.evidence import Contributor, Evidence, Overlap
 from queries.state.incidents import HistoryEntry, Incident
+from queries.state.slices import slice_values
 from triggers.incidents.access import may_name_accounts, may_read
 from triggers.incidents.escalation import addressed
 from triggers.messages import wording
-from triggers.rules.subject import slice_values
 
 EVENT_TYPE: Final = "earshot"
 COMPANY: Final = "whole company"

@@ -16,11 +16,11 @@ from queries.scope import EVERYTHING, Scope
 from queries.state.escalations import unnamed
 from queries.state.evaluations import rule_version
 from queries.state.incidents import HistoryEntry, Incident, entries, incident
+from queries.state.slices import slice_values
 from queries.warehouse.generations import Pin
 from triggers.data_faults.scan import NAME, rule_of_faults
 from triggers.incidents.access import may_read, reader_scope
 from triggers.messages.card import Card
-from triggers.rules.subject import slice_values
 from triggers.rules.versions import Version, read_version, version, version_of
 
 

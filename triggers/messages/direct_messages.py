@@ -19,11 +19,11 @@ from queries.scope import EVERYTHING
 from queries.state.escalations import BEYOND, WITHHELD, Escalation, RuleTally, escalations, rule_tallies
 from queries.state.feedback import Verdict, votes_by_rule
 from queries.state.incidents import Incident, incidents, incidents_by_id
+from queries.state.slices import slice_values
 from queries.warehouse.generations import Pin
 from triggers.incidents.access import may_read, reader_scope
 from triggers.incidents.person_budget import monday
 from triggers.messages.card import COMPANY, HEADER, MARKS, SECTION, Message, button, fallback, plain
-from triggers.rules.subject import slice_values
 
 READING_TIME: Final = time(8)
 """When, on a Monday in the reporting zone, the weekly letters go out."""

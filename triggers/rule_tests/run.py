@@ -20,6 +20,7 @@ from queries.scope import EVERYTHING
 from queries.state.database import passing_state
 from queries.state.incidents import HistoryEntry as Line
 from queries.state.incidents import Incident, entries, incidents
+from queries.state.slices import slice_key
 from queries.warehouse.relations import COLUMNS
 from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule, evaluation_input
 from triggers.evaluation.replay import StateChange, replay
@@ -28,7 +29,7 @@ from triggers.rule_tests.written_counts import histories, slice_of
 from triggers.rules.counts import Slice
 from triggers.rules.due import Task, subject
 from triggers.rules.schedule import Moment
-from triggers.rules.subject import Subject, slice_key
+from triggers.rules.subject import Subject
 from triggers.rules.versions import version_of
 
 EVER: Final = 10**9

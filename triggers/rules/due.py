@@ -7,12 +7,13 @@ from typing import Any, Final
 
 from config.models.catalog import Catalog
 from config.models.rules import RateRule, WatchRule
+from queries.state.slices import slice_key, slice_values
 from triggers.rules.baseline import FrozenBaseline
 from triggers.rules.counts import Slice
 from triggers.rules.previous_state import PreviousState
 from triggers.rules.schedule import Cadence, Moment
 from triggers.rules.state_machine import Instance
-from triggers.rules.subject import CubeRequest, Subject, cube_requests, slice_key, slice_values
+from triggers.rules.subject import CubeRequest, Subject, cube_requests
 from triggers.rules.versions import Version, version_of
 
 ALWAYS: Final = date.min + timedelta(days=400)

@@ -1,21 +1,14 @@
 """A rule with everything that is evaluated with it. Pure."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from types import MappingProxyType
-from typing import Final
 
 from config.models.metrics import Metric
 from config.models.rules import RateRule, WatchRule
 from config.models.values import Conditions
-from triggers.rules.counts import Slice, is_plain
+from triggers.rules.counts import is_plain
 from triggers.rules.schedule import Cadence
 from triggers.rules.versions import Version
-
-_PART: Final = re.compile(r"(?:\\.|[^|\\])+", re.DOTALL)
-_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +95,3 @@ def _figure(metric: Metric, now: Metric | None, where: Conditions, by: tuple[str
     cells = tuple(condition for condition in where if is_plain(condition))
     named = f"{metric.name}~{name}" if rows or metric != now else metric.name
     return CubeRequest(metric.model_copy(update={"name": named, "where": (*metric.where, *rows)}), by, cells)
-
-
-def slice_key(by: Sequence[str], values: Slice) -> str:
-    """A slice as text, such as `vertical=retail|touchpoint=repair`; the whole company is the empty text."""
-    return "|".join(f"{name}={_escaped(value)}" for name, value in zip(by, values, strict=True))
-
-
-@lru_cache(maxsize=65536)
-def slice_values(key: str) -> Mapping[str, str]:
-    """The values in a slice's text by their column; a backslash keeps the letter after it from meaning anything."""
-    pairs = (part.partition("=") for part in _PART.findall(key))
-    return MappingProxyType({name: _ESCAPED.sub(r"\1", value) for name, _, value in pairs})
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("|", "\\|")
