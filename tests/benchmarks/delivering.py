@@ -39,8 +39,10 @@ from tests.slack.faults.matrix import bench
 from tests.slack.faults.worker import Asked
 from tests.support.company import Rows, publish, rows_of, weeks
 from tests.support.installation import RULE, configure
-from triggers.messages.card import incident_message, metadata
+from triggers.messages.card import incident_message
+from triggers.messages.delivery_channel import Ids
 from triggers.processes.run import POLL_S, Runner
+from triggers.slack.blocks import metadata, render
 
 OPEN: Final = (1, 100, 1000)
 CHANNEL: Final = CHANNELS["service-quality"]
@@ -175,12 +177,12 @@ def bare(of: Slack, number: int) -> float:
         states = open_state(Path(folder))
         fill(states, 1)
         with states.connect() as conn:
-            words = incident_message(Deck().card(conn, open_incidents(conn, EVERYTHING)[0].id))
+            words = render(incident_message(Deck().card(conn, open_incidents(conn, EVERYTHING)[0].id)))
         states.dispose()
     client, places = WebClient(token=TOKEN, base_url=of.base_url, timeout=10, retry_handlers=[]), tuple(ROUTES.values())
     began = time.monotonic()
     for i in range(number):
-        kept = metadata(str(i), str(i))
+        kept = metadata(Ids(str(i), str(i)))
         client.chat_postMessage(
             channel=places[i % 2], text=words.text, blocks=[dict(block) for block in words.blocks], metadata=kept
         )

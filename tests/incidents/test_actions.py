@@ -43,6 +43,7 @@ from triggers.incidents.escalation import EscalationStep, addressed, begins, due
 from triggers.incidents.ledger import root_message
 from triggers.messages.card import incident_message
 from triggers.slack import client
+from triggers.slack.blocks import render
 from triggers.slack.reactions import acknowledge_reacted
 
 BERLIN: Final = ZoneInfo("Europe/Berlin")
@@ -397,7 +398,7 @@ def shown(**changes: Any) -> dict[str, Any]:
     found = case(id="0b8f8e3e", **changes)
     kind = found.state if not found.is_open else "acknowledged" if found.acknowledged_at else "snoozed"
     entry = HistoryEntry(found.id, 2, FRIDAY, kind, "as it was put", "ana")
-    message = incident_message(a_card(incident=found, entries=(*a_card().entries, entry), people=(ANA, BEN)))
+    message = render(incident_message(a_card(incident=found, entries=(*a_card().entries, entry), people=(ANA, BEN))))
     fields = [field["text"] for block in message.blocks for field in block.get("fields", ())]
     pressed = [e["action_id"] for b in message.blocks if b["type"] == "actions" for e in b["elements"]]
     told_ = [b["text"]["text"] for b in message.blocks if b["type"] == "section" and "text" in b]

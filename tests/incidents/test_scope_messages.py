@@ -32,10 +32,11 @@ from triggers.incidents.access import may_read, reader_scope
 from triggers.incidents.escalation import due_steps, snapshot
 from triggers.incidents.person_budget import assign_steps
 from triggers.messages import digest
-from triggers.messages.card import Card, Message, incident_message, news_message
+from triggers.messages.card import Card, incident_message, news_message
 from triggers.messages.card_reader import CardReader
 from triggers.messages.direct_messages import DirectMessageWriter, due_direct_messages
 from triggers.rules.versions import version_of
+from triggers.slack.blocks import SlackMessage, render
 
 VERTICALS: Final = ("Zebras", "Yachts", "Xylophones")
 FIRST: Final = date(2026, 3, 2)
@@ -150,7 +151,7 @@ def worlds(draw: st.DrawFn) -> World:
     return World(_catalog((route,), known), tuple({(one.rule, one.slice): one for one in incidents}.values()))
 
 
-def told_at(pin: Pin, world: World) -> Iterator[tuple[Route | Person, tuple[str, ...], Message]]:
+def told_at(pin: Pin, world: World) -> Iterator[tuple[Route | Person, tuple[str, ...], SlackMessage]]:
     """Every message of a world with who reads it, and whom it names."""
     route = world.catalog.routes[0]
     with disposing(passing_state()) as states, states.connect() as conn:
@@ -158,11 +159,12 @@ def told_at(pin: Pin, world: World) -> Iterator[tuple[Route | Person, tuple[str,
         cards = CardReader(pin, world.catalog, "https://earshot.example", NOW)
         for one in world.incidents:
             card = cards.card(conn, one.id)
-            yield route, (), incident_message(card)
+            yield route, (), render(incident_message(card))
             for entry in card.entries:
-                for message in (news_message(card, entry), digest.digest_reply(card, entry, ())):
+                for message in map(render, (news_message(card, entry), digest.digest_reply(card, entry, ()))):
                     yield route, _mentioned(message, world), message
-        yield route, (), digest.words(_digest(world.incidents), world.catalog, "", reader_scope(route).verticals)
+        verticals = reader_scope(route).verticals
+        yield route, (), render(digest.words(_digest(world.incidents), world.catalog, "", verticals))
         yield from _letters(conn, pin, world)
 
 
@@ -197,16 +199,18 @@ def _digest(incidents: Sequence[Incident]) -> Digest:
     return Digest("d", 2, NOW, len(incidents), len(incidents), 0, 1, groups, worst)
 
 
-def _letters(conn: Connection, pin: Pin, world: World) -> Iterator[tuple[Route | Person, tuple[str, ...], Message]]:
+def _letters(
+    conn: Connection, pin: Pin, world: World
+) -> Iterator[tuple[Route | Person, tuple[str, ...], SlackMessage]]:
     desk = DirectMessageWriter(pin, world.catalog, "EUR", "https://earshot.example", NOW)
     for letter in due_direct_messages(conn, world.catalog, ZoneInfo("UTC"), NOW + timedelta(days=7)):
         queue_direct_message(conn, letter)
         message = desk.words(conn, letter.id)
         assert message is not None
-        yield world.catalog.person(letter.person), (), message
+        yield world.catalog.person(letter.person), (), render(message)
 
 
-def _mentioned(message: Message, world: World) -> tuple[str, ...]:
+def _mentioned(message: SlackMessage, world: World) -> tuple[str, ...]:
     return tuple(p.name for p in world.catalog.people if p.slack and f"<@{p.slack}>" in json.dumps(message.blocks))
 
 
@@ -244,7 +248,7 @@ def test_what_a_channel_may_not_read_is_said_to_be_there_and_the_owner_is_told(p
         cards = CardReader(pin, world.catalog, "https://earshot.example", NOW)
         outside = [one for one in world.incidents if not may_read(route, one)]
         for one in world.incidents:
-            text = incident_message(cards.card(conn, one.id)).text
+            text = render(incident_message(cards.card(conn, one.id))).text
             assert ("lies outside what may be read here" in text) == (one in outside)
             assert one in outside or "red_circle" in text or "Breach" in text
         letters = [
@@ -257,7 +261,7 @@ def test_what_a_channel_may_not_read_is_said_to_be_there_and_the_owner_is_told(p
             queue_direct_message(conn, letters[0])
             words = DirectMessageWriter(pin, world.catalog, "EUR", "", NOW).words(conn, letters[0].id)
             assert words is not None
-            said = json.dumps(words.blocks)
+            said = json.dumps(render(words).blocks)
             assert all(f"{one.rule} ({one.id}): not told to route delivery" in said for one in outside)
 
 
@@ -305,7 +309,7 @@ def test_a_route_that_may_not_name_accounts_names_none(show: tuple[str, ...], sl
     found_ = replace(_incident(of, "Zebras", NOW), rule="by-account", slice=slice_, account_id="Zebras-1")
     entry = HistoryEntry(found_.id, 1, NOW, "opened", "over the limit", None, 1, SAMPLE)
     card = Card(found_, (entry,), RULES[1], None, route, None, ZoneInfo("UTC"), "")
-    said = json.dumps(incident_message(card).blocks)
+    said = json.dumps(render(incident_message(card)).blocks)
     assert says in said
     assert ("Zebras-1" in said) == bool(show)
 
@@ -318,9 +322,9 @@ def test_nobody_is_named_to_whom_an_incident_may_not_be_told() -> None:
     found_ = replace(_incident(of, "Zebras", NOW), assigned_to="ana")
     entry = HistoryEntry(found_.id, 2, NOW, "lapsed", "ana took it on 24h ago and it still holds")
     card = Card(found_, (entry,), RULES[0], None, route, None, ZoneInfo("UTC"), "", of.people)
-    assert "U000000100" not in json.dumps(news_message(card, entry).blocks)
+    assert "U000000100" not in json.dumps(render(news_message(card, entry)).blocks)
     allowed = replace(card, people=(ana.model_copy(update={"verticals": None}),))
-    assert "<@U000000100>" in json.dumps(news_message(allowed, entry).blocks)
+    assert "<@U000000100>" in json.dumps(render(news_message(allowed, entry)).blocks)
 
 
 def test_whoever_has_no_room_is_not_named_beside_one_who_has() -> None:
@@ -330,7 +334,7 @@ def test_whoever_has_no_room_is_not_named_beside_one_who_has() -> None:
     found_ = _incident(of, "Zebras", NOW)
     entry = HistoryEntry(found_.id, 2, NOW, "escalated", "gm: not acknowledged within 24h")
     card = Card(found_, (entry,), RULES[0], None, route, None, ZoneInfo("UTC"), "", of.people, frozenset({(2, "gm-1")}))
-    said = json.dumps(news_message(card, entry).blocks)
+    said = json.dumps(render(news_message(card, entry)).blocks)
     assert "U000000102" in said
     assert "U000000101" not in said
 

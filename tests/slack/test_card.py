@@ -21,17 +21,15 @@ from tests.counterparts.limits import refusal
 from tests.support.company import METRIC, rule
 from triggers.messages.card import (
     Card,
-    Message,
     conditions,
-    escaped,
     facts,
-    fallback,
     headline,
     incident_message,
-    metadata,
     news_message,
     title,
 )
+from triggers.messages.delivery_channel import Ids
+from triggers.slack.blocks import SlackMessage, escaped, fallback, metadata, render
 
 OPENED: Final = datetime(2026, 3, 2, 23, 30, tzinfo=UTC)
 SAMPLE: Final[dict[str, Any]] = {
@@ -100,7 +98,7 @@ def card(**changes: Any) -> Card:
     return replace(made, **changes)
 
 
-def texts(message: Message) -> list[str]:
+def texts(message: SlackMessage) -> list[str]:
     return [message.text, *re.findall(r'"text": "((?:[^"\\]|\\.)*)"', json.dumps(message.blocks, ensure_ascii=False))]
 
 
@@ -120,7 +118,7 @@ def test_the_card_says_what_how_sure_since_when_and_what_to_do() -> None:
 
 
 def test_names_stay_where_the_route_does_not_show_them() -> None:
-    shown = json.dumps(incident_message(card(route=Route(name="delivery", show=()))).blocks)
+    shown = json.dumps(render(incident_message(card(route=Route(name="delivery", show=())))).blocks)
     assert "Ashgrove" not in shown
     assert "39; their names are in the dashboard" in shown
 
@@ -128,7 +126,7 @@ def test_names_stay_where_the_route_does_not_show_them() -> None:
 def test_a_card_without_a_warehouse_still_says_what_it_knows() -> None:
     bare = card(evidence=None)
     assert headline(bare) == headline(card())
-    assert refusal("chat.postMessage", _body(incident_message(bare))) is None
+    assert refusal("chat.postMessage", _body(render(incident_message(bare)))) is None
 
 
 def test_a_severe_case_names_its_account_and_no_figure() -> None:
@@ -160,13 +158,13 @@ def test_a_severe_case_names_its_account_and_no_figure() -> None:
     ],
 )
 def test_the_state_is_a_word_beside_a_colour(state: str, over: datetime | None, start: str) -> None:
-    assert incident_message(card(incident=incident(state=state, resolved_at=over))).text.startswith(start)
+    assert render(incident_message(card(incident=incident(state=state, resolved_at=over)))).text.startswith(start)
 
 
 def test_a_reply_mentions_people_by_id_and_nobody_else() -> None:
     entry = HistoryEntry("0b8f8e3e", 2, OPENED, "escalated", "ana: not acknowledged within 4h")
     ana = Person(name="ana", label="<!channel>", audience="gm", slack="U0000000100")
-    said = news_message(card(), entry, (ana, replace_label(ana)))
+    said = render(news_message(card(), entry, (ana, replace_label(ana))))
     assert said.text.startswith("<@U0000000100> Escalated: ana: not acknowledged within 4h.")
     assert "<!channel>" not in json.dumps(said.blocks)
 
@@ -221,12 +219,12 @@ def test_no_text_gets_out_of_its_place(vertical: str, runbook: str, names: list[
         rule=rule(runbook=runbook, label=vertical),
         evidence=evidence(*names),
     )
-    for message in (incident_message(hostile), news_message(hostile, last)):
+    for message in map(render, (incident_message(hostile), news_message(hostile, last))):
         assert refusal("chat.postMessage", _body(message)) is None
         assert "mrkdwn" not in json.dumps(message.blocks)
         for text in texts(message):
             assert not re.search(r"[<>]|&(?!amp;|lt;|gt;)", text)
 
 
-def _body(message: Message) -> dict[str, Any]:
-    return {"text": message.text, "blocks": list(message.blocks), "metadata": metadata("a" * 36, "b" * 36)}
+def _body(message: SlackMessage) -> dict[str, Any]:
+    return {"text": message.text, "blocks": list(message.blocks), "metadata": metadata(Ids("a" * 36, "b" * 36))}

@@ -1,10 +1,5 @@
-"""An incident in words: the card that Slack and the dashboard show, and Slack's blocks made of it. Pure.
+"""An incident in words: the card that channels and the dashboard show. Pure."""
 
-Everything that comes from data goes into plain-text elements, where Slack reads no markup, with & < > escaped: a
-vertical called `*bold* <!channel>` is shown as just that.
-"""
-
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,11 +17,11 @@ from queries.state.slices import slice_values
 from triggers.incidents.access import may_name_accounts, may_read
 from triggers.incidents.escalation import addressed
 from triggers.messages import wording
+from triggers.messages.message import Button, Choice, Control, Fact, Link, Message
 
-EVENT_TYPE: Final = "earshot"
 COMPANY: Final = "whole company"
-HEADER, SECTION, FIELD, FALLBACK, NAME, BUTTON = 150, 1500, 2000, 3000, 80, 75
-"""The longest texts, within Slack's limits for each element and for a whole message (12,000)."""
+NAME: Final = 80
+"""A name that leaves room for the others."""
 MARKS: Final = {
     "open": "\N{LARGE RED CIRCLE}",
     "resolved": "\N{LARGE GREEN CIRCLE}",
@@ -53,8 +48,6 @@ NEWS: Final = {
 
 SNOOZES: Final = {"1h": "for an hour", "tomorrow": "until tomorrow 9:00", "business": "until the next business day"}
 STATES: Final = {"open": "Breach", "resolved": "Recovered", "closed": "Closed"}
-CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
-MARKUP: Final = re.compile(r"([*_~`])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +84,6 @@ class Card:
     def sample(self) -> Mapping[str, Any]:
         """The newest figures there are."""
         return next((entry.sample for entry in reversed(self.entries) if entry.sample), {})
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One line of a card: what it is, and what it says."""
-
-    label: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What Slack gets: the text of the notification, and the blocks that are shown in its place."""
-
-    text: str
-    blocks: tuple[Mapping[str, Any], ...]
 
 
 def title(card: Card) -> str:
@@ -258,31 +235,43 @@ def incident_message(card: Card) -> Message:
     if card.withheld:
         return _withheld(card)
     mark = MARKS[card.incident.state]
-    told = _news(card)
-    lines = facts(card)
-    short = [fact for fact in lines if len(fact.text) <= 60][:10]
-    blocks: list[Mapping[str, Any]] = [
-        {"type": "header", "text": plain(f"{mark} {title(card)}", HEADER)},
-        {"type": "section", "text": plain(headline(card), SECTION)},
-        {"type": "section", "fields": [plain(f"{fact.label}\n{fact.text}", FIELD) for fact in short]},
-        *({"type": "section", "text": plain(f"{f.label}\n{f.text}", SECTION)} for f in lines if f not in short),
-        *([{"type": "section", "text": plain(told, SECTION)}] if told else []),
-        {"type": "context", "elements": [plain(provenance(card), FIELD)]},
-        *_doors(card),
-    ]
-    return Message(fallback(f"{mark} {title(card)}. {headline(card)}"), tuple(blocks))
+    return Message(
+        (f"{mark} {title(card)}. {headline(card)}",),
+        f"{mark} {title(card)}",
+        (headline(card),),
+        facts(card),
+        _news(card),
+        footnote=provenance(card),
+        actions=_actions(card.incident),
+        answers=(
+            Button("Record an action\N{HORIZONTAL ELLIPSIS}", "action"),
+            Button("Useful", "useful"),
+            Button("Noise", "noise"),
+            Link("Open the incident", card.link),
+        ),
+        incident=card.incident.id,
+    )
+
+
+def _actions(incident: Incident) -> tuple[Control, ...]:
+    """What can be done about it from here."""
+    if not incident.is_open:
+        return ()
+    acknowledging = () if incident.acknowledged_at else (Button("Acknowledge", "acknowledge", is_primary=True),)
+    return (
+        *acknowledging,
+        Choice("Snooze", "snooze", {value: f"Snooze {until}" for value, until in SNOOZES.items()}),
+        Button("Resolve\N{HORIZONTAL ELLIPSIS}", "resolve"),
+        Button("Reassign\N{HORIZONTAL ELLIPSIS}", "reassign"),
+    )
 
 
 def _withheld(card: Card) -> Message:
     """What may be said of what may not be told: that it is there, and who knows."""
     said = f"An incident of {card.rule.label or card.rule.name} lies outside what may be read here. "
     said += "The rule's owner is told."
-    provenance_ = f"Rule {card.rule.name}; you get this as {card.route.label or card.route.name}."
-    blocks: tuple[Mapping[str, Any], ...] = (
-        {"type": "section", "text": plain(said, SECTION)},
-        {"type": "context", "elements": [plain(provenance_, FIELD)]},
-    )
-    return Message(fallback(said), blocks)
+    footnote = f"Rule {card.rule.name}; you get this as {card.route.label or card.route.name}."
+    return Message((said,), sentences=(said,), footnote=footnote)
 
 
 def _news(card: Card) -> str:
@@ -303,12 +292,7 @@ def news_message(card: Card, entry: HistoryEntry, people: Sequence[Person] = ())
     people = people or addressed(card.incident, card.entries, entry, card.people)
     people = [p for p in people if (entry.seq, p.name) not in card.unnamed and may_read(p, card.incident)]
     text = _told(card, entry)
-    blocks: list[Mapping[str, Any]] = [{"type": "section", "text": plain(text, SECTION)}]
-    mentions = " ".join(f"<@{person.slack}>" for person in people if person.slack)
-    if mentions:
-        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": mentions}})
-    said = fallback(text)
-    return Message(f"{mentions} {said}".strip(), tuple(blocks))
+    return Message((text,), sentences=(text,), mentions=tuple(people))
 
 
 def _told(card: Card, entry: HistoryEntry) -> str:
@@ -320,66 +304,9 @@ def _told(card: Card, entry: HistoryEntry) -> str:
     return f"{news(entry.kind)}{author}: {entry.reason}.{figures}"
 
 
-def metadata(outbox: str, incident: str) -> dict[str, Any]:
-    """What Slack keeps with a message, so that it can be found again. Ids only: the workspace can read it."""
-    return {"event_type": EVENT_TYPE, "event_payload": {"outbox": outbox, "incident": incident}}
-
-
-def plain(text: str, most: int) -> dict[str, Any]:
-    """A plain-text element: no markup, no mentions, no emoji names."""
-    return {"type": "plain_text", "text": escaped(text, most) or " ", "emoji": False}
-
-
-def fallback(text: str) -> str:
-    """Text for the notification. It may be read as markup, so what would format gets a mark that parts it."""
-    return MARKUP.sub("\\1\N{WORD JOINER}", escaped(text, FALLBACK))
-
-
-def escaped(text: str, most: int) -> str:
-    """Text with & < > as Slack wants them, at most that long once escaped, without control characters."""
-    done, length = list[str](), 0
-    for letter in CONTROL.sub(" ", text):
-        safe = _ESCAPES.get(letter, letter)
-        length += len(safe)
-        if length > most - 1:
-            return "".join(done) + "\N{HORIZONTAL ELLIPSIS}"
-        done.append(safe)
-    return "".join(done)
-
-
-_ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-
-
 def cut(text: str, most: int) -> str:
     """A name that leaves room for the others."""
     return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
-
-
-def _doors(card: Card) -> Iterator[Mapping[str, Any]]:
-    """What can be done about it from here. The block's id says which incident it is about."""
-    found = card.incident
-    if found.is_open:
-        take = [] if found.acknowledged_at else [button("Acknowledge", "acknowledge", style="primary")]
-        rest = [
-            _snooze(),
-            button("Resolve\N{HORIZONTAL ELLIPSIS}", "resolve"),
-            button("Reassign\N{HORIZONTAL ELLIPSIS}", "reassign"),
-        ]
-        yield {"type": "actions", "block_id": f"do|{found.id}", "elements": [*take, *rest]}
-    votes = [button("Useful", "useful"), button("Noise", "noise")]
-    page = button("Open the incident", "open", url=card.link)
-    elements = [button("Record an action\N{HORIZONTAL ELLIPSIS}", "action"), *votes, page]
-    yield {"type": "actions", "block_id": f"say|{found.id}", "elements": elements}
-
-
-def _snooze() -> Mapping[str, Any]:
-    options = [{"text": plain(f"Snooze {text}", BUTTON), "value": value} for value, text in SNOOZES.items()]
-    return {"type": "static_select", "action_id": "snooze", "placeholder": plain("Snooze", BUTTON), "options": options}
-
-
-def button(label: str, action: str, **more: str) -> Mapping[str, Any]:
-    """A button; `more` may hold a style or a url."""
-    return {"type": "button", "text": plain(label, BUTTON), "action_id": action, **more}
 
 
 def _stamp(at: datetime, zone: ZoneInfo) -> str:

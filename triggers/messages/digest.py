@@ -1,8 +1,9 @@
 """What goes beyond a channel's budget: one message that counts it, the worst first, and is kept up to date."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, Engine
 
@@ -12,8 +13,9 @@ from queries.messages import digests, outbox, rate_limits
 from queries.messages.digests import Digest, Group, Worst
 from queries.state.incidents import HistoryEntry
 from queries.warehouse.tables import UNKNOWN
-from triggers.messages.card import COMPANY, HEADER, MARKS, SECTION, Card, Message, fallback, news_message, plain, title
+from triggers.messages.card import COMPANY, MARKS, Card, news_message, title
 from triggers.messages.channel_budget import Channel, Room, room
+from triggers.messages.message import Link, Message
 
 AT_ONCE: Final = 1000
 """Messages folded in one transaction: others wait no longer than it takes, and memory stays flat."""
@@ -71,22 +73,16 @@ def words(digest: Digest, catalog: Catalog, link: str, verticals: frozenset[str]
     if more := digest.rules - len(digest.groups):
         lines.append(f"and {more} more rules")
     worst = [_worst(one, names, verticals) for one in digest.worst]
-    blocks: list[Mapping[str, Any]] = [
-        {"type": "header", "text": plain(head, HEADER)},
-        {"type": "section", "text": plain(_state(digest), SECTION)},
-        {"type": "section", "text": plain("\n".join(lines), SECTION)},
-        {"type": "section", "text": plain("The worst:\n" + "\n".join(worst), SECTION)},
-        {"type": "context", "elements": [plain(_WHY, SECTION)]},
-        {"type": "actions", "elements": [_button(link)]},
-    ]
-    return Message(fallback(f"{head}. {_state(digest)} {'; '.join(lines[:3])}"), tuple(blocks))
+    return Message(
+        (f"{head}. {_state(digest)} {'; '.join(lines[:3])}",),
+        head,
+        (_state(digest), "\n".join(lines), "The worst:\n" + "\n".join(worst)),
+        footnote=_WHY,
+        answers=(Link("Open the dashboard", link),),
+    )
 
 
 _WHY: Final = "The channel had more news than its hourly budget. Each of these is recorded; none is told again."
-
-
-def _button(link: str) -> Mapping[str, Any]:
-    return {"type": "button", "text": plain("Open the dashboard", 75), "url": link, "action_id": "open"}
 
 
 def _state(digest: Digest) -> str:
@@ -111,9 +107,12 @@ def digest_reply(card: Card, entry: HistoryEntry, people: tuple[Person, ...]) ->
     said = news_message(card, entry, people)
     if card.withheld:
         return said
-    named: tuple[Mapping[str, Any], ...] = ({"type": "section", "text": plain(title(card), SECTION)},)
-    opened: tuple[Mapping[str, Any], ...] = ({"type": "actions", "elements": [_button(card.link)]},)
-    return Message(f"{said.text} {fallback(title(card))}", (*named, *said.blocks, *opened))
+    return replace(
+        said,
+        notice=(*said.notice, title(card)),
+        sentences=(title(card), *said.sentences),
+        answers=(Link("Open the dashboard", card.link),),
+    )
 
 
 def targets(channels: tuple[Channel, ...]) -> Iterator[tuple[str, str]]:

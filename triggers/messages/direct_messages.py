@@ -23,7 +23,8 @@ from queries.state.slices import slice_values
 from queries.warehouse.generations import Pin
 from triggers.incidents.access import may_read, reader_scope
 from triggers.incidents.person_budget import monday
-from triggers.messages.card import COMPANY, HEADER, MARKS, SECTION, Message, button, fallback, plain
+from triggers.messages.card import COMPANY, MARKS
+from triggers.messages.message import Link, Message
 
 READING_TIME: Final = time(8)
 """When, on a Monday in the reporting zone, the weekly letters go out."""
@@ -246,9 +247,6 @@ def _n(n: int, one: str) -> str:
 
 
 def _message(head: str, lines: Sequence[str], link: str) -> Message:
-    blocks: tuple[Mapping[str, Any], ...] = (
-        {"type": "header", "text": plain(head, HEADER)},
-        *({"type": "section", "text": plain(line, SECTION)} for line in lines),
-        {"type": "actions", "elements": [button("Open the dashboard", "open", url=link)]},
+    return Message(
+        (f"{head}. {'; '.join(lines[:3])}",), head, tuple(lines), answers=(Link("Open the dashboard", link),)
     )
-    return Message(fallback(f"{head}. {'; '.join(lines[:3])}"), blocks)

@@ -121,7 +121,7 @@ def look(states: Engine, slack: Slack, channel: str, now: datetime) -> Canary | 
         newest = newest_canary(conn)
     if newest is None or newest.found or newest.state != "sent":
         return newest
-    there = slack.listing(channel, (newest.queued_at - LOOK_BACK).timestamp())
+    there = slack.sent_since(channel, (newest.queued_at - LOOK_BACK).timestamp())
     if newest.message not in there:
         return newest
     with states.begin() as conn:

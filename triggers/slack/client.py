@@ -5,16 +5,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.error import HTTPError, URLError
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from config.errors import EarshotError
-from triggers.messages.card import EVENT_TYPE, Message
-
-Certainty = Literal["unsent", "ambiguous", "permanent"]
+from triggers.messages.delivery_channel import Ids, Posted, SendError
+from triggers.messages.message import Message
+from triggers.slack.blocks import EVENT_TYPE, metadata, render
 
 _UNSENT: Final = frozenset({"ratelimited", "rate_limited"})
 _AMBIGUOUS: Final = frozenset(
@@ -40,24 +39,12 @@ _PAGES: Final = 50
 _PAGE: Final = 200
 
 
-class SlackError(EarshotError):
-    """A call that did not work.
+class SlackError(SendError):
+    """A call to Slack that did not work."""
 
-    `certainty` says what is known: `unsent` it was certainly not stored, `ambiguous` it may have been, `permanent` it
-    was not and never will be. `retry_after` is how long Slack asks to wait, in seconds.
-    """
-
-    def __init__(self, code: str, certainty: Certainty, retry_after: float | None = None) -> None:
-        self.code, self.certainty, self.retry_after = code, certainty, retry_after
-        super().__init__(f"Slack: {code}")
-
-
-@dataclass(frozen=True, slots=True)
-class Posted:
-    """Where a message stands."""
-
-    channel: str
-    ts: str
+    def __str__(self) -> str:
+        """The error in one line."""
+        return f"Slack: {self.code}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,38 +64,42 @@ class Slack:
         settings: dict[str, Any] = {"timeout": self.timeout_s, "retry_handlers": [], "logger": _QUIET}
         self._client = WebClient(token=token, base_url=base_url, **settings)
 
-    def post(self, channel: str, message: Message, metadata: Mapping[str, Any], thread: str | None = None) -> Posted:
+    def send(
+        self, place: str, message: Message, ids: Ids, under: str | None = None, *, is_bare: bool = False
+    ) -> Posted:
         """Post a message, or a reply in the thread of the message with that ts."""
-        answer = self._call(
+        words = render(message, is_bare=is_bare)
+        answer = self.ask(
             "chat.postMessage",
-            channel=channel,
-            text=message.text,
-            blocks=list(message.blocks),
-            metadata=dict(metadata),
+            channel=place,
+            text=words.text,
+            blocks=list(words.blocks),
+            metadata=metadata(ids),
             mrkdwn=False,
             unfurl_links=False,
             unfurl_media=False,
-            **({"thread_ts": thread} if thread else {}),
-        )
+            **({"thread_ts": under} if under else {}),
+        ).data
         return Posted(str(answer["channel"]), str(answer["ts"]))
 
-    def update(self, posted: Posted, message: Message, metadata: Mapping[str, Any]) -> None:
+    def change(self, posted: Posted, message: Message, ids: Ids, *, is_bare: bool = False) -> None:
         """Show another state in a message that stands already."""
-        body = {"text": message.text, "blocks": list(message.blocks), "metadata": dict(metadata)}
-        self._call("chat.update", channel=posted.channel, ts=posted.ts, **body)
+        words = render(message, is_bare=is_bare)
+        body = {"text": words.text, "blocks": list(words.blocks), "metadata": metadata(ids)}
+        self.ask("chat.update", channel=posted.channel, ts=posted.ts, **body)
 
     def delete(self, posted: Posted) -> None:
         """Take a message back; one that is gone already is no error."""
         try:
-            self._call("chat.delete", channel=posted.channel, ts=posted.ts)
+            self.ask("chat.delete", channel=posted.channel, ts=posted.ts)
         except SlackError as error:
             if error.code != "message_not_found":
                 raise
 
-    def listing(self, channel: str, oldest: float, thread: str | None = None) -> Mapping[str, Sequence[str]]:
+    def sent_since(self, place: str, oldest: float, under: str | None = None) -> Mapping[str, Sequence[str]]:
         """Where our messages since `oldest` (epoch seconds) stand: the ts of each outbox id, oldest first."""
         found: dict[str, list[str]] = {}
-        for message in self._messages(channel, oldest, thread):
+        for message in self._messages(place, oldest, under):
             kept = message.get("metadata") or {}
             payload = kept.get("event_payload") or {}
             if kept.get("event_type") == EVENT_TYPE and "outbox" in payload:
@@ -118,26 +109,23 @@ class Slack:
     def _messages(self, channel: str, oldest: float, thread: str | None) -> Iterator[Mapping[str, Any]]:
         """Newest first in a channel, oldest first in a thread, page by page."""
         method = "conversations.replies" if thread else "conversations.history"
-        ask: dict[str, Any] = {
+        query: dict[str, Any] = {
             "channel": channel,
             "limit": _PAGE,
             "include_all_metadata": True,
             "oldest": f"{oldest:.6f}",
         }
         if thread:
-            ask["ts"] = thread
+            query["ts"] = thread
         for _ in range(_PAGES):
-            answer = self._call(method, **ask)
+            answer = self.ask(method, **query).data
             found: Sequence[Mapping[str, Any]] = answer.get("messages") or ()
             yield from found
             cursor = (answer.get("response_metadata") or {}).get("next_cursor")
             if not cursor or (not thread and found and float(found[-1]["ts"]) < oldest):
                 return
-            ask["cursor"] = cursor
+            query["cursor"] = cursor
         raise SlackError("too_many_messages_to_look_through", "ambiguous")
-
-    def _call(self, method: str, **body: Any) -> Mapping[str, Any]:
-        return self.ask(method, **body).data
 
     def ask(self, method: str, **body: Any) -> Answer:
         """Any call: what reads goes as a query, the rest as JSON.

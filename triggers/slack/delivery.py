@@ -7,25 +7,24 @@ belongs to a process that died; by then its message is stored or lost.
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final
 
 from sqlalchemy import Connection, Engine
 
 from config.models.catalog import Catalog
-from config.models.routing import Person, Route
-from queries.messages import digests, outbox, rate_limits, restores
+from config.models.routing import Route
+from queries.messages import outbox, rate_limits, restores
 from queries.messages.outbox import DIVERTED, DueMessage, Outcome, PostedMessage, QueuedMessage
-from queries.state.incidents import HistoryEntry
-from triggers.incidents.escalation import named_people, parse_ladder
 from triggers.logs import about
 from triggers.messages import channel_budget, digest
-from triggers.messages.card import SECTION, Card, Message, fallback, incident_message, metadata, news_message, plain
-from triggers.slack.client import Posted, Slack, SlackError
-from triggers.slack.find_sent import LOOKED, LOOKING, Search, thread_of
+from triggers.messages.delivery_channel import DeliveryChannel, Ids, Posted, SendError
+from triggers.messages.message import Message
+from triggers.slack.compose import CardSource, Composer, Prepared
+from triggers.slack.find_sent import LOOKED, LOOKING, Search
 
 log: Final = logging.getLogger("triggers")
 
@@ -63,19 +62,6 @@ class CrashPoint(IntEnum):
     FOLDED = digest.FOLDED
 
 
-class CardSource(Protocol):
-    """Where cards come from."""
-
-    @property
-    def public_url(self) -> str:
-        """How links begin."""
-        ...
-
-    def card(self, conn: Connection, id_: str, /) -> Card:
-        """The card of an incident, for its route's channel."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What one round did."""
@@ -88,11 +74,7 @@ class Sent:
     folded: int = 0
 
     def __add__(self, other: "Sent") -> "Sent":
-        pairs = zip(self._figures(), other._figures(), strict=True)
-        return Sent(*(a + b for a, b in pairs))
-
-    def _figures(self) -> tuple[int, ...]:
-        return self.sent, self.found, self.superseded, self.later, self.dead, self.folded
+        return Sent(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def __str__(self) -> str:
         """The round in one line."""
@@ -102,23 +84,8 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A message with everything that can be known before it is claimed. `anchor` is the root message that it changes
-    or replies to, and `root_id` its outbox id; without `words` there is nothing to say any more.
-    """
-
-    message: QueuedMessage
-    channel: str
-    anchor: PostedMessage | None = None
-    card: Card | None = None
-    words: Message | None = None
-    version: int = 0
-    root_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class DeliveryWorker:
-    """What a delivery needs: the state, Slack, the cards and the clock.
+    """What a delivery needs: the state, the channel, the cards and the clock.
 
     Args:
         wait: waits for a gate to open, with nothing claimed; None leaves the rest to the next round.
@@ -130,7 +97,7 @@ class DeliveryWorker:
     """
 
     states: Engine
-    slack: Slack
+    slack: DeliveryChannel
     cards: CardSource
     catalog: Catalog
     timeout_s: float
@@ -167,16 +134,22 @@ class DeliveryWorker:
         rate_limits.build(self.states, (channel.id for channel in channels))
         folded = self._settle(channels)
         due, open_, blocked = self._due(dict(digest.targets(channels)))
-        sought = [one for one in due if one.message.must_be_looked_for and one.channel not in blocked]
-        posts = [one for one in due if not one.message.must_be_looked_for]
-        ready = [one for one in posts if one.channel in open_]
+        # A look is no post: it needs no turn at the gate, and waits only where Slack itself has closed the channel.
+        sought = [message for message in due if message.message.must_be_looked_for and message.channel not in blocked]
+        posts = [message for message in due if not message.message.must_be_looked_for]
+        ready = [message for message in posts if message.channel in open_]
         if not (folded or sought or ready):
-            return None, frozenset(one.channel for one in posts)
-        found, later = self._search().look(sought) if sought else (0, 0)
-        total = Sent(found=found, later=later, folded=folded)
-        for one in ready:
+            return None, frozenset(message.channel for message in posts)
+        total = Sent(folded=folded)
+        if sought:
+            search = Search(
+                self.states, self.slack, self.clock, self.settle_time, self._found, self._again, self.crash_point
+            )
+            found, later = search.look(sought)
+            total += Sent(found=found, later=later)
+        for message in ready:
             if not stop():
-                total += self._deliver(one)
+                total += self._attempt(message)
         return total, frozenset()
 
     def _settle(self, channels: tuple[channel_budget.Channel, ...]) -> int:
@@ -185,111 +158,46 @@ class DeliveryWorker:
         with self.states.begin() as conn:
             restores.doubt(conn)
             if self.is_muted is not None:
-                known = outbox.due_incidents(conn, now, [name for name, _ in digest.targets(channels)])
-                outbox.postpone(conn, [id_ for id_ in known if self.is_muted(id_)], now + MUTED_FOR)
+                incidents = outbox.due_incidents(conn, now, [name for name, _ in digest.targets(channels)])
+                outbox.postpone(conn, [id_ for id_ in incidents if self.is_muted(id_)], now + MUTED_FOR)
         return sum(digest.fold_overflow(self.states, channel, now, self.crash_point) for channel in channels)
 
     def _due(self, targets: dict[str, str]) -> tuple[tuple[DueMessage, ...], frozenset[str], frozenset[str]]:
         """What is due, the channels that take a message now, and those that Slack closed."""
         now = self.clock()
         with self.states.connect().execution_options(reading=True) as conn:
-            due, known = outbox.due_messages(conn, now, targets), rate_limits.rate_limits(conn)
-        strange = {one.channel for one in due} - known.keys()  # a message may stand where its route leads no more
+            due, gates = outbox.due_messages(conn, now, targets), rate_limits.rate_limits(conn)
+        # A message may stand where its route leads no more: its channel has no gate yet.
+        strange = {message.channel for message in due} - gates.keys()
         rate_limits.build(self.states, strange)
-        open_ = frozenset(channel for channel, gate in known.items() if gate.opens_at <= now)
-        blocked = frozenset(channel for channel, gate in known.items() if gate.blocked_until > now)
+        open_ = frozenset(channel for channel, gate in gates.items() if gate.opens_at <= now)
+        blocked = frozenset(channel for channel, gate in gates.items() if gate.blocked_until > now)
         return due, open_ | strange, blocked
 
     def _pause(self, waiting: Iterable[str]) -> timedelta | None:
         with self.states.connect().execution_options(reading=True) as conn:
             return channel_budget.pause(rate_limits.rate_limits(conn), waiting, self.clock())
 
-    def _search(self) -> Search:
-        return Search(self.states, self.slack, self.clock, self.settle_time, self._found, self._again, self.crash_point)
-
-    def _deliver(self, due: DueMessage) -> Sent:
+    def _attempt(self, due: DueMessage) -> Sent:
         """One message, one attempt."""
-        ready = self._prepared(due)
+        composer = Composer(self.cards, self.catalog, self.letters)
+        with self.states.connect().execution_options(reading=True) as conn:
+            ready = composer.prepare(conn, due)
         if ready.words is None:
             return self._unneeded(ready)
         self.crash_point(CrashPoint.CHOSEN, due.message.id)
+        # By the monotonic clock: the wall clock may be set between the claim and the call.
         claimed, began = self._claim(ready), monotonic()
         if claimed is None:
             return Sent()
         self.crash_point(CrashPoint.CLAIMED, due.message.id)
         try:
-            posted = self._write(claimed, began)
-        except SlackError as error:
+            posted = self._call(claimed, ready.words, began)
+        except SendError as error:
             self.crash_point(CrashPoint.ANSWERED, due.message.id)
             return self._failed(claimed, error)
         self.crash_point(CrashPoint.ANSWERED, due.message.id)
         return self._sent(claimed, posted)
-
-    # What to say.
-
-    def _prepared(self, due: DueMessage) -> Prepared:
-        message = due.message
-        with self.states.connect().execution_options(reading=True) as conn:
-            if digests.is_digest(conn, message.incident_id):
-                return self._digest(conn, message, due.channel)
-            if self.letters is not None and (said := self.letters(conn, message.incident_id)) is not None:
-                return Prepared(message, due.channel, words=said, version=message.version)
-            anchor = outbox.posted_message(conn, message.incident_id, message.target)
-            card = self._card(conn, message)
-            if message.kind == "root":
-                words = incident_message(card)
-                return Prepared(message, due.channel, None, card, _noted(words, message), card.incident.version)
-            if anchor is None and message.kind == "reply":
-                anchor = thread_of(conn, message)
-                return self._stray_reply(message, due.channel, anchor, card)
-            root_id = outbox.root_id(conn, message.incident_id, message.target)
-        return replace(self._news(message, due.channel, anchor, card), root_id=root_id or message.incident_id)
-
-    def _card(self, conn: Connection, message: QueuedMessage) -> Card:
-        """In a fallback channel nobody is named: it was not made for this incident."""
-        card = self.cards.card(conn, message.incident_id)
-        return replace(card, evidence=None) if message.step == DIVERTED else card
-
-    def _digest(self, conn: Connection, message: QueuedMessage, channel: str) -> Prepared:
-        anchor = digests.anchor(conn, message.incident_id)
-        now = digests.read_digest(conn, message.incident_id)
-        words: Message | None = digest.words(now, self.catalog, self.cards.public_url, self._verticals(message.target))
-        if message.kind == "update" and (anchor is None or anchor.version >= message.version):
-            words = None
-        return Prepared(message, anchor.channel if anchor else channel, anchor, None, words, now.version)
-
-    def _verticals(self, target: str) -> frozenset[str] | None:
-        """What every reader of a target's channel may read about: of the routes that share it, the least."""
-        channels = {route.name: route.channel for route in self.catalog.routes}
-        shared = [r for r in self.catalog.routes if r.channel and r.channel == channels.get(target)]
-        limits = [frozenset(route.verticals) for route in shared if route.verticals is not None]
-        return frozenset.intersection(*limits) if limits else None
-
-    def _stray_reply(self, message: QueuedMessage, channel: str, anchor: PostedMessage | None, card: Card) -> Prepared:
-        """News of an incident without a message of its own: in the digest's thread, or nowhere."""
-        if anchor is None:
-            return Prepared(message, channel, None, card)
-        words = digest.digest_reply(card, *self._entry(message, card))
-        return Prepared(message, anchor.channel, anchor, card, words, message.version)
-
-    def _news(self, message: QueuedMessage, channel: str, anchor: PostedMessage | None, card: Card) -> Prepared:
-        """A reply that the root did not tell already, or the root where it does not show this version yet."""
-        if message.kind == "update":
-            words = incident_message(card) if anchor and anchor.version < message.version else None
-            return Prepared(message, channel, anchor, card, _noted(words, message), card.incident.version)
-        is_told = anchor is None or message.version <= anchor.posted_version
-        words = None if is_told else news_message(card, *self._entry(message, card))
-        return Prepared(message, channel, anchor, card, words, message.version)
-
-    def _entry(self, message: QueuedMessage, card: Card) -> tuple[HistoryEntry, tuple[Person, ...]]:
-        """What happened, and who is named."""
-        entry = next((e for e in card.entries if e.seq == message.version), card.entries[-1])
-        if entry.kind != "escalated":
-            return entry, ()
-        notify = parse_ladder(card.incident.ladder)[card.incident.next_step - 1].notify
-        return entry, named_people(notify, self.catalog.people, card.incident.vertical)
-
-    # One attempt.
 
     def _claim(self, ready: Prepared) -> Prepared | None:
         """The gate and the message, both or neither; None when another process was first."""
@@ -303,27 +211,28 @@ class DeliveryWorker:
                 transaction.rollback()
         return replace(ready, message=claimed) if claimed else None
 
-    def _write(self, ready: Prepared, began: float) -> Posted:
-        """The call, and once more as bare text where Slack refuses its form."""
-        words = ready.words or Message("", ())
-        try:
-            return self._call(ready, words, began)
-        except SlackError as error:
-            if error.code not in TOO_RICH:
-                raise
-        return self._call(ready, Message(words.text, ()), began)
-
-    def _call(self, ready: Prepared, words: Message, began: float) -> Posted:
+    def _call(self, ready: Prepared, words: Message, began: float, *, is_bare: bool = False) -> Posted:
+        """The call, and once more as bare text where the channel refuses the message's form."""
         message, anchor = ready.message, ready.anchor
+        # The second call has the first one's lease, so it may come too late as well.
         if monotonic() - began > self.timeout_s * MOST_OF_LEASE:
-            raise SlackError("too_slow_to_send_safely", "unsent")
+            raise SendError("too_slow_to_send_safely", "unsent")
         self.crash_point(CrashPoint.WRITING, message.id)
-        if message.kind != "update" or anchor is None:
-            thread = anchor.ts if anchor and message.kind == "reply" else None
-            return self.slack.post(ready.channel, words, metadata(message.id, message.incident_id), thread)
-        standing = Posted(anchor.channel, anchor.ts)
-        self.slack.update(standing, words, metadata(ready.root_id or message.incident_id, message.incident_id))
-        return standing
+        try:
+            if message.kind != "update" or anchor is None:
+                thread = anchor.ts if anchor and message.kind == "reply" else None
+                ids = Ids(message.id, message.incident_id)
+                return self.slack.send(ready.channel, words, ids, thread, is_bare=is_bare)
+            # The message keeps the id under which it was first sent: by that id a search finds it again.
+            standing = Posted(anchor.channel, anchor.ts)
+            ids = Ids(ready.root_id or message.incident_id, message.incident_id)
+            self.slack.change(standing, words, ids, is_bare=is_bare)
+        except SendError as error:
+            if is_bare or error.code not in TOO_RICH:
+                raise
+        else:
+            return standing
+        return self._call(ready, words, began, is_bare=True)
 
     # What became of it.
 
@@ -352,7 +261,7 @@ class DeliveryWorker:
         self.crash_point(CrashPoint.RECORDED, message.id)
         return is_mine
 
-    def _log(self, event: str, message: QueuedMessage, error: SlackError | None = None) -> None:
+    def _log(self, event: str, message: QueuedMessage, error: SendError | None = None) -> None:
         """One line for each outcome."""
         of = about(incident=message.incident_id, message=message.id, code=error.code if error else None)
         log.info(event, extra=of)
@@ -382,7 +291,7 @@ class DeliveryWorker:
                     outbox.reroute(conn, replace(message, error=why), route.name, now)
         return Sent(superseded=1)
 
-    def _failed(self, ready: Prepared, error: SlackError) -> Sent:
+    def _failed(self, ready: Prepared, error: SendError) -> Sent:
         """Put a message back by what is known of it: unsent, in doubt until looked for, or refused."""
         message, now = ready.message, self.clock()
         if message.kind == "update" and ready.anchor and error.code == "message_not_found":
@@ -413,12 +322,12 @@ class DeliveryWorker:
         own = routes.get(message.target)
         return routes.get(own.fallback) if own and own.fallback else None
 
-    def _wait(self, message: QueuedMessage, error: SlackError) -> timedelta:
+    def _wait(self, message: QueuedMessage, error: SendError) -> timedelta:
         if error.retry_after is not None:
             return timedelta(seconds=error.retry_after)
         return self.settle_time if error.certainty == "ambiguous" else self._longer(message.attempts)
 
-    def _again(self, message: QueuedMessage, error: SlackError | None) -> timedelta:
+    def _again(self, message: QueuedMessage, error: SendError | None) -> timedelta:
         """When to look again, or to send what a look did not find: at once the first time."""
         if error is not None and error.retry_after is not None:
             return timedelta(seconds=error.retry_after)
@@ -430,14 +339,6 @@ class DeliveryWorker:
         """Twice as long with every second attempt, for each may have been a look."""
         times: int = 2 ** min(max(attempts - 1, 0) // 2, 10)
         return min(self.back_off * times, LONGEST)
-
-
-def _noted(words: Message | None, message: QueuedMessage) -> Message | None:
-    """In a fallback channel: why it comes here."""
-    if words is None or message.step != DIVERTED:
-        return words
-    note = f"This comes here because Slack refused it elsewhere: {message.error or 'see the log'}."
-    return Message(f"{words.text} {fallback(note)}", (*words.blocks, {"type": "section", "text": plain(note, SECTION)}))
 
 
 _OUTCOMES: Final[dict[str, Outcome]] = {"permanent": "dead", "unsent": "pending", "ambiguous": "unsure"}

@@ -16,8 +16,9 @@ from pydantic import SecretStr
 from config.models.catalog import Catalog
 from config.models.routing import Person, Route
 from config.settings import SlackSettings
-from triggers.messages.card import Message, metadata, plain
-from triggers.slack.client import Answer, Posted, Slack, SlackError
+from triggers.messages.delivery_channel import Ids, Posted
+from triggers.messages.message import Message
+from triggers.slack.client import Answer, Slack, SlackError
 
 SCOPES: Final[Mapping[str, str]] = {
     "chat:write": "to post, update and delete messages",
@@ -161,8 +162,7 @@ class Doctor:
         text = "Earshot tries whether it can post here, and takes this back at once."
         probe = f"{PROBE}-{self.now.timestamp():.0f}"
         try:
-            blocks = ({"type": "section", "text": plain(text, 200)},)
-            posted = slack.post(channel, Message(text, blocks), metadata(probe, PROBE))
+            posted = slack.send(channel, Message((text,), sentences=(text,)), Ids(probe, PROBE))
         except SlackError as error:
             yield _unposted(channel, error)
             return
@@ -316,7 +316,7 @@ def _unposted(channel: str, error: SlackError) -> CheckResult:
 def _found_again(slack: Slack, channel: str, probe: str, posted: Posted, now: datetime) -> Iterator[CheckResult]:
     """A message whose answer was lost is looked for by its metadata: without that it would be sent twice."""
     try:
-        there = slack.listing(channel, (now - SKEW).timestamp())
+        there = slack.sent_since(channel, (now - SKEW).timestamp())
     except SlackError as error:
         wrong = f"The history of {channel} cannot be read ({error.code}): after a lost answer messages wait."
         yield CheckResult(

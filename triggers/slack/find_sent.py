@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 from queries.messages import digests, outbox, rate_limits
 from queries.messages.outbox import DueMessage, PostedMessage, QueuedMessage
 from queries.messages.restores import last_restore
-from triggers.slack.client import Posted, Slack, SlackError
+from triggers.messages.delivery_channel import DeliveryChannel, Posted, SendError
 
 LOOK_BACK: Final = timedelta(minutes=5)
 """How far before a message was queued Slack is searched for it: clocks differ."""
@@ -41,11 +41,11 @@ class Search:
     """What a look needs. `found` records a message that is there; `back_off` says when to try again."""
 
     states: Engine
-    slack: Slack
+    slack: DeliveryChannel
     clock: Callable[[], datetime]
     quiet: timedelta
     found: Callable[[QueuedMessage, PostedMessage | None, Posted], bool]
-    back_off: Callable[[QueuedMessage, SlackError | None], timedelta]
+    back_off: Callable[[QueuedMessage, SendError | None], timedelta]
     crash_point: Callable[[int, str], None]
 
     def look(self, due: Sequence[DueMessage]) -> tuple[int, int]:
@@ -71,7 +71,7 @@ class Search:
             self.crash_point(LOOKING, one.message.id)
         try:
             listing = self._read(sought)
-        except SlackError as error:
+        except SendError as error:
             self._put_off(sought, error)
             return 0, len(sought)
         for one in sought:
@@ -85,7 +85,7 @@ class Search:
         oldest = min(one.message.created_at for one in sought)
         if restore and oldest < restore.until:
             oldest = min(oldest, restore.since)
-        return self.slack.listing(channel, (oldest - LOOK_BACK).timestamp(), thread or None)
+        return self.slack.sent_since(channel, (oldest - LOOK_BACK).timestamp(), thread or None)
 
     def _settle(self, one: Sought, listing: Listing) -> bool:
         places = listing.get(one.message.id)
@@ -97,7 +97,7 @@ class Search:
             outbox.record_outcome(conn, one.message, "pending", now, error=one.message.error, due_at=due_at)
         return False
 
-    def _put_off(self, sought: list[Sought], error: SlackError) -> None:
+    def _put_off(self, sought: list[Sought], error: SendError) -> None:
         """Not knowing whether they are there, one must not post them."""
         now, said = self.clock(), f"cannot_look_for_it: {error.code}"
         with self.states.begin() as conn:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from config.models.routing import Person
 from queries.state.incidents import Incident
 from triggers.incidents.access import may_read
-from triggers.messages.card import plain
+from triggers.slack.blocks import plain
 from triggers.slack.interactions import Interaction
 
 TITLE, LABEL, HINT, CHOICE, LISTED = 24, 2000, 150, 75, 100

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from queries.messages import outbox, rate_limits
 from queries.messages.outbox import PossibleDuplicate
-from triggers.slack.client import Posted, Slack, SlackError
+from triggers.messages.delivery_channel import DeliveryChannel, Posted, SendError
 
 TURN: Final = "sweep"
 EVERY: Final = timedelta(seconds=20)
@@ -29,7 +29,7 @@ class DuplicateRemover:
     """Every process may sweep; a gate lets one do so every 20 seconds."""
 
     states: Engine
-    slack: Slack
+    slack: DeliveryChannel
     clock: Callable[[], datetime]
 
     def remove(self) -> int:
@@ -50,9 +50,9 @@ class DuplicateRemover:
 
     def _read(self, channel: str, thread: str, suspects: list[PossibleDuplicate], since: datetime) -> int:
         try:
-            listing = self.slack.listing(channel, since.timestamp(), thread or None)
+            listing = self.slack.sent_since(channel, since.timestamp(), thread or None)
             return sum(self._delete(one, listing.get(one.id, ())) for one in suspects)
-        except SlackError:  # the next sweeps read the same again
+        except SendError:  # the next sweeps read the same again
             return 0
 
     def _delete(self, one: PossibleDuplicate, places: Sequence[str]) -> int:

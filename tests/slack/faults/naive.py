@@ -13,7 +13,10 @@ from config.errors import EarshotError
 from queries.state.tables import outbox
 from tests.counterparts.slack import TOKEN
 from tests.slack.faults.ground import ROUTES, Deck
-from triggers.messages.card import incident_message, metadata
+from triggers.messages.card import incident_message
+from triggers.messages.delivery_channel import Ids
+from triggers.messages.message import Message
+from triggers.slack.blocks import metadata, render
 from triggers.slack.client import Slack
 from triggers.slack.delivery import CrashPoint
 
@@ -28,7 +31,7 @@ def before(states: Engine, slack: Slack, _base_url: str, crash: Crash) -> None:
         if _mark(states, row.id):
             crash(CrashPoint.WRITING, row.id)
             with suppress(EarshotError):
-                slack.post(*_said(states, row))
+                slack.send(*_said(states, row))
             crash(CrashPoint.ANSWERED, row.id)
 
 
@@ -38,7 +41,7 @@ def after(states: Engine, slack: Slack, _base_url: str, crash: Crash) -> None:
         for row in rows:
             crash(CrashPoint.WRITING, row.id)
             with suppress(EarshotError):
-                slack.post(*_said(states, row))
+                slack.send(*_said(states, row))
                 crash(CrashPoint.ANSWERED, row.id)
                 _mark(states, row.id)
         time.sleep(PAUSE_S)
@@ -49,10 +52,10 @@ def sdk(states: Engine, _slack: Slack, base_url: str, crash: Crash) -> None:
     client = WebClient(token=TOKEN, base_url=base_url, timeout=1)
     while rows := _rows(states):
         for row in rows:
-            channel, words, payload = _said(states, row)
+            channel, words, ids = _said(states, row)
             crash(CrashPoint.WRITING, row.id)
             with suppress(Exception):
-                client.chat_postMessage(channel=channel, text=words.text, metadata=payload)
+                client.chat_postMessage(channel=channel, text=render(words).text, metadata=metadata(ids))
                 crash(CrashPoint.ANSWERED, row.id)
                 _mark(states, row.id)
         time.sleep(PAUSE_S)
@@ -74,10 +77,10 @@ def _mark(states: Engine, id_: str) -> bool:
         return conn.execute(update(outbox).where(here).values(**sent)).rowcount == 1
 
 
-def _said(states: Engine, row: Any) -> tuple[str, Any, dict[str, Any]]:
+def _said(states: Engine, row: Any) -> tuple[str, Message, Ids]:
     with states.connect().execution_options(reading=True) as conn:
         return (
             ROUTES[row.target],
             incident_message(Deck().card(conn, row.incident_id)),
-            metadata(row.id, row.incident_id),
+            Ids(row.id, row.incident_id),
         )

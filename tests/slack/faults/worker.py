@@ -23,8 +23,9 @@ from queries.messages import outbox
 from tests.counterparts.slack import TOKEN
 from tests.slack.faults import naive
 from tests.slack.faults.ground import Deck, Ground, config
-from triggers.messages.card import Message
-from triggers.slack.client import Posted, Slack
+from triggers.messages.delivery_channel import Ids, Posted
+from triggers.messages.message import Message
+from triggers.slack.client import Slack
 from triggers.slack.delivery import CrashPoint, DeliveryWorker
 
 TIMEOUT_S: Final = 1.0
@@ -91,11 +92,12 @@ class Wire(Slack):
         super().__init__(TOKEN, asked.base_url, TIMEOUT_S)
         self._asked, self._nobody = asked, Slack(TOKEN, NOBODY, TIMEOUT_S)
 
-    def post(self, channel: str, message: Message, metadata: Any, thread: str | None = None) -> Posted:
-        id_ = metadata["event_payload"]["outbox"]
-        if id_ in self._asked.refused and self._asked.once(f"refused-{id_}"):
-            return self._nobody.post(channel, message, metadata, thread)
-        return super().post(channel, message, metadata, thread)
+    def send(
+        self, place: str, message: Message, ids: Ids, under: str | None = None, *, is_bare: bool = False
+    ) -> Posted:
+        if ids.outbox in self._asked.refused and self._asked.once(f"refused-{ids.outbox}"):
+            return self._nobody.send(place, message, ids, under, is_bare=is_bare)
+        return super().send(place, message, ids, under, is_bare=is_bare)
 
 
 def serve() -> None:

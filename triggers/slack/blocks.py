@@ -1,0 +1,119 @@
+"""A message as Slack's Block Kit. Pure.
+
+Everything that comes from data goes into plain-text elements, where Slack reads no markup, with & < > escaped: a
+vertical called `*bold* <!channel>` is shown as just that.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from config.models.routing import Person
+from triggers.messages.delivery_channel import Ids
+from triggers.messages.message import Choice, Control, Fact, Link, Message
+
+EVENT_TYPE: Final = "earshot"
+HEADER, SECTION, FIELD, FALLBACK, BUTTON = 150, 1500, 2000, 3000, 75
+"""The longest texts, within Slack's limits for each element and for a whole message (12,000)."""
+SHORT, FIELDS = 60, 10
+"""A fact this short stands beside others, as many as Slack puts into one section."""
+CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
+MARKUP: Final = re.compile(r"([*_~`])")
+ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+Block = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SlackMessage:
+    """What Slack gets: the text of the notification, and the blocks that are shown in its place."""
+
+    text: str
+    blocks: tuple[Block, ...]
+
+
+def render(message: Message, *, is_bare: bool = False) -> SlackMessage:
+    """A message in Slack's form; bare, it is the notification's text alone."""
+    notice = " ".join(fallback(sentence) for sentence in message.notice)
+    text = f"{_mentions(message.mentions)} {notice}".strip()
+    return SlackMessage(text, () if is_bare else tuple(_blocks(message)))
+
+
+def _blocks(message: Message) -> Iterator[Block]:
+    if message.title:
+        yield {"type": "header", "text": plain(message.title, HEADER)}
+    yield from (_section(sentence) for sentence in message.sentences)
+    yield from _facts(message.facts)
+    if message.news:
+        yield _section(message.news)
+    if mentions := _mentions(message.mentions):
+        # The only element that Slack reads as markup: it holds member ids from the configuration and nothing else.
+        yield {"type": "section", "text": {"type": "mrkdwn", "text": mentions}}
+    if message.footnote:
+        yield {"type": "context", "elements": [plain(message.footnote, FIELD)]}
+    # A press comes back with the block's id and nothing else of ours, so the id says which incident it is about.
+    if message.actions:
+        elements = [_element(control) for control in message.actions]
+        yield {"type": "actions", "block_id": f"do|{message.incident}", "elements": elements}
+    if message.answers:
+        about = {"block_id": f"say|{message.incident}"} if message.incident else {}
+        yield {"type": "actions", **about, "elements": [_element(control) for control in message.answers]}
+    if message.note:
+        yield _section(message.note)
+
+
+def _section(text: str) -> Block:
+    return {"type": "section", "text": plain(text, SECTION)}
+
+
+def _facts(facts: Sequence[Fact]) -> Iterator[Block]:
+    """Short facts beside each other, long ones below, each by itself."""
+    short = [fact for fact in facts if len(fact.text) <= SHORT][:FIELDS]
+    if short:
+        yield {"type": "section", "fields": [plain(f"{fact.label}\n{fact.text}", FIELD) for fact in short]}
+    yield from (_section(f"{fact.label}\n{fact.text}") for fact in facts if fact not in short)
+
+
+def _mentions(people: Sequence[Person]) -> str:
+    return " ".join(f"<@{person.slack}>" for person in people if person.slack)
+
+
+def _element(control: Control) -> Block:
+    label = plain(control.label, BUTTON)
+    if isinstance(control, Link):
+        return {"type": "button", "text": label, "action_id": "open", "url": control.url}
+    if isinstance(control, Choice):
+        options = [{"text": plain(text, BUTTON), "value": value} for value, text in control.options.items()]
+        return {"type": "static_select", "action_id": control.action, "placeholder": label, "options": options}
+    style = {"style": "primary"} if control.is_primary else {}
+    return {"type": "button", "text": label, "action_id": control.action, **style}
+
+
+def metadata(ids: Ids) -> dict[str, Any]:
+    """What Slack keeps with a message, so that it can be found again. Ids only: the workspace can read it."""
+    return {"event_type": EVENT_TYPE, "event_payload": {"outbox": ids.outbox, "incident": ids.incident}}
+
+
+def plain(text: str, most: int) -> dict[str, Any]:
+    """A plain-text element: no markup, no mentions, no emoji names."""
+    # Slack refuses an element without text.
+    return {"type": "plain_text", "text": escaped(text, most) or " ", "emoji": False}
+
+
+def fallback(text: str) -> str:
+    """Text for the notification. It may be read as markup, so what would format gets a mark that parts it."""
+    return MARKUP.sub("\\1\N{WORD JOINER}", escaped(text, FALLBACK))
+
+
+def escaped(text: str, most: int) -> str:
+    """Text with & < > as Slack wants them, at most that long once escaped, without control characters."""
+    done, length = list[str](), 0
+    for letter in CONTROL.sub(" ", text):
+        # Letter by letter: a cut through the whole text could leave half of an escape.
+        safe = ESCAPES.get(letter, letter)
+        length += len(safe)
+        if length > most - 1:
+            return "".join(done) + "\N{HORIZONTAL ELLIPSIS}"
+        done.append(safe)
+    return "".join(done)

@@ -1,0 +1,122 @@
+"""What to say of a message that is due, and where. Each attempt makes the words anew, from the state as it is then."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from config.models.catalog import Catalog
+from config.models.routing import Person
+from queries.messages import digests, outbox
+from queries.messages.outbox import DIVERTED, DueMessage, PostedMessage, QueuedMessage
+from queries.state.incidents import HistoryEntry
+from triggers.incidents.escalation import named_people, parse_ladder
+from triggers.messages import digest
+from triggers.messages.card import Card, incident_message, news_message
+from triggers.messages.message import Message
+from triggers.slack.find_sent import thread_of
+
+
+class CardSource(Protocol):
+    """Where cards come from."""
+
+    @property
+    def public_url(self) -> str:
+        """How links begin."""
+        ...
+
+    def card(self, conn: Connection, id_: str, /) -> Card:
+        """The card of an incident, for its route's channel."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A message with everything that can be known before it is claimed. `anchor` is the root message that it changes
+    or replies to, and `root_id` its outbox id; without `words` there is nothing to say any more.
+    """
+
+    message: QueuedMessage
+    channel: str
+    anchor: PostedMessage | None = None
+    words: Message | None = None
+    version: int = 0
+    root_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Composer:
+    """What the words are made from. `letters` gives the words of a letter by its id; None for what is no letter."""
+
+    cards: CardSource
+    catalog: Catalog
+    letters: Callable[[Connection, str], Message | None] | None = None
+
+    def prepare(self, conn: Connection, due: DueMessage) -> Prepared:
+        """The words of a message that is due."""
+        message = due.message
+        # A digest and a letter stand in the outbox as an incident does, under an id that no incident has.
+        if digests.is_digest(conn, message.incident_id):
+            return self._digest(conn, message, due.channel)
+        if self.letters is not None and (letter := self.letters(conn, message.incident_id)) is not None:
+            return Prepared(message, due.channel, words=letter, version=message.version)
+        card = self.cards.card(conn, message.incident_id)
+        if message.step == DIVERTED:
+            # In a fallback channel nobody is named: it was not made for this incident.
+            card = replace(card, evidence=None)
+        if message.kind == "root":
+            words = _noted(incident_message(card), message)
+            return Prepared(message, due.channel, words=words, version=card.incident.version)
+        anchor = outbox.posted_message(conn, message.incident_id, message.target)
+        if anchor is None and message.kind == "reply":
+            return self._stray_reply(message, due.channel, thread_of(conn, message), card)
+        root_id = outbox.root_id(conn, message.incident_id, message.target)
+        return replace(self._news(message, due.channel, anchor, card), root_id=root_id or message.incident_id)
+
+    def _digest(self, conn: Connection, message: QueuedMessage, channel: str) -> Prepared:
+        anchor = digests.anchor(conn, message.incident_id)
+        content = digests.read_digest(conn, message.incident_id)
+        prepared = Prepared(message, anchor.channel if anchor else channel, anchor, version=content.version)
+        if message.kind == "update" and (anchor is None or anchor.version >= message.version):
+            return prepared
+        # Of the routes that share the channel the least: whoever reads one of them reads the digest.
+        channels = {route.name: route.channel for route in self.catalog.routes}
+        shared = [r for r in self.catalog.routes if r.channel and r.channel == channels.get(message.target)]
+        limits = [frozenset(route.verticals) for route in shared if route.verticals is not None]
+        verticals = frozenset.intersection(*limits) if limits else None
+        return replace(prepared, words=digest.words(content, self.catalog, self.cards.public_url, verticals))
+
+    def _stray_reply(self, message: QueuedMessage, channel: str, anchor: PostedMessage | None, card: Card) -> Prepared:
+        """News of an incident without a message of its own: in the digest's thread, or nowhere."""
+        if anchor is None:
+            return Prepared(message, channel)
+        words = digest.digest_reply(card, *self._entry(message, card))
+        return Prepared(message, anchor.channel, anchor, words, message.version)
+
+    def _news(self, message: QueuedMessage, channel: str, anchor: PostedMessage | None, card: Card) -> Prepared:
+        """A reply that the root did not tell already, or the root where it does not show this version yet."""
+        if message.kind == "update":
+            is_shown = anchor is None or anchor.version >= message.version
+            words = None if is_shown else _noted(incident_message(card), message)
+            return Prepared(message, channel, anchor, words, card.incident.version)
+        # A root that was posted late already told what happened before: a reply would say it twice.
+        is_told = anchor is None or message.version <= anchor.posted_version
+        words = None if is_told else news_message(card, *self._entry(message, card))
+        return Prepared(message, channel, anchor, words, message.version)
+
+    def _entry(self, message: QueuedMessage, card: Card) -> tuple[HistoryEntry, tuple[Person, ...]]:
+        """What happened, and who is named."""
+        entry = next((e for e in card.entries if e.seq == message.version), card.entries[-1])
+        if entry.kind != "escalated":
+            return entry, ()
+        notify = parse_ladder(card.incident.ladder)[card.incident.next_step - 1].notify
+        return entry, named_people(notify, self.catalog.people, card.incident.vertical)
+
+
+def _noted(words: Message, message: QueuedMessage) -> Message:
+    """In a fallback channel: why it comes here."""
+    if message.step != DIVERTED:
+        return words
+    note = f"This comes here because Slack refused it elsewhere: {message.error or 'see the log'}."
+    return replace(words, notice=(*words.notice, note), note=note)
