@@ -31,6 +31,7 @@ from triggers.incidents.person_budget import Requested, assign_steps, monday
 from triggers.incidents.tick import tick
 from triggers.messages.direct_messages import DirectMessageWriter, Stake, due_direct_messages, noisiest, rank
 from triggers.processes.run import Runner
+from triggers.slack.blocks import render
 
 UTC_ZONE: Final = ZoneInfo("UTC")
 NOW: Final = datetime(2026, 1, 7, 12, tzinfo=UTC)
@@ -280,7 +281,7 @@ def test_without_a_rate_a_letter_says_so_and_lists_all_the_same(
         writer = DirectMessageWriter(pin, config(), "EUR", "https://earshot.example", noon(date(2026, 1, 5)))
         message = writer.words(conn, letter.id)
     assert message is not None
-    said = json.dumps(message.blocks)
+    said = json.dumps(render(message).blocks)
     assert said.count("Journeys with a defect, ") == 2
     assert "Ranked without revenue: revenue in USD for 2025-12 has no rate." in said
 

@@ -398,7 +398,7 @@ class Killed(BaseException):
     """The process is gone: nothing of it catches this."""
 
 
-POINTS: Final = ("record", "record_root", "record_shown")
+POINTS: Final = ("record_outcome", "record_root", "record_shown")
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -421,7 +421,7 @@ def test_dead_between_sending_and_recording(
 
 def test_dead_between_claiming_and_sending(watch: Watch, slack: Slack, monkeypatch: pytest.MonkeyPatch) -> None:
     watch.tick(OPENS)
-    monkeypatch.setattr(client.Slack, "post", _dies)
+    monkeypatch.setattr(client.Slack, "send", _dies)
     with pytest.raises(Killed):
         watch.deliver()
     monkeypatch.undo()
