@@ -90,6 +90,7 @@ def one_at_a_time(conn: Connection, what: str) -> None:
 
 def _begin(connection: Connection) -> None:
     is_reader = connection.get_execution_options().get("reading", False)
+    # A plain BEGIN that writes later may find the state changed since it read it, and fails without waiting.
     connection.exec_driver_sql("BEGIN" if is_reader else "BEGIN IMMEDIATE")
 
 
@@ -101,7 +102,7 @@ def _set_pragmas(connection: Any, _record: object) -> None:
 
 
 def _write_ahead(connection: Any) -> None:
-    """SQLite waits for everybody but those who turn a new file into a write-ahead log at the same time."""
+    # SQLite waits for everybody but those who turn a new file into a write-ahead log at the same time.
     until = monotonic() + BUSY_S
     while True:
         try:
@@ -145,19 +146,18 @@ def arriving(conn: Connection, table: Table, data: pa.RecordBatchReader) -> Iter
         try:
             yield table_clause(ARRIVING, *(column(name, table.c[name].type) for name in data.schema.names))
         finally:
-            with suppress(duckdb.ConnectionException):  # after an error the connection may be gone before this is
+            # After an error the connection may be gone before this is.
+            with suppress(duckdb.ConnectionException):
                 native.unregister(ARRIVING)
-
-
-def _target(conn: Connection, table: Table, names: list[str]) -> tuple[str, str]:
-    preparer = conn.dialect.identifier_preparer
-    return preparer.format_table(table), ", ".join(preparer.quote_identifier(name) for name in names)
 
 
 def _insert_postgresql(conn: Connection, table: Table, data: pa.RecordBatchReader) -> int:
     """COPY of CSV that Arrow writes: text in quotes, so that an empty text stays apart from a null."""
-    native: Any = conn.connection.dbapi_connection  # a detached connection has no other
-    target, columns = _target(conn, table, data.schema.names)
+    # A detached connection has no other.
+    native: Any = conn.connection.dbapi_connection
+    preparer = conn.dialect.identifier_preparer
+    target = preparer.format_table(table)
+    columns = ", ".join(preparer.quote_identifier(name) for name in data.schema.names)
     rows, options = 0, csv.WriteOptions(include_header=False)
     with native.cursor() as cursor, cursor.copy(f"copy {target} ({columns}) from stdin (format csv)") as copy:
         for batch in data:
@@ -253,7 +253,8 @@ def vacuum(engine: Engine) -> None:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
             conn.execute(text("vacuum full"))
         return
-    native: Any = engine.raw_connection()  # a Connection would begin a transaction, in which SQLite refuses
+    # A Connection would begin a transaction, in which SQLite refuses.
+    native: Any = engine.raw_connection()
     try:
         native.driver_connection.execute("vacuum")
         native.driver_connection.execute("pragma wal_checkpoint(truncate)")

@@ -24,6 +24,7 @@ _NUMBER: Final = r"[+(]?\d(?:[ ().-]{0,3}\d){6,}|\d{6,}"
 """Seven digits with little between them (a phone number, however written), or six without a break."""
 
 _ZONED: Final = "TIMESTAMP WITH TIME ZONE"
+_NESTED: Final = ("STRUCT", "MAP", "UNION", "BLOB", "BIT", "INTERVAL", "TIME ")
 _FIRST: Final = "timestamp '1900-01-01'"
 _LAST: Final = "timestamp '2200-01-01'"
 
@@ -56,12 +57,9 @@ class Contract:
         judged = f"select *, {self._reason()} as reason from ({valued})"
         return f"select {', '.join(self._final())}, reason, {self._row()} as row from ({judged})"
 
-    def _columns(self) -> list[Column[object]]:
-        return [column for column in self.table.c if not column.info.get("made")]
-
     def given(self) -> list[Column[object]]:
         """The canonical columns that the SELECT offers."""
-        return [column for column in self._columns() if column.name in self.offered]
+        return [column for column in self.table.c if not column.info.get("made") and column.name in self.offered]
 
     def _parsed(self) -> Iterator[str]:
         for column in self.given():
@@ -92,15 +90,18 @@ class Contract:
 
     def _day(self, column: Column[object]) -> str:
         """The day of an instant: a date stays the date it is, whatever the zones."""
-        of = self.table.c[column.info["day_of"]]
-        offered = self.offered.get(of.name)
+        instant = self.table.c[column.info["day_of"]]
+        offered = self.offered.get(instant.name)
         if offered is None:
             return "cast(null as date)"
-        day = self.reporting.day(quoted(of.name))
-        as_offered = f"cast({_local(of)} as date)"
+        day = self.reporting.day(quoted(instant.name))
+        as_offered = f"cast({_local(instant)} as date)"
+        # Midnight of a bare date is no instant that anybody meant: moved to another zone it would be the day before.
         if offered == "DATE" or (offered.startswith("TIMESTAMP") and offered != _ZONED and self.zone == self.reporting):
             return as_offered
-        return f"case when length({_raw(of)}) <= 10 then {as_offered} else {day} end" if offered == "VARCHAR" else day
+        return (
+            f"case when length({_raw(instant)}) <= 10 then {as_offered} else {day} end" if offered == "VARCHAR" else day
+        )
 
     def _reason(self) -> str:
         whens = " ".join(f"when {condition} then {reason}" for condition, reason in self._checks())
@@ -119,6 +120,7 @@ class Contract:
         if _may_fail(sql_type(column), self.offered[name]):
             present = f"nullif({raw}, '') is not null" if self.offered[name] == "VARCHAR" else f"{raw} is not null"
             yield f"{value} is null and {present}", _said(name, raw, f"is not {_NOUNS[sql_type(column)]}")
+        # An empty text would pass NOT NULL, and then be a key that joins everything that has none.
         if not column.nullable:
             empty = f" or {value} = ''" if sql_type(column) == "VARCHAR" else ""
             yield f"{value} is null{empty}", literal(f"{name}: missing")
@@ -142,15 +144,15 @@ class Contract:
 
     def _final(self) -> Iterator[str]:
         for column in self.table.c:
-            if not column.info.get("made") or column.name == "source" or "day_of" in column.info:
-                yield f"{self._finally(column)} as {quoted(column.name)}"
-
-    def _finally(self, column: Column[object]) -> str:
-        if column.name == "source":
-            return literal(self.source)
-        if "day_of" in column.info:
-            return self._day(column)
-        return quoted(column.name) if column.name in self.offered else f"cast(null as {sql_type(column)})"
+            if column.name == "source":
+                value = literal(self.source)
+            elif "day_of" in column.info:
+                value = self._day(column)
+            elif column.info.get("made"):
+                continue
+            else:
+                value = quoted(column.name) if column.name in self.offered else f"cast(null as {sql_type(column)})"
+            yield f"{value} as {quoted(column.name)}"
 
     def _row(self) -> str:
         """The offered row as JSON, made for refused rows only. A comment is kept as it would be stored: masked."""
@@ -172,8 +174,9 @@ def check_columns(table: Table, offered: Offered, where: str) -> None:
     for column in wanted:
         if column.name not in offered and not column.nullable:
             raise EarshotError(f"{where}: column {column.name!r} is missing; add it, every {table.name} needs it")
-        if _is_nested(offered.get(column.name, "")):
-            raise EarshotError(f"{where}: column {column.name!r} is a {offered[column.name]}; make it one plain value")
+        kind = offered.get(column.name, "")
+        if kind.endswith("]") or kind.startswith(_NESTED):
+            raise EarshotError(f"{where}: column {column.name!r} is a {kind}; make it one plain value")
 
 
 def _unwanted(name: str, table: Table, names: list[str], offered: Offered) -> str:
@@ -182,10 +185,6 @@ def _unwanted(name: str, table: Table, names: list[str], offered: Offered) -> st
     near = get_close_matches(name, [n for n in names if n not in offered], n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"{table.name} has {', '.join(names)}"
     return f"{table.name} has no column {name!r}; {hint}"
-
-
-def _is_nested(offered: str) -> bool:
-    return offered.endswith("]") or offered.startswith(("STRUCT", "MAP", "UNION", "BLOB", "BIT", "INTERVAL", "TIME "))
 
 
 def _response_checks(offered: set[str]) -> Iterator[tuple[str, str]]:
@@ -282,7 +281,7 @@ def _as_boolean(value: str, offered: str) -> str:
 
 
 def _as_smallint(value: str, offered: str) -> str:
-    """DuckDB rounds 4.5 to 5: only whole numbers may pass."""
+    # DuckDB rounds 4.5 to 5: only whole numbers may pass.
     if offered in _WHOLE:
         return f"try_cast({value} as smallint)"
     number = _as_double(value, offered)

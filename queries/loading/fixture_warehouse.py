@@ -95,6 +95,7 @@ def _filled(
 
 
 def _refuse_twins(table: Table, rows: Sequence[Row]) -> None:
+    # The embedded warehouse has no keys of its own that would refuse them.
     keys = [column.name for column in table.primary_key]
     seen = set[tuple[Any, ...]]()
     for row in rows:
@@ -110,15 +111,13 @@ def _full(table: Table, row: Row, number: int, zone: ZoneInfo, now: datetime) ->
     loaded = now.replace(tzinfo=None)
     made = {"source": SOURCE, "id": f"{table.name}-{number}", "first_loaded_at": loaded, "loaded_at": loaded}
     instants = {c.name: _instant(row.get(c.name), zone) for c in table.c if isinstance(c.type, DateTime)}
-    given = {**made, **row, **{name: at for name, at in instants.items() if at is not None}}
+    values = {**made, **row, **{name: at for name, at in instants.items() if at is not None}}
     days = {c.name: _day(instants.get(c.info["day_of"]), zone) for c in table.c if "day_of" in c.info}
-    full: dict[str, Any] = {c.name: given.get(c.name) for c in table.c}
-    whole = {c.name: full[c.name].date() for c in table.c if isinstance(c.type, Date) and _is_instant(full[c.name])}
+    full: dict[str, Any] = {c.name: values.get(c.name) for c in table.c}
+    # A datetime is a date to Python: where a day is meant, its time of day has to go.
+    dates = (c.name for c in table.c if isinstance(c.type, Date))
+    whole = {name: full[name].date() for name in dates if isinstance(full[name], datetime)}
     return {**full, **whole, **days}
-
-
-def _is_instant(value: object) -> bool:
-    return isinstance(value, datetime)
 
 
 def _instant(value: object, zone: ZoneInfo) -> datetime | None:

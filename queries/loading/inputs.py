@@ -87,7 +87,11 @@ def _find(name: str, pattern: str, data: Path) -> tuple[Path, ...]:
 def _copied(file: Private, wanted: SourceInput) -> tuple[str, ...]:
     with _reading(file):
         if wanted.format == "parquet":
-            _link(file)
+            # A hard link costs nothing; across disks, or where linking is not allowed, it takes a copy.
+            try:
+                os.link(file.original.resolve(), file.copy)
+            except OSError:
+                shutil.copyfile(file.original, file.copy)
             return ()
         return copy_text(file.original, wanted.encoding, file.copy)
 
@@ -107,19 +111,16 @@ def no_space(folder: Path) -> EarshotError:
     return EarshotError(f"no space left in {folder.parent}; free some, or set TMPDIR to a folder on a larger disk")
 
 
-def _link(file: Private) -> None:
-    """A hard link costs nothing; across disks, or where linking is not allowed, it takes a copy."""
-    try:
-        os.link(file.original.resolve(), file.copy)
-    except OSError:
-        shutil.copyfile(file.original, file.copy)
-
-
 def _csv(files: Sequence[Private], wanted: SourceInput) -> str:
     headers = {file: _header(file, wanted.delimiter) for file in files}
     first = headers[files[0]]
     for file, header in headers.items():
-        _same_columns(file, header.names, files[0], first.names)
+        if odd := sorted(set(header.names) ^ set(first.names)):
+            raise EarshotError(
+                f"{file.original}: column {odd[0]!r} is not in both this file and {files[0].original.name}; "
+                "files of one input have the same columns"
+            )
+    # DuckDB reads many files with one header only: those that differ in the order of columns are read apart.
     groups: dict[_Header, list[Private]] = {}
     for file, header in headers.items():
         groups.setdefault(header, []).append(file)
@@ -127,13 +128,8 @@ def _csv(files: Sequence[Private], wanted: SourceInput) -> str:
     return " union all by name ".join(scans)
 
 
-def _same_columns(file: Private, names: tuple[str, ...], other: Private, expected: tuple[str, ...]) -> None:
-    if odd := sorted(set(names) ^ set(expected)):
-        raise EarshotError(f"{file.original}: column {odd[0]!r} is not in both this file and {other.original.name}; "
-                           "files of one input have the same columns")  # fmt: skip
-
-
 def _read_csv(files: Sequence[Private], header: _Header, delimiter: str) -> str:
+    # Every column is text: what DuckDB's sniffer took for a number would lose its leading zeros.
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header.names)
     return (
         f"select * from read_csv({_paths(files)}, auto_detect = false, columns = {{{columns}}}, header = true, "

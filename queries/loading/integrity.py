@@ -30,7 +30,7 @@ def reject_invalid_rows(stage: Stage, leaving: Collection[str]) -> None:
 
 
 def _reject_repeated(stage: Stage, table: Table, staged: Table) -> None:
-    """All copies go: nothing says which one is right."""
+    # All copies go: nothing says which one is right.
     names = [column.name for column in table.primary_key if column.name != "source"]
     repeated = temporary(f"repeated_{table.name}", *(Column(name, staged.c[name].type) for name in names))
     repeated.create(stage.conn)
@@ -44,39 +44,31 @@ def _reject_repeated(stage: Stage, table: Table, staged: Table) -> None:
 
 
 def _suspect(staged: Table, names: list[str]) -> ColumnElement[bool]:
-    """The rows whose key may stand twice: numbers are grouped in a quarter of the memory that their texts take."""
+    # Numbers are grouped in a quarter of the memory that their texts take. That two different texts share a number
+    # does no harm: the caller groups what is left by the texts themselves.
     text = func.concat_ws("|", *(staged.c[name] for name in names)) if len(names) > 1 else staged.c[names[0]]
     mark = hash64(text)
-    known = and_(*(staged.c[name].is_not(None) for name in names))
-    return and_(known, mark.in_(select(mark).where(known).group_by(mark).having(func.count() > 1)))
+    complete = and_(*(staged.c[name].is_not(None) for name in names))
+    return and_(complete, mark.in_(select(mark).where(complete).group_by(mark).having(func.count() > 1)))
 
 
 def _reject_unknown(stage: Stage, staged: Table, column: str, parent: Table, leaving: Collection[str]) -> None:
-    """Each place where the key may be is a condition of its own: joined by OR, PostgreSQL would look row by row."""
+    # Each place where the key may be is a condition of its own: joined by OR, PostgreSQL would look row by row.
     value = staged.c[column]
     missing: list[ColumnElement[bool]] = [value.is_not(None)]
+    key = next(column.name for column in parent.primary_key if column.name != "source")
     if parent.name in stage.tables:
-        missing.append(not_(_arriving(stage, parent, value)))
-    if not stage.in_place:  # else the rows that are there are the staged ones, with those that were rejected
-        missing.append(not_(_present(parent, staged, value, leaving)))
+        arriving = stage.tables[parent.name].alias()
+        missing.append(not_(exists().where(arriving.c[key] == value, arriving.c.reason.is_(None))))
+    # In place the rows that are there are the staged ones, with those that were rejected.
+    if not stage.in_place:
+        present = parent.alias()
+        same_source = true() if parent.name in COMPANY_WIDE else present.c.source == staged.c.source
+        stays = present.c.source.not_in(sorted(leaving))
+        missing.append(not_(exists().where(present.c[key] == value, same_source, stays)))
     reason = literal(f"unknown {parent.name} '") + value + "'"
     stage.conn.execute(_unless_rejected(staged, and_(*missing)).values(reason=reason))
 
 
 def _unless_rejected(staged: Table, wrong: ColumnElement[bool]) -> Any:
     return update(staged).where(staged.c.reason.is_(None), wrong)
-
-
-def _arriving(stage: Stage, parent: Table, value: ColumnElement[Any]) -> ColumnElement[bool]:
-    staged = stage.tables[parent.name].alias()
-    return exists().where(staged.c[_own_key(parent)] == value, staged.c.reason.is_(None))
-
-
-def _present(parent: Table, staged: Table, value: ColumnElement[Any], leaving: Collection[str]) -> ColumnElement[bool]:
-    there = parent.alias()
-    same_source = true() if parent.name in COMPANY_WIDE else there.c.source == staged.c.source
-    return exists().where(there.c[_own_key(parent)] == value, same_source, there.c.source.not_in(sorted(leaving)))
-
-
-def _own_key(table: Table) -> str:
-    return next(column.name for column in table.primary_key if column.name != "source")

@@ -114,6 +114,7 @@ def _drafted(draft: NewGeneration, order: LoadRequest, now: datetime, clock: _Cl
         refilled = refill(conn, touched, now) if touched else 0
     summary = _summary(source, verdict, merged, refilled, clock)
     differs = moved or refilled or any(table.differs for table in merged.values())
+    # The same rows by another calendar or other metrics make other figures: that is worth a generation.
     if not differs and before and has_generation_key(before, basis):
         draft.discard()
         return replace(summary, published=False)
@@ -129,10 +130,16 @@ def _judged(
     """Read the source into the stage, and give every row that cannot stand its reason. Raises LoadRefusedError."""
     read = _read(stage, order, zone, merging.now, clock)
     with clock.stage("checking keys and references"):
+        # A snapshot brings again what waits in the quarantine, so only rows added bit by bit are taken back from it.
         back = 0 if order.snapshot else bring_back(merging.conn, stage, merging.source, merging.now)
+        # Before references are looked at: what hangs on an erased account goes with it and is no mistake of the source.
         erased = drop_erased(stage)
         reject_invalid_rows(stage, samples | {merging.source} if order.snapshot else samples)
-    verdict = _Verdict(read, _rejected(stage), count_reasons(stage), erased)
+    rejected: Counter[str] = Counter()
+    for table, rows in stage:
+        count = select(func.count()).where(rows.c.reason.is_not(None))
+        rejected[table.name] = int(stage.conn.execute(count).scalar_one())
+    verdict = _Verdict(read, rejected, count_reasons(stage), erased)
     _refuse_too_many(order.source, verdict, back)
     return verdict
 
@@ -158,14 +165,6 @@ def _told(rows: pa.RecordBatchReader, table: str, say: Say) -> pa.RecordBatchRea
             yield batch
 
     return pa.RecordBatchReader.from_batches(rows.schema, batches())
-
-
-def _rejected(stage: Stage) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for table, rows in stage:
-        count = select(func.count()).where(rows.c.reason.is_not(None))
-        found[table.name] = int(stage.conn.execute(count).scalar_one())
-    return found
 
 
 def _refuse_too_many(source: Source, verdict: _Verdict, back: int) -> None:

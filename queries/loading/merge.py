@@ -71,7 +71,9 @@ def merge(merging: Merging, table: Table, staged: Table) -> Merged:
     good = int(merging.conn.execute(select(func.count()).where(staged.c.reason.is_(None))).scalar_one())
     rows = _arriving(merging, table, staged)
     if not _any(merging, select(literal(1)).where(_own(merging, table))):
-        added = _add(merging, table, rows)
+        # Nothing of this source is there: no row needs to be looked up.
+        added = append(merging.conn, table, rows.add_columns(*stamps(merging.now)))
+        _note_new(merging, table, added)
         return Merged(added=added, unchanged=good - added)
     return _replace(merging, table, rows, good)
 
@@ -95,21 +97,17 @@ def _arriving(merging: Merging, table: Table, staged: Table) -> Select[Any]:
     rows = accepted(table, staged, fill=empty is not None and _any(merging, empty)).where(staged.c.reason.is_(None))
     if table.name not in COMPANY_WIDE:
         return rows
+    # Two sources may know one account; whoever brought it first keeps it, or each load would take it from the other.
     other, key = table.alias(), _key_names(table)[0]
     return rows.where(not_(exists().where(other.c[key] == staged.c[key], other.c.source != merging.source)))
-
-
-def _add(merging: Merging, table: Table, rows: Select[Any]) -> int:
-    """Nothing of this source is there: no row needs to be looked up."""
-    added = append(merging.conn, table, rows.add_columns(*stamps(merging.now)))
-    _note_new(merging, table, added)
-    return added
 
 
 def _replace(merging: Merging, table: Table, rows: Select[Any], good: int) -> Merged:
     arriving = rows.subquery("arriving_row")
     changed, before = _changed(merging, table, arriving)
-    removed = _remove(merging, table, _absent(merging, table, arriving)) if merging.snapshot else 0
+    absent = and_(_own(merging, table), not_(exists().where(_same(arriving, table, _key_names(table)))))
+    removed = _remove(merging, table, absent) if merging.snapshot else 0
+    # Noted before they go: the day that a row leaves is to be computed anew as well as the one it comes to.
     if before:
         _note_and_delete(merging, table, changed)
     there, names = table.alias(), _key_names(table)
@@ -133,16 +131,12 @@ def _changed(merging: Merging, table: Table, arriving: FromClause) -> tuple[Tabl
     changed = _keys("changed", table, Column("first_loaded_at", DateTime))
     changed.create(merging.conn)
     differs = [table.c[n].is_distinct_from(arriving.c[n]) for n in arriving.c.keys() if n not in (*names, "source")]  # noqa: SIM118
-    found = (
+    rows = (
         select(*(table.c[name] for name in names), table.c.first_loaded_at)
         .select_from(table.join(arriving, _same(table, arriving, names)))
         .where(_own(merging, table), or_(false(), *differs))
     )
-    return changed, append(merging.conn, changed, found)
-
-
-def _absent(merging: Merging, table: Table, arriving: FromClause) -> Row:
-    return and_(_own(merging, table), not_(exists().where(_same(arriving, table, _key_names(table)))))
+    return changed, append(merging.conn, changed, rows)
 
 
 def _remove(merging: Merging, table: Table, which: Row) -> int:
@@ -172,13 +166,13 @@ def _hand_over(merging: Merging, table: Table, gone: Table) -> int:
 def _users(merging: Merging, table: Table) -> Subquery:
     """Which other source's rows refer to which key of a company-wide table."""
     referring = [(child, c) for child in tables.CANONICAL for c in child.c if c.info.get("refers") == table.name]
-    found = (
+    users = (
         select(child.c[column.name].label("key"), child.c.source.label("source")).where(
             child.c.source != merging.source
         )
         for child, column in referring
     )
-    return union_all(*found).subquery()
+    return union_all(*users).subquery()
 
 
 def _note_and_delete(merging: Merging, table: Table, keys: Table) -> None:

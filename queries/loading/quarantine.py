@@ -44,14 +44,14 @@ _ROWS_AT_ONCE: Final = 10_000
 
 def count_reasons(stage: Stage) -> Counter[str]:
     """How many staged rows have which reason: `contact: unknown account '…'`."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for table, staged in stage:
         reason = staged.c.reason
         for text, number in stage.conn.execute(
             select(reason, func.count()).where(reason.is_not(None)).group_by(reason)
         ):
-            found[f"{table.name}: {without_values(text)}"] += number
-    return found
+            counts[f"{table.name}: {without_values(text)}"] += number
+    return counts
 
 
 def without_values(reason: str) -> str:
@@ -102,19 +102,16 @@ _TEXTS: Final = pa.schema([(name, pa.string()) for name in _COLUMNS])
 
 def _record(table: Table, row: Mapping[Any, Any], source: str) -> dict[str, str]:
     key = "|".join("" if row[name] is None else str(row[name]) for name in _own_key(table))
+    # Without what a load adds: the same row put away twice is the same.
+    names = [column.name for column in table.c if column.name not in LOADED and row[column.name] is not None]
+    values = {name: row[name] for name in names}
     return {
         "source": source,
         "table_name": table.name,
         "key": key,
         "reason": row["reason"],
-        "row": row["row"] or json.dumps(_given(table, row), ensure_ascii=False, default=str),
+        "row": row["row"] or json.dumps(values, ensure_ascii=False, default=str),
     }
-
-
-def _given(table: Table, row: Mapping[Any, Any]) -> dict[str, Any]:
-    """What the row says, without what a load adds: the same row put away twice is the same."""
-    names = [column.name for column in table.c if column.name not in LOADED]
-    return {name: row[name] for name in names if row[name] is not None}
 
 
 def _own_key(table: Table) -> list[str]:
@@ -128,10 +125,10 @@ def _came_again(conn: Connection, stage: Stage) -> ColumnElement[bool]:
     for table, staged in stage:
         key = func.concat_ws("|", *(staged.c[name] for name in _own_key(table)))
         quarantined = tables.quarantine.alias()
-        known = select(literal(table.name).label("table_name"), key.label("key")).where(
+        keys = select(literal(table.name).label("table_name"), key.label("key")).where(
             exists().where(quarantined.c.table_name == table.name, quarantined.c.key == key)
         )
-        append(conn, seen, known)
+        append(conn, seen, keys)
     return exists().where(seen.c.table_name == tables.quarantine.c.table_name, seen.c.key == tables.quarantine.c.key)
 
 

@@ -93,7 +93,12 @@ def staged(source: Source, folder: Path, data: Path, zone: str, say: Say) -> Ite
             staging = Staging(iter(()))
             sandbox = _Sandbox(conn, offers, staging, say)
             _warn(sandbox, (warning for made in offers for warning in made.warnings))
-            _show(sandbox)
+            for made in offers:
+                try:
+                    conn.execute(f"create view {quoted(made.name)} as {made.scan}")
+                except duckdb.Error as error:
+                    raise _translated(error, sandbox, made.files[0].original) from error
+            # No SELECT is looked at before this, not even to learn its columns: that alone would read files.
             _shut_off(conn, private)
             contracts = [_contract(sandbox, select, source, zone) for select in selects(folder)]
             staging.tables = _stage(sandbox, contracts)
@@ -136,7 +141,8 @@ def _connection(private: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         "memory_limit": MEMORY_LIMIT,
         "temp_directory": str(private / "spill"),
         "preserve_insertion_order": False,
-        "python_enable_replacements": False,  # else FROM reads this program's variables
+        # Else FROM reads this program's variables.
+        "python_enable_replacements": False,
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "allow_persistent_secrets": False,
@@ -146,28 +152,21 @@ def _connection(private: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _shut_off(conn: duckdb.DuckDBPyConnection, private: Path) -> None:
-    """In this order: after the second nothing outside can be allowed, after the third nothing be changed back."""
     conn.execute("set TimeZone = 'UTC'")
     conn.execute("set enable_progress_bar = false")
+    # In this order: after the second nothing outside can be allowed, after the third nothing be changed back.
     conn.execute(f"set allowed_directories = [{literal(str(private))}]")
     conn.execute("set enable_external_access = false")
     conn.execute("set lock_configuration = true")
-
-
-def _show(sandbox: _Sandbox) -> None:
-    """Offer every input as a view of its name."""
-    for made in sandbox.offers:
-        try:
-            sandbox.conn.execute(f"create view {quoted(made.name)} as {made.scan}")
-        except duckdb.Error as error:
-            raise _translated(error, sandbox, made.files[0].original) from error
 
 
 def _contract(sandbox: _Sandbox, select: Select, source: Source, zone: str) -> tuple[Select, Contract]:
     _check_statement(select)
     view = quoted(f"offered {select.table.name}")
     try:
-        sandbox.conn.execute(f"create view {view} as {select.sql}")  # on its first line, so that lines stay theirs
+        # On the first line of theirs, so that the lines that DuckDB names are theirs.
+        sandbox.conn.execute(f"create view {view} as {select.sql}")
+        # Asked of the SELECT itself: in a view the second of two columns of one name has another name.
         columns = sandbox.conn.query(select.sql).columns
         if repeated := next((name for name in columns if columns.count(name) > 1), None):
             raise EarshotError(f"{select.file}: column {repeated!r} stands twice in the SELECT; leave one of them")
@@ -209,18 +208,15 @@ def _watched(
         for batch in reader:
             for name, count in counts.items():
                 count.see(batch.column(name))
-            _refuse_nul(batch, sandbox, select)
+            if column := _column_with_nul(batch):
+                error = EarshotError(f"{select.file}: {column} holds a NUL character; replace it in the SELECT")
+                sandbox.staging.error = error
+                raise error
             yield _without_empty(batch)
-    except (duckdb.Error, pa.ArrowException, OSError) as error:
-        raise _failed(error, sandbox, select.file) from error
+    except (duckdb.Error, pa.ArrowException, OSError) as broken:
+        raise _failed(broken, sandbox, select.file) from broken
     suspicions = (count.suspicion(f"{select.table.name}.{name}") for name, count in counts.items())
     _warn(sandbox, (suspicion for suspicion in suspicions if suspicion))
-
-
-def _refuse_nul(batch: pa.RecordBatch, sandbox: _Sandbox, select: Select) -> None:
-    if name := _column_with_nul(batch):
-        sandbox.staging.error = EarshotError(f"{select.file}: {name} holds a NUL character; replace it in the SELECT")
-        raise sandbox.staging.error
 
 
 def _without_empty(batch: pa.RecordBatch) -> pa.RecordBatch:

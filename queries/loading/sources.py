@@ -42,8 +42,8 @@ def find_source(name: str, config: Path) -> Path:
         return folder
     if folder.is_dir():
         raise EarshotError(f"{folder} holds no source.toml; name a source's folder")
-    known = sorted(file.parent.name for file in (config / "sources").glob("*/source.toml"))
-    raise EarshotError(f"there is no source {name!r}; {_instead(name, known)}")
+    names = sorted(file.parent.name for file in (config / "sources").glob("*/source.toml"))
+    raise EarshotError(f"there is no source {name!r}; {_instead(name, names)}")
 
 
 def selects(folder: Path) -> tuple[Select, ...]:
@@ -59,21 +59,21 @@ def selects(folder: Path) -> tuple[Select, ...]:
             raise EarshotError(f"{file}: there is no table {stem!r} to fill; {_instead(stem, list(tables))}")
     if not files:
         raise EarshotError(f"{folder} holds no .sql file; write one SELECT per table it fills, such as contact.sql")
-    return tuple(Select(tables[name], files[name], _text(files[name])) for name in tables if name in files)
+    chosen = []
+    for name in (name for name in tables if name in files):
+        try:
+            sql = files[name].read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise EarshotError(f"{files[name]} cannot be read ({error}); make it a readable UTF-8 file") from error
+        chosen.append(Select(tables[name], files[name], sql))
+    return tuple(chosen)
 
 
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise EarshotError(f"{file} cannot be read ({error}); make it a readable UTF-8 file") from error
-
-
-def _instead(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, n=1)
+def _instead(name: str, names: list[str]) -> str:
+    near = get_close_matches(name, names, n=1)
     if near:
         return f"did you mean {near[0]!r}?"
-    return f"there are {', '.join(known)}" if known else "the folder config/sources is empty"
+    return f"there are {', '.join(names)}" if names else "the folder config/sources is empty"
 
 
 class LoadRefusedError(EarshotError):
@@ -118,6 +118,7 @@ def reporting_zone(source: Source, wanted: str | None, before: Generation | None
     zone = wanted or (before.zone if before and staying else source.zone)
     if before is None or before.zone == zone or not staying:
         return zone
+    # A snapshot brings all of its rows again, and their days with them.
     if staying == {source.name} and source.mode == "snapshot":
         return zone
     drops = " && ".join(f"python -m queries drop {name}" for name in sorted(staying))

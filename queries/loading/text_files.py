@@ -63,7 +63,8 @@ class _Doubt:
 def _codec(file: Path, encoding: str) -> codecs.CodecInfo:
     try:
         codec = codecs.lookup(encoding)
-        "".encode(encoding)  # rot13 and zip are codecs too, but no encodings
+        # rot13 and zip are codecs too, but no encodings.
+        "".encode(encoding)
     except (LookupError, TypeError):
         raise BadTextError(f"{file}: {encoding!r} is no encoding; write one such as 'utf-8' or 'latin-1'") from None
     return codec
@@ -127,12 +128,8 @@ def _undecodable(error: UnicodeDecodeError, file: Path, encoding: str, lines: in
     byte = f"byte 0x{error.object[error.start]:02X}"
     if codecs.lookup(encoding).name not in {"utf-8", "utf-8-sig"}:
         return BadTextError(f"{where}: {byte} is not {encoding}; set the input's encoding to what the file is in")
-    guess = _guess(error, file)
-    return BadTextError(f"{where}: {byte} is not UTF-8, it looks like {guess}; set encoding = '{guess}' for this input")
-
-
-def _guess(error: UnicodeDecodeError, file: Path) -> str:
     with file.open("rb") as source:
-        if source.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
-            return "utf-16"
-    return "cp1252" if 0x80 <= error.object[error.start] < 0xA0 else "latin-1"
+        is_utf16 = source.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
+    # latin-1 has control characters where cp1252 has the quotes and dashes of Windows, which are what people type.
+    guess = "utf-16" if is_utf16 else "cp1252" if 0x80 <= error.object[error.start] < 0xA0 else "latin-1"
+    return BadTextError(f"{where}: {byte} is not UTF-8, it looks like {guess}; set encoding = '{guess}' for this input")

@@ -1,7 +1,7 @@
 """A made-up company that serves other companies, with known truth planted in it: for demonstration, tests, benchmarks.
 
 Everything is drawn from a seed and counts back from the end, so the same arguments give the same bytes, and another end
-moves the whole picture. What is planted stands in `plants`; nothing else in the product may know it.
+moves the whole picture. What is planted stands in `planted_changes`; nothing else in the product may know it.
 """
 
 from datetime import date
@@ -10,7 +10,7 @@ from typing import Final
 
 from queries.sample.columns import Files
 from queries.sample.company import company_tables
-from queries.sample.contacts import Contacts, comebacks, contact_columns, desk_contacts, journey_contacts
+from queries.sample.contacts import comebacks, contact_columns, desk_contacts, journey_contacts
 from queries.sample.defects import defect_columns
 from queries.sample.journeys import World, draw_journeys, journey_columns, world
 from queries.sample.planted_changes import PlantedAction, planted_actions
@@ -59,12 +59,8 @@ def _write(files: Files, made: World, chunk: int, numbers: Ints) -> None:
     files.write("defect", defect_columns(made, chunk, journeys))
     files.write("response", response_columns(made, chunk, "R", about_journeys(made, chunk, journeys)))
     for contacts in (journey_contacts(made, chunk, journeys), desk_contacts(made, chunk, numbers)):
-        _write_contacts(files, made, chunk, contacts)
+        files.write("contact", contact_columns(made, chunk, contacts))
+        prefix = {"C": "T", "S": "U"}[contacts.prefix]
+        files.write("response", response_columns(made, chunk, prefix, about_contacts(made, chunk, contacts)))
     files.write("contact", contact_columns(made, chunk, comebacks(made, chunk, journeys)))
     files.write("response", response_columns(made, chunk, "N", about_relationship(made, chunk, numbers)))
-
-
-def _write_contacts(files: Files, made: World, chunk: int, contacts: Contacts) -> None:
-    files.write("contact", contact_columns(made, chunk, contacts))
-    prefix = {"C": "T", "S": "U"}[contacts.prefix]
-    files.write("response", response_columns(made, chunk, prefix, about_contacts(made, chunk, contacts)))

@@ -70,7 +70,9 @@ def company(seed: int) -> Company:
     rng = stream(seed, "company")
     vertical = np.repeat(np.arange(len(VERTICALS)), ACCOUNTS)
     revenue = _revenue(rng.standard_normal(len(vertical)), vertical)
-    tier = _tiers(revenue, vertical)
+    # The null vertical has no key accounts: they are looked after, and that would be an effect.
+    rank = np.argsort(np.argsort(-np.where(vertical == NULL, 0, revenue)))
+    tier = np.where(rank < _KEY_ACCOUNTS, 0, np.where(rank < _LARGE_ACCOUNTS, 1, 2))
     weight = revenue**0.4
     staff = _STAFF[tier]
     people = np.cumsum(staff.ravel()).reshape(staff.shape) - staff
@@ -96,14 +98,9 @@ def _revenue(draws: Floats, vertical: Ints) -> Floats:
     amount = 150_000 * np.exp(1.3 * draws)
     amount = np.where(vertical == NULL, np.minimum(amount * 0.5, 600_000), amount)
     amount = amount[np.lexsort((-amount, vertical))]
-    for of, size in ((DETRACTOR, 1.15), (QUIET, 0.85), (NEAR_RISK, 0.72)):
-        amount[np.flatnonzero(vertical == of)[0]] = amount.max() * size
+    for planted, size in ((DETRACTOR, 1.15), (QUIET, 0.85), (NEAR_RISK, 0.72)):
+        amount[np.flatnonzero(vertical == planted)[0]] = amount.max() * size
     return np.round(amount, -3)
-
-
-def _tiers(revenue: Floats, vertical: Ints) -> Ints:
-    rank = np.argsort(np.argsort(-np.where(vertical == NULL, 0, revenue)))
-    return np.where(rank < _KEY_ACCOUNTS, 0, np.where(rank < _LARGE_ACCOUNTS, 1, 2))
 
 
 def _centred(draws: Floats, vertical: Ints, weight: Floats) -> Floats:
@@ -150,19 +147,16 @@ def _since(span: Timeline, account: Ints) -> Ints:
     return span.stop - (1500 + account * 7919 % 5000) * DAY
 
 
-def _names() -> list[str]:
-    return [
+def _account(span: Timeline, customers: Company) -> Columns:
+    account = np.arange(len(customers.vertical))
+    names = [
         f"{STEMS[(place * 7 + vertical * 5) % len(STEMS)]} {SUFFIXES[vertical][place // len(STEMS)]}"
         for vertical, count in enumerate(ACCOUNTS)
         for place in range(count)
     ]
-
-
-def _account(span: Timeline, customers: Company) -> Columns:
-    account = np.arange(len(customers.vertical))
     return {
         "account_id": ids("A", account, 4),
-        "name": texts(_names()),
+        "name": texts(names),
         "since": dates_of(_since(span, account)),
         "recorded_at": _unknown(len(account)),
     }

@@ -230,6 +230,7 @@ def draw_journeys(world: World, chunk: int, numbers: Ints) -> Journeys:
         recorded=recorded,
         known=np.maximum(_ENDED.after(rng, ended), recorded),
     )
+    # Dropped after they were drawn: the draws of every other journey stay what they are without the plant.
     return drawn.at(np.flatnonzero((ended >= span.first) & (recorded < span.stop) & ~_hushed(world, drawn)))
 
 

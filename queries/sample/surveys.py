@@ -126,7 +126,8 @@ def about_contacts(world: World, chunk: int, some: Contacts) -> Invitations:
     some, kind, weak = some.at(rows), kind[rows], weak[rows]
     ease = (some.touchpoint == _CLOSING) | (some.journey < 0)
     return Invitations(
-        number=_contact_number(some),
+        # Beside the journey's own invitation, which has the number without a contact.
+        number=some.journey * 100 + 1 + some.number % 10 if some.prefix == "C" else some.number,
         account=some.account,
         person=some.person,
         journey=some.journey,
@@ -140,12 +141,6 @@ def about_contacts(world: World, chunk: int, some: Contacts) -> Invitations:
         product=some.product,
         earliest=some.recorded,
     )
-
-
-def _contact_number(some: Contacts) -> Ints:
-    if some.prefix == "C":
-        return some.journey * 100 + 1 + some.number % 10
-    return some.number
 
 
 def _contact_shift(world: World, some: Contacts, weak: Bools) -> Floats:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Final
 
 import pyarrow as pa
-from sqlalchemy import Connection, Table, delete, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from config.models.calendar import Calendar
 from queries.engine import insert_arrow
@@ -58,19 +58,15 @@ def write_calendar(conn: Connection, calendar: Calendar) -> None:
 
 def _span(conn: Connection) -> tuple[date, date] | None:
     """The first and the last day of any fact; a span of centuries is a mistake in the data, and is cut to its end."""
-    found = [bounds for table in tables.CANONICAL for bounds in _bounds(conn, table)]
-    if not found:
+    bounds = []
+    for column in (column for table in tables.CANONICAL for column in table.c if "day_of" in column.info):
+        low, high = conn.execute(select(func.min(column), func.max(column))).one()
+        if low is not None:
+            bounds.append((low, high))
+    if not bounds:
         return None
-    first, last = min(low for low, _ in found), max(high for _, high in found)
+    first, last = min(low for low, _ in bounds), max(high for _, high in bounds)
     return max(first, last - _LONGEST), last
-
-
-def _bounds(conn: Connection, table: Table) -> Iterator[tuple[date, date]]:
-    for column in table.c:
-        if "day_of" in column.info:
-            low, high = conn.execute(select(func.min(column), func.max(column))).one()
-            if low is not None:
-                yield low, high
 
 
 def _day(calendar: Calendar, day: date) -> Day:

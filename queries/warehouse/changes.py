@@ -38,7 +38,12 @@ class Touched:
                     .distinct()
                 )
                 conn.execute(insert(self.days).from_select(["table_name", "column_name", "day"], found))
-        if (journey := _journey(table)) is not None:
+        journey: ColumnElement[str] | None = None
+        if table is tables.journey:
+            journey = table.c.id
+        elif table.name in _CHILDREN:
+            journey = table.c.journey_id
+        if journey is not None:
             found = select(table.c.source, journey).where(which, journey.is_not(None)).distinct()
             conn.execute(insert(self.journeys).from_select(["source", "id"], found))
         if table is tables.account_history:
@@ -53,12 +58,6 @@ def nothing_touched(conn: Connection) -> Touched:
     for table in (days, journeys, accounts):
         table.create(conn)
     return Touched(days, journeys, accounts)
-
-
-def _journey(table: Table) -> ColumnElement[str] | None:
-    if table is tables.journey:
-        return table.c.id
-    return table.c.journey_id if table.name in _CHILDREN else None
 
 
 def _text(name: str) -> Column[Any]:

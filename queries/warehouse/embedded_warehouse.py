@@ -64,6 +64,7 @@ class EmbeddedWarehouse:
                 draft = NewGeneration(conn, number, lambda empty: self._staged(conn, number, empty))
                 yield draft
                 conn.commit()
+            # Else the file's newest rows lie in a .wal beside it, which the rename would leave behind.
             if draft.kept:
                 _checkpoint(engine)
         finally:
@@ -121,6 +122,7 @@ class EmbeddedWarehouse:
             self._publish(draft, number)
             self.purge()
 
+    # Names carry the generation: DuckDB's instance cache answers for a path that was swapped with the old file.
     def _file(self, number: int) -> Path:
         return self.folder / f"generation-{number}.duckdb"
 
@@ -129,6 +131,7 @@ class EmbeddedWarehouse:
 
     def _publish(self, file: Path, number: int) -> None:
         """The pointer moves last: whatever dies before it leaves the old generation served."""
+        # What is not on the disk before the rename may be missing behind a new name after a power cut.
         _fsync(file)
         file.rename(self._file(number))
         pointer = self.folder / "current.new"
@@ -142,6 +145,7 @@ class EmbeddedWarehouse:
         while number := self.current():
             hold = self._pin_file(number).open("a", encoding="ascii")
             fcntl.flock(hold, fcntl.LOCK_SH)
+            # The writer may have removed it after the pointer was read: then there is a newer one to take.
             if self._file(number).exists():
                 with self._guard:
                     self._readers[number] = self._readers.get(number, 0) + 1

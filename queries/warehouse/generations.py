@@ -124,13 +124,15 @@ class SharedWarehouse:
         """One transaction; a second writer waits for the first."""
         self._prepare()
         with self.engine.connect() as conn:
-            conn.detach()  # closed at the end, not pooled: the temporary tables go with it
+            # Closed at the end, not pooled: the temporary tables go with it.
+            conn.detach()
             transaction = conn.begin()
             _wait_for_writer(conn, say)
             found = latest(conn)
             draft = NewGeneration(conn, (found.number if found else 0) + 1, lambda _: nullcontext(Stage(conn, None)))
             yield draft
             if draft.kept:
+                # Until autovacuum comes by, readers would get plans made for what was there before.
                 conn.execute(text("analyze"))
                 transaction.commit()
         if draft.kept and draft.erasing:

@@ -119,14 +119,12 @@ def _gaps(as_of: datetime | None) -> Subquery:
         "from_touchpoint": c.touchpoint,
         "from_emotion": c.emotion,
     }
-    lagged = [_previous(column).label(name) for name, column in before.items()]
+    lagged = [
+        func.lag(column).over(partition_by=(c.source, c.journey_id), order_by=(c.occurred_at, c.id)).label(name)
+        for name, column in before.items()
+    ]
     chosen = select(*own, c.vertical, c.product, c.region, c.day, *lagged)
     return chosen.where(c.journey_id.is_not(None), _before(c.occurred_at, as_of)).subquery("gap")
-
-
-def _previous(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    c = tables.contact.c
-    return func.lag(column).over(partition_by=(c.source, c.journey_id), order_by=(c.occurred_at, c.id))
 
 
 def _inbound(as_of: datetime | None, wanted: Collection[str]) -> Rows:
@@ -140,7 +138,12 @@ def _inbound(as_of: datetime | None, wanted: Collection[str]) -> Rows:
     columns["replied_at"] = func.least(timeline.c.answered_at, next_out)
     columns["reply_hours"] = _hours_between(timeline.c.occurred_at, columns["replied_at"])
     rows = Rows(columns, timeline, timeline.c.direction == "in", timeline.c.day)
-    return _after_end(rows) if "after_end" in wanted else rows
+    if "after_end" not in wanted:
+        return rows
+    ends = select(tables.journey_fact.c.source, tables.journey_fact.c.id, tables.journey_fact.c.ended_at).subquery()
+    same = and_(ends.c.source == rows.columns["source"], ends.c.id == rows.columns["journey_id"])
+    ended = func.coalesce(ends.c.ended_at <= rows.columns["occurred_at"], False)
+    return replace(rows, columns={**rows.columns, "after_end": ended}, source=rows.source.outerjoin(ends, same))
 
 
 def _replies(as_of: datetime | None) -> Subquery:
@@ -151,15 +154,8 @@ def _replies(as_of: datetime | None) -> Subquery:
         order_by=(table.c.occurred_at, table.c.id),
         rows=(1, None),
     )
-    known = [column.label(name) for name, column in _as_known(table, as_of).items()]
-    return select(*known, later.label("next_out_at")).where(_before(table.c.occurred_at, as_of)).subquery("reply")
-
-
-def _after_end(rows: Rows) -> Rows:
-    ends = select(tables.journey_fact.c.source, tables.journey_fact.c.id, tables.journey_fact.c.ended_at).subquery()
-    own = and_(ends.c.source == rows.columns["source"], ends.c.id == rows.columns["journey_id"])
-    ended = func.coalesce(ends.c.ended_at <= rows.columns["occurred_at"], False)
-    return replace(rows, columns={**rows.columns, "after_end": ended}, source=rows.source.outerjoin(ends, own))
+    columns = [column.label(name) for name, column in _as_known(table, as_of).items()]
+    return select(*columns, later.label("next_out_at")).where(_before(table.c.occurred_at, as_of)).subquery("reply")
 
 
 def _issue(as_of: datetime | None, _wanted: Collection[str]) -> Rows:

@@ -113,12 +113,8 @@ def typed(table: str, column: str, text: str) -> Scalar:
         raise EarshotError(f"{text!r} is no value of {column}; write a {type(kind).__name__.lower()}") from None
 
 
-def _truth(text: str) -> bool:
-    return {"true": True, "false": False}[text.lower()]
-
-
 _READERS: Final[tuple[tuple[Any, Callable[[str], Scalar]], ...]] = (
-    (Boolean, _truth),
+    (Boolean, lambda text: {"true": True, "false": False}[text.lower()]),
     (Integer, int),
     (Double, float),
     (Date, date.fromisoformat),
@@ -134,15 +130,11 @@ def _holds(column: ColumnElement[Any], condition: Condition) -> ColumnElement[bo
     )
     parts = [compare(bound) for bound, compare in bounds if bound is not None]
     if condition.any_of is not None:
-        parts.append(_known(column, condition.any_of).in_(condition.any_of))
+        fills = isinstance(column.type, String) and UNKNOWN in condition.any_of
+        parts.append((func.coalesce(column, UNKNOWN) if fills else column).in_(condition.any_of))
     if condition.known is not None:
         parts.append(column.is_not(None) if condition.known else column.is_(None))
     return and_(*parts)
-
-
-def _known(column: ColumnElement[Any], wanted: tuple[Scalar, ...]) -> ColumnElement[Any]:
-    is_text = isinstance(column.type, String)
-    return func.coalesce(column, UNKNOWN) if is_text and UNKNOWN in wanted else column
 
 
 def _attributes(rows: Rows, as_of: datetime | None, wanted: Collection[str]) -> Rows:
@@ -150,48 +142,40 @@ def _attributes(rows: Rows, as_of: datetime | None, wanted: Collection[str]) -> 
     if any(column.startswith("journey.") for column in wanted):
         rows = _with_journey(rows, as_of)
     if "person.role" in wanted and "person_id" in rows.columns:
-        rows = _with_person(rows)
+        person = tables.person.alias("of_person")
+        same = person.c.person_id == rows.columns["person_id"]
+        columns = {**rows.columns, "person.role": person.c.role}
+        rows = replace(rows, columns=columns, source=rows.source.outerjoin(person, same))
     if any(column.startswith("account.") or column not in rows.columns for column in wanted):
         rows = _with_account(rows)
     return rows
-
-
-def _with_person(rows: Rows) -> Rows:
-    """The role of the human behind a row."""
-    person = tables.person.alias("of_person")
-    own = person.c.person_id == rows.columns["person_id"]
-    columns = {**rows.columns, "person.role": person.c.role}
-    return replace(rows, columns=columns, source=rows.source.outerjoin(person, own))
 
 
 def _with_journey(rows: Rows, as_of: datetime | None) -> Rows:
     fact = tables.journey_fact.alias("of_journey")
     if "journey_id" not in rows.columns:
         return rows
-    own = and_(fact.c.source == rows.columns["source"], fact.c.id == rows.columns["journey_id"])
-    known = {f"journey.{c}": column_as_known(fact, tables.journey_fact.c[c], as_of) for c in _OF_JOURNEY}
-    return replace(rows, columns={**rows.columns, **known}, source=rows.source.outerjoin(fact, own))
+    same = and_(fact.c.source == rows.columns["source"], fact.c.id == rows.columns["journey_id"])
+    attributes = {f"journey.{c}": column_as_known(fact, tables.journey_fact.c[c], as_of) for c in _OF_JOURNEY}
+    return replace(rows, columns={**rows.columns, **attributes}, source=rows.source.outerjoin(fact, same))
 
 
 def _with_account(rows: Rows) -> Rows:
     """The account as of the row's day. A table without a vertical of its own takes its account's."""
-    history = _account_history()
-    own = and_(
+    # Validities that never overlap, whatever the sources say: each ends where the account's next one begins. Else a
+    # row would count once for each period that covers its day.
+    h = tables.account_history.c
+    follows = func.lead(h.valid_from).over(partition_by=h.account_id, order_by=(h.valid_from, h.source))
+    until = func.least(h.valid_to, follows).label("until")
+    history = select(h.account_id, *(h[c] for c in _OF_ACCOUNT), h.valid_from, until).subquery("of_account")
+    same = and_(
         history.c.account_id == rows.columns["account_id"],
         rows.day >= history.c.valid_from,
         or_(history.c.until.is_(None), rows.day < history.c.until),
     )
-    known: Columns = {f"account.{c}": history.c[c] for c in _OF_ACCOUNT}
-    columns = {"vertical": history.c.vertical, **rows.columns, **known}
-    return replace(rows, columns=columns, source=rows.source.outerjoin(history, own))
-
-
-def _account_history() -> Subquery:
-    """Validities that never overlap, whatever the sources say: each ends where the account's next one begins."""
-    h = tables.account_history.c
-    follows = func.lead(h.valid_from).over(partition_by=h.account_id, order_by=(h.valid_from, h.source))
-    until = func.least(h.valid_to, follows).label("until")
-    return select(h.account_id, *(h[c] for c in _OF_ACCOUNT), h.valid_from, until).subquery("of_account")
+    attributes: Columns = {f"account.{c}": history.c[c] for c in _OF_ACCOUNT}
+    columns = {"vertical": history.c.vertical, **rows.columns, **attributes}
+    return replace(rows, columns=columns, source=rows.source.outerjoin(history, same))
 
 
 def _offered(name: str) -> frozenset[str]:

@@ -104,29 +104,27 @@ ROLLUPS: Final[dict[str, tuple[Table, ...]]] = {
 
 def rebuild_rollups(conn: Connection) -> None:
     """Compute everything anew from the facts."""
-    for table in (warehouse_tables.journey_fact, *_rollups()):
-        conn.execute(delete(table))
+    conn.execute(delete(warehouse_tables.journey_fact))
     _fill_journeys(conn, None)
     for name, tables in ROLLUPS.items():
         for table in tables:
+            conn.execute(delete(table))
             _fill(conn, table, name, None)
 
 
 def refresh_rollups(conn: Connection, touched: Touched) -> None:
     """Compute anew what the touched days and journeys make up; the result is that of `rebuild`."""
+    # Before and after: a journey whose contacts changed may leave a day as well as come to one.
     _note_days(conn, touched)
     conn.execute(delete(warehouse_tables.journey_fact).where(_among(warehouse_tables.journey_fact, touched)))
     _fill_journeys(conn, touched)
     _note_days(conn, touched)
     for name, tables in ROLLUPS.items():
         for table in tables:
-            days = _days(touched, name, _day_of(table))
+            noted = touched.days.c
+            days = select(noted.day).where(noted.table_name == name, noted.column_name == _day_of(table))
             conn.execute(delete(table).where(table.c[_day_of(table)].in_(days)))
             _fill(conn, table, name, days)
-
-
-def _rollups() -> tuple[Table, ...]:
-    return tuple(table for tables in ROLLUPS.values() for table in tables)
 
 
 def _day_of(rollup: Table) -> str:
@@ -145,11 +143,6 @@ def _fill(conn: Connection, rollup: Table, name: str, days: Select[Any] | None) 
     append(conn, rollup, counted)
 
 
-def _days(touched: Touched, table: str, column: str) -> Select[Any]:
-    days = touched.days
-    return select(days.c.day).where(days.c.table_name == table, days.c.column_name == column)
-
-
 def _among(table: Table, touched: Touched) -> Row:
     return exists().where(touched.journeys.c.source == table.c.source, touched.journeys.c.id == table.c.id)
 
@@ -166,7 +159,7 @@ def _note_days(conn: Connection, touched: Touched) -> None:
 
 
 def _fill_journeys(conn: Connection, touched: Touched | None) -> None:
-    """One source at a time: a journey's contacts are its source's, and one text sorts in half the time of two."""
+    # One source at a time: a journey's contacts are its source's, and one text sorts in half the time of two.
     journey = warehouse_tables.journey
     for source in conn.scalars(select(journey.c.source).distinct()).all():
         which = journey.c.source == source
@@ -252,7 +245,7 @@ def _in_order(value: FunctionElement[Any]) -> ColumnElement[Any]:
 
 
 def _hours(step: Subquery, waiting: Row) -> ColumnElement[Any]:
-    """Added up in whole microseconds, so that the order of the rows cannot show."""
+    # Added up in whole microseconds, so that the order of the rows cannot show.
     return cast(whole(func.sum(case((waiting, step.c.gap), else_=0))), Double) / _HOUR
 
 

@@ -52,6 +52,7 @@ class Stage:
         target = self.tables[name] = self.table(name)
         target.create(self.conn)
         count = insert_arrow(self.conn, target, rows)
+        # Without statistics PostgreSQL takes a new table for a small one, and would join millions in nested loops.
         if self.conn.dialect.name == "postgresql":
             self.conn.execute(text(f'analyze "{target.name}"'))
         return count
@@ -62,9 +63,14 @@ class Stage:
         for name in _VERDICT:
             self._alter(target, f'add column "{name}" varchar')
         for name in _required(table):
-            self._alter(target, f'alter column "{name}" drop not null')  # also what lacks it waits here for its verdict
-        parts = arriving(self.conn, target, rows)
-        return sum(append(self.conn, target, _in_place(table, part, now)) for part in parts)
+            # Also a row that lacks it waits here for its verdict.
+            self._alter(target, f'alter column "{name}" drop not null')
+        count = 0
+        for part in arriving(self.conn, target, rows):
+            verdict = (part.c[name] for name in _VERDICT)
+            staged = accepted(table, part, fill=False).add_columns(*stamps(now), *verdict)
+            count += append(self.conn, target, staged)
+        return count
 
     def leave(self) -> None:
         """Where the stage is the warehouse's own tables: take out what was not accepted, and the stage's columns."""
@@ -106,10 +112,6 @@ def accepted(table: Table, rows: FromClause, *, fill: bool) -> Select[Any]:
 def stamps(now: datetime) -> list[ColumnElement[datetime]]:
     """When a row came that comes for the first time."""
     return [literal(now, DateTime).label(name) for name in ("first_loaded_at", "loaded_at")]
-
-
-def _in_place(table: Table, rows: FromClause, now: datetime) -> Select[Any]:
-    return accepted(table, rows, fill=False).add_columns(*stamps(now), *(rows.c[name] for name in _VERDICT))
 
 
 def _required(table: Table) -> list[str]:

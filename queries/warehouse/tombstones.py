@@ -34,18 +34,15 @@ def _withhold(conn: Connection, table: Table, staged: Table) -> int:
     if table is tables.person:
         return dropped + conn.execute(delete(staged).where(_erased("person", staged.c.person_id))).rowcount
     if "person_id" in staged.c:
-        conn.execute(update(staged).where(_erased("person", staged.c.person_id)).values(**_nobody(staged)))
+        # The row as it was read names the person and holds the comment, too.
+        personal = {name: None for name in ("person_id", "comment", "row") if name in staged.c}
+        conn.execute(update(staged).where(_erased("person", staged.c.person_id)).values(**personal))
     return dropped
 
 
-def _nobody(table: Table) -> dict[str, None]:
-    """What is taken from a fact whose person is erased. The row as it was read says both, too."""
-    return {name: None for name in ("person_id", "comment", "row") if name in table.c}
-
-
 def _erased(kind: Kind, key: ColumnElement[str]) -> ColumnElement[bool]:
-    """Whether a key has a tombstone: each distinct key is hashed once."""
-    found = key.table.alias()
-    keys = select(found.c[key.name].label("key")).distinct().subquery()
+    # Each distinct key is hashed once: ten million rows have a few thousand accounts.
+    rows = key.table.alias()
+    keys = select(rows.c[key.name].label("key")).distinct().subquery()
     mark = sha256_hex(literal(f"{kind}:") + keys.c.key)
     return key.in_(select(keys.c.key).where(mark.in_(select(tables.erased.c.hash))))
