@@ -46,6 +46,11 @@ class _Rule(FrozenModel):
         return ()
 
     @property
+    def case_table(self) -> str | None:
+        """The table with the rows of what it found, where these belong to one case and to no figure."""
+        return None
+
+    @property
     def hears_signals(self) -> bool:
         """Whether it listens to the days of single signals, and not to all revenue at once."""
         return False
@@ -102,6 +107,11 @@ class _Watch(_Rule):
     def band(self) -> float:
         """How much worse than what was told is news, in the unit of the rule's figure."""
         return 0.0
+
+    @property
+    def calm(self) -> float:
+        """The power of alpha above which a figure that must be weighed to be safe is so."""
+        return 1.0
 
     @property
     def breach(self) -> str:
@@ -327,6 +337,11 @@ class ChartRule(_Measure):
         return self.every
 
     @property
+    def calm(self) -> float:
+        """The strength of a signal is a power of alpha, and so is what is left of it."""
+        return self.recover
+
+    @property
     def breach(self) -> str:
         """What a breach of it is, in words."""
         return "out of its usual range"
@@ -376,6 +391,11 @@ class QuietRule(_Watch):
         return self.by if self.of == "coverage" else (_HEARD[self.of],)
 
     @property
+    def case_table(self) -> str | None:
+        """The contacts of a silent account."""
+        return "contact" if self.of == "account" else None
+
+    @property
     def hears_signals(self) -> bool:
         """All but coverage do, which looks at the whole revenue at once."""
         return self.of in _HEARD
@@ -412,6 +432,11 @@ class EventRule(_Rule):
     is_case: ClassVar[bool] = True
     scan_back: Duration = timedelta(days=30)
     resolve_after: Duration = timedelta(days=30)
+
+    @property
+    def case_table(self) -> str:
+        """The table of the severe cases."""
+        return self.table
 
 
 RateRule = ThresholdRule | GoalRule | ChangeRule | GapRule | ChartRule

@@ -14,13 +14,7 @@ from config.models.routing import Person, Step
 from config.models.rules import (
     DATA_FAULT,
     DECEIVES,
-    ChangeRule,
-    GapRule,
-    GoalRule,
-    QuietRule,
-    RateRule,
     Rule,
-    ThresholdRule,
 )
 from config.models.values import duration_text
 from dashboard.incident.charts import Reference
@@ -30,10 +24,10 @@ from queries.review.incident_page import IncidentPage
 from queries.review.read import label_of, slice_words
 from queries.state.actions import Action
 from queries.state.incidents import HistoryEntry, Incident
+from triggers.evaluation.kinds.registry import kind_of
+from triggers.evaluation.kinds.words import sentence_start
 from triggers.messages import card as messages_card
-from triggers.messages import wording
 from triggers.messages.card import Card, called
-from triggers.messages.wording import BASELINES
 
 UTC: Final = ZoneInfo("UTC")
 _MACROS: Final = macros("incident/macros.html")
@@ -89,7 +83,7 @@ def incident_header(page: IncidentPage, account: str | None, terms: Terms) -> Ma
     incident = page.incident
     headline = f"{incident_title(incident, page.rule)} – {incident_where(incident, account)}"
     attention = incident.is_open and not (incident.acknowledged_at or incident.snoozed_until)
-    words = wording.sentence_start(state(incident, terms))
+    words = sentence_start(state(incident, terms))
     return _MACROS.incident_header(f"Incident · {SEVERITIES[incident.severity]}", headline, words, attention)
 
 
@@ -108,32 +102,23 @@ ELSEWHERE: Final = frozenset({"Where", "Severity", "What to do"})
 
 def _figures(page: IncidentPage) -> list[tuple[str, str]]:
     metric, sample = page.metric, page.sample
-    if isinstance(page.rule, QuietRule):
-        return [("Heard", wording.measured(page.rule, None, sample) or "")]
     if metric is None:
-        return []
+        heard = kind_of(page.rule).finding(None, sample) if page.rule else None
+        return [("Heard", heard)] if heard else []
     low, high, against = sample.get("low"), sample.get("high"), reference_of(page.rule, sample)
     n = (sample.get("tally") or [page.incident.n or 0])[0]
     return [
         (metric.label, figure(metric, sample.get("value", page.incident.value), half_width(low, high))),
         ("95% interval", interval(metric, low, high)),
         ("Cases", f"n = {count(round(n))}"),
-        (wording.sentence_start(against.name), against.figure(metric)) if against else ("", ""),
+        (sentence_start(against.name), against.figure(metric)) if against else ("", ""),
     ]
 
 
 def reference_of(rule: Rule | None, sample: Mapping[str, Any]) -> Reference | None:
     """What an incident's figure was held against when it was last looked at; None where there is no such figure."""
-    value = rule.limit if isinstance(rule, ThresholdRule) else sample.get("held")
-    written = isinstance(rule, ThresholdRule | GoalRule)
-    if value is None or not isinstance(rule, RateRule):
-        return None
-    if isinstance(rule, ChangeRule):
-        return Reference(BASELINES[rule.baseline], value)
-    return Reference("measured from" if isinstance(rule, GapRule) else NAMES[rule.kind], value, is_written=written)
-
-
-NAMES: Final = {"threshold": "limit", "goal": "goal", "chart": "usual"}
+    held = kind_of(rule).held(sample) if rule else None
+    return Reference(held.name, held.value, is_written=held.is_written) if held else None
 
 
 def runbook(rule: Rule | None) -> Markup:

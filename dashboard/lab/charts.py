@@ -12,10 +12,10 @@ from dashboard.charts import ATTENTION, BETTER, GREY, QUIET, Rows
 from queries.metrics.formatting import shown, unit
 from queries.state.slices import slice_values
 from queries.warehouse.conditions import ConditionPeriod
+from triggers.evaluation.kinds.kind import Setting
 from triggers.incidents.notification_load import NotificationLoad
 from triggers.lab.parameter_sweep import ParameterSweep, setting
 from triggers.lab.scores import Score
-from triggers.lab.setting import Setting
 from triggers.lab.what_if import TrialIncident, TrialOutcome
 
 READERS: Final = 4

@@ -9,12 +9,12 @@ from dashboard.lab.charts import place_words, reader_name
 from dashboard.markup import macros
 from queries.metrics.formatting import figure
 from queries.state.feedback import Precision
+from triggers.evaluation.kinds.words import sentence_start
 from triggers.incidents.notification_load import NotificationLoad
 from triggers.lab.false_alarms import FalseAlarmRate
 from triggers.lab.parameter_sweep import ParameterSweep, days_open, setting
 from triggers.lab.typical_range import typical_range
 from triggers.lab.what_if import Trial, TrialIncident, TrialOutcome
-from triggers.messages.wording import sentence_start
 
 LISTED: Final = 60
 WEEKS_A_YEAR: Final = 365.25 / 7

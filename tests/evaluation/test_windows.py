@@ -17,9 +17,9 @@ from queries.metrics.design_effects import DesignEffect
 from queries.statistics.estimates import Floats, tail
 from tests.support.company import METRIC, rule, subject
 from triggers.evaluation.kinds.chart import freeze
-from triggers.evaluation.kinds.registry import panel
+from triggers.evaluation.kinds.registry import kind_of, panel
 from triggers.evaluation.kinds.significance import BREACH, NO_DATA, VERDICTS, bonferroni, verdicts
-from triggers.evaluation.kinds.window import Inputs, Windows, lookback
+from triggers.evaluation.kinds.window import Inputs, Windows
 from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule
 from triggers.evaluation.replay import EvaluatedRule, replay
 from triggers.rules.baseline import FrozenBaseline
@@ -187,7 +187,7 @@ def test_what_lies_farther_back_than_its_reach_does_not_matter(kind: str) -> Non
     """A live tick reads only so far; a chart's baseline was counted before."""
     of, given_ = subject_of(KINDS[kind]), given_of(KINDS[kind], 7)
     slots = slots_of(KINDS[kind], 3, first=100)
-    first = (slots[0] - lookback(KINDS[kind])).toordinal()
+    first = (slots[0] - kind_of(KINDS[kind]).lookback).toordinal()
     later = without(given_, lambda counts: slice(first - counts.first_day))
     assert findings(of, given_, slots)[1] == findings(of, later, slots)[1]
     assert_same(of, slots, given_, later)

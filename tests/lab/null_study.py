@@ -25,12 +25,12 @@ from config.models.rules import ChartRule, RateRule, Rule
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects, ratio
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.chart import freeze
-from triggers.evaluation.kinds.registry import panel
+from triggers.evaluation.kinds.registry import kind_of, panel
 from triggers.evaluation.kinds.significance import bonferroni, verdicts
 from triggers.evaluation.kinds.window import Inputs, Windows
 from triggers.evaluation.metric_rules import EvaluationInput
 from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
-from triggers.lab.calibrate import calibrate, uncalibrated
+from triggers.lab.calibrate import calibrate
 from triggers.lab.simulation import Ints, PeriodCounts, period_counts
 from triggers.rules.counts import Slice
 from triggers.rules.schedule import Cadence
@@ -228,7 +228,7 @@ def panel_of(of: Subject, basis: EvaluationInput, alpha: float = 0.001) -> Windo
 
 def alpha_of(of: Subject, base: float, alike: float) -> float:
     """What `python -m triggers check` would find for a company that no other part of the study looks at."""
-    if uncalibrated(of):
+    if kind_of(of.rule).uncalibrated:
         seen = np.ones((1, SEGMENTS), dtype=bool)
         return float(bonferroni(of.rule, of.cadence.a_year, seen)[0])
     found = calibrate(of, world(base, alike, range(10_000, 10_001)).basis(of), datetime(2026, 1, 1, tzinfo=UTC))

@@ -51,7 +51,7 @@ from tests.support.daily import (
 from tests.support.installation import configure
 from tests.support.states import NewState
 from triggers.data_faults.scan import NAME
-from triggers.evaluation.kinds.window import lookback
+from triggers.evaluation.kinds.registry import kind_of
 from triggers.incidents.tick import tick
 from triggers.rules.schedule import ANCHOR
 
@@ -287,7 +287,7 @@ def _made(one: Revision, line: Line, catalog: Catalog) -> bool:
 
 
 def _unknown(day: date, revised: date, slot: date, rule: WatchRule) -> bool:
-    back = rule.window if isinstance(rule, QuietRule) else lookback(rule)
+    back = rule.window if isinstance(rule, QuietRule) else kind_of(rule).lookback
     return slot - back <= day < slot <= revised
 
 

@@ -19,8 +19,9 @@ from tests.lab.null_study import DECLARED, KINDS, METRIC, SEGMENTS, subject, wor
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
 from triggers.commands.check import LASTS, Checked, calibrated
+from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.metric_rules import EvaluationInput
-from triggers.lab.calibrate import Replayed, Size, calibrate, uncalibrated
+from triggers.lab.calibrate import Replayed, Size, calibrate
 from triggers.lab.simulation import period_counts
 from triggers.lab.simulation_inputs import MOST
 from triggers.rules.previous_state import read_previous_state
@@ -109,7 +110,7 @@ def test_rows_that_are_alike_are_drawn_alike() -> None:
 )
 def test_what_is_left_out_says_why(kind: str, changes: dict[str, Any], why: str) -> None:
     of = subject(kind, BASE, **changes)
-    assert why in (uncalibrated(of) or "")
+    assert why in (kind_of(of.rule).uncalibrated or "")
     assert calibrate(of, basis(of), NOW) is None
 
 
@@ -170,7 +171,8 @@ def checks(of: EmbeddedWarehouse, now: datetime) -> tuple[Checked, ...]:
 
 def test_a_check_calibrates_what_is_enabled(company: EmbeddedWarehouse) -> None:
     plain, one = checks(company, noon(FIRST + timedelta(weeks=41)))
-    assert list(plain.lines) == [f"plain: not calibrated: {uncalibrated(subject('threshold', BASE, gate='none'))}"]
+    why = kind_of(subject("threshold", BASE, gate="none").rule).uncalibrated
+    assert list(plain.lines) == [f"plain: not calibrated: {why}"]
     assert one.replayed is not None
     assert one.replayed.calibration.slices == 2
     assert one.replayed.calibration.alpha > 0.5 / 52 / 2

@@ -26,12 +26,13 @@ from tests.support.company import CONFIG, catalog, rows_of, rule, warehouse, wee
 from tests.support.installation import installed
 from triggers.__main__ import main
 from triggers.commands.tune import budget
+from triggers.evaluation.kinds.kind import Setting
 from triggers.incidents.notification_load import NotificationLoad
 from triggers.lab.backtest import backtest
 from triggers.lab.false_alarms import false_alarm_rate
 from triggers.lab.parameter_sweep import Budget, ParameterSweep, propose, sweep_setting
 from triggers.lab.rule_toml import rule_as_toml
-from triggers.lab.setting import Setting, setting_of, with_value
+from triggers.lab.setting import setting_of, with_value
 from triggers.lab.typical_range import typical_range
 from triggers.lab.what_if import TrialOutcome, UntriedError, fault_scanner, outcome, rows, trial
 

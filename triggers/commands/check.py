@@ -13,8 +13,9 @@ from queries.metrics.measure import Ask, measure
 from queries.scope import EVERYTHING
 from queries.state.calibrations import Calibration
 from triggers.evaluation.evaluate import design_effects_at
+from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.metric_rules import reader
-from triggers.lab.calibrate import Replayed, calibrate, uncalibrated
+from triggers.lab.calibrate import Replayed, calibrate
 from triggers.rules.due import Task, subject, tasks
 from triggers.rules.previous_state import PreviousState
 from triggers.rules.schedule import Cadence, Moment
@@ -81,7 +82,7 @@ def calibrated(
     """
     current = [task for task in tasks(catalog, memory, moment) if task.is_current]
     for task in current:
-        if why := uncalibrated(task.subject):
+        if why := kind_of(task.subject.rule).uncalibrated:
             yield Checked(task.subject.rule.name, None, f"not calibrated: {why}")
     due = []
     for task in current:
@@ -90,7 +91,7 @@ def calibrated(
             yield Checked(
                 task.subject.rule.name, None, f"alpha {before.alpha:.2g}, found {before.calibrated_at:%Y-%m-%d}"
             )
-        elif not uncalibrated(task.subject):
+        elif not kind_of(task.subject.rule).uncalibrated:
             due.append(task)
     whole = [_whole(task) for task in due]
     for task, basis in reader(conn, moment, design_effects_at(conn, moment)).bases(whole):

@@ -17,7 +17,7 @@ from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.detectors.history import BASELINE_WEEKS
 from triggers.data_faults.explanation import Breach, explains
 from triggers.evaluation.event_rules import SevereCase
-from triggers.evaluation.kinds.window import lookback
+from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.replay import StateChange
 from triggers.rules.schedule import Cadence, Moment, midnight
 from triggers.rules.subject import CubeRequest, Subject
@@ -47,7 +47,7 @@ class FaultScanner:
         if not isinstance(rule, RateRule) or rule.class_ == "data" or finding.event.change != "opened":
             return None
         for figure in subject.figures:
-            breach = _breach(figure, finding, lookback(rule))
+            breach = _breach(figure, finding, kind_of(rule).lookback)
             faults = (fault for table in breach.tables for fault in self._faults(table, breach.since, breach.until))
             if fault := explains(faults, breach):
                 return fault

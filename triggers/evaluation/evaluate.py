@@ -6,7 +6,6 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection
 
-from config.models.rules import QuietRule
 from queries.metrics import design_effects
 from queries.state.calibrations import StoredBaseline, tally_text
 from queries.state.evaluations import Remembered
@@ -48,7 +47,7 @@ class Evaluation:
 def evaluate(conn: Connection, tasks: Iterable[Task], moment: Moment) -> Iterator[Evaluation]:
     """Evaluate every task on the warehouse's data as of the moment."""
     given = tuple(tasks)
-    rates = [task for task in given if not isinstance(task.subject.rule, QuietRule)]
+    rates = [task for task in given if task.subject.rule.metric_names]
     for task, basis in reader(conn, moment, design_effects_at(conn, moment)).bases(rates):
         judged = evaluate_rule(task.subject, basis, task.instances)
         yield _evaluation(task, basis.slots, judged, moment, _stored(task.subject, basis.fresh, moment))

@@ -7,13 +7,12 @@ from datetime import date, datetime
 import numpy as np
 from sqlalchemy import Connection
 
-from config.models.rules import ChangeRule, ChartRule, RateRule
+from config.models.rules import RateRule
 from queries.statistics.estimates import Floats
 from queries.warehouse.conditions import ConditionPeriod, condition_periods
-from triggers.evaluation.kinds.chart import freeze
-from triggers.evaluation.kinds.registry import panel
+from triggers.evaluation.kinds.registry import kind_of, panel
 from triggers.evaluation.kinds.significance import bonferroni, verdicts
-from triggers.evaluation.kinds.window import EffectsAt, Inputs, lookback
+from triggers.evaluation.kinds.window import EffectsAt, Inputs
 from triggers.evaluation.quantiles import first_day, measured
 from triggers.evaluation.replay import EvaluatedRule
 from triggers.evaluation.shared_counts import CountRequest, SharedCounts, read_shared_counts
@@ -69,7 +68,10 @@ class Reader:
 
     def _without_conditions(self, subject: Subject, counts: History) -> History:
         """The counts without the days on which something out of the ordinary held: what baselines are made of."""
-        if not self.conditions or not isinstance(subject.rule, ChangeRule | ChartRule) or not counts.first_day:
+        rule = subject.rule
+        if not self.conditions or not isinstance(rule, RateRule) or not counts.first_day:
+            return counts
+        if not kind_of(rule).leaves_out_conditions:
             return counts
         blank = np.zeros(counts.sums.shape[:2], dtype=bool)[1:]
         for span in self.conditions:
@@ -115,9 +117,9 @@ def evaluation_input(
 def _fresh(task: Task, counts: History, slots: Sequence[date]) -> Mapping[Slice, FrozenBaseline]:
     """The baselines of a chart that were not stored before."""
     rule = task.subject.rule
-    if not isinstance(rule, ChartRule) or not slots or not task.is_whole:
+    if not isinstance(rule, RateRule) or not slots or not task.is_whole:
         return {}
-    found = freeze(rule, counts, date.fromordinal(max(counts.first_day, 1)), slots[-1])
+    found = kind_of(rule).freeze(counts, date.fromordinal(max(counts.first_day, 1)), slots[-1])
     return {slice_: frozen for slice_, frozen in found.items() if slice_ not in task.frozen}
 
 
@@ -127,7 +129,7 @@ def count_requests(task: Task) -> Iterator[CountRequest]:
     if task.is_whole or not isinstance(rule, RateRule):
         yield from (CountRequest(figure, None, None) for figure in task.subject.figures)
         return
-    since = min(slot - lookback(rule) for slot in task.slots)
+    since = min(slot - kind_of(rule).lookback for slot in task.slots)
     yield from (CountRequest(figure, since, max(task.slots)) for figure in task.subject.figures)
 
 
@@ -147,11 +149,11 @@ def evaluate_rule(subject: Subject, basis: EvaluationInput, remembered: Iterable
 def alphas(subject: Subject, basis: EvaluationInput, remembered: frozenset[Slice]) -> Floats:
     """What the tail must be below in each slot: what the null replay found, else Bonferroni's bound."""
     rule = subject.rule
-    if not isinstance(rule, ChartRule) and getattr(rule, "gate", "exact") == "none":
+    if not rule.is_weighed:
         return np.ones(len(basis.slots))
     if subject.alpha is not None:
         return np.full(len(basis.slots), subject.alpha)
-    seen = _seen(subject, basis, remembered) if not isinstance(rule, ChartRule) else _with_baseline(basis)
+    seen = _seen(subject, basis, remembered) if not rule.keeps_baseline else _with_baseline(basis)
     return bonferroni(rule, subject.cadence.a_year, seen)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from sqlalchemy import Connection
 
-from config.models.rules import QuietRule
+from config.models.rules import QuietRule, Rule
 from config.models.values import Conditions
 from queries.monitoring.activity import (
     Signals,
@@ -31,6 +31,11 @@ from triggers.rules.schedule import Moment
 from triggers.rules.state_machine import ROUNDING
 
 
+def as_quiet(rule: Rule) -> QuietRule | None:
+    """A rule that hears something; None where it reads a metric or finds cases."""
+    return rule if isinstance(rule, QuietRule) else None
+
+
 @dataclass(frozen=True, slots=True)
 class QuietRuleEvaluator:
     """Reads what quiet rules are judged on."""
@@ -42,8 +47,8 @@ class QuietRuleEvaluator:
     def judged(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, tuple[date, ...], EvaluatedRule]]:
         """Each task with its slots and what it makes of them."""
         for task in tasks:
-            rule = task.subject.rule
-            if isinstance(rule, QuietRule) and (task.slots or task.first_run):
+            rule = as_quiet(task.subject.rule)
+            if rule and (task.slots or task.first_run):
                 yield self._one(task, rule)
 
     def verticals(self, accounts: Sequence[str]) -> Mapping[str, str]:

@@ -20,9 +20,9 @@ from typing import Final
 import numpy as np
 from numpy.random import default_rng
 
-from config.models.rules import ChangeRule, ChartRule, RateRule
 from queries.state.calibrations import Calibration
 from queries.statistics.estimates import Floats, garwood
+from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.kinds.significance import verdicts
 from triggers.evaluation.kinds.window import YEAR
 from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule
@@ -80,33 +80,19 @@ class Replayed:
         return f"alpha {found.alpha:.2g}, {alarms} of {self.declared:g} declared{aimed}, {where}"
 
 
-def uncalibrated(subject: Subject) -> str | None:
-    """Why a rule is not calibrated; None where it is."""
-    rule = subject.rule
-    if not isinstance(rule, RateRule):
-        return "silence has no counts to draw again; it keeps to the declared false alarms over its slots and slices"
-    if isinstance(rule, ChartRule) and rule.method == "cusum":
-        return (
-            "a cusum's limit follows from its run length; it keeps to the declared false alarms over slots and slices"
-        )
-    if not isinstance(rule, ChartRule) and rule.gate == "none":
-        return 'gate = "none": it compares plain values and keeps to no number of false alarms'
-    return None
-
-
 def calibrate(
     subject: Subject, basis: EvaluationInput, now: datetime, seed: int = 1, size: Size | None = None
 ) -> Replayed | None:
     """Find a rule's alpha on what it is judged on; None where there is not one slot of data, or nothing to judge.
 
     Args:
-        subject: a rule that `uncalibrated` has nothing against.
+        subject: a rule whose kind has nothing against it (`uncalibrated`).
         basis: its slots and counts; the n of the newest year are replayed.
         now: when, aware UTC.
         seed: of the draws; the same data give the same alpha.
         size: how much is replayed; by default as much as the declared number needs, within a budget of cells.
     """
-    if not basis.slots or uncalibrated(subject):
+    if not basis.slots or kind_of(subject.rule).uncalibrated:
         return None
     ground = simulation_inputs(subject, basis)
     if ground is None:
@@ -141,8 +127,7 @@ def _size(ground: SimulationInputs) -> Size:
     """Enough years to see a hundred of the declared alarms, within a budget of cells."""
     rule = ground.rule
     slots = ground.subject.cadence.a_year
-    looks = (rule.window // rule.every) ** 0.25 if isinstance(rule, ChartRule) else 1.0
-    deep = max(rule.every.days / ground.length, looks)
+    deep = max(rule.every.days / ground.length, kind_of(rule).looks)
     most = _CELLS / (slots * max(len(ground.slices), 1) * deep)
     wanted = min(_ALARMS / rule.false_alarms_per_year, most)
     return Size(max(round(wanted / _YEARS), _FEWEST), _YEARS)
@@ -155,7 +140,7 @@ def _ways(ground: SimulationInputs) -> tuple[bool, ...]:
     rightly find it when they change, so there they do not.
     """
     rule = ground.rule
-    own_past = isinstance(rule, ChartRule) or (isinstance(rule, ChangeRule) and rule.baseline != "others")
+    own_past = kind_of(rule).null in {"baseline", "own past"}
     holds = rule.consecutive > 1 or bool(rule.for_)
     return (False, True) if ground.is_clustered and holds and not own_past else (False,)
 

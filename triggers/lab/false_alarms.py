@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from config.models.rules import WatchRule
-from triggers.lab.calibrate import calibrate, uncalibrated
+from triggers.evaluation.kinds.registry import kind_of
+from triggers.lab.calibrate import calibrate
 from triggers.lab.what_if import Trial
 
 
@@ -27,7 +28,7 @@ class FalseAlarmRate:
 def false_alarm_rate(of: Trial, rule: WatchRule, now: datetime, seed: int = 1) -> FalseAlarmRate:
     """Replay a setting without any change: seconds, so for one setting at a time."""
     subject = replace(of.subject, rule=rule)
-    why = uncalibrated(subject)
+    why = kind_of(subject.rule).uncalibrated
     found = calibrate(subject, of.basis, now, seed) if of.basis and not why else None
     if found is None:
         return FalseAlarmRate(rule.false_alarms_per_year, why=why or "there are too few rows to draw again")

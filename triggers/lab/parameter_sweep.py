@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 
 from config.models.metrics import Metric
 from queries.metrics.formatting import goal_figure, is_share, shown, unit
-from triggers.lab.setting import Setting, candidate_values, setting_of, with_value
+from triggers.evaluation.kinds.kind import Setting
+from triggers.lab.setting import candidate_values, setting_of, with_value
 from triggers.lab.what_if import Trial, TrialOutcome, curve
 
 MOST_STANDING: Final = 0.1

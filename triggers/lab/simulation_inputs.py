@@ -9,10 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.random import Generator
 
-from config.models.rules import ChangeRule, ChartRule, GapRule, RateRule
+from config.models.rules import RateRule
 from queries.metrics.design_effects import DesignEffects
 from queries.statistics.estimates import Floats
-from triggers.evaluation.kinds.window import YEAR, Inputs, lookback
+from triggers.evaluation.kinds.registry import kind_of
+from triggers.evaluation.kinds.window import YEAR, Inputs
 from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule
 from triggers.lab.simulation import Distribution, Ints, PeriodCounts, alike, draw, period_counts, together
 from triggers.rules.baseline import FrozenBaseline
@@ -86,7 +87,7 @@ class SimulationInputs:
     def only(self, slices: Collection[Slice]) -> "SimulationInputs":
         """Without the other slices, unless they are what these are held against."""
         rule = self.rule
-        if isinstance(rule, ChangeRule) and rule.baseline == "others":
+        if kind_of(rule).null == "all verticals together":
             return self
         sides = tuple(_only(side, slices, len(rule.by) - 1) for side in self.sides)
         return replace(self, slices=tuple(s for s in self.slices if s in slices), sides=sides)
@@ -100,6 +101,7 @@ def simulation_inputs(subject: Subject, basis: EvaluationInput) -> SimulationInp
         basis: its slots, at least one, and what was counted.
     """
     rule, last = _rate(subject), basis.slots[-1]
+    length = gcd(*kind_of(rule).lengths)
     recent = _recent(subject, basis)
     sides = tuple(_sides(subject, basis, recent))
     judged = np.flatnonzero(recent.judged)
@@ -115,8 +117,8 @@ def simulation_inputs(subject: Subject, basis: EvaluationInput) -> SimulationInp
         sides=sides,
         effects=_effects(subject, basis.given.effects(last)),
         first=last,
-        length=_length(rule),
-        lead=_lead(rule, basis) // _length(rule),
+        length=length,
+        lead=kind_of(rule).lead(basis.given.frozen or {}) // length,
         start=min(rule.false_alarms_per_year / (subject.cadence.a_year * seen), MOST),
         n=round(float(n[middle])),
         middle=recent.slices[middle],
@@ -138,15 +140,16 @@ def _rate(subject: Subject) -> RateRule:
 def _sides(subject: Subject, basis: EvaluationInput, recent: "_Recent") -> Iterator[SimulatedFigure]:
     """Each figure's slices with their law; a slice without a truth has no rows."""
     rule = _rate(subject)
-    length = _length(rule)
+    length = gcd(*kind_of(rule).lengths)
     places = {slice_: i for i, slice_ in enumerate(recent.slices)}
     sides = _counts(basis)
     for counts, (level, rest), deffs in zip(sides, _truth(subject, basis, recent), recent.deffs, strict=False):
         at = np.array([places[s[: len(rule.by)]] for s in counts.slices], dtype=np.int64)
         known = np.isfinite(level) & np.isfinite(rest)
         rows = np.where(known, _rows(counts, basis.slots[-1], length, _cycle(rule, basis, length)), 0)
-        window = rule.every if isinstance(rule, ChartRule) else rule.window
-        block, rho = _clusters(np.median(deffs, axis=0)[at], rows.mean(axis=0), window.days, rule.every.days, length)
+        block, rho = _clusters(
+            np.median(deffs, axis=0)[at], rows.mean(axis=0), rule.period.days, rule.every.days, length
+        )
         law = Distribution(subject.metric.shape, np.where(known, level, 0.0), np.where(known, rest, 0.0), rho, block)
         yield SimulatedFigure(counts.slices, rows, _baselines(subject, basis), law)
 
@@ -158,7 +161,7 @@ def _counts(basis: EvaluationInput) -> tuple[Counts, ...]:
 
 def _baselines(subject: Subject, basis: EvaluationInput) -> Ints | None:
     """The rows of each slice's baseline; None where the rule has none."""
-    if not isinstance(subject.rule, ChartRule):
+    if not subject.rule.keeps_baseline:
         return None
     frozen = basis.given.frozen or {}
     found = [frozen[s].tally[0] if s in frozen else 0.0 for s in basis.given.counts.slices]
@@ -171,22 +174,6 @@ def _clusters(effect: Floats, rate: Floats, window: int, every: int, length: int
     short, long = (alike(effect, rate * whole, together(block, whole, step)) for block in (step, whole))
     is_short = short <= _ALIKE_ENOUGH
     return np.where(is_short, step, whole).astype(np.int64), np.where(is_short, short, long)
-
-
-def _length(rule: RateRule) -> int:
-    """The longest period that all of a rule's windows are made of, in days."""
-    if isinstance(rule, ChartRule) and rule.method == "g":
-        return 1
-    back = YEAR.days if isinstance(rule, ChangeRule) and rule.baseline == "last-year" else rule.window.days
-    return gcd(rule.window.days, rule.every.days, back)
-
-
-def _lead(rule: RateRule, basis: EvaluationInput) -> int:
-    """The days before the first slot, whole periods."""
-    if not isinstance(rule, ChartRule):
-        return lookback(rule).days
-    longest = max((f.until - f.since for f in (basis.given.frozen or {}).values()), default=timedelta(0))
-    return -(-longest.days // rule.every.days) * rule.every.days
 
 
 def _cycle(rule: RateRule, basis: EvaluationInput, length: int) -> int:
@@ -233,17 +220,18 @@ def _recent(subject: Subject, basis: EvaluationInput) -> _Recent:
 
 def _truth(subject: Subject, basis: EvaluationInput, recent: _Recent) -> list[Moments]:
     """Of each figure's slices the level and the rest of their law."""
-    rule, own = subject.rule, basis.given.counts.slices
-    tallies = [_whole(one, basis) for one in _counts(basis)]
-    if isinstance(rule, ChartRule):
+    rule, own = _rate(subject), basis.given.counts.slices
+    tallies, null = [_whole(counts, basis) for counts in _counts(basis)], kind_of(rule).null
+    if null == "baseline":
         frozen = basis.given.frozen or {}
         return [_moments(subject, np.array([frozen[s].tally if s in frozen else NONE for s in own]))]
-    if isinstance(rule, GapRule):
-        return [_moments(subject, one) for one in _pooled(_counts(basis), tallies)]
-    if isinstance(rule, ChangeRule) and rule.baseline == "others":
+    if null == "both sides together":
+        return [_moments(subject, pooled) for pooled in _pooled(_counts(basis), tallies)]
+    if null == "all verticals together":
         return [_moments(subject, _of_all_verticals(rule.by.index("vertical"), own, tallies[0]))]
     level, rest = _moments(subject, tallies[0])
-    return [(level if isinstance(rule, ChangeRule) else recent.held / subject.metric.factor, rest)]
+    # The worst that is no breach is a figure exactly at what it is held against; only the spread is the slice's own.
+    return [(recent.held / subject.metric.factor if null == "as held" else level, rest)]
 
 
 def _whole(counts: Counts, basis: EvaluationInput) -> Floats:
@@ -355,7 +343,7 @@ def _cycled(side: SimulatedFigure, ground: SimulationInputs, many: int) -> Ints:
 
 
 def _frozen(ground: SimulationInputs, counts: PeriodCounts, begin: date) -> Mapping[Slice, FrozenBaseline] | None:
-    if not isinstance(ground.rule, ChartRule):
+    if not ground.rule.keeps_baseline:
         return None
     found = counts.spans([begin], [ground.first])[0].tolist()
     rows = zip(counts.slices, found, strict=True)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from config.errors import EarshotError
 from config.models.catalog import Catalog
-from config.models.rules import QuietRule, Rule, WatchRule
+from config.models.rules import Rule, WatchRule
 from queries.instants import aware
 from queries.monitoring.activity import Signals
 from queries.state.incidents import Incident
@@ -23,7 +23,7 @@ from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.scan import FaultScanner
 from triggers.evaluation.evaluate import clock, design_effects_at
 from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule, reader
-from triggers.evaluation.quiet_rules import QuietRuleEvaluator
+from triggers.evaluation.quiet_rules import QuietRuleEvaluator, as_quiet
 from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
 from triggers.incidents.ledger import IncidentLedger
 from triggers.incidents.notification_load import NotificationLoad, notification_loads, notifications
@@ -149,8 +149,7 @@ def trial(
 def _read(
     conn: Connection, task: Task, moment: Moment
 ) -> tuple[tuple[date, ...], EvaluationInput | None, Signals | None]:
-    rule = task.subject.rule
-    if isinstance(rule, QuietRule):
+    if rule := as_quiet(task.subject.rule):
         listener = QuietRuleEvaluator(conn, moment)
         heard = listener.heard(rule)
         return listener.slots(task, heard), None, heard
@@ -169,11 +168,11 @@ def _judged(
     basis: EvaluationInput | None,
     heard: Signals | None,
 ) -> EvaluatedRule:
-    rule = task.subject.rule
-    if isinstance(rule, QuietRule) and heard is not None:
+    rule = as_quiet(task.subject.rule)
+    if rule and heard is not None:
         return QuietRuleEvaluator(conn, moment).judge(task, rule, heard, slots)
     if basis is None:
-        raise TypeError(rule.name)
+        raise TypeError(task.subject.rule.name)
     return evaluate_rule(task.subject, basis)
 
 

@@ -14,9 +14,10 @@ from queries.metrics.formatting import count
 from queries.monitoring.evidence import Contributor, Evidence, Overlap
 from queries.state.incidents import HistoryEntry, Incident
 from queries.state.slices import slice_values
+from triggers.evaluation.kinds.registry import kind_of
+from triggers.evaluation.kinds.words import figure_with_interval
 from triggers.incidents.access import may_name_accounts, may_read
 from triggers.incidents.escalation import addressed
-from triggers.messages import wording
 from triggers.messages.message import Button, Choice, Control, Fact, Link, Message
 
 COMPANY: Final = "whole company"
@@ -107,7 +108,7 @@ def _may_be_said(card: Card, column: str) -> bool:
 
 def headline(card: Card) -> str:
     """The figure with its interval and n, and what it is held against; of a fault of the data what shows it."""
-    if said := wording.measured(card.rule, card.metric, card.sample):
+    if said := kind_of(card.rule).finding(card.metric, card.sample):
         return said
     if card.rule.class_ == "data":
         return card.entries[0].reason
@@ -165,9 +166,9 @@ def _figures(card: Card) -> Iterator[Fact]:
         if may_name_accounts(card.route):
             yield Fact("Case", card.incident.slice)
         return
-    if window := wording.window(rule, sample):
+    if window := kind_of(rule).window(sample):
         yield Fact("Window", window)
-    if sure := wording.how_sure(rule, sample):
+    if sure := kind_of(rule).how_sure(sample):
         yield Fact("How sure", sure)
     if rule.where:
         yield Fact("Only", conditions(rule.where))
@@ -299,7 +300,7 @@ def _told(card: Card, entry: HistoryEntry) -> str:
     metric, sample = card.metric, entry.sample or {}
     figures = ""
     if metric is not None and "value" in sample:
-        figures = f" {wording.figure_with_interval(metric, sample, sure='')}."
+        figures = f" {figure_with_interval(metric, sample, sure='')}."
     author = f" by {called(card.people, entry.author)}" if entry.author else ""
     return f"{news(entry.kind)}{author}: {entry.reason}.{figures}"
 

@@ -10,7 +10,7 @@ from config.errors import EarshotError
 from config.models.catalog import Catalog
 from config.models.metrics import Metric
 from config.models.routing import Route
-from config.models.rules import EventRule, QuietRule, RateRule, Rule
+from config.models.rules import Rule
 from queries.monitoring.evidence import Evidence, Question, gather, gather_case
 from queries.scope import EVERYTHING, Scope
 from queries.state.escalations import unnamed
@@ -72,10 +72,9 @@ class CardReader:
         self, found: Incident, of: Version, history: tuple[HistoryEntry, ...], scope: Scope
     ) -> Evidence | None:
         place = (found.vertical, found.touchpoint)
-        if isinstance(of.rule, EventRule):
-            return gather_case(self.pin.conn, of.rule.table, found.account_id, found.slot, place, self.as_of)
-        if isinstance(of.rule, QuietRule) and found.account_id:
-            return gather_case(self.pin.conn, "contact", found.account_id, found.slot, place, self.as_of)
+        table = of.rule.case_table
+        if table and (of.rule.is_case or found.account_id):
+            return gather_case(self.pin.conn, table, found.account_id, found.slot, place, self.as_of)
         asked = question(of.rule, of.metric, found, history)
         return gather(self.pin.conn, asked, place, scope, self.as_of) if asked else None
 
@@ -83,7 +82,7 @@ class CardReader:
 def question(rule: Rule, metric: Metric | None, found: Incident, history: tuple[HistoryEntry, ...]) -> Question | None:
     """Which rows made the newest figure of an incident; None for what is quiet, which has none."""
     sample = next((entry.sample for entry in reversed(history) if entry.sample), None)
-    if metric is None or sample is None or "since" not in sample or not isinstance(rule, RateRule):
+    if metric is None or sample is None or "since" not in sample:
         return None
     since, until = date.fromisoformat(sample["since"]), date.fromisoformat(sample["until"])
     return Question(metric, since, until, rule.where, tuple(slice_values(found.slice).items()))

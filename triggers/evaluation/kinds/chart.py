@@ -1,15 +1,18 @@
-"""The panels of control charts against a frozen baseline. Pure."""
+"""Rules that hold a figure against a frozen baseline, by a control chart. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from config.models.metrics import Metric
 from config.models.rules import ChartRule
+from queries.metrics.formatting import figure
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds import control_charts
+from triggers.evaluation.kinds.kind import Ends, Held, MetricKind, Null
 from triggers.evaluation.kinds.window import (
     Inputs,
     Windows,
@@ -18,35 +21,107 @@ from triggers.evaluation.kinds.window import (
     window_values,
     windows,
 )
+from triggers.evaluation.kinds.words import Sample
 from triggers.rules.baseline import FrozenBaseline
 from triggers.rules.counts import Counts, History, Slice
 from triggers.rules.state_machine import ROUNDING
 from triggers.rules.subject import Subject
 
+CHARTS: Final = {"p": "p-chart", "ewma": "moving average", "cusum": "cumulative sum", "g": "rare-event chart"}
 
-def chart(subject: Subject, rule: ChartRule, given: Inputs, slots: Sequence[date], alpha: Floats) -> Windows:
-    """Each slot's chart over its lookback; p is alpha raised to the strength of the signal, so 1 is no sign of any."""
-    counts, metric = given.counts, subject.metric
-    baseline = np.array([_tally(given, slice_) for slice_ in counts.slices]).reshape(len(counts.slices), 5)
-    begins = np.array([_begin(given, slice_) for slice_ in counts.slices], dtype=np.int64)
-    newest = windows(counts, slots, rule.every)
-    effects = window_design_effects(subject, given, slots, newest)
-    lookbacks = [_periods(rule, counts, slot, begins) for slot in slots]
-    signals = [
-        _signal(rule, metric, periods, baseline, effects[i], float(alpha[i])) for i, periods in enumerate(lookbacks)
-    ]
-    level, bad, strength, n = (
-        np.array([getattr(s, part) for s in signals]).reshape(newest.shape[:2])
-        for part in ("level", "bad", "strength", "n")
-    )
-    rows = np.array([periods.sum(axis=0) for periods in lookbacks]).reshape(newest.shape)
-    held = np.broadcast_to(window_values(metric, baseline), level.shape)
-    enough = (rows[..., 0] >= minimum(rule, metric)) & np.isfinite(strength) & np.isfinite(bad)
-    floor = 0.0 if rule.method == "cusum" else rule.floor
-    suspect = enough & (bad > ROUNDING) & (bad >= floor - ROUNDING)
-    p = np.where(enough, alpha[:, None] ** np.nan_to_num(strength), 1.0)
-    behind = _behind(metric, level, n, rows)
-    return Windows(tuple(slots), counts.slices, behind, level, held, bad, suspect, enough, p, None, effects)
+
+@dataclass(frozen=True)
+class Chart(MetricKind[ChartRule]):
+    """Fires on a signal of a control chart."""
+
+    model: ClassVar = ChartRule
+    keys: ClassVar = ("floor",)
+    leaves_out_conditions: ClassVar = True
+
+    def panel(self, subject: Subject, given: Inputs, slots: Sequence[date], alpha: Floats) -> Windows:
+        """Each slot's chart over its lookback; p is alpha raised to the signal's strength, so 1 is no sign of any."""
+        rule, counts, metric = self.rule, given.counts, subject.metric
+        baseline = np.array([_tally(given, slice_) for slice_ in counts.slices]).reshape(len(counts.slices), 5)
+        begins = np.array([_begin(given, slice_) for slice_ in counts.slices], dtype=np.int64)
+        newest = windows(counts, slots, rule.every)
+        effects = window_design_effects(subject, given, slots, newest)
+        lookbacks = [_periods(rule, counts, slot, begins) for slot in slots]
+        signals = [
+            _signal(rule, metric, periods, baseline, effects[i], float(alpha[i])) for i, periods in enumerate(lookbacks)
+        ]
+        level, bad, strength, n = (
+            np.array([getattr(s, part) for s in signals]).reshape(newest.shape[:2])
+            for part in ("level", "bad", "strength", "n")
+        )
+        rows = np.array([periods.sum(axis=0) for periods in lookbacks]).reshape(newest.shape)
+        held = np.broadcast_to(window_values(metric, baseline), level.shape)
+        enough = (rows[..., 0] >= minimum(rule, metric)) & np.isfinite(strength) & np.isfinite(bad)
+        floor = 0.0 if rule.method == "cusum" else rule.floor
+        suspect = enough & (bad > ROUNDING) & (bad >= floor - ROUNDING)
+        p = np.where(enough, alpha[:, None] ** np.nan_to_num(strength), 1.0)
+        behind = _behind(metric, level, n, rows)
+        return Windows(tuple(slots), counts.slices, behind, level, held, bad, suspect, enough, p, None, effects)
+
+    def against(self, metric: Metric, sample: Sample) -> str:
+        """The baseline's figure, and the chart."""
+        return f"Usual {figure(metric, sample.get('held'))}, by a {CHARTS[self.rule.method]}"
+
+    def held(self, sample: Sample) -> Held | None:
+        """The baseline's figure."""
+        value = sample.get("held")
+        return None if value is None else Held("usual", value)
+
+    @property
+    def null(self) -> Null:
+        """Every slice keeps the rate of its baseline, which is drawn again too."""
+        return "baseline"
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """A g-chart goes back day by day."""
+        return (1,) if self.rule.method == "g" else super().lengths
+
+    @property
+    def looks(self) -> float:
+        """Every slot looks at all periods of the lookback again."""
+        return float((self.rule.window // self.rule.every) ** 0.25)
+
+    def lead(self, frozen: Mapping[Slice, FrozenBaseline]) -> int:
+        """The longest baseline, in whole periods."""
+        longest = max((one.until - one.since for one in frozen.values()), default=timedelta(0))
+        return -(-longest.days // self.rule.every.days) * self.rule.every.days
+
+    def freeze(self, counts: History, first_day: date, slot: date) -> dict[Slice, FrozenBaseline]:
+        """Of every slice that has rows in the baseline, once that is over."""
+        return freeze(self.rule, counts, first_day, slot)
+
+    def with_value(self, value: float) -> ChartRule:
+        """With another floor; `recover` is a part of a signal's strength, and has nothing to do with it."""
+        return self.rule.model_copy(update={"floor": value})
+
+    def ends(self, metric: Metric | None, panel: Windows) -> Ends:
+        """A cusum is made for a shift of its floor, and finds others later: from half of it to twice."""
+        if self.rule.method == "cusum":
+            return self.rule.floor / 2, self.rule.floor * 2
+        return super().ends(metric, panel)
+
+    @property
+    def steps(self) -> int:
+        """A cusum's limits are a matter of matrices, each of which takes long."""
+        return 5 if self.rule.method == "cusum" else super().steps
+
+    def is_allowed(self, metric: Metric | None, value: float) -> bool:
+        """A cusum needs a shift to look for."""
+        return value > 0 if self.rule.method == "cusum" else super().is_allowed(metric, value)
+
+    @property
+    def uncalibrated(self) -> str | None:
+        """A cusum's limit is not an alpha."""
+        if self.rule.method != "cusum":
+            return None
+        return (
+            "a cusum's limit follows from its run length; it keeps to the declared false alarms over slots and slices"
+        )
 
 
 def _behind(metric: Metric, level: Floats, n: Floats, rows: Floats) -> Floats:

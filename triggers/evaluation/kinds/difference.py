@@ -1,15 +1,18 @@
-"""The panels of rules that hold a figure against another: a change, a gap. Pure."""
+"""Rules that hold a figure against another: a change, a gap. Pure."""
 
 from collections.abc import Sequence
-from datetime import date
-from typing import Any
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from config.models.metrics import Metric
 from config.models.rules import ChangeRule, GapRule
+from queries.metrics.formatting import count, figure, half_width, interval, signed_change
 from queries.statistics import differences
 from queries.statistics.estimates import Floats
+from triggers.evaluation.kinds.kind import Held, MetricKind, Null
 from triggers.evaluation.kinds.window import (
     YEAR,
     Inputs,
@@ -22,25 +25,103 @@ from triggers.evaluation.kinds.window import (
     window_values,
     windows,
 )
+from triggers.evaluation.kinds.words import Sample, sentence_start
 from triggers.rules.counts import Counts, Slice
 from triggers.rules.state_machine import ROUNDING
 from triggers.rules.subject import Subject
 
+BASELINES: Final = {"previous": "the window before", "last-year": "a year before", "others": "all other verticals"}
 
-def change_from_baseline(
-    subject: Subject, rule: ChangeRule, given: Inputs, slots: Sequence[date], window: Floats
-) -> Windows:
-    effects = window_design_effects(subject, given, slots, window)
-    if rule.baseline == "others":
-        right = _siblings(rule.by.index("vertical"), given.counts.slices, window) - window
-        return _difference(
-            subject, given, slots, (window, right), (effects, company_design_effects(subject, given, slots, right))
-        )
-    back = rule.window if rule.baseline == "previous" else YEAR
-    right = windows(given.plain or given.counts, slots, rule.window, back)
-    return _difference(
-        subject, given, slots, (window, right), (effects, window_design_effects(subject, given, slots, right))
-    )
+
+@dataclass(frozen=True)
+class Change(MetricKind[ChangeRule]):
+    """Fires when a metric is surely worse than its baseline."""
+
+    model: ClassVar = ChangeRule
+    leaves_out_conditions: ClassVar = True
+
+    def panel(self, subject: Subject, given: Inputs, slots: Sequence[date], alpha: Floats) -> Windows:  # noqa: ARG002
+        """Each window against the one before, the same a year before, or the other verticals' together."""
+        rule, window = self.rule, windows(given.counts, slots, self.rule.window)
+        if rule.baseline == "others":
+            right = _siblings(rule.by.index("vertical"), given.counts.slices, window) - window
+            right_effects = company_design_effects(subject, given, slots, right)
+        else:
+            back = rule.window if rule.baseline == "previous" else YEAR
+            right = windows(given.plain or given.counts, slots, rule.window, back)
+            right_effects = window_design_effects(subject, given, slots, right)
+        deffs = window_design_effects(subject, given, slots, window), right_effects
+        return _compared(subject, rule, slots, given.counts.slices, window[None], right[None], deffs)
+
+    def against(self, metric: Metric, sample: Sample) -> str:
+        """The baseline."""
+        return _difference(BASELINES[self.rule.baseline], metric, sample)
+
+    def held(self, sample: Sample) -> Held | None:
+        """The baseline's figure."""
+        value = sample.get("held")
+        return None if value is None else Held(BASELINES[self.rule.baseline], value)
+
+    @property
+    def lookback(self) -> timedelta:
+        """As far as the baseline's window begins."""
+        window = self.rule.window
+        return {"previous": 2 * window, "last-year": YEAR + window}.get(self.rule.baseline, window)
+
+    @property
+    def null(self) -> Null:
+        """Both sides have the rate of the two together."""
+        return "all verticals together" if self.rule.baseline == "others" else "own past"
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """A year is no whole number of every window."""
+        return (*super().lengths, YEAR.days) if self.rule.baseline == "last-year" else super().lengths
+
+
+@dataclass(frozen=True)
+class Gap(MetricKind[GapRule]):
+    """Fires when a metric is surely worse than another."""
+
+    model: ClassVar = GapRule
+
+    def panel(self, subject: Subject, given: Inputs, slots: Sequence[date], alpha: Floats) -> Windows:  # noqa: ARG002
+        """With strata the histories are sliced by them too, after the rule's `by`."""
+        rule = self.rule
+        if given.other is None:
+            raise TypeError(rule.name)
+        sides = (given.counts, given.other)
+        slices = tuple(sorted({s[: len(rule.by)] for side in sides for s in side.slices} | given.known))
+        strata = tuple(sorted({s[len(rule.by) :] for side in sides for s in side.slices})) or ((),)
+        left, right = (_stratified(side, slices, strata, windows(side, slots, rule.window)) for side in sides)
+        deffs = [slice_design_effects(subject, given, slots, slices, side.sum(axis=0)) for side in (left, right)]
+        return _compared(subject, rule, slots, slices, left, right, (deffs[0], deffs[1]))
+
+    def against(self, metric: Metric, sample: Sample) -> str:
+        """The other metric."""
+        return _difference(self.rule.against.metric, metric, sample)
+
+    def held(self, sample: Sample) -> Held | None:
+        """The other metric's figure."""
+        value = sample.get("held")
+        return None if value is None else Held("measured from", value)
+
+    @property
+    def null(self) -> Null:
+        """Each slice has the rate of its own rows of both."""
+        return "both sides together"
+
+
+def _difference(name: str, metric: Metric, sample: Sample) -> str:
+    """What a figure is measured from, and the difference with its interval."""
+    against = sample.get("against") or {}
+    low, high, held = against.get("low"), against.get("high"), sample.get("held")
+    n = count(round(against["tally"][0])) if against else "0"
+    gap = None if held is None or sample.get("value") is None else sample["value"] - held
+    half, ends = half_width(low, high), interval(metric, low, high)
+    sure = f" (95% sure: {ends})" if ends else ""
+    by = f"difference {signed_change(metric, gap, half)}{sure}"
+    return f"{sentence_start(name)}: {figure(metric, held, half)}, n = {n}; {by}"
 
 
 def _siblings(place: int, slices: Sequence[Slice], window: Floats) -> Floats:
@@ -50,17 +131,6 @@ def _siblings(place: int, slices: Sequence[Slice], window: Floats) -> Floats:
     totals = np.zeros((len(groups), len(window), window.shape[-1]))
     np.add.at(totals, np.array(where_to, dtype=np.int64), window.swapaxes(0, 1))
     return totals[where_to].swapaxes(0, 1)
-
-
-def gap(subject: Subject, rule: GapRule, given: Inputs, slots: Sequence[date]) -> Windows:
-    """With strata the histories are sliced by them too, after the rule's `by`."""
-    if given.other is None:
-        raise TypeError(rule.name)
-    sides = (given.counts, given.other)
-    slices = tuple(sorted({s[: len(rule.by)] for side in sides for s in side.slices} | given.known))
-    strata = tuple(sorted({s[len(rule.by) :] for side in sides for s in side.slices})) or ((),)
-    left, right = (_stratified(side, slices, strata, windows(side, slots, rule.window)) for side in sides)
-    return _difference_in(subject, given, slots, slices, left, right)
 
 
 def _stratified(side: Counts, slices: Sequence[Slice], strata: Sequence[Slice], window: Floats) -> Floats:
@@ -73,22 +143,9 @@ def _stratified(side: Counts, slices: Sequence[Slice], strata: Sequence[Slice], 
     return cells
 
 
-def _difference(
-    subject: Subject, given: Inputs, slots: Sequence[date], sides: tuple[Floats, Floats], deffs: tuple[Floats, Floats]
-) -> Windows:
-    left, right = sides
-    return _compared(subject, slots, given.counts.slices, left[None], right[None], deffs)
-
-
-def _difference_in(
-    subject: Subject, given: Inputs, slots: Sequence[date], slices: tuple[Slice, ...], left: Floats, right: Floats
-) -> Windows:
-    deffs = tuple(slice_design_effects(subject, given, slots, slices, side.sum(axis=0)) for side in (left, right))
-    return _compared(subject, slots, slices, left, right, (deffs[0], deffs[1]))
-
-
 def _compared(
     subject: Subject,
+    rule: ChangeRule | GapRule,
     slots: Sequence[date],
     slices: tuple[Slice, ...],
     left: Floats,
@@ -96,7 +153,7 @@ def _compared(
     deffs: tuple[Floats, Floats],
 ) -> Windows:
     """The panel of a difference within strata: `left` and `right` have shape (strata, slots, slices, 5)."""
-    rule, metric = _short(subject), subject.metric
+    metric = subject.metric
     flat = [side.reshape(len(side), -1, side.shape[-1]) for side in (left, right)]
     shape, sums = left.shape[1:3], [side.sum(axis=0) for side in (left, right)]
     gap = (differences.stratified_gaps if len(left) > 1 else _plain_gaps)(metric, flat[0], flat[1]).reshape(shape)
@@ -111,12 +168,6 @@ def _compared(
     safe, held = bad <= rule.recover + ROUNDING, value - gap
     parts: tuple[Any, ...] = (sums[0], value, held, bad, suspect, enough, p, safe, deffs[0], sums[1], deffs[1])
     return Windows(tuple(slots), slices, *parts)
-
-
-def _short(subject: Subject) -> ChangeRule | GapRule:
-    if not isinstance(subject.rule, ChangeRule | GapRule):
-        raise TypeError(subject.rule.kind)
-    return subject.rule
 
 
 def _plain_gaps(metric: Metric, left: Floats, right: Floats) -> Floats:

@@ -1,34 +1,36 @@
-"""One way of making a panel for each kind of rule. Pure."""
+"""The kinds of rules. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from typing import Any, Final, overload
 
-from config.models.rules import ChangeRule, ChartRule, GapRule, GoalRule, ThresholdRule
+from config.models.rules import RateRule, Rule
 from queries.statistics.estimates import Floats
-from triggers.evaluation.kinds import chart, difference, threshold
-from triggers.evaluation.kinds.window import Inputs, Windows, windows
+from triggers.evaluation.kinds.chart import Chart
+from triggers.evaluation.kinds.difference import Change, Gap
+from triggers.evaluation.kinds.event import Event
+from triggers.evaluation.kinds.kind import MetricKind, RuleKind
+from triggers.evaluation.kinds.quiet import Quiet
+from triggers.evaluation.kinds.threshold import Goal, Threshold
+from triggers.evaluation.kinds.window import Inputs, Windows
 from triggers.rules.subject import Subject
+
+KINDS: Final[Mapping[type[Any], Callable[[Any], RuleKind[Any]]]] = {
+    kind.model: kind for kind in (Threshold, Goal, Change, Gap, Chart, Quiet, Event)
+}
+
+
+@overload
+def kind_of(rule: RateRule) -> MetricKind[Any]: ...
+@overload
+def kind_of(rule: Rule) -> RuleKind[Any]: ...
+def kind_of(rule: Rule) -> RuleKind[Any]:
+    """A rule as a rule of its kind."""
+    return KINDS[type(rule)](rule)
 
 
 def panel(subject: Subject, given: Inputs, slots: Sequence[date], alpha: Floats) -> Windows:
-    """The panel of a rule that reads a metric.
-
-    Args:
-        subject: the rule.
-        given: counts that cover all that the rule looks at in these slots.
-        slots: oldest first.
-        alpha: shape (slots,): the false-alarm probability of a slot; a cusum's limit follows from it.
-    """
-    rule = subject.rule
-    if isinstance(rule, ChartRule):
-        return chart.chart(subject, rule, given, slots, alpha)
-    window = windows(given.counts, slots, rule.window)
-    if isinstance(rule, ThresholdRule):
-        return threshold.threshold(subject, rule, given, slots, window)
-    if isinstance(rule, GoalRule):
-        return threshold.goal(subject, rule, given, slots, window)
-    if isinstance(rule, ChangeRule):
-        return difference.change_from_baseline(subject, rule, given, slots, window)
-    if isinstance(rule, GapRule):
-        return difference.gap(subject, rule, given, slots)
-    raise TypeError(rule.kind)
+    """The panel of a rule that reads a metric; see `MetricKind.panel`."""
+    if not isinstance(subject.rule, RateRule):
+        raise TypeError(subject.rule.kind)
+    return kind_of(subject.rule).panel(subject, given, slots, alpha)

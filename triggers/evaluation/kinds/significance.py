@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from config.models.rules import ChartRule, WatchRule
+from config.models.rules import WatchRule
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.window import Windows
 from triggers.rules.counts import Bools
@@ -36,7 +36,6 @@ def verdicts(rule: WatchRule, panel: Windows, alpha: Floats) -> Codes:
     breach = panel.suspect & (panel.p < sure)
     safe = panel.safe
     if safe is None:
-        calm = rule.recover if isinstance(rule, ChartRule) else 1.0
-        safe = panel.p >= sure**calm
+        safe = panel.p >= sure**rule.calm
     found = np.select([~panel.enough, breach, safe], [NO_DATA, BREACH, SAFE], BETWEEN)
     return found.astype(np.int8)

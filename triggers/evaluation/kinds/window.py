@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from config.models.metrics import Metric
-from config.models.rules import ChangeRule, RateRule
+from config.models.rules import RateRule
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects
 from queries.statistics.estimates import Floats, values
 from triggers.rules.baseline import FrozenBaseline
@@ -82,13 +82,6 @@ class Windows:
     def seen(self) -> Bools:
         """The slices that had a row in some window up to the slot."""
         return np.logical_or.accumulate(self.counts[:, :, 0] > 0, axis=0)
-
-
-def lookback(rule: RateRule) -> timedelta:
-    """How far behind a slot a rule looks, a chart's baseline aside."""
-    if isinstance(rule, ChangeRule):
-        return {"previous": 2 * rule.window, "last-year": YEAR + rule.window}.get(rule.baseline, rule.window)
-    return rule.window
 
 
 def minimum(rule: RateRule, metric: Metric) -> int:

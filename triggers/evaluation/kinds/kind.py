@@ -1,0 +1,216 @@
+"""What the engine, the lab, the messages and the pages ask of a rule, whatever its kind. Pure."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypeVar
+
+import numpy as np
+
+from config.models.metrics import Metric
+from config.models.rules import RateRule, Rule
+from config.models.values import FrozenModel, duration_text
+from queries.statistics.estimates import Floats
+from triggers.evaluation.kinds.window import Inputs, Windows
+from triggers.evaluation.kinds.words import Sample, figure_with_interval
+from triggers.rules.baseline import FrozenBaseline
+from triggers.rules.counts import History, Slice
+from triggers.rules.subject import Subject
+
+ModelT = TypeVar("ModelT", bound=FrozenModel)
+RuleT = TypeVar("RuleT", bound=Rule)
+MetricRuleT = TypeVar("MetricRuleT", bound=RateRule)
+
+Null = Literal["as held", "both sides together", "all verticals together", "own past", "baseline"]
+"""The truth of a slice where nothing has changed: exactly what it is held against, or the rate of these rows."""
+
+Ends = tuple[float, float]
+_DIGITS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is varied of a rule.
+
+    Args:
+        field: its name: `limit` of a threshold, `floor` of what is measured from elsewhere, `at_least` of silence (in
+            days).
+        value: as the rule has it.
+        laxer: 1 where a greater value fires less often, else -1.
+    """
+
+    field: str
+    value: float
+    laxer: int
+
+
+class Held(NamedTuple):
+    """What a figure is held against: its name, its value, and whether its author wrote it as a number."""
+
+    name: str
+    value: float
+    is_written: bool = False
+
+
+@dataclass(frozen=True)
+class RuleKind(ABC, Generic[RuleT]):
+    """A rule as a rule of its kind."""
+
+    rule: RuleT
+    model: ClassVar[type[Any]]
+    """The rules that are of this kind."""
+    keys: ClassVar[tuple[str, ...]]
+    """What the setting is written as, and what moves with it."""
+
+    @abstractmethod
+    def finding(self, metric: Metric | None, sample: Sample) -> str | None:
+        """What it found, in words; None for a severe case, which has no figure."""
+
+    @abstractmethod
+    def held(self, sample: Sample) -> Held | None:
+        """What the figure of its metric was held against; None where there is no such figure."""
+
+    @abstractmethod
+    def window(self, sample: Sample) -> str | None:
+        """The days that the figure is about, in words; None where it is about none."""
+
+    def how_sure(self, sample: Sample) -> str | None:
+        """How unlikely what it found is by chance, in words; None where plain values were compared."""
+        if not self.rule.is_weighed or "p" not in sample:
+            return None
+        effect = f", design effect {sample['deff']:.1f}" if sample["deff"] > 1.05 else ""
+        return f"p = {sample['p']:.2g}, had to be under {sample['alpha']:.2g}{effect}"
+
+    @abstractmethod
+    def setting(self, metric: Metric | None) -> Setting | None:
+        """The one number that decides how often it fires; None where it has none."""
+
+    @property
+    def steps(self) -> int:
+        """How many steps the values of the setting make that are tried."""
+        return 20
+
+    @abstractmethod
+    def with_value(self, value: float) -> RuleT:
+        """The rule with another value of its setting."""
+
+    @abstractmethod
+    def ends(self, metric: Metric | None, panel: Windows) -> Ends:
+        """From where hardly any window of the past lies beyond the setting to where many do."""
+
+    @abstractmethod
+    def is_allowed(self, metric: Metric | None, value: float) -> bool:
+        """Whether the configuration would accept a value of its setting."""
+
+    @property
+    @abstractmethod
+    def uncalibrated(self) -> str | None:
+        """Why there is no null replay of it; None where there is one."""
+
+
+@dataclass(frozen=True)
+class MetricKind(RuleKind[MetricRuleT]):
+    """A rule that reads a metric, as a rule of its kind."""
+
+    keys: ClassVar[tuple[str, ...]] = ("floor", "recover")
+    leaves_out_conditions: ClassVar[bool] = False
+    """Whether what it takes as normal is made without the days under a condition."""
+
+    @abstractmethod
+    def panel(self, subject: Subject, given: Inputs, slots: Sequence[date], alpha: Floats) -> Windows:
+        """What its windows say.
+
+        Args:
+            subject: the rule.
+            given: counts that cover all that the rule looks at in these slots.
+            slots: oldest first.
+            alpha: shape (slots,): the false-alarm probability of a slot; a cusum's limit follows from it.
+        """
+
+    @abstractmethod
+    def against(self, metric: Metric, sample: Sample) -> str:
+        """What its figure is held against, in words."""
+
+    @property
+    @abstractmethod
+    def null(self) -> Null:
+        """What a null replay draws."""
+
+    @property
+    def lookback(self) -> timedelta:
+        """How far behind a slot it looks, a chart's baseline aside."""
+        return self.rule.window
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """How many days the spans are long that must be whole periods of a null replay."""
+        return self.rule.window.days, self.rule.every.days
+
+    @property
+    def looks(self) -> float:
+        """How often it looks at the same rows: so much longer a null replay takes."""
+        return 1.0
+
+    def lead(self, frozen: Mapping[Slice, FrozenBaseline]) -> int:  # noqa: ARG002 - only a chart has baselines
+        """The days that a null replay needs before its first slot."""
+        return self.lookback.days
+
+    def freeze(self, counts: History, first_day: date, slot: date) -> dict[Slice, FrozenBaseline]:  # noqa: ARG002
+        """The baselines that can be frozen by a slot."""
+        return {}
+
+    def finding(self, metric: Metric | None, sample: Sample) -> str | None:
+        """The figure with its interval, and what it is held against."""
+        if metric is None:
+            return None
+        return f"{figure_with_interval(metric, sample)}. {self.against(metric, sample)}."
+
+    def window(self, sample: Sample) -> str | None:
+        """From its first to its last day."""
+        if "since" not in sample:
+            return None
+        last = date.fromisoformat(sample["until"]) - timedelta(days=1)
+        return f"{sample['since']} to {last} ({duration_text(self.rule.period)})"
+
+    def setting(self, metric: Metric | None) -> Setting | None:  # noqa: ARG002 - a floor has no good side
+        """Its floor."""
+        return Setting("floor", self.rule.floor, 1)
+
+    def with_value(self, value: float) -> MetricRuleT:
+        """With another floor; `recover` is never above it."""
+        return copied(self.rule, floor=value, recover=min(self.rule.recover, value))
+
+    def ends(self, metric: Metric | None, panel: Windows) -> Ends:  # noqa: ARG002
+        """From no floor to what hardly any window fell short by."""
+        return 0.0, spread(panel.bad[panel.enough & (panel.bad > 0)], 0.5, 0.998)[1]
+
+    def is_allowed(self, metric: Metric | None, value: float) -> bool:  # noqa: ARG002
+        """Any floor is one."""
+        return value >= 0
+
+    @property
+    def uncalibrated(self) -> str | None:
+        """A plain comparison is right or wrong by no chance."""
+        if self.rule.is_weighed:
+            return None
+        return 'gate = "none": it compares plain values and keeps to no number of false alarms'
+
+
+def copied(rule: ModelT, **changes: Any) -> ModelT:
+    """The rule with other values, unchecked."""
+    return rule.model_copy(update=changes)
+
+
+def spread(found: Floats, low: float, high: float) -> Ends:
+    """Where two parts of all values lie below, and never at one point."""
+    known = found[np.isfinite(found)]
+    if not len(known):
+        return 0.0, 1.0
+    ends = np.quantile(known, [low, high])
+    return float(ends[0]), float(max(ends[1], ends[0] + 1e-6))
+
+
+def rounded(value: float) -> float:
+    """Without the dust of binary fractions, and never a negative zero."""
+    return round(value, _DIGITS) + 0.0

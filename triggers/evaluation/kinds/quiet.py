@@ -1,0 +1,65 @@
+"""Rules on what is quiet. They hear signals, not counts: `triggers.evaluation.quiet_rules` makes their panels. Pure."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar
+
+from config.models.metrics import Metric
+from config.models.rules import QuietRule
+from queries.metrics.formatting import count
+from triggers.evaluation.kinds.kind import Ends, Held, RuleKind, Setting, spread
+from triggers.evaluation.kinds.window import Windows
+from triggers.evaluation.kinds.words import Sample, rows_behind
+
+
+@dataclass(frozen=True)
+class Quiet(RuleKind[QuietRule]):
+    """Fires when an expected signal is absent."""
+
+    model: ClassVar = QuietRule
+    keys: ClassVar = ("at_least",)
+
+    def finding(self, metric: Metric | None, sample: Sample) -> str:  # noqa: ARG002 - silence has no metric
+        """How long nothing was heard and what is usual, or how much of the revenue is heard from."""
+        value, held, n = sample.get("value"), sample.get("held"), count(rows_behind(sample))
+        if self.rule.of == "coverage":
+            return (
+                f"Heard from {_percent(value)} of the revenue, in {n} accounts that have any. Limit {_percent(held)}."
+            )
+        days = ("a day" if held < 1.5 else f"{held:.0f} days") if held is not None else "nobody knows how often"
+        usual = f"usually every {days.removeprefix('a ')}, n = {n} days with a signal"
+        allowed = usual if self.rule.of == "account" else f"allowed are {days}"
+        return f"Nothing heard for {value or 0:.0f} days; {allowed}."
+
+    def held(self, sample: Sample) -> Held | None:  # noqa: ARG002
+        """Nothing that a chart of a metric could show."""
+        return None
+
+    def window(self, sample: Sample) -> str | None:  # noqa: ARG002
+        """Silence is about the days since the last signal, which its words say."""
+        return None
+
+    def setting(self, metric: Metric | None) -> Setting | None:  # noqa: ARG002
+        """For how long at least."""
+        return Setting("at_least", float(self.rule.at_least.days), 1) if self.rule.at_least else None
+
+    def with_value(self, value: float) -> QuietRule:
+        """In whole days."""
+        return self.rule.model_copy(update={"at_least": timedelta(days=round(value))})
+
+    def ends(self, metric: Metric | None, panel: Windows) -> Ends:  # noqa: ARG002
+        """From a week to what hardly anything is silent for."""
+        return 7.0, max(spread(panel.value[panel.enough], 0.5, 0.998)[1], 14.0)
+
+    def is_allowed(self, metric: Metric | None, value: float) -> bool:  # noqa: ARG002
+        """Nothing shorter than the time between two slots is noticed."""
+        return value >= self.rule.every.days
+
+    @property
+    def uncalibrated(self) -> str:
+        """There are no counts."""
+        return "silence has no counts to draw again; it keeps to the declared false alarms over its slots and slices"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share * 100:.0f}%"
