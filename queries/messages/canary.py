@@ -40,6 +40,6 @@ def newest_canary(conn: Connection) -> Canary | None:
     columns = (incident.c.id, outbox.c.id, outbox.c.state, outbox.c.created_at)
     query = select(*columns, seen.where(incident_event.c.kind == SEEN).exists(), incident.c.version)
     mine = query.join_from(incident, outbox, outbox.c.incident_id == incident.c.id)
-    here = mine.where(incident.c.rule == CANARY, outbox.c.kind == "root")
-    row = conn.execute(here.order_by(outbox.c.created_at.desc()).limit(1)).one_or_none()
+    roots = mine.where(incident.c.rule == CANARY, outbox.c.kind == "root")
+    row = conn.execute(roots.order_by(outbox.c.created_at.desc()).limit(1)).one_or_none()
     return Canary(row[0], row[1], row[2], aware(row[3]), bool(row[4]), row[5]) if row else None

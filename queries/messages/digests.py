@@ -81,10 +81,11 @@ def add_to_digest(conn: Connection, digest: str, messages: Sequence[str]) -> int
     """Have a digest tell these messages, where they were certainly not sent. Returns how many."""
     done = 0
     for start in range(0, len(messages), CHUNK):
-        here = outbox.c.id.in_(messages[start : start + CHUNK]) & (outbox.c.state == "pending")
-        told = update(outbox).where(here).values(state="superseded")
-        rows = conn.execute(told.returning(outbox.c.id, outbox.c.incident_id, outbox.c.kind)).all()
-        parts = [{"outbox_id": i, "digest_id": digest, "incident_id": of, "kind": kind} for i, of, kind in rows]
+        # Only what was certainly not sent: a message in doubt may stand in Slack, and would be told twice.
+        unsent = outbox.c.id.in_(messages[start : start + CHUNK]) & (outbox.c.state == "pending")
+        replaced = update(outbox).where(unsent).values(state="superseded")
+        rows = conn.execute(replaced.returning(outbox.c.id, outbox.c.incident_id, outbox.c.kind)).all()
+        parts = [{"outbox_id": i, "digest_id": digest, "incident_id": about, "kind": kind} for i, about, kind in rows]
         if parts:
             conn.execute(insert(digest_part), parts)
         done += len(parts)
@@ -93,6 +94,7 @@ def add_to_digest(conn: Connection, digest: str, messages: Sequence[str]) -> int
 
 def refresh_digest(conn: Connection, digest: str, target: str, now: datetime) -> None:
     """Have a digest show what it tells by now, where it stands already; a waiting one will show it anyway."""
+    # A waiting one is written when it is sent, from the incidents as they are then.
     waits = select(outbox.c.id).where(outbox.c.id == digest, outbox.c.state == "pending")
     if conn.execute(waits).first() is None:
         version = _parts(conn, digest) + 1
@@ -114,6 +116,7 @@ def followers(conn: Connection, now: datetime, targets: Sequence[str], limit: in
     news = outbox.c.kind.in_(("reply", "update")) & (outbox.c.state == "pending") & (outbox.c.due_at <= naive(now))
     told = digest_part.join(outbox, (part.incident_id == outbox.c.incident_id) & (part.kind == "root"))
     found = select(part.digest_id, outbox.c.id).select_from(told).where(news, outbox.c.target.in_(sorted(targets)))
+    # An escalation names a person, whom Slack does not notify when a message is only updated.
     later = ~names.exists() | (outbox.c.kind == "update")
     rows = conn.execute(found.where(~rooted.exists(), later).order_by(part.digest_id).limit(limit))
     by: dict[str, list[str]] = {}
@@ -141,8 +144,8 @@ def target_of(conn: Connection, digest: str) -> str:
 
 def told_by(conn: Connection, incident_id: str) -> str | None:
     """The digest that told an incident in place of a message of its own."""
-    here = (digest_part.c.incident_id == incident_id) & (digest_part.c.kind == "root")
-    return conn.execute(select(digest_part.c.digest_id).where(here).limit(1)).scalar_one_or_none()
+    root = (digest_part.c.incident_id == incident_id) & (digest_part.c.kind == "root")
+    return conn.execute(select(digest_part.c.digest_id).where(root).limit(1)).scalar_one_or_none()
 
 
 def anchor(conn: Connection, digest: str) -> PostedMessage | None:
@@ -158,19 +161,16 @@ def read_digest(conn: Connection, id_: str) -> Digest:
     groups = select(incident.c.rule, incident.c.severity, func.count(), is_open).where(mine)
     order = (incident.c.severity, func.count().desc(), incident.c.rule)
     rows = conn.execute(groups.group_by(incident.c.rule, incident.c.severity).order_by(*order)).all()
-    found = tuple(Group(*row) for row in rows)
+    by_rule = tuple(Group(*row) for row in rows)
     since = conn.execute(select(outbox.c.created_at).where(outbox.c.id == id_)).scalar_one()
     climbed = select(func.count()).select_from(incident).where(mine, incident.c.next_step > 1)
     escalated = conn.execute(climbed).scalar_one()
-    totals = (sum(g.incidents for g in found), sum(g.open for g in found), escalated, len(found))
-    return Digest(id_, _parts(conn, id_) + 1, aware(since), *totals, found[:LINES], _worst(conn, inside))
-
-
-def _worst(conn: Connection, inside: object) -> tuple[Worst, ...]:
+    totals = (sum(g.incidents for g in by_rule), sum(g.open for g in by_rule), escalated, len(by_rule))
     columns = (incident.c.id, incident.c.rule, incident.c.severity, incident.c.vertical, incident.c.state)
-    of = select(*columns).where(incident.c.id.in_(inside))  # type: ignore[arg-type]
-    order = (incident.c.state != "open", incident.c.severity, incident.c.opened_at, incident.c.id)
-    return tuple(Worst(*row) for row in conn.execute(of.order_by(*order).limit(SHOWN)))
+    worst_first = (incident.c.state != "open", incident.c.severity, incident.c.opened_at, incident.c.id)
+    worst = conn.execute(select(*columns).where(mine).order_by(*worst_first).limit(SHOWN))
+    listed = tuple(Worst(*row) for row in worst)
+    return Digest(id_, _parts(conn, id_) + 1, aware(since), *totals, by_rule[:LINES], listed)
 
 
 def _parts(conn: Connection, id_: str) -> int:

@@ -1,4 +1,4 @@
-"""Letters: messages to one person that are about no incident alone. They go out by the outbox, as everything does."""
+"""Direct messages: to one person, about no incident alone. They go out by the outbox, as everything does."""
 
 import json
 from dataclasses import dataclass
@@ -41,18 +41,24 @@ def new_direct_message(kind: str, person: str, about: str, at: datetime) -> Dire
     return DirectMessage(str(uuid5(NAMESPACE, json.dumps(["letter", kind, person, about]))), kind, person, about, at)
 
 
-def queue_direct_message(conn: Connection, one: DirectMessage) -> bool:
+def queue_direct_message(conn: Connection, message: DirectMessage) -> bool:
     """Keep and queue a letter; False where it is there. Raises RacedError where another process is at it."""
-    if read_direct_message(conn, one.id) is not None:
+    if read_direct_message(conn, message.id) is not None:
         return False
-    row = {"id": one.id, "kind": one.kind, "person": one.person, "about": one.about, "at": naive(one.at)}
+    row = {
+        "id": message.id,
+        "kind": message.kind,
+        "person": message.person,
+        "about": message.about,
+        "at": naive(message.at),
+    }
     try:
         conn.execute(insert(letter).values(**row))
     except IntegrityError as error:
         raise RacedError("another process wrote the same letter first") from error
-    id_ = str(uuid5(NAMESPACE, json.dumps(["letter sent", one.id])))
-    place = (one.id, 1, "root", 0, f"{MAILBOX}{one.person}", None, "pending", 1, 0)
-    return queue(conn, QueuedMessage(id_, *place, one.at, one.at, None))
+    id_ = str(uuid5(NAMESPACE, json.dumps(["letter sent", message.id])))
+    place = (message.id, 1, "root", 0, f"{MAILBOX}{message.person}", None, "pending", 1, 0)
+    return queue(conn, QueuedMessage(id_, *place, message.at, message.at, None))
 
 
 def read_direct_message(conn: Connection, id_: str) -> DirectMessage | None:
@@ -64,12 +70,12 @@ def read_direct_message(conn: Connection, id_: str) -> DirectMessage | None:
 def last_sent(conn: Connection, kind: str, person: str) -> datetime | None:
     """When a person last got such a letter."""
     mine = (letter.c.kind == kind) & (letter.c.person == person)
-    found = conn.execute(select(func.max(letter.c.at)).where(mine)).scalar_one()
-    return aware(found) if found else None
+    at = conn.execute(select(func.max(letter.c.at)).where(mine)).scalar_one()
+    return aware(at) if at else None
 
 
 def addressees(conn: Connection) -> frozenset[str]:
     """The people for whom a letter waits."""
     waiting = outbox.c.target.startswith(MAILBOX) & outbox.c.state.in_(UNFINISHED)
-    found = conn.execute(select(outbox.c.target).where(waiting).distinct()).scalars()
-    return frozenset(target.removeprefix(MAILBOX) for target in found)
+    targets = conn.execute(select(outbox.c.target).where(waiting).distinct()).scalars()
+    return frozenset(target.removeprefix(MAILBOX) for target in targets)

@@ -40,10 +40,10 @@ class Done:
 def store(conn: Connection, arrived: Arrived) -> bool:
     """Keep what arrived. False where it is known already: Slack sends some things twice."""
     values = {name: getattr(arrived, name) for name in ("id", "kind", "body")}
-    known = conn.execute(select(inbound.c.id).where(inbound.c.id == arrived.id)).first()
-    if known is not None:
+    if conn.execute(select(inbound.c.id).where(inbound.c.id == arrived.id)).first() is not None:
         return False
     try:
+        # A savepoint: on PostgreSQL a statement that fails would spoil the caller's whole transaction.
         with conn.begin_nested():
             row = {**values, "state": PENDING, "attempts": 0, "received_at": naive(arrived.received_at)}
             conn.execute(insert(inbound).values(row))
@@ -64,12 +64,14 @@ def record_handled(conn: Connection, id_: str, done: Done, now: datetime) -> boo
     """Write what becomes of one, in the transaction that does it. False where somebody else did it. Its text goes."""
     values: dict[str, Any] = {
         "state": DONE,
+        # What was typed is in the incident's history by then: here it would be one more place to erase it from.
         "body": "",
         "done_at": naive(now),
         "incident_id": done.incident_id,
         "author": done.author,
         "outcome": done.outcome,
     }
+    # Whoever finds it pending does it: a second process waits for the row, and then finds it done.
     guard = (inbound.c.id == id_) & (inbound.c.state == PENDING)
     return conn.execute(update(inbound).where(guard).values(values)).rowcount == 1
 
@@ -92,12 +94,12 @@ def waiting(conn: Connection) -> tuple[int, datetime | None]:
 
 def shown_at(conn: Connection, channel: str, ts: str) -> str | None:
     """The incident that the message at a place is about: its root, or a reply in its thread."""
-    here = select(slack_root.c.incident_id).where(slack_root.c.channel == channel, slack_root.c.ts == ts)
-    if (found := conn.execute(here).scalar()) is not None:
-        return str(found)
-    told = select(outbox.c.incident_id).where(outbox.c.channel == channel, outbox.c.ts == ts)
-    found = conn.execute(told.limit(1)).scalar()
-    return str(found) if found is not None else None
+    root = select(slack_root.c.incident_id).where(slack_root.c.channel == channel, slack_root.c.ts == ts)
+    if (incident_id := conn.execute(root).scalar()) is not None:
+        return str(incident_id)
+    reply = select(outbox.c.incident_id).where(outbox.c.channel == channel, outbox.c.ts == ts)
+    incident_id = conn.execute(reply.limit(1)).scalar()
+    return str(incident_id) if incident_id is not None else None
 
 
 def places(conn: Connection, incident: str) -> tuple[tuple[str, str], ...]:

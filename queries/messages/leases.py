@@ -30,17 +30,20 @@ def take_lease(conn: Connection, wanted: Lease, seen: Lease | None) -> bool:
     """Take a lease over from what was `seen` of it; False when somebody else was quicker."""
     values = {"holder": wanted.holder, "fence": wanted.fence, "until": naive(wanted.until)}
     if seen is None:
+        # Two processes may both have seen none: the name is the key, and the second row is refused.
         try:
             conn.execute(insert(lease).values(name=wanted.name, **values))
         except IntegrityError:
             return False
         return True
+    # By the fence and not by the time: clocks differ, and whoever took it since has raised the fence.
     guard = (lease.c.name == seen.name) & (lease.c.fence == seen.fence)
     return bool(conn.execute(update(lease).where(guard).values(**values)).rowcount == 1)
 
 
 def holds_lease(conn: Connection, mine: Lease, until: datetime) -> bool:
     """Prolong a lease inside the transaction that it guards; False when it was taken over."""
+    # It locks the row until the transaction ends, so nobody can take the lease over between the look and the commit.
     guard = (lease.c.fence == mine.fence) & (lease.c.name == mine.name) & (lease.c.holder == mine.holder)
     return bool(conn.execute(update(lease).where(guard).values(until=naive(until))).rowcount == 1)
 

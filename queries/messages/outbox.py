@@ -103,12 +103,12 @@ def dead(conn: Connection) -> tuple[QueuedMessage, ...]:
 
 def notified_ids(conn: Connection, incidents: Sequence[str]) -> frozenset[str]:
     """Those of `incidents` whose root message was queued."""
-    found: set[str] = set()
+    notified: set[str] = set()
     for start in range(0, len(incidents), CHUNK):
         some = incidents[start : start + CHUNK]
         query = select(outbox.c.incident_id).where(outbox.c.kind == "root", outbox.c.incident_id.in_(some))
-        found.update(conn.execute(query).scalars())
-    return frozenset(found)
+        notified.update(conn.execute(query).scalars())
+    return frozenset(notified)
 
 
 def due_messages(
@@ -129,6 +129,7 @@ def due_messages(
     first = _first(channels)
     kind, is_sought = first.c.kind, case((_sought(first.c), 1), else_=0)
     order = ((kind != "digest"), first.c.severity, first.c.due_at, first.c.created_at, first.c.id)
+    # Looking costs a channel nothing of its pace; sending takes a second each, so one message a channel is enough.
     turn = func.row_number().over(partition_by=(first.c.spot, is_sought), order_by=order).label("turn")
     ready = select(first, turn).where(first.c.place == 1, first.c.due_at <= naive(now)).subquery()
     mine = select(*[ready.c[name] for name in QueuedMessage.__dataclass_fields__], ready.c.spot)
@@ -141,17 +142,20 @@ def due_messages(
 def _first(channels: Mapping[str, str]) -> Any:
     """Unfinished messages with their channel, their incident's severity and their place in its order."""
     place = func.row_number().over(partition_by=(outbox.c.incident_id, outbox.c.target), order_by=_IN_ORDER)
+    # Where an attempt was made it is looked for and tried again, although the route may lead elsewhere by now; what
+    # belongs in a thread goes to where the root stands.
     spot = func.coalesce(outbox.c.channel, slack_root.c.channel, case(dict(channels), value=outbox.c.target))
+    # What is about no incident, such as a direct message, is not made to wait.
     severity = func.coalesce(incident.c.severity, 0)
     posted = and_(slack_root.c.incident_id == outbox.c.incident_id, slack_root.c.target == outbox.c.target)
-    of = outbox.outerjoin(slack_root, posted).outerjoin(incident, incident.c.id == outbox.c.incident_id)
+    messages = outbox.outerjoin(slack_root, posted).outerjoin(incident, incident.c.id == outbox.c.incident_id)
     columns = (spot.label("spot"), severity.label("severity"), place.label("place"))
-    here = outbox.c.state.in_(UNFINISHED) & outbox.c.target.in_(sorted(channels))
-    return select(*_OWED, *columns).select_from(of).where(here).subquery()
+    unfinished = outbox.c.state.in_(UNFINISHED) & outbox.c.target.in_(sorted(channels))
+    return select(*_OWED, *columns).select_from(messages).where(unfinished).subquery()
 
 
-def _sought(of: Any) -> ColumnElement[bool]:
-    return and_(of.state.in_(IN_DOUBT), of.kind != "update")
+def _sought(columns: Any) -> ColumnElement[bool]:
+    return and_(columns.state.in_(IN_DOUBT), columns.kind != "update")
 
 
 def overflow(
@@ -178,8 +182,8 @@ def overflow(
 
 def due_incidents(conn: Connection, now: datetime, targets: Collection[str]) -> tuple[str, ...]:
     """The incidents with a message that may be sent now, and was certainly not sent before."""
-    here = (outbox.c.state == "pending") & (outbox.c.due_at <= naive(now)) & outbox.c.target.in_(sorted(targets))
-    return tuple(conn.execute(select(outbox.c.incident_id).where(here).distinct()).scalars())
+    due = (outbox.c.state == "pending") & (outbox.c.due_at <= naive(now)) & outbox.c.target.in_(sorted(targets))
+    return tuple(conn.execute(select(outbox.c.incident_id).where(due).distinct()).scalars())
 
 
 def postpone(conn: Connection, incidents: Sequence[str], until: datetime) -> None:
@@ -224,11 +228,13 @@ def record_outcome(
     due_at: datetime | None = None,
 ) -> bool:
     """Write what became of an attempt. False, and nothing written, when the claim was taken over meanwhile."""
+    # The guard below is the fence: a process that was frozen, and whose claim another took over, writes nothing.
     values: dict[str, Any] = {"state": outcome, "error": error, "due_at": naive(due_at or now)}
     if outcome == "sent":
         values |= {"sent_at": naive(now), "ts": ts}
     if outcome == "pending":
-        values |= {"channel": None}  # it is nowhere: the next attempt goes where the route leads by then
+        # It is nowhere: the next attempt goes where the route leads by then.
+        values |= {"channel": None}
     return bool(conn.execute(update(outbox).where(_as_seen(message)).values(**values)).rowcount == 1)
 
 
@@ -275,6 +281,7 @@ def retry_dead(conn: Connection, now: datetime) -> int:
 def repost(conn: Connection, posted: PostedMessage, now: datetime) -> None:
     """Somebody deleted the root message: queue it once more."""
     place = (slack_root.c.incident_id == posted.incident_id) & (slack_root.c.target == posted.target)
+    # By its ts: of several that find it deleted one queues it again, and a root posted since stays.
     if conn.execute(delete(slack_root).where(place, slack_root.c.ts == posted.ts)).rowcount == 1:
         here = (outbox.c.incident_id == posted.incident_id) & (outbox.c.target == posted.target)
         sent = here & outbox.c.kind.in_(("root", "digest")) & (outbox.c.state == "sent")
@@ -288,6 +295,7 @@ def refresh_message(conn: Connection, posted: PostedMessage, now: datetime) -> N
     conn.execute(update(slack_root).where(here).values(version=0))
     mine = (outbox.c.incident_id == posted.incident_id) & (outbox.c.target == posted.target)
     newest = select(func.max(outbox.c.version)).where(mine, outbox.c.kind == "update").scalar_subquery()
+    # The newest alone: an older update would show an older version, and be followed by nothing.
     over = mine & (outbox.c.kind == "update") & (outbox.c.version == newest)
     again = {"state": "pending", "due_at": naive(now)}
     conn.execute(update(outbox).where(over, outbox.c.state.in_(("sent", "superseded"))).values(**again))
@@ -307,6 +315,7 @@ def possible_duplicates(conn: Connection, since: datetime) -> tuple[PossibleDupl
     """The messages sent since an instant that may stand in Slack twice."""
     posted = and_(slack_root.c.incident_id == outbox.c.incident_id, slack_root.c.target == outbox.c.target)
     thread = case((outbox.c.kind == "reply", slack_root.c.ts))
+    # One attempt cannot have posted twice.
     twice = (outbox.c.state == "sent") & (outbox.c.attempts > 1) & (outbox.c.kind != "update")
     found = select(outbox.c.id, outbox.c.channel, outbox.c.ts, thread).select_from(outbox.outerjoin(slack_root, posted))
     rows = conn.execute(found.where(twice, outbox.c.sent_at >= naive(since)).order_by(outbox.c.sent_at.desc()))

@@ -51,7 +51,8 @@ def build(states: Engine, channels: Iterable[str]) -> None:
     with states.connect() as conn:
         there = set(rate_limits(conn))
     for channel in sorted(set(channels) - there):
-        with suppress(IntegrityError), states.begin() as conn:  # another process was first
+        # A transaction a gate: where another process makes one first, the others are made all the same.
+        with suppress(IntegrityError), states.begin() as conn:
             at = dict.fromkeys(("next_at", "blocked_until", "hour_from"), naive(BEGINNING))
             conn.execute(insert(channel_gate).values(channel=channel, used=0, **at))
 
@@ -63,6 +64,7 @@ def rate_limits(conn: Connection) -> dict[str, RateLimit]:
 
 def locked(conn: Connection, channel: str) -> RateLimit:
     """A gate, kept from everybody else until the transaction ends."""
+    # SQLite knows no `for update` and needs none: its transactions that may write exclude each other from their start.
     return _read(conn.execute(select(channel_gate).where(channel_gate.c.channel == channel).with_for_update()).one())
 
 
@@ -78,6 +80,7 @@ def block(conn: Connection, channel: str, until: datetime) -> None:
     """Keep the channel closed, as Slack asked; never shorter than it was asked before."""
     counters.increment(conn, counters.LIMITED)
     gate = channel_gate.c
+    # Two answers may be recorded in either order: only the longer wait satisfies both.
     longer = (gate.channel == channel) & (gate.blocked_until < naive(until))
     conn.execute(update(channel_gate).where(longer).values(blocked_until=naive(until)))
 

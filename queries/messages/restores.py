@@ -46,19 +46,19 @@ def mark_restored(conn: Connection, now: datetime, since: datetime | None = None
     an incident from before the restore, because its id is the same as in the lost state. Root messages of open
     incidents are brought up to date, for they may show what the state does not know.
     """
-    known = naive(since) if since else _newest(conn, now)
-    conn.execute(insert(restored).values(at=naive(now), since=min(known, naive(now))))
+    if since is None:
+        # Processes note again and again that they run: the newest heartbeat is about when the copy was made.
+        newest = (func.max(heartbeat.c.at), func.max(outbox.c.created_at), func.max(outbox.c.sent_at))
+        instants = [instant for column in newest if (instant := conn.execute(select(column)).scalar_one())]
+        last = max(instants, default=naive(now - UNKNOWN))
+    else:
+        last = naive(since)
+    # A clock that was ahead when the backup was made must not hide what was sent since.
+    conn.execute(insert(restored).values(at=naive(now), since=min(last, naive(now))))
     unsure = {"state": "unsure", "due_at": naive(now)}
     waiting = conn.execute(update(outbox).where(outbox.c.state.in_(UNFINISHED)).values(**unsure)).rowcount
     _show_again(conn, now)
     return waiting
-
-
-def _newest(conn: Connection, now: datetime) -> datetime:
-    """The newest instant that the state holds, as it stores instants."""
-    newest = (func.max(heartbeat.c.at), func.max(outbox.c.created_at), func.max(outbox.c.sent_at))
-    known = [found for one in newest if (found := conn.execute(select(one)).scalar_one())]
-    return max(known, default=naive(now - UNKNOWN))
 
 
 def doubt(conn: Connection) -> int:
@@ -73,6 +73,7 @@ def doubt(conn: Connection) -> int:
 
 
 def _show_again(conn: Connection, now: datetime) -> None:
+    # Version 0: what is shown is not known, and any update is newer.
     conn.execute(update(slack_root).values(version=0))
     columns = (incident.c.id, slack_root.c.target, incident.c.episode, incident.c.version)
     posted = select(*columns).join_from(slack_root, incident, incident.c.id == slack_root.c.incident_id)

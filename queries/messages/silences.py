@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import NAMESPACE_URL, uuid5
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from config.errors import EarshotError
 from queries.instants import aware, naive
@@ -30,21 +30,21 @@ class Matchers:
     touchpoints: tuple[str, ...] = ()
     account: str | None = None
 
-    def match(self, found: Incident) -> bool:
+    def match(self, incident: Incident) -> bool:
         """Whether an incident is muted."""
         return (
-            self.rule in (None, found.rule)
-            and self.route in (None, found.route)
-            and self.account in (None, found.account_id)
-            and (not self.verticals or found.vertical in self.verticals)
-            and (not self.touchpoints or found.touchpoint in self.touchpoints)
+            self.rule in (None, incident.rule)
+            and self.route in (None, incident.route)
+            and self.account in (None, incident.account_id)
+            and (not self.verticals or incident.vertical in self.verticals)
+            and (not self.touchpoints or incident.touchpoint in self.touchpoints)
         )
 
     def __str__(self) -> str:
         """In words, such as `rule late-orders, vertical Retail`."""
-        given = {"rule": self.rule, "route": self.route, "account": self.account}
-        given |= {"vertical": " or ".join(self.verticals), "touchpoint": " or ".join(self.touchpoints)}
-        return ", ".join(f"{name} {value}" for name, value in given.items() if value)
+        words = {"rule": self.rule, "route": self.route, "account": self.account}
+        words |= {"vertical": " or ".join(self.verticals), "touchpoint": " or ".join(self.touchpoints)}
+        return ", ".join(f"{name} {value}" for name, value in words.items() if value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ def add_silence(
     if ends_at <= starts_at:
         raise SilenceError("the silence ends before it starts; give a later end")
     body = json.dumps(asdict(matchers), sort_keys=True)
+    # The same words and times give the same id: pressing twice is one silence.
     id_ = str(uuid5(NAMESPACE_URL, f"earshot:silence:{body}|{author}|{naive(starts_at)}|{naive(ends_at)}"))
     made = Silence(id_, matchers, reason.strip(), author, starts_at, ends_at)
     if conn.execute(select(table.c.id).where(table.c.id == id_)).first() is None:
@@ -96,30 +97,41 @@ def end_silence(conn: Connection, beginning: str, now: datetime) -> Silence:
     Raises:
         SilenceError: there is none of that id that is not over, or there are several.
     """
-    found = [one for one in active_silences(conn, now) if one.id.startswith(beginning)]
-    if len(found) != 1:
-        many = "several silences begin" if found else "no silence begins"
+    matching = [silence for silence in active_silences(conn, now) if silence.id.startswith(beginning)]
+    if len(matching) != 1:
+        many = "several silences begin" if matching else "no silence begins"
         raise SilenceError(f"{many} with {beginning!r}; list them with `python -m triggers silence list`")
-    conn.execute(update(table).where(table.c.id == found[0].id).values(ends_at=naive(now)))
-    return found[0]
+    conn.execute(update(table).where(table.c.id == matching[0].id).values(ends_at=naive(now)))
+    return matching[0]
 
 
 def active_silences(conn: Connection, now: datetime) -> tuple[Silence, ...]:
     """The silences that are not over, the next to end first."""
-    found = select(table).where(table.c.ends_at > naive(now)).order_by(table.c.ends_at, table.c.id)
-    return tuple(_read(row) for row in conn.execute(found))
+    query = select(table).where(table.c.ends_at > naive(now)).order_by(table.c.ends_at, table.c.id)
+    silences = []
+    for row in conn.execute(query):
+        body = json.loads(row.matchers)
+        # JSON has no tuples; without them equal matchers would not be equal.
+        verticals, touchpoints = (tuple(body.pop(name, ())) for name in ("verticals", "touchpoints"))
+        matchers = Matchers(**body, verticals=verticals, touchpoints=touchpoints)
+        silences.append(
+            Silence(row.id, matchers, row.reason, row.author, aware(row.starts_at), aware(row.ends_at)),
+        )
+    return tuple(silences)
 
 
 def preview(conn: Connection, matchers: Matchers, scope: Scope, since: datetime) -> Preview:
     """What a silence with these matchers mutes now, and what it would have muted since a day."""
-    found = [one for one in incidents(conn, scope, since=since) if matchers.match(one)]
-    return Preview(tuple(one for one in found if one.is_open), sum(one.opened_at >= since for one in found))
+    muted = [incident for incident in incidents(conn, scope, since=since) if matchers.match(incident)]
+    still_open = tuple(incident for incident in muted if incident.is_open)
+    return Preview(still_open, sum(incident.opened_at >= since for incident in muted))
 
 
 def silenced(found: Incident, by: Sequence[Silence], now: datetime) -> Silence | None:
     """The silence that mutes an incident now: of several the last to end."""
-    active = (one for one in by if one.starts_at <= now < one.ends_at and one.matchers.match(found))
-    return max(active, key=lambda one: one.ends_at, default=None)
+    active = (silence for silence in by if silence.starts_at <= now < silence.ends_at and silence.matchers.match(found))
+    # Several may mute it; the message says until when, and that is when the last of them ends.
+    return max(active, key=lambda silence: silence.ends_at, default=None)
 
 
 def muted(conn: Connection, now: datetime) -> frozenset[str]:
@@ -129,12 +141,3 @@ def muted(conn: Connection, now: datetime) -> frozenset[str]:
         return frozenset()
     owing = incidents_by_id(conn, tuple({message.incident_id for message in unsent(conn)}))
     return frozenset(id_ for id_, found in owing.items() if silenced(found, active, now))
-
-
-def _read(row: Row[tuple[object, ...]]) -> Silence:
-    kept = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
-    body = json.loads(str(kept["matchers"]))
-    verticals, touchpoints = (tuple(body.pop(name, ())) for name in ("verticals", "touchpoints"))
-    matchers = Matchers(**body, verticals=verticals, touchpoints=touchpoints)
-    when = (aware(kept["starts_at"]), aware(kept["ends_at"]))
-    return Silence(kept["id"], matchers, kept["reason"], kept["author"], *when)

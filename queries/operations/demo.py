@@ -7,7 +7,7 @@ from typing import Final
 
 from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source, sources
-from queries.sample import PlantedAction, generate, planted_actions
+from queries.sample import generate, planted_actions
 from queries.state.actions import NewAction, record_action
 from queries.stores import Installation
 from queries.warehouse.generations import NoWarehouseError, Warehouse
@@ -31,7 +31,16 @@ def demo(installation: Installation, now: datetime, say: Say) -> None:
     summary = load(warehouse, LoadRequest(source, folder, files, installation.catalog, settings.zone), now, say)
     with installation.writing() as conn:
         for planted in planted_actions(end):
-            record_action(conn, _action(planted), planted.owner, datetime.combine(planted.start, time(9), UTC))
+            action = NewAction(
+                what=_WHAT.format(journey_type=planted.journey_type, vertical=planted.vertical),
+                owner=planted.owner,
+                started_on=planted.start,
+                due_on=planted.due,
+                vertical=planted.vertical,
+                touchpoint=planted.journey_type,
+                metric=planted.metric,
+            )
+            record_action(conn, action, planted.owner, datetime.combine(planted.start, time(9), UTC))
     say(f"the sample company up to {end}: {summary.total('read'):,} rows read, {summary.total('added'):,} added")
 
 
@@ -52,16 +61,3 @@ def _made(files: Path, today: date, say: Say) -> date:
     generate(files, end=today, contacts=SAMPLE_CONTACTS)
     note.write_text(today.isoformat(), encoding="ascii")
     return today
-
-
-def _action(planted: PlantedAction) -> NewAction:
-    what = _WHAT.format(journey_type=planted.journey_type, vertical=planted.vertical)
-    return NewAction(
-        what=what,
-        owner=planted.owner,
-        started_on=planted.start,
-        due_on=planted.due,
-        vertical=planted.vertical,
-        touchpoint=planted.journey_type,
-        metric=planted.metric,
-    )

@@ -1,6 +1,6 @@
 """Take a source out of the warehouse, as if it had never been loaded."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from time import perf_counter
@@ -8,7 +8,7 @@ from time import perf_counter
 from config.errors import EarshotError
 from config.models.catalog import Catalog
 from queries.loading.load import withdraw_all
-from queries.loading.merge import Merged, Merging
+from queries.loading.merge import Merging
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.loading.sources import sources
 from queries.warehouse.changes import Touched, nothing_touched
@@ -38,20 +38,15 @@ def drop(
         if before is None:
             raise NoWarehouseError(NOTHING_LOADED)
         if source not in present:
-            raise UnknownSourceError(f"there is nothing of source {source!r} to drop; {_there(present)}")
+            rest = f"the warehouse holds {', '.join(sorted(present))}" if present else "the warehouse is empty"
+            raise UnknownSourceError(f"there is nothing of source {source!r} to drop; {rest}")
         say(f"removing the rows of {source}")
+        # None has everything computed anew: where no other source is left, that is the quicker way to nothing.
         touched = nothing_touched(draft.conn) if present - {source} else None
         gone = withdraw_all(Merging(draft.conn, source, now.replace(tzinfo=None), snapshot=True, touched=touched))
-        summary = _published(draft, before, LoadReport(source, tables=_tables(gone)), catalog, now, touched)
+        removed = {name: TableSummary(removed=merged.removed) for name, merged in gone.items() if merged.removed}
+        summary = _published(draft, before, LoadReport(source, tables=removed), catalog, now, touched)
     return replace(summary, seconds=round(perf_counter() - began, 2))
-
-
-def _there(present: frozenset[str]) -> str:
-    return f"the warehouse holds {', '.join(sorted(present))}" if present else "the warehouse is empty"
-
-
-def _tables(gone: Mapping[str, Merged]) -> dict[str, TableSummary]:
-    return {name: TableSummary(removed=merged.removed) for name, merged in gone.items() if merged.removed}
 
 
 def _published(
@@ -65,7 +60,7 @@ def _published(
     """Compute what follows from the facts that are left. The days keep the zone that they were made in."""
     at = now.replace(tzinfo=None)
     refilled = refill(draft.conn, touched, at) if touched else 0
-    found = replace(summary, refilled=refilled)
+    report = replace(summary, refilled=refilled)
     derive(draft.conn, catalog, touched)
-    record_generation(draft.conn, draft.number, generation_key(before.zone, catalog), summary.source, found.json(), at)
-    return found
+    record_generation(draft.conn, draft.number, generation_key(before.zone, catalog), summary.source, report.json(), at)
+    return report

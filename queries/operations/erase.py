@@ -1,12 +1,12 @@
 """Erase an account or a person for ever: from the warehouse, from the state, and from what Slack shows."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from config.models.catalog import Catalog
 from queries.engine import vacuum
@@ -96,27 +96,33 @@ def forget(
         _publish(draft, catalog, touched, at)
     say(_told_rows(kind, key, erased))
     done = _redact(states, kind, key, erased, now)
-    say(_told_state(done))
+    say(
+        f"state: {done.incidents:,} incidents and {done.texts:,} texts redacted; "
+        f"{done.messages:,} Slack messages are due to be updated by `python -m triggers run`"
+    )
     people = len(erased.people) if kind == "account" else 0
     return Forgotten(draft.number, erased.rows, erased.facts, people, erased.quarantined, erased.found, done)
 
 
 def _erase(conn: Connection, kind: Kind, key: str, now: datetime, touched: Touched) -> _Erased:
-    people = _people(conn, key) if kind == "account" else frozenset({key})
+    # A person is erased by its key alone: one that the warehouse does not hold may still stand in the quarantine.
+    people = frozenset({key})
+    if kind == "account":
+        members = select(tables.person.c.person_id).where(tables.person.c.account_id == key)
+        people = frozenset(conn.scalars(members))
     name = conn.scalar(select(tables.account.c.name).where(tables.account.c.account_id == key))
+    # Before the rows go: the facts of other accounts are found by the people of this one.
     facts = _without_people(conn, kind, key, now)
     rows = _remove(conn, kind, key, touched)
     quarantined = _clear_quarantine(conn, key if kind == "account" else None, people)
-    found = bool(rows or facts or quarantined)
-    kept = conn.scalar(select(tables.erased.c.at).where(tables.erased.c.hash == hash_of(kind, key)))
-    at = now if kept is None or found else kept
-    _mark(conn, {hash_of(kind, key), *(hash_of("person", one) for one in people)}, at)
+    was_there = bool(rows or facts or quarantined)
+    tombstone = tables.erased
+    kept = conn.scalar(select(tombstone.c.at).where(tombstone.c.hash == hash_of(kind, key)))
+    at = now if kept is None or was_there else kept
+    hashes = {hash_of(kind, key), *(hash_of("person", person) for person in people)}
+    conn.execute(delete(tombstone).where(tombstone.c.hash.in_(hashes)))
+    conn.execute(insert(tombstone), [{"hash": hash_, "at": at} for hash_ in sorted(hashes)])
     return _Erased(people, name if kind == "account" else None, rows, facts, quarantined, at, kept is not None)
-
-
-def _people(conn: Connection, account: str) -> frozenset[str]:
-    person = tables.person
-    return frozenset(conn.scalars(select(person.c.person_id).where(person.c.account_id == account)))
 
 
 def _without_people(conn: Connection, kind: Kind, key: str, now: datetime) -> int:
@@ -136,31 +142,27 @@ def _without_people(conn: Connection, kind: Kind, key: str, now: datetime) -> in
 
 
 def _remove(conn: Connection, kind: Kind, key: str, touched: Touched) -> int:
-    return sum(_removed(conn, table, which, touched) for table, which in _own(kind, key))
-
-
-def _own(kind: Kind, key: str) -> Iterator[tuple[Table, ColumnElement[bool]]]:
-    """The rows that go, children before parents."""
     if kind == "person":
-        yield tables.person, tables.person.c.person_id == key
-        return
-    for table in reversed(tables.CANONICAL):
-        if "account_id" in table.c:
-            yield table, table.c.account_id == key
-
-
-def _removed(conn: Connection, table: Table, which: ColumnElement[bool], touched: Touched) -> int:
-    touched.note(conn, table, which)
-    return conn.execute(delete(table).where(which)).rowcount
+        own = [(tables.person, tables.person.c.person_id == key)]
+    else:
+        # Children before parents: the databases hold them to their references.
+        parents_last = reversed(tables.CANONICAL)
+        own = [(table, table.c.account_id == key) for table in parents_last if "account_id" in table.c]
+    removed = 0
+    for table, mine in own:
+        # Noted before they go: afterwards nothing says which days must be computed anew.
+        touched.note(conn, table, mine)
+        removed += conn.execute(delete(table).where(mine)).rowcount
+    return removed
 
 
 def _clear_quarantine(conn: Connection, account: str | None, people: frozenset[str]) -> int:
     """Remove the rejected rows of the account or the people: they hold the rows as they were read."""
     table = tables.quarantine
     keys = (table.c.source, table.c.table_name, table.c.key, table.c.row)
-    found = {tuple(row) for row in conn.execute(select(*keys)) if _holds(row.row, account, people)}
+    rejected = {tuple(row) for row in conn.execute(select(*keys)) if _holds(row.row, account, people)}
     gone = 0
-    for values in found:
+    for values in rejected:
         same = (column == value for column, value in zip(keys, values, strict=True))
         gone += conn.execute(delete(table).where(*same)).rowcount
     return gone
@@ -177,13 +179,6 @@ def _holds(row: str, account: str | None, people: frozenset[str]) -> bool:
     return (account is not None and whose == account) or who in people
 
 
-def _mark(conn: Connection, hashes: set[str], at: datetime) -> None:
-    """Write the tombstones."""
-    table = tables.erased
-    conn.execute(delete(table).where(table.c.hash.in_(hashes)))
-    conn.execute(insert(table), [{"hash": one, "at": at} for one in sorted(hashes)])
-
-
 def _publish(draft: NewGeneration, catalog: Catalog, touched: Touched, now: datetime) -> None:
     before = latest(draft.conn)
     derive(draft.conn, catalog, touched if before else None)
@@ -198,6 +193,7 @@ def _redact(states: Engine, kind: Kind, key: str, erased: _Erased, now: datetime
     what = Redaction(hash_of(kind, key), erased.at, keys, erased.name, key if kind == "account" else None, may_be_named)
     with states.begin() as conn:
         done = redact(conn, what, now)
+    # Deleted and changed rows stay in the file until their pages are used again.
     vacuum(states)
     return done
 
@@ -211,10 +207,3 @@ def _told_rows(kind: Kind, key: str, erased: _Erased) -> str:
         f"{erased.quarantined:,} rows removed from the quarantine",
     )
     return f"{kind} {key} is erased: {', '.join(parts)}; older generations are gone, and later loads leave it out"
-
-
-def _told_state(done: Redacted) -> str:
-    return (
-        f"state: {done.incidents:,} incidents and {done.texts:,} texts redacted; "
-        f"{done.messages:,} Slack messages are due to be updated by `python -m triggers run`"
-    )

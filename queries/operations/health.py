@@ -62,33 +62,27 @@ class StateHealth:
 
 
 def read_health(conn: Connection, now: datetime) -> StateHealth:
-    """Read the state.
-
-    Args:
-        conn: the state.
-        now: aware UTC.
-    """
+    """Read the state. `now` is aware UTC."""
+    evaluated = select(eval_slot.c.rule, func.max(eval_slot.c.evaluated_at)).group_by(eval_slot.c.rule)
+    messages = select(outbox.c.state, func.count()).group_by(outbox.c.state)
+    oldest = conn.scalar(select(func.min(outbox.c.due_at)).where(outbox.c.state.in_(UNFINISHED)))
+    # By when it was done and not by its state: what was given up is done with, too.
+    unheard = select(inbound.c.received_at).where(inbound.c.done_at.is_(None)).order_by(inbound.c.received_at)
     return StateHealth(
         at=now,
         beats={row.name: Beat(aware(row.at), row.note) for row in conn.execute(select(heartbeat))},
-        evaluated_at=_evaluated(conn),
+        evaluated_at={rule: aware(at) for rule, at in conn.execute(evaluated)},
         incidents=_counted(conn),
         unfounded=_unfounded(conn),
-        messages=_messages(conn),
-        oldest_message=_oldest(conn),
-        unheard=_unheard(conn),
+        messages={row[0]: row[1] for row in conn.execute(messages)},
+        oldest_message=aware(oldest) if oldest else None,
+        unheard=tuple(aware(at) for at in conn.execute(unheard).scalars()),
         to_acknowledge=_to_acknowledge(conn, now - timedelta(days=30)),
         refused=_refused(conn, now - timedelta(days=1)),
         evaluations=int(conn.execute(select(func.count()).select_from(eval_slot)).scalar_one()),
         counted=counters(conn),
         canary=newest_canary(conn),
     )
-
-
-def _evaluated(conn: Connection) -> dict[str, datetime]:
-    c = eval_slot.c
-    rows = conn.execute(select(c.rule, func.max(c.evaluated_at).label("at")).group_by(c.rule))
-    return {row.rule: aware(row.at) for row in rows}
 
 
 def _counted(conn: Connection) -> dict[tuple[str, str], int]:
@@ -102,33 +96,20 @@ def _counted(conn: Connection) -> dict[tuple[str, str], int]:
 
 
 def _unfounded(conn: Connection) -> int:
-    """A rule that fires has an incident: open, or closed by hand until the figure has recovered."""
+    # A rule that fires has an incident: open, or closed by hand until the figure has recovered.
     fires = select(func.count()).where(instance.c.state.in_(("firing", "recovering")))
     known = select(incident.c.id).where(incident.c.id == instance.c.incident_id).exists()
     return int(conn.execute(fires.where(~known)).scalar_one())
 
 
-def _messages(conn: Connection) -> dict[str, int]:
-    rows = conn.execute(select(outbox.c.state, func.count().label("n")).group_by(outbox.c.state))
-    return {row.state: row.n for row in rows}
-
-
-def _oldest(conn: Connection) -> datetime | None:
-    found = conn.execute(select(func.min(outbox.c.due_at)).where(outbox.c.state.in_(UNFINISHED))).scalar_one()
-    return aware(found) if found else None
-
-
 def _refused(conn: Connection, since: datetime) -> int:
+    # A message that is dead is not due: its due_at is when it was refused.
     lately = (outbox.c.state == "dead") & (outbox.c.due_at >= naive(since))
     return int(conn.execute(select(func.count()).where(lately)).scalar_one())
 
 
-def _unheard(conn: Connection) -> tuple[datetime, ...]:
-    waiting = select(inbound.c.received_at).where(inbound.c.done_at.is_(None)).order_by(inbound.c.received_at)
-    return tuple(aware(at) for at in conn.execute(waiting).scalars())
-
-
 def _to_acknowledge(conn: Connection, since: datetime) -> tuple[float, ...]:
     c = incident.c
+    # What the first run found in the past was opened long before anybody could acknowledge it.
     taken = select(c.opened_at, c.acknowledged_at).where(c.acknowledged_at >= naive(since), c.origin == "live")
     return tuple((row.acknowledged_at - row.opened_at).total_seconds() for row in conn.execute(taken))

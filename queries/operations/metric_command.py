@@ -169,11 +169,11 @@ def _short(text: str) -> str:
 
 def _aligned(rows: Sequence[Sequence[str]], right: range) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(_padded(t, w, i in right) for i, (t, w) in enumerate(zip(r, widths, strict=True))) for r in rows]
-
-
-def _padded(text: str, width: int, right: bool) -> str:  # noqa: FBT001
-    return text.rjust(width) if right else text.ljust(width)
+    lines = []
+    for row in rows:
+        cells = enumerate(zip(row, widths, strict=True))
+        lines.append("  ".join(text.rjust(width) if i in right else text.ljust(width) for i, (text, width) in cells))
+    return lines
 
 
 FORMATS: Final = {"table": as_table, "csv": as_csv, "json": as_json}

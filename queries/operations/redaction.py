@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -78,21 +78,20 @@ class Redacted:
 
 def redact(conn: Connection, what: Redaction, now: datetime) -> Redacted:
     """Take the keys out of the state. Incidents stay; one that is open and about the key is closed."""
-    mine = tuple(_about(conn, what))
-    for found in mine:
-        _forget_samples(conn, found, what)
-        _close(conn, found, what, now)
+    mine = [
+        incident
+        for incident in incidents(conn, EVERYTHING)
+        if _is_own(incident, what) or _slice(incident, what) != incident.slice
+    ]
+    for incident in mine:
+        # The samples first: they are found by the slice, which closing rewrites.
+        _forget_samples(conn, incident, what)
+        _close(conn, incident, what, now)
     instances = _forget_instances(conn, what)
     texts = sum(_rewrite(conn, column, _Words(what)) for column in TEXTS)
     values = sum(_rewrite(conn, column, _Values(what.keys, what.mark)) for column in VALUES)
-    changed = {found.id for found in mine}
+    changed = {incident.id for incident in mine}
     return Redacted(len(mine), instances + texts + values, _queue(conn, changed, what, now))
-
-
-def _about(conn: Connection, what: Redaction) -> Iterator[Incident]:
-    for found in incidents(conn, EVERYTHING):
-        if _is_own(found, what) or _slice(found, what) != found.slice:
-            yield found
 
 
 def _is_own(found: Incident, what: Redaction) -> bool:
@@ -135,7 +134,7 @@ def _forget_instances(conn: Connection, what: Redaction) -> int:
 
 
 def _any_of(texts: Collection[str]) -> str:
-    """A pattern of literal texts, the longest first."""
+    # The longest first: of several that fit a pattern takes the first, and `A1` would leave the end of `A1-2`.
     return "|".join(map(re.escape, sorted(texts, key=len, reverse=True)))
 
 
@@ -197,22 +196,24 @@ def _queue(conn: Connection, changed: set[str], what: Redaction, now: datetime) 
 
     The version asked for is one more than there is, so that no message on its way can stand in for the update.
     """
-    places = sorted(_posted(conn))
+    message, root = tables.outbox, tables.slack_root
+    # What was claimed or is in doubt may stand in Slack without a row that says where.
+    tried = select(message.c.incident_id, message.c.target)
+    tried = tried.where(message.c.kind == "root", message.c.state.in_(MAY_BE_POSTED))
+    places = sorted(
+        (id_, target) for id_, target in conn.execute(union(tried, select(root.c.incident_id, root.c.target)))
+    )
     known = incidents_by_id(conn, sorted({id_ for id_, _ in places}))
     rows = [
         _update(known[id_], target, what, now)
         for id_, target in places
         if id_ in known and (id_ in changed or (what.may_be_named and known[id_].account_id is None))
     ]
-    return _insert_new(conn, rows)
-
-
-def _posted(conn: Connection) -> set[tuple[str, str]]:
-    """The incidents and targets with a root message, or with one that may have been posted."""
-    owed, root = tables.outbox, tables.slack_root
-    tried = select(owed.c.incident_id, owed.c.target).where(owed.c.kind == "root", owed.c.state.in_(MAY_BE_POSTED))
-    found = conn.execute(union(tried, select(root.c.incident_id, root.c.target)))
-    return {(id_, target) for id_, target in found}
+    present = set(conn.scalars(select(message.c.id).where(message.c.id.in_([row["id"] for row in rows]))))
+    new = [row for row in rows if row["id"] not in present]
+    if new:
+        conn.execute(insert(message), new)
+    return len(new)
 
 
 def _update(found: Incident, target: str, what: Redaction, now: datetime) -> dict[str, Any]:
@@ -231,13 +232,3 @@ def _update(found: Incident, target: str, what: Redaction, now: datetime) -> dic
         "due_at": naive(now),
         "created_at": naive(now),
     }
-
-
-def _insert_new(conn: Connection, rows: Sequence[dict[str, Any]]) -> int:
-    """Queue what is not queued yet."""
-    ids = tables.outbox.c.id
-    there = set(conn.scalars(select(ids).where(ids.in_([row["id"] for row in rows]))))
-    new = [row for row in rows if row["id"] not in there]
-    if new:
-        conn.execute(insert(tables.outbox), new)
-    return len(new)

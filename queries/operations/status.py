@@ -70,8 +70,8 @@ def status_lines(warehouse: Warehouse, now: datetime) -> tuple[str, ...]:
 
 def source_freshness(conn: Connection) -> tuple[SourceFreshness, ...]:
     """Rows, newest event and lags of every source and table that has rows, in order of source."""
-    found = [row for table in tables.CANONICAL for row in _freshness(conn, table)]
-    return tuple(sorted(found, key=lambda one: one.source))
+    rows = [row for table in tables.CANONICAL for row in _freshness(conn, table)]
+    return tuple(sorted(rows, key=lambda row: row.source))
 
 
 def rejected(conn: Connection) -> tuple[Rejected, ...]:
@@ -122,22 +122,19 @@ def _tables(found: Sequence[SourceFreshness], now: datetime) -> Iterator[str]:
         yield "no rows"
         return
     heads = ("source", "table", "rows", "newest event", "age", "lag p50", "p90", "p99")
-    rows = [heads, *(_row(one, now) for one in found)]
+    rows: list[tuple[str, ...]] = [heads]
+    for source in found:
+        newest = f"{source.newest:%Y-%m-%d %H:%M}" if source.newest else NOTHING
+        age = lag_text((now - source.newest).total_seconds()) if source.newest else NOTHING
+        lags = (lag_text(lag) if lag is not None else NOTHING for lag in (source.p50, source.p90, source.p99))
+        rows.append((source.source, source.table, f"{source.rows:,}", newest, age, *lags))
     widths = [max(len(row[place]) for row in rows) for place in range(len(heads))]
     for row in rows:
-        yield "  ".join(_padded(text, widths[place], place) for place, text in enumerate(row)).rstrip()
+        cells = [
+            text.rjust(widths[place]) if place > 1 else text.ljust(widths[place]) for place, text in enumerate(row)
+        ]
+        yield "  ".join(cells).rstrip()
     yield "lag: from the event to when its source learnt it (recorded_at)"
-
-
-def _padded(text: str, width: int, place: int) -> str:
-    return text.ljust(width) if place < 2 else text.rjust(width)
-
-
-def _row(one: SourceFreshness, now: datetime) -> tuple[str, ...]:
-    newest = f"{one.newest:%Y-%m-%d %H:%M}" if one.newest else NOTHING
-    age = lag_text((now - one.newest).total_seconds()) if one.newest else NOTHING
-    lags = (lag_text(lag) if lag is not None else NOTHING for lag in (one.p50, one.p90, one.p99))
-    return one.source, one.table, f"{one.rows:,}", newest, age, *lags
 
 
 def lag_text(seconds: float) -> str:

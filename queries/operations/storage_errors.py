@@ -38,15 +38,14 @@ def storage_errors_as_text(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(_line(error.filename or place, f"{error.strerror or error} {_number(error)}")) from error
+        # The system's own words for a full disk differ by machine and language; the number does not.
+        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        reason = f"{error.strerror or error} {'(no space left)' if is_full else ''}"
+        raise StorageError(_line(error.filename or place, reason)) from error
     except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException) as error:
         raise StorageError(_line(place, str(error))) from error
     except DBAPIError as error:
         raise StorageError(_line(place, str(error.orig))) from error
-
-
-def _number(error: OSError) -> str:
-    return "(no space left)" if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} else ""
 
 
 def _line(place: object, reason: str) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import NAMESPACE_URL, uuid5
 
-from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, func, or_, select, true, update
 
 from config.errors import EarshotError
 from queries.scope import Scope
@@ -68,7 +68,11 @@ def actions(conn: Connection, scope: Scope, until: date | None = None) -> tuple[
     query = query.where(seen_by(scope, table.c.vertical)).order_by(table.c.started_on.desc(), table.c.id)
     if until is not None:
         query = query.where(table.c.started_on < until)
-    return tuple(_action(row) for row in conn.execute(query))
+    names = [column.name for column in table.columns]
+    return tuple(
+        Action(**{name: row[table.c[name]] for name in names}, alarm_on=row[incident.c.slot])
+        for row in conn.execute(query).mappings()
+    )
 
 
 def record_action(conn: Connection, new: NewAction, author: str, now: datetime) -> Action:
@@ -83,8 +87,9 @@ def record_action(conn: Connection, new: NewAction, author: str, now: datetime) 
     if new.due_on is not None and new.due_on < new.started_on:
         raise ActionError("the action is due before it starts; give a later due date")
     at = now.replace(tzinfo=None)
+    # Not the author and not the time: whoever presses twice, or two people who enter the minutes, mean one action.
     name = "|".join(map(str, (new.incident_id, new.vertical, new.touchpoint, new.metric, what, owner, new.started_on)))
-    found = Action(
+    action = Action(
         str(uuid5(NAMESPACE_URL, f"earshot:action:{name}")),
         what,
         owner,
@@ -98,19 +103,13 @@ def record_action(conn: Connection, new: NewAction, author: str, now: datetime) 
         new.due_on,
         new.expected_effect,
     )
-    if conn.execute(select(table.c.id).where(table.c.id == found.id)).first() is None:
-        conn.execute(table.insert().values({name: getattr(found, name) for name in table.c.keys()}))  # noqa: SIM118
-    return found
+    if conn.execute(select(table.c.id).where(table.c.id == action.id)).first() is None:
+        conn.execute(table.insert().values({column.name: getattr(action, column.name) for column in table.columns}))
+    return action
 
 
 def finish_action(conn: Connection, action_id: str, now: datetime) -> bool:
     """Mark an action done. False where it was done already or does not exist."""
     at = now.replace(tzinfo=None)
-    found = conn.execute(update(table).where(table.c.id == action_id, table.c.done_at.is_(None)).values(done_at=at))
-    return found.rowcount == 1
-
-
-def _action(row: Row[tuple[object, ...]]) -> Action:
-    kept = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
-    fields = {name: kept[table.c[name]] for name in table.c.keys()}  # noqa: SIM118
-    return Action(**fields, alarm_on=kept[incident.c.slot])
+    undone = update(table).where(table.c.id == action_id, table.c.done_at.is_(None))
+    return conn.execute(undone.values(done_at=at)).rowcount == 1

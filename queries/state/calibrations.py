@@ -50,11 +50,12 @@ class Calibration:
 
 def baselines(conn: Connection) -> Mapping[str, tuple[StoredBaseline, ...]]:
     """Every frozen baseline, by the version's name."""
-    found: dict[str, tuple[StoredBaseline, ...]] = {}
+    # By version and not by rule: with another limit or metric the days before would be another baseline.
+    by_rule: dict[str, tuple[StoredBaseline, ...]] = {}
     for row in conn.execute(select(baseline)):
-        one = StoredBaseline(row.rule_hash, row.slice, row.since, row.until, row.tally, aware(row.frozen_at))
-        found[row.rule_hash] = (*found.get(row.rule_hash, ()), one)
-    return found
+        stored = StoredBaseline(row.rule_hash, row.slice, row.since, row.until, row.tally, aware(row.frozen_at))
+        by_rule[row.rule_hash] = (*by_rule.get(row.rule_hash, ()), stored)
+    return by_rule
 
 
 def tally_text(tally: tuple[float, ...]) -> str:
@@ -68,8 +69,8 @@ def calibrations(conn: Connection) -> Mapping[str, Calibration]:
     return {row["rule_hash"]: Calibration(**{**row, "calibrated_at": aware(row["calibrated_at"])}) for row in rows}
 
 
-def store_calibration(conn: Connection, found: Calibration) -> None:
+def store_calibration(conn: Connection, new: Calibration) -> None:
     """Store a calibration in the place of an older one of the same version."""
-    values = {name: getattr(found, name) for name in Calibration.__dataclass_fields__}
-    conn.execute(delete(calibration).where(calibration.c.rule_hash == found.rule_hash))
-    conn.execute(insert(calibration).values(**{**values, "calibrated_at": naive(found.calibrated_at)}))
+    values = {name: getattr(new, name) for name in Calibration.__dataclass_fields__}
+    conn.execute(delete(calibration).where(calibration.c.rule_hash == new.rule_hash))
+    conn.execute(insert(calibration).values(**{**values, "calibrated_at": naive(new.calibrated_at)}))

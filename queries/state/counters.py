@@ -20,10 +20,12 @@ def increment(conn: Connection, name: str, by: int = 1) -> None:
     """Count something."""
     if not by:
         return
-    here = update(counter).where(counter.c.name == name).values(n=counter.c.n + by)
-    if conn.execute(here).rowcount == 0:
+    mine = update(counter).where(counter.c.name == name).values(n=counter.c.n + by)
+    # Nearly always the row is there. Where it is not, two processes may make it at once: the row begins at 0, so that
+    # neither loses what the other counted.
+    if conn.execute(mine).rowcount == 0:
         conn.execute(_MISSING, {"name": name})
-        conn.execute(here)
+        conn.execute(mine)
 
 
 def counters(conn: Connection) -> dict[str, int]:

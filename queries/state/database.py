@@ -74,6 +74,7 @@ def _upgrade(conn: Connection, version: str | None) -> None:
 
 def passing_state() -> Engine:
     """A state that lives as long as its engine: a backtest's."""
+    # In memory every connection has a database of its own: all must share one.
     engine = create_engine("sqlite://", poolclass=StaticPool)
     state.create_all(engine)
     return engine

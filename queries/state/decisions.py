@@ -63,6 +63,7 @@ def record_decision(conn: Connection, month: date, vertical: str | None, decisio
     seq = select(func.coalesce(func.max(table.c.seq), 0) + 1).where(
         *(table.c[name] == value for name, value in key.items())
     )
+    # Two people who decide at once get one number, and the second is refused by the key: nothing is lost unseen.
     number = conn.execute(seq).scalar_one()
     conn.execute(
         table.insert().values(**key, seq=number, owner=owner, decision=text, author=decision.author, at=decision.at)

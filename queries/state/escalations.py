@@ -58,6 +58,7 @@ def rule_tallies(conn: Connection, since: datetime, until: datetime) -> tuple[Ru
     """What every rule opened in [since, until); what the first run found in the past is left out."""
     c = incident.c
     within = (c.opened_at >= naive(since)) & (c.opened_at < naive(until)) & (c.origin == "live")
+    # Being assigned counts as an answer: whoever was named by somebody else need not acknowledge, too.
     nobody = func.count().filter(c.acknowledged_at.is_(None) & c.assigned_to.is_(None))
     rows = conn.execute(select(c.rule, func.count(), nobody).where(within).group_by(c.rule).order_by(c.rule))
     return tuple(RuleTally(*row) for row in rows)

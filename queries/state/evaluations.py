@@ -63,8 +63,9 @@ def newest_slots(conn: Connection) -> dict[str, Newest]:
     """Per rule the newest slot evaluated, on the newest generation it was evaluated on."""
     table = tables.eval_slot
     newest = select(table.c.rule, func.max(table.c.slot).label("slot")).group_by(table.c.rule).subquery()
-    here = (table.c.rule == newest.c.rule) & (table.c.slot == newest.c.slot)
-    rows = conn.execute(select(table).join_from(newest, table, here).order_by(table.c.generation))
+    same_slot = (table.c.rule == newest.c.rule) & (table.c.slot == newest.c.slot)
+    # Of the rows of one slot the last to come wins below: that of the newest generation.
+    rows = conn.execute(select(table).join_from(newest, table, same_slot).order_by(table.c.generation))
     return {row.rule: Newest(row.slot, row.generation, aware(row.evaluated_at)) for row in rows}
 
 

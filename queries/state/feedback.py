@@ -12,6 +12,8 @@ from queries.state.tables import incident
 from queries.state.tables import vote as table
 from queries.statistics.estimates import wilson
 
+_EVEN: Final = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -65,13 +67,9 @@ def precisions(conn: Connection) -> Mapping[str, Precision]:
     share = func.avg(table.c.useful * 1.0).label("share")
     found = select(incident.c.rule, share).join_from(table, incident, incident.c.id == table.c.incident_id)
     judged: dict[str, list[float]] = {}
+    # By incident and not by vote: the votes of one incident are not independent, and the interval would be too narrow.
     for row in conn.execute(found.group_by(incident.c.rule, table.c.incident_id)):
         judged.setdefault(row.rule, []).append(0.5 if row.share == _EVEN else float(row.share > _EVEN))
-    return {rule: _precision(rule, useful) for rule, useful in sorted(judged.items())}
-
-
-_EVEN: Final = 0.5
-
-
-def _precision(rule: str, useful: list[float]) -> Precision:
-    return Precision(rule, *wilson(sum(useful), len(useful)), len(useful))
+    return {
+        rule: Precision(rule, *wilson(sum(useful), len(useful)), len(useful)) for rule, useful in sorted(judged.items())
+    }

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, Table, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from config.errors import EarshotError
@@ -21,6 +21,7 @@ OPEN: Final = "open"
 CANARY: Final = "canary"
 """The rule of incidents that are about nothing: the watchdog's. No list holds them."""
 
+# Every id in a list is a parameter, of which SQLite and PostgreSQL take only so many in a statement.
 CHUNK: Final = 500
 
 
@@ -130,6 +131,7 @@ class TickRecord:
 
 def incident_id(rule: str, slice_: str, slot: date | None) -> str:
     """The id that everybody who finds the same breach gives it. An event's has no slot: its key is for ever."""
+    # JSON keeps the parts apart: joined by a sign, a rule and a slice that hold the sign could make one id of two.
     return str(uuid5(NAMESPACE, json.dumps([rule, slice_, slot.isoformat() if slot else None])))
 
 
@@ -147,16 +149,16 @@ def incidents(
 ) -> tuple[Incident, ...]:
     """Incidents in scope that were open at some time in [since, until), the newest first; without the watchdog's."""
     table = tables.incident
-    found = (
-        select(table).where(scope.where(table), table.c.rule != CANARY).order_by(table.c.opened_at.desc(), table.c.id)
-    )
+    query = select(table).where(scope.where(table), table.c.rule != CANARY)
     if state_ is not None:
-        found = found.where(table.c.state == state_)
+        query = query.where(table.c.state == state_)
     if since is not None:
-        found = found.where((table.c.resolved_at.is_(None)) | (table.c.resolved_at >= naive(since)))
+        query = query.where((table.c.resolved_at.is_(None)) | (table.c.resolved_at >= naive(since)))
     if until is not None:
-        found = found.where(table.c.opened_at < naive(until))
-    return tuple(_incident(dict(row._mapping)) for row in conn.execute(found))  # noqa: SLF001 - the documented name
+        query = query.where(table.c.opened_at < naive(until))
+    # The id decides among incidents of one tick, which have one instant: a list must not change its order by itself.
+    rows = conn.execute(query.order_by(table.c.opened_at.desc(), table.c.id)).mappings()
+    return tuple(_incident(row) for row in rows)
 
 
 def open_incidents(conn: Connection, scope: Scope) -> tuple[Incident, ...]:
@@ -167,52 +169,52 @@ def open_incidents(conn: Connection, scope: Scope) -> tuple[Incident, ...]:
 def incident(conn: Connection, id_: str, scope: Scope) -> Incident:
     """One incident. Raises UnknownIncidentError where there is none in scope."""
     table = tables.incident
-    row = conn.execute(select(table).where(table.c.id == id_, scope.where(table))).one_or_none()
+    row = conn.execute(select(table).where(table.c.id == id_, scope.where(table))).mappings().one_or_none()
     if row is None:
         raise UnknownIncidentError(f"no incident {id_}; list them with `python -m triggers incidents`")
-    return _incident(dict(row._mapping))  # noqa: SLF001
+    return _incident(row)
 
 
 def incidents_by_id(conn: Connection, ids: Sequence[str]) -> dict[str, Incident]:
     """Those of `ids` that were recorded, open or not: an event opens once, for ever."""
-    table, found = tables.incident, dict[str, Incident]()
+    table, by_id = tables.incident, dict[str, Incident]()
     for start in range(0, len(ids), CHUNK):
-        rows = conn.execute(select(table).where(table.c.id.in_(ids[start : start + CHUNK])))
-        found.update((row.id, _incident(dict(row._mapping))) for row in rows)  # noqa: SLF001
-    return found
+        rows = conn.execute(select(table).where(table.c.id.in_(ids[start : start + CHUNK]))).mappings()
+        by_id.update((row["id"], _incident(row)) for row in rows)
+    return by_id
 
 
 def entries(conn: Connection, id_: str) -> tuple[HistoryEntry, ...]:
     """An incident's history, oldest first."""
     table = tables.incident_event
+    rows = conn.execute(select(table).where(table.c.incident_id == id_).order_by(table.c.seq)).mappings()
     return tuple(
-        _entry(row) for row in conn.execute(select(table).where(table.c.incident_id == id_).order_by(table.c.seq))
+        HistoryEntry(**{**row, "at": aware(row["at"]), "sample": json.loads(row["sample"]) if row["sample"] else None})
+        for row in rows
     )
 
 
-def write(conn: Connection, ledger: TickRecord) -> None:
+def write(conn: Connection, record: TickRecord) -> None:
     """Write what a tick found. The caller's transaction makes it all or nothing.
 
     Raises:
         RacedError: somebody else wrote the slot, incident, event or message, or changed an incident; roll back.
     """
     try:
-        _write(conn, ledger)
+        # A slot first: where two processes evaluated the same one, the second fails here, before it changed anything.
+        _insert(conn, tables.eval_slot, record.slots)
+        _insert(conn, tables.rule_version, record.versions)
+        _insert(conn, tables.baseline, record.baselines)
+        _replace_instances(conn, record.instances)
+        # Before the new ones: a slice has one open incident at most, and the one it had may be closed by this tick.
+        for seen, changed in record.changed:
+            update_incident(conn, changed, seen)
+        _insert(conn, tables.incident, record.opened)
+        _insert(conn, tables.incident_event, record.entries)
+        _insert(conn, tables.outbox, record.queued)
+        _insert(conn, tables.escalation, record.escalations)
     except IntegrityError as error:
         raise RacedError("another process evaluated the same slots first; nothing was written") from error
-
-
-def _write(conn: Connection, ledger: TickRecord) -> None:
-    _insert(conn, tables.eval_slot, ledger.slots)
-    _insert(conn, tables.rule_version, ledger.versions)
-    _insert(conn, tables.baseline, ledger.baselines)
-    _remember(conn, ledger.instances)
-    for seen, changed in ledger.changed:  # before the new ones: a slice has one open incident at most
-        update_incident(conn, changed, seen)
-    _insert(conn, tables.incident, ledger.opened)
-    _insert(conn, tables.incident_event, ledger.entries)
-    _insert(conn, tables.outbox, ledger.queued)
-    _insert(conn, tables.escalation, ledger.escalations)
 
 
 def update_incident(conn: Connection, changed: Incident, seen: int) -> None:
@@ -231,8 +233,8 @@ def annotate(conn: Connection, changed: Incident, entry: HistoryEntry, queued: I
     return changed
 
 
-def _remember(conn: Connection, instances: tuple[Remembered, ...]) -> None:
-    """Replace the stored instances: delete and insert in one transaction is an upsert in every dialect."""
+def _replace_instances(conn: Connection, instances: tuple[Remembered, ...]) -> None:
+    # Delete and insert in one transaction is an upsert in every dialect.
     table = tables.instance
     for start in range(0, len(instances), CHUNK):
         some = instances[start : start + CHUNK]
@@ -253,14 +255,10 @@ def _insert(conn: Connection, table: Table, values: Sequence[Any]) -> None:
 
 
 def _row(value: Any) -> dict[str, Any]:
-    row = {_column(field.name): _stored(getattr(value, field.name)) for field in fields(value)}
+    row = {field.name.rstrip("_"): _stored(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Incident):
         row["open_key"] = f"{value.rule}|{value.slice}" if value.is_open else None
     return row
-
-
-def _column(name: str) -> str:
-    return name.rstrip("_")
 
 
 def _stored(value: Any) -> Any:
@@ -271,17 +269,10 @@ def _stored(value: Any) -> Any:
     return value
 
 
-def _incident(row: Mapping[str, Any]) -> Incident:
-    named = {("class_" if name == "class" else name): _read(value) for name, value in row.items() if name != "open_key"}
-    return Incident(**named)
-
-
-def _entry(row: Any) -> HistoryEntry:
-    sample = json.loads(row.sample) if row.sample else None
-    return HistoryEntry(
-        row.incident_id, row.seq, aware(row.at), row.kind, row.reason, row.author, row.generation, sample
-    )
-
-
-def _read(value: Any) -> Any:
-    return aware(value) if isinstance(value, datetime) else value
+def _incident(row: RowMapping) -> Incident:
+    values: dict[str, Any] = {
+        name: aware(value) if isinstance(value, datetime) else value for name, value in row.items()
+    }
+    # open_key only lets the database refuse a second open incident of a slice; `class` is a word of Python.
+    values.pop("open_key")
+    return Incident(class_=values.pop("class"), **values)
