@@ -201,17 +201,8 @@ def claim(
 
     The caller commits before it sends: whatever happens then, the next process knows that there was an attempt.
     """
-    taken = (
-        update(outbox)
-        .where(_as_seen(message))
-        .values(
-            state="claimed",
-            attempts=message.attempts + 1,
-            channel=channel,
-            attempted_at=naive(now),
-            due_at=naive(until),
-        )
-    )
+    values = {"state": "claimed", "attempts": message.attempts + 1, "channel": channel, "attempted_at": naive(now)}
+    taken = update(outbox).where(_as_seen(message)).values(**values, due_at=naive(until))
     if conn.execute(taken).rowcount != 1:
         return None
     return _read(conn.execute(select(*_OWED).where(outbox.c.id == message.id)).one())

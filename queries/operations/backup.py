@@ -7,7 +7,7 @@ erased since the backup is erased again, and messages that may have been sent si
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -27,11 +27,11 @@ from queries.operations.erase import BY, forget
 from queries.operations.manifest import Manifest, check_files, hash_file, read_manifest, write_manifest
 from queries.state.database import open_state
 from queries.state.tables import VERSIONS, heartbeat, incident, state
-from queries.stores import open_states, open_warehouse
+from queries.stores import open_states, open_stores, open_warehouse
 from queries.warehouse import tables as warehouse_tables
 from queries.warehouse.changes import nothing_touched
 from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import NoWarehouseError, Warehouse, latest
+from queries.warehouse.generations import NoWarehouseError, Pin, Warehouse, latest
 from queries.warehouse.load_report import LoadReport
 from queries.warehouse.tombstones import Kind, hash_of
 
@@ -66,25 +66,20 @@ def backup(settings: Settings, folder: Path, now: datetime, say: Say) -> Manifes
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700, parents=True)
-    made = _copied(settings, part, now)
+    # The state first: copied after the warehouse, it could know of a generation that the backup does not hold.
+    state_kind = _copy_state(settings, part)
+    with closing(open_warehouse(settings)) as warehouse:
+        kind, generation, tombstones = _copy_warehouse(settings, warehouse, part)
+    files = {file.name: hash_file(file) for file in sorted(part.iterdir())}
+    made = Manifest(now, state_kind, kind, generation, files, tombstones)
     write_manifest(part, made)
     if folder.exists():
         folder.rmdir()
+    # By one rename: a backup that was interrupted is never taken for a whole one.
     part.rename(folder)
     what = f"generation {made.generation}" if made.generation else "no warehouse, for nothing is loaded,"
     say(f"{what} and the state as of {now:%Y-%m-%d %H:%M:%S} UTC are in {folder}")
     return made
-
-
-def _copied(settings: Settings, folder: Path, now: datetime) -> Manifest:
-    state_kind = _copy_state(settings, folder)
-    warehouse = open_warehouse(settings)
-    try:
-        kind, generation, erased = _copy_warehouse(settings, warehouse, folder)
-    finally:
-        warehouse.close()
-    files = {file.name: hash_file(file) for file in sorted(folder.iterdir())}
-    return Manifest(now, state_kind, kind, generation, files, erased)
 
 
 def _copy_state(settings: Settings, folder: Path) -> str:
@@ -100,15 +95,17 @@ def _copy_state(settings: Settings, folder: Path) -> str:
 def _copy_warehouse(settings: Settings, warehouse: Warehouse, folder: Path) -> tuple[str, int, Mapping[str, str]]:
     try:
         with warehouse.pin() as pin:
-            found, number = _erased(pin.conn), pin.generation.number
+            tombstones, number = _erased(pin.conn), pin.generation.number
+            # A generation's file never changes, and the pin keeps it from being removed: a plain copy is whole.
             if isinstance(warehouse, EmbeddedWarehouse):
                 shutil.copyfile(warehouse.file(number), folder / warehouse.file(number).name)
-                return "duckdb", number, found
+                return "duckdb", number, tombstones
     except NoWarehouseError:
         return "", 0, {}
-    if url := settings.warehouse.url:  # a newer generation than the pin's may be what is dumped: it is whole, too
+    # What is dumped may be a newer generation than the pin's: it is whole, too.
+    if url := settings.warehouse.url:
         dump(url.get_secret_value(), warehouse_tables.warehouse.tables, folder / WAREHOUSE_DUMP)
-    return "postgresql", number, found
+    return "postgresql", number, tombstones
 
 
 def _erased(conn: Connection) -> dict[str, str]:
@@ -169,37 +166,46 @@ def _refuse_other_kinds(settings: Settings, made: Manifest) -> None:
 
 
 def _refuse_running(settings: Settings, now: datetime) -> None:
-    if found := holders(settings.data):
-        raise NotNowError(f"processes {', '.join(map(str, found))} have files in {settings.data} open; stop them first")
+    if processes := holders(settings.data):
+        raise NotNowError(
+            f"processes {', '.join(map(str, processes))} have files in {settings.data} open; stop them first"
+        )
     urls = {url.get_secret_value() for url in (settings.state.url, settings.warehouse.url) if url}
     if any(others_connected(url) for url in urls):
         raise NotNowError("the database has other connections; stop every process of Earshot first")
-    for name, at in _beats(settings):
-        if now - at < ALIVE:
-            age = max((now - at).total_seconds(), 0)
+    # A process on another machine, with the files on a shared disk, shows by its heartbeat alone.
+    with _present_state(settings) as engine:
+        if engine is None or not inspect(engine).has_table(heartbeat.name):
+            return
+        with engine.connect() as conn:
+            beats = conn.execute(select(heartbeat.c.name, heartbeat.c.at)).all()
+    for name, at in beats:
+        if now - aware(at) < ALIVE:
+            age = max((now - aware(at)).total_seconds(), 0)
             raise NotNowError(f"{name} said {age:.0f} s ago that it runs; stop it, and wait half a minute")
 
 
 def _what_is_there(settings: Settings) -> str:
     """The stores that a restore would replace, in words; empty where there is none."""
-    found = []
-    if number := _present_generation(settings):
-        found.append(f"a warehouse at generation {number}")
+    stores = []
+    with _present_warehouse(settings) as pin:
+        if pin is not None:
+            stores.append(f"a warehouse at generation {pin.generation.number}")
     with _present_state(settings) as engine:
         if engine is not None and inspect(engine).has_table(heartbeat.name):
-            found.append("a state")
-    return f"there is {' and '.join(found)} already" if found else ""
+            stores.append("a state")
+    return f"there is {' and '.join(stores)} already" if stores else ""
 
 
-def _present_generation(settings: Settings) -> int:
-    warehouse = open_warehouse(settings)
-    try:
-        with warehouse.pin() as pin:
-            return pin.generation.number
-    except NoWarehouseError:
-        return 0
-    finally:
-        warehouse.close()
+@contextmanager
+def _present_warehouse(settings: Settings) -> Iterator[Pin | None]:
+    """The newest generation as it lies there. None where nothing was loaded."""
+    with closing(open_warehouse(settings)) as warehouse, ExitStack() as stack:
+        try:
+            pin = stack.enter_context(warehouse.pin())
+        except NoWarehouseError:
+            pin = None
+        yield pin
 
 
 @contextmanager
@@ -213,39 +219,21 @@ def _present_state(settings: Settings) -> Iterator[Engine | None]:
         yield engine
 
 
-def _beats(settings: Settings) -> list[tuple[str, datetime]]:
-    """The processes that the present state knows of; none where it cannot be read."""
-    with _present_state(settings) as engine:
-        if engine is None or not inspect(engine).has_table(heartbeat.name):
-            return []
-        with engine.connect() as conn:
-            return [(row.name, aware(row.at)) for row in conn.execute(select(heartbeat.c.name, heartbeat.c.at))]
-
-
 def _tombstones(settings: Settings, made: Manifest, newer: Path | None, say: Say) -> dict[str, str]:
     """Everything that is known to have been erased, kept aside until it is erased again."""
-    known = {**made.erased, **(read_manifest(newer).erased if newer else {})}
+    tombstones = {**made.erased, **(read_manifest(newer).erased if newer else {})}
+    # Kept beside the stores until the restore is finished: the warehouse that knew them may be gone by then.
     aside = settings.data / RESTORING / "erased.json"
     if aside.exists():
-        known |= json.loads(aside.read_text(encoding="utf-8"))
+        tombstones |= json.loads(aside.read_text(encoding="utf-8"))
     try:
-        known |= _present_tombstones(settings)
+        with _present_warehouse(settings) as pin:
+            tombstones |= _erased(pin.conn) if pin else {}
     except (DBAPIError, OSError) as error:
         say(f"the present warehouse cannot be read ({type(error).__name__}): what was erased since is not known")
     aside.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    aside.write_text(json.dumps(known), encoding="utf-8")
-    return known
-
-
-def _present_tombstones(settings: Settings) -> dict[str, str]:
-    warehouse = open_warehouse(settings)
-    try:
-        with warehouse.pin() as pin:
-            return _erased(pin.conn)
-    except NoWarehouseError:
-        return {}
-    finally:
-        warehouse.close()
+    aside.write_text(json.dumps(tombstones), encoding="utf-8")
+    return tombstones
 
 
 def _put_warehouse(settings: Settings, folder: Path, made: Manifest) -> None:
@@ -257,7 +245,7 @@ def _put_warehouse(settings: Settings, folder: Path, made: Manifest) -> None:
 
 
 def _put_state(settings: Settings, folder: Path, now: datetime) -> int:
-    """Marked as restored before anything can run on it. Returns how many messages wait."""
+    """Returns how many messages wait. The state is marked as restored before anything can run on it."""
     if url := settings.state.url:
         undump(url.get_secret_value(), state, (VERSIONS,), folder / STATE_DUMP)
         return _mark(open_states(settings), now)
@@ -265,6 +253,7 @@ def _put_state(settings: Settings, folder: Path, now: datetime) -> int:
     shutil.copyfile(folder / JOURNAL, beside / JOURNAL)
     waiting = _mark(open_state(beside), now)
     (beside / JOURNAL).chmod(0o600)
+    # The old file's log beside the new file would be played into it when it is opened.
     for name in (f"{JOURNAL}-wal", f"{JOURNAL}-shm"):
         (settings.data / name).unlink(missing_ok=True)
     (beside / JOURNAL).replace(settings.data / JOURNAL)
@@ -280,17 +269,25 @@ def _erase_again(settings: Settings, tombstones: Mapping[str, str], catalog: Cat
     """What was erased stays erased: later than the backup, or between the copies of state and warehouse."""
     if not tombstones:
         return
-    with closing(open_warehouse(settings)) as warehouse, disposing(open_states(settings)) as states:
-        _entomb(warehouse, tombstones, catalog, now, say)
-        for kind, key in sorted(_still_there(warehouse, states, tombstones)):
-            forget(warehouse, states, kind, key, catalog, now, say)
+    with open_stores(settings) as stores:
+        _entomb(stores.warehouse, tombstones, catalog, now, say)
+        with stores.pinned() as pin, stores.reading() as conn:
+            keys: set[tuple[Kind, str]] = {("account", key) for key in _keys(pin.conn, "account_id")}
+            keys |= {("person", key) for key in _keys(pin.conn, "person_id")}
+            accounts = conn.execute(select(incident.c.account_id).distinct()).scalars()
+            keys |= {("account", key) for key in accounts if key}
+        for kind, key in sorted(keys):
+            # A tombstone is a hash: which keys it stands for shows only by hashing those that are there.
+            if hash_of(kind, key) in tombstones:
+                forget(stores.warehouse, stores.states, kind, key, catalog, now, say)
 
 
 def _entomb(warehouse: Warehouse, tombstones: Mapping[str, str], catalog: Catalog, now: datetime, say: Say) -> None:
     """Have later loads leave out what the backup did not know to be erased."""
     with warehouse.draft(say) as draft:
-        known, before = _erased(draft.conn), latest(draft.conn)
-        new = [{"hash": one, "at": datetime.fromisoformat(at)} for one, at in tombstones.items() if one not in known]
+        present, before = _erased(draft.conn), latest(draft.conn)
+        missing = [(hash_, at) for hash_, at in tombstones.items() if hash_ not in present]
+        new = [{"hash": hash_, "at": datetime.fromisoformat(at)} for hash_, at in missing]
         if not new or before is None:
             draft.discard()
             return
@@ -299,15 +296,6 @@ def _entomb(warehouse: Warehouse, tombstones: Mapping[str, str], catalog: Catalo
         record_generation(
             draft.conn, draft.number, generation_key(before.zone, catalog), BY, LoadReport(BY).json(), naive(now)
         )
-
-
-def _still_there(warehouse: Warehouse, states: Engine, tombstones: Mapping[str, str]) -> set[tuple[Kind, str]]:
-    """The keys in either store that were erased."""
-    with warehouse.pin() as pin, states.connect() as conn:
-        keys: set[tuple[Kind, str]] = {("account", key) for key in _keys(pin.conn, "account_id")}
-        keys |= {("person", key) for key in _keys(pin.conn, "person_id")}
-        keys |= {("account", key) for key in conn.execute(select(incident.c.account_id).distinct()).scalars() if key}
-    return {(kind, key) for kind, key in keys if hash_of(kind, key) in tombstones}
 
 
 def _keys(conn: Connection, name: str) -> set[str]:

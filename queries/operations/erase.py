@@ -14,7 +14,7 @@ from queries.loading.publish import derive, generation_key, record_generation
 from queries.operations.redaction import Redacted, Redaction, redact
 from queries.warehouse import tables
 from queries.warehouse.changes import Touched, nothing_touched
-from queries.warehouse.generations import NewGeneration, Warehouse, latest
+from queries.warehouse.generations import Warehouse, latest
 from queries.warehouse.load_report import LoadReport
 from queries.warehouse.tombstones import Kind, hash_of
 
@@ -93,7 +93,11 @@ def forget(
     with warehouse.draft(say) as draft:
         touched = nothing_touched(draft.conn)
         erased = _erase(draft.conn, kind, key, at, touched)
-        _publish(draft, catalog, touched, at)
+        before = latest(draft.conn)
+        derive(draft.conn, catalog, touched if before else None)
+        basis = generation_key(before.zone if before else _EMPTY_ZONE, catalog)
+        record_generation(draft.conn, draft.number, basis, BY, LoadReport(BY).json(), at)
+        draft.erase()
     say(_told_rows(kind, key, erased))
     done = _redact(states, kind, key, erased, now)
     say(
@@ -145,7 +149,7 @@ def _remove(conn: Connection, kind: Kind, key: str, touched: Touched) -> int:
     if kind == "person":
         own = [(tables.person, tables.person.c.person_id == key)]
     else:
-        # Children before parents: the databases hold them to their references.
+        # Children before parents: at no moment does a row refer to one that is gone.
         parents_last = reversed(tables.CANONICAL)
         own = [(table, table.c.account_id == key) for table in parents_last if "account_id" in table.c]
     removed = 0
@@ -177,14 +181,6 @@ def _holds(row: str, account: str | None, people: frozenset[str]) -> bool:
         return False
     whose, who = (str(said.get(name, "")).strip() for name in ("account_id", "person_id"))
     return (account is not None and whose == account) or who in people
-
-
-def _publish(draft: NewGeneration, catalog: Catalog, touched: Touched, now: datetime) -> None:
-    before = latest(draft.conn)
-    derive(draft.conn, catalog, touched if before else None)
-    basis = generation_key(before.zone if before else _EMPTY_ZONE, catalog)
-    record_generation(draft.conn, draft.number, basis, BY, LoadReport(BY).json(), now)
-    draft.erase()
 
 
 def _redact(states: Engine, kind: Kind, key: str, erased: _Erased, now: datetime) -> Redacted:

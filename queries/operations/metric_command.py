@@ -10,7 +10,6 @@ from io import StringIO
 from typing import Any, Final
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
 from config.models.metrics import Metric
 from config.models.values import Condition, Conditions, Scalar
 from config.reading.error_messages import suggest
@@ -21,7 +20,6 @@ from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.metrics.query_plan import clock_of, plan
 from queries.scope import EVERYTHING
 from queries.stores import open_warehouse
-from queries.warehouse.generations import Pin
 from queries.warehouse.relations import COLUMNS, typed
 
 WIDEST: Final = 40
@@ -47,17 +45,25 @@ def show_metric(arguments: Namespace, now: datetime) -> int:
         EarshotError: no such metric or column, an impossible range, nothing loaded.
     """
     settings = read_settings()
-    metric = _metric(read_catalog(settings.config, COLUMNS), arguments.name)
+    catalog = read_catalog(settings.config, COLUMNS)
+    try:
+        metric = catalog.metric(arguments.name)
+    except KeyError:
+        names = [metric.name for metric in catalog.metrics]
+        raise EarshotError(f"no metric named {arguments.name!r}; {suggest(arguments.name, names)}") from None
     ask = _ask(metric, arguments)
     as_of = _instant(arguments.as_of) if arguments.as_of else now
     warehouse = open_warehouse(settings)
     try:
         with warehouse.pin() as pin:
             points = measure(pin.conn, metric, ask, EVERYTHING, as_of)
-            notice = _notice(pin, metric, ask, as_of)
+            reading = plan(metric, ask.columns, EVERYTHING, clock_of(pin.conn, as_of))
     finally:
         warehouse.close()
-    sys.stderr.write(notice)
+    # A quantile is always read from rows: no sum of days holds it, and nobody can do anything about it.
+    if not reading.rollup and metric.shape != "quantile":
+        notice = f"note: {metric.name} is read from the rows of {metric.table}: no rollup holds all that is asked\n"
+        sys.stderr.write(notice)
     sys.stdout.write(FORMATS[arguments.format](metric, ask, points) + "\n")
     return 0
 
@@ -75,13 +81,6 @@ def _instant(text: str) -> datetime:
     except ValueError:
         raise EarshotError(f"{text!r} is no instant; write it as 2026-11-21T09:00, in UTC unless it says") from None
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-
-
-def _metric(catalog: Catalog, name: str) -> Metric:
-    try:
-        return catalog.metric(name)
-    except KeyError:
-        raise EarshotError(f"no metric named {name!r}; {suggest(name, [m.name for m in catalog.metrics])}") from None
 
 
 def _ask(metric: Metric, arguments: Namespace) -> Ask:
@@ -111,13 +110,6 @@ def _where(metric: Metric, filters: Sequence[str]) -> Conditions:
         column = _column(metric, name.strip())
         wanted.setdefault(column, []).append(typed(metric.table, column, value))
     return tuple(Condition(column=column, any_of=tuple(values)) for column, values in wanted.items())
-
-
-def _notice(pin: Pin, metric: Metric, ask: Ask, as_of: datetime) -> str:
-    reading = plan(metric, ask.columns, EVERYTHING, clock_of(pin.conn, as_of))
-    if reading.rollup or metric.shape == "quantile":
-        return ""
-    return f"note: {metric.name} is read from the rows of {metric.table}: no rollup holds all that is asked\n"
 
 
 def _names(ask: Ask) -> tuple[str, ...]:
