@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
@@ -14,7 +15,7 @@ from config.settings import Settings, read_settings
 from queries.engine import disposing
 from queries.state.database import open_state
 from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import Pin, SharedWarehouse, Warehouse
+from queries.warehouse.generations import NoWarehouseError, Pin, SharedWarehouse, Warehouse
 from queries.warehouse.relations import COLUMNS
 
 
@@ -48,6 +49,14 @@ class Stores:
         """One transaction of the state."""
         with self.states.begin() as conn:
             yield conn
+
+    def zone(self) -> ZoneInfo:
+        """The reporting zone, also before anything is loaded."""
+        try:
+            with self.warehouse.pin() as pin:
+                return ZoneInfo(pin.generation.zone)
+        except NoWarehouseError:
+            return ZoneInfo(self.settings.zone or "UTC")
 
 
 @dataclass(frozen=True, slots=True)

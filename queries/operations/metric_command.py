@@ -1,12 +1,10 @@
 """`python -m queries metric NAME`: one metric over time, as a table, CSV or JSON."""
 
-import csv
 import json
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime
-from io import StringIO
 from typing import Any, Final
 
 from config.errors import EarshotError
@@ -15,9 +13,10 @@ from config.models.values import Condition, Conditions, Scalar
 from config.reading.error_messages import suggest
 from config.reading.loader import read_catalog
 from config.settings import read_settings
-from queries.metrics.formatting import csv_cell, interval, point_figure
+from queries.metrics.formatting import interval, point_figure
 from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.metrics.query_plan import clock_of, plan
+from queries.operations.output import aligned, as_csv, on_one_line
 from queries.scope import EVERYTHING
 from queries.stores import open_warehouse
 from queries.warehouse.relations import COLUMNS, typed
@@ -120,13 +119,8 @@ def _values(point: MetricPoint) -> tuple[Any, ...]:
     return (point.period, *point.by, point.n, point.value, point.low, point.high, point.status)
 
 
-def as_csv(_metric: Metric, ask: Ask, points: Collection[MetricPoint]) -> str:
-    """Lines of comma-separated cells under a header; texts that a spreadsheet would run are quoted."""
-    out = StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(csv_cell(name) for name in _names(ask))
-    writer.writerows([csv_cell(value) for value in _values(point)] for point in points)
-    return out.getvalue().rstrip("\n")
+def _csv(_metric: Metric, ask: Ask, points: Collection[MetricPoint]) -> str:
+    return as_csv(_names(ask), map(_values, points))
 
 
 def as_json(_metric: Metric, ask: Ask, points: Collection[MetricPoint]) -> str:
@@ -141,7 +135,7 @@ def as_table(metric: Metric, ask: Ask, points: Collection[MetricPoint]) -> str:
     rows = [
         (
             str(p.period),
-            *map(_short, p.by),
+            *(on_one_line(name, WIDEST) for name in p.by),
             f"{p.n:,}",
             point_figure(metric, p),
             interval(metric, p.low, p.high),
@@ -150,22 +144,7 @@ def as_table(metric: Metric, ask: Ask, points: Collection[MetricPoint]) -> str:
         for p in points
     ]
     title = f"{metric.label} ({metric.name})" + (f"\n{metric.note}" if metric.note else "")
-    return "\n".join([title, "", *_aligned([header, *rows], right=range(1 + len(ask.by), 4 + len(ask.by)))])
+    return "\n".join([title, "", *aligned([header, *rows], right=range(1 + len(ask.by), 4 + len(ask.by)))])
 
 
-def _short(text: str) -> str:
-    """A name on one line of a terminal, without what would move its cursor."""
-    plain = "".join(c if c.isprintable() else " " for c in text)
-    return plain if len(plain) <= WIDEST else f"{plain[: WIDEST - 1]}…"
-
-
-def _aligned(rows: Sequence[Sequence[str]], right: range) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = enumerate(zip(row, widths, strict=True))
-        lines.append("  ".join(text.rjust(width) if i in right else text.ljust(width) for i, (text, width) in cells))
-    return lines
-
-
-FORMATS: Final = {"table": as_table, "csv": as_csv, "json": as_json}
+FORMATS: Final = {"table": as_table, "csv": _csv, "json": as_json}

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Table, func, literal, select
 
+from queries.operations.output import aligned
 from queries.sql_functions import epoch, quantile
 from queries.warehouse import tables
 from queries.warehouse.generations import NoWarehouseError, Pin, Warehouse
@@ -128,12 +129,8 @@ def _tables(found: Sequence[SourceFreshness], now: datetime) -> Iterator[str]:
         age = lag_text((now - source.newest).total_seconds()) if source.newest else NOTHING
         lags = (lag_text(lag) if lag is not None else NOTHING for lag in (source.p50, source.p90, source.p99))
         rows.append((source.source, source.table, f"{source.rows:,}", newest, age, *lags))
-    widths = [max(len(row[place]) for row in rows) for place in range(len(heads))]
-    for row in rows:
-        cells = [
-            text.rjust(widths[place]) if place > 1 else text.ljust(widths[place]) for place, text in enumerate(row)
-        ]
-        yield "  ".join(cells).rstrip()
+    for line in aligned(rows, right=range(2, len(heads))):
+        yield line.rstrip()
     yield "lag: from the event to when its source learnt it (recorded_at)"
 
 

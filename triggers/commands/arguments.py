@@ -1,10 +1,15 @@
 """What is typed on the command line, as values."""
 
-from argparse import ArgumentTypeError
+import getpass
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 from config.errors import EarshotError
 from config.models.values import parse_duration
+
+AddCommand = Callable[[str, Callable[[Namespace], int | None], str], ArgumentParser]
+"""Adds a command by its name, what it runs and its help; what it takes is added to the parser that this returns."""
 
 
 def parse_instant(text: str) -> datetime:
@@ -26,7 +31,7 @@ def parse_day(text: str) -> date:
         raise ArgumentTypeError(message) from None
 
 
-def duration(text: str) -> timedelta:
+def parse_span(text: str) -> timedelta:
     """A length of time, such as 5m; a bare number is of seconds."""
     try:
         return timedelta(seconds=float(text)) if text.replace(".", "", 1).isdigit() else parse_duration(text)
@@ -34,7 +39,7 @@ def duration(text: str) -> timedelta:
         raise ArgumentTypeError(str(error)) from None
 
 
-def until(text: str | None, now: datetime) -> datetime | None:
+def parse_end(text: str | None, now: datetime) -> datetime | None:
     """A time, or how long from now."""
     if text is None:
         return None
@@ -46,3 +51,8 @@ def until(text: str | None, now: datetime) -> datetime | None:
         return parse_instant(text)
     except ArgumentTypeError as error:
         raise EarshotError(f"{error}, or how long from now, such as 3d") from None
+
+
+def add_author(parser: ArgumentParser) -> None:
+    """Who did it, for what people do by hand."""
+    parser.add_argument("--by", default=getpass.getuser(), help="who does it; the login by default")

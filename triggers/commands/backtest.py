@@ -1,7 +1,7 @@
 """`python -m triggers backtest`: what rules, drafts or two versions would have done, and whether they were right."""
 
 import re
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,13 @@ from config.models.rules import Rule
 from config.reading.drafts import read_drafts
 from config.reading.known_incidents import read_known_incidents
 from queries.metrics.formatting import csv_cell
+from queries.operations.output import echo, print_table
 from queries.state.calibrations import Calibration, calibrations
 from queries.state.evaluations import rule_version
+from queries.stores import open_installation
 from queries.warehouse.generations import Pin
 from queries.warehouse.relations import COLUMNS
-from triggers.commands.arguments import parse_day
+from triggers.commands.arguments import AddCommand, parse_day
 from triggers.incidents.notification_load import NotificationLoad, by_incident
 from triggers.lab.backtest import HEAD, Past, Row, iso_instant, past, rule_named
 from triggers.lab.scores import Pair, Score, Scores, paired, scored
@@ -43,8 +45,11 @@ class ComparedRules:
     names: frozenset[str] | None
 
 
-def arguments(parser: ArgumentParser) -> None:
-    """What the command can be asked."""
+def declare_backtest(command: AddCommand) -> None:
+    """`backtest`, and what it takes."""
+    parser = command(
+        "backtest", backtest_rules, "what the rules would have done, with nothing known before it happened"
+    )
     parser.add_argument("--since", type=parse_day, required=True, help="first day, such as 2026-01-31")
     parser.add_argument("--until", type=parse_day, required=True, help="the day after the last")
     parser.add_argument("--rule", help="this rule only, also when it is turned off")
@@ -52,6 +57,16 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--against", metavar="FILE|HASH", help="a second draft or version, side by side with the first")
     parser.add_argument("--known", type=Path, metavar="FILE", help="what happened ([[known]]): is it found")
     parser.add_argument("--format", choices=("table", "csv"), default="table")
+
+
+def backtest_rules(arguments: Namespace) -> None:
+    """What rules would have done."""
+    with open_installation() as site, site.warehouse.pin() as pin, site.reading() as conn:
+        for part in tested(arguments, site.catalog, pin, conn):
+            if isinstance(part, str):
+                echo(part)
+            else:
+                print_table(part[1], part[0], arguments.format)
 
 
 def tested(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection) -> Iterator[str | Table]:

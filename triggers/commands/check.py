@@ -1,29 +1,70 @@
 """How sure each enabled rule must be on the data there are: what `python -m triggers check` finds and stores."""
 
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
 from config.models.catalog import Catalog
 from config.models.rules import WatchRule
 from queries.metrics.measure import Ask, measure
+from queries.operations.output import echo
 from queries.scope import EVERYTHING
-from queries.state.calibrations import Calibration
+from queries.state.calibrations import Calibration, calibrations, store_calibration
+from queries.stores import Installation, open_installation
+from queries.warehouse.generations import NoWarehouseError, Pin
+from queries.warehouse.load_report import settle
+from triggers.commands.arguments import AddCommand
 from triggers.evaluation.evaluate import design_effects_at
 from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.metric_rules import reader
 from triggers.lab.calibrate import Replayed, calibrate
 from triggers.rules.due import Task, subject, tasks
-from triggers.rules.previous_state import PreviousState
+from triggers.rules.previous_state import PreviousState, read_previous_state
 from triggers.rules.schedule import Cadence, Moment
 from triggers.rules.subject import Subject
 from triggers.rules.versions import version_of
 
 LASTS: Final = timedelta(days=28)
 """How long a calibration is good for: the numbers of cases change with the months."""
+
+
+def declare_check(command: AddCommand) -> None:
+    """`check`, and what it takes."""
+    parser = command("check", check, "check the configuration, and find how sure each rule must be")
+    parser.add_argument("--quick", action="store_true", help="leave out how sure each rule must be: that takes longer")
+    parser.add_argument("--again", action="store_true", help="find it anew also where that was done of late")
+
+
+def check(arguments: Namespace) -> None:
+    """Check the configuration, and find how sure each rule must be."""
+    with open_installation() as site:
+        rules = site.catalog.rules
+        enabled = sum(rule.enabled for rule in rules)
+        echo(f"{len(rules)} rules, {enabled} of them on; no mistakes in {site.settings.config}")
+        try:
+            with site.warehouse.pin() as pin:
+                moment = _moment(pin)
+                for line in watched(pin.conn, site.catalog, moment):
+                    echo(line)
+                if not arguments.quick:
+                    _calibrate(site, pin, moment, again=arguments.again)
+        except NoWarehouseError:
+            echo("nothing is loaded yet: when slots are due is not known")
+        for route in site.catalog.routes:
+            if route.channel is None and any(rule.route == route.name and rule.enabled for rule in rules):
+                echo(f"route {route.name} has no channel: its messages stay pending")
+        if site.settings.slack.token is None:
+            echo("no Slack token (EARSHOT_SLACK__TOKEN): messages stay pending")
+
+
+def _moment(pin: Pin) -> Moment:
+    now = datetime.now(UTC)
+    return Moment(now, pin.generation.number, now, ZoneInfo(pin.generation.zone), settle(pin.conn))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +143,15 @@ def calibrated(
 def _whole(task: Task) -> Task:
     """All of the past."""
     return replace(task, first_run=True, slots=(), again=None)
+
+
+def _calibrate(site: Installation, pin: Pin, moment: Moment, *, again: bool) -> None:
+    """Find how sure each rule must be, say it as it is found, and store it for the rule's version."""
+    with site.reading() as conn:
+        memory, known = read_previous_state(conn), {} if again else calibrations(conn)
+    for found in calibrated(pin.conn, site.catalog, memory, moment, known):
+        for line in found.lines:
+            echo(line)
+        if found.replayed:
+            with site.states.begin() as conn:
+                store_calibration(conn, found.replayed.calibration)

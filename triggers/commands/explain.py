@@ -1,7 +1,8 @@
 """Why an incident opened: its figures as they were then, and the same figures from the data as it is now."""
 
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,12 +12,15 @@ from config.models.catalog import Catalog
 from config.models.rules import RateRule
 from queries.instants import aware
 from queries.metrics.formatting import figure, interval
+from queries.operations.output import echo
 from queries.scope import EVERYTHING
 from queries.state.incidents import HistoryEntry, Incident, entries, incident
 from queries.state.slices import slice_key
 from queries.statistics.estimates import Tally, estimate
+from queries.stores import open_installation
 from queries.warehouse.generations import Pin
 from queries.warehouse.load_report import settle
+from triggers.commands.arguments import AddCommand
 from triggers.evaluation.evaluate import design_effects_at
 from triggers.evaluation.metric_rules import evaluate_rule, reader
 from triggers.evaluation.replay import EvaluatedWindow
@@ -26,6 +30,18 @@ from triggers.rules.due import Task, subject
 from triggers.rules.schedule import Moment
 from triggers.rules.subject import Subject
 from triggers.rules.versions import version_of
+
+
+def declare_explain(command: AddCommand) -> None:
+    """`explain`, and what it takes."""
+    command("explain", explain_incident, "figures of an incident, then and now").add_argument("incident")
+
+
+def explain_incident(arguments: Namespace) -> None:
+    """An incident's figures, then and now."""
+    with open_installation() as site, site.reading() as conn, site.warehouse.pin() as pin:
+        for line in explain(conn, pin, site.catalog, arguments.incident, datetime.now(UTC)):
+            echo(line)
 
 
 def explain(conn: Connection, pin: Pin, catalog: Catalog, id_: str, now: datetime) -> Iterator[str]:

@@ -1,14 +1,40 @@
-"""Whom an incident would be told to, and when: in words, before it happens. Pure."""
+"""`python -m triggers route`: whom an incident would be told to, and when, before it happens."""
 
+from argparse import Namespace
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from config.errors import EarshotError
 from config.models.catalog import Catalog
 from config.models.routing import Route
 from config.models.values import duration_text
+from queries.operations.output import echo
+from queries.stores import open_installation
+from triggers.commands.arguments import AddCommand, parse_instant
 from triggers.incidents.business_hours import Timetable, timetable
 from triggers.incidents.escalation import begins, named_people
+
+
+def declare_route(command: AddCommand) -> None:
+    """`route`, and what it takes."""
+    parser = command("route", trace_route, "whom a rule's incidents would be told to, and when")
+    parser.add_argument("rule", help="its name")
+    parser.add_argument("--vertical", help="of the incident")
+    parser.add_argument(
+        "--at", type=parse_instant, help="when it opens, such as 2026-11-21T09:00+01:00; now by default"
+    )
+
+
+def trace_route(arguments: Namespace) -> None:
+    """Whom a rule's incidents would be told to."""
+    with open_installation() as site:
+        if arguments.rule not in {rule.name for rule in site.catalog.rules}:
+            raise EarshotError(f"no rule {arguments.rule!r}; config/triggers.toml has those there are")
+        for line in route_steps(
+            site.catalog, arguments.rule, arguments.vertical, site.zone(), arguments.at or datetime.now(UTC)
+        ):
+            echo(line)
 
 
 def route_steps(catalog: Catalog, rule: str, vertical: str | None, zone: ZoneInfo, at: datetime) -> Iterator[str]:

@@ -1,19 +1,72 @@
-"""Every rule as it stands: which version of it is in use, who wrote that and since when, and what is open."""
+"""`python -m triggers rules` and `test`: the version of each rule in use, and whether rules do as they should."""
 
+from argparse import Namespace
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection
 
 from config.models.catalog import Catalog
 from config.models.rules import Rule
+from config.reading.drafts import read_drafts
+from config.reading.loader import read_catalog
+from config.settings import read_settings
+from queries.operations.output import echo, print_table
 from queries.scope import EVERYTHING
 from queries.state.evaluations import rule_version
 from queries.state.incidents import open_incidents
+from queries.stores import open_installation
+from queries.warehouse.relations import COLUMNS
+from triggers.commands.arguments import AddCommand
+from triggers.lab.backtest import iso_instant
+from triggers.rule_tests.runner import suite
 from triggers.rules.versions import version_of
 
 HEAD: Final = ("rule", "kind", "on", "version", "author", "since", "open", "older")
+
+
+def declare_rules(command: AddCommand) -> None:
+    """`test` and `rules`, and what they take."""
+    tests = command("test", test_rules, "run tests of rules: what was counted, and the incidents that should follow")
+    tests.add_argument("file", nargs="+", type=Path, help="a file of tests, or a folder of them")
+    tests.add_argument("--draft", type=Path, metavar="DRAFT", help="the rules as a file of drafts has them")
+    command("rules", list_rules, "list the rules with their versions, who wrote them, and what is open")
+
+
+def test_rules(arguments: Namespace) -> int:
+    """Run tests of rules; the catalogue is all they need. Returns 1 where one failed."""
+    catalog = read_catalog(read_settings().config, COLUMNS)
+    if arguments.draft:
+        catalog = read_drafts(arguments.draft, catalog, COLUMNS).catalog
+    passed = []
+    for outcome in suite(arguments.file, catalog):
+        echo(str(outcome))
+        passed.append(outcome.passed)
+    echo(f"{sum(passed)} of {len(passed)} tests passed")
+    return 0 if all(passed) else 1
+
+
+def list_rules(_: Namespace) -> None:
+    """Every rule as it stands."""
+    with open_installation() as site, site.reading() as conn:
+        statuses = rules_overview(conn, site.catalog)
+    rows = [
+        (
+            s.rule.name,
+            s.rule.kind,
+            "yes" if s.rule.enabled else "no",
+            s.hash,
+            s.author,
+            iso_instant(s.since) if s.since else "not evaluated",
+            s.open,
+            s.older,
+        )
+        for s in statuses
+    ]
+    print_table(rows, HEAD, "table")
+    echo("since: the version's first evaluation; older: open under an older version, until they close")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
@@ -11,16 +12,21 @@ from sqlalchemy import Connection
 from config.errors import EarshotError
 from config.models.catalog import Catalog
 from queries.messages.silences import Matchers, Silence, active_silences, add_silence, end_silence, preview
+from queries.operations.output import echo
 from queries.scope import EVERYTHING
+from queries.stores import Installation, open_installation
 from queries.warehouse.conditions import condition_periods
-from queries.warehouse.generations import Pin
+from queries.warehouse.generations import NoWarehouseError, Pin
+from triggers.commands.arguments import AddCommand, add_author, parse_end
 from triggers.incidents.business_hours import local
 
 BEFORE = timedelta(days=90)
 
 
-def arguments(parser: ArgumentParser) -> None:
-    """What each of preview, add, list and end takes."""
+def declare_silence(command: AddCommand) -> None:
+    """`silence`, and what it takes."""
+    parser = command("silence", silence, "mute deliveries for a time: preview, add, list or end")
+    add_author(parser)
     parts = parser.add_subparsers(required=True, dest="part", help="what to do, see below")
 
     def part(name: str, text: str) -> ArgumentParser:
@@ -37,6 +43,39 @@ def arguments(parser: ArgumentParser) -> None:
     matching[1].add_argument("--reason", required=True, help="why nobody has to hear of it")
     part("list", "silences that are not over")
     part("end", "end a silence now").add_argument("silence", help="the beginning of its id")
+
+
+def silence(arguments: Namespace) -> None:
+    """Mute deliveries: preview, add, list or end."""
+    now = datetime.now(UTC)
+    with open_installation() as site, site.states.begin() as conn:
+        for line in _silence_lines(arguments, site, conn, now):
+            echo(line)
+
+
+def _silence_lines(arguments: Namespace, site: Installation, conn: Connection, now: datetime) -> Iterator[str]:
+    if arguments.part == "list":
+        yield from list_silences(conn, now)
+    elif arguments.part == "end":
+        if arguments.silence:
+            yield f"ended: {_line(end_silence(conn, arguments.silence, now))}"
+    else:
+        end = parse_end(getattr(arguments, "until", None), now)
+        with _pinned(site) as pin:
+            request = silence_request(arguments, site.catalog, pin, end)
+        if arguments.part == "add":
+            yield from start_silence(conn, request, arguments.reason, arguments.by, now)
+        else:
+            yield from preview_silence(conn, request.matchers, now)
+
+
+@contextmanager
+def _pinned(site: Installation) -> Iterator[Pin | None]:
+    try:
+        with site.warehouse.pin() as pin:
+            yield pin
+    except NoWarehouseError:
+        yield None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +127,6 @@ def start_silence(conn: Connection, wanted: SilenceRequest, reason: str, author:
     yield from preview_silence(conn, wanted.matchers, now)
     made = add_silence(conn, wanted.matchers, reason, author, now, wanted.until)
     yield f"silence {made.id[:8]} until {made.ends_at:%Y-%m-%d %H:%M} UTC; incidents open and are recorded all the same"
-
-
-def end_silence_command(conn: Connection, beginning: str, now: datetime) -> str:
-    """End a silence, in a line."""
-    return f"ended: {_line(end_silence(conn, beginning, now))}"
 
 
 def list_silences(conn: Connection, now: datetime) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """`python -m triggers tune`: the settings of a rule that keep an attention budget, and the curve behind them."""
 
 import re
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +14,13 @@ from config.models.catalog import Catalog
 from config.models.metrics import Metric
 from config.models.rules import WatchRule
 from config.reading.drafts import read_drafts
+from queries.operations.output import echo, print_table
 from queries.state.calibrations import calibrations
 from queries.state.feedback import Precision, precisions
+from queries.stores import open_installation
 from queries.warehouse.generations import Pin
 from queries.warehouse.relations import COLUMNS
-from triggers.commands.arguments import parse_day
+from triggers.commands.arguments import AddCommand, parse_day
 from triggers.commands.backtest import Table
 from triggers.evaluation.kinds.kind import Setting
 from triggers.lab.backtest import rule_named
@@ -43,13 +45,24 @@ def budget(text: str) -> Budget:
     return Budget(float(found[1]))
 
 
-def arguments(parser: ArgumentParser) -> None:
-    """What the command can be asked."""
+def declare_tune(command: AddCommand) -> None:
+    """`tune`, and what it takes."""
+    parser = command("tune", tune_rule, "the settings of a rule that keep an attention budget, and their curve")
     parser.add_argument("rule", help="the rule's name")
     parser.add_argument("--budget", type=budget, required=True, help="such as '2 per person per week'")
     parser.add_argument("--draft", type=Path, metavar="FILE", help="the rule as a file of drafts has it")
     parser.add_argument("--since", type=parse_day, help="first day that counts; two years ago by default")
     parser.add_argument("--until", type=parse_day, help="the day after the last; today by default")
+
+
+def tune_rule(arguments: Namespace) -> None:
+    """The settings of a rule that keep a budget."""
+    with open_installation() as site, site.warehouse.pin() as pin, site.reading() as conn:
+        for part in tuned(arguments, site.catalog, pin, conn, datetime.now(UTC)):
+            if isinstance(part, str):
+                echo(part)
+            else:
+                print_table(part[1], part[0], "table")
 
 
 def tuned(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection, now: datetime) -> Iterator[str | Table]:

@@ -1,0 +1,54 @@
+"""Rows on a terminal, as a table, CSV or JSON: what every command prints its rows with."""
+
+import csv
+import io
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, Final
+
+# Flushed line by line: a service manager reads a pipe, and a long command is watched while it works.
+echo: Final = partial(print, flush=True)
+FORMATS: Final = ("table", "csv", "json")
+WIDEST: Final = 48
+
+
+def print_table(rows: Sequence[Sequence[Any]], names: Sequence[str], form: str) -> None:
+    """Print rows under their names in one of FORMATS."""
+    if form == "json":
+        echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1, ensure_ascii=False))
+    elif form == "csv":
+        echo(as_csv(names, rows))
+    else:
+        for line in aligned([names, *([_shown(value) for value in row] for row in rows)]):
+            echo(line.rstrip())
+
+
+def as_csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Lines of comma-separated cells under a header; texts that a spreadsheet would run are quoted."""
+    from queries.metrics.formatting import csv_cell  # noqa: PLC0415 - statistics take a second to import
+
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([csv_cell(value) for value in row] for row in (names, *rows))
+    return out.getvalue().removesuffix("\n")
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> Iterator[str]:
+    """Lines whose columns are as wide as their longest text; `right` are the columns of figures."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = enumerate(zip(row, widths, strict=True))
+        yield "  ".join(text.rjust(width) if place in right else text.ljust(width) for place, (text, width) in cells)
+
+
+def on_one_line(text: str, widest: int = WIDEST) -> str:
+    """A text of the data in one cell of a terminal, without what would move its cursor."""
+    # Names come from files of others: an escape sequence in one could rewrite what the terminal shows.
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    return plain if len(plain) <= widest else f"{plain[: widest - 1]}…"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    return on_one_line(f"{value:.4g}" if isinstance(value, float) else str(value))
