@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import date, timedelta
 from math import inf
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -449,6 +449,8 @@ Rule = Annotated[WatchRule | EventRule, Field(discriminator="kind")]
 RULES: Final[tuple[type[_Rule], ...]] = (
     ThresholdRule, GoalRule, ChangeRule, GapRule, ChartRule, QuietRule, EventRule,
 )  # fmt: skip
+BY_KIND: Final = {get_args(model.model_fields["kind"].annotation)[0]: model for model in RULES}
+"""The rules by the word that they write as their kind."""
 
 
 DATA_FAULT: Final = "data-fault"

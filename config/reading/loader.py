@@ -13,15 +13,9 @@ from config.models.catalog import Catalog
 from config.models.metrics import Goal, Metric
 from config.models.routing import Audience, Person, ReviewSettings, Route
 from config.models.rules import (
-    ChangeRule,
-    ChartRule,
-    EventRule,
-    GapRule,
-    GoalRule,
+    BY_KIND,
     Guard,
-    QuietRule,
     Rule,
-    ThresholdRule,
 )
 from config.models.sources import TABLES, Source
 from config.reading.cross_checks import Sheets, cross_check
@@ -42,20 +36,20 @@ FILES: Final[Mapping[str, tuple[str, ...]]] = {
 """The files of a catalogue and what stands at the top of each."""
 
 SETTINGS: Final = "settings.toml"
-_RULES: Final[Mapping[str, type[BaseModel]]] = {
-    "threshold": ThresholdRule,
-    "goal": GoalRule,
-    "change": ChangeRule,
-    "chart": ChartRule,
-    "event": EventRule,
-    "quiet": QuietRule,
-    "gap": GapRule,
-}
 _ANY_RULE: Final[TypeAdapter[Rule]] = TypeAdapter(Rule)
 _OF_A_RULE: Final = {"name": "x", "severity": 4, "route": "x", "owner": "x"}
 _OF_A_WATCH: Final = {**_OF_A_RULE, "window": "7d", "every": "7d", "false_alarms_per_year": 1, "keep_firing": "0d"}
 _OF_A_RATE: Final = {**_OF_A_WATCH, "metric": "x", "floor": 0.0, "recover": 0.0}
 _OF_A_CHART: Final = {"method": "p", "baseline": {"first": "1d"}, "recover": 0.5}
+_OF_A_KIND: Final[Mapping[str, Mapping[str, Any]]] = {
+    "threshold": {**_OF_A_RATE, "limit": 0},
+    "goal": _OF_A_RATE,
+    "change": {**_OF_A_RATE, "baseline": "previous"},
+    "gap": {**_OF_A_RATE, "against": {"metric": "x"}},
+    "chart": {**_OF_A_RATE, **_OF_A_CHART},
+    "quiet": {**_OF_A_WATCH, "of": "source", "at_least": "1d"},
+    "event": {**_OF_A_RULE, "table": "", "dated_by": ""},
+}
 _STAND_INS: Final[Mapping[type[BaseModel], Mapping[str, Any]]] = {
     Metric: {
         "name": "x",
@@ -67,13 +61,7 @@ _STAND_INS: Final[Mapping[type[BaseModel], Mapping[str, Any]]] = {
         "unit": "",
     },
     Goal: {"metric": "x", "value": 0, "valid_from": date.max},
-    ThresholdRule: {**_OF_A_RATE, "kind": "threshold", "limit": 0},
-    GoalRule: {**_OF_A_RATE, "kind": "goal"},
-    ChangeRule: {**_OF_A_RATE, "kind": "change", "baseline": "previous"},
-    GapRule: {**_OF_A_RATE, "kind": "gap", "against": {"metric": "x"}},
-    ChartRule: {**_OF_A_RATE, **_OF_A_CHART, "kind": "chart"},
-    QuietRule: {**_OF_A_WATCH, "kind": "quiet", "of": "source", "at_least": "1d"},
-    EventRule: {"kind": "event", "table": "", "dated_by": "", **_OF_A_RULE},
+    **{BY_KIND[kind]: {**written, "kind": kind} for kind, written in _OF_A_KIND.items()},
     Route: {"name": "x"},
     Person: {"name": "x", "label": "", "audience": "x"},
     Guard: {"route": "x", "owner": "x", "severity": 4, "every": "7d", "window": "28d"},
@@ -179,7 +167,7 @@ def _holding(documents: Mapping[str, Document | None], key: str) -> Document | N
 
 
 def _rule_model(raw: Mapping[str, Any]) -> type[BaseModel]:
-    return _RULES.get(str(raw.get("kind")), ThresholdRule)
+    return BY_KIND.get(str(raw.get("kind")), BY_KIND["threshold"])
 
 
 RULE: Final = Kind(_ANY_RULE, _rule_model, _STAND_INS)

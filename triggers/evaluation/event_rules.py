@@ -5,6 +5,7 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection
 
+from config.models.catalog import Catalog
 from config.models.rules import EventRule
 from queries.monitoring.severe_cases import Case, cases
 from queries.scope import EVERYTHING
@@ -34,6 +35,11 @@ class EventRuleResult:
     scanned: bool
     cases: tuple[SevereCase, ...]
     slot: date | None = None
+
+
+def event_rules(catalog: Catalog) -> tuple[EventRule, ...]:
+    """Those that are turned on."""
+    return tuple(rule for rule in catalog.rules if isinstance(rule, EventRule) and rule.enabled)
 
 
 def find_cases(conn: Connection, rule: EventRule, memory: PreviousState, moment: Moment) -> EventRuleResult:

@@ -14,7 +14,6 @@ from sqlalchemy import Connection, Engine
 
 from config.errors import EarshotError
 from config.models.catalog import Catalog
-from config.models.rules import EventRule
 from queries.instants import aware
 from queries.state.escalations import spent
 from queries.state.evaluations import Evaluated, Remembered, RuleVersion
@@ -24,7 +23,7 @@ from queries.warehouse.load_report import settle
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.scan import NAME, FaultScanner, new_faults, rule_of_faults
 from triggers.evaluation.evaluate import Evaluation, evaluate
-from triggers.evaluation.event_rules import EventRuleResult, find_cases
+from triggers.evaluation.event_rules import EventRuleResult, event_rules, find_cases
 from triggers.evaluation.replay import StateChange
 from triggers.incidents import escalation, person_budget
 from triggers.incidents.ledger import IncidentLedger
@@ -97,7 +96,7 @@ def tick(
     moment = Moment(now, of.number, aware(of.published_at), ZoneInfo(of.zone), settle(pin.conn))
     evaluations = tuple(evaluate(pin.conn, tasks(catalog, memory, moment), moment))
     watchman = FaultScanner(pin.conn, catalog.guard, moment)
-    severe = tuple(find_cases(pin.conn, rule, memory, moment) for rule in _event_rules(catalog))
+    severe = tuple(find_cases(pin.conn, rule, memory, moment) for rule in event_rules(catalog))
     if scans:
         severe = (*severe, _faults(watchman, catalog, memory))
     book = IncidentLedger(catalog, moment.generation, now, dict(memory.incidents), memory.told, zone=moment.zone)
@@ -111,10 +110,6 @@ def tick(
             guard(conn)
             write(conn, ledger)
     return _report(ledger, book)
-
-
-def _event_rules(catalog: Catalog) -> tuple[EventRule, ...]:
-    return tuple(rule for rule in catalog.rules if isinstance(rule, EventRule) and rule.enabled)
 
 
 def _faults(watchman: FaultScanner, catalog: Catalog, memory: PreviousState) -> EventRuleResult:

@@ -102,7 +102,7 @@ def simulation_inputs(subject: Subject, basis: EvaluationInput) -> SimulationInp
     """
     rule, last = _rate(subject), basis.slots[-1]
     length = gcd(*kind_of(rule).lengths)
-    recent = _recent(subject, basis)
+    recent, known = _recent(subject, basis), basis.given.effects(last)
     sides = tuple(_sides(subject, basis, recent))
     judged = np.flatnonzero(recent.judged)
     if not len(judged) or not all((side.n > 0).any() for side in sides):
@@ -115,7 +115,7 @@ def simulation_inputs(subject: Subject, basis: EvaluationInput) -> SimulationInp
         slices=recent.slices,
         judged=tuple(recent.slices[i] for i in judged.tolist()),
         sides=sides,
-        effects=_effects(subject, basis.given.effects(last)),
+        effects={key: effect for key, effect in known.items() if key[0] == subject.metric.name and effect.deff > 1},
         first=last,
         length=length,
         lead=kind_of(rule).lead(basis.given.frozen or {}) // length,
@@ -124,11 +124,6 @@ def simulation_inputs(subject: Subject, basis: EvaluationInput) -> SimulationInp
         middle=recent.slices[middle],
     )
     return whole.only(whole.judged)
-
-
-def _effects(subject: Subject, known: DesignEffects) -> DesignEffects:
-    """Those that the rule's metric has."""
-    return {key: effect for key, effect in known.items() if key[0] == subject.metric.name and effect.deff > 1}
 
 
 def _rate(subject: Subject) -> RateRule:
@@ -221,7 +216,8 @@ def _recent(subject: Subject, basis: EvaluationInput) -> _Recent:
 def _truth(subject: Subject, basis: EvaluationInput, recent: _Recent) -> list[Moments]:
     """Of each figure's slices the level and the rest of their law."""
     rule, own = _rate(subject), basis.given.counts.slices
-    tallies, null = [_whole(counts, basis) for counts in _counts(basis)], kind_of(rule).null
+    tallies = [counts.spans([date.min], [basis.slots[-1]])[0] for counts in _counts(basis)]
+    null = kind_of(rule).null
     if null == "baseline":
         frozen = basis.given.frozen or {}
         return [_moments(subject, np.array([frozen[s].tally if s in frozen else NONE for s in own]))]
@@ -232,11 +228,6 @@ def _truth(subject: Subject, basis: EvaluationInput, recent: _Recent) -> list[Mo
     level, rest = _moments(subject, tallies[0])
     # The worst that is no breach is a figure exactly at what it is held against; only the spread is the slice's own.
     return [(recent.held / subject.metric.factor if null == "as held" else level, rest)]
-
-
-def _whole(counts: Counts, basis: EvaluationInput) -> Floats:
-    """The tally of each slice up to the newest slot: shape (slices, 5)."""
-    return np.asarray(counts.spans([date.min], [basis.slots[-1]])[0], dtype=np.float64)
 
 
 def _pooled(counts: Sequence[Counts], tallies: Sequence[Floats]) -> list[Floats]:

@@ -51,12 +51,7 @@ class _Weighed:
 
 
 def p_chart(
-    periods: Floats,
-    baseline: Floats,
-    deffs: Floats,
-    metric: Metric,
-    alpha: float,
-    spread: Floats | float = 1.0,
+    periods: Floats, baseline: Floats, deffs: Floats, metric: Metric, alpha: float, spread: Floats | float = 1.0
 ) -> Signal:
     """The last period against the baseline: exact binomial for a share, normal for a balance, t for a mean (x-bar).
 
@@ -92,12 +87,7 @@ def laney_spread(periods: Floats, metric: Metric) -> Floats:
 
 
 def ewma(
-    periods: Floats,
-    baseline: Floats,
-    deffs: Floats,
-    metric: Metric,
-    alpha: float,
-    weight: float = LAMBDA,
+    periods: Floats, baseline: Floats, deffs: Floats, metric: Metric, alpha: float, weight: float = LAMBDA
 ) -> Signal:
     """The exponentially weighted mean of the rows against the baseline: small lasting shifts. Share, balance, mean.
 
@@ -118,14 +108,7 @@ def ewma(
         return _masked(_signal(metric, tallies, total**2 / square, baseline, found), sizes[-1] > 0)
 
 
-def cusum(
-    periods: Floats,
-    baseline: Floats,
-    deffs: Floats,
-    metric: Metric,
-    alpha: float,
-    shift: float,
-) -> Signal:
+def cusum(periods: Floats, baseline: Floats, deffs: Floats, metric: Metric, alpha: float, shift: float) -> Signal:
     """The binomial CUSUM on period counts, to the bad side: small shifts, soonest. Shares only (EarshotError else).
 
     Scores are log-likelihood ratios of the baseline's share p0 and p1, `shift` (metric's unit, > 0) to its bad side,
@@ -150,12 +133,7 @@ def cusum(
 
 
 def g_chart(
-    periods: Floats,
-    baseline: Floats,
-    deffs: Floats,
-    metric: Metric,
-    alpha: float,
-    events: int = EVENTS,
+    periods: Floats, baseline: Floats, deffs: Floats, metric: Metric, alpha: float, events: int = EVENTS
 ) -> Signal:
     """Rare bad events: were the last `events` of them bought with too few rows? Shares only (EarshotError else).
 
