@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Subquery, select
 from config.errors import EarshotError
 from config.models.metrics import Metric
 from queries.engine import fetch_arrow
-from queries.metrics.query_plan import Ask, Clock, MetricSource, clock_of, grouped, keyed, needed, sums, weighted
+from queries.metrics.query_plan import Ask, clock_of, grouped, keyed, needed, sums, weighted
 from queries.scope import Scope
 from queries.statistics.estimates import Floats
 from queries.warehouse.tables import UNKNOWN
@@ -74,11 +74,11 @@ def read_cube(
             raise EarshotError(f"{metric.name} is a quantile and cannot be added up; use a share beyond a limit")
     clock, ask = clock_of(conn, as_of), Ask(by=dims, grain="day", since=since, until=until)
     groups = grouped(list({m.name: m for m in metrics}.values()), dims, scope, clock)
-    return _joined([_read(conn, reading, own, ask, scope, clock) for reading, own in groups.items()], dims)
-
-
-def _read(conn: Connection, reading: MetricSource, metrics: list[Metric], ask: Ask, scope: Scope, clock: Clock) -> Cube:
-    return cube_of(conn, weighted(reading, needed(metrics, ask.by), ask, scope, clock), metrics, ask)
+    cubes = []
+    for source, group in groups.items():
+        rows = weighted(source, needed(group, dims), ask, scope, clock)
+        cubes.append(cube_of(conn, rows, group, ask))
+    return _joined(cubes, dims)
 
 
 def cube_of(conn: Connection, rows: Subquery, metrics: Sequence[Metric], ask: Ask) -> Cube:
@@ -86,33 +86,33 @@ def cube_of(conn: Connection, rows: Subquery, metrics: Sequence[Metric], ask: As
     _, keys = keyed(rows, ask)
     parts = [part.label(f"m{i}_{name}") for i, m in enumerate(metrics) for name, part in sums(rows, m).items()]
     table = fetch_arrow(conn, select(*keys, *parts).group_by(*keys))
-    found = {name: _coded(table[f"by_{i}"]) for i, name in enumerate(ask.by)}
-    return Cube(day_ordinals(table["period"]), found, {m.name: _matrix(table, f"m{i}_") for i, m in enumerate(metrics)})
+    dims = {name: _coded(table[f"by_{i}"]) for i, name in enumerate(ask.by)}
+    tallies = {}
+    for i, metric in enumerate(metrics):
+        tallies[metric.name] = np.zeros((table.num_rows, len(_ROW)))
+        # A shape has the sums that it needs and no others; the rest of its row stays 0.
+        for place, name in enumerate(_ROW):
+            if f"m{i}_{name}" in table.column_names and table.num_rows:
+                tallies[metric.name][:, place] = table[f"m{i}_{name}"].to_numpy()
+    return Cube(day_ordinals(table["period"]), dims, tallies)
 
 
 def day_ordinals(days: Any) -> Ints:
     """A column of days as ordinals."""
     if len(days) == 0:
         return np.zeros(0, dtype=np.int64)
-    found: NDArray[np.int64] = days.cast("date32").cast("int32").to_numpy().astype(np.int64) + _EPOCH
-    return found
+    ordinals: Ints = days.cast("date32").cast("int32").to_numpy().astype(np.int64) + _EPOCH
+    return ordinals
 
 
-def _coded(found: Any) -> Coded:
-    column = found.combine_chunks().dictionary_encode(null_encoding="encode") if len(found) else None
+def _coded(read: Any) -> Coded:
+    column = read.combine_chunks().dictionary_encode(null_encoding="encode") if len(read) else None
     if column is None:
         return Coded(np.zeros(0, dtype=np.int64), ())
+    # Some versions of Arrow give a chunk, others a column of chunks.
     whole = column.combine_chunks() if hasattr(column, "combine_chunks") else column
     values = tuple(UNKNOWN if value is None else value for value in whole.dictionary.to_pylist())
     return Coded(whole.indices.to_numpy(zero_copy_only=False).astype(np.int64), values)
-
-
-def _matrix(table: Any, prefix: str) -> Floats:
-    matrix = np.zeros((table.num_rows, len(_ROW)))
-    for place, name in enumerate(_ROW):
-        if prefix + name in table.column_names and table.num_rows:
-            matrix[:, place] = table[prefix + name].to_numpy()
-    return matrix
 
 
 def _joined(cubes: list[Cube], dims: tuple[str, ...]) -> Cube:
@@ -121,20 +121,20 @@ def _joined(cubes: list[Cube], dims: tuple[str, ...]) -> Cube:
         return cubes[0]
     days = np.concatenate([cube.days for cube in cubes])
     starts = np.cumsum([0, *(len(cube.days) for cube in cubes)])
-    pairs = list(zip(starts.tolist(), cubes, strict=False))
-    tallies = {name: _wide(m, start, len(days)) for start, cube in pairs for name, m in cube.tallies.items()}
-    return Cube(days, {name: _together([cube.dims[name] for cube in cubes]) for name in dims}, tallies)
-
-
-def _together(columns: list[Coded]) -> Coded:
-    values = tuple(dict.fromkeys(value for column in columns for value in column.values))
-    places = {value: place for place, value in enumerate(values)}
-    maps = [np.array([places[value] for value in c.values], dtype=np.int64) for c in columns]
-    codes = [where[column.codes] if len(where) else column.codes for where, column in zip(maps, columns, strict=True)]
-    return Coded(np.concatenate(codes), values)
-
-
-def _wide(matrix: Floats, start: int, size: int) -> Floats:
-    wide = np.zeros((size, len(_ROW)))
-    wide[start : start + len(matrix)] = matrix
-    return wide
+    tallies = {}
+    for start, cube in zip(starts.tolist(), cubes, strict=False):
+        for name, matrix in cube.tallies.items():
+            tallies[name] = np.zeros((len(days), len(_ROW)))
+            tallies[name][start : start + len(matrix)] = matrix
+    merged = {}
+    for name in dims:
+        columns = [cube.dims[name] for cube in cubes]
+        values = tuple(dict.fromkeys(value for column in columns for value in column.values))
+        places = {value: place for place, value in enumerate(values)}
+        codes = []
+        for column in columns:
+            recoded = np.array([places[value] for value in column.values], dtype=np.int64)
+            # Without values there are no rows either, and nothing to look the codes up in.
+            codes.append(recoded[column.codes] if len(recoded) else column.codes)
+        merged[name] = Coded(np.concatenate(codes), values)
+    return Cube(days, merged, tallies)

@@ -23,6 +23,8 @@ from queries.warehouse.tables import UNKNOWN
 
 EVERY_VERTICAL: Final = "*"
 _TABLES: Final = frozenset({"response", "journey"})
+_MOMENTS: Final = ("g", "n", "y", "sq", "yy", "yn", "nn")
+"""The arguments of `ratio`."""
 _SHAPES: Final = frozenset({"share", "balance", "mean"})
 
 
@@ -39,7 +41,6 @@ class DesignEffect:
 
 
 DesignEffects = Mapping[tuple[str, str], DesignEffect]
-Sum = ColumnElement[Any]
 
 
 def design_effects(conn: Connection, as_of: datetime) -> Mapping[tuple[str, str], float]:
@@ -51,10 +52,11 @@ def read_design_effects(conn: Connection, as_of: datetime) -> DesignEffects:
     """The design effects known at `as_of`, each of the newest quarter that has it, with the n it was measured on."""
     table, today = tables.design_effect, clock_of(conn, as_of).day()
     current = select(tables.calendar.c.quarter).where(tables.calendar.c.day == today).scalar_subquery()
+    # The running quarter is left out: its effect would change with each load, and yesterday's alarms with it.
     ended = table.c.quarter < func.coalesce(current, today)
-    own = table.c.metric, table.c.vertical
+    keys = table.c.metric, table.c.vertical
     last = (newest_value(table.c[name], table.c.quarter).label(name) for name in ("deff", "n"))
-    rows = conn.execute(select(*own, *last).where(ended).group_by(*own)).all()
+    rows = conn.execute(select(*keys, *last).where(ended).group_by(*keys)).all()
     return {(row.metric, row.vertical): DesignEffect(row.deff, row.n) for row in rows}
 
 
@@ -64,9 +66,9 @@ def quarters(conn: Connection) -> Mapping[date, date]:
     return {row.day: row.quarter for row in conn.execute(select(days.day, days.quarter))}
 
 
-def design_effect_of(known: DesignEffects, metric: Metric, vertical: str, n: int) -> float:
+def design_effect_of(effects: DesignEffects, metric: Metric, vertical: str, n: int) -> float:
     """The design effect of n rows of a metric in a vertical, or in all of them ("*")."""
-    effect = known.get((metric.name, vertical))
+    effect = effects.get((metric.name, vertical))
     return effect.at(n) if effect else 1.0
 
 
@@ -74,30 +76,31 @@ def write_design_effects(conn: Connection, catalog: Catalog) -> None:
     """Measure the design effects of every share, balance and mean of responses and journeys anew, and store them."""
     table = tables.design_effect
     conn.execute(delete(table))
-    rows = list(_measured(conn, catalog))
+    by_date: dict[tuple[str, str], list[Metric]] = defaultdict(list)
+    for metric in catalog.metrics:
+        if metric.table in _TABLES and metric.shape in _SHAPES:
+            by_date[metric.table, DAYS[metric.table].get(metric.dated_by, metric.dated_by)].append(metric)
+    rows = [row for key in sorted(by_date) for row in _by_quarter(conn, by_date[key], *key)]
+    # SQLAlchemy takes an INSERT without rows for one row of defaults.
     if rows:
         conn.execute(insert(table), rows)
-
-
-def _measured(conn: Connection, catalog: Catalog) -> Iterator[dict[str, Any]]:
-    clustered = [m for m in catalog.metrics if m.table in _TABLES and m.shape in _SHAPES]
-    for table, day in sorted({(m.table, _day(m)) for m in clustered}):
-        metrics = [m for m in clustered if (m.table, _day(m)) == (table, day)]
-        yield from _by_quarter(conn, metrics, table, day)
-
-
-def _day(metric: Metric) -> str:
-    return DAYS[metric.table].get(metric.dated_by, metric.dated_by)
 
 
 def _by_quarter(conn: Connection, metrics: list[Metric], table: str, day: str) -> Iterator[dict[str, Any]]:
     accounts = _accounts(metrics, table, day)
     for vertical in (accounts.c.vertical, None):
         for row in conn.execute(_spread(accounts, metrics, vertical)).mappings():
-            name = EVERY_VERTICAL if vertical is None else row["vertical"]
-            yield from (
-                _row(m.name, name, row["quarter"], row, f"m{i}_") for i, m in enumerate(metrics) if row[f"m{i}_n"]
-            )
+            for i, metric in enumerate(metrics):
+                moments = {name: float(row[f"m{i}_{name}"] or 0) for name in _MOMENTS}
+                if moments["n"]:
+                    yield {
+                        "metric": metric.name,
+                        "vertical": EVERY_VERTICAL if vertical is None else row["vertical"],
+                        "quarter": row["quarter"],
+                        "n": round(moments["n"]),
+                        "clusters": round(moments["g"]),
+                        "deff": ratio(**moments),
+                    }
 
 
 def _accounts(metrics: list[Metric], table: str, day: str) -> Subquery:
@@ -123,8 +126,9 @@ def _scores(rows: Subquery, metric: Metric, prefix: str) -> list[ColumnElement[A
     else:
         plus = case((matching(metric.count or metric.plus, rows), 1.0), else_=0.0)
         score = plus - case((matching(metric.minus, rows), 1.0), else_=0.0) if metric.minus else plus
-    own = case((matching(metric.where, rows), score))
-    sums = {"n": func.count(own), "y": func.coalesce(func.sum(own), 0.0), "sq": func.coalesce(func.sum(own * own), 0.0)}
+    y = case((matching(metric.where, rows), score))
+    sums = {"n": func.count(y), "y": func.coalesce(func.sum(y), 0.0), "sq": func.coalesce(func.sum(y * y), 0.0)}
+    # As doubles: the engines' sums of whole numbers have types of their own, which squared do not fit.
     return [part.cast(Double).label(prefix + name) for name, part in sums.items()]
 
 
@@ -132,11 +136,14 @@ def _spread(accounts: Subquery, metrics: list[Metric], vertical: ColumnElement[A
     """The sums over accounts from which the variance between them follows."""
     units = accounts if vertical is not None else _together(accounts, metrics)
     c = units.c
-    parts = [
-        part.label(f"m{i}_{name}")
-        for i in range(len(metrics))
-        for name, part in _moments(c[f"m{i}_n"], c[f"m{i}_y"], c[f"m{i}_sq"]).items()
-    ]
+    parts = []
+    for i in range(len(metrics)):
+        n, y, squares = c[f"m{i}_n"], c[f"m{i}_y"], c[f"m{i}_sq"]
+        # An account without a row of this metric is in the group for another one, and is no cluster of this one.
+        moments = (func.count(case((n > 0, 1))), func.sum(n), func.sum(y), func.sum(squares))
+        crossed = (func.sum(y * y), func.sum(y * n), func.sum(n * n))
+        named = zip(_MOMENTS, (*moments, *crossed), strict=True)
+        parts += [part.label(f"m{i}_{name}") for name, part in named]
     keys = [c.quarter, c.vertical] if vertical is not None else [c.quarter]
     return select(*keys, *parts).group_by(*keys)
 
@@ -147,24 +154,6 @@ def _together(accounts: Subquery, metrics: list[Metric]) -> Subquery:
     names = [f"m{i}_{part}" for i in range(len(metrics)) for part in ("n", "y", "sq")]
     parts = [func.sum(c[name]).label(name) for name in names]
     return select(c.quarter, c.account_id, *parts).group_by(c.quarter, c.account_id).subquery("together")
-
-
-def _moments(n: Sum, y: Sum, squares: Sum) -> dict[str, Sum]:
-    return {
-        "g": func.count(case((n > 0, 1))),
-        "n": func.sum(n),
-        "y": func.sum(y),
-        "sq": func.sum(squares),
-        "yy": func.sum(y * y),
-        "yn": func.sum(y * n),
-        "nn": func.sum(n * n),
-    }
-
-
-def _row(metric: str, vertical: str, quarter: date, row: Mapping[Any, Any], prefix: str) -> dict[str, Any]:
-    moments = {name: float(row[prefix + name]) for name in ("g", "n", "y", "sq", "yy", "yn", "nn")}
-    found = {"n": round(moments["n"]), "clusters": round(moments["g"]), "deff": ratio(**moments)}
-    return {"metric": metric, "vertical": vertical, "quarter": quarter, **found}
 
 
 def ratio(g: float, n: float, y: float, sq: float, yy: float, yn: float, nn: float) -> float:
@@ -184,5 +173,7 @@ def ratio(g: float, n: float, y: float, sq: float, yy: float, yn: float, nn: flo
     mean = y / n
     simple = (sq / n - mean**2) / n
     clustered = g / (g - 1) * (yy - 2 * mean * yn + mean**2 * nn) / n**2
-    found = clustered / simple if simple > 1e-12 / n else 1.0
-    return max(found, 1.0) if isfinite(found) else 1.0
+    # Scores that are all alike have no variance but rounding, and a ratio of roundings is any number.
+    effect = clustered / simple if simple > 1e-12 / n else 1.0
+    # Under 1 the accounts would tell more than independent rows: chance, and to rely on it would be to fire too soon.
+    return max(effect, 1.0) if isfinite(effect) else 1.0

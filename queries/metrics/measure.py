@@ -102,49 +102,39 @@ def measure_all(
     """
     clock = clock_of(conn, as_of)
     frame = _Frame(ask, clock, read_design_effects(conn, as_of), read_periods(conn, ask.grain))
-    found: dict[str, tuple[MetricPoint, ...]] = {}
+    figures: dict[str, tuple[MetricPoint, ...]] = {}
     for reading, group in grouped(metrics, ask.columns, scope, clock).items():
         rows = weighted(reading, needed(group, ask.columns), ask, scope, clock)
-        for metric, cells in _read(conn, rows, group, frame):
-            found[metric.name] = _points(metric, cells, frame)
-    return found
+        added = [metric for metric in group if metric.shape != "quantile"]
+        cells = dict(_tallied(conn, rows, added, ask)) if added else {}
+        # A quantile cannot be added up from sums: each takes queries of its own.
+        cells |= {metric.name: _quantiles(conn, rows, metric, frame) for metric in group if metric.shape == "quantile"}
+        figures |= {metric.name: _points(metric, cells[metric.name], frame) for metric in group}
+    return figures
 
 
-def _read(conn: Connection, rows: Subquery, metrics: list[Metric], frame: _Frame) -> Iterator[tuple[Metric, _Cells]]:
-    added = [metric for metric in metrics if metric.shape != "quantile"]
-    if added:
-        yield from _tallied(conn, rows, added, frame.ask)
-    for metric in metrics:
-        if metric.shape == "quantile":
-            yield metric, _quantiles(conn, rows, metric, frame)
-
-
-def _tallied(conn: Connection, rows: Subquery, metrics: list[Metric], ask: Ask) -> Iterator[tuple[Metric, _Cells]]:
+def _tallied(conn: Connection, rows: Subquery, metrics: list[Metric], ask: Ask) -> Iterator[tuple[str, _Cells]]:
     source, keys = keyed(rows, ask)
-    parts = [
-        part.label(f"m{i}_{name}")
-        for i, metric in enumerate(metrics)
-        for name, part in {**sums(rows, metric), **_found_on(rows, metric)}.items()
-    ]
-    query = select(*keys, *parts).select_from(source).where(matching(ask.where, rows)).group_by(*keys)
-    found = [dict(row) for row in conn.execute(query).mappings()]
+    parts = []
     for i, metric in enumerate(metrics):
-        yield metric, {_key(row, ask): _cell(row, f"m{i}_", metric) for row in found if row[f"m{i}_n"]}
-
-
-def _found_on(rows: Subquery, metric: Metric) -> dict[str, Any]:
-    day = case((matching(metric.where, rows), rows.c.on_day))
-    return {"first": func.min(day), "last": func.max(day)}
+        # The first and the last day that count for this metric: others share the query and may have more.
+        day = case((matching(metric.where, rows), rows.c.on_day))
+        named = {**sums(rows, metric), "first": func.min(day), "last": func.max(day)}
+        parts += [part.label(f"m{i}_{name}") for name, part in named.items()]
+    query = select(*keys, *parts).select_from(source).where(matching(ask.where, rows)).group_by(*keys)
+    groups = [dict(row) for row in conn.execute(query).mappings()]
+    for i, metric in enumerate(metrics):
+        yield metric.name, {_key(row, ask): _cell(row, f"m{i}_", metric) for row in groups if row[f"m{i}_n"]}
 
 
 def _key(row: Mapping[Any, Any], ask: Ask) -> _Key:
-    return row.get("period") or date.min, tuple(_text(row[f"by_{i}"]) for i in range(len(ask.by)))
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return UNKNOWN
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    texts = []
+    for i in range(len(ask.by)):
+        value = row[f"by_{i}"]
+        text = UNKNOWN if value is None else str(value)
+        # "true" and "false" as conditions write them, not as Python does.
+        texts.append(text.lower() if isinstance(value, bool) else text)
+    return row.get("period") or date.min, tuple(texts)
 
 
 def _cell(row: Mapping[str, Any], prefix: str, metric: Metric) -> _Cell:
@@ -161,14 +151,13 @@ def _quantiles(conn: Connection, rows: Subquery, metric: Metric, frame: _Frame) 
     query = select(*keys, *figures, func.min(day).label("first"), func.max(day).label("last")).select_from(source)
     groups = [dict(row) for row in conn.execute(query.where(chosen).group_by(*keys)).mappings()]
     found = {_key(row, ask): row for row in groups if row["n"]}
-    edges = {key: _edges(metric, key, row["n"], frame) for key, row in found.items()}
+    edges = {}
+    for key, row in found.items():
+        deff = design_effect_of(frame.effects, metric, _vertical(key[1], ask), row["n"])
+        edges[key] = ranks(row["n"], metric.quantile or 0.5, deff)
     ordered = _ordered(conn, select(*keys, value.label("value")).select_from(source).where(chosen), edges, ask)
     sides = {key: (row["value"], *ordered[key]) for key, row in found.items()}
     return {key: _Cell(row["n"], None, sides[key], row["first"], row["last"]) for key, row in found.items()}
-
-
-def _edges(metric: Metric, key: _Key, n: int, frame: _Frame) -> tuple[int, int]:
-    return ranks(n, metric.quantile or 0.5, design_effect_of(frame.effects, metric, _vertical(key[1], frame.ask), n))
 
 
 def _ordered(
@@ -189,11 +178,12 @@ def _ordered(
 def _points(metric: Metric, cells: _Cells, frame: _Frame) -> tuple[MetricPoint, ...]:
     slices = sorted({by for _, by in cells}) or ([()] if not frame.ask.by else [])
     shown = product(_shown(cells, frame), slices)
-    return tuple(_point(metric, by, cells.get((_period(span, frame.ask), by)), span, frame) for span, by in shown)
-
-
-def _period(span: Period, ask: Ask) -> date:
-    return date.min if ask.grain == "all" else span.period
+    points = []
+    for span, by in shown:
+        # Without periods the query gives none, and the span that is shown has the day that was asked from.
+        period = date.min if frame.ask.grain == "all" else span.period
+        points.append(_point(metric, by, cells.get((period, by)), span, frame))
+    return tuple(points)
 
 
 def _shown(cells: _Cells, frame: _Frame) -> tuple[Period, ...]:
@@ -206,23 +196,24 @@ def _shown(cells: _Cells, frame: _Frame) -> tuple[Period, ...]:
     if not cells and not (ask.since and ask.until):
         return ()
     end = min(ask.until, ahead) if ask.until else last
-    found = periods_of(frame.spans, ask.grain, start, end)
-    return tuple(replace(span, end=min(ask.until or span.end, span.end)) for span in found)
+    spans = periods_of(frame.spans, ask.grain, start, end)
+    # A month that is asked for in part is final when that part is.
+    return tuple(replace(span, end=min(ask.until or span.end, span.end)) for span in spans)
 
 
 def _point(metric: Metric, by: tuple[str, ...], cell: _Cell | None, span: Period, frame: _Frame) -> MetricPoint:
-    figure = _figure(metric, cell, frame.effects, _vertical(by, frame.ask))
+    figure: Estimate
+    # Before the estimate: what is under the minimum must not leave this module even as a number that nobody shows.
+    if cell is None or cell.n < metric.min_n:
+        figure = empty(cell.n if cell else 0, metric.min_n)
+    elif cell.tally is not None:
+        deff = design_effect_of(frame.effects, metric, _vertical(by, frame.ask), cell.n)
+        figure = estimate(metric, cell.tally, deff)
+    else:
+        figure = bounded(cell.n, metric.factor, *(cell.quantile or (float("nan"),) * 3))
     is_final = frame.clock.past(span.end, metric.matures)
     status: Status = "immature" if figure.status == "ok" and not is_final else figure.status
     return MetricPoint(span.period, by, figure.n, figure.value, figure.low, figure.high, status)
-
-
-def _figure(metric: Metric, cell: _Cell | None, known: DesignEffects, vertical: str) -> Estimate:
-    if cell is None or cell.n < metric.min_n:
-        return empty(cell.n if cell else 0, metric.min_n)
-    if cell.tally is not None:
-        return estimate(metric, cell.tally, design_effect_of(known, metric, vertical, cell.n))
-    return bounded(cell.n, metric.factor, *(cell.quantile or (float("nan"),) * 3))
 
 
 def _vertical(by: tuple[str, ...], ask: Ask) -> str:

@@ -60,11 +60,16 @@ class Signals:
             units: names to list even if they have no signal.
         """
         coded = names.dictionary_encode()
-        found: list[str] = coded.dictionary.to_pylist()
-        every = tuple(sorted({*found, *units}))
-        place = {name: at for at, name in enumerate(every)}
-        unit = np.array([place[name] for name in found], dtype=np.int64)[coded.indices.to_numpy()]
-        return cls(every, *_distinct(unit, np.asarray(days, dtype=np.int64)))
+        heard: list[str] = coded.dictionary.to_pylist()
+        every = tuple(sorted({*heard, *units}))
+        places = {name: place for place, name in enumerate(every)}
+        unit = np.array([places[name] for name in heard], dtype=np.int64)[coded.indices.to_numpy()]
+        day = np.asarray(days, dtype=np.int64)
+        # Each pair once, sorted: as single numbers, which sort ten times as fast as pairs do.
+        span = int(day.max(initial=0)) + 1
+        pairs = np.sort(unit * span + day)
+        pairs = pairs[np.diff(pairs, prepend=-1) > 0]
+        return cls(every, pairs // span, pairs % span)
 
     def before(self, day: int) -> "Signals":
         """What was known of the same units on the morning of a day, an ordinal."""
@@ -87,22 +92,25 @@ def account_signals(conn: Connection, where: Conditions, scope: Scope, as_of: da
     Raises:
         EarshotError: `contact` has no such column.
     """
-    members = tuple(c for c in where if _is_of_account(c.column))
-    of_rows = tuple(c for c in where if not _is_of_account(c.column))
-    kinds = [_inbound(of_rows, scope, as_of)]
-    if {c.column for c in of_rows} <= COLUMNS["response"]:
-        kinds.append(_answers(of_rows, scope, as_of))
-    if members:
-        chosen = _members(members, as_of)
-        kinds = [kind.where(kind.selected_columns[0].in_(chosen)) for kind in kinds]
+    of_account = tuple(c for c in where if c.column == "vertical" or c.column.startswith("account."))
+    of_rows = tuple(c for c in where if c not in of_account)
+    kinds = [_account_days("contact", "day", ("direction", "in"), of_rows, scope, as_of)]
+    if {condition.column for condition in of_rows} <= COLUMNS["response"]:
+        kinds.append(_account_days("response", "responded_day", ("status", "answered"), of_rows, scope, as_of))
+    if of_account:
+        # By what is newest of the account, not by what its old contacts were stamped with: an account that moved to
+        # another vertical would seem to fall silent in the one it left.
+        newest = _account(as_of, with_facts=any(condition.column == "vertical" for condition in of_account))
+        members = select(newest.c.account_id).where(matching(of_account, newest))
+        kinds = [kind.where(kind.selected_columns[0].in_(members)) for kind in kinds]
     return read_signals(conn, union(*kinds))
 
 
 def account_verticals(conn: Connection, accounts: Collection[str]) -> Mapping[str, str]:
     """The newest known vertical of each account: by its history, else by its newest fact. Absent where unknown."""
-    known = _account(None, with_facts=True)
-    query = select(known.c.account_id, known.c.vertical).where(
-        known.c.account_id.in_(sorted(accounts)), known.c.vertical.is_not(None)
+    newest = _account(None, with_facts=True)
+    query = select(newest.c.account_id, newest.c.vertical).where(
+        newest.c.account_id.in_(sorted(accounts)), newest.c.vertical.is_not(None)
     )
     return {row.account_id: row.vertical for row in conn.execute(query)}
 
@@ -110,9 +118,10 @@ def account_verticals(conn: Connection, accounts: Collection[str]) -> Mapping[st
 def instrument_signals(conn: Connection, scope: Scope, as_of: datetime) -> Signals:
     """The days with an invitation or an answer of each instrument; instruments never sent are listed without a day."""
     rows = relation("response", as_of, ("instrument", "day", "responded_day", *_SEGMENT))
-    seen = and_(scope.where(rows), rows.c.instrument.is_not(None))
-    invited = select(rows.c.instrument.label("unit"), rows.c.day).where(seen)
-    answered = select(rows.c.instrument, rows.c.responded_day).where(seen, rows.c.responded_day.is_not(None))
+    chosen = and_(scope.where(rows), rows.c.instrument.is_not(None))
+    invited = select(rows.c.instrument.label("unit"), rows.c.day).where(chosen)
+    answered = select(rows.c.instrument, rows.c.responded_day).where(chosen, rows.c.responded_day.is_not(None))
+    # Those that were never sent at all have no row to be found by.
     return read_signals(conn, union(invited, answered), conn.scalars(select(tables.instrument.c.instrument)))
 
 
@@ -123,6 +132,7 @@ def instrument_cadences(conn: Connection) -> Mapping[str, timedelta]:
     """
     c = tables.instrument.c
     rows = conn.execute(select(c.instrument, c.cadence, c.wording_changed_at, c.version))
+    # The newest version comes last, so it is the one that stays in the mapping.
     ordered = sorted(rows, key=lambda row: (row.wording_changed_at or date.min, row.version))
     read = {row.instrument: cadence_of(row.cadence or "") for row in ordered}
     return {name: length for name, length in read.items() if length is not None}
@@ -130,7 +140,11 @@ def instrument_cadences(conn: Connection) -> Mapping[str, timedelta]:
 
 def source_signals(conn: Connection, as_of: datetime) -> Signals:
     """The days with a contact, an invitation, an answer, a journey's start or a defect of each source, by event day."""
-    parts = [_source_days(name, column, as_of) for name, column in _SOURCE_DAYS]
+    parts = []
+    for name, column in _SOURCE_DAYS:
+        rows = relation(name, as_of, ("source", column))
+        day = rows.c[column]
+        parts.append(select(rows.c.source.label("unit"), day.label("day")).where(day.is_not(None)).distinct())
     return read_signals(conn, union(*parts))
 
 
@@ -144,44 +158,22 @@ _SOURCE_DAYS: Final = (
 )
 
 
-def _source_days(name: str, column: str, as_of: datetime) -> Select[Any]:
-    rows = relation(name, as_of, ("source", column))
-    day = rows.c[column]
-    return select(rows.c.source.label("unit"), day.label("day")).where(day.is_not(None)).distinct()
-
-
-def _is_of_account(column: str) -> bool:
-    return column == "vertical" or column.startswith("account.")
-
-
-def _inbound(where: Conditions, scope: Scope, as_of: datetime) -> Select[Any]:
-    asked = (condition.column for condition in where)
-    rows = relation("contact", as_of, ("direction", "day", *_SEGMENT, *asked))
-    chosen = (rows.c.direction == "in", matching(where, rows), scope.where(rows))
-    return select(rows.c.account_id.label("unit"), rows.c.day).where(*chosen)
-
-
-def _answers(where: Conditions, scope: Scope, as_of: datetime) -> Select[Any]:
-    asked = (condition.column for condition in where)
-    rows = relation("response", as_of, ("status", "responded_day", *_SEGMENT, *asked))
-    answered = (rows.c.status == "answered", rows.c.responded_day.is_not(None))
-    chosen = (*answered, matching(where, rows), scope.where(rows))
-    return select(rows.c.account_id.label("unit"), rows.c.responded_day.label("day")).where(*chosen)
-
-
-def _members(where: Conditions, as_of: datetime) -> Select[Any]:
-    """The accounts that meet conditions on what is newest of them."""
-    known = _account(as_of, with_facts=any(condition.column == "vertical" for condition in where))
-    return select(known.c.account_id).where(matching(where, known))
+def _account_days(
+    name: str, day: str, having: tuple[str, str], where: Conditions, scope: Scope, as_of: datetime
+) -> Select[Any]:
+    column, value = having
+    rows = relation(name, as_of, (column, day, *_SEGMENT, *(condition.column for condition in where)))
+    chosen = (rows.c[column] == value, rows.c[day].is_not(None), matching(where, rows), scope.where(rows))
+    return select(rows.c.account_id.label("unit"), rows.c[day].label("day")).where(*chosen)
 
 
 def _account(as_of: datetime | None, *, with_facts: bool) -> Subquery:
     """Every account with its newest vertical and `account.*` columns."""
     account, history = tables.account, _newest_history(as_of)
-    own = history.c.account_id == account.c.account_id
     named = [history.c[name.removeprefix("account.")].label(name) for name in _OF_ACCOUNT]
-    joined = account.outerjoin(history, own)
+    joined = account.outerjoin(history, history.c.account_id == account.c.account_id)
     vertical: ColumnElement[Any] = history.c.vertical
+    # Looking through every fact costs a scan, so it is done only where the vertical is asked for.
     if with_facts:
         facts = _fact_verticals(history, as_of)
         joined = joined.outerjoin(facts, facts.c.account_id == account.c.account_id)
@@ -206,7 +198,11 @@ def _newest_history(as_of: datetime | None) -> Subquery:
 def _fact_verticals(history: Subquery, as_of: datetime | None) -> Subquery:
     """The vertical of the newest fact of accounts whose history names none."""
     named = select(history.c.account_id).where(history.c.vertical.is_not(None))
-    facts = union_all(*(_dated(name, at, as_of) for name, at in _EVENTS)).subquery("fact")
+    parts = []
+    for name, at in _EVENTS:
+        rows = relation(name, as_of, ("account_id", "vertical", at))
+        parts.append(select(rows.c.account_id, rows.c.vertical, rows.c[at].label("at")))
+    facts = union_all(*parts).subquery("fact")
     vertical = newest_value(facts.c.vertical, facts.c.at).label("vertical")
     query = select(facts.c.account_id, vertical).where(facts.c.account_id.not_in(named)).group_by(facts.c.account_id)
     return query.subquery("fact_vertical")
@@ -215,24 +211,11 @@ def _fact_verticals(history: Subquery, as_of: datetime | None) -> Subquery:
 _EVENTS: Final = (("contact", "occurred_at"), ("response", "invited_at"))
 
 
-def _dated(name: str, at: str, as_of: datetime | None) -> Select[Any]:
-    rows = relation(name, as_of, ("account_id", "vertical", at))
-    return select(rows.c.account_id, rows.c.vertical, rows.c[at].label("at"))
-
-
 def read_signals(conn: Connection, query: Select[Any] | CompoundSelect[Any], units: Iterable[str] = ()) -> Signals:
     """The signals that a query of names and days finds."""
-    found = fetch_arrow(conn, query)
-    names = found.column(0).combine_chunks().cast(pa.string())
-    return Signals.of(names, day_ordinals(found.column(1)), units)
-
-
-def _distinct(unit: Ints, day: Ints) -> tuple[Ints, Ints]:
-    """Each pair once, sorted: as single numbers, which sort ten times as fast as pairs do."""
-    span = int(day.max(initial=0)) + 1
-    both = np.sort(unit * span + day)
-    both = both[np.diff(both, prepend=-1) > 0]
-    return both // span, both % span
+    pairs = fetch_arrow(conn, query)
+    names = pairs.column(0).combine_chunks().cast(pa.string())
+    return Signals.of(names, day_ordinals(pairs.column(1)), units)
 
 
 # How often a survey is to be sent, in the words people use.
@@ -265,6 +248,7 @@ def cadence_of(text: str) -> timedelta | None:
     A month is as long as the longest run of so many months.
     """
     said = " ".join(text.lower().split())
+    # The words first: "annual" is no period that a pattern could read.
     if said in _WORDS:
         return _WORDS[said]
     if (period := _ISO.fullmatch(said)) is not None:
@@ -273,17 +257,14 @@ def cadence_of(text: str) -> timedelta | None:
     if (every := _EVERY.fullmatch(said)) is not None:
         count, unit = int(every[1] or 1), every[2]
         return _span(count * _UNIT_MONTHS.get(unit, 0), count * _UNIT_DAYS.get(unit, 0))
-    return _plain(said)
+    try:
+        return parse_duration(said) or None
+    except ValueError:
+        return None
 
 
 def _span(months: int, days: int) -> timedelta | None:
     years, rest = divmod(months, _MONTHS)
-    whole = days + 366 * years + (floor(30.6 * rest + 1) if rest else 0)
-    return timedelta(whole) if whole else None
-
-
-def _plain(text: str) -> timedelta | None:
-    try:
-        return parse_duration(text) or None
-    except ValueError:
-        return None
+    # The longest run of so many months, so that nobody is late for sending on the same day of each: 31, 62, 92, 123 ...
+    total = days + 366 * years + (floor(30.6 * rest + 1) if rest else 0)
+    return timedelta(total) if total else None

@@ -85,11 +85,11 @@ def gather(
         scope: whose accounts may be named; rows outside it are left out of the accounts, not of the figure.
         as_of: nothing later is read, aware UTC.
     """
-    found = _accounts(conn, question, scope, as_of)
-    bad = sum(c.bad or 0 for c in found) if _has_bad_rows(question.metric) else None
+    accounts = _accounts(conn, question, scope, as_of)
+    bad = sum(c.bad or 0 for c in accounts) if _has_bad_rows(question.metric) else None
     return Evidence(
-        _named(conn, found[:MOST]),
-        len(found),
+        _named(conn, accounts[:MOST]),
+        len(accounts),
         bad,
         overlaps(conn, question.since, question.until, place, as_of),
         data_freshness(conn, question.metric.table, as_of),
@@ -100,41 +100,28 @@ def gather_case(
     conn: Connection, table: str, account: str | None, day: date, place: tuple[str | None, str | None], as_of: datetime
 ) -> Evidence:
     """The evidence behind one severe case: its account, and what else held on that day."""
-    found = (Contributor(account, account, 1, 1),) if account else ()
+    accounts = (Contributor(account, account, 1, 1),) if account else ()
     during = overlaps(conn, day, date.fromordinal(day.toordinal() + 1), place, as_of)
-    return Evidence(_named(conn, found), len(found), len(found), during, data_freshness(conn, table, as_of))
+    return Evidence(_named(conn, accounts), len(accounts), len(accounts), during, data_freshness(conn, table, as_of))
 
 
 def _accounts(conn: Connection, question: Question, scope: Scope, as_of: datetime) -> tuple[Contributor, ...]:
     """The accounts with a part in the figure, those with most bad rows first."""
-    metric, day = question.metric, _day(question.metric)
-    rows = relation(metric.table, as_of, _needed(question, day, scope))
+    metric = question.metric
+    day = DAYS[metric.table].get(metric.dated_by, metric.dated_by)
+    named = {condition.column for condition in question.where} | {name for name, _ in question.by}
+    # A reader without limits needs no column to be limited by, and each column of an account costs a join.
+    limits = {"vertical", "touchpoint"} & COLUMNS[metric.table] if scope != Scope(scope.role) else set[str]()
+    rows = relation(metric.table, as_of, frozenset({"account_id", day, *metric.columns, *named, *limits}))
     within = and_(rows.c[day] >= question.since, rows.c[day] < question.until, scope.where(rows))
-    mine = and_(true(), *(_is(rows, name, value) for name, value in question.by))
-    chosen = and_(within, mine, matching(metric.where, rows), matching(question.where, rows))
+    # A slice holds text, whatever its column is; "unknown" is what the figure called a missing value.
+    of_slice = (func.coalesce(rows.c[name].cast(String), tables.UNKNOWN) == value for name, value in question.by)
+    chosen = and_(within, true(), *of_slice, matching(metric.where, rows), matching(question.where, rows))
     bad = whole(func.sum(case((_bad(metric, rows), 1), else_=0))) if _has_bad_rows(metric) else null()
     query = select(rows.c.account_id, func.count().label("n"), bad.label("bad")).where(chosen)
-    found = conn.execute(query.group_by(rows.c.account_id)).all()
-    made = (Contributor(row.account_id, row.account_id, row.n, row.bad) for row in found)
-    return tuple(sorted(made, key=lambda c: (-(c.bad if c.bad is not None else c.n), -c.n, c.account_id)))
-
-
-def _needed(question: Question, day: str, scope: Scope) -> frozenset[str]:
-    scoped = {"vertical", "touchpoint", "account_id"} & COLUMNS[question.metric.table]
-    mentioned = {condition.column for condition in question.where} | {name for name, _ in question.by}
-    restricted = scoped if scope != Scope(scope.role) else {"account_id"}
-    return frozenset({"account_id", day, *question.metric.columns, *mentioned, *restricted})
-
-
-def _day(metric: Metric) -> str:
-    return DAYS[metric.table].get(metric.dated_by, metric.dated_by)
-
-
-def _is(rows: Subquery, name: str, value: str) -> ColumnElement[bool]:
-    """Rows whose column reads as that text."""
-    column = rows.c[name]
-    text = func.coalesce(column.cast(String), tables.UNKNOWN)
-    return text == value
+    groups = conn.execute(query.group_by(rows.c.account_id)).all()
+    accounts = (Contributor(row.account_id, row.account_id, row.n, row.bad) for row in groups)
+    return tuple(sorted(accounts, key=lambda c: (-(c.bad if c.bad is not None else c.n), -c.n, c.account_id)))
 
 
 def _has_bad_rows(metric: Metric) -> bool:
@@ -148,15 +135,16 @@ def _bad(metric: Metric, rows: Subquery) -> ColumnElement[bool]:
         return matching(metric.count or metric.plus, rows)
     if metric.minus:
         return matching(metric.minus, rows)
+    # A row whose value is not known does not count as good, and so counts against the figure: NULL is no TRUE.
     return func.coalesce(matching(metric.count, rows), literal(False)).is_(False)
 
 
-def _named(conn: Connection, found: Sequence[Contributor]) -> tuple[Contributor, ...]:
+def _named(conn: Connection, accounts: Sequence[Contributor]) -> tuple[Contributor, ...]:
     table = tables.account
-    ids = [c.account_id for c in found]
+    ids = [c.account_id for c in accounts]
     rows = conn.execute(select(table.c.account_id, table.c.name).where(table.c.account_id.in_(ids)))
     names: dict[str, str] = {row.account_id: row.name for row in rows}
-    return tuple(Contributor(c.account_id, names.get(c.account_id, c.account_id), c.n, c.bad) for c in found)
+    return tuple(Contributor(c.account_id, names.get(c.account_id, c.account_id), c.n, c.bad) for c in accounts)
 
 
 def overlaps(
@@ -164,6 +152,7 @@ def overlaps(
 ) -> tuple[Overlap, ...]:
     """The conditions known at `as_of` that held on a day of [since, until) and concern the place, oldest first."""
     c = tables.condition.c
+    # An end that lies ahead of `as_of` was not known then: the condition still held for all that anybody knew.
     known_end = case((c.ends_at < naive(as_of), c.ends_at))
     query = select(c.name, c.kind, c.starts_at, known_end.label("ends_at"), c.verticals, c.touchpoints).where(
         c.starts_at < min(_midnight(until), naive(as_of) or _midnight(until)),
@@ -188,8 +177,8 @@ def data_freshness(conn: Connection, table: str, as_of: datetime) -> DataFreshne
     generation = conn.execute(newest).one()
     day = next(iter(DAYS[table].values()))
     rows = relation(table, as_of, (day,))
-    found = conn.execute(select(func.max(rows.c[day]))).scalar()
-    return DataFreshness(generation.number, _aware(generation.published_at), found)
+    newest_day = conn.execute(select(func.max(rows.c[day]))).scalar()
+    return DataFreshness(generation.number, _aware(generation.published_at), newest_day)
 
 
 def _midnight(day: date) -> datetime:

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Double, FromClause, String, Subquery, Table, case, func, select, true
+from sqlalchemy import ColumnElement, Connection, Double, FromClause, String, Table, case, func, select, true
 
 from config.errors import EarshotError
 from queries.engine import fetch_arrow
 from queries.instants import naive
+from queries.metrics.cube import Ints, day_ordinals
 from queries.metrics.query_plan import clock_of
 from queries.sql_functions import epoch, micros, newest_value, whole
 from queries.statistics.estimates import Floats
@@ -32,7 +33,8 @@ AGES: Final = 120
 _HISTORY: Final = timedelta(days=5 * 365)
 _LOOKED_AT: Final = 250_000
 _SPARSEST: Final = 64
-_EVEN: Final = 16  # seconds: divides an hour, so that of rows dated to the hour or the day none is left out
+# Seconds: divides an hour, so that of rows dated to the hour or the day none is left out.
+_EVEN: Final = 16
 _SECOND: Final = 1_000_000
 _QUARTER_HOUR: Final = 900 * _SECOND
 _SLICES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
@@ -114,47 +116,48 @@ def read_profile(conn: Connection, table: str, as_of: datetime) -> Profile:
     """
     if table not in PROFILED:
         raise EarshotError(f"{table!r} has no profile; {', '.join(PROFILED)} have one")
-    span, step = _span(conn, table, as_of), _step(conn, table)
+    rows = tables.warehouse.tables[table]
+    span, step = _span(conn, rows, clock_of(conn, as_of).day()), _step(conn, rows)
+    is_journey = table == "journey"
     return Profile(
         table,
         span.first,
         span.days,
-        slices=tuple(_rolled(conn, table, column, span) for column in _SLICES[table][1]),
-        sources=_by_source(conn, table, span),
+        slices=_slices(conn, table, span),
+        sources=_grouped(conn, rows, rows.c.day, ("source",), (func.count(),), span),
         people=_people(conn, as_of, span, min(step, _EVEN)) if table == "response" else {},
         surplus=_surplus(conn, table, span, step),
         sampled=step,
-        ages=_ages(conn, as_of, span) if table == "journey" else None,
-        promises=_promises(conn, as_of, span) if table == "journey" else None,
-        transits=_transits(conn, as_of, span) if table == "journey" else None,
+        ages=_ages(conn, as_of, span) if is_journey else None,
+        promises=_promises(conn, as_of, span) if is_journey else None,
+        transits=_transits(conn, as_of, span) if is_journey else None,
     )
 
 
-def _span(conn: Connection, table: str, as_of: datetime) -> _Span:
-    """From the first day with rows, five years back at most, up to the day of `as_of`."""
-    today, day = clock_of(conn, as_of).day(), tables.warehouse.tables[table].c.day
-    oldest = conn.execute(select(func.min(day)).where(day >= today - _HISTORY, day < today)).scalar()
+def _span(conn: Connection, rows: Table, today: date) -> _Span:
+    """From the first day with rows, five years back at most, up to today."""
+    oldest = conn.execute(
+        select(func.min(rows.c.day)).where(rows.c.day >= today - _HISTORY, rows.c.day < today)
+    ).scalar()
     first = oldest if isinstance(oldest, date) else today
     return _Span(first, (today - first).days)
 
 
-def _step(conn: Connection, table: str) -> int:
-    rows = conn.execute(select(func.count()).select_from(tables.warehouse.tables[table])).scalar_one()
+def _step(conn: Connection, rows: Table) -> int:
+    number = conn.execute(select(func.count()).select_from(rows)).scalar_one()
     step = 1
-    while rows > _LOOKED_AT * step and step < _SPARSEST:
+    # Powers of two, so that a table that grows keeps most of the seconds it was looked at by.
+    while number > _LOOKED_AT * step and step < _SPARSEST:
         step *= 2
     return step
 
 
-def _rolled(conn: Connection, table: str, column: str, span: _Span) -> Breakdown:
-    rows = tables.warehouse.tables[_SLICES[table][0]]
+def _slices(conn: Connection, table: str, span: _Span) -> tuple[Breakdown, ...]:
+    name, columns = _SLICES[table]
+    rows = tables.warehouse.tables[name]
+    # A rollup has a row for many facts and says how many; a table of facts has one for each.
     weight = whole(func.sum(rows.c.c)) if "c" in rows.c else func.count()
-    return _grouped(conn, rows, rows.c.day, ("vertical", column), (weight,), span)
-
-
-def _by_source(conn: Connection, table: str, span: _Span) -> Breakdown:
-    rows = tables.warehouse.tables[table]
-    return _grouped(conn, rows, rows.c.day, ("source",), (func.count(),), span)
+    return tuple(_grouped(conn, rows, rows.c.day, ("vertical", column), (weight,), span) for column in columns)
 
 
 def _people(conn: Connection, as_of: datetime, span: _Span, step: int) -> dict[str, Breakdown]:
@@ -167,33 +170,31 @@ def _people(conn: Connection, as_of: datetime, span: _Span, step: int) -> dict[s
     whose = (tables.person.c.role.label("person.role"), tiers.c.tier.label("account.tier"))
     of_person = tables.person.c.person_id == rows.c.person_id
     joined = rows.outerjoin(tables.person, of_person).outerjoin(tiers, tiers.c.account_id == rows.c.account_id)
-    asked = select(*own, *whose).select_from(joined).where(_chosen(rows.c.invited_at, step), span.holds(rows.c.day))
-    found = asked.subquery("asked")
-    dated = {"invited": found.c.day, "answered": found.c.responded_day}
-    return {name: _grouped(conn, found, day, _PEOPLE, (func.count(),), span) for name, day in dated.items()}
+    query = select(*own, *whose).select_from(joined).where(_chosen(rows.c.invited_at, step), span.holds(rows.c.day))
+    asked = query.subquery("asked")
+    dated = {"invited": asked.c.day, "answered": asked.c.responded_day}
+    return {name: _grouped(conn, asked, day, _PEOPLE, (func.count(),), span) for name, day in dated.items()}
 
 
 def _surplus(conn: Connection, table: str, span: _Span, step: int) -> Breakdown:
-    rows = tables.warehouse.tables[table]
-    same = _repeated(rows, rows.c[_EVENT[table]], span, step)
-    return _grouped(conn, same, same.c.day, ("vertical",), (whole(func.sum(same.c.more)),), span)
-
-
-def _repeated(rows: Table, at: ColumnElement[Any], span: _Span, step: int) -> Subquery:
-    """One row for each set of equal rows: its day, its vertical and how many it has too many.
+    """Of each set of equal rows, those too many.
 
     What becomes known later is no part of it, so that it does not matter when the rows are looked at.
     """
-    own = [c for c in rows.c if not (c.primary_key and c.name == "id") and not {"made", "known_at"} & c.info.keys()]
-    keys = [rows.c.source, rows.c.day, *(c for c in own if c.name != "recorded_at")]
-    exact, chosen = micros(at) % _QUARTER_HOUR != 0, _chosen(at, step)
+    rows = tables.warehouse.tables[table]
+    at = rows.c[_EVENT[table]]
+    said = [c for c in rows.c if not (c.primary_key and c.name == "id") and not {"made", "known_at"} & c.info.keys()]
+    # The source and the day come first and may be among the others: engines refuse a key that is named twice.
+    keys = dict.fromkeys([rows.c.source, rows.c.day, *(c for c in said if c.name != "recorded_at")])
+    chosen = (span.holds(rows.c.day), micros(at) % _QUARTER_HOUR != 0, _chosen(at, step))
     more = (func.count() - 1).label("more")
-    found = select(rows.c.day, rows.c.vertical, more).where(span.holds(rows.c.day), exact, chosen)
-    return found.group_by(*dict.fromkeys(keys)).having(func.count() > 1).subquery("same")
+    query = select(rows.c.day, rows.c.vertical, more).where(*chosen).group_by(*keys)
+    same = query.having(func.count() > 1).subquery("same")
+    return _grouped(conn, same, same.c.day, ("vertical",), (whole(func.sum(same.c.more)),), span)
 
 
 def _chosen(at: ColumnElement[Any], step: int) -> ColumnElement[bool]:
-    """One second in `step`."""
+    """One second in `step`: copies of a row share their second, so that sampling keeps or leaves them together."""
     return micros(at) % (step * _SECOND) < _SECOND if step > 1 else true()
 
 
@@ -208,6 +209,7 @@ def _ages(conn: Connection, as_of: datetime, span: _Span) -> Breakdown:
     age = np.where(ended, np.clip(took, 0, AGES - 1), AGES)
     code, cells = _cells(table, 1)
     counts = np.zeros((span.days, len(cells), AGES + 1))
+    # Two groups may share a place, as all long journeys do: plain indexing would keep the last of them only.
     np.add.at(counts, (days, code, age), table["m0"].to_numpy())
     return Breakdown(("vertical",), cells, counts)
 
@@ -265,6 +267,5 @@ def _text(rows: FromClause, name: str) -> ColumnElement[Any]:
     return func.coalesce(rows.c[name].cast(String), UNKNOWN)
 
 
-def _places(column: Any, span: _Span) -> NDArray[np.int64]:
-    found: NDArray[np.int64] = column.cast("date32").cast("int32").to_numpy().astype(np.int64)
-    return found - (span.first - date(1970, 1, 1)).days
+def _places(column: Any, span: _Span) -> Ints:
+    return day_ordinals(column) - span.first.toordinal()

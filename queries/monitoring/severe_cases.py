@@ -55,34 +55,24 @@ def cases(
         since: the earliest date of a row, aware UTC; None is all of them.
         as_of: nothing that happened or became known later is read, aware UTC.
     """
-    rows = relation(rule.table, as_of, _needed(rule))
-    found = select(rows).where(_severe(rule, rows, settle), scope.where(rows))
-    if since is not None:
-        found = found.where(rows.c[rule.dated_by] >= naive(since))
-    named = (_case(rule, dict(row._mapping), settle) for row in conn.execute(found))  # noqa: SLF001
-    return tuple(sorted((c for c in named if c.knowable_at <= as_of), key=lambda c: (c.knowable_at, c.key)))
-
-
-def _needed(rule: EventRule) -> tuple[str, ...]:
-    wanted = (*KEYS[rule.table], rule.dated_by, *_instants(rule), *(condition.column for condition in rule.where))
-    segment = (name for name in ("account_id", "vertical", "touchpoint") if name in COLUMNS[rule.table])
-    return tuple(dict.fromkeys((*wanted, *segment)))
-
-
-def _instants(rule: EventRule) -> tuple[str, ...]:
-    """The instants that make the rule's columns known."""
     late = _LATE.get(rule.table, {})
-    return tuple(late[condition.column] for condition in rule.where if condition.column in late)
+    instants = (late[condition.column] for condition in rule.where if condition.column in late)
+    segment = (name for name in ("account_id", "vertical", "touchpoint") if name in COLUMNS[rule.table])
+    columns = (*KEYS[rule.table], rule.dated_by, *instants, *(condition.column for condition in rule.where), *segment)
+    rows = relation(rule.table, as_of, tuple(dict.fromkeys(columns)))
+    present = tuple(condition for condition in rule.where if not _is_absence(condition))
+    absent = (_missing(rule, condition, rows, settle) for condition in rule.where if _is_absence(condition))
+    severe = and_(true(), rows.c[rule.dated_by].is_not(None), matching(present, rows), *absent)
+    query = select(rows).where(severe, scope.where(rows))
+    if since is not None:
+        query = query.where(rows.c[rule.dated_by] >= naive(since))
+    severe_cases = (_case(rule, dict(row._mapping), settle) for row in conn.execute(query))  # noqa: SLF001
+    # By when they could be known, not by when they happened: that is the order in which a rule may open them.
+    return tuple(sorted((c for c in severe_cases if c.knowable_at <= as_of), key=lambda c: (c.knowable_at, c.key)))
 
 
 def _is_absence(condition: Condition) -> bool:
     return condition.known is False
-
-
-def _severe(rule: EventRule, rows: Subquery, settle: timedelta) -> ColumnElement[bool]:
-    present = tuple(condition for condition in rule.where if not _is_absence(condition))
-    absent = (_missing(rule, condition, rows, settle) for condition in rule.where if _is_absence(condition))
-    return and_(true(), rows.c[rule.dated_by].is_not(None), matching(present, rows), *absent)
 
 
 def _missing(rule: EventRule, condition: Condition, rows: Subquery, settle: timedelta) -> ColumnElement[bool]:
@@ -90,6 +80,7 @@ def _missing(rule: EventRule, condition: Condition, rows: Subquery, settle: time
     instant = _LATE.get(rule.table, {}).get(condition.column)
     if instant is None:
         return rows.c[condition.column].is_(None)
+    # In seconds on either side: the engines disagree on what two time stamps differ by.
     waited = epoch(rows.c[instant]) - epoch(rows.c[rule.dated_by])
     return or_(rows.c[instant].is_(None), waited >= settle.total_seconds())
 
@@ -98,7 +89,7 @@ def _case(rule: EventRule, row: Mapping[str, Any], settle: timedelta) -> Case:
     at = _instant(row[rule.dated_by])
     late = _LATE.get(rule.table, {})
     present = (late[c.column] for c in rule.where if c.column in late and not _is_absence(c))
-    known = [_instant(row[name]) for name in present if row[name] is not None]
+    known_at = [_instant(row[name]) for name in present if row[name] is not None]
     key = "/".join(str(row[name]) for name in KEYS[rule.table])
     return Case(
         f"{rule.table}={key}",
@@ -106,7 +97,7 @@ def _case(rule: EventRule, row: Mapping[str, Any], settle: timedelta) -> Case:
         row.get("vertical"),
         row.get("touchpoint"),
         at,
-        max([at, *known]) + settle,
+        max([at, *known_at]) + settle,
     )
 
 

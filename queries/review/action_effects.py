@@ -29,8 +29,6 @@ BEFORE: Final = timedelta(days=180)
 AFTER: Final = timedelta(days=365)
 LEFT_OUT: Final = timedelta(days=35)
 """What is left out before an action at least: a bad month is why it was taken, and says nothing of the usual level."""
-SEGMENTS: Final = ("touchpoint", "journey_type")
-"""The columns an action's touchpoint narrows a metric by: a journey has no touchpoint, but a type named like it."""
 EXPECTED_SHARE: Final = 0.16
 """The relative effect worth looking for where an action states none."""
 EXPECTED_POINTS: Final = 10.0
@@ -105,7 +103,9 @@ def estimate_effect(
         return replace(effect, verdict="cannot tell yet", reasons=("it was already improving before the action",))
     if effect.verdict != "cannot tell yet":
         return effect
-    return _with_need(effect, treated, found, abs(expected or _expected(metric, before.value)))
+    # A share of the shrunk baseline: of a unit's own bad luck, any return to the usual would count as the effect.
+    usual = EXPECTED_POINTS if metric.shape == "balance" else EXPECTED_SHARE * abs(before.value)
+    return _with_need(effect, treated, found, abs(expected or usual))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,7 @@ def _compared(treated: Unit, peers: Sequence[Unit]) -> _Compared:
     mean, variance, between = _pooled(changes)
     own = treated.after.variance + treated.before.variance
     total = own + variance + between
+    # How differently the peers moved is estimated from a few of them, which only t allows for.
     quantile = float(t.ppf(0.975, len(peers) - 1)) if between > own else _Z
     return _Compared(treated.after.value - treated.before.value - mean, total, quantile)
 
@@ -161,40 +162,30 @@ def _shrunk(before: Window, peers: Sequence[Window]) -> Window:
 
 def _was_improving(metric: Metric, treated: Unit, peers: Sequence[Unit]) -> bool:
     """Whether the unit had left its peers in the good direction within "before" already."""
-    earlier = [_halves(unit) for unit in (treated, *peers)]
-    known = [unit for unit in earlier if unit is not None]
-    if earlier[0] is None or len(known) <= FEWEST_PEERS:
+    halved = [
+        Unit(unit.name, unit.first_half, unit.second_half)
+        for unit in (treated, *peers)
+        if unit.first_half is not None and unit.second_half is not None
+    ]
+    if treated.first_half is None or treated.second_half is None or len(halved) <= FEWEST_PEERS:
         return False
-    return _verdict(metric, _compared(known[0], known[1:])) == "improved"
-
-
-def _halves(unit: Unit) -> Unit | None:
-    if unit.first_half is None or unit.second_half is None:
-        return None
-    return Unit(unit.name, unit.first_half, unit.second_half)
-
-
-def _expected(metric: Metric, baseline: float) -> float:
-    return EXPECTED_POINTS if metric.shape == "balance" else EXPECTED_SHARE * abs(baseline)
+    return _verdict(metric, _compared(halved[0], halved[1:])) == "improved"
 
 
 def _with_need(effect: ActionEffect, treated: Unit, found: _Compared, expected: float) -> ActionEffect:
     """How many more cases after the action it takes to see the expected effect with 80% power, if they can help."""
     allowed = (expected / (found.quantile + float(norm.ppf(POWER)))) ** 2
     fixed = found.variance - treated.after.variance
+    # No number of cases after the action can help where the rest of the variance is too much by itself.
     if allowed <= fixed:
-        return replace(effect, reasons=(_hopeless(allowed, fixed - treated.before.variance),))
+        reason = "there were too few cases before the action to see an effect of the expected size"
+        if allowed <= fixed - treated.before.variance:
+            reason = "the segments move too differently to see an effect of the expected size"
+        return replace(effect, reasons=(reason,))
     missing = ceil(treated.after.variance * treated.after.n / (allowed - fixed)) - treated.after.n
     if missing <= 0:
         return replace(effect, reasons=("no effect of the expected size is seen",))
     return replace(effect, verdict="needs more", needed=missing)
-
-
-def _hopeless(allowed: float, of_peers: float) -> str:
-    """Why no number of cases after the action can show the expected effect."""
-    if allowed <= of_peers:
-        return "the segments move too differently to see an effect of the expected size"
-    return "there were too few cases before the action to see an effect of the expected size"
 
 
 def effect_of(
@@ -226,7 +217,13 @@ def effect_of(
     treated = units.pop(action.vertical, None)
     if treated is None:
         return ActionEffect("cannot tell yet", reasons=("too few cases before or after the action",))
-    left_alone = [unit for name, unit in units.items() if not _is_treated(name, others, action, spans)]
+    treated_too = {
+        other.vertical
+        for other in others
+        if other.id != action.id and other.metric == action.metric and spans.since <= other.started_on < spans.end
+    }
+    # An action without a vertical was taken in all of them, and leaves nothing to compare with.
+    left_alone = [] if None in treated_too else [unit for name, unit in units.items() if name not in treated_too]
     found = estimate_effect(metric, treated, left_alone, action.expected_effect)
     return replace(found, reasons=(*found.reasons, *_overlaps(conn, action, others, spans, as_of)))
 
@@ -274,26 +271,11 @@ def _units(
     }
 
 
-def _narrowed(metric: Metric, touchpoint: str | None) -> tuple[Condition, ...]:
-    column = next((name for name in SEGMENTS if name in COLUMNS[metric.table]), None)
-    return (Condition(column=column, any_of=(touchpoint,)),) if touchpoint and column else ()
-
-
 def _window(point: MetricPoint) -> Window | None:
     """A point as value and variance; its interval is the one thing every metric has."""
     if point.value is None or point.low is None or point.high is None or point.high <= point.low:
         return None
     return Window(point.value, ((point.high - point.low) / (2 * _Z)) ** 2, point.n)
-
-
-def _is_treated(vertical: str, others: Sequence[Action], action: Action, spans: _Spans) -> bool:
-    return any(
-        other.metric == action.metric
-        and other.vertical in {vertical, None}
-        and spans.since <= other.started_on < spans.end
-        for other in others
-        if other.id != action.id
-    )
 
 
 def _overlaps(
