@@ -1,6 +1,6 @@
 """The threshold lab: what a rule's limit would have done, before it is turned on. It never writes the configuration."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Final
 
 import streamlit as st
@@ -10,7 +10,7 @@ from config.errors import ConfigError
 from config.models.catalog import Catalog
 from config.models.metrics import Metric
 from config.models.rules import Rule
-from config.reading.known_incidents import KnownIncident, parse_known_incidents
+from config.reading.known_incidents import parse_known_incidents
 from dashboard import markup as parts
 from dashboard.lab import charts, data, markup
 from dashboard.session import PageSession, banners
@@ -37,13 +37,13 @@ until = {until}
 def show(session: PageSession) -> None:
     """The page: one rule of the link (`?rule=installation-defects&years=2`), or a draft."""
     top = st.container(key="controls", horizontal=True, vertical_alignment="bottom")
-    asked = _asked(session, top)
+    request = _request(session, top)
     banners(session)
-    if asked is not None:
-        _tried(session, asked)
+    if request is not None:
+        _tried(session, request)
 
 
-def _asked(session: PageSession, top: DeltaGenerator) -> data.TrialRequest | None:
+def _request(session: PageSession, top: DeltaGenerator) -> data.TrialRequest | None:
     """The rule, the years and the draft; None where there is nothing to try, which is said."""
     named = {rule.name: rule for rule in session.catalog.rules if is_tried(rule)}
     if not named:
@@ -58,7 +58,7 @@ def _asked(session: PageSession, top: DeltaGenerator) -> data.TrialRequest | Non
     if name is None:
         return None
     until = session.key.day
-    stored = sorted((hash_, found.alpha) for hash_, found in calibrations(session.state).items())
+    stored = sorted((hash_, calibration.alpha) for hash_, calibration in calibrations(session.state).items())
     return data.TrialRequest(name, draft, until - YEAR * (years or 2), until, tuple(stored))
 
 
@@ -66,14 +66,11 @@ def _choose(named: dict[str, Rule]) -> str | None:
     """The rule of the link, then whatever is chosen; the address follows, so that it can be passed on."""
     wanted = st.query_params.get("rule")
     first = [*named].index(wanted) if wanted in named else 0
-    rule = st.selectbox("Rule", [*named], first, format_func=lambda n: _label(named[n]), key="rule", width=420)
+    labels = {name: f"{rule.label or name}{'' if rule.enabled else ' (off)'}" for name, rule in named.items()}
+    rule = st.selectbox("Rule", [*named], first, format_func=lambda name: labels[name], key="rule", width=420)
     if rule is not None:
         st.query_params["rule"] = rule
     return rule
-
-
-def _label(rule: Rule) -> str:
-    return f"{rule.label or rule.name}{'' if rule.enabled else ' (off)'}"
 
 
 def _drop_unknown(known: tuple[str, ...]) -> None:
@@ -86,6 +83,7 @@ def _drop_unknown(known: tuple[str, ...]) -> None:
 def _draft(session: PageSession, rule: Rule | None) -> str:
     """The draft as it is typed, begun with the chosen rule as it stands."""
     begun = rule_as_toml(rule.model_copy(update={"enabled": True})) if rule else "[[rule]]\n"
+    # Where the configuration has changed, a draft begins anew: an old one might undo what was just written.
     key = f"draft-{rule.name if rule else ''}-{session.key.stamp}"
     with st.form(f"form-{key}", border=False):
         text = st.text_area("The draft, as it would stand in config/triggers.toml", begun, key=key, height=330)
@@ -107,94 +105,94 @@ def _drafted(session: PageSession, draft: str) -> str | None:
     return found
 
 
-def _tried(session: PageSession, asked: data.TrialRequest) -> None:
+def _tried(session: PageSession, request: data.TrialRequest) -> None:
     try:
-        of = data.rule_trial(session.key, session.pin, asked)
+        trial = data.rule_trial(session.key, session.pin, request)
     except UntriedError as error:
         st.html(parts.section("Nothing to try it on") + parts.notice(str(error), command="python -m queries status"))
         return
-    found, metric = data.rule_sweep(session.key, session.pin, asked), own_metric(of)
-    head, dial = st.container(key="lab-head"), st.container(key="lab-dial")
-    with dial:
-        value = _dialled(found, metric, asked, session.key.stamp)
-    set_ = found.outcomes[found.values.index(value)]
+    sweep, metric = data.rule_sweep(session.key, session.pin, request), own_metric(trial)
+    # The headline stands above the slider and says what the slider is set to: its place is kept until that is known.
+    head, slider = st.container(key="lab-head"), st.container(key="lab-dial")
+    with slider:
+        value = _slider(session, sweep, metric, request)
+    current = sweep.outcomes[sweep.values.index(value)]
     if st.session_state.get("ask-data"):
-        set_ = data.rule_outcome(session.key, session.pin, asked, value)
+        current = data.rule_outcome(session.key, session.pin, request, value)
     with head:
-        st.html(markup.lab_header(of, found, set_, metric, value))
-    st.html(markup.cards(of, found, set_))
-    _curve(session, asked, found, metric, value)
-    _line(session, asked, of, found, set_)
-    _paste(of, value)
-    st.html(parts.section("Chance, and people's judgement"))
-    st.html(parts.bullets([markup.votes_words(precisions(session.state).get(of.rule.name))]))
-    _chance(session, asked, value)
-
-
-def _dialled(found: ParameterSweep, metric: Metric | None, asked: data.TrialRequest, stamp: str) -> float:
-    """The setting, from the laxest to the one that hears most."""
-    ordered = [value for value, _ in found.lax_first()]
-    words = {"limit": "Limit", "floor": "Smallest distance that counts (floor)", "at_least": "Least silence (at_least)"}
-    key = f"dial-{asked.rule}-{hash((asked.draft, asked.since, stamp))}"
-    value = st.select_slider(
-        f"{words[found.on.field]}: from hardly ever to most often",
-        ordered,
-        found.on.value,
-        format_func=lambda one: setting(found.on, metric, one),
-        key=key,
-    )
-    return value if value in found.values else found.on.value
-
-
-def _curve(
-    session: PageSession, asked: data.TrialRequest, found: ParameterSweep, metric: Metric | None, value: float
-) -> None:
+        st.html(markup.lab_header(trial, sweep, current, metric, value))
+    st.html(markup.cards(trial, sweep, current))
     lede = "What the rule would ask of whoever reads it, were nobody to take anything on. Its ladder counts."
     st.html(parts.section("The cost in attention", lede))
-    spec = data.curve_spec(session.key, session.pin, asked, value)
-    st.vega_lite_chart(spec, width="stretch", alt=charts.describe_curve(found, metric, value), key="lab-curve")
+    spec = data.curve_spec(session.key, session.pin, request, value)
+    st.vega_lite_chart(spec, width="stretch", alt=charts.describe_curve(sweep, metric, value), key="lab-curve")
+    _line(session, request, trial, sweep, current)
+    _paste(trial, value)
+    st.html(parts.section("Chance, and people's judgement"))
+    st.html(parts.bullets([markup.votes_words(precisions(session.state).get(trial.rule.name))]))
+    # Last, for the replays take a second or two: the page is there meanwhile.
+    rate = data.rule_noise(session.key, session.pin, request, value)
+    st.html(parts.bullets(word for word in (f"Without any change: {markup.noise_words(rate)}", rate.warning) if word))
 
 
-def _line(session: PageSession, asked: data.TrialRequest, of: Trial, found: ParameterSweep, set_: TrialOutcome) -> None:
-    st.html(
-        parts.section(
-            "What it would have opened",
-            "Thick: as set. Thin, grey: as it is. Dashed: the data explains it. Outlined: known. Shaded: conditions.",
-        )
+def _slider(session: PageSession, sweep: ParameterSweep, metric: Metric | None, request: data.TrialRequest) -> float:
+    """The setting, from the laxest to the one that hears most."""
+    words = {"limit": "Limit", "floor": "Smallest distance that counts (floor)", "at_least": "Least silence (at_least)"}
+    value = st.select_slider(
+        f"{words[sweep.on.field]}: from hardly ever to most often",
+        [value for value, _ in sweep.lax_first()],
+        sweep.on.value,
+        format_func=lambda value: setting(sweep.on, metric, value),
+        # Another rule, draft or configuration has other settings: a slider that kept its value would be at none.
+        key=f"dial-{request.rule}-{hash((request.draft, request.since, session.key.stamp))}",
     )
+    return value if value in sweep.values else sweep.on.value
+
+
+def _line(
+    session: PageSession, request: data.TrialRequest, trial: Trial, sweep: ParameterSweep, current: TrialOutcome
+) -> None:
+    lede = "Thick: as set. Thin, grey: as it is. Dashed: the data explains it. Outlined: known. Shaded: conditions."
+    st.html(parts.section("What it would have opened", lede))
     with st.container(horizontal=True, vertical_alignment="center", key="lab-asides"):
-        scores = _known(session, of, set_)
+        scores = _scores(session, trial, current)
         st.toggle("Ask whether the data explains them", key="ask-data", help="Some seconds: every table is looked at")
-    line = charts.line_of(set_, found.present, scores)
+    line = charts.line_of(current, sweep.present, scores)
     if line.bars:
-        spec = data.time_spec(session.key, session.pin, asked, line)
+        spec = data.time_spec(session.key, session.pin, request, line)
         st.vega_lite_chart(spec, width="stretch", alt=charts.describe_line(line), key="lab-line")
     else:
         st.html(parts.notice("Nothing: neither as it is nor as it is set. Move the slider, or look back further."))
     if more := charts.hidden(line):
         st.html(parts.notice(f"{more} more slices have fewer incidents and are in the list below only."))
-    if set_.found:
-        with st.expander(f"The incidents ({len(set_.found)}), and who is told", key="lab-incidents"):
-            st.html(markup.incident_rows(set_, own_metric(of)))
-            st.html(markup.readers(found, set_))
+    if current.found:
+        with st.expander(f"The incidents ({len(current.found)}), and who is told", key="lab-incidents"):
+            st.html(markup.incident_rows(current, own_metric(trial)))
+            st.html(markup.readers(sweep, current))
     if scores:
         st.html(parts.bullets(_score_words(score) for score in scores))
 
 
-def _known(session: PageSession, of: Trial, set_: TrialOutcome) -> tuple[Score, ...]:
+def _scores(session: PageSession, trial: Trial, current: TrialOutcome) -> tuple[Score, ...]:
     """What the analyst knows to have happened, held against the setting."""
     slot = st.popover("Known incidents", key="lab-known", type="tertiary", on_change="rerun")
     if slot.open:
         with slot, st.form("lab-known-form", border=False):
-            example = EXAMPLE.format(metric=_metric_name(of), since=of.since, until=of.since + timedelta(days=30))
+            metric = trial.subject.metrics[0].name if trial.subject.metrics else ""
+            example = EXAMPLE.format(metric=metric, since=trial.since, until=trial.since + timedelta(days=30))
             st.text_area("What happened, and when", key="known-text", placeholder=example, height=220)
             st.form_submit_button("Show them")
-    known = _read_known(session.catalog, st.session_state.get("known-text") or "", of)
-    return scored(known, rows(set_), _with(session.catalog, of.rule), of.moment.zone).scores if known else ()
-
-
-def _metric_name(of: Trial) -> str:
-    return of.subject.metrics[0].name if of.subject.metrics else ""
+    text = st.session_state.get("known-text") or ""
+    if not text.strip():
+        return ()
+    # A draft's rule is in no configuration: what is known may name it all the same.
+    catalog = _with(session.catalog, trial.rule)
+    try:
+        known = parse_known_incidents(text, catalog)
+    except ConfigError as error:
+        st.html(parts.mistake_list(error.mistakes))
+        return ()
+    return scored(known, rows(current), catalog, trial.moment.zone).scores if known else ()
 
 
 def _with(catalog: Catalog, rule: Rule) -> Catalog:
@@ -202,39 +200,19 @@ def _with(catalog: Catalog, rule: Rule) -> Catalog:
     return catalog.model_copy(update={"rules": (*others, rule)})
 
 
-def _read_known(catalog: Catalog, text: str, of: Trial) -> tuple[KnownIncident, ...]:
-    if not text.strip():
-        return ()
-    try:
-        return parse_known_incidents(text, _with(catalog, of.rule))
-    except ConfigError as error:
-        st.html(parts.mistake_list(error.mistakes))
-        return ()
-
-
 def _score_words(score: Score) -> str:
     known = score.known
     named = known.name or known.rule or known.metric or ""
+    since = parts.day_words(known.since)
+    span = f"{since} to {parts.day_words(known.until)}" if known.until else f"from {since}"
     delay = f", {score.delay.days} days after it began" if score.delay is not None else ""
-    return f"{named} ({_span(known.since, known.until)}): {VERDICTS[score.verdict]}{delay}"
+    return f"{named} ({span}): {VERDICTS[score.verdict]}{delay}"
 
 
-def _span(since: date, until: date | None) -> str:
-    return f"{parts.day_words(since)} to {parts.day_words(until)}" if until else f"from {parts.day_words(since)}"
-
-
-def _paste(of: Trial, value: float) -> None:
-    rule = with_value(of.rule, value)
-    st.html(
-        parts.section("To paste", "Into config/triggers.toml, in the place of the same rule. Nothing is written here.")
-    )
+def _paste(trial: Trial, value: float) -> None:
+    rule = with_value(trial.rule, value)
+    lede = "Into config/triggers.toml, in the place of the same rule. Nothing is written here."
+    st.html(parts.section("To paste", lede))
     st.code("\n".join(toml_lines(rule)), language="toml")
     with st.expander("The whole rule", key="lab-whole"):
         st.code(rule_as_toml(rule), language="toml")
-
-
-def _chance(session: PageSession, asked: data.TrialRequest, value: float) -> None:
-    """Last, for it takes a second or two: the page is there meanwhile."""
-    found = data.rule_noise(session.key, session.pin, asked, value)
-    words = [f"Without any change: {markup.noise_words(found)}", *([found.warning] if found.warning else [])]
-    st.html(parts.bullets(words))

@@ -21,11 +21,19 @@ def show(session: PageSession) -> None:
         st.html(parts.notice("The data holds no month that you may see.", command="python -m queries status"))
         return
     review = data.review(key, session.pin, session.state)
-    _opening(review)
+    st.html(markup.review_header(review, review.vertical or EVERYWHERE))
+    if review.maturity:
+        st.html(parts.notice(review.maturity))
+    if review.data_problems:
+        problems = "problem" if review.data_problems == 1 else "problems"
+        st.html(parts.notice(f"{review.data_problems} {problems} with the data itself; they are no customer issue."))
     _issues(session, review)
     metric = _against_goals(session, key, review)
-    _improved(review)
-    _carried(review)
+    lede = "By more than chance, allowing for every comparison made on this page."
+    improved = parts.bullets(review.improved or ("Nothing that the data can carry.",))
+    st.html(parts.section("What improved", lede) + improved)
+    carried = markup.carried(review.carried) if review.carried else parts.bullets(["None."])
+    st.html(parts.section("Actions carried over") + carried)
     _financials(session, key, review)
     # The downloads stand at the top and are made last: they hold the chart's metric, which is chosen on its way.
     with top:
@@ -54,20 +62,8 @@ def _drop_unknown(name: str, known: tuple[str, ...]) -> None:
     """A link may be old or mistyped: say so rather than show something else in silence."""
     asked = st.query_params.get(name)
     if asked is not None and asked not in known:
-        st.html(
-            parts.notice(
-                f"The link asks for {name} “{asked[:80]}”, which is not here. It was left out.", attention=True
-            )
-        )
-
-
-def _opening(review: Review) -> None:
-    st.html(markup.review_header(review, review.vertical or EVERYWHERE))
-    if review.maturity:
-        st.html(parts.notice(review.maturity))
-    if review.data_problems:
-        problems = "problem" if review.data_problems == 1 else "problems"
-        st.html(parts.notice(f"{review.data_problems} {problems} with the data itself; they are no customer issue."))
+        words = f"The link asks for {name} “{asked[:80]}”, which is not here. It was left out."
+        st.html(parts.notice(words, attention=True))
 
 
 def _issues(session: PageSession, review: Review) -> None:
@@ -85,24 +81,21 @@ def _issues(session: PageSession, review: Review) -> None:
 
 
 def _decide(session: PageSession, review: Review, number: int, issue: Issue) -> None:
-    """Where the meeting types the owner and the decision. The form is made only when it is opened."""
+    """Where the meeting types the owner and the decision."""
+    # A page has ten issues: forms that nobody opens would be sent to the browser at each interaction.
     label = "Change the decision" if issue.decision else "Record owner and decision"
     with st.container(key=f"decide-{number}", horizontal=True):
         for id_ in issue.incidents[:1]:
             st.page_link("views/incident.py", label="Evidence and history", query_params={"id": id_})
         slot = st.popover(label, key=f"popover-{issue.id}-{review.month}", type="tertiary", on_change="rerun")
         if slot.open:
-            with slot:
-                _decision_form(session, review, issue)
-
-
-def _decision_form(session: PageSession, review: Review, issue: Issue) -> None:
-    with st.form(f"form-{issue.id}-{review.month}", border=False):
-        owner = st.text_input("Owner", issue.decision.owner if issue.decision else issue.suggested_owner, max_chars=120)
-        text = st.text_area("Decision", issue.decision.decision if issue.decision else "", max_chars=1000, height=90)
-        if st.form_submit_button("Record", type="primary"):
-            made = Decision(issue.id, owner or "", text or "", session.viewer.name, session.now.replace(tzinfo=None))
-            _write(session, review, made)
+            with slot, st.form(f"form-{issue.id}-{review.month}", border=False):
+                made = issue.decision
+                owner = st.text_input("Owner", made.owner if made else issue.suggested_owner, max_chars=120)
+                text = st.text_area("Decision", made.decision if made else "", max_chars=1000, height=90)
+                if st.form_submit_button("Record", type="primary"):
+                    at = session.now.replace(tzinfo=None)
+                    _write(session, review, Decision(issue.id, owner or "", text or "", session.viewer.name, at))
 
 
 def _write(session: PageSession, review: Review, made: Decision | Override) -> None:
@@ -136,6 +129,7 @@ def _against_goals(session: PageSession, key: Key, review: Review) -> str | None
 
 def _chosen_metric(metrics: dict[str, str], standings: tuple[MetricStatus, ...]) -> str:
     """The metric on the chart: the link's, or the one with the most goals missed."""
+    # The first of the most missed in the order of the configuration: the chart must not change with a hash's order.
     missed = [s.metric.name for s in standings if s.verdict == "missed" and s.vertical]
     first = max(metrics, key=lambda name: (missed.count(name), -[*metrics].index(name)))
     chosen = st.segmented_control(
@@ -149,20 +143,6 @@ def _chosen_metric(metrics: dict[str, str], standings: tuple[MetricStatus, ...])
         label_visibility="collapsed",
     )
     return chosen if chosen in metrics else first
-
-
-def _improved(review: Review) -> None:
-    st.html(
-        parts.section("What improved", "By more than chance, allowing for every comparison made on this page.")
-        + parts.bullets(review.improved or ("Nothing that the data can carry.",))
-    )
-
-
-def _carried(review: Review) -> None:
-    st.html(
-        parts.section("Actions carried over")
-        + (markup.carried(review.carried) if review.carried else parts.bullets(["None."]))
-    )
 
 
 def _financials(session: PageSession, key: Key, review: Review) -> None:
@@ -200,10 +180,14 @@ def _downloads(session: PageSession, key: Key, review: Review, metric: str | Non
     slot = st.popover("Download", icon=":material/download:", key="downloads", type="tertiary", on_change="rerun")
     if not slot.open:
         return
-    stem = f"earshot-{review.month:%Y-%m}-{_plain(review.vertical or 'all')}"
+    # A vertical's name may hold whatever a file's name may not.
+    place = "".join(letter if letter.isalnum() else "-" for letter in review.vertical or "all")[:60]
+    stem = f"earshot-{review.month:%Y-%m}-{place}"
+    labels = {s.metric.name: f"{s.metric.label} by vertical" for s in review.standings}
+    title = f"{labels[metric] if metric else f'{review.vertical} against its goals'}, {review.month:%B %Y}"
     with slot:
         if review.standings:
-            spec, title = data.goals_spec(key, session.pin, metric), _chart_title(review, metric)
+            spec = data.goals_spec(key, session.pin, metric)
             _file("The chart, PNG", lambda: downloads.png(spec, title), f"{stem}-goals.png", "image/png")
             _file("The chart, SVG", lambda: downloads.svg(spec, title), f"{stem}-goals.svg", "image/svg+xml")
         _file("Figures, CSV", lambda: downloads.standings_csv(review.standings), f"{stem}-figures.csv", "text/csv")
@@ -216,17 +200,6 @@ def _downloads(session: PageSession, key: Key, review: Review, metric: str | Non
                 f"{stem}-revenue.csv",
                 "text/csv",
             )
-
-
-def _plain(name: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in name)[:60]
-
-
-def _chart_title(review: Review, metric: str | None) -> str:
-    if metric is None:
-        return f"{review.vertical} against its goals, {review.month:%B %Y}"
-    label = next(s.metric.label for s in review.standings if s.metric.name == metric)
-    return f"{label} by vertical, {review.month:%B %Y}"
 
 
 def _file(label: str, make: object, name: str, mime: str) -> None:
