@@ -33,13 +33,16 @@ def over_time(trend: Trend, metric: Metric, found: Incident, held: Reference | N
     title = f"{metric.label} ({unit(metric)})" if unit(metric) else metric.label
     y = alt.Y("value:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title=title, grid=False, tickCount=5))
     base = alt.Chart(alt.InlineData(values=rows), height=260)
+    fields = (("figure", "Value"), ("interval", "95% interval"), ("n", "Cases"), ("state", "State"))
+    tips = [alt.Tooltip("utcyearmonthdate(period):T", title="From", format="%d %B %Y")]
+    tips += [alt.Tooltip(f"{name}:N", title=label) for name, label in fields]
     layers = [
         *_shaded(trend, rows),
         base.mark_area(color=GREY, opacity=0.25, tooltip=None).encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q"),
         base.mark_line(color=GREY, strokeWidth=1.6, tooltip=None).encode(x=x, y=y),
         *_held(metric, held, rows),
         base.mark_circle(size=46).encode(
-            x=x, y=y, color=alt.Color("color:N", scale=None), opacity=muted(), tooltip=_when()
+            x=x, y=y, color=alt.Color("color:N", scale=None), opacity=muted(), tooltip=tips
         ),
         *_opened(found, rows),
     ]
@@ -59,12 +62,6 @@ def _moment(metric: Metric, point: MetricPoint) -> dict[str, Any]:
         "color": GREY,
         "muted": 0.45 if point.status == "immature" else 1.0,
     }
-
-
-def _when() -> list[alt.Tooltip]:
-    fields = (("figure", "Value"), ("interval", "95% interval"), ("n", "Cases"), ("state", "State"))
-    period = alt.Tooltip("utcyearmonthdate(period):T", title="From", format="%d %B %Y")
-    return [period, *(alt.Tooltip(f"{name}:N", title=title) for name, title in fields)]
 
 
 def _held(metric: Metric, held: Reference | None, rows: Rows) -> list[alt.Chart]:

@@ -48,7 +48,13 @@ def _list(session: PageSession) -> None:
     if not found:
         st.html(parts.notice("No incident is open." if only_open else "No rule has found anything yet."))
         return
-    st.html(markup.incident_table([_summary(session, one) for one in found[:MOST]], _terms(session)))
+    rows = []
+    for incident in found[:MOST]:
+        rule, metric = current_rule(incident, session.catalog)
+        value = figure(metric, incident.value) if metric and incident.value is not None else ""
+        where = markup.incident_where(incident, _account(session, incident))
+        rows.append((incident, markup.incident_title(incident, rule), where, value))
+    st.html(markup.incident_table(rows, _terms(session)))
     if len(found) > MOST:
         st.html(parts.notice(f"{len(found) - MOST} older ones:", command="python -m triggers incidents"))
 
@@ -57,14 +63,8 @@ def _terms(session: PageSession) -> markup.Terms:
     return markup.Terms(session.catalog.people, ZoneInfo(session.pin.generation.zone))
 
 
-def _summary(session: PageSession, one: Incident) -> tuple[Incident, str, str, str]:
-    rule, metric = current_rule(one, session.catalog)
-    value = figure(metric, one.value) if metric and one.value is not None else ""
-    return one, markup.incident_title(one, rule), markup.incident_where(one, _account(session, one)), value
-
-
-def _account(session: PageSession, one: Incident) -> str | None:
-    return data.account_name(session.key, session.pin, one.account_id) if one.account_id else None
+def _account(session: PageSession, incident: Incident) -> str | None:
+    return data.account_name(session.key, session.pin, incident.account_id) if incident.account_id else None
 
 
 def _one(session: PageSession, page: IncidentPage) -> None:

@@ -51,9 +51,15 @@ class IncidentTimeline:
 
 def attention_curve(found: ParameterSweep, metric: Metric | None, value: float) -> alt.LayerChart | alt.FacetChart:
     """How often each reader would be told in a week at each setting, as it is and as set."""
-    rows = [row for reader in _readers(found) for row in _told(found, metric, reader)]
-    x = alt.X("x:Q", scale=alt.Scale(zero=False, nice=False), axis=_axis(_x_title(found.on, metric), tickCount=7))
-    y = alt.Y("told:Q", axis=_axis("Told per person and week", tickCount=4, grid=True), scale=_upward(rows))
+    settings = [*zip(found.values, found.outcomes, strict=True)]
+    rows = [_point(found, metric, reader, value, one) for reader in _readers(found) for value, one in settings]
+    named = "days" if metric is None else unit(metric)
+    title = {"limit": "Limit", "floor": "Smallest distance that counts", "at_least": "Least silence"}[found.on.field]
+    title = f"{title} ({named})" if named else title
+    # From zero on, and never a line along the top for want of anything to tell.
+    upward = alt.Scale(domain=[0, max([*(row["told"] for row in rows), 0.05]) * 1.15], nice=False)
+    x = alt.X("x:Q", scale=alt.Scale(zero=False, nice=False), axis=_axis(title, tickCount=7))
+    y = alt.Y("told:Q", axis=_axis("Told per person and week", tickCount=4, grid=True), scale=upward)
     base = alt.Chart(alt.InlineData(values=rows), height=240)
     layers = [
         base.mark_line(color=GREY, strokeWidth=1.8, interpolate="linear", tooltip=None).encode(
@@ -72,10 +78,6 @@ def _readers(found: ParameterSweep) -> tuple[str, ...]:
         for asked in one.attention:
             most[asked.reader] = max(most.get(asked.reader, 0.0), asked.a_week)
     return tuple(sorted(most, key=lambda reader: -most[reader])[:READERS]) or ("",)
-
-
-def _told(found: ParameterSweep, metric: Metric | None, reader: str) -> Rows:
-    return [_point(found, metric, reader, value, one) for value, one in zip(found.values, found.outcomes, strict=True)]
 
 
 def _point(
@@ -110,17 +112,6 @@ def _x(on: Setting, metric: Metric | None, value: float) -> float:
     return value if metric is None or on.field == "at_least" else shown(metric, value)
 
 
-def _x_title(on: Setting, metric: Metric | None) -> str:
-    named = "days" if metric is None else unit(metric)
-    words = {"limit": "Limit", "floor": "Smallest distance that counts", "at_least": "Least silence"}[on.field]
-    return f"{words} ({named})" if named else words
-
-
-def _upward(rows: Rows) -> alt.Scale:
-    """From zero on, and never a line along the top for want of anything to tell."""
-    return alt.Scale(domain=[0, max([*(row["told"] for row in rows), 0.05]) * 1.15], nice=False)
-
-
 def _axis(title: str, **rest: Any) -> alt.Axis:
     return alt.Axis(**{"title": title, "grid": False, **QUIET, **rest})
 
@@ -135,18 +126,16 @@ def _marks(found: ParameterSweep, metric: Metric | None, value: float) -> list[a
         named = f"as set, {setting(on, metric, value)}"
         marks.append({"x": _x(on, metric, value), "label": named, "row": 1, "color": ATTENTION, "dash": [1, 0]})
     middle = (_x(on, metric, found.values[0]) + _x(on, metric, found.values[-1])) / 2
-    return [part for mark in marks for part in _mark(mark, leftward=mark["x"] > middle)]
-
-
-def _mark(mark: dict[str, Any], *, leftward: bool) -> list[alt.Chart]:
-    base = alt.Chart(alt.InlineData(values=[mark]))
-    align: Literal["left", "right"] = "right" if leftward else "left"
-    return [
-        base.mark_rule(color=mark["color"], strokeWidth=1.6, strokeDash=mark["dash"], tooltip=None).encode(x="x:Q"),
-        base.mark_text(align=align, baseline="top", dx=-6 if leftward else 6, fontSize=12, tooltip=None).encode(
-            x="x:Q", y=alt.value(2 + 16 * mark["row"]), text="label:N"
-        ),
-    ]
+    parts = []
+    for mark in marks:
+        base = alt.Chart(alt.InlineData(values=[mark]))
+        rule = base.mark_rule(color=mark["color"], strokeWidth=1.6, strokeDash=mark["dash"], tooltip=None)
+        # Towards the middle, or the words would leave the chart.
+        align: Literal["left", "right"] = "right" if mark["x"] > middle else "left"
+        offset = -6 if align == "right" else 6
+        text = base.mark_text(align=align, baseline="top", dx=offset, fontSize=12, tooltip=None)
+        parts += [rule.encode(x="x:Q"), text.encode(x="x:Q", y=alt.value(2 + 16 * mark["row"]), text="label:N")]
+    return parts
 
 
 def _names(rows: Rows) -> list[alt.Chart]:
@@ -164,7 +153,12 @@ def time_line(
     line: IncidentTimeline, since: date, until: date, conditions: Sequence[ConditionPeriod]
 ) -> alt.LayerChart | alt.FacetChart:
     """Every incident as a bar in its slice's row; under it, thinner, what the rule opens as it is."""
-    rows = [_bar(bar, since, until) for bar in line.bars if bar.place in line.places]
+    rows: Rows = []
+    for bar in line.bars:
+        if bar.place in line.places:
+            start, end = max(bar.since, since), min(bar.until or until, until)
+            ends = {"start": start.isoformat(), "end": max(end, start).isoformat()}
+            rows.append({"place": bar.place, "kind": bar.kind, "words": bar.words, "color": _COLORS[bar.kind], **ends})
     domain = [since.isoformat(), until.isoformat()]
     x = alt.X("utcyearmonthdate(start):T", scale=alt.Scale(domain=domain), axis=_axis("", format="%b %y", tickCount=8))
     y = alt.Y("place:N", sort=list(line.places), axis=_axis("", labelLimit=190, ticks=False, domain=False))
@@ -185,12 +179,6 @@ _LOOKS: Final[dict[str, dict[str, Any]]] = {
     AS_IS: {"size": 4, "yOffset": 13},
 }
 _COLORS: Final = {AS_IS: GREY, AS_SET: ATTENTION, BY_DATA: ATTENTION, KNOWN: BETTER}
-
-
-def _bar(bar: Bar, since: date, until: date) -> dict[str, Any]:
-    start, end = max(bar.since, since), min(bar.until or until, until)
-    rest = {"kind": bar.kind, "words": bar.words, "color": _COLORS[bar.kind]}
-    return {"place": bar.place, "start": start.isoformat(), "end": max(end, start).isoformat(), **rest}
 
 
 def _shaded(conditions: Sequence[ConditionPeriod], since: date, until: date) -> list[alt.Chart]:
@@ -221,7 +209,12 @@ def line_of(set_: TrialOutcome, own: TrialOutcome, scores: Iterable[Score]) -> I
     """The time line of a setting beside the rule as it is, and beside what is known."""
     bars = [_incident(AS_IS, found) for found in own.found]
     bars += [_incident(BY_DATA if found.fault else AS_SET, found) for found in set_.found]
-    bars += [_known(score) for score in scores]
+    for score in scores:
+        known = score.known
+        delay = f" after {score.delay.days} days" if score.delay is not None else ""
+        words = f"{known.name or known.rule or known.metric or ''}: {score.verdict}{delay}"
+        where = " · ".join(str(value) for value in known.slice.values()) or EVERYWHERE
+        bars.append(Bar(KNOWN, where, known.since, known.until, words))
     return IncidentTimeline(tuple(bars))
 
 
@@ -230,14 +223,6 @@ def _incident(kind: str, found: TrialIncident) -> Bar:
     over = one.resolved_at.date() if one.resolved_at else None
     words = f"{one.opened_at:%d %b %Y} to {f'{over:%d %b %Y}' if over else 'the end'}"
     return Bar(kind, place_words(one.slice), one.opened_at.date(), over, words)
-
-
-def _known(score: Score) -> Bar:
-    known = score.known
-    named = known.name or known.rule or known.metric or ""
-    delay = f" after {score.delay.days} days" if score.delay is not None else ""
-    where = " · ".join(str(value) for value in known.slice.values())
-    return Bar(KNOWN, where or EVERYWHERE, known.since, known.until, f"{named}: {score.verdict}{delay}")
 
 
 EVERYWHERE: Final = "The whole company"

@@ -38,12 +38,16 @@ def against_goals(standings: Sequence[MetricStatus], months: Sequence[date], *, 
     ordered = sorted(standings, key=_urgency)
     rows = [_row(number, s, one_scale=one_scale) for number, s in enumerate(ordered)]
     scale = _value_scale(ordered) if one_scale else alt.Scale(domain=[0, 1], nice=False)
+    title = "each on its own scale"
+    if ordered and one_scale:
+        metric = ordered[0].metric
+        title = f"{metric.label} ({unit(metric)})" if unit(metric) else metric.label
     parts = (
         _labels(rows),
-        _bullets(rows, scale, _axis_title(ordered, one_scale=one_scale)),
+        _bullets(rows, scale, title),
         _words(rows),
         _trends(_trend_rows(ordered, one_scale=one_scale), rows, months),
-        _changes(rows, _change_scale(rows), months),
+        _changes(rows, months),
         _moved(rows),
     )
     chart: alt.HConcatChart = alt.hconcat(*parts, spacing=8).resolve_scale(x="independent", y="shared")
@@ -129,20 +133,6 @@ def _value_scale(standings: Sequence[MetricStatus]) -> alt.Scale:
     return alt.Scale(domain=[bottom, max(top, bottom + 1e-9)], nice=False, zero=False)
 
 
-def _change_scale(rows: Rows) -> alt.Scale:
-    widest = max(
-        (abs(row[end]) for row in rows for end in ("change_low", "change_high") if row[end] is not None), default=1
-    )
-    return alt.Scale(domain=[-(widest or 1), widest or 1], nice=False)
-
-
-def _axis_title(standings: Sequence[MetricStatus], *, one_scale: bool) -> str:
-    if not standings or not one_scale:
-        return "each on its own scale"
-    metric = standings[0].metric
-    return f"{metric.label} ({unit(metric)})" if unit(metric) else metric.label
-
-
 def _chart(rows: Rows, width: int, title: str, height_of: int | None = None) -> alt.Chart:
     lines = height_of if height_of is not None else len(rows)
     heading = alt.TitleParams(title, anchor="start", fontSize=12, fontWeight="normal", offset=8)
@@ -206,12 +196,19 @@ def _words(rows: Rows) -> alt.LayerChart | alt.FacetChart:
 
 def _trend_rows(standings: Sequence[MetricStatus], *, one_scale: bool) -> Rows:
     """The months of each row, drawn within its own band: one scale for all rows, or each its own."""
-    together = _joint([_ends(s) for s in standings]) if one_scale and standings else None
+    ends = [_ends(s) for s in standings]
+    if one_scale and ends:
+        ends = [(min(low for low, _ in ends), max(high for _, high in ends))] * len(ends)
+
+    def height(s: MetricStatus, value: float, low: float, high: float) -> float:
+        # Air above and below: the lines of two rows must not touch.
+        return 0.12 + 0.76 * (1 - (shown(s.metric, value) - low) / (high - low))
+
     return [
         {
             "row": number,
             "month": point.period.isoformat(),
-            "y": None if point.value is None else number + 0.12 + 0.76 * (1 - _share(s, point.value, together)),
+            "y": None if point.value is None else number + height(s, point.value, *ends[number]),
             "label": s.where if one_scale else s.metric.label,
             "figure": point_figure(s.metric, point),
             "n": count(point.n),
@@ -221,15 +218,6 @@ def _trend_rows(standings: Sequence[MetricStatus], *, one_scale: bool) -> Rows:
         for number, s in enumerate(standings)
         for point in s.history
     ]
-
-
-def _joint(ends: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    return min(low for low, _ in ends), max(high for _, high in ends)
-
-
-def _share(s: MetricStatus, value: float, together: tuple[float, float] | None) -> float:
-    low, high = together or _ends(s)
-    return (shown(s.metric, value) - low) / (high - low)
 
 
 def _trends(points: Rows, rows: Rows, months: Sequence[date]) -> alt.LayerChart | alt.FacetChart:
@@ -253,9 +241,13 @@ def _trends(points: Rows, rows: Rows, months: Sequence[date]) -> alt.LayerChart 
     )
 
 
-def _changes(rows: Rows, scale: alt.Scale, months: Sequence[date]) -> alt.LayerChart | alt.FacetChart:
+def _changes(rows: Rows, months: Sequence[date]) -> alt.LayerChart | alt.FacetChart:
     before = f"Change on {months[-2]:%B}" if len(months) > 1 else "Change"
     base = _chart(rows, CHANGE, before)
+    # Zero in the middle of one scale for all rows: to the left is less, in each of them.
+    reaches = [abs(row[end]) for row in rows for end in ("change_low", "change_high") if row[end] is not None]
+    widest = max(reaches, default=1) or 1
+    scale = alt.Scale(domain=[-widest, widest], nice=False)
     up_is_good = all(row["up_is_good"] for row in rows)
     down_is_good = not any(row["up_is_good"] for row in rows)
     ways = "← worse    better →" if up_is_good else "← better    worse →" if down_is_good else "← less    more →"
