@@ -53,7 +53,8 @@ class Contract:
         Four steps, each reading the columns of the one before, so that nothing is computed twice for a row.
         """
         parsed = f"select {', '.join(self._parsed())} from {rows}"
-        valued = f"select *, {', '.join(self._values())} from ({parsed})"
+        values = (f"{self._value(column)} as {quoted(column.name)}" for column in self.given())
+        valued = f"select *, {', '.join(values)} from ({parsed})"
         judged = f"select *, {self._reason()} as reason from ({valued})"
         return f"select {', '.join(self._final())}, reason, {self._row()} as row from ({judged})"
 
@@ -69,10 +70,6 @@ class Contract:
                 local, fixed = _instants(raw, self.offered[column.name])
                 yield f"{_in_range(local)} as {_local(column)}"
                 yield f"{_in_range(fixed)} as {_fixed(column)}"
-
-    def _values(self) -> Iterator[str]:
-        for column in self.given():
-            yield f"{self._value(column)} as {quoted(column.name)}"
 
     def _value(self, column: Column[object]) -> str:
         raw, offered, wanted = _raw(column), self.offered[column.name], sql_type(column)

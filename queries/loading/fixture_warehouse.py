@@ -112,7 +112,8 @@ def _full(table: Table, row: Row, number: int, zone: ZoneInfo, now: datetime) ->
     made = {"source": SOURCE, "id": f"{table.name}-{number}", "first_loaded_at": loaded, "loaded_at": loaded}
     instants = {c.name: _instant(row.get(c.name), zone) for c in table.c if isinstance(c.type, DateTime)}
     values = {**made, **row, **{name: at for name, at in instants.items() if at is not None}}
-    days = {c.name: _day(instants.get(c.info["day_of"]), zone) for c in table.c if "day_of" in c.info}
+    dated = {c.name: instants.get(c.info["day_of"]) for c in table.c if "day_of" in c.info}
+    days = {name: at.replace(tzinfo=UTC).astimezone(zone).date() if at else None for name, at in dated.items()}
     full: dict[str, Any] = {c.name: values.get(c.name) for c in table.c}
     # A datetime is a date to Python: where a day is meant, its time of day has to go.
     dates = (c.name for c in table.c if isinstance(c.type, Date))
@@ -129,7 +130,3 @@ def _instant(value: object, zone: ZoneInfo) -> datetime | None:
     else:
         return None
     return aware.astimezone(UTC).replace(tzinfo=None)
-
-
-def _day(instant: datetime | None, zone: ZoneInfo) -> date | None:
-    return instant.replace(tzinfo=UTC).astimezone(zone).date() if instant else None

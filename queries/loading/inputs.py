@@ -59,15 +59,14 @@ def offer(source: Source, data: Path, private: Path, say: Callable[[str], None])
     """
     if not data.is_dir():
         raise EarshotError(f"{data} is not a folder; point --data at the folder that holds the source's files")
-    return tuple(_offer(name, wanted, data, private, say) for name, wanted in source.inputs.items())
-
-
-def _offer(name: str, wanted: SourceInput, data: Path, private: Path, say: Callable[[str], None]) -> Offer:
-    found = _find(name, wanted.file, data)
-    files = tuple(Private(file, private / f"{name}-{i}.{wanted.format}") for i, file in enumerate(found))
-    say(f"checking {wanted.file} ({sum(file.stat().st_size for file in found) / 1e6:,.1f} MB)")
-    warnings = tuple(chain.from_iterable(_copied(file, wanted) for file in files))
-    return Offer(name, files, _SCANS[wanted.format](files, wanted), warnings)
+    offers = []
+    for name, wanted in source.inputs.items():
+        originals = _find(name, wanted.file, data)
+        files = tuple(Private(file, private / f"{name}-{i}.{wanted.format}") for i, file in enumerate(originals))
+        say(f"checking {wanted.file} ({sum(file.stat().st_size for file in originals) / 1e6:,.1f} MB)")
+        warnings = tuple(chain.from_iterable(_copied(file, wanted) for file in files))
+        offers.append(Offer(name, files, _SCANS[wanted.format](files, wanted), warnings))
+    return tuple(offers)
 
 
 def _find(name: str, pattern: str, data: Path) -> tuple[Path, ...]:
@@ -145,7 +144,12 @@ def _header(file: Private, delimiter: str) -> _Header:
         except csv.Error as error:
             raise EarshotError(f"{file.original}:{skip + 1}: the header cannot be read ({error})") from error
     where = f"{file.original}:{skip + 1}"
-    _check_delimiter(where, names, delimiter)
+    other = next((d for d in _OTHER_DELIMITERS if d in names[0]), None)
+    if len(names) == 1 and other:
+        raise EarshotError(
+            f"{where}: {delimiter!r} makes one column of {names[0][:80]!r}; "
+            f'set delimiter = "{_OTHER_DELIMITERS[other]}" for this input'
+        )
     return _Header(_distinct(where, names), skip)
 
 
@@ -154,13 +158,6 @@ def _first_line(text: IO[str], file: Private) -> tuple[str, int]:
         if line.strip("\r\n"):
             return line, number
     raise EarshotError(f"{file.original} is empty; a CSV file begins with a line of column names")
-
-
-def _check_delimiter(where: str, names: list[str], delimiter: str) -> None:
-    other = next((d for d in _OTHER_DELIMITERS if d in names[0]), None)
-    if len(names) == 1 and other:
-        raise EarshotError(f"{where}: {delimiter!r} makes one column of {names[0][:80]!r}; "
-                           f'set delimiter = "{_OTHER_DELIMITERS[other]}" for this input')  # fmt: skip
 
 
 def _distinct(where: str, names: list[str]) -> tuple[str, ...]:

@@ -146,14 +146,12 @@ def _stage_again(stage: Stage, table: Table, rows: list[dict[str, Any]], now: da
 def _arrow(table: Table, rows: list[dict[str, Any]]) -> pa.Table:
     """Rows as they stand in the quarantine: instants and days as text."""
     columns = [column for column in table.c if column.name not in LOADED]
-    arrays = [
-        pa.array([row.get(column.name) for row in rows], _written(column)).cast(_kept(column)) for column in columns
-    ]
+    arrays = []
+    for column in columns:
+        is_text = isinstance(column.type, Date | DateTime)
+        values = pa.array([row.get(column.name) for row in rows], pa.string() if is_text else _kept(column))
+        arrays.append(values.cast(_kept(column)))
     return pa.Table.from_arrays(arrays, [column.name for column in columns])
-
-
-def _written(column: Column[Any]) -> pa.DataType:
-    return pa.string() if isinstance(column.type, Date | DateTime) else _kept(column)
 
 
 def _kept(column: Column[Any]) -> pa.DataType:

@@ -115,7 +115,9 @@ def staged(source: Source, folder: Path, data: Path, zone: str, say: Say) -> Ite
 def private_folder() -> Iterator[Path]:
     """A folder only we can read, held by a lock so that what a killed load left is known by its missing holder."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        _remove_if_left(left)
+        with suppress(OSError), (left / "held").open() as hold:
+            fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            rmtree(left, ignore_errors=True)
     while True:
         with (
             tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name,
@@ -127,12 +129,6 @@ def private_folder() -> Iterator[Path]:
             if os.fstat(hold.fileno()).st_nlink:
                 yield Path(name).resolve()
                 return
-
-
-def _remove_if_left(folder: Path) -> None:
-    with suppress(OSError), (folder / "held").open() as hold:
-        fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

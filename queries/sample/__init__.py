@@ -1,7 +1,8 @@
 """A made-up company that serves other companies, with known truth planted in it: for demonstration, tests, benchmarks.
 
 Everything is drawn from a seed and counts back from the end, so the same arguments give the same bytes, and another end
-moves the whole picture. What is planted stands in `planted_changes`; nothing else in the product may know it.
+moves the whole picture. What is planted stands in `planted_changes`;
+nothing else in the product may know it, and the sample imports nothing of the product.
 """
 
 from datetime import date

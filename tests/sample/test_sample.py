@@ -16,7 +16,7 @@ from queries.sample import FEWEST, generate, journeys, planted_actions
 from queries.warehouse.tables import CANONICAL, SCALES
 
 ROOT = Path(__file__).resolve().parents[2]
-PLANTED = tomllib.loads((ROOT / "tests" / "planted.toml").read_text(encoding="utf-8"))
+PLANTED = tomllib.loads((ROOT / "tests" / "sample" / "planted.toml").read_text(encoding="utf-8"))
 ENDS = (
     date(2026, 11, 21),
     date(2024, 3, 1),  # no partial month, after a 29 February
