@@ -237,7 +237,8 @@ def test_a_letter_is_written_once(states: Engine, monkeypatch: pytest.MonkeyPatc
         assert not direct_messages.queue_direct_message(conn, replace(one, at=NOW + timedelta(hours=1)))
         assert [(m.target, m.incident_id) for m in outbox.unsent(conn)] == [("@ana", one.id)]
         assert direct_messages.addressees(conn) == {"ana"}
-    monkeypatch.setattr(direct_messages, "read", lambda *_: None)  # as another process sees it that was quicker to look
+    # As another process sees it that was quicker to look.
+    monkeypatch.setattr(direct_messages, "read_direct_message", lambda *_: None)
     with pytest.raises(RacedError), states.begin() as conn:
         direct_messages.queue_direct_message(conn, one)
 

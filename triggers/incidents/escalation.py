@@ -80,6 +80,7 @@ def resumed(incident: Incident, now: datetime) -> datetime | None:
 def _next(steps: Sequence[Step], number: int, now: datetime) -> datetime | None:
     if number >= len(steps):
         return None
+    # Counted from now and not from the opening: after a long snooze all steps would be due at once.
     return now + (steps[number].after - steps[number - 1].after if number else timedelta(0))
 
 
@@ -87,22 +88,20 @@ def due_step(incident: Incident, route: Route, table: Timetable, now: datetime) 
     """What the time has come for: nothing while somebody has it, it is snoozed, it is over, or nobody is at work."""
     if not incident.is_open:
         return None
-    move = _move(incident, route, table, now)
+    move: EscalationStep | None
+    # A snooze comes before an acknowledgement: whoever puts off what they have taken on is told when its time is over.
+    if incident.snoozed_until is not None:
+        if incident.snoozed_until > now:
+            return None
+        move = EscalationStep("woken", "it still holds", {"snoozed_until": None, **_nobodys(incident, now)})
+    elif incident.acknowledged_at is not None:
+        move = _lapsed(incident, route.ack_timeout, now)
+    else:
+        move = _step(incident, route, table, now)
+    # What is skipped is told to nobody, so it need not wait until somebody is at work; severity 1 waits for nobody.
     if move is None or move.kind == "skipped" or incident.severity == 1 or table.is_open(now):
         return move
     return None
-
-
-def _move(incident: Incident, route: Route, table: Timetable, now: datetime) -> EscalationStep | None:
-    if incident.snoozed_until is not None:
-        return _woken(incident, now) if incident.snoozed_until <= now else None
-    if incident.acknowledged_at is not None:
-        return _lapsed(incident, route.ack_timeout, now)
-    return _step(incident, route, table, now)
-
-
-def _woken(incident: Incident, now: datetime) -> EscalationStep:
-    return EscalationStep("woken", "it still holds", {"snoozed_until": None, **_nobodys(incident, now)})
 
 
 def _lapsed(incident: Incident, timeout: timedelta | None, now: datetime) -> EscalationStep | None:
@@ -184,12 +183,9 @@ def _shown(one: Incident, route: Route, readers: Sequence[Person | Route]) -> st
 def named_people(notify: str, people: Sequence[Person], vertical: str | None) -> tuple[Person, ...]:
     """The people a step names: a person, or the general managers of the incident's vertical."""
     if notify == "gm":
-        return tuple(p for p in people if p.audience == "gm" and _answers_for(p, vertical))
+        # An incident of the whole company has no vertical: it is for those who answer for all of them.
+        return tuple(p for p in people if p.audience == "gm" and (p.verticals is None or vertical in p.verticals))
     return tuple(p for p in people if p.name == notify)
-
-
-def _answers_for(person: Person, vertical: str | None) -> bool:
-    return person.verticals is None or vertical in person.verticals
 
 
 def addressed(

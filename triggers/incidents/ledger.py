@@ -3,24 +3,22 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from math import isfinite
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from config.models.catalog import Catalog
 from config.models.routing import Route
-from config.models.rules import Guard, RateRule, Rule, WatchRule
+from config.models.rules import Guard, Rule, WatchRule
 from queries.state.escalations import Escalation
 from queries.state.incidents import HistoryEntry, Incident, Queued, TickRecord, delivery_id
 from queries.state.slices import slice_values
-from queries.statistics.differences import gap_interval
-from queries.statistics.estimates import Tally, estimate
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.evaluation.event_rules import EventRuleResult, SevereCase
-from triggers.evaluation.replay import EvaluatedWindow, StateChange
+from triggers.evaluation.replay import StateChange
 from triggers.incidents import escalation
 from triggers.incidents.business_hours import timetable
 from triggers.incidents.person_budget import Assigned
+from triggers.incidents.stored_evidence import stored_evidence
 from triggers.rules.subject import Subject
 
 Place = tuple[str | None, str | None, str | None]
@@ -94,6 +92,7 @@ class IncidentLedger:
             self._found(subject, finding, fault, place, {**values, "origin": _origin(first_run=first_run)}, sample)
         elif finding.incident in self.incidents:
             known = values if event.change == "worsened" else {}
+            # These are the open ones only: what was closed by hand stays closed until its figure has recovered.
             self._change(self.incidents[finding.incident], event.change, event.reason, event.at, sample, **known)
 
     def _found(
@@ -106,7 +105,8 @@ class IncidentLedger:
         sample: dict[str, Any],
     ) -> None:
         event, before = finding.event, self.existing.get(finding.incident)
-        if before is not None:  # newer data said that its opening slot was no breach, and still newer data that it was
+        if before is not None:
+            # Newer data said that its opening slot was no breach, and still newer data that it was.
             again = {"episode": before.episode + 1, "resolved_at": None, "value": values["value"], "n": values["n"]}
             self._change(before, "reopened", event.reason, event.at, sample, **again)
             return
@@ -152,7 +152,8 @@ class IncidentLedger:
                     "next_step": 1,
                     "next_step_at": escalation.after(escalation.parse_ladder(incident.ladder), 1, begins),
                 }
-                self._change(incident, "released", _released(self.catalog, incident), self.now, None, **step)
+                reason = f"the incident of {self.catalog.rule(incident.rule).inhibited_by} that spoke for it is over"
+                self._change(incident, "released", reason, self.now, None, **step)
 
     def uninhibited(self) -> tuple[Incident, ...]:
         """The incidents that no other speaks for."""
@@ -225,6 +226,7 @@ class IncidentLedger:
         over = {} if state == "open" else {"resolved_at": at, "next_step_at": None}
         after = replace(incident, version=incident.version + 1, state=state, **{**values, **over})
         self.incidents[incident.id] = after
+        # The version that was read, not the last one: writing compares it, and a tick may change an incident twice.
         if incident.id not in self.opened:
             self.seen.setdefault(incident.id, incident.version)
         self._enter(after, kind, reason, at, sample)
@@ -245,7 +247,8 @@ class IncidentLedger:
         if id_ not in self.told and self.entries[id_][0].kind != "reopened":
             return ()
         messages = thread_messages(incident, self.entries[id_][-1], self.now)
-        return messages if self.inhibitor(incident) is None else messages[-1:]  # the root only follows
+        # While another speaks for it there is no news in its thread; only its root is kept up to date.
+        return messages if self.inhibitor(incident) is None else messages[-1:]
 
     def _root(self, incident: Incident) -> Queued:
         begins = self._begins(incident.severity, self.catalog.route(incident.route))
@@ -285,10 +288,6 @@ def inhibitor_of(incident: Incident, catalog: Catalog, above: Iterable[Incident]
     )
 
 
-def _released(catalog: Catalog, incident: Incident) -> str:
-    return f"the incident of {catalog.rule(incident.rule).inhibited_by} that spoke for it is over"
-
-
 def root_message(incident: Incident, now: datetime, begins: datetime) -> Queued:
     """The incident's own message, due with the first step of its ladder, which counts from `begins`."""
     due = escalation.first(escalation.parse_ladder(incident.ladder), begins)
@@ -298,6 +297,7 @@ def root_message(incident: Incident, now: datetime, begins: datetime) -> Queued:
 def thread_messages(incident: Incident, last: HistoryEntry, now: datetime) -> tuple[Queued, ...]:
     """What is said of an incident that was told before: the root is brought up to date, and news goes to its thread."""
     update = _queued(incident, "update", incident.version, now, now)
+    # A case that grew old is resolved without a sample: nothing happened that anybody waits to hear.
     if last.kind not in PINGS or (last.kind == "resolved" and last.sample is None):
         return (update,)
     return _queued(incident, "reply", incident.version, now, now), update
@@ -336,40 +336,3 @@ def _one(rule: WatchRule, where: Mapping[str, str], column: str) -> str | None:
         return where[column]
     named = [c.any_of for c in rule.where if c.column == column and c.any_of and len(c.any_of) == 1]
     return str(named[0][0]) if named else None
-
-
-def stored_evidence(subject: Subject, finding: StateChange) -> dict[str, Any]:
-    """A reading as it is stored with its event: enough to compute the figures again."""
-    reading, rule = finding.reading, subject.rule
-    return {
-        "slice": finding.slice,
-        "since": (reading.slot - rule.period).isoformat(),
-        "until": reading.slot.isoformat(),
-        "as_of": finding.event.at.isoformat(),
-        "tally": _list(reading.tally),
-        "value": reading.value,
-        "bad": reading.bad,
-        "held": reading.held,
-        "deff": reading.deffs[0],
-        "p": reading.p,
-        "alpha": reading.alpha,
-        "rule_hash": subject.hash,
-        **rule.limits,
-        **(_figures(subject, reading) if isinstance(rule, RateRule) else {}),
-    }
-
-
-def _figures(subject: Subject, reading: EvaluatedWindow) -> dict[str, Any]:
-    """The metric with its interval, and what it was measured from with the interval of the difference."""
-    found = estimate(subject.metric, reading.tally, reading.deffs[0])
-    ends = (None, None) if subject.is_quantile else (found.low, found.high)
-    known: dict[str, Any] = {"metric": subject.metrics[0].name, "low": ends[0], "high": ends[1]}
-    if reading.right is None:
-        return known
-    gap = gap_interval(subject.metric, reading.tally, reading.right, *reading.deffs)
-    low, high = (end if isfinite(end) else None for end in gap)
-    return {**known, "against": {"tally": _list(reading.right), "deff": reading.deffs[1], "low": low, "high": high}}
-
-
-def _list(tally: Tally) -> list[float]:
-    return [tally.n, tally.plus, tally.minus, tally.total, tally.squares]

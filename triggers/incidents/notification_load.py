@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from config.models.catalog import Catalog
-from config.models.routing import Person, Route
+from config.models.routing import Route
 from queries.state.incidents import Incident
 from queries.state.slices import slice_values
 from triggers.incidents import escalation
@@ -91,7 +91,8 @@ def _climbed(
             return
         if move.kind == "escalated":
             people = escalation.named_people(move.to, catalog.people, one.vertical)
-            yield from (Notification(name, at, one.id, one.rule) for name in _readers(move.to, people, route))
+            readers = (channel(route.name),) if move.to == "channel" else tuple(person.name for person in people)
+            yield from (Notification(reader, at, one.id, one.rule) for reader in readers)
         present = replace(present, **move.changes)
 
 
@@ -105,24 +106,18 @@ def _next(present: Incident, route: Route, table: Timetable) -> tuple[datetime, 
     return at, move
 
 
-def _readers(to: str, people: Iterable[Person], route: Route) -> tuple[str, ...]:
-    names = tuple(person.name for person in people)
-    return (channel(route.name),) if to == "channel" else names
-
-
 def notification_loads(told: Iterable[Notification], since: date, until: date) -> tuple[NotificationLoad, ...]:
     """What each reader is asked for in [since, until), who is asked most first."""
     weeks = max((until - since) / timedelta(weeks=1), 1.0)
     by_reader: dict[str, list[Notification]] = {}
     for one in told:
         by_reader.setdefault(one.reader, []).append(one)
-    found = (_asked(reader, own, weeks) for reader, own in by_reader.items())
-    return tuple(sorted(found, key=lambda a: (-a.told, a.reader)))
-
-
-def _asked(reader: str, told: Sequence[Notification], weeks: float) -> NotificationLoad:
-    calendar = Counter(one.at.isocalendar()[:2] for one in told)
-    return NotificationLoad(reader, len(told), len(told) / weeks, max(calendar.values()))
+    loads = list[NotificationLoad]()
+    for reader, notes in by_reader.items():
+        # By ISO year and week: week 1 of two years is not one week.
+        calendar = Counter(note.at.isocalendar()[:2] for note in notes)
+        loads.append(NotificationLoad(reader, len(notes), len(notes) / weeks, max(calendar.values())))
+    return tuple(sorted(loads, key=lambda load: (-load.told, load.reader)))
 
 
 def by_incident(told: Iterable[Notification]) -> Mapping[str, tuple[str, ...]]:

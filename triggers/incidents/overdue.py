@@ -4,7 +4,7 @@ A step waits rightly while somebody has the incident, while it is snoozed or sil
 it, and while nobody is at work.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -36,17 +36,11 @@ def overdue_steps(
         late: how long a step may wait for the next tick.
     """
     then = now - late
-    spoken = (one for one in _own(standing, catalog) if not _is_silenced(one, silences, then, now))
-    return tuple(sorted(_since(one, move, catalog, zone) for one, move in due_steps(spoken, catalog, zone, then)))
-
-
-def _own(standing: Sequence[Incident], catalog: Catalog) -> Iterable[Incident]:
-    """The open ones that spoke for themselves then: what a parent has left since is for the next tick to tell."""
-    return (one for one in standing if one.is_open and inhibitor_of(one, catalog, standing) is None)
-
-
-def _is_silenced(one: Incident, silences: Sequence[Silence], then: datetime, now: datetime) -> bool:
-    return any(silenced(one, silences, at) for at in (then, now))
+    # Those that spoke for themselves then: what a parent has left since is for the next tick to tell.
+    speaking = (one for one in standing if one.is_open and inhibitor_of(one, catalog, standing) is None)
+    # Both ends are asked: a silence that ended a moment ago held the step back, and the next tick will take it.
+    heard = (one for one in speaking if not any(silenced(one, silences, at) for at in (then, now)))
+    return tuple(sorted(_since(one, move, catalog, zone) for one, move in due_steps(heard, catalog, zone, then)))
 
 
 def _since(one: Incident, move: EscalationStep, catalog: Catalog, zone: ZoneInfo) -> datetime:

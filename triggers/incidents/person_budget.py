@@ -54,11 +54,12 @@ def assign_steps(moves: Iterable[Taken], people: Sequence[Person], spent: Mappin
         people: everybody, with their budgets.
         spent: how often each was named this week.
     """
-    known, used = tuple(moves), Counter(spent)
-    order = sorted(range(len(known)), key=lambda i: (known[i][0].severity, known[i][0].opened_at, known[i][0].id))
-    decided = {i: _decided(*known[i], people, used) for i in order}
+    taken, used = tuple(moves), Counter(spent)
+    order = sorted(range(len(taken)), key=lambda i: (taken[i][0].severity, taken[i][0].opened_at, taken[i][0].id))
+    # The worst first, for a budget that runs out must run out on the others; the answer keeps the moves' own order.
+    decided = {i: _decided(*taken[i], people, used) for i in order}
     put_off = {_whom(one.incident, one.move): one.move for one in decided.values() if one.move.kind == "deferred"}
-    return tuple(_followed(decided[i], people, put_off) for i in range(len(known)))
+    return tuple(_followed(decided[i], people, put_off) for i in range(len(taken)))
 
 
 def _decided(incident: Incident, move: EscalationStep, people: Sequence[Person], used: Counter[str]) -> Assigned:
@@ -66,7 +67,9 @@ def _decided(incident: Incident, move: EscalationStep, people: Sequence[Person],
     asked = tuple(_asked(person, incident, used) for person in whom)
     used.update(one.person for one in asked if one.told == TOLD and incident.severity != EXEMPT)
     if not asked or any(one.told == TOLD for one in asked):
-        return Assigned(incident, move, _counted(incident, asked))
+        # Severity 1 goes through whatever the budget says, so it uses none of it.
+        counted = tuple(one for one in asked if incident.severity != EXEMPT or one.told != TOLD)
+        return Assigned(incident, move, counted)
     return Assigned(incident, _quiet(move, asked, people), asked)
 
 
@@ -75,11 +78,6 @@ def _asked(person: Person, incident: Incident, used: Mapping[str, int]) -> Reque
         return Requested(person.name, WITHHELD)
     is_free = incident.severity == EXEMPT or person.budget is None or used.get(person.name, 0) < person.budget
     return Requested(person.name, TOLD if is_free else BEYOND)
-
-
-def _counted(incident: Incident, asked: tuple[Requested, ...]) -> tuple[Requested, ...]:
-    """What is kept of them: severity 1 does not count."""
-    return tuple(one for one in asked if incident.severity != EXEMPT or one.told != TOLD)
 
 
 def _quiet(move: EscalationStep, asked: Sequence[Requested], people: Sequence[Person]) -> EscalationStep:

@@ -32,7 +32,7 @@ from triggers.rules.previous_state import PreviousState, read_previous_state, re
 from triggers.rules.schedule import Moment
 from triggers.rules.state_machine import FRESH
 from triggers.rules.subject import Subject
-from triggers.rules.versions import Version, version
+from triggers.rules.versions import version
 
 KEPT: Final = timedelta(days=90)
 """Of a past that is replayed only these slots are noted; the incidents of all of it are."""
@@ -95,34 +95,35 @@ def tick(
     of = pin.generation
     moment = Moment(now, of.number, aware(of.published_at), ZoneInfo(of.zone), settle(pin.conn))
     evaluations = tuple(evaluate(pin.conn, tasks(catalog, memory, moment), moment))
-    watchman = FaultScanner(pin.conn, catalog.guard, moment)
+    scanner = FaultScanner(pin.conn, catalog.guard, moment)
     severe = tuple(find_cases(pin.conn, rule, memory, moment) for rule in event_rules(catalog))
     if scans:
-        severe = (*severe, _faults(watchman, catalog, memory))
+        severe = (*severe, _faults(scanner, catalog, memory))
     book = IncidentLedger(catalog, moment.generation, now, dict(memory.incidents), memory.told, zone=moment.zone)
     with states.connect() as conn:
         book.spent = spent(conn, person_budget.monday(now, moment.zone))
         book.existing = incidents_by_id(conn, (*_opened(evaluations), *(c.id for found in severe for c in found.cases)))
-    severe = tuple(_untold(found, book, watchman) if found.rule.name == NAME else found for found in severe)
-    ledger = _ledger(book, memory, moment, evaluations, severe, watchman.explained, author)
+    severe = tuple(_untold(found, book, scanner) if found.rule.name == NAME else found for found in severe)
+    ledger = _ledger(book, memory, moment, evaluations, severe, scanner.explained, author)
     if ledger != TickRecord():
         with states.begin() as conn:
+            # In the transaction that writes: a lease that ran out before it would let two processes write.
             guard(conn)
             write(conn, ledger)
     return _report(ledger, book)
 
 
-def _faults(watchman: FaultScanner, catalog: Catalog, memory: PreviousState) -> EventRuleResult:
+def _faults(scanner: FaultScanner, catalog: Catalog, memory: PreviousState) -> EventRuleResult:
     """What is wrong with the data, as cases of the rule that records it."""
-    rule, newest, slot = rule_of_faults(catalog.guard), memory.slots.get(NAME), watchman.newest()
-    found = tuple(watchman.faults(newest.slot if newest else None))
+    rule, newest, slot = rule_of_faults(catalog.guard), memory.slots.get(NAME), scanner.newest()
+    found = tuple(scanner.faults(newest.slot if newest else None))
     scanned = newest is None or newest.slot < slot
     return EventRuleResult(rule, version(rule), newest is None, scanned, found, slot)
 
 
-def _untold(found: EventRuleResult, book: IncidentLedger, watchman: FaultScanner) -> EventRuleResult:
+def _untold(found: EventRuleResult, book: IncidentLedger, scanner: FaultScanner) -> EventRuleResult:
     open_ = tuple(book.incidents.values())
-    return replace(found, cases=new_faults(found.cases, open_, book.existing, watchman.guard, watchman.cadence))
+    return replace(found, cases=new_faults(found.cases, open_, book.existing, scanner.guard, scanner.cadence))
 
 
 def _refuse_older(pin: Pin, memory: PreviousState) -> None:
@@ -155,6 +156,7 @@ def _ledger(
             )
     for found in severe:
         _book_cases(book, found, moment)
+    # Before anything is released or escalated: an incident that ends here speaks for no other and climbs no ladder.
     orphans = tuple(_orphans(book, memory, moment))
     book.release_inhibited()
     moves = escalation.due_steps(book.uninhibited(), book.catalog, moment.zone, moment.now)
@@ -165,7 +167,7 @@ def _ledger(
     return replace(
         book.record(),
         slots=tuple(_slots(memory, moment, evaluations, severe)),
-        versions=tuple(_stored(v, moment, author) for v in new.values()),
+        versions=tuple(RuleVersion(v.hash, v.rule.name, v.body, author, moment.now) for v in new.values()),
         baselines=tuple(row for e in evaluations for row in e.baselines),
         instances=(*(row for e in evaluations for row in e.changed), *orphans),
     )
@@ -212,10 +214,6 @@ def _slots(
 def _slot(rule: str, slot: date, hash_: str, moment: Moment, first_run: bool) -> Evaluated:  # noqa: FBT001
     origin = "backfill" if first_run else "live"
     return Evaluated(rule, slot, moment.generation, hash_, origin, moment.now)
-
-
-def _stored(of: Version, moment: Moment, author: str | None) -> RuleVersion:
-    return RuleVersion(of.hash, of.rule.name, of.body, author, moment.now)
 
 
 def _report(ledger: TickRecord, book: IncidentLedger) -> Report:
