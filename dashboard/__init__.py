@@ -1,1 +1,6 @@
+"""The pages, for people: Streamlit and its charts live here and nowhere else.
+
+It may import queries, config, and the rooms of triggers that tests/project/test_imports.py names.
+"""
+
 import config  # noqa: F401 - it says how many threads numpy may use, before numpy is imported

@@ -1,1 +1,6 @@
+"""Rules, incidents and delivery: what is watched, and who hears of it; `python -m triggers`.
+
+It may import queries and config, and never the dashboard.
+"""
+
 import config  # noqa: F401 - it says how many threads numpy may use, before numpy is imported

@@ -1,0 +1,4 @@
+"""Tests of rules: counts that analysts write, and the incidents that should follow.
+
+They may import incidents, evaluation and rules.
+"""
