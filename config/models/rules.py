@@ -7,167 +7,11 @@ from typing import Annotated, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from config.models.values import ZERO, Conditions, Duration, FrozenModel, KeyedError, Name, Names
+from config.models.rule_fields import MeasureFields, RateFields, RuleFields, ShortWindowFields, WatchFields
+from config.models.values import Conditions, Duration, FrozenModel, KeyedError, Name, Names
 
 
-class _Rule(FrozenModel):
-    """What every kind of rule states.
-
-    While an incident of the rule `inhibited_by` is open over the same slice, or over all of it, this rule's incidents
-    are recorded and not told.
-    """
-
-    name: Name
-    label: str = ""
-    where: Conditions = ()
-    class_: Literal["customer", "data"] = Field(default="customer", alias="class")
-    settle: Duration = ZERO
-    severity: Annotated[int, Field(ge=1, le=4)]
-    route: Name
-    runbook: str = ""
-    owner: Name
-    inhibited_by: Name | None = None
-    enabled: bool = True
-
-    is_case: ClassVar[bool] = False
-    """Whether it waits for severe cases, each of which is told once, and looks at no slots."""
-
-    has_goals: ClassVar[bool] = False
-    """Whether it is evaluated with the goals of its metric."""
-
-    @property
-    def metric_names(self) -> tuple[str, ...]:
-        """The metrics that it reads: its own, and what a gap is measured from."""
-        return ()
-
-    @property
-    def slice_columns(self) -> tuple[str, ...]:
-        """The columns that tell its slices apart; for what is quiet the thing that is listened to."""
-        return ()
-
-    @property
-    def case_table(self) -> str | None:
-        """The table with the rows of what it found, where these belong to one case and to no figure."""
-        return None
-
-    @property
-    def hears_signals(self) -> bool:
-        """Whether it listens to the days of single signals, and not to all revenue at once."""
-        return False
-
-    @property
-    def limits(self) -> Mapping[str, float]:
-        """Limit and recover, where its author wrote them in the unit of a metric."""
-        return {}
-
-    @property
-    def is_weighed(self) -> bool:
-        """Whether it asks how unlikely chance makes what it found, instead of comparing plain values."""
-        return False
-
-
-class _Watch(_Rule):
-    """What every rule states that looks at slots, one every `every`, each over the `window` before it.
-
-    `false_alarms_per_year` covers all slices, slots and overlapping windows of the rule.
-    """
-
-    by: Names = ()
-    window: Duration
-    every: Duration
-    false_alarms_per_year: Annotated[float, Field(gt=0)]
-    for_: Duration = Field(default=ZERO, alias="for")
-    consecutive: Annotated[int, Field(ge=1)] = 1
-    keep_firing: Duration
-    no_data: Literal["keep", "close"] = "keep"
-
-    @model_validator(mode="after")
-    def _whole_days(self) -> Self:
-        for name in ("window", "every"):
-            length: timedelta = getattr(self, name)
-            if length < timedelta(days=1) or length % timedelta(days=1):
-                message = f"{name} must be whole days; write '7d' or '4w'"
-                raise KeyedError(name, message)
-        return self
-
-    keeps_baseline: ClassVar[bool] = False
-    """Whether it freezes what it takes as normal when it is first evaluated."""
-
-    @property
-    def slice_columns(self) -> tuple[str, ...]:
-        """What it is sliced by."""
-        return self.by
-
-    @property
-    def period(self) -> timedelta:
-        """How long the days are that its newest figure is about."""
-        return self.window
-
-    @property
-    def band(self) -> float:
-        """How much worse than what was told is news, in the unit of the rule's figure."""
-        return 0.0
-
-    @property
-    def calm(self) -> float:
-        """The power of alpha above which a figure that must be weighed to be safe is so."""
-        return 1.0
-
-    @property
-    def breach(self) -> str:
-        """What a breach of it is, in words."""
-        raise NotImplementedError
-
-
-class _Measure(_Watch):
-    """What every rule states that reads a metric.
-
-    `floor` is the smallest distance worth anybody's attention, in the metric's unit; `min_n` the rows below which
-    nothing is judged, the metric's own where it is left out.
-    """
-
-    metric: Name
-    floor: Annotated[float, Field(ge=0)]
-    min_n: Annotated[int, Field(ge=1)] | None = None
-
-    @property
-    def metric_names(self) -> tuple[str, ...]:
-        """Its own metric."""
-        return (self.metric,)
-
-    @property
-    def count_columns(self) -> tuple[str, ...]:
-        """What its counts are sliced by."""
-        return self.by
-
-    @property
-    def wheres(self) -> tuple[Conditions, ...]:
-        """The rows that each of its metrics is made of."""
-        return (self.where,)
-
-    @property
-    def is_weighed(self) -> bool:
-        """A metric's figure is weighed against chance."""
-        return True
-
-    @property
-    def band(self) -> float:
-        """The floor: what is less is not worth attention."""
-        return self.floor
-
-
-class _Rate(_Measure):
-    """What every rule states that holds a metric's window against something."""
-
-    gate: Literal["exact", "none"] = "exact"
-
-    @property
-    def is_weighed(self) -> bool:
-        """As its author says."""
-        return self.gate == "exact"
-
-
-class ThresholdRule(_Rate):
+class ThresholdRule(RateFields):
     """Fires when a metric is beyond its limit, on evidence: the exact tail against the limit is below the rule's alpha.
 
     `recover` is the value on the safe side of `limit` that must hold for `keep_firing` before the incident resolves.
@@ -193,20 +37,7 @@ class ThresholdRule(_Rate):
         return "beyond the limit"
 
 
-class _Short(_Rate):
-    """A rule on how far a figure falls short of another. `recover` is the shortfall that is small enough again."""
-
-    recover: float
-
-    @model_validator(mode="after")
-    def _recovers_before_the_floor(self) -> Self:
-        if self.recover > self.floor:
-            message = f"recover {self.recover:g} is more than floor {self.floor:g}; a shortfall recovers below it"
-            raise KeyedError("recover", message)
-        return self
-
-
-class GoalRule(_Short):
+class GoalRule(ShortWindowFields):
     """Fires when a vertical misses its goal (goals.toml) by `floor` or more, on evidence against the goal itself."""
 
     kind: Literal["goal"]
@@ -218,7 +49,7 @@ class GoalRule(_Short):
         return "short of its goal"
 
 
-class ChangeRule(_Short):
+class ChangeRule(ShortWindowFields):
     """Fires when a metric is surely worse than its baseline by more than `floor`.
 
     `baseline` is the window just before (`previous`), the same weekdays 52 weeks earlier (`last-year`), or all other
@@ -254,7 +85,7 @@ class Against(FrozenModel):
     where: Conditions = ()
 
 
-class GapRule(_Short):
+class GapRule(ShortWindowFields):
     """Fires when a metric is surely worse than another, or than itself for other rows, by more than `floor`.
 
     The journey against its touchpoints, many channels against one. `strata` are columns within which the two are
@@ -303,7 +134,7 @@ class Baseline(FrozenModel):
         return self
 
 
-class ChartRule(_Measure):
+class ChartRule(MeasureFields):
     """Fires on a signal of a control chart against a frozen baseline; each slot adds one period of length `every`.
 
     `method` is `p` (one period against exact limits), `ewma` (a moving average that gives the newest period
@@ -347,7 +178,7 @@ class ChartRule(_Measure):
         return "out of its usual range"
 
 
-class QuietRule(_Watch):
+class QuietRule(WatchFields):
     """Fires when an expected signal is absent.
 
     `of` an `account`: no inbound contact and no answer for so long that its own rhythm over `window` makes chance
@@ -420,7 +251,7 @@ _QUIET: Final = {
 }
 
 
-class EventRule(_Rule):
+class EventRule(RuleFields):
     """Fires once for each severe case: a row of `table` matching `where`, told apart by its key, for ever.
 
     `scan_back` is how far behind the newest slot late rows are still looked for.
@@ -446,7 +277,7 @@ WatchRule = RateRule | QuietRule
 """The rules that look at slots, and keep a state between them."""
 
 Rule = Annotated[WatchRule | EventRule, Field(discriminator="kind")]
-RULES: Final[tuple[type[_Rule], ...]] = (
+RULES: Final[tuple[type[RuleFields], ...]] = (
     ThresholdRule, GoalRule, ChangeRule, GapRule, ChartRule, QuietRule, EventRule,
 )  # fmt: skip
 BY_KIND: Final = {get_args(model.model_fields["kind"].annotation)[0]: model for model in RULES}
