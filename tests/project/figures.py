@@ -110,7 +110,7 @@ def named_twice(of: tuple[Module, ...]) -> dict[str, list[str]]:
         for name in module.public:
             if name not in ENTRY_POINTS:
                 places.setdefault(name, []).append(module.name)
-    return {name: where for name, where in places.items() if len(where) > 1}
+    return {name: where for name, where in places.items() if len(set(where)) > 1}
 
 
 def rooms(of: tuple[Module, ...]) -> Counter[str]:
