@@ -10,7 +10,7 @@ import streamlit as st
 from config.errors import ConfigError, EarshotError
 from config.models.catalog import Catalog
 from dashboard import markup
-from dashboard.session import PageSession, banners, page_session
+from dashboard.page_session import PageSession, banners, page_session
 from dashboard.viewer import Viewer
 from queries.warehouse.generations import NoWarehouseError
 

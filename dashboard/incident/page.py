@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from config.errors import EarshotError
 from dashboard import markup as parts
 from dashboard.incident import charts, data, markup
-from dashboard.session import PageSession, banners
+from dashboard.page_session import PageSession, banners
 from queries.metrics.formatting import figure
 from queries.review.incident_page import IncidentPage, current_rule, read_incident_page
 from queries.state.actions import NewAction, finish_action, record_action

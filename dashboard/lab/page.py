@@ -13,7 +13,7 @@ from config.models.rules import Rule
 from config.reading.known_incidents import parse_known_incidents
 from dashboard import markup as parts
 from dashboard.lab import charts, data, markup
-from dashboard.session import PageSession, banners
+from dashboard.page_session import PageSession, banners
 from queries.state.calibrations import calibrations
 from queries.state.feedback import precisions
 from triggers.lab.parameter_sweep import ParameterSweep, own_metric, setting

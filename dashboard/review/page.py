@@ -6,8 +6,8 @@ from streamlit.delta_generator import DeltaGenerator
 from config.errors import EarshotError
 from dashboard import markup as parts
 from dashboard.cache import Key
+from dashboard.page_session import PageSession, banners
 from dashboard.review import charts, data, downloads, markup
-from dashboard.session import PageSession, banners
 from queries.review.document import EVERYWHERE, Issue, MetricStatus, Review
 from queries.state.decisions import Decision, Override, record_decision, record_override
 

@@ -169,7 +169,7 @@ def test_without_a_rule_on_a_metric_a_draft_can_be_begun(opened: Opened) -> None
 def test_who_may_not_see_everything_sees_no_lab(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, scope: Scope, said: str
 ) -> None:
-    monkeypatch.setattr("dashboard.session.viewer", lambda _: Viewer("somebody", scope))
+    monkeypatch.setattr("dashboard.page_session.viewer", lambda _: Viewer("somebody", scope))
     text = page(opened(rule="defects"))
     assert said in text
     assert '<h1 class="e-headline">' not in text

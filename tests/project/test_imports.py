@@ -12,7 +12,7 @@ ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = ("config", "queries", "triggers", "dashboard")
 ARROWS: Final = (
     *("dashboard.__main__", "dashboard.server", "dashboard.app", "dashboard.views", "dashboard.navigation"),
-    *("dashboard.incident", "dashboard.review", "dashboard.lab", "dashboard.session", "dashboard.cache"),
+    *("dashboard.incident", "dashboard.review", "dashboard.lab", "dashboard.page_session", "dashboard.cache"),
     *("dashboard.markup", "dashboard.charts", "dashboard.stores", "dashboard.viewer", "dashboard"),
     *("triggers.__main__", "triggers.commands", "triggers.processes", "triggers.lab"),
     *("triggers.rule_tests", "triggers.slack", "triggers.messages", "triggers.incidents", "triggers.data_faults"),
@@ -38,7 +38,7 @@ SQL_FREE: Final = ("dashboard/", "triggers/")  # they may name a connection, and
 CONNECTION: Final = {"sqlalchemy.Connection", "sqlalchemy.Engine"}
 SHELL: Final = (  # may read the clock
     *("**/__main__.py", "triggers/commands/*.py", "triggers/processes/run.py", "triggers/processes/audit.py"),
-    *("triggers/slack/client.py", "triggers/slack/socket_mode.py", "dashboard/app.py", "dashboard/session.py"),
+    *("triggers/slack/client.py", "triggers/slack/socket_mode.py", "dashboard/app.py", "dashboard/page_session.py"),
 )
 TESTS: Final = sorted((ROOT / "tests").rglob("*.py"))
 BY_THE_REAL_CLOCK: Final = {
