@@ -1,4 +1,4 @@
-"""The sample holds what tests/planted.toml says, computed here from the files alone."""
+"""The sample holds what tests/sample/planted.toml says, computed here from the files alone."""
 
 import hashlib
 import tomllib
