@@ -30,7 +30,7 @@ from tests.support.company import LOADED
 from triggers.incidents.tick import tick
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-PLANTED: Final = tomllib.loads((ROOT / "tests" / "planted.toml").read_text(encoding="utf-8"))
+PLANTED: Final = tomllib.loads((ROOT / "tests" / "sample" / "planted.toml").read_text(encoding="utf-8"))
 NULL: Final = PLANTED["null"]["vertical"]
 SETTLE: Final = 14 * 86400.0
 CONTACTS: Final = 200_000
