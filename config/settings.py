@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.errors import ENVIRONMENT, ConfigError, Mistake
-from config.models.values import ChannelId, Duration, Zone
+from config.models import ChannelId, Duration, Zone
 from config.reading.environment import (
     Variable,
     from_dotenv,

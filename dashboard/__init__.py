@@ -3,4 +3,4 @@
 It may import queries, config, and the rooms of triggers that tests/project/test_imports.py names.
 """
 
-import config  # noqa: F401 - it says how many threads numpy may use, before numpy is imported
+import config

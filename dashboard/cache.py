@@ -14,11 +14,11 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 import streamlit as st
 
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.reading.loader import read_catalog
 from config.settings import Settings
 from queries.scope import Scope
-from queries.warehouse.relations import COLUMNS
+from queries.warehouse import COLUMNS
 
 ENTRIES: Final = 256
 """How many results each cached function keeps."""

@@ -8,11 +8,11 @@ from typing import Final
 import streamlit as st
 
 from config.errors import ConfigError, EarshotError
-from config.models.catalog import Catalog
+from config.models import Catalog
 from dashboard import markup
 from dashboard.page_session import PageSession, banners, page_session
 from dashboard.viewer import Viewer
-from queries.warehouse.generations import NoWarehouseError
+from queries.warehouse import NoWarehouseError
 
 FOLDER: Final = Path(__file__).parent
 

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 import streamlit as st
 from sqlalchemy import Connection
 
-from config.models.catalog import Catalog
+from config.models import Catalog
 from dashboard import cache, markup
 from dashboard.stores import stores
 from dashboard.viewer import Viewer, viewer
 from queries.messages.outbox import dead, unsent
 from queries.metrics.formatting import count
 from queries.stores import Stores
-from queries.warehouse.generations import Pin
+from queries.warehouse import Pin
 
 
 @dataclass(frozen=True, slots=True)

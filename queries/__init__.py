@@ -3,4 +3,4 @@
 It may import config alone.
 """
 
-import config  # noqa: F401 - it says how many threads numpy may use, before numpy is imported
+import config

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
 from queries.loading.load import LoadRequest, load
@@ -20,9 +20,7 @@ from queries.operations.erase import forget
 from queries.operations.status import status_lines
 from queries.operations.storage_errors import storage_errors_as_text
 from queries.stores import Installation, open_installation, open_warehouse
-from queries.warehouse.load_report import LoadReport
-from queries.warehouse.relations import COLUMNS
-from queries.warehouse.tombstones import Kind
+from queries.warehouse import COLUMNS, Kind, LoadReport
 
 SAMPLE_CONTACTS: Final = 200_000
 

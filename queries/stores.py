@@ -9,14 +9,12 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
 from queries.engine import disposing
-from queries.state.database import open_state
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import NoWarehouseError, Pin, SharedWarehouse, Warehouse
-from queries.warehouse.relations import COLUMNS
+from queries.state import open_state
+from queries.warehouse import COLUMNS, EmbeddedWarehouse, NoWarehouseError, Pin, SharedWarehouse, Warehouse
 
 
 class NoStateError(EarshotError):

@@ -3,4 +3,4 @@
 It may import queries and config, and never the dashboard.
 """
 
-import config  # noqa: F401 - it says how many threads numpy may use, before numpy is imported
+import config

@@ -2,3 +2,25 @@
 
 They import only errors.
 """
+
+from config.models.calendar import Calendar
+from config.models.catalog import Catalog, Named
+from config.models.metrics import INEXACT, Goal, Metric, Shape, goal_of
+from config.models.routing import Audience, Person, ReviewSettings, Route, Step
+from config.models.rules import BY_KIND, DATA_FAULT, DECEIVES, RULES, Guard, RateRule, Rule, WatchRule
+from config.models.sources import TABLES, Source, SourceInput
+from config.models.values import (
+    ZERO,
+    ChannelId,
+    Condition,
+    Conditions,
+    Duration,
+    FrozenModel,
+    KeyedError,
+    Listed,
+    Name,
+    Scalar,
+    Zone,
+    duration_text,
+    parse_duration,
+)

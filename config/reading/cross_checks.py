@@ -5,11 +5,21 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from config.errors import Mistake
-from config.models.calendar import Calendar
-from config.models.metrics import INEXACT, Goal, Metric
-from config.models.routing import Audience, Person, ReviewSettings, Route
-from config.models.rules import ChartRule, EventRule, GapRule, Guard, QuietRule, RateRule, Rule, ThresholdRule
-from config.models.values import Conditions
+from config.models import (
+    INEXACT,
+    Audience,
+    Calendar,
+    Conditions,
+    Goal,
+    Guard,
+    Metric,
+    Person,
+    RateRule,
+    ReviewSettings,
+    Route,
+    Rule,
+)
+from config.models.rules import ChartRule, EventRule, GapRule, QuietRule, ThresholdRule
 from config.reading.entries import ConfigEntry, Sheet
 from config.reading.error_messages import suggest
 from config.reading.toml_lines import Place

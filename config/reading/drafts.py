@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import ConfigError, Mistake
-from config.models.catalog import Catalog, Named
-from config.models.rules import Rule
+from config.models import Catalog, Named, Rule
 from config.reading.cross_checks import Columns, Sheets, cross_check
 from config.reading.entries import ConfigEntry, Sheet, read_sheet
 from config.reading.loader import RULE, unknown_tops

@@ -9,8 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from config.models.rules import RULES
-from config.models.values import KeyedError
+from config.models import RULES, KeyedError
 from config.reading.toml_lines import Place
 
 Finding = tuple[Place, str, str]

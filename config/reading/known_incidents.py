@@ -8,8 +8,7 @@ from typing import Final, Self
 from pydantic import Field, TypeAdapter, model_validator
 
 from config.errors import ConfigError, Mistake
-from config.models.catalog import Catalog
-from config.models.values import FrozenModel, KeyedError, Name
+from config.models import Catalog, FrozenModel, KeyedError, Name
 from config.reading.entries import ConfigEntry, Kind, read_sheet
 from config.reading.error_messages import suggest
 from config.reading.loader import unknown_tops

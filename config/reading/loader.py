@@ -8,16 +8,21 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, TypeAdapter
 
 from config.errors import ConfigError, Mistake
-from config.models.calendar import Calendar
-from config.models.catalog import Catalog
-from config.models.metrics import Goal, Metric
-from config.models.routing import Audience, Person, ReviewSettings, Route
-from config.models.rules import (
+from config.models import (
     BY_KIND,
+    TABLES,
+    Audience,
+    Calendar,
+    Catalog,
+    Goal,
     Guard,
+    Metric,
+    Person,
+    ReviewSettings,
+    Route,
     Rule,
+    Source,
 )
-from config.models.sources import TABLES, Source
 from config.reading.cross_checks import Sheets, cross_check
 from config.reading.entries import Kind, Sheet, read_entry, read_sheet
 from config.reading.error_messages import suggest

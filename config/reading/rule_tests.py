@@ -9,10 +9,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, TypeAdapter, model_validator
 
 from config.errors import ConfigError, Mistake
-from config.models.catalog import Catalog
-from config.models.metrics import Goal
-from config.models.rules import Rule
-from config.models.values import ZERO, Duration, FrozenModel, KeyedError, Listed, Zone
+from config.models import ZERO, Catalog, Duration, FrozenModel, Goal, KeyedError, Listed, Rule, Zone
 from config.reading.cross_checks import Columns
 from config.reading.drafts import check_drafts
 from config.reading.entries import ConfigEntry, Kind, read_entry, read_sheet

@@ -5,12 +5,12 @@ from typing import Any
 
 import altair as alt
 
-from config.models.metrics import Metric
+from config.models import Metric
 from dashboard.charts import ATTENTION, GREY, STATES, Rows, muted
 from queries.metrics.formatting import count, figure, goal_figure, interval, point_figure, shown, unit
 from queries.metrics.measure import MetricPoint
 from queries.review.incident_page import Trend
-from queries.state.incidents import Incident
+from queries.state import Incident
 
 
 @dataclass(frozen=True, slots=True)

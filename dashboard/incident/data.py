@@ -9,9 +9,8 @@ from dashboard.incident.charts import Reference, over_time
 from dashboard.review.data import effect
 from queries.monitoring.evidence import Evidence
 from queries.review.incident_page import IncidentPage, Trend, current_rule, read_account_name, read_evidence, read_trend
-from queries.state.actions import Action
-from queries.state.incidents import Incident
-from queries.warehouse.generations import Pin
+from queries.state import Action, Incident
+from queries.warehouse import Pin
 from triggers.messages.card import Card
 
 

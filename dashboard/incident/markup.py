@@ -9,21 +9,13 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from config.models.catalog import Catalog
-from config.models.routing import Person, Step
-from config.models.rules import (
-    DATA_FAULT,
-    DECEIVES,
-    Rule,
-)
-from config.models.values import duration_text
+from config.models import DATA_FAULT, DECEIVES, Catalog, Person, Rule, Step, duration_text
 from dashboard.incident.charts import Reference
 from dashboard.markup import SEVERITIES, day_words, macros
 from queries.metrics.formatting import count, figure, half_width, interval
 from queries.review.incident_page import IncidentPage
 from queries.review.read import label_of, slice_words
-from queries.state.actions import Action
-from queries.state.incidents import HistoryEntry, Incident
+from queries.state import Action, HistoryEntry, Incident
 from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.kinds.words import sentence_start
 from triggers.messages import card as messages_card

@@ -15,8 +15,8 @@ from dashboard.incident import charts, data, markup
 from dashboard.page_session import PageSession, banners
 from queries.metrics.formatting import figure
 from queries.review.incident_page import IncidentPage, current_rule, read_incident_page
-from queries.state.actions import NewAction, finish_action, record_action
-from queries.state.incidents import Incident, UnknownIncidentError, incidents
+from queries.state import Incident, NewAction, UnknownIncidentError, finish_action, record_action
+from queries.state.incidents import incidents
 from triggers.incidents.actions import OverError, acknowledge, resolve
 
 MOST: Final = 200

@@ -7,11 +7,11 @@ from typing import Any, Final, Literal
 
 import altair as alt
 
-from config.models.metrics import Metric
+from config.models import Metric
 from dashboard.charts import ATTENTION, BETTER, GREY, QUIET, Rows
 from queries.metrics.formatting import shown, unit
-from queries.state.slices import slice_values
-from queries.warehouse.conditions import ConditionPeriod
+from queries.state import slice_values
+from queries.warehouse import ConditionPeriod
 from triggers.evaluation.kinds.kind import Setting
 from triggers.incidents.notification_load import NotificationLoad
 from triggers.lab.parameter_sweep import ParameterSweep, setting

@@ -9,9 +9,7 @@ from config.reading.drafts import Drafts, parse_drafts
 from dashboard.cache import Hashes, Key, copied, shared
 from dashboard.charts import finished
 from dashboard.lab.charts import IncidentTimeline, attention_curve, time_line
-from queries.warehouse.conditions import ConditionPeriod, condition_periods
-from queries.warehouse.generations import Pin
-from queries.warehouse.relations import COLUMNS
+from queries.warehouse import COLUMNS, ConditionPeriod, Pin, condition_periods
 from triggers.lab.false_alarms import FalseAlarmRate, false_alarm_rate
 from triggers.lab.parameter_sweep import ParameterSweep, own_metric, sweep_setting
 from triggers.lab.setting import with_value

@@ -4,7 +4,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from config.models.metrics import Metric
+from config.models import Metric
 from dashboard.lab.charts import place_words, reader_name
 from dashboard.markup import macros
 from queries.metrics.formatting import figure

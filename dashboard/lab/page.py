@@ -7,9 +7,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from config.errors import ConfigError
-from config.models.catalog import Catalog
-from config.models.metrics import Metric
-from config.models.rules import Rule
+from config.models import Catalog, Metric, Rule
 from config.reading.known_incidents import parse_known_incidents
 from dashboard import markup as parts
 from dashboard.lab import charts, data, markup

@@ -23,8 +23,8 @@ from queries.review.read import (
     read_point,
     read_verticals,
 )
-from queries.state.actions import Action
-from queries.warehouse.generations import Pin
+from queries.state import Action
+from queries.warehouse import Pin
 
 
 @shared()

@@ -9,7 +9,7 @@ from dashboard.cache import Key
 from dashboard.page_session import PageSession, banners
 from dashboard.review import charts, data, downloads, markup
 from queries.review.document import EVERYWHERE, Issue, MetricStatus, Review
-from queries.state.decisions import Decision, Override, record_decision, record_override
+from queries.state import Decision, Override, record_decision, record_override
 
 
 def show(session: PageSession) -> None:

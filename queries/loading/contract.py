@@ -10,7 +10,7 @@ from sqlalchemy import Boolean, Column, Date, DateTime, Double, SmallInteger, Ta
 from config.errors import EarshotError
 from queries.loading.inputs import literal
 from queries.loading.time_zones import Zone
-from queries.warehouse.tables import SCALES
+from queries.warehouse import SCALES
 
 Offered = Mapping[str, str]
 """The columns of a source's SELECT and their DuckDB types."""

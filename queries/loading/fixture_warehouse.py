@@ -12,12 +12,9 @@ from sqlalchemy import Date, DateTime, Table, insert
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
+from config.models import Catalog
 from queries.loading.publish import derive, generation_key, record_generation
-from queries.warehouse import tables
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import Pin
-from queries.warehouse.load_report import LoadReport
+from queries.warehouse import EmbeddedWarehouse, LoadReport, Pin, tables
 
 Row = Mapping[str, Any]
 SOURCE: Final = "test"

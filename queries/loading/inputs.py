@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from config.errors import EarshotError
-from config.models.sources import Source, SourceInput
+from config.models import Source, SourceInput
 from queries.loading.text_files import copy_text
 
 _OTHER_DELIMITERS: Final = {";": ";", "\t": "\\t", "|": "|", ",": ","}

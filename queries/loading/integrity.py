@@ -7,9 +7,7 @@ from sqlalchemy import Column, ColumnElement, Table, and_, exists, func, literal
 
 from queries.engine import append
 from queries.sql_functions import hash64
-from queries.warehouse import tables
-from queries.warehouse.changes import temporary
-from queries.warehouse.staging import Stage
+from queries.warehouse import Stage, tables, temporary
 
 COMPANY_WIDE = frozenset({"account", "person"})
 """The tables whose key does not hold the source."""

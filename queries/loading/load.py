@@ -12,21 +12,27 @@ from typing import Final
 import pyarrow as pa
 from sqlalchemy import func, select
 
-from config.models.catalog import Catalog
-from config.models.sources import Source
+from config.models import Catalog, Source
 from queries.loading.integrity import reject_invalid_rows
 from queries.loading.merge import Merged, Merging, merge, withdraw
 from queries.loading.publish import derive, generation_key, has_generation_key, record_generation
 from queries.loading.quarantine import bring_back, count_reasons, write_quarantine
 from queries.loading.sandbox import staged
 from queries.loading.sources import LoadRefusedError, reporting_zone, samples_to_leave, sources
+from queries.warehouse import (
+    FILLED,
+    LoadReport,
+    NewGeneration,
+    Stage,
+    TableSummary,
+    Warehouse,
+    drop_erased,
+    fill,
+    latest,
+    nothing_touched,
+    refill,
+)
 from queries.warehouse import tables as warehouse_tables
-from queries.warehouse.changes import nothing_touched
-from queries.warehouse.generations import NewGeneration, Warehouse, latest
-from queries.warehouse.load_report import LoadReport, TableSummary
-from queries.warehouse.staging import Stage
-from queries.warehouse.tombstones import drop_erased
-from queries.warehouse.verticals import FILLED, fill, refill
 
 Say = Callable[[str], None]
 

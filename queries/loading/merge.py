@@ -29,9 +29,7 @@ from sqlalchemy import (
 
 from queries.engine import append
 from queries.loading.integrity import COMPANY_WIDE
-from queries.warehouse import tables
-from queries.warehouse.changes import Touched, temporary
-from queries.warehouse.staging import accepted, stamps
+from queries.warehouse import Touched, accepted, stamps, tables, temporary
 
 Row = ColumnElement[bool]
 

@@ -6,12 +6,9 @@ from hashlib import sha256
 
 from sqlalchemy import Connection, insert
 
-from config.models.catalog import Catalog
+from config.models import Catalog
 from queries.metrics.design_effects import write_design_effects
-from queries.warehouse import rollups, tables
-from queries.warehouse.calendar import calendar_hash, write_calendar
-from queries.warehouse.changes import Touched
-from queries.warehouse.generations import Generation
+from queries.warehouse import Generation, Touched, calendar_hash, rollups, tables, write_calendar
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,7 @@ from sqlalchemy import (
 )
 
 from queries.engine import append, insert_arrow
-from queries.warehouse import tables
-from queries.warehouse.changes import temporary
-from queries.warehouse.staging import LOADED, Stage
+from queries.warehouse import LOADED, Stage, tables, temporary
 
 WAITS: Final = "unknown "
 """How the reasons begin that a later load can cure: what the row refers to may still come."""

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from config.errors import EarshotError
-from config.models.sources import Source
+from config.models import Source
 from queries.loading.contract import Contract, check_columns, quoted, sql_type
 from queries.loading.date_order import DayCount
 from queries.loading.inputs import Offer, first_line, literal, no_space, offer

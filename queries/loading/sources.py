@@ -8,11 +8,9 @@ from pathlib import Path
 from sqlalchemy import Connection, Table, select, union
 
 from config.errors import EarshotError
-from config.models.sources import Source
+from config.models import Source
 from config.reading.loader import read_source
-from queries.warehouse.generations import Generation
-from queries.warehouse.load_report import sample_sources
-from queries.warehouse.tables import CANONICAL, quarantine
+from queries.warehouse import CANONICAL, Generation, quarantine, sample_sources
 
 
 @dataclass(frozen=True, slots=True)

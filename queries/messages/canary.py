@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from queries.instants import aware
-from queries.state.incidents import CANARY
+from queries.state import CANARY
 from queries.state.tables import incident, incident_event, outbox
 
 SEEN = "found"

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from queries.instants import aware, naive
 from queries.messages.outbox import UNFINISHED, QueuedMessage, queue
-from queries.state.incidents import NAMESPACE, RacedError
+from queries.state import NAMESPACE, RacedError
 from queries.state.tables import letter, outbox
 
 MAILBOX: Final = "@"

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from queries.instants import aware, naive
 from queries.messages.outbox import UNFINISHED, QueuedMessage, queue
-from queries.state.incidents import NAMESPACE
+from queries.state import NAMESPACE
 from queries.state.tables import heartbeat, incident, outbox, restored, slack_root
 
 FOUND_AGAIN: Final = timedelta(days=1)

@@ -12,7 +12,8 @@ from config.errors import EarshotError
 from queries.instants import aware, naive
 from queries.messages.outbox import unsent
 from queries.scope import Scope
-from queries.state.incidents import Incident, incidents, incidents_by_id
+from queries.state import Incident, incidents_by_id
+from queries.state.incidents import incidents
 from queries.state.tables import silence as table
 
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Subquery, select
 
 from config.errors import EarshotError
-from config.models.metrics import Metric
+from config.models import Metric
 from queries.engine import fetch_arrow
 from queries.metrics.query_plan import Ask, clock_of, grouped, keyed, needed, sums, weighted
 from queries.scope import Scope
 from queries.statistics.estimates import Floats
-from queries.warehouse.tables import UNKNOWN
+from queries.warehouse import UNKNOWN
 
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _ROW: Final = ("n", "plus", "minus", "total", "squares")

@@ -13,13 +13,10 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Double, Subquery, case, delete, func, insert, select
 
-from config.models.catalog import Catalog
-from config.models.metrics import Metric
+from config.models import Catalog, Metric
 from queries.metrics.query_plan import clock_of
 from queries.sql_functions import newest_value
-from queries.warehouse import tables
-from queries.warehouse.relations import DAYS, matching, relation
-from queries.warehouse.tables import UNKNOWN
+from queries.warehouse import DAYS, UNKNOWN, matching, relation, tables
 
 EVERY_VERTICAL: Final = "*"
 _TABLES: Final = frozenset({"response", "journey"})

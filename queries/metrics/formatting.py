@@ -5,7 +5,7 @@ from datetime import date, datetime
 from math import ceil, isfinite, log10
 from typing import Final
 
-from config.models.metrics import Metric
+from config.models import Metric
 from queries.metrics.measure import MetricPoint
 
 MINUS: Final = "\N{MINUS SIGN}"

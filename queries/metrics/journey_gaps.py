@@ -12,15 +12,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Subquery, and_, case, func, select
 
-from config.models.metrics import Metric
-from config.models.values import Condition
+from config.models import Condition, Metric
 from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.metrics.query_plan import clock_of, plan, weighted
 from queries.scope import Scope
 from queries.sql_functions import whole
 from queries.statistics.estimates import wilson
-from queries.warehouse.relations import matching
-from queries.warehouse.tables import UNKNOWN
+from queries.warehouse import UNKNOWN, matching
 
 MIN_N: Final = 30
 _LEAST: Final = 1e-9

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Double, Select, Subquery, and_, case, func, select
 
-from config.models.metrics import Metric
+from config.models import Metric
 from queries.metrics.cube import Cube, read_cube
 from queries.metrics.design_effects import (
     EVERY_VERTICAL,
@@ -23,8 +23,7 @@ from queries.metrics.query_plan import PARTS, Ask, Clock, Grain, clock_of, group
 from queries.scope import Scope
 from queries.sql_functions import quantile
 from queries.statistics.estimates import Estimate, Status, Tally, bounded, empty, estimate, ranks
-from queries.warehouse.relations import matching
-from queries.warehouse.tables import UNKNOWN
+from queries.warehouse import UNKNOWN, matching
 
 __all__ = [
     "Ask",

@@ -30,16 +30,11 @@ from sqlalchemy import (
 )
 
 from config.errors import EarshotError
-from config.models.metrics import Metric
-from config.models.values import Conditions
+from config.models import Conditions, Metric
 from queries.instants import naive
 from queries.scope import Scope
 from queries.sql_functions import whole
-from queries.warehouse import tables
-from queries.warehouse.generations import latest
-from queries.warehouse.relations import COLUMNS, DAYS, LATE, matching, relation
-from queries.warehouse.rollups import ROLLUPS
-from queries.warehouse.tables import UNKNOWN
+from queries.warehouse import COLUMNS, DAYS, LATE, ROLLUPS, UNKNOWN, latest, matching, relation, tables
 
 Grain = Literal["day", "week", "month", "quarter", "all"]
 

@@ -12,8 +12,7 @@ from config.errors import EarshotError
 from queries.engine import fetch_arrow
 from queries.metrics.formatting import listed
 from queries.scope import Scope
-from queries.warehouse import tables
-from queries.warehouse.relations import relation
+from queries.warehouse import relation, tables
 
 YEAR: Final = timedelta(days=365)
 _MONTHS_NAMED: Final = 3

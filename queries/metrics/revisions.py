@@ -26,11 +26,11 @@ from sqlalchemy import (
     union_all,
 )
 
-from config.models.metrics import Metric
+from config.models import Metric
 from queries.metrics.cube import Cube, cube_of
 from queries.metrics.query_plan import Ask, clock_of, dated, days_within, needed
 from queries.sql_functions import epoch, micros
-from queries.warehouse.relations import LATE, relation
+from queries.warehouse import LATE, relation
 
 HOUR: Final = "known_hour"
 """The dimension of a late cube that says since when something is known: whole hours since 1970, UTC."""

@@ -25,13 +25,12 @@ from sqlalchemy import (
     union_all,
 )
 
-from config.models.values import Conditions, parse_duration
+from config.models import Conditions, parse_duration
 from queries.engine import fetch_arrow
 from queries.metrics.cube import Ints, day_ordinals
 from queries.scope import Scope
 from queries.sql_functions import newest_value
-from queries.warehouse import tables
-from queries.warehouse.relations import COLUMNS, matching, relation
+from queries.warehouse import COLUMNS, matching, relation, tables
 
 _MONTHS: Final = 12
 

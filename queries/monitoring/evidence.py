@@ -7,13 +7,11 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, String, Subquery, and_, case, func, literal, null, or_, select, true
 
-from config.models.metrics import Metric
-from config.models.values import Conditions
+from config.models import Conditions, Metric
 from queries.instants import naive
 from queries.scope import Scope
 from queries.sql_functions import whole
-from queries.warehouse import tables
-from queries.warehouse.relations import COLUMNS, DAYS, matching, relation
+from queries.warehouse import COLUMNS, DAYS, matching, relation, tables
 
 MOST: Final = 5
 """How many accounts a card names."""

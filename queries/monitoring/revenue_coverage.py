@@ -14,8 +14,7 @@ from queries.metrics.revenue import read_revenue
 from queries.monitoring.activity import Signals, read_signals
 from queries.scope import Scope
 from queries.statistics.estimates import Floats
-from queries.warehouse.relations import relation
-from queries.warehouse.tables import UNKNOWN
+from queries.warehouse import UNKNOWN, relation
 
 
 @dataclass(frozen=True, slots=True)

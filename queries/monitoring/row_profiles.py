@@ -20,9 +20,7 @@ from queries.metrics.cube import Ints, day_ordinals
 from queries.metrics.query_plan import clock_of
 from queries.sql_functions import epoch, micros, newest_value, whole
 from queries.statistics.estimates import Floats
-from queries.warehouse import tables
-from queries.warehouse.relations import relation
-from queries.warehouse.tables import UNKNOWN
+from queries.warehouse import UNKNOWN, relation, tables
 
 PROFILED: Final = ("response", "journey", "contact", "defect")
 """The tables that have a profile."""

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Subquery, and_, or_, select, true
 
+from config.models import Condition
 from config.models.rules import EventRule
-from config.models.values import Condition
 from queries.instants import naive
 from queries.scope import Scope
 from queries.sql_functions import epoch
-from queries.warehouse.relations import COLUMNS, KEYS, LATE, matching, relation
+from queries.warehouse import COLUMNS, KEYS, LATE, matching, relation
 
 _LATE: Final[Mapping[str, Mapping[str, str]]] = {
     **LATE,

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, insert, inspect, select
 from sqlalchemy.exc import DBAPIError
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.settings import Settings
 from queries.engine import disposing, journal, shared
 from queries.instants import aware, naive
@@ -25,15 +25,21 @@ from queries.messages.restores import mark_restored
 from queries.operations.database_copy import copy_journal, dump, holders, others_connected, undump
 from queries.operations.erase import BY, forget
 from queries.operations.manifest import Manifest, check_files, hash_file, read_manifest, write_manifest
-from queries.state.database import open_state
+from queries.state import open_state
 from queries.state.tables import VERSIONS, heartbeat, incident, state
 from queries.stores import open_states, open_stores, open_warehouse
+from queries.warehouse import (
+    EmbeddedWarehouse,
+    Kind,
+    LoadReport,
+    NoWarehouseError,
+    Pin,
+    Warehouse,
+    hash_of,
+    latest,
+    nothing_touched,
+)
 from queries.warehouse import tables as warehouse_tables
-from queries.warehouse.changes import nothing_touched
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import NoWarehouseError, Pin, Warehouse, latest
-from queries.warehouse.load_report import LoadReport
-from queries.warehouse.tombstones import Kind, hash_of
 
 JOURNAL, STATE_DUMP, WAREHOUSE_DUMP = "state.db", "state.dump", "warehouse.dump"
 ALIVE: Final = timedelta(seconds=30)

@@ -8,10 +8,9 @@ from typing import Final
 from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source, sources
 from queries.sample import generate, planted_actions
-from queries.state.actions import NewAction, record_action
+from queries.state import NewAction, record_action
 from queries.stores import Installation
-from queries.warehouse.generations import NoWarehouseError, Warehouse
-from queries.warehouse.load_report import sample_sources
+from queries.warehouse import NoWarehouseError, Warehouse, sample_sources
 
 SAMPLE_CONTACTS: Final = 200_000
 _WHAT: Final = "Went through the {journey_type} procedure of {vertical} step by step and changed it"

@@ -6,15 +6,24 @@ from datetime import datetime
 from time import perf_counter
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
+from config.models import Catalog
 from queries.loading.load import withdraw_all
 from queries.loading.merge import Merging
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.loading.sources import sources
-from queries.warehouse.changes import Touched, nothing_touched
-from queries.warehouse.generations import NOTHING_LOADED, Generation, NewGeneration, NoWarehouseError, Warehouse, latest
-from queries.warehouse.load_report import LoadReport, TableSummary
-from queries.warehouse.verticals import refill
+from queries.warehouse import (
+    NOTHING_LOADED,
+    Generation,
+    LoadReport,
+    NewGeneration,
+    NoWarehouseError,
+    TableSummary,
+    Touched,
+    Warehouse,
+    latest,
+    nothing_touched,
+    refill,
+)
 
 
 class UnknownSourceError(EarshotError):

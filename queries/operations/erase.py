@@ -8,15 +8,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from config.models.catalog import Catalog
+from config.models import Catalog
 from queries.engine import vacuum
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.operations.redaction import Redacted, Redaction, redact
-from queries.warehouse import tables
-from queries.warehouse.changes import Touched, nothing_touched
-from queries.warehouse.generations import Warehouse, latest
-from queries.warehouse.load_report import LoadReport
-from queries.warehouse.tombstones import Kind, hash_of
+from queries.warehouse import Kind, LoadReport, Touched, Warehouse, hash_of, latest, nothing_touched, tables
 
 BY: Final = "queries forget"
 """Stands where a generation names its source; no source can be called so."""

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, func, select
 
 from queries.instants import aware, naive
 from queries.messages.canary import Canary, newest_canary
+from queries.state import CANARY
 from queries.state.counters import counters
-from queries.state.incidents import CANARY
 from queries.state.tables import eval_slot, heartbeat, inbound, incident, instance, outbox
 
 UNFINISHED = ("pending", "claimed", "unsure")

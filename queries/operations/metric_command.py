@@ -8,8 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from config.errors import EarshotError
-from config.models.metrics import Metric
-from config.models.values import Condition, Conditions, Scalar
+from config.models import Condition, Conditions, Metric, Scalar
 from config.reading.error_messages import suggest
 from config.reading.loader import read_catalog
 from config.settings import read_settings
@@ -19,7 +18,7 @@ from queries.metrics.query_plan import clock_of, plan
 from queries.operations.output import aligned, as_csv, on_one_line
 from queries.scope import EVERYTHING
 from queries.stores import open_warehouse
-from queries.warehouse.relations import COLUMNS, typed
+from queries.warehouse import COLUMNS, typed
 
 WIDEST: Final = 40
 GRAINS: Final = ("day", "week", "month", "quarter", "all")

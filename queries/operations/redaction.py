@@ -12,8 +12,8 @@ from sqlalchemy import Column, Connection, Table, delete, insert, select, union,
 
 from queries.instants import naive
 from queries.scope import EVERYTHING
-from queries.state import tables
-from queries.state.incidents import NAMESPACE, HistoryEntry, Incident, annotate, incidents, incidents_by_id
+from queries.state import NAMESPACE, HistoryEntry, Incident, annotate, incidents_by_id, tables
+from queries.state.incidents import incidents
 
 REASON: Final = "what it was about has been erased"
 

@@ -11,8 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, literal, select
 
 from queries.operations.output import aligned
 from queries.sql_functions import epoch, quantile
-from queries.warehouse import tables
-from queries.warehouse.generations import NoWarehouseError, Pin, Warehouse
+from queries.warehouse import NoWarehouseError, Pin, Warehouse, tables
 
 GENERATIONS: Final = 5
 """How many of the newest generations are listed."""

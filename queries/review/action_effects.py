@@ -14,14 +14,13 @@ from typing import Final, Literal
 from scipy.stats import norm, t
 from sqlalchemy import Connection
 
-from config.models.metrics import Metric
-from config.models.values import Condition
+from config.models import Condition, Metric
 from queries.metrics.formatting import count, signed_change
 from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.monitoring.evidence import overlaps
 from queries.scope import Scope
-from queries.state.actions import Action
-from queries.warehouse.relations import COLUMNS
+from queries.state import Action
+from queries.warehouse import COLUMNS
 
 EffectVerdict = Literal["improved", "worsened", "cannot tell yet", "needs more"]
 

@@ -6,7 +6,7 @@ from math import hypot, sqrt
 from statistics import NormalDist
 from typing import Final, Literal
 
-from config.models.metrics import Metric
+from config.models import Metric
 from queries.metrics.formatting import half_width
 from queries.metrics.measure import MetricPoint
 from queries.review.document import GoalVerdict, MetricChange, MetricStatus

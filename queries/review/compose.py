@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from config.models.metrics import Metric
+from config.models import Metric
 from queries.metrics.formatting import count, half_width, listed, number_word, point_figure, signed_change
 from queries.review.action_effects import ActionEffect
 from queries.review.comparisons import metric_change, pooled
 from queries.review.document import EVERYWHERE, ActionStatus, Facts, Issue, MeetingState, MetricStatus, Points, Review
 from queries.review.issues import key_issues, with_meeting_state
-from queries.state.actions import Action
+from queries.state import Action
 
 
 def compose(  # noqa: PLR0913 - a document is made of its parts

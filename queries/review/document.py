@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final, Literal
 
-from config.models.metrics import Metric
+from config.models import Metric
 from queries.metrics.measure import MetricPoint
-from queries.state.actions import Action
-from queries.state.decisions import Decision, Override
+from queries.state import Action, Decision, Override
 
 GoalVerdict = Literal["met", "missed", "cannot tell", "no goal", "too few", "immature", "no data"]
 EVERYWHERE: Final = "All verticals"

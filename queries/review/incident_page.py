@@ -7,16 +7,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from config.models.catalog import Catalog
-from config.models.metrics import Metric
-from config.models.rules import Rule
+from config.models import Catalog, Metric, Rule
 from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.monitoring.evidence import Evidence, Overlap, Question, gather, gather_case, overlaps
 from queries.review.read import conditions_of, label_of
 from queries.scope import Scope
-from queries.state.actions import Action, actions
-from queries.state.incidents import HistoryEntry, Incident, entries, incident
-from queries.state.slices import slice_values
+from queries.state import Action, HistoryEntry, Incident, entries, incident, slice_values
+from queries.state.actions import actions
 from queries.warehouse import tables
 
 BEFORE: Final = timedelta(weeks=40)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Final
 
-from config.models.metrics import Metric
+from config.models import Metric
 from queries.metrics.formatting import (
     count,
     figure,
@@ -19,7 +19,7 @@ from queries.metrics.formatting import (
 from queries.metrics.measure import MetricPoint
 from queries.review.comparisons import goal_verdict
 from queries.review.document import ActionStatus, Facts, Issue, MetricStatus, Points, ReviewIncident
-from queries.state.decisions import Decision
+from queries.state import Decision
 
 GOAL_MISS_SEVERITY: Final = 3
 """A goal missed on evidence, where no rule has opened an incident for it."""

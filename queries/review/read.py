@@ -9,9 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, func, select
 
-from config.models.catalog import Catalog
-from config.models.metrics import Metric
-from config.models.values import Condition
+from config.models import Catalog, Condition, Metric
 from queries.metrics.formatting import goal_figure
 from queries.metrics.measure import Ask, MetricPoint, measure, measure_all
 from queries.metrics.revenue import UnratedRevenueError, read_revenue
@@ -20,14 +18,11 @@ from queries.review.comparisons import metric_status
 from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, ReviewIncident
 from queries.scope import Scope
 from queries.sql_functions import whole
-from queries.state.actions import Action, actions
-from queries.state.decisions import decisions, overrides
-from queries.state.incidents import Incident, incidents
-from queries.state.slices import slice_values
-from queries.warehouse import rollups, tables
-from queries.warehouse.generations import Pin
-from queries.warehouse.relations import COLUMNS, typed
-from queries.warehouse.tables import UNKNOWN
+from queries.state import Action, Incident, overrides, slice_values
+from queries.state.actions import actions
+from queries.state.decisions import decisions
+from queries.state.incidents import incidents
+from queries.warehouse import COLUMNS, UNKNOWN, Pin, rollups, tables, typed
 
 HISTORY: Final = 24
 """Months shown, the reviewed one included."""

@@ -2,3 +2,40 @@
 
 May import scope, warehouse, statistics, the engine and config.
 """
+
+from queries.state.actions import Action, NewAction, finish_action, record_action
+from queries.state.calibrations import Calibration, StoredBaseline, baselines, store_calibration, tally_text
+from queries.state.counters import FAILED, FOUND, LIMITED
+from queries.state.database import open_state, passing_state
+from queries.state.decisions import Decision, Override, overrides, record_decision, record_override
+from queries.state.escalations import BEYOND, TOLD, WITHHELD, Escalation, RuleTally, rule_tallies, spent, unnamed
+from queries.state.evaluations import (
+    Evaluated,
+    Newest,
+    Remembered,
+    RuleVersion,
+    newest_slots,
+    remembered,
+    rule_hashes,
+    rule_version,
+)
+from queries.state.incidents import (
+    CANARY,
+    CHUNK,
+    NAMESPACE,
+    HistoryEntry,
+    Incident,
+    Queued,
+    RacedError,
+    TickRecord,
+    UnknownIncidentError,
+    annotate,
+    delivery_id,
+    entries,
+    incident,
+    incident_id,
+    incidents_by_id,
+    open_incidents,
+    write,
+)
+from queries.state.slices import slice_key, slice_values

@@ -10,7 +10,7 @@ from config.errors import EarshotError
 from queries.scope import Scope
 from queries.state.tables import action as table
 from queries.state.tables import incident
-from queries.warehouse.tables import UNKNOWN
+from queries.warehouse import UNKNOWN
 
 
 class ActionError(EarshotError):

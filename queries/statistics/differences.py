@@ -14,7 +14,7 @@ import numpy as np
 from scipy import special
 
 from config.errors import EarshotError
-from config.models.metrics import Metric
+from config.models import Metric
 from queries.statistics.estimates import ALPHA, Floats, Tally, adjusted_wald, garwood, values, wilson
 
 Ends = tuple[float, float]

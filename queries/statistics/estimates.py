@@ -15,7 +15,7 @@ from scipy.stats import binom
 from statsmodels.stats.proportion import proportion_confint
 
 from config.errors import EarshotError
-from config.models.metrics import Metric
+from config.models import Metric
 
 ALPHA: Final = 0.05
 Z: Final = float(special.ndtri(1 - ALPHA / 2))

@@ -2,3 +2,25 @@
 
 May import statistics, the engines and config, and nothing of queries besides.
 """
+
+from queries.warehouse.calendar import calendar_hash, write_calendar
+from queries.warehouse.changes import Touched, nothing_touched, temporary
+from queries.warehouse.conditions import ConditionPeriod, condition_periods
+from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations import (
+    NOTHING_LOADED,
+    Generation,
+    NewGeneration,
+    NoWarehouseError,
+    Pin,
+    SharedWarehouse,
+    Warehouse,
+    latest,
+)
+from queries.warehouse.load_report import LoadReport, TableSummary, sample_sources, settle
+from queries.warehouse.relations import COLUMNS, DAYS, KEYS, LATE, matching, relation, typed
+from queries.warehouse.rollups import ROLLUPS
+from queries.warehouse.staging import LOADED, Stage, accepted, stamps
+from queries.warehouse.tables import CANONICAL, SCALES, UNKNOWN, quarantine
+from queries.warehouse.tombstones import Kind, drop_erased, hash_of
+from queries.warehouse.verticals import FILLED, fill, refill

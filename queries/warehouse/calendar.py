@@ -9,7 +9,7 @@ from typing import Final
 import pyarrow as pa
 from sqlalchemy import Connection, delete, func, select
 
-from config.models.calendar import Calendar
+from config.models import Calendar
 from queries.engine import insert_arrow
 from queries.warehouse import tables
 

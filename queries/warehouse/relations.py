@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from config.errors import EarshotError
-from config.models.values import Condition, Scalar
+from config.models import Condition, Scalar
 from queries.instants import naive
 from queries.warehouse import tables
 from queries.warehouse.relation_rows import BUILDERS, Columns, Rows, column_as_known

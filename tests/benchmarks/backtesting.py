@@ -10,13 +10,12 @@ from statistics import median
 from time import perf_counter
 from typing import Final
 
-from config.models.catalog import Catalog
-from config.models.rules import GapRule, RateRule, WatchRule
+from config.models import Catalog, RateRule, WatchRule
+from config.models.rules import GapRule
 from queries.metrics.cube import read_cube
 from queries.metrics.measure import Ask, measure
 from queries.scope import EVERYTHING
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import Pin
+from queries.warehouse import EmbeddedWarehouse, Pin
 from tests.benchmarks.process import peak
 from tests.benchmarks.sizes import catalog, data, label
 from triggers.lab.backtest import backtest

@@ -21,15 +21,12 @@ from typing import Any, Final
 from pydantic import SecretStr
 from slack_sdk import WebClient
 
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.reading.loader import read_catalog
 from config.settings import CHECKOUT, Settings, SlackSettings
 from queries.scope import EVERYTHING
-from queries.state.database import open_state
-from queries.state.incidents import open_incidents
-from queries.warehouse import tables
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.relations import COLUMNS
+from queries.state import open_incidents, open_state
+from queries.warehouse import COLUMNS, EmbeddedWarehouse, tables
 from tests.counterparts import postgres as postgresql
 from tests.counterparts import proxy, slack
 from tests.counterparts.proxy import Call, FaultProxy

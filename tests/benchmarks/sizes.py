@@ -10,12 +10,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
 
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.reading.loader import read_catalog, read_source
 from queries.loading.load import LoadRequest, load
 from queries.sample import generate
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.relations import COLUMNS
+from queries.warehouse import COLUMNS, EmbeddedWarehouse
 from tests.benchmarks.process import ROOT
 
 FOLDER: Final = Path(tempfile.gettempdir()) / "earshot-bench"

@@ -13,21 +13,17 @@ from time import perf_counter
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from config.models.catalog import Catalog
-from config.models.metrics import Metric
+from config.models import Catalog, Condition, Metric
 from config.models.rules import ThresholdRule
-from config.models.values import Condition
 from queries.metrics.cube import read_cube
 from queries.metrics.measure import Ask, measure
 from queries.scope import EVERYTHING
-from queries.state.database import open_state
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import Pin
-from queries.warehouse.load_report import settle
+from queries.state import open_state
+from queries.warehouse import EmbeddedWarehouse, Pin, settle
 from tests.benchmarks.process import peak
 from tests.benchmarks.sizes import catalog, data, label
 from triggers.incidents.tick import tick
-from triggers.rules.schedule import Cadence
+from triggers.rules import Cadence
 
 RULES: Final = 63
 WINDOW: Final = timedelta(days=28)

@@ -14,17 +14,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from config.errors import ConfigError, Mistake
-from config.models.catalog import Catalog
-from config.models.metrics import Goal, Metric
+from config.models import TABLES, Catalog, Condition, Goal, Metric, duration_text, parse_duration
 from config.models.rules import EventRule, ThresholdRule
-from config.models.sources import TABLES
-from config.models.values import Condition, duration_text, parse_duration
 from config.reading.cross_checks import RESERVED
 from config.reading.loader import FILES, read_catalog, read_source
 from config.reading.toml_lines import _lines, read_toml
 from config.settings import CHECKOUT
+from queries.warehouse import COLUMNS
 from queries.warehouse import tables as warehouse_tables
-from queries.warehouse.relations import COLUMNS
 
 SMALL: Final = Path(__file__).parent / "config_small"
 CONFIG: Final = CHECKOUT / "config"

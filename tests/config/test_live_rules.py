@@ -22,16 +22,15 @@ from sqlalchemy import select
 from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
 from queries.scope import EVERYTHING
-from queries.state import tables
-from queries.state.database import open_state
+from queries.state import open_state, tables
 from queries.state.incidents import incidents
-from queries.warehouse.relations import COLUMNS
+from queries.warehouse import COLUMNS
 from tests.support.company import catalog, noon, publish, rows_of, rule, warehouse, weeks
 from tests.support.installation import RULE, configure
 from triggers.__main__ import main
 from triggers.incidents.tick import tick
-from triggers.rules.git_author import author
-from triggers.rules.live_rules import LiveRules, Rules, files_fingerprint
+from triggers.rules import LiveRules, Rules, author
+from triggers.rules.live_rules import files_fingerprint
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FIRST: Final = date(2025, 9, 1)

@@ -14,8 +14,7 @@ from pydantic import SecretStr
 from config.errors import ConfigError, Mistake
 from config.settings import CHECKOUT, VARIABLES, Settings, read_settings
 from queries.stores import NoStateError, open_states, open_warehouse
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import SharedWarehouse
+from queries.warehouse import EmbeddedWarehouse, SharedWarehouse
 
 CONFIG: Final = CHECKOUT / "config"
 _QUIET: Final = examples(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)

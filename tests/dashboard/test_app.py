@@ -24,9 +24,8 @@ from dashboard.viewer import NotSignedInError, viewer
 from queries.review.action_effects import effect_of
 from queries.review.document import Issue, MetricStatus, Money
 from queries.scope import Scope
-from queries.state.actions import Action
-from queries.state.incidents import UnknownIncidentError, entries, incident
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.state import Action, UnknownIncidentError, entries, incident
+from queries.warehouse import EmbeddedWarehouse
 from tests.support.small_company import BROKEN, VERTICALS, Company, found, write_config
 from tests.support.states import NewState
 from triggers.incidents import actions

@@ -8,8 +8,7 @@ from typing import Any, Final
 import pytest
 from pydantic import TypeAdapter
 
-from config.models.metrics import Metric
-from config.models.rules import Rule
+from config.models import Metric, Rule
 from dashboard import charts
 from dashboard import markup as parts
 from dashboard.incident import markup
@@ -21,7 +20,7 @@ from queries.metrics.measure import MetricPoint
 from queries.review.comparisons import metric_status
 from queries.review.document import MeetingState, MetricStatus, Money
 from queries.review.incident_page import Trend
-from queries.state.incidents import HistoryEntry
+from queries.state import HistoryEntry
 from tests.dashboard.test_review import DEFECTS, MONTHS, NPS, SHARE, incident, made, series, share
 
 HOSTILE = (

@@ -10,10 +10,9 @@ import pytest
 from markupsafe import escape
 
 import triggers
-from config.models.routing import Person
-from config.models.rules import DATA_FAULT
+from config.models import DATA_FAULT, Person
 from dashboard.incident.markup import Terms, history_section, incident_title, incident_where, state
-from queries.state.incidents import HistoryEntry
+from queries.state import HistoryEntry
 from tests.slack.test_card import incident
 from tests.support.company import rule
 from triggers.messages.card import NEWS

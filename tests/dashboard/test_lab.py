@@ -15,7 +15,7 @@ from dashboard import stores
 from dashboard.lab import page as lab_page
 from dashboard.viewer import Viewer
 from queries.scope import Scope
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse import EmbeddedWarehouse
 from tests.dashboard.test_app import APP, Opened, page
 from tests.support.company import catalog, rows_of, rule, warehouse, weeks
 from tests.support.installation import RULE, configure

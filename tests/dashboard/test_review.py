@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from config.models.metrics import Metric
+from config.models import Metric
 from queries.metrics.formatting import amount, decimals, figure, goal_figure, interval, money_change, signed_change
 from queries.metrics.measure import MetricPoint
 from queries.review.action_effects import ActionEffect, Unit, Window, estimate_effect
@@ -18,17 +18,20 @@ from queries.review.compose import compose
 from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, Review, ReviewIncident
 from queries.review.read import slice_words
 from queries.scope import Scope
-from queries.state.actions import Action, ActionError, NewAction, actions, finish_action, record_action
-from queries.state.decisions import (
+from queries.state import (
+    Action,
     Decision,
-    DecisionError,
+    NewAction,
     Override,
-    decisions,
+    finish_action,
     overrides,
+    record_action,
     record_decision,
     record_override,
+    slice_values,
 )
-from queries.state.slices import slice_values
+from queries.state.actions import ActionError, actions
+from queries.state.decisions import DecisionError, decisions
 from tests.support.states import NewState
 
 MONTHS = (date(2026, 7, 1), date(2026, 8, 1), date(2026, 9, 1), date(2026, 10, 1))

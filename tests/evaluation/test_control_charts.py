@@ -13,7 +13,7 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from config.errors import EarshotError
-from config.models.metrics import Metric
+from config.models import Metric
 from queries.statistics.estimates import Floats
 from tests.metrics.test_statistics import metric
 from triggers.evaluation.kinds.control_charts import (

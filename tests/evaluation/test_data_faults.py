@@ -16,9 +16,7 @@ from sqlalchemy import Table
 from config.errors import EarshotError
 from queries.monitoring.row_profiles import AGES, PROFILED, Breakdown, Profile, read_profile
 from queries.statistics.estimates import Floats
-from queries.warehouse import tables
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import SharedWarehouse
+from queries.warehouse import EmbeddedWarehouse, SharedWarehouse, tables
 from tests.support.company import catalog, publish, warehouse
 from triggers.data_faults.detect import detect
 from triggers.data_faults.detectors.fault import DataFault

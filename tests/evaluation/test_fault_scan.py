@@ -9,14 +9,14 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from config.models.rules import Rule
+from config.models import Rule
 from queries.engine import disposing
 from queries.monitoring.row_profiles import PROFILED
 from queries.scope import EVERYTHING
-from queries.state.database import passing_state
-from queries.state.incidents import entries, incidents
+from queries.state import entries, passing_state
+from queries.state.incidents import incidents
+from queries.warehouse import COLUMNS
 from queries.warehouse import tables as warehouse_tables
-from queries.warehouse.relations import COLUMNS
 from tests.support.company import Rows, catalog, noon, rule, warehouse
 from triggers.data_faults.explanation import COLUMN_OF, ROWS_OF
 from triggers.data_faults.scan import NAME

@@ -5,7 +5,7 @@ from typing import Any, Final
 import pytest
 from pydantic import TypeAdapter
 
-from config.models.rules import RULES, RateRule, Rule, WatchRule
+from config.models import RULES, RateRule, Rule, WatchRule
 from triggers.evaluation.kinds.kind import MetricKind
 from triggers.evaluation.kinds.registry import KINDS, kind_of
 from triggers.lab.rule_toml import rule_as_toml

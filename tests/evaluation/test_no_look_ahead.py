@@ -21,9 +21,8 @@ from queries.metrics.revisions import late_columns
 from queries.monitoring.row_profiles import PROFILED, read_profile
 from queries.monitoring.severe_cases import cases
 from queries.scope import EVERYTHING
-from queries.state.database import passing_state
-from queries.warehouse import tables
-from queries.warehouse.load_report import settle
+from queries.state import passing_state
+from queries.warehouse import settle, tables
 from tests.support.daily import (
     DAYS,
     ZONE,
@@ -44,11 +43,7 @@ from triggers.evaluation.evaluate import design_effects_at
 from triggers.evaluation.metric_rules import evaluate_rule, reader
 from triggers.evaluation.quiet_rules import QuietRuleEvaluator
 from triggers.evaluation.replay import EvaluatedRule
-from triggers.rules.counts import Slice
-from triggers.rules.due import tasks
-from triggers.rules.previous_state import read_previous_state
-from triggers.rules.schedule import Moment, midnight
-from triggers.rules.subject import Subject
+from triggers.rules import Moment, Slice, Subject, midnight, read_previous_state, tasks
 
 SLOTS: Final = (
     date(2025, 6, 2),  # the charts have just frozen their baselines

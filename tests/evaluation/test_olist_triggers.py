@@ -13,20 +13,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from config.models.catalog import Catalog
-from config.models.rules import ChartRule, Rule, ThresholdRule
+from config.models import Catalog, Rule
+from config.models.rules import ChartRule, ThresholdRule
 from config.reading.loader import read_catalog
 from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source
 from queries.scope import EVERYTHING
-from queries.state.incidents import Incident, entries, incidents
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import Pin
-from queries.warehouse.relations import COLUMNS
+from queries.state import Incident, entries
+from queries.state.incidents import incidents
+from queries.warehouse import COLUMNS, EmbeddedWarehouse, Pin
 from tests.support.states import NewState
 from triggers.incidents.tick import tick
 from triggers.lab.backtest import Row, backtest
-from triggers.rules.schedule import midnight
+from triggers.rules import midnight
 
 CONFIG: Final = Path(__file__).resolve().parents[2] / "config"
 ZONE: Final = ZoneInfo("America/Sao_Paulo")

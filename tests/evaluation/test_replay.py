@@ -11,15 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.models.rules import ThresholdRule
-from queries.state.incidents import incident_id
-from queries.state.slices import slice_key
+from queries.state import incident_id, slice_key
 from tests.support.company import rule, subject
 from triggers.evaluation.kinds.significance import VERDICTS
 from triggers.evaluation.kinds.window import Windows
 from triggers.evaluation.replay import EvaluatedRule, EvaluatedWindow, StateChange, replay
-from triggers.rules.counts import TALLY, Slice
-from triggers.rules.state_machine import FRESH, OPEN, Instance, step
-from triggers.rules.subject import Subject
+from triggers.rules import FRESH, OPEN, TALLY, Instance, Slice, Subject, step
 
 MONDAY: Final = date(2026, 3, 2)
 WEEK: Final = timedelta(weeks=1)

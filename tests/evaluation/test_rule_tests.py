@@ -14,9 +14,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from config.errors import ConfigError
-from config.models.catalog import Catalog
-from config.models.metrics import Goal, Metric
-from config.models.rules import Rule, ThresholdRule
+from config.models import Catalog, Goal, Metric, Rule
+from config.models.rules import ThresholdRule
 from config.reading.entries import ConfigEntry
 from config.reading.loader import read_catalog
 from config.reading.number_series import ramp
@@ -24,10 +23,9 @@ from config.reading.rule_tests import RuleTest, read_rule_tests
 from config.reading.toml_lines import Document
 from queries.loading.fixture_warehouse import open_fixture
 from queries.scope import EVERYTHING
-from queries.state.database import passing_state
-from queries.state.incidents import entries, incidents
-from queries.warehouse.generations import Pin
-from queries.warehouse.relations import COLUMNS
+from queries.state import entries, passing_state
+from queries.state.incidents import incidents
+from queries.warehouse import COLUMNS, Pin
 from tests.project.test_docs import DOCS, PACKAGES, Checkout, blocks
 from triggers.__main__ import main
 from triggers.incidents.tick import tick
@@ -35,7 +33,7 @@ from triggers.lab.rule_toml import rule_as_toml
 from triggers.rule_tests.run import OpenedIncident, run_rule_test
 from triggers.rule_tests.runner import RuleTestResult, suite
 from triggers.rule_tests.written_counts import scored_column, tally, unit_tally
-from triggers.rules.schedule import midnight
+from triggers.rules import midnight
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 OWN: Final = Path(__file__).parent / "rules"

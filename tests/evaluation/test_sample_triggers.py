@@ -13,19 +13,16 @@ from scipy.stats import poisson
 from sqlalchemy import Table, create_engine, func, select, text
 from sqlalchemy.pool import StaticPool
 
-from config.models.catalog import Catalog
-from config.models.rules import ChartRule, GapRule, RateRule, Rule, WatchRule
+from config.models import Catalog, RateRule, Rule, WatchRule
+from config.models.rules import ChartRule, GapRule
 from config.reading.loader import read_catalog
 from queries.engine import disposing
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.sample import generate
 from queries.scope import EVERYTHING
-from queries.state.database import passing_state
-from queries.state.incidents import Incident, incidents
-from queries.warehouse import tables
-from queries.warehouse.generations import Pin, latest
-from queries.warehouse.load_report import LoadReport
-from queries.warehouse.relations import COLUMNS
+from queries.state import Incident, passing_state
+from queries.state.incidents import incidents
+from queries.warehouse import COLUMNS, LoadReport, Pin, latest, tables
 from tests.support.company import LOADED
 from triggers.incidents.tick import tick
 

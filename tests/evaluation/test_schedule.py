@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triggers.rules.schedule import Cadence, midnight
+from triggers.rules import Cadence, midnight
 
 BERLIN: Final = ZoneInfo("Europe/Berlin")
 SAO_PAULO: Final = ZoneInfo("America/Sao_Paulo")

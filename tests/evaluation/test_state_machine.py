@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.models.rules import ThresholdRule
-from triggers.rules.state_machine import FRESH, OPEN, Event, Instance, Sample, Verdict, step
+from triggers.rules import FRESH, OPEN, Event, Instance, Sample, Verdict, step
 
 MONDAY: Final = date(2026, 1, 5)
 WEEK: Final = timedelta(weeks=1)

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from config.models.metrics import Goal
-from config.models.rules import ChangeRule, ChartRule, GapRule, GoalRule, RateRule
+from config.models import Goal, RateRule
+from config.models.rules import ChangeRule, ChartRule, GapRule, GoalRule
 from queries.metrics.design_effects import DesignEffect
 from queries.statistics.estimates import Floats, tail
 from tests.support.company import METRIC, rule, subject
@@ -22,10 +22,7 @@ from triggers.evaluation.kinds.significance import BREACH, NO_DATA, VERDICTS, bo
 from triggers.evaluation.kinds.window import Inputs, Windows
 from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule
 from triggers.evaluation.replay import EvaluatedRule, replay
-from triggers.rules.baseline import FrozenBaseline
-from triggers.rules.counts import TALLY, History, Slice
-from triggers.rules.subject import Subject
-from triggers.rules.versions import read_version, version
+from triggers.rules import TALLY, FrozenBaseline, History, Slice, Subject, read_version, version
 
 MONDAY: Final = date(2026, 3, 2)
 WEEK: Final = timedelta(weeks=1)

@@ -16,17 +16,15 @@ from slack_sdk import WebClient
 from sqlalchemy import Connection, Engine, select
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
-from config.models.routing import Person, Route, Step
+from config.models import Catalog, Person, Route, Step
 from queries.messages import inbox, silences
 from queries.messages.inbox import Arrived, Done
 from queries.messages.outbox import PostedMessage, record_root
 from queries.messages.silences import Matchers, SilenceError
 from queries.scope import EVERYTHING
+from queries.state import HistoryEntry, Incident, TickRecord, entries, incident, open_incidents, open_state, write
 from queries.state import tables as state_tables
-from queries.state.database import open_state
 from queries.state.feedback import Verdict, vote, votes_by_rule
-from queries.state.incidents import HistoryEntry, Incident, TickRecord, entries, incident, open_incidents, write
 from queries.warehouse import tables
 from tests.counterparts import proxy as faults
 from tests.counterparts.postgres import NewDatabase

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.models.calendar import Calendar
-from config.models.routing import Route
+from config.models import Calendar, Route
 from config.models.values import parse_hours
 from tests.support.company import catalog
 from triggers.incidents.business_hours import Timetable, local, timetable

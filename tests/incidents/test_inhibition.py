@@ -8,16 +8,14 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine
 
-from config.models.catalog import Catalog
-from config.models.routing import Route, Step
+from config.models import Catalog, Route, Step
 from config.models.rules import EventRule
 from queries.engine import disposing
 from queries.messages import outbox
 from queries.scope import EVERYTHING
-from queries.state.database import passing_state
-from queries.state.incidents import Incident, entries, incidents
-from queries.warehouse import tables
-from queries.warehouse.generations import Pin
+from queries.state import Incident, entries, passing_state
+from queries.state.incidents import incidents
+from queries.warehouse import Pin, tables
 from tests.support.company import LOADED, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
 from triggers.incidents.actions import resolve

@@ -18,8 +18,8 @@ import pytest
 
 from queries.messages import outbox
 from queries.scope import EVERYTHING
-from queries.state.database import open_state
-from queries.state.incidents import HistoryEntry, Incident, entries, incidents
+from queries.state import HistoryEntry, Incident, entries, open_state
+from queries.state.incidents import incidents
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.installation import configure

@@ -11,18 +11,27 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Engine
 
-from config.models.catalog import Catalog
-from config.models.routing import Person, Route, Step
+from config.models import Catalog, Person, Route, Step
 from config.settings import read_settings
 from queries.messages import direct_messages, outbox
 from queries.metrics.revenue import UnratedRevenueError, revenue_of
 from queries.scope import EVERYTHING, Scope
-from queries.state.database import open_state
-from queries.state.escalations import BEYOND, TOLD, WITHHELD, RuleTally, escalations, spent
+from queries.state import (
+    BEYOND,
+    TOLD,
+    WITHHELD,
+    HistoryEntry,
+    Incident,
+    RacedError,
+    RuleTally,
+    entries,
+    open_state,
+    spent,
+)
+from queries.state.escalations import escalations
 from queries.state.feedback import Verdict, vote
-from queries.state.incidents import HistoryEntry, Incident, RacedError, entries, incidents
-from queries.warehouse import tables
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.state.incidents import incidents
+from queries.warehouse import EmbeddedWarehouse, tables
 from tests.counterparts.slack import CHANNELS, USERS, Slack
 from tests.support.company import LOADED, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.installation import configure

@@ -12,20 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert
 
-from config.models.catalog import Catalog
-from config.models.routing import Person, Route, Step
-from config.models.rules import EventRule, Rule
+from config.models import Catalog, Person, Route, Rule, Step
+from config.models.rules import EventRule
 from queries.engine import disposing
 from queries.instants import naive
 from queries.messages.digests import Digest, Group, Worst
 from queries.messages.direct_messages import queue_direct_message
-from queries.state import tables
-from queries.state.database import passing_state
-from queries.state.escalations import Escalation
-from queries.state.evaluations import RuleVersion
-from queries.state.incidents import HistoryEntry, Incident, TickRecord, incident_id, write
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import Pin
+from queries.state import (
+    Escalation,
+    HistoryEntry,
+    Incident,
+    RuleVersion,
+    TickRecord,
+    incident_id,
+    passing_state,
+    tables,
+    write,
+)
+from queries.warehouse import EmbeddedWarehouse, Pin
 from tests.support.company import catalog, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
 from triggers.incidents.access import may_read, reader_scope
@@ -35,7 +39,7 @@ from triggers.messages import digest
 from triggers.messages.card import Card, incident_message, news_message
 from triggers.messages.card_reader import CardReader
 from triggers.messages.direct_messages import DirectMessageWriter, due_direct_messages
-from triggers.rules.versions import version_of
+from triggers.rules import version_of
 from triggers.slack.blocks import SlackMessage, render
 
 VERTICALS: Final = ("Zebras", "Yachts", "Xylophones")

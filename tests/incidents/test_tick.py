@@ -11,18 +11,17 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine, func, select
 
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.models.rules import EventRule
 from queries.engine import disposing
 from queries.messages import outbox
 from queries.messages.leases import lease_holder, take_lease
 from queries.scope import EVERYTHING, Scope
+from queries.state import Incident, RacedError, entries, open_state, remembered
 from queries.state import tables as state_tables
-from queries.state.database import open_state
-from queries.state.evaluations import remembered
-from queries.state.incidents import Incident, RacedError, entries, incidents
+from queries.state.incidents import incidents
+from queries.warehouse import Pin, SharedWarehouse, Warehouse
 from queries.warehouse import tables as warehouse_tables
-from queries.warehouse.generations import Pin, SharedWarehouse, Warehouse
 from tests.counterparts.postgres import NewDatabase
 from tests.support.company import LOADED, METRIC, Rows, Week, catalog, noon, publish, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState

@@ -20,8 +20,8 @@ from numpy.random import Generator, default_rng
 from pydantic import TypeAdapter
 from scipy import special
 
-from config.models.metrics import Goal, Metric
-from config.models.rules import ChartRule, RateRule, Rule
+from config.models import Goal, Metric, RateRule, Rule
+from config.models.rules import ChartRule
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects, ratio
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.chart import freeze
@@ -32,10 +32,8 @@ from triggers.evaluation.metric_rules import EvaluationInput
 from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
 from triggers.lab.calibrate import calibrate
 from triggers.lab.simulation import Ints, PeriodCounts, period_counts
-from triggers.rules.counts import Slice
-from triggers.rules.schedule import Cadence
-from triggers.rules.subject import Subject, cube_requests
-from triggers.rules.versions import version
+from triggers.rules import Cadence, Slice, Subject, version
+from triggers.rules.subject import cube_requests
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "explanation" / "false-alarms.md"
 FIRST: Final = date(2023, 1, 2)

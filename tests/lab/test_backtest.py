@@ -10,21 +10,18 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from config.errors import ConfigError
-from config.models.catalog import Catalog
-from config.models.routing import Person, Route
+from config.models import Catalog, Person, Route
 from config.reading.drafts import parse_drafts, read_drafts
 from config.reading.known_incidents import KnownIncident, parse_known_incidents
-from queries.state.calibrations import Calibration
-from queries.state.incidents import Incident
-from queries.warehouse.generations import Pin
-from queries.warehouse.relations import COLUMNS
+from queries.state import Calibration, Incident
+from queries.warehouse import COLUMNS, Pin
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.installation import DEFECTS, Terminal, installed
 from triggers.incidents.escalation import snapshot
 from triggers.incidents.notification_load import notification_loads, notifications
 from triggers.lab.backtest import Row, backtest, past
 from triggers.lab.scores import paired, scored
-from triggers.rules.versions import version_of
+from triggers.rules import version_of
 
 FIRST: Final = date(2025, 9, 1)
 STORY: Final = (4,) * 10 + (20,) * 4 + (45,) * 2 + (2,) * 8

@@ -18,16 +18,13 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection, Engine, Table
 
-from config.models.catalog import Catalog
-from config.models.rules import ChangeRule, EventRule, QuietRule, Rule, WatchRule
+from config.models import Catalog, Rule, WatchRule
+from config.models.rules import ChangeRule, EventRule, QuietRule
 from queries.engine import disposing
 from queries.scope import EVERYTHING
-from queries.state.database import open_state, passing_state
-from queries.state.incidents import entries, incidents
-from queries.state.slices import slice_values
-from queries.warehouse import tables
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import SharedWarehouse
+from queries.state import entries, open_state, passing_state, slice_values
+from queries.state.incidents import incidents
+from queries.warehouse import EmbeddedWarehouse, SharedWarehouse, tables
 from tests.counterparts.postgres import NewDatabase
 from tests.support.daily import (
     DAYS,

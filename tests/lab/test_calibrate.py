@@ -12,9 +12,9 @@ import pytest
 
 from queries.engine import disposing
 from queries.metrics.design_effects import DesignEffect
-from queries.state.calibrations import calibrations, store_calibration
-from queries.state.database import passing_state
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.state import passing_state, store_calibration
+from queries.state.calibrations import calibrations
+from queries.warehouse import EmbeddedWarehouse
 from tests.lab.null_study import DECLARED, KINDS, METRIC, SEGMENTS, subject, world
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
@@ -24,10 +24,7 @@ from triggers.evaluation.metric_rules import EvaluationInput
 from triggers.lab.calibrate import Replayed, Size, calibrate
 from triggers.lab.simulation import period_counts
 from triggers.lab.simulation_inputs import MOST
-from triggers.rules.previous_state import read_previous_state
-from triggers.rules.schedule import Moment
-from triggers.rules.subject import Subject
-from triggers.rules.versions import version_of
+from triggers.rules import Moment, Subject, read_previous_state, version_of
 
 BASE: Final = 0.05
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,16 +11,13 @@ import numpy as np
 import pytest
 from sqlalchemy import insert
 
-from config.models.catalog import Catalog
-from config.models.rules import ChangeRule, ChartRule, GapRule, QuietRule, Rule, ThresholdRule, WatchRule
+from config.models import Catalog, Rule, WatchRule
+from config.models.rules import ChangeRule, ChartRule, GapRule, QuietRule, ThresholdRule
 from config.reading.drafts import parse_drafts
 from config.reading.loader import read_catalog
-from queries.state import tables
-from queries.state.database import passing_state
+from queries.state import TickRecord, passing_state, tables, write
 from queries.state.feedback import precisions, vote
-from queries.state.incidents import TickRecord, write
-from queries.warehouse.generations import Pin
-from queries.warehouse.relations import COLUMNS
+from queries.warehouse import COLUMNS, Pin
 from tests.lab.test_backtest import FIRST, OVER, STORY, made
 from tests.support.company import CONFIG, catalog, rows_of, rule, warehouse, weeks
 from tests.support.installation import installed

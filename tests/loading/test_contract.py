@@ -14,7 +14,7 @@ import pytest
 from queries.loading.contract import Contract, masked
 from queries.loading.date_order import DayCount
 from queries.loading.time_zones import zone
-from queries.warehouse.tables import CANONICAL
+from queries.warehouse import CANONICAL
 from tests.support.offering import Read, offered
 
 ONE = {"t.csv": "x\n1\n"}

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from queries.operations.drop_source import UnknownSourceError, drop
-from queries.warehouse import rollups, tables
-from queries.warehouse.generations import NoWarehouseError, Warehouse
-from queries.warehouse.load_report import settle
+from queries.warehouse import NoWarehouseError, Warehouse, rollups, settle, tables
 from tests.support.loading import ACCOUNTS, CATALOG, COMPANY, HISTORY, NOW, bring, contents, opened, order, rows
 
 LATER = NOW + timedelta(hours=1)

@@ -17,16 +17,17 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.schema import DropTable
 
 from queries.loading.publish import GenerationKey, record_generation
-from queries.warehouse import tables
-from queries.warehouse.embedded_warehouse import KEPT, EmbeddedWarehouse
-from queries.warehouse.generations import (
+from queries.warehouse import (
     NOTHING_LOADED,
+    EmbeddedWarehouse,
     NewGeneration,
     NoWarehouseError,
     Pin,
     SharedWarehouse,
     Warehouse,
+    tables,
 )
+from queries.warehouse.embedded_warehouse import KEPT
 
 AT: Final = datetime(2026, 1, 1)  # noqa: DTZ001 - as the warehouse stores it
 ROOT: Final = Path(__file__).parents[2]

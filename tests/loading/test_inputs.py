@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from config.errors import EarshotError
-from config.models.sources import Source, SourceInput
+from config.models import Source, SourceInput
 from queries.loading import inputs
 from queries.loading.inputs import Private
 from queries.loading.text_files import BadTextError, copy_text

@@ -14,7 +14,7 @@ from typing import IO, Any, Final
 
 import pytest
 
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse import EmbeddedWarehouse
 from tests.support.deliveries import NOW, WHEN_LOADED, Delivery, Held, Rows, company, deliver, held, number
 
 KILLS: Final = 20

@@ -20,9 +20,7 @@ from typing import Final
 import pytest
 
 from config.reading.loader import read_catalog
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import NoWarehouseError, SharedWarehouse, Warehouse
-from queries.warehouse.relations import COLUMNS
+from queries.warehouse import COLUMNS, EmbeddedWarehouse, NoWarehouseError, SharedWarehouse, Warehouse
 from tests.counterparts.postgres import NewDatabase
 from tests.support.deliveries import NOW, WHEN_LOADED, Delivery, Held, company, deliver, held
 

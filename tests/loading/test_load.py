@@ -14,16 +14,13 @@ import pytest
 from sqlalchemy import select
 
 from config.errors import EarshotError
-from config.models.calendar import Calendar
+from config.models import Calendar
 from config.reading.loader import read_catalog
 from queries.loading import load as loading
 from queries.loading.load import load
 from queries.loading.sources import LoadRefusedError
-from queries.warehouse import tables
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import NoWarehouseError
-from queries.warehouse.load_report import LoadReport, kept, settle
-from queries.warehouse.relations import COLUMNS
+from queries.warehouse import COLUMNS, EmbeddedWarehouse, LoadReport, NoWarehouseError, settle, tables
+from queries.warehouse.load_report import kept
 from tests.support.deliveries import (
     CATALOG,
     NOW,

@@ -12,15 +12,12 @@ from typing import Final
 
 import pytest
 
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.reading.loader import read_catalog
 from queries.__main__ import main
 from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import SharedWarehouse, Warehouse
-from queries.warehouse.load_report import LoadReport
-from queries.warehouse.relations import COLUMNS
+from queries.warehouse import COLUMNS, EmbeddedWarehouse, LoadReport, SharedWarehouse, Warehouse
 from tests.support.deliveries import WHEN_LOADED, Held, held
 
 CONFIG: Final = Path(__file__).parents[2] / "config"

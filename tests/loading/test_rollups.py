@@ -10,8 +10,8 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection, select
 
+from queries.warehouse import ROLLUPS
 from queries.warehouse import tables as warehouse_tables
-from queries.warehouse.rollups import ROLLUPS
 from tests.support.handmade import ZONE, Row, Rows, company, local_day, warehouse
 
 HOUR: Final = timedelta(hours=1)

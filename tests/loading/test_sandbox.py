@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from config.errors import EarshotError
-from config.models.sources import Source
+from config.models import Source
 from queries.loading import sandbox
 from queries.loading.sources import find_source, open_source, selects
 from tests.support.offering import offered, write_source

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, Engine, Table, create_engine, insert, text
 from sqlalchemy.pool import StaticPool
 
-from config.models.values import Condition, Conditions
+from config.models import Condition, Conditions
 from queries.metrics.revenue import UnratedRevenueError, read_revenue, revenue_of
 from queries.monitoring.activity import (
     Signals,

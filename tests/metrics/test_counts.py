@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.models.values import Condition
+from config.models import Condition
 from queries.metrics.cube import Coded, Cube
-from queries.state.slices import slice_key, slice_values
-from triggers.rules.counts import History, is_plain, slice_history
+from queries.state import slice_key, slice_values
+from triggers.rules import History, slice_history
+from triggers.rules.counts import is_plain
 
 MONDAY: Final = date(2026, 3, 2)
 DAY: Final = timedelta(days=1)

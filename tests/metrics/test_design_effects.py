@@ -9,9 +9,7 @@ import pytest
 from sqlalchemy import delete, insert
 
 from queries.metrics.design_effects import DesignEffect, read_design_effects
-from queries.warehouse import tables
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import SharedWarehouse, Warehouse
+from queries.warehouse import EmbeddedWarehouse, SharedWarehouse, Warehouse, tables
 from tests.support.company import Week, catalog, publish, rows_of
 
 QUARTERS: Final = tuple(date(year, month, 1) for year in (2024, 2025) for month in (1, 4, 7, 10))

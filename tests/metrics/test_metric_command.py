@@ -16,7 +16,7 @@ from sqlalchemy import text
 from config.errors import EarshotError
 from queries.operations.metric_command import add_arguments
 from queries.operations.metric_command import show_metric as run_metric
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse import EmbeddedWarehouse
 from tests.support.handmade import company, warehouse
 
 Run = Callable[..., tuple[int, str, str]]

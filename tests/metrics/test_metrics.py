@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, insert, select, text
 
 from config.errors import EarshotError
-from config.models.metrics import Metric
-from config.models.values import Condition
+from config.models import Condition, Metric
 from config.reading.loader import read_catalog
 from queries.engine import shared
 from queries.metrics import query_plan
@@ -33,8 +32,8 @@ from queries.metrics.measure import (
 from queries.metrics.query_plan import clock_of, plan
 from queries.scope import EVERYTHING, Scope
 from queries.statistics.estimates import Tally, estimate
+from queries.warehouse import COLUMNS, relation
 from queries.warehouse import tables as warehouse_tables
-from queries.warehouse.relations import COLUMNS, relation
 from tests.support.handmade import DAYS, START, Rows, company, cut, local_day, on, warehouse
 
 CONFIG = Path(__file__).parents[2] / "config"

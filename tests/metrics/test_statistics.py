@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from config.errors import EarshotError
-from config.models.metrics import Metric
+from config.models import Metric
 from queries.statistics.estimates import (
     Tally,
     adjusted_wald,

@@ -21,7 +21,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, insert, select, update
 
-from config.models.routing import Route, Step
+from config.models import Route, Step
 from config.settings import read_settings
 from queries.instants import naive
 from queries.messages import outbox, rate_limits
@@ -30,11 +30,9 @@ from queries.messages.leases import record_heartbeat
 from queries.messages.silences import Matchers, Silence
 from queries.operations.health import Beat, StateHealth, read_health
 from queries.scope import EVERYTHING
-from queries.state import counters, tables
-from queries.state.database import open_state
-from queries.state.incidents import Incident, incidents
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.relations import COLUMNS
+from queries.state import Incident, counters, open_state, tables
+from queries.state.incidents import incidents
+from queries.warehouse import COLUMNS, EmbeddedWarehouse
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.slack.test_card import incident as an_incident
 from tests.support.company import catalog, noon, publish, rows_of, rule, warehouse, weeks
@@ -46,7 +44,7 @@ from triggers.incidents.tick import tick
 from triggers.processes.audit import ExpectedState, audit, gauges
 from triggers.processes.run import Runner
 from triggers.processes.watchdog import Watchdog, ping, serve_metrics, turn
-from triggers.rules.live_rules import LiveRules, Rules
+from triggers.rules import LiveRules, Rules
 from triggers.slack.canary import set_out
 
 ROOT: Final = Path(__file__).parents[2]

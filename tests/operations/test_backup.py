@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Engine, insert, select
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
 from queries.instants import naive
@@ -28,12 +28,11 @@ from queries.operations.backup import NotNowError, backup, restore
 from queries.operations.erase import forget
 from queries.operations.manifest import NAME, BadBackupError, read_manifest
 from queries.scope import EVERYTHING
+from queries.state import Incident
 from queries.state import tables as state_tables
-from queries.state.incidents import Incident, incidents
+from queries.state.incidents import incidents
 from queries.stores import open_states, open_warehouse
-from queries.warehouse import tables
-from queries.warehouse.generations import Warehouse
-from queries.warehouse.relations import COLUMNS
+from queries.warehouse import COLUMNS, Warehouse, tables
 from tests.counterparts.postgres import NewDatabase
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.support.clocks import BY_SLACKS_CLOCK, Now

@@ -16,13 +16,10 @@ from queries.operations.drop_source import drop
 from queries.operations.erase import Forgotten, forget
 from queries.operations.redaction import Redacted, Redaction, redact
 from queries.scope import EVERYTHING
+from queries.state import HistoryEntry, Incident, Queued, TickRecord, incident, open_state, write
 from queries.state import tables as state_tables
-from queries.state.database import open_state
-from queries.state.incidents import HistoryEntry, Incident, Queued, TickRecord, incident, incidents, write
-from queries.warehouse import tables
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import Warehouse
-from queries.warehouse.tombstones import Kind, hash_of
+from queries.state.incidents import incidents
+from queries.warehouse import EmbeddedWarehouse, Kind, Warehouse, hash_of, tables
 from tests.counterparts.slack import CHANNELS, TOKEN, Slack
 from tests.support.company import catalog, noon, rows_of, rule, weeks
 from tests.support.company import warehouse as company_of

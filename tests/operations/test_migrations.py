@@ -22,10 +22,9 @@ from queries.engine import journal, shared
 from queries.messages import outbox
 from queries.operations.health import read_health
 from queries.scope import EVERYTHING
-from queries.state import migrations
+from queries.state import incident, migrations, open_state, passing_state
 from queries.state import tables as state_tables
-from queries.state.database import NewerStateError, open_state, passing_state
-from queries.state.incidents import incident
+from queries.state.database import NewerStateError
 from queries.state.tables import HEAD, VERSIONS
 from tests.counterparts.postgres import NewDatabase
 

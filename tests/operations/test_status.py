@@ -8,7 +8,7 @@ import pytest
 
 from queries.operations.drop_source import drop
 from queries.operations.status import lag_text, source_freshness, status_lines
-from queries.warehouse.generations import Warehouse
+from queries.warehouse import Warehouse
 from tests.support.loading import CATALOG, COMPANY, NOW, bring, opened, order
 
 LATER = NOW + timedelta(days=1)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 
 from queries.scope import EVERYTHING
-from queries.state.database import open_state
+from queries.state import open_state
 from queries.state.incidents import incidents
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks

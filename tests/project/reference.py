@@ -13,30 +13,30 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sqlalchemy import Boolean, Column, Date, DateTime, Double, SmallInteger, Table
 
-from config.models.calendar import Calendar
-from config.models.catalog import Catalog
-from config.models.metrics import Goal, Metric
-from config.models.routing import Audience, Person, ReviewSettings, Route, Step
-from config.models.rules import (
+from config.models import (
     RULES,
-    Against,
-    Baseline,
-    ChartRule,
-    EventRule,
-    GapRule,
+    Audience,
+    Calendar,
+    Catalog,
+    Condition,
+    Goal,
     Guard,
-    QuietRule,
+    Metric,
+    Person,
+    ReviewSettings,
+    Route,
     Rule,
-    ThresholdRule,
+    Source,
+    SourceInput,
+    Step,
+    duration_text,
 )
-from config.models.sources import Source, SourceInput
-from config.models.values import Condition, duration_text
+from config.models.rules import Against, Baseline, ChartRule, EventRule, GapRule, QuietRule, ThresholdRule
 from config.reading.environment import variable_name
 from config.reading.loader import read_catalog
 from config.settings import CHECKOUT, Settings
 from queries.__main__ import _parser as queries_parser
-from queries.warehouse.relations import COLUMNS, DAYS, LATE
-from queries.warehouse.tables import CANONICAL, SCALES
+from queries.warehouse import CANONICAL, COLUMNS, DAYS, LATE, SCALES
 from triggers.__main__ import _parser as triggers_parser
 
 FOLDER: Final = CHECKOUT / "docs" / "reference"

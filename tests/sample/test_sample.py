@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from queries.sample import FEWEST, generate, journeys, planted_actions
-from queries.warehouse.tables import CANONICAL, SCALES
+from queries.warehouse import CANONICAL, SCALES
 
 ROOT = Path(__file__).resolve().parents[2]
 PLANTED = tomllib.loads((ROOT / "tests" / "sample" / "planted.toml").read_text(encoding="utf-8"))

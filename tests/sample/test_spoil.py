@@ -23,11 +23,9 @@ from queries.monitoring.row_profiles import PROFILED, Profile, read_profile
 from queries.sample import generate
 from queries.sample.spoil import SPOILS, plant, spoilt
 from queries.scope import EVERYTHING
-from queries.state.database import passing_state
-from queries.state.incidents import Incident, incidents
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import Pin
-from queries.warehouse.relations import COLUMNS
+from queries.state import Incident, passing_state
+from queries.state.incidents import incidents
+from queries.warehouse import COLUMNS, EmbeddedWarehouse, Pin
 from tests.sample.test_sample import PLANTED
 from triggers.data_faults.detect import detect
 from triggers.data_faults.detectors.fault import DataFault

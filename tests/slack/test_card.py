@@ -11,12 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.models.routing import Person, Route
+from config.models import Condition, Person, Route
 from config.models.rules import EventRule
-from config.models.values import Condition
 from queries.monitoring.evidence import Contributor, DataFreshness, Evidence, Overlap
-from queries.state.incidents import HistoryEntry, Incident
-from queries.state.slices import slice_key
+from queries.state import HistoryEntry, Incident, slice_key
 from tests.counterparts.limits import refusal
 from tests.support.company import METRIC, rule
 from triggers.messages.card import (

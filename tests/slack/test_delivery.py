@@ -15,17 +15,15 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine, select, update
 
-from config.models.catalog import Catalog
-from config.models.routing import Route, Step
+from config.models import Catalog, Route, Step
 from queries.engine import journal
 from queries.messages import outbox
 from queries.messages.outbox import QueuedMessage
 from queries.messages.restores import last_restore, mark_restored
 from queries.scope import EVERYTHING
-from queries.state import tables
-from queries.state.database import open_state
+from queries.state import open_state, tables
 from queries.state.incidents import incidents
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse import EmbeddedWarehouse
 from tests.counterparts import proxy as faults
 from tests.counterparts.limits import refusal
 from tests.counterparts.proxy import Fault, FaultProxy

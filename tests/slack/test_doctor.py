@@ -11,8 +11,7 @@ from typing import Any, Final
 import pytest
 from pydantic import SecretStr
 
-from config.models.catalog import Catalog
-from config.models.routing import Person, Route, Step
+from config.models import Catalog, Person, Route, Step
 from config.settings import SlackSettings
 from tests.counterparts import human
 from tests.counterparts import proxy as faults

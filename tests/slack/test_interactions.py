@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from config.models.routing import Person
-from queries.state.incidents import HistoryEntry, Incident
+from config.models import Person
+from queries.state import HistoryEntry, Incident
 from tests.slack.test_card import incident as an_incident
 from triggers.incidents.access import may_read
 from triggers.incidents.business_hours import Timetable

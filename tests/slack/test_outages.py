@@ -23,8 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from config.settings import CHECKOUT
 from queries.messages import outbox
 from queries.scope import EVERYTHING
-from queries.state import tables
-from queries.state.database import open_state
+from queries.state import open_state, tables
 from queries.state.incidents import incidents
 from tests.counterparts import postgres as postgresql
 from tests.counterparts.human import until

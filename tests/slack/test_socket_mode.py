@@ -21,19 +21,17 @@ import pytest
 from sqlalchemy import Engine, select, update
 from streamlit.testing.v1 import AppTest
 
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.reading.loader import read_catalog
 from config.settings import CHECKOUT, Settings, SlackSettings, read_settings
 from queries.messages import inbox, outbox
 from queries.messages.inbox import Arrived
 from queries.scope import EVERYTHING
-from queries.state import tables
+from queries.state import Incident, entries, open_state, tables
 from queries.state.actions import actions
-from queries.state.database import open_state
-from queries.state.incidents import Incident, entries, incidents
+from queries.state.incidents import incidents
 from queries.stores import open_states, open_warehouse
-from queries.warehouse.generations import Warehouse
-from queries.warehouse.relations import COLUMNS
+from queries.warehouse import COLUMNS, Warehouse
 from tests.counterparts import human
 from tests.counterparts.human import CHANNEL, MEMBERS, TOKEN, Workspace, until
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
@@ -42,7 +40,7 @@ from triggers.__main__ import main
 from triggers.incidents.actions import resolve
 from triggers.incidents.tick import tick
 from triggers.processes.run import Runner
-from triggers.rules.live_rules import LiveRules, Rules
+from triggers.rules import LiveRules, Rules
 from triggers.slack import socket_mode
 from triggers.slack.client import Slack
 from triggers.slack.interaction_handler import InteractionHandler

@@ -16,17 +16,16 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Engine, select
 
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
 from queries.messages import outbox
 from queries.scope import EVERYTHING
-from queries.state import tables
+from queries.state import Incident, tables
 from queries.state.actions import actions
-from queries.state.incidents import Incident, incidents
+from queries.state.incidents import incidents
 from queries.stores import open_states, open_warehouse
-from queries.warehouse.generations import Warehouse
-from queries.warehouse.relations import COLUMNS
+from queries.warehouse import COLUMNS, Warehouse
 from tests.counterparts import human
 from tests.counterparts.human import CHANNEL, MEMBERS, TOKEN, Workspace, until
 from tests.support.clocks import BY_SLACKS_CLOCK

@@ -10,20 +10,13 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Table, delete, insert
 
-from config.models.catalog import Catalog
-from config.models.metrics import Goal, Metric
-from config.models.routing import Route
-from config.models.rules import RateRule, Rule, ThresholdRule
+from config.models import Catalog, Goal, Metric, RateRule, Route, Rule
+from config.models.rules import ThresholdRule
 from config.reading.loader import read_catalog
 from queries.loading.publish import derive, generation_key, record_generation
-from queries.warehouse import tables
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import Warehouse
-from queries.warehouse.load_report import LoadReport
-from queries.warehouse.relations import COLUMNS
-from triggers.rules.schedule import Cadence
-from triggers.rules.subject import Subject, cube_requests
-from triggers.rules.versions import version
+from queries.warehouse import COLUMNS, EmbeddedWarehouse, LoadReport, Warehouse, tables
+from triggers.rules import Cadence, Subject, version
+from triggers.rules.subject import cube_requests
 
 CONFIG: Final = Path(__file__).parents[2] / "config"
 LOADED: Final = datetime(2026, 12, 1, 6)  # noqa: DTZ001 - as the warehouse stores it

@@ -20,14 +20,11 @@ import pyarrow as pa
 from sqlalchemy import Boolean, Connection, Date, DateTime, Double, SmallInteger, String, Table, create_engine, delete
 from sqlalchemy.pool import StaticPool
 
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.reading.loader import read_catalog
 from queries.engine import insert_arrow
 from queries.loading.publish import derive, generation_key, record_generation
-from queries.warehouse import tables
-from queries.warehouse.generations import Pin, latest
-from queries.warehouse.load_report import LoadReport
-from queries.warehouse.relations import COLUMNS
+from queries.warehouse import COLUMNS, LoadReport, Pin, latest, tables
 from tests.support.installation import configure
 
 Row = dict[str, Any]

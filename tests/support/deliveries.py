@@ -12,16 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Connection, func, select
 
-from config.models.calendar import Calendar
-from config.models.catalog import Catalog
-from config.models.routing import ReviewSettings
-from config.models.rules import Guard
+from config.models import Calendar, Catalog, Guard, ReviewSettings
 from config.reading.loader import read_source
 from queries.loading.load import LoadRequest, load
+from queries.warehouse import ROLLUPS, LoadReport, Warehouse
 from queries.warehouse import tables as warehouse_tables
-from queries.warehouse.generations import Warehouse
-from queries.warehouse.load_report import LoadReport
-from queries.warehouse.rollups import ROLLUPS
 
 Row = dict[str, Any]
 Rows = dict[str, list[Row]]

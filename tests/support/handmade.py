@@ -9,10 +9,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from sqlalchemy import Connection, Engine, Table, insert
 
-from config.models.calendar import Calendar
+from config.models import Calendar
 from queries.engine import embedded
-from queries.warehouse import tables
-from queries.warehouse.calendar import write_calendar
+from queries.warehouse import tables, write_calendar
 from queries.warehouse.rollups import rebuild_rollups
 
 ZONE: Final = "Europe/Berlin"

@@ -21,7 +21,7 @@ import pandas as pd  # noqa: F401 - DuckDB imports it with the first value that 
 
 from config.reading.loader import read_source
 from queries.loading import load as loading
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse import EmbeddedWarehouse
 from tests.support.deliveries import CATALOG
 
 

@@ -7,15 +7,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Table, select
 
-from config.models.catalog import Catalog
-from config.models.sources import Source
+from config.models import Catalog, Source
 from config.reading.loader import read_catalog
 from queries.loading.load import LoadRequest, load
+from queries.warehouse import COLUMNS, EmbeddedWarehouse, LoadReport, SharedWarehouse, Warehouse
 from queries.warehouse import tables as warehouse_tables
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import SharedWarehouse, Warehouse
-from queries.warehouse.load_report import LoadReport
-from queries.warehouse.relations import COLUMNS
 from tests.support.offering import write_source
 
 CATALOG: Final[Catalog] = read_catalog(Path(__file__).parents[2] / "config", COLUMNS)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config.models.sources import Source, SourceInput
+from config.models import Source, SourceInput
 from queries.loading.sandbox import staged
 
 Row = dict[str, Any]

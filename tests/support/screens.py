@@ -18,7 +18,7 @@ from streamlit.testing.v1 import AppTest
 from config.settings import CHECKOUT
 from dashboard import stores
 from queries.scope import EVERYTHING
-from queries.state.incidents import HistoryEntry, Incident, entries, incident
+from queries.state import HistoryEntry, Incident, entries, incident
 from tests.counterparts.human import APP_TOKEN, TOKEN, Workspace
 from tests.support.small_company import AUDIENCES, GOALS, METRICS
 from triggers.messages.card import news

@@ -9,13 +9,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, insert
 
-from config.models.calendar import Calendar
+from config.models import Calendar
 from queries.engine import disposing
-from queries.state.database import open_state
-from queries.state.incidents import HistoryEntry, Incident, TickRecord, incident_id, write
-from queries.warehouse import rollups, tables
+from queries.state import HistoryEntry, Incident, TickRecord, incident_id, open_state, write
+from queries.warehouse import EmbeddedWarehouse, rollups, tables
 from queries.warehouse.calendar import calendar_days
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
 
 VERTICALS: Final = ("Capital Markets", "Energy", "Insurance", "Payments", "Public Sector", "Retail Banking")
 BROKEN: Final = "Energy"

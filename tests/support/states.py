@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from queries.engine import disposing
-from queries.state.database import open_state, passing_state
+from queries.state import open_state, passing_state
 
 NewState = Callable[..., Engine]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 from config.errors import EarshotError
-from config.models.values import parse_duration
+from config.models import parse_duration
 
 AddCommand = Callable[[str, Callable[[Namespace], int | None], str], ArgumentParser]
 """Adds a command by its name, what it runs and its help; what it takes is added to the parser that this returns."""

@@ -12,22 +12,20 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
-from config.models.rules import Rule
+from config.models import Catalog, Rule
 from config.reading.drafts import read_drafts
 from config.reading.known_incidents import read_known_incidents
 from queries.metrics.formatting import csv_cell
 from queries.operations.output import echo, print_table
-from queries.state.calibrations import Calibration, calibrations
-from queries.state.evaluations import rule_version
+from queries.state import Calibration, rule_version
+from queries.state.calibrations import calibrations
 from queries.stores import open_installation
-from queries.warehouse.generations import Pin
-from queries.warehouse.relations import COLUMNS
+from queries.warehouse import COLUMNS, Pin
 from triggers.commands.arguments import AddCommand, parse_day
 from triggers.incidents.notification_load import NotificationLoad, by_incident
 from triggers.lab.backtest import HEAD, Past, Row, iso_instant, past, rule_named
 from triggers.lab.scores import Pair, Score, Scores, paired, scored
-from triggers.rules.versions import Version, read_version
+from triggers.rules import Version, read_version
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """The names of the columns, and the rows."""

@@ -9,25 +9,21 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.models.catalog import Catalog
-from config.models.rules import WatchRule
+from config.models import Catalog, WatchRule
 from queries.metrics.measure import Ask, measure
 from queries.operations.output import echo
 from queries.scope import EVERYTHING
-from queries.state.calibrations import Calibration, calibrations, store_calibration
+from queries.state import Calibration, store_calibration
+from queries.state.calibrations import calibrations
 from queries.stores import Installation, open_installation
-from queries.warehouse.generations import NoWarehouseError, Pin
-from queries.warehouse.load_report import settle
+from queries.warehouse import NoWarehouseError, Pin, settle
 from triggers.commands.arguments import AddCommand
 from triggers.evaluation.evaluate import design_effects_at
 from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.metric_rules import reader
 from triggers.lab.calibrate import Replayed, calibrate
-from triggers.rules.due import Task, subject, tasks
-from triggers.rules.previous_state import PreviousState, read_previous_state
-from triggers.rules.schedule import Cadence, Moment
-from triggers.rules.subject import Subject
-from triggers.rules.versions import version_of
+from triggers.rules import Cadence, Moment, PreviousState, Subject, Task, read_previous_state, tasks, version_of
+from triggers.rules.due import subject
 
 LASTS: Final = timedelta(days=28)
 """How long a calibration is good for: the numbers of cases change with the months."""

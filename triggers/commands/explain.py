@@ -8,28 +8,23 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.models.catalog import Catalog
-from config.models.rules import RateRule
+from config.models import Catalog, RateRule
 from queries.instants import aware
 from queries.metrics.formatting import figure, interval
 from queries.operations.output import echo
 from queries.scope import EVERYTHING
-from queries.state.incidents import HistoryEntry, Incident, entries, incident
-from queries.state.slices import slice_key
+from queries.state import HistoryEntry, Incident, entries, incident, slice_key
 from queries.statistics.estimates import Tally, estimate
 from queries.stores import open_installation
-from queries.warehouse.generations import Pin
-from queries.warehouse.load_report import settle
+from queries.warehouse import Pin, settle
 from triggers.commands.arguments import AddCommand
 from triggers.evaluation.evaluate import design_effects_at
 from triggers.evaluation.metric_rules import evaluate_rule, reader
 from triggers.evaluation.replay import EvaluatedWindow
 from triggers.messages.card import conditions
 from triggers.messages.card_reader import rule_at_opening
-from triggers.rules.due import Task, subject
-from triggers.rules.schedule import Moment
-from triggers.rules.subject import Subject
-from triggers.rules.versions import version_of
+from triggers.rules import Moment, Subject, Task, version_of
+from triggers.rules.due import subject
 
 
 def declare_explain(command: AddCommand) -> None:

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from queries.operations.output import FORMATS, echo, print_table
 from queries.scope import EVERYTHING
-from queries.state.incidents import Incident, incidents
+from queries.state import Incident
+from queries.state.incidents import incidents
 from queries.stores import open_installation
 from triggers.commands.arguments import AddCommand, add_author
 from triggers.incidents.actions import acknowledge, resolve

@@ -6,9 +6,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
-from config.models.routing import Route
-from config.models.values import duration_text
+from config.models import Catalog, Route, duration_text
 from queries.operations.output import echo
 from queries.stores import open_installation
 from triggers.commands.arguments import AddCommand, parse_instant

@@ -8,21 +8,19 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from config.models.catalog import Catalog
-from config.models.rules import Rule
+from config.models import Catalog, Rule
 from config.reading.drafts import read_drafts
 from config.reading.loader import read_catalog
 from config.settings import read_settings
 from queries.operations.output import echo, print_table
 from queries.scope import EVERYTHING
-from queries.state.evaluations import rule_version
-from queries.state.incidents import open_incidents
+from queries.state import open_incidents, rule_version
 from queries.stores import open_installation
-from queries.warehouse.relations import COLUMNS
+from queries.warehouse import COLUMNS
 from triggers.commands.arguments import AddCommand
 from triggers.lab.backtest import iso_instant
 from triggers.rule_tests.runner import suite
-from triggers.rules.versions import version_of
+from triggers.rules import version_of
 
 HEAD: Final = ("rule", "kind", "on", "version", "author", "since", "open", "older")
 

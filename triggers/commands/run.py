@@ -8,12 +8,11 @@ from config.errors import EarshotError
 from queries.messages import outbox
 from queries.operations.output import echo
 from queries.stores import open_installation
-from queries.warehouse.relations import COLUMNS
+from queries.warehouse import COLUMNS
 from triggers.commands.arguments import AddCommand, parse_instant, parse_span
 from triggers.processes.run import Runner
 from triggers.processes.watchdog import Watchdog, in_words
-from triggers.rules.git_author import author
-from triggers.rules.live_rules import LiveRules, Rules
+from triggers.rules import LiveRules, Rules, author
 from triggers.slack.client import Slack
 from triggers.slack.interaction_handler import InteractionHandler
 from triggers.slack.socket_mode import SocketListener

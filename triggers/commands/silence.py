@@ -10,13 +10,12 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
+from config.models import Catalog
 from queries.messages.silences import Matchers, Silence, active_silences, add_silence, end_silence, preview
 from queries.operations.output import echo
 from queries.scope import EVERYTHING
 from queries.stores import Installation, open_installation
-from queries.warehouse.conditions import condition_periods
-from queries.warehouse.generations import NoWarehouseError, Pin
+from queries.warehouse import NoWarehouseError, Pin, condition_periods
 from triggers.commands.arguments import AddCommand, add_author, parse_end
 from triggers.incidents.business_hours import local
 

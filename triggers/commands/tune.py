@@ -10,16 +10,13 @@ from typing import Final
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
-from config.models.metrics import Metric
-from config.models.rules import WatchRule
+from config.models import Catalog, Metric, WatchRule
 from config.reading.drafts import read_drafts
 from queries.operations.output import echo, print_table
 from queries.state.calibrations import calibrations
 from queries.state.feedback import Precision, precisions
 from queries.stores import open_installation
-from queries.warehouse.generations import Pin
-from queries.warehouse.relations import COLUMNS
+from queries.warehouse import COLUMNS, Pin
 from triggers.commands.arguments import AddCommand, parse_day
 from triggers.commands.backtest import Table
 from triggers.evaluation.kinds.kind import Setting

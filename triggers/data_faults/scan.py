@@ -7,11 +7,11 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from config.models.rules import DATA_FAULT, DECEIVES, EventRule, Guard, RateRule
+from config.models import DATA_FAULT, DECEIVES, Guard, RateRule
+from config.models.rules import EventRule
 from queries.monitoring.row_profiles import PROFILED, Profile, read_profile
 from queries.monitoring.severe_cases import Case
-from queries.state.incidents import Incident, incident_id
-from queries.state.slices import slice_values
+from queries.state import Incident, incident_id, slice_values
 from triggers.data_faults.detect import detect
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.detectors.history import BASELINE_WEEKS
@@ -19,8 +19,7 @@ from triggers.data_faults.explanation import Breach, explains
 from triggers.evaluation.event_rules import SevereCase
 from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.replay import StateChange
-from triggers.rules.schedule import Cadence, Moment, midnight
-from triggers.rules.subject import CubeRequest, Subject
+from triggers.rules import Cadence, CubeRequest, Moment, Subject, midnight
 
 NAME: Final = DATA_FAULT
 

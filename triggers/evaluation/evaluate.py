@@ -7,20 +7,12 @@ from datetime import date, datetime
 from sqlalchemy import Connection
 
 from queries.metrics import design_effects
-from queries.state.calibrations import StoredBaseline, tally_text
-from queries.state.evaluations import Remembered
-from queries.state.slices import slice_key
+from queries.state import Remembered, StoredBaseline, slice_key, tally_text
 from triggers.evaluation.kinds.window import EffectsAt
 from triggers.evaluation.metric_rules import evaluate_rule, reader
 from triggers.evaluation.quiet_rules import QuietRuleEvaluator
 from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
-from triggers.rules.baseline import FrozenBaseline
-from triggers.rules.counts import Slice
-from triggers.rules.due import Task
-from triggers.rules.previous_state import remember
-from triggers.rules.schedule import Moment
-from triggers.rules.state_machine import Instance
-from triggers.rules.subject import Subject
+from triggers.rules import FrozenBaseline, Instance, Moment, Slice, Subject, Task, remember
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,12 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection
 
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.models.rules import EventRule
 from queries.monitoring.severe_cases import Case, cases
 from queries.scope import EVERYTHING
-from queries.state.incidents import incident_id
-from triggers.rules.previous_state import PreviousState
-from triggers.rules.schedule import Moment, midnight
-from triggers.rules.versions import Version, version
+from queries.state import incident_id
+from triggers.rules import Moment, PreviousState, Version, midnight, version
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,20 +7,16 @@ from datetime import date, datetime
 import numpy as np
 from sqlalchemy import Connection
 
-from config.models.rules import RateRule
+from config.models import RateRule
 from queries.statistics.estimates import Floats
-from queries.warehouse.conditions import ConditionPeriod, condition_periods
+from queries.warehouse import ConditionPeriod, condition_periods
 from triggers.evaluation.kinds.registry import kind_of, panel
 from triggers.evaluation.kinds.significance import bonferroni, verdicts
 from triggers.evaluation.kinds.window import EffectsAt, Inputs
 from triggers.evaluation.quantiles import first_day, measured
 from triggers.evaluation.replay import EvaluatedRule
 from triggers.evaluation.shared_counts import CountRequest, SharedCounts, read_shared_counts
-from triggers.rules.baseline import FrozenBaseline
-from triggers.rules.counts import Bools, History, Slice
-from triggers.rules.due import Task
-from triggers.rules.schedule import Moment
-from triggers.rules.subject import Subject
+from triggers.rules import Bools, FrozenBaseline, History, Moment, Slice, Subject, Task
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,7 @@ from queries.metrics.measure import Ask, measure
 from queries.metrics.query_plan import Grain
 from queries.scope import EVERYTHING
 from queries.statistics.estimates import Floats
-from triggers.rules.counts import TALLY, Slice
-from triggers.rules.schedule import Moment
-from triggers.rules.subject import Subject
+from triggers.rules import TALLY, Moment, Slice, Subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from sqlalchemy import Connection
 
-from config.models.rules import QuietRule, Rule
-from config.models.values import Conditions
+from config.models import Conditions, Rule
+from config.models.rules import QuietRule
 from queries.monitoring.activity import (
     Signals,
     account_signals,
@@ -25,10 +25,7 @@ from triggers.evaluation.kinds.significance import verdicts
 from triggers.evaluation.kinds.silence import Delays, alpha_of, overdue_instruments, stale, unit_silences
 from triggers.evaluation.kinds.window import Windows
 from triggers.evaluation.replay import EvaluatedRule
-from triggers.rules.counts import Slice
-from triggers.rules.due import Task
-from triggers.rules.schedule import Moment
-from triggers.rules.state_machine import ROUNDING
+from triggers.rules import ROUNDING, Moment, Slice, Task
 
 
 def as_quiet(rule: Rule) -> QuietRule | None:

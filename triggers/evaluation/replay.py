@@ -7,14 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from queries.state.incidents import incident_id
-from queries.state.slices import slice_key
+from queries.state import incident_id, slice_key
 from queries.statistics.estimates import Floats, Tally
 from triggers.evaluation.kinds.significance import BREACH, VERDICTS, Codes
 from triggers.evaluation.kinds.window import Windows
-from triggers.rules.counts import Slice
-from triggers.rules.state_machine import FRESH, OPEN, Event, Instance, Sample, Verdict, step
-from triggers.rules.subject import Subject
+from triggers.rules import FRESH, OPEN, Event, Instance, Sample, Slice, Subject, Verdict, step
 
 Clock = Callable[[date], datetime]
 """Slot -> when what it says became knowable."""

@@ -10,9 +10,7 @@ from queries.metrics.cube import Cube, read_cube
 from queries.metrics.query_plan import MetricSource, clock_of, plan
 from queries.metrics.revisions import read_late
 from queries.scope import EVERYTHING
-from triggers.rules.counts import History, Slice, slice_history, slices_of, with_late
-from triggers.rules.schedule import Cadence
-from triggers.rules.subject import CubeRequest
+from triggers.rules import Cadence, CubeRequest, History, Slice, slice_history, slices_of, with_late
 
 Key = tuple[str, tuple[str, ...], bool]
 """A metric's name, the dimensions of its cube, and whether all of the past was wanted."""

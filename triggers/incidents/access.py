@@ -1,9 +1,9 @@
 """Who may read of an incident: a channel by its route, a person by who they are. Pure."""
 
-from config.models.routing import Person, Route
+from config.models import Person, Route
 from queries.scope import Scope
-from queries.state.incidents import Incident
-from queries.warehouse.tables import UNKNOWN
+from queries.state import Incident
+from queries.warehouse import UNKNOWN
 
 
 def reader_scope(reader: Person | Route) -> Scope:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from config.errors import EarshotError
 from queries.messages.outbox import notified_ids
 from queries.scope import Scope
-from queries.state.incidents import HistoryEntry, Incident, annotate, incident
+from queries.state import HistoryEntry, Incident, annotate, incident
 from triggers.incidents.escalation import resumed
 from triggers.incidents.ledger import thread_messages
 

@@ -11,8 +11,7 @@ from itertools import count, takewhile
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from config.models.catalog import Catalog
-from config.models.routing import Route
+from config.models import Catalog, Route
 
 MORNING: Final = time(9)
 DAY: Final = timedelta(days=1)

@@ -12,10 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.models.catalog import Catalog
-from config.models.routing import Person, Route, Step
-from config.models.values import duration_text, parse_duration
-from queries.state.incidents import HistoryEntry, Incident
+from config.models import Catalog, Person, Route, Step, duration_text, parse_duration
+from queries.state import HistoryEntry, Incident
 from triggers.incidents.access import may_name_accounts, may_read
 from triggers.incidents.business_hours import Timetable, timetable
 

@@ -6,12 +6,8 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.models.catalog import Catalog
-from config.models.routing import Route
-from config.models.rules import Guard, Rule, WatchRule
-from queries.state.escalations import Escalation
-from queries.state.incidents import HistoryEntry, Incident, Queued, TickRecord, delivery_id
-from queries.state.slices import slice_values
+from config.models import Catalog, Guard, Route, Rule, WatchRule
+from queries.state import Escalation, HistoryEntry, Incident, Queued, TickRecord, delivery_id, slice_values
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.evaluation.event_rules import EventRuleResult, SevereCase
 from triggers.evaluation.replay import StateChange
@@ -19,7 +15,7 @@ from triggers.incidents import escalation
 from triggers.incidents.business_hours import timetable
 from triggers.incidents.person_budget import Assigned
 from triggers.incidents.stored_evidence import stored_evidence
-from triggers.rules.subject import Subject
+from triggers.rules import Subject
 
 Place = tuple[str | None, str | None, str | None]
 """Vertical, touchpoint and account."""

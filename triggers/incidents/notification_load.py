@@ -6,10 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from config.models.catalog import Catalog
-from config.models.routing import Route
-from queries.state.incidents import Incident
-from queries.state.slices import slice_values
+from config.models import Catalog, Route
+from queries.state import Incident, slice_values
 from triggers.incidents import escalation
 from triggers.incidents.business_hours import Timetable, timetable
 

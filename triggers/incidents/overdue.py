@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from config.models.catalog import Catalog
-from config.models.routing import Route
+from config.models import Catalog, Route
 from queries.messages.silences import Silence, silenced
-from queries.state.incidents import Incident
+from queries.state import Incident
 from triggers.incidents.business_hours import timetable
 from triggers.incidents.escalation import EscalationStep, due_steps
 from triggers.incidents.ledger import inhibitor_of

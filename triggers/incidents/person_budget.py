@@ -11,9 +11,8 @@ from datetime import datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from config.models.routing import Person
-from queries.state.escalations import BEYOND, TOLD, WITHHELD
-from queries.state.incidents import Incident
+from config.models import Person
+from queries.state import BEYOND, TOLD, WITHHELD, Incident
 from triggers.incidents.access import may_read
 from triggers.incidents.escalation import EscalationStep, named_people
 

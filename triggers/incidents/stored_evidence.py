@@ -3,11 +3,11 @@
 from math import isfinite
 from typing import Any
 
-from config.models.rules import RateRule
+from config.models import RateRule
 from queries.statistics.differences import gap_interval
 from queries.statistics.estimates import Tally, estimate
 from triggers.evaluation.replay import EvaluatedWindow, StateChange
-from triggers.rules.subject import Subject
+from triggers.rules import Subject
 
 
 def stored_evidence(subject: Subject, finding: StateChange) -> dict[str, Any]:

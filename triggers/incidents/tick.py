@@ -13,13 +13,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Engine
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
+from config.models import Catalog
 from queries.instants import aware
-from queries.state.escalations import spent
-from queries.state.evaluations import Evaluated, Remembered, RuleVersion
-from queries.state.incidents import TickRecord, incidents_by_id, write
-from queries.warehouse.generations import Pin
-from queries.warehouse.load_report import settle
+from queries.state import Evaluated, Remembered, RuleVersion, TickRecord, incidents_by_id, spent, write
+from queries.warehouse import Pin, settle
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.scan import NAME, FaultScanner, new_faults, rule_of_faults
 from triggers.evaluation.evaluate import Evaluation, evaluate
@@ -27,12 +24,7 @@ from triggers.evaluation.event_rules import EventRuleResult, event_rules, find_c
 from triggers.evaluation.replay import StateChange
 from triggers.incidents import escalation, person_budget
 from triggers.incidents.ledger import IncidentLedger
-from triggers.rules.due import tasks
-from triggers.rules.previous_state import PreviousState, read_previous_state, remember
-from triggers.rules.schedule import Moment
-from triggers.rules.state_machine import FRESH
-from triggers.rules.subject import Subject
-from triggers.rules.versions import version
+from triggers.rules import FRESH, Moment, PreviousState, Subject, read_previous_state, remember, tasks, version
 
 KEPT: Final = timedelta(days=90)
 """Of a past that is replayed only these slots are noted; the incidents of all of it are."""

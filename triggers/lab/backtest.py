@@ -9,18 +9,15 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
-from config.models.rules import Rule
+from config.models import Catalog, Rule
 from queries.metrics.formatting import csv_cell
 from queries.scope import EVERYTHING
-from queries.state.calibrations import Calibration, store_calibration
-from queries.state.database import passing_state
-from queries.state.incidents import HistoryEntry, Incident, entries, incidents
-from queries.warehouse.generations import Pin
+from queries.state import Calibration, HistoryEntry, Incident, entries, passing_state, store_calibration
+from queries.state.incidents import incidents
+from queries.warehouse import Pin
 from triggers.incidents.notification_load import Notification, NotificationLoad, notification_loads, notifications
 from triggers.incidents.tick import tick
-from triggers.rules.schedule import midnight
-from triggers.rules.versions import version_of
+from triggers.rules import midnight, version_of
 
 HEAD: Final = ("rule", "slice", "class", "opened_at", "resolved_at", "value", "n")
 NO_CALIBRATIONS: Final[Mapping[str, Calibration]] = {}

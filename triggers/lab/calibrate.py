@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.random import default_rng
 
-from queries.state.calibrations import Calibration
+from queries.state import Calibration
 from queries.statistics.estimates import Floats, garwood
 from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.kinds.significance import verdicts
@@ -28,8 +28,7 @@ from triggers.evaluation.kinds.window import YEAR
 from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule
 from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
 from triggers.lab.simulation_inputs import MOST, SimulationInputs, simulate, simulation_inputs
-from triggers.rules.counts import Slice
-from triggers.rules.subject import Subject
+from triggers.rules import Slice, Subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from config.models.rules import WatchRule
+from config.models import WatchRule
 from triggers.evaluation.kinds.registry import kind_of
 from triggers.lab.calibrate import calibrate
 from triggers.lab.what_if import Trial

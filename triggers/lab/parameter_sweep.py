@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from config.models.metrics import Metric
+from config.models import Metric
 from queries.metrics.formatting import goal_figure, is_share, shown, unit
 from triggers.evaluation.kinds.kind import Setting
 from triggers.lab.setting import candidate_values, setting_of, with_value

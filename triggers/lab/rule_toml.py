@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from config.models.rules import Rule
-from config.models.values import Condition, FrozenModel, duration_text
+from config.models import Condition, FrozenModel, Rule, duration_text
 
 _FIRST: Final = (
     "name", "label", "kind", "of", "metric", "method", "table", "dated_by", "by", "where", "against", "strata",

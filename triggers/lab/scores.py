@@ -6,11 +6,11 @@ from datetime import date, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.reading.known_incidents import KnownIncident
-from queries.state.slices import slice_values
+from queries.state import slice_values
 from triggers.lab.backtest import Row
-from triggers.rules.schedule import midnight
+from triggers.rules import midnight
 
 
 @dataclass(frozen=True, slots=True)

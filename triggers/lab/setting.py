@@ -5,9 +5,7 @@ from datetime import timedelta
 from math import ceil, floor, isfinite, log10
 from typing import Final
 
-from config.models.metrics import Metric
-from config.models.rules import WatchRule
-from config.models.values import duration_text
+from config.models import Metric, WatchRule, duration_text
 from triggers.evaluation.kinds.kind import RuleKind, Setting, rounded
 from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.kinds.window import Windows

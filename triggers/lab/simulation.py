@@ -14,9 +14,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from config.errors import EarshotError
-from config.models.metrics import Shape
+from config.models import Shape
 from queries.statistics.estimates import Floats
-from triggers.rules.counts import TALLY, Slice
+from triggers.rules import TALLY, Slice
 
 Ints = NDArray[np.int64]
 

@@ -9,16 +9,14 @@ from typing import Final
 import numpy as np
 from numpy.random import Generator
 
-from config.models.rules import RateRule
+from config.models import RateRule
 from queries.metrics.design_effects import DesignEffects
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.kinds.window import YEAR, Inputs
 from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule
 from triggers.lab.simulation import Distribution, Ints, PeriodCounts, alike, draw, period_counts, together
-from triggers.rules.baseline import FrozenBaseline
-from triggers.rules.counts import TALLY, Bools, Counts, Slice
-from triggers.rules.subject import Subject
+from triggers.rules import TALLY, Bools, Counts, FrozenBaseline, Slice, Subject
 
 MOST: Final = 0.05
 """No rule is ever less sure than this."""

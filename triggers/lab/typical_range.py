@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from config.models.metrics import Metric
+from config.models import Metric
 from queries.metrics.formatting import figure
 from triggers.lab.what_if import Trial
 

@@ -12,13 +12,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
-from config.models.rules import Rule, WatchRule
+from config.models import Catalog, Rule, WatchRule
 from queries.instants import aware
 from queries.monitoring.activity import Signals
-from queries.state.incidents import Incident
-from queries.warehouse.generations import Pin
-from queries.warehouse.load_report import settle
+from queries.state import Incident
+from queries.warehouse import Pin, settle
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.scan import FaultScanner
 from triggers.evaluation.evaluate import clock, design_effects_at
@@ -28,10 +26,8 @@ from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
 from triggers.incidents.ledger import IncidentLedger
 from triggers.incidents.notification_load import NotificationLoad, notification_loads, notifications
 from triggers.lab.backtest import Row
-from triggers.rules.due import Task, subject
-from triggers.rules.schedule import Moment, midnight
-from triggers.rules.subject import Subject
-from triggers.rules.versions import version_of
+from triggers.rules import Moment, Subject, Task, midnight, version_of
+from triggers.rules.due import subject
 
 
 class UntriedError(EarshotError):

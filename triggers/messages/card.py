@@ -6,14 +6,10 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.models.metrics import Metric
-from config.models.routing import Person, Route
-from config.models.rules import Rule
-from config.models.values import Condition, Conditions
+from config.models import Condition, Conditions, Metric, Person, Route, Rule
 from queries.metrics.formatting import count
 from queries.monitoring.evidence import Contributor, Evidence, Overlap
-from queries.state.incidents import HistoryEntry, Incident
-from queries.state.slices import slice_values
+from queries.state import HistoryEntry, Incident, slice_values
 from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.kinds.words import figure_with_interval
 from triggers.incidents.access import may_name_accounts, may_read

@@ -7,21 +7,15 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
-from config.models.metrics import Metric
-from config.models.routing import Route
-from config.models.rules import Rule
+from config.models import Catalog, Metric, Route, Rule
 from queries.monitoring.evidence import Evidence, Question, gather, gather_case
 from queries.scope import EVERYTHING, Scope
-from queries.state.escalations import unnamed
-from queries.state.evaluations import rule_version
-from queries.state.incidents import HistoryEntry, Incident, entries, incident
-from queries.state.slices import slice_values
-from queries.warehouse.generations import Pin
+from queries.state import HistoryEntry, Incident, entries, incident, rule_version, slice_values, unnamed
+from queries.warehouse import Pin
 from triggers.data_faults.scan import NAME, rule_of_faults
 from triggers.incidents.access import may_read, reader_scope
 from triggers.messages.card import Card
-from triggers.rules.versions import Version, read_version, version, version_of
+from triggers.rules import Version, read_version, version, version_of
 
 
 class GoneRuleError(EarshotError):

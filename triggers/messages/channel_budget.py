@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from config.models.routing import Route
+from config.models import Route
 from queries.messages.rate_limits import RateLimit
 
 SPACING: Final = timedelta(seconds=1.1)

@@ -7,12 +7,11 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from config.models.catalog import Catalog
-from config.models.routing import Person
+from config.models import Catalog, Person
 from queries.messages import digests, outbox, rate_limits
 from queries.messages.digests import Digest, Group, Worst
-from queries.state.incidents import HistoryEntry
-from queries.warehouse.tables import UNKNOWN
+from queries.state import HistoryEntry
+from queries.warehouse import UNKNOWN
 from triggers.messages.card import COMPANY, MARKS, Card, news_message, title
 from triggers.messages.channel_budget import Channel, Room, room
 from triggers.messages.message import Link, Message

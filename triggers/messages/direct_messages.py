@@ -8,19 +8,17 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.models.catalog import Catalog
-from config.models.routing import Person, Route
-from config.models.rules import Rule
+from config.models import Catalog, Person, Route, Rule
 from queries.messages import direct_messages
 from queries.messages.direct_messages import MAILBOX, DirectMessage
 from queries.metrics.formatting import count
 from queries.metrics.revenue import UnratedRevenueError, revenue_of
 from queries.scope import EVERYTHING
-from queries.state.escalations import BEYOND, WITHHELD, Escalation, RuleTally, escalations, rule_tallies
+from queries.state import BEYOND, WITHHELD, Escalation, Incident, RuleTally, incidents_by_id, rule_tallies, slice_values
+from queries.state.escalations import escalations
 from queries.state.feedback import Verdict, votes_by_rule
-from queries.state.incidents import Incident, incidents, incidents_by_id
-from queries.state.slices import slice_values
-from queries.warehouse.generations import Pin
+from queries.state.incidents import incidents
+from queries.warehouse import Pin
 from triggers.incidents.access import may_read, reader_scope
 from triggers.incidents.person_budget import monday
 from triggers.messages.card import COMPANY, MARKS

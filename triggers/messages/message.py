@@ -6,7 +6,7 @@ Texts stand here as they are. Each channel escapes and shortens them by its own 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from config.models.routing import Person
+from config.models import Person
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final, Literal
 
-from config.models.catalog import Catalog
-from config.models.rules import WatchRule
+from config.models import Catalog, WatchRule
 from queries.operations.health import UNFINISHED, StateHealth
-from queries.state.counters import FAILED, FOUND, LIMITED
+from queries.state import FAILED, FOUND, LIMITED
 
 SILENT: Final = timedelta(minutes=5)
 """A process that has said nothing for so long is gone."""

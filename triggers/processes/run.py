@@ -14,23 +14,20 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Engine
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
-from config.models.routing import Route
+from config.models import Catalog, Route
 from config.settings import Settings
 from queries.messages.direct_messages import addressees, queue_direct_message
 from queries.messages.direct_messages import read_direct_message as read_letter
 from queries.messages.leases import record_heartbeat
 from queries.messages.silences import muted
-from queries.state import counters
-from queries.state.incidents import RacedError
-from queries.warehouse.generations import NoWarehouseError, Pin, Warehouse
-from queries.warehouse.relations import COLUMNS
+from queries.state import RacedError, counters
+from queries.warehouse import COLUMNS, NoWarehouseError, Pin, Warehouse
 from triggers.incidents.tick import Report, tick
 from triggers.logs import about
 from triggers.messages import direct_messages
 from triggers.messages.card_reader import CardReader
 from triggers.processes.lease import acquire, release
-from triggers.rules.live_rules import LiveRules, Rules
+from triggers.rules import LiveRules, Rules
 from triggers.slack.canary import with_canary
 from triggers.slack.client import Slack, SlackError
 from triggers.slack.delivery import DeliveryWorker, Sent

@@ -21,19 +21,19 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 
 from config.errors import EarshotError
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.settings import Settings
 from queries.instants import aware
 from queries.messages.leases import record_heartbeat
 from queries.messages.silences import active_silences
 from queries.operations.health import StateHealth, read_health
 from queries.scope import EVERYTHING
-from queries.state.incidents import RacedError, incidents
-from queries.warehouse.generations import NoWarehouseError, Warehouse
-from queries.warehouse.relations import COLUMNS
+from queries.state import RacedError
+from queries.state.incidents import incidents
+from queries.warehouse import COLUMNS, NoWarehouseError, Warehouse
 from triggers.incidents.overdue import overdue_steps
 from triggers.processes.audit import STUCK, ExpectedState, Fault, Gauge, audit, gauges
-from triggers.rules.live_rules import LiveRules, Rules
+from triggers.rules import LiveRules, Rules
 from triggers.slack.canary import look, set_out
 from triggers.slack.client import Slack, SlackError
 

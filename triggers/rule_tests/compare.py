@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
 
-from config.models.rules import Rule
+from config.models import Rule
 from config.reading.entries import ConfigEntry
 from config.reading.rule_tests import ExpectedIncident, RuleTest, line
 from triggers.rule_tests.run import OpenedIncident, incident_slice
 from triggers.rule_tests.written_counts import slice_of
-from triggers.rules.state_machine import ROUNDING
+from triggers.rules import ROUNDING
 
 FIELDS: Final = ("opened", "slot", "resolved", "value", "held", "n", "reason")
 

@@ -8,29 +8,23 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from config.errors import ConfigError, Mistake
-from config.models.catalog import Catalog
-from config.models.rules import Rule
-from config.models.values import ZERO
+from config.models import ZERO, Catalog, Rule
 from config.reading.entries import ConfigEntry
 from config.reading.error_messages import suggest
 from config.reading.rule_tests import RuleTest, WrittenSignals, tested_rule
 from queries.loading.fixture_warehouse import WRITABLE, domain, missing, open_fixture
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects
 from queries.scope import EVERYTHING
-from queries.state.database import passing_state
-from queries.state.incidents import HistoryEntry as Line
-from queries.state.incidents import Incident, entries, incidents
-from queries.state.slices import slice_key
-from queries.warehouse.relations import COLUMNS
+from queries.state import HistoryEntry as Line
+from queries.state import Incident, entries, passing_state, slice_key
+from queries.state.incidents import incidents
+from queries.warehouse import COLUMNS
 from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule, evaluation_input
 from triggers.evaluation.replay import StateChange, replay
 from triggers.incidents.tick import tick
 from triggers.rule_tests.written_counts import histories, slice_of
-from triggers.rules.counts import Slice
-from triggers.rules.due import Task, subject
-from triggers.rules.schedule import Moment
-from triggers.rules.subject import Subject
-from triggers.rules.versions import version_of
+from triggers.rules import Moment, Slice, Subject, Task, version_of
+from triggers.rules.due import subject
 
 EVER: Final = 10**9
 """More rows than any test has: up to so many a design effect stays as it is written."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.errors import ConfigError, EarshotError
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.reading.entries import ConfigEntry
 from config.reading.rule_tests import RuleTest, line, read_rule_tests, tested_rule
-from queries.warehouse.relations import COLUMNS
+from queries.warehouse import COLUMNS
 from triggers.rule_tests.compare import differences, matched
 from triggers.rule_tests.run import run_rule_test
 

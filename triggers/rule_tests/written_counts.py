@@ -8,16 +8,14 @@ from typing import Any, Final
 import numpy as np
 
 from config.errors import ConfigError, Mistake
-from config.models.metrics import Metric
-from config.models.values import Condition, Conditions, Scalar
+from config.models import Condition, Conditions, Metric, Scalar
 from config.reading.entries import ConfigEntry
 from config.reading.error_messages import suggest
 from config.reading.rule_tests import RuleTest, Series, Slices
 from config.reading.toml_lines import Place
 from queries.metrics.cube import Coded, Cube
 from queries.statistics.estimates import Floats
-from triggers.rules.counts import TALLY, History, Slice, slice_history
-from triggers.rules.subject import Subject
+from triggers.rules import TALLY, History, Slice, Subject, slice_history
 
 Numbers = tuple[float, ...] | float
 PARTS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {

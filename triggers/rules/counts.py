@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from config.models.values import Condition
+from config.models import Condition
 from queries.metrics.cube import Coded, Cube, Ints
 from queries.metrics.revisions import HOUR
 from queries.statistics.estimates import Floats

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from config.models.catalog import Catalog
-from config.models.rules import RateRule, WatchRule
-from queries.state.slices import slice_key, slice_values
+from config.models import Catalog, RateRule, WatchRule
+from queries.state import slice_key, slice_values
 from triggers.rules.baseline import FrozenBaseline
 from triggers.rules.counts import Slice
 from triggers.rules.previous_state import PreviousState

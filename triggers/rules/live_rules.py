@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from config.errors import ConfigError
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.reading.loader import FILES, SETTINGS, read_catalog
 from config.settings import Settings, read_settings
 from triggers.rules.git_author import author

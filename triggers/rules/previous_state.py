@@ -11,9 +11,18 @@ from sqlalchemy import Connection
 
 from queries.messages import outbox
 from queries.scope import EVERYTHING
-from queries.state.calibrations import baselines, calibrations
-from queries.state.evaluations import Newest, Remembered, newest_slots, remembered, rule_hashes, rule_version
-from queries.state.incidents import Incident, open_incidents
+from queries.state import (
+    Incident,
+    Newest,
+    Remembered,
+    baselines,
+    newest_slots,
+    open_incidents,
+    remembered,
+    rule_hashes,
+    rule_version,
+)
+from queries.state.calibrations import calibrations
 from triggers.rules.baseline import FrozenBaseline
 from triggers.rules.state_machine import Instance
 from triggers.rules.versions import Version, read_version

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final, Literal
 
-from config.models.rules import WatchRule
+from config.models import WatchRule
 
 State = Literal["ok", "pending", "firing", "recovering"]
 Health = Literal["ok", "no_data", "error"]

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from config.models.metrics import Metric
-from config.models.rules import RateRule, WatchRule
-from config.models.values import Conditions
+from config.models import Conditions, Metric, RateRule, WatchRule
 from triggers.rules.counts import is_plain
 from triggers.rules.schedule import Cadence
 from triggers.rules.versions import Version

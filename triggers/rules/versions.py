@@ -10,10 +10,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from config.models.catalog import Catalog
-from config.models.metrics import Goal, Metric
-from config.models.rules import Rule
-from config.models.values import Condition, duration_text
+from config.models import Catalog, Condition, Goal, Metric, Rule, duration_text
 
 _RULE: Final[TypeAdapter[Rule]] = TypeAdapter(Rule)
 

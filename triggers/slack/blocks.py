@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from config.models.routing import Person
+from config.models import Person
 from triggers.messages.delivery_channel import Ids
 from triggers.messages.message import Choice, Control, Fact, Link, Message
 

@@ -6,24 +6,24 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from config.models.catalog import Catalog
-from config.models.routing import Route
+from config.models import Catalog, Route
 from config.models.rules import EventRule
 from queries.messages.canary import SEEN, Canary, newest_canary
-from queries.state.evaluations import RuleVersion, rule_hashes
-from queries.state.incidents import (
+from queries.state import (
     CANARY,
     HistoryEntry,
     Incident,
+    RuleVersion,
     TickRecord,
     annotate,
     incident_id,
     incidents_by_id,
+    rule_hashes,
     write,
 )
 from triggers.incidents.escalation import snapshot
 from triggers.incidents.ledger import root_message
-from triggers.rules.versions import version
+from triggers.rules import version
 from triggers.slack.client import Slack
 
 REASON: Final = "A message of every day that shows that messages arrive. Nothing is to be done"

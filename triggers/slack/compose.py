@@ -6,11 +6,10 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from config.models.catalog import Catalog
-from config.models.routing import Person
+from config.models import Catalog, Person
 from queries.messages import digests, outbox
 from queries.messages.outbox import DIVERTED, DueMessage, PostedMessage, QueuedMessage
-from queries.state.incidents import HistoryEntry
+from queries.state import HistoryEntry
 from triggers.incidents.escalation import named_people, parse_ladder
 from triggers.messages import digest
 from triggers.messages.card import Card, incident_message, news_message

@@ -15,8 +15,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from config.models.catalog import Catalog
-from config.models.routing import Route
+from config.models import Catalog, Route
 from queries.messages import outbox, rate_limits, restores
 from queries.messages.outbox import DIVERTED, DueMessage, Outcome, PostedMessage, QueuedMessage
 from triggers.logs import about

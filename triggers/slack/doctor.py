@@ -13,8 +13,7 @@ from typing import Final, Literal
 
 from pydantic import SecretStr
 
-from config.models.catalog import Catalog
-from config.models.routing import Person, Route
+from config.models import Catalog, Person, Route
 from config.settings import SlackSettings
 from triggers.messages.delivery_channel import Ids, Posted
 from triggers.messages.message import Message

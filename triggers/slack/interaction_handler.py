@@ -9,15 +9,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
-from config.models.catalog import Catalog
-from config.models.routing import Route
+from config.models import Catalog, Route
 from queries.messages import inbox
 from queries.messages.inbox import Arrived, Done
 from queries.scope import Scope
-from queries.state import actions
-from queries.state.actions import NewAction
+from queries.state import Incident, NewAction, RacedError, actions, entries, incidents_by_id
 from queries.state.feedback import vote
-from queries.state.incidents import Incident, RacedError, entries, incidents_by_id
 from triggers.incidents.access import reader_scope
 from triggers.incidents.actions import acknowledge, reassign, resolve, snooze
 from triggers.incidents.business_hours import Timetable, timetable

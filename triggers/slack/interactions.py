@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 
-from config.models.routing import Person
-from queries.state.incidents import HistoryEntry, Incident
+from config.models import Person
+from queries.state import HistoryEntry, Incident
 from triggers.incidents.access import may_read
 from triggers.incidents.business_hours import Timetable
 from triggers.messages.card import called

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from config.models.routing import Person
-from queries.state.incidents import Incident
+from config.models import Person
+from queries.state import Incident
 from triggers.incidents.access import may_read
 from triggers.slack.blocks import plain
 from triggers.slack.interactions import Interaction

@@ -8,11 +8,10 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 
-from config.models.catalog import Catalog
-from config.models.routing import Person
+from config.models import Catalog, Person
 from queries.messages.inbox import places
 from queries.scope import EVERYTHING
-from queries.state.incidents import Incident, RacedError, open_incidents
+from queries.state import Incident, RacedError, open_incidents
 from triggers.incidents.access import may_read, reader_scope
 from triggers.incidents.actions import OverError, acknowledge
 from triggers.incidents.escalation import due_steps

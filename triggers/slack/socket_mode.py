@@ -30,7 +30,7 @@ from config.settings import SlackSettings
 from queries.messages import inbox
 from queries.messages.inbox import Arrived
 from queries.messages.leases import record_heartbeat
-from triggers.rules.live_rules import Rules
+from triggers.rules import Rules
 from triggers.slack.interaction_handler import InteractionHandler
 from triggers.slack.interactions import form_errors, key, read_interaction
 

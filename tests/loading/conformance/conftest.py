@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import SharedWarehouse, Warehouse
+from queries.warehouse import EmbeddedWarehouse, SharedWarehouse, Warehouse
 
 
 @pytest.fixture(params=["duckdb", "postgresql"])

@@ -10,8 +10,7 @@ from sqlalchemy import select
 
 from queries.engine import fetch_arrow, insert_arrow
 from queries.sql_functions import epoch, micros, newest_value, quantile, sha256_hex
-from queries.warehouse import tables
-from queries.warehouse.generations import Warehouse
+from queries.warehouse import Warehouse, tables
 
 AT = datetime(2026, 3, 29, 1, 30, 0, 123_456)  # noqa: DTZ001 - the warehouse stores naive UTC
 TEXTS = ["", "plain", 'a "quoted" one', "two\nlines", "comma, too", "\\N", "NULL", " ", "ü€😀", "a\ttab", "\r\n", None]

@@ -9,16 +9,11 @@ from typing import Final
 
 import pytest
 
-from config.models.catalog import Catalog
+from config.models import Catalog
 from config.reading.loader import read_catalog
 from queries.metrics.design_effects import write_design_effects
 from queries.operations.drop_source import drop
-from queries.warehouse import rollups
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import SharedWarehouse, Warehouse
-from queries.warehouse.load_report import LoadReport
-from queries.warehouse.relations import COLUMNS
-from queries.warehouse.tables import CANONICAL
+from queries.warehouse import CANONICAL, COLUMNS, EmbeddedWarehouse, LoadReport, SharedWarehouse, Warehouse, rollups
 from tests.support.deliveries import COMPUTED, NOW, START, Rows, company, deliver, held, rows_of
 
 OURS: Final[Catalog] = read_catalog(Path(__file__).parents[3] / "config", COLUMNS)

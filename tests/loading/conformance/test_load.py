@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generations import Warehouse
+from queries.warehouse import EmbeddedWarehouse, Warehouse
 from tests.support.deliveries import NOW, START, WHEN_LOADED, as_of, brought, company, deliver, held, number
 
 LATER = NOW + timedelta(days=1)

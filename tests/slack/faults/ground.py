@@ -11,14 +11,22 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, select
 
-from config.models.catalog import Catalog
-from config.models.routing import Route
+from config.models import Catalog, Route
 from queries.engine import journal, shared
 from queries.messages import outbox
 from queries.scope import EVERYTHING
-from queries.state import tables
-from queries.state.database import open_state
-from queries.state.incidents import HistoryEntry, Incident, Queued, TickRecord, delivery_id, entries, incident, write
+from queries.state import (
+    HistoryEntry,
+    Incident,
+    Queued,
+    TickRecord,
+    delivery_id,
+    entries,
+    incident,
+    open_state,
+    tables,
+    write,
+)
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.support.company import METRIC, catalog, rule
 from triggers.messages.card import Card

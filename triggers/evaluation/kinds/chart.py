@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from config.models.metrics import Metric
+from config.models import Metric
 from config.models.rules import ChartRule
 from queries.metrics.formatting import figure
 from queries.statistics.estimates import Floats
@@ -22,10 +22,7 @@ from triggers.evaluation.kinds.window import (
     windows,
 )
 from triggers.evaluation.kinds.words import Sample
-from triggers.rules.baseline import FrozenBaseline
-from triggers.rules.counts import Counts, History, Slice
-from triggers.rules.state_machine import ROUNDING
-from triggers.rules.subject import Subject
+from triggers.rules import ROUNDING, Counts, FrozenBaseline, History, Slice, Subject
 
 CHARTS: Final = {"p": "p-chart", "ewma": "moving average", "cusum": "cumulative sum", "g": "rare-event chart"}
 

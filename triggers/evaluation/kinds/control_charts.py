@@ -19,7 +19,7 @@ from scipy import special
 from scipy.stats import binom
 
 from config.errors import EarshotError
-from config.models.metrics import Metric
+from config.models import Metric
 from queries.statistics.differences import skewed_tails
 from queries.statistics.estimates import Floats, binomial_tails, values
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from config.models.metrics import Metric
+from config.models import Metric
 from config.models.rules import ChangeRule, GapRule
 from queries.metrics.formatting import count, figure, half_width, interval, signed_change
 from queries.statistics import differences
@@ -26,9 +26,7 @@ from triggers.evaluation.kinds.window import (
     windows,
 )
 from triggers.evaluation.kinds.words import Sample, sentence_start
-from triggers.rules.counts import Counts, Slice
-from triggers.rules.state_machine import ROUNDING
-from triggers.rules.subject import Subject
+from triggers.rules import ROUNDING, Counts, Slice, Subject
 
 BASELINES: Final = {"previous": "the window before", "last-year": "a year before", "others": "all other verticals"}
 

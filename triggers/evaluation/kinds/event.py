@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from config.models.metrics import Metric
+from config.models import Metric
 from config.models.rules import EventRule
 from triggers.evaluation.kinds.kind import Ends, Held, RuleKind, Setting
 from triggers.evaluation.kinds.window import Windows

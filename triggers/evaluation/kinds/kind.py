@@ -8,15 +8,11 @@ from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from config.models.metrics import Metric
-from config.models.rules import RateRule, Rule
-from config.models.values import FrozenModel, duration_text
+from config.models import FrozenModel, Metric, RateRule, Rule, duration_text
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.window import Inputs, Windows
 from triggers.evaluation.kinds.words import Sample, figure_with_interval
-from triggers.rules.baseline import FrozenBaseline
-from triggers.rules.counts import History, Slice
-from triggers.rules.subject import Subject
+from triggers.rules import FrozenBaseline, History, Slice, Subject
 
 ModelT = TypeVar("ModelT", bound=FrozenModel)
 RuleT = TypeVar("RuleT", bound=Rule)

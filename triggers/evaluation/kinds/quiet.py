@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
 
-from config.models.metrics import Metric
+from config.models import Metric
 from config.models.rules import QuietRule
 from queries.metrics.formatting import count
 from triggers.evaluation.kinds.kind import Ends, Held, RuleKind, Setting, spread

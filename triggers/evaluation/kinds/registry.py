@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final, overload
 
-from config.models.rules import RateRule, Rule
+from config.models import RateRule, Rule
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.chart import Chart
 from triggers.evaluation.kinds.difference import Change, Gap
@@ -13,7 +13,7 @@ from triggers.evaluation.kinds.kind import MetricKind, RuleKind
 from triggers.evaluation.kinds.quiet import Quiet
 from triggers.evaluation.kinds.threshold import Goal, Threshold
 from triggers.evaluation.kinds.window import Inputs, Windows
-from triggers.rules.subject import Subject
+from triggers.rules import Subject
 
 KINDS: Final[Mapping[type[Any], Callable[[Any], RuleKind[Any]]]] = {
     kind.model: kind for kind in (Threshold, Goal, Change, Gap, Chart, Quiet, Event)

@@ -5,11 +5,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from config.models.rules import WatchRule
+from config.models import WatchRule
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.window import Windows
-from triggers.rules.counts import Bools
-from triggers.rules.state_machine import Verdict
+from triggers.rules import Bools, Verdict
 
 VERDICTS: Final[tuple[Verdict, ...]] = ("no_data", "breach", "safe", "between")
 NO_DATA, BREACH, SAFE, BETWEEN = range(4)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from config.models.metrics import Metric, goal_of
+from config.models import Metric, goal_of
 from config.models.rules import GoalRule, ThresholdRule
 from queries.metrics.formatting import goal_figure
 from queries.statistics.estimates import Floats, tails
@@ -23,9 +23,7 @@ from triggers.evaluation.kinds.window import (
     windows,
 )
 from triggers.evaluation.kinds.words import Sample
-from triggers.rules.counts import Slice
-from triggers.rules.state_machine import ROUNDING
-from triggers.rules.subject import Subject
+from triggers.rules import ROUNDING, Slice, Subject
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from config.models.metrics import Metric
-from config.models.rules import RateRule
+from config.models import Metric, RateRule
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects
 from queries.statistics.estimates import Floats, values
-from triggers.rules.baseline import FrozenBaseline
-from triggers.rules.counts import Bools, Counts, Slice
-from triggers.rules.subject import Subject
+from triggers.rules import Bools, Counts, FrozenBaseline, Slice, Subject
 
 EffectsAt = Callable[[date], DesignEffects]
 """Slot -> the design effects that were known then."""

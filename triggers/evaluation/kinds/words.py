@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from config.models.metrics import Metric
+from config.models import Metric
 from queries.metrics.formatting import count, figure, half_width, interval
 
 Sample = Mapping[str, Any]
