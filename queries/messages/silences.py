@@ -3,7 +3,8 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import NAMESPACE_URL, uuid5
 
 from sqlalchemy import Connection, insert, select, update
@@ -15,6 +16,9 @@ from queries.scope import Scope
 from queries.state import Incident, incidents_by_id
 from queries.state.incidents import incidents
 from queries.state.tables import silence as table
+from queries.warehouse import CANONICAL
+
+LONGEST: Final = timedelta(days=366)
 
 
 class SilenceError(EarshotError):
@@ -82,6 +86,8 @@ def add_silence(
         raise SilenceError("a silence needs a reason; write why nobody has to hear of it")
     if ends_at <= starts_at:
         raise SilenceError("the silence ends before it starts; give a later end")
+    if ends_at - starts_at > LONGEST:
+        raise SilenceError("the silence is for more than a year; turn the rule off in triggers.toml instead")
     body = json.dumps(asdict(matchers), sort_keys=True)
     # The same words and times give the same id: pressing twice is one silence.
     id_ = str(uuid5(NAMESPACE_URL, f"earshot:silence:{body}|{author}|{naive(starts_at)}|{naive(ends_at)}"))
@@ -90,6 +96,23 @@ def add_silence(
         when = {"starts_at": naive(starts_at), "ends_at": naive(ends_at)}
         conn.execute(insert(table).values(id=id_, matchers=body, reason=made.reason, author=author, **when))
     return made
+
+
+def refuse_unknown(warehouse: Connection | None, matchers: Matchers) -> None:
+    """Refuse what no row of the warehouse names: a silence for a misspelt vertical would mute nothing, unnoticed.
+
+    Raises:
+        SilenceError: no account, contact, answer or other row has such a vertical, touchpoint or account.
+    """
+    values = {"vertical": matchers.verticals, "touchpoint": matchers.touchpoints}
+    values["account_id"] = (matchers.account,) if matchers.account else ()
+    for column, names in values.items():
+        tables = [canonical for canonical in CANONICAL if column in canonical.c]
+        for name in names:
+            rows = (select(canonical.c[column]).where(canonical.c[column] == name).limit(1) for canonical in tables)
+            if warehouse is None or not any(warehouse.execute(query).first() for query in rows):
+                noun = column.removesuffix("_id")
+                raise SilenceError(f"no {noun} {name!r} in the data; write its name as the source has it")
 
 
 def end_silence(conn: Connection, beginning: str, now: datetime) -> Silence:

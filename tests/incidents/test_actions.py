@@ -33,6 +33,7 @@ from tests.counterparts.slack import ADMIN_TOKEN, CHANNELS, USERS, Slack
 from tests.slack.test_card import card as a_card
 from tests.slack.test_card import incident as an_incident
 from tests.support.company import LOADED, catalog, rule, warehouse
+from triggers.commands.arguments import parse_end
 from triggers.commands.route import route_steps
 from triggers.commands.silence import silence_request
 from triggers.incidents.actions import OverError, PastError, acknowledge, reassign, resolve, snooze
@@ -314,11 +315,33 @@ def test_a_silence_mutes_what_it_matches_for_its_time(states: Engine) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "is_said"),
+    [
+        ("2026-12-24T18:00", "2026-12-24T18:00+01:00"),
+        ("2026-07-24T18:00", "2026-07-24T18:00+02:00"),
+        ("2026-12-24T18:00Z", "2026-12-24T18:00+00:00"),
+        ("2026-12-24", "2026-12-24T00:00+01:00"),
+        ("2d", "2026-11-22T08:00+00:00"),
+    ],
+)
+def test_an_end_is_what_the_clock_on_the_wall_shows(written: str, is_said: str) -> None:
+    start = datetime(2026, 11, 20, 8, tzinfo=UTC)
+    assert parse_end(written, start, BERLIN) == datetime.fromisoformat(is_said)
+
+
+@pytest.mark.parametrize(("written", "wrong"), [("999999w", "past the last day"), ("tomorrow", "is not a time")])
+def test_what_is_no_end(written: str, wrong: str) -> None:
+    with pytest.raises(EarshotError, match=wrong):
+        parse_end(written, FRIDAY, BERLIN)
+
+
+@pytest.mark.parametrize(
     ("matchers", "reason", "hours", "wrong"),
     [
         (Matchers(), "why", 1, "something to match"),
         (Matchers(rule="defects"), " ", 1, "needs a reason"),
         (Matchers(rule="defects"), "why", 0, "ends before it starts"),
+        (Matchers(rule="defects"), "why", 9999 * 24 * 7, "for more than a year"),
     ],
 )
 def test_what_is_no_silence(tmp_path: Path, matchers: Matchers, reason: str, hours: int, wrong: str) -> None:
@@ -464,10 +487,23 @@ def test_a_silence_for_a_condition_mutes_whom_it_concerns_until_it_is_over(tmp_p
     lifecycle = {"first_loaded_at": LOADED, "loaded_at": LOADED, "source": "made"}
     when = {"starts_at": datetime(2026, 11, 18, 6), "ends_at": datetime(2026, 11, 21, 20)}  # noqa: DTZ001
     strike = {"id": "C1", "name": "strike", "kind": "external", "verticals": "Retail, Lending", **when, **lifecycle}
+    visit = {"id": "K1", "occurred_at": when["starts_at"], "day": when["starts_at"].date(), "account_id": "A1"}
+    visit |= {"touchpoint": "visit", "channel": "branch", "direction": "in", **lifecycle}
     words = Namespace(rule=None, route=None, account=None, vertical=[], touchpoint=["visit"], condition="strike")
-    with warehouse(tmp_path, company(), {tables.condition: [strike]}, "Europe/Berlin") as made, made.pin() as pin:
+    rows = {tables.condition: [strike], tables.contact: [visit]}
+    with warehouse(tmp_path, company(), rows, "Europe/Berlin") as made, made.pin() as pin:
         found = silence_request(words, company(), pin, None)
-        with pytest.raises(EarshotError, match="no condition 'flood'"):
-            silence_request(Namespace(**{**vars(words), "condition": "flood"}), company(), pin, None)
+        for other, wrong in (
+            ({"condition": "flood"}, "no condition 'flood'"),
+            ({"vertical": ["Noth"]}, "no vertical 'Noth'"),
+            ({"touchpoint": ["visit", "fax"]}, "no touchpoint 'fax'"),
+            ({"account": "a1"}, "no account 'a1'"),
+            ({"rule": "defect"}, "no rule 'defect'"),
+        ):
+            with pytest.raises(EarshotError, match=wrong):
+                silence_request(Namespace(**{**vars(words), **other}), company(), pin, None)
+        assert silence_request(Namespace(**{**vars(words), "account": "A1"}), company(), pin, None).matchers.account
+    with pytest.raises(EarshotError, match="no touchpoint 'visit'"):
+        silence_request(words, company(), None, None)
     assert found.matchers == Matchers(verticals=("Lending", "Retail"), touchpoints=("visit",))
     assert found.until == datetime(2026, 11, 21, 23, tzinfo=UTC)  # midnight in Berlin

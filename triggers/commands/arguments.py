@@ -3,7 +3,7 @@
 import getpass
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 
 from config.errors import EarshotError
 from config.models import parse_duration
@@ -13,13 +13,17 @@ AddCommand = Callable[[str, Callable[[Namespace], int | None], str], ArgumentPar
 
 
 def parse_instant(text: str) -> datetime:
-    """A time with a zone; a bare one is UTC."""
+    """A time, with a zone or bare: `on_the_wall` says where that is read."""
     try:
-        found = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text)
     except ValueError:
-        message = f"{text!r} is no time; write one such as 2026-11-21T09:00+01:00"
+        message = f"{text!r} is not a time; write one such as 2026-11-21T09:00 or 2026-11-21T09:00+01:00"
         raise ArgumentTypeError(message) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def on_the_wall(at: datetime, zone: tzinfo) -> datetime:
+    """A time as the clock on the wall shows it, where its author wrote no zone: as time stamps of sources are read."""
+    return at if at.tzinfo else at.replace(tzinfo=zone)
 
 
 def parse_day(text: str) -> date:
@@ -39,16 +43,18 @@ def parse_span(text: str) -> timedelta:
         raise ArgumentTypeError(str(error)) from None
 
 
-def parse_end(text: str | None, now: datetime) -> datetime | None:
+def parse_end(text: str | None, now: datetime, zone: tzinfo) -> datetime | None:
     """A time, or how long from now."""
     if text is None:
         return None
     try:
         return now + parse_duration(text)
+    except OverflowError:
+        raise EarshotError(f"{text!r} from now is past the last day of the calendar") from None
     except ValueError:
         pass
     try:
-        return parse_instant(text)
+        return on_the_wall(parse_instant(text), zone)
     except ArgumentTypeError as error:
         raise EarshotError(f"{error}, or how long from now, such as 3d") from None
 

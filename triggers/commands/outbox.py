@@ -8,7 +8,7 @@ from queries.messages import outbox
 from queries.messages.restores import mark_restored
 from queries.operations.output import echo, print_table
 from queries.stores import open_installation
-from triggers.commands.arguments import AddCommand, parse_instant
+from triggers.commands.arguments import AddCommand, on_the_wall, parse_instant
 from triggers.lab.backtest import iso_instant
 
 
@@ -50,8 +50,9 @@ def show_outbox(arguments: Namespace) -> None:
 def note_restored(arguments: Namespace) -> None:
     """The state was put back: what may have been sent since is looked for first."""
     now = datetime.now(UTC)
-    if arguments.since and arguments.since > now:
-        raise EarshotError("--since is a moment that is gone: when the backup was made")
     with open_installation() as site, site.states.begin() as conn:
-        waiting = mark_restored(conn, now, arguments.since)
+        since = on_the_wall(arguments.since, site.zone()) if arguments.since else None
+        if since and since > now:
+            raise EarshotError("--since is a moment that is gone: when the backup was made")
+        waiting = mark_restored(conn, now, since)
     echo(f"{waiting} messages are looked for in Slack before they are sent, and so is what the next day's ticks queue")

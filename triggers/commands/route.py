@@ -9,7 +9,7 @@ from config.errors import EarshotError
 from config.models import Catalog, Route, duration_text
 from queries.operations.output import echo
 from queries.stores import open_installation
-from triggers.commands.arguments import AddCommand, parse_instant
+from triggers.commands.arguments import AddCommand, on_the_wall, parse_instant
 from triggers.incidents.business_hours import Timetable, timetable
 from triggers.incidents.escalation import begins, named_people
 
@@ -19,9 +19,7 @@ def declare_route(command: AddCommand) -> None:
     parser = command("route", trace_route, "whom a rule's incidents would be told to, and when")
     parser.add_argument("rule", help="its name")
     parser.add_argument("--vertical", help="of the incident")
-    parser.add_argument(
-        "--at", type=parse_instant, help="when it opens, such as 2026-11-21T09:00+01:00; now by default"
-    )
+    parser.add_argument("--at", type=parse_instant, help="when it opens, such as 2026-11-21T09:00; now by default")
 
 
 def trace_route(arguments: Namespace) -> None:
@@ -29,9 +27,9 @@ def trace_route(arguments: Namespace) -> None:
     with open_installation() as site:
         if arguments.rule not in {rule.name for rule in site.catalog.rules}:
             raise EarshotError(f"no rule {arguments.rule!r}; config/triggers.toml has those there are")
-        for line in route_steps(
-            site.catalog, arguments.rule, arguments.vertical, site.zone(), arguments.at or datetime.now(UTC)
-        ):
+        zone = site.zone()
+        at = on_the_wall(arguments.at or datetime.now(UTC), zone)
+        for line in route_steps(site.catalog, arguments.rule, arguments.vertical, zone, at):
             echo(line)
 
 

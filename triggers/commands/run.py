@@ -9,7 +9,7 @@ from queries.messages import outbox
 from queries.operations.output import echo
 from queries.stores import open_installation
 from queries.warehouse import COLUMNS
-from triggers.commands.arguments import AddCommand, parse_instant, parse_span
+from triggers.commands.arguments import AddCommand, on_the_wall, parse_instant, parse_span
 from triggers.processes.run import Runner
 from triggers.processes.watchdog import Watchdog, in_words
 from triggers.rules import LiveRules, Rules, author
@@ -23,7 +23,7 @@ def declare_run(command: AddCommand) -> None:
     parser = command("run", run, "evaluate the rules and send what is owed, for ever or --once")
     parser.add_argument("--once", action="store_true", help="one tick, one round of messages")
     parser.add_argument(
-        "--now", type=parse_instant, help="the time to evaluate at, such as 2026-11-21T09:00+01:00; needs --once"
+        "--now", type=parse_instant, help="the time to evaluate at, such as 2026-11-21T09:00; needs --once"
     )
     parser.add_argument("--interval", type=parse_span, default=timedelta(seconds=60), help="between ticks, such as 5m")
 
@@ -33,10 +33,12 @@ def run(arguments: Namespace) -> int:
     if arguments.now and not arguments.once:
         raise EarshotError("--now replays one moment; add --once")
 
-    def clock() -> datetime:
-        return arguments.now or datetime.now(UTC)
-
     with open_installation() as site:
+        at = on_the_wall(arguments.now, site.zone()) if arguments.now else None
+
+        def clock() -> datetime:
+            return at or datetime.now(UTC)
+
         wrote = author(site.settings.config)
         runner = Runner(site.settings, site.catalog, site.warehouse, site.states, clock, wrote)
         if not arguments.once:

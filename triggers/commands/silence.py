@@ -11,7 +11,15 @@ from sqlalchemy import Connection
 
 from config.errors import EarshotError
 from config.models import Catalog
-from queries.messages.silences import Matchers, Silence, active_silences, add_silence, end_silence, preview
+from queries.messages.silences import (
+    Matchers,
+    Silence,
+    active_silences,
+    add_silence,
+    end_silence,
+    preview,
+    refuse_unknown,
+)
 from queries.operations.output import echo
 from queries.scope import EVERYTHING
 from queries.stores import Installation, open_installation
@@ -38,7 +46,7 @@ def declare_silence(command: AddCommand) -> None:
         for name in ("vertical", "touchpoint"):
             made.add_argument(f"--{name}", action="append", default=[], help=f"only of this {name}; may be given again")
         made.add_argument("--condition", help="what a condition of the warehouse concerns, until it is over")
-    matching[1].add_argument("--until", help="when it ends, such as 2026-12-24T18:00+01:00 or 3d")
+    matching[1].add_argument("--until", help="when it ends, such as 2026-12-24T18:00 or 3d")
     matching[1].add_argument("--reason", required=True, help="why nobody has to hear of it")
     part("list", "silences that are not over")
     part("end", "end a silence now").add_argument("silence", help="the beginning of its id")
@@ -54,16 +62,16 @@ def silence(arguments: Namespace) -> None:
 
 def _silence_lines(arguments: Namespace, site: Installation, conn: Connection, now: datetime) -> Iterator[str]:
     if arguments.part == "list":
-        yield from list_silences(conn, now)
+        yield from list_silences(conn, now, site.zone())
     elif arguments.part == "end":
         if arguments.silence:
-            yield f"ended: {_line(end_silence(conn, arguments.silence, now))}"
+            yield f"ended: {_line(end_silence(conn, arguments.silence, now), site.zone())}"
     else:
-        end = parse_end(getattr(arguments, "until", None), now)
+        end = parse_end(getattr(arguments, "until", None), now, site.zone())
         with _pinned(site) as pin:
             request = silence_request(arguments, site.catalog, pin, end)
         if arguments.part == "add":
-            yield from start_silence(conn, request, arguments.reason, arguments.by, now)
+            yield from start_silence(conn, request, arguments.reason, arguments.by, now, site.zone())
         else:
             yield from preview_silence(conn, request.matchers, now)
 
@@ -86,14 +94,19 @@ class SilenceRequest:
 
 
 def silence_request(words: Namespace, catalog: Catalog, pin: Pin | None, until: datetime | None) -> SilenceRequest:
-    """What the arguments mean. Raises EarshotError for a rule, route or condition that there is not."""
+    """What the arguments mean.
+
+    Raises:
+        EarshotError: there is no such rule, route, condition, vertical, touchpoint or account.
+    """
     for kind, items in (("rule", catalog.rules), ("route", catalog.routes)):
         name = getattr(words, kind)
         if name is not None and name not in {item.name for item in items}:
             raise EarshotError(f"no {kind} {name!r}; `python -m triggers check` reads those there are")
-    places = (tuple(words.vertical), tuple(words.touchpoint))
-    found = SilenceRequest(Matchers(words.rule, words.route, *places, words.account), until)
-    return _under(found, words.condition, pin) if words.condition else found
+    matchers = Matchers(words.rule, words.route, tuple(words.vertical), tuple(words.touchpoint), words.account)
+    refuse_unknown(pin.conn if pin else None, matchers)
+    request = SilenceRequest(matchers, until)
+    return _under(request, words.condition, pin) if words.condition else request
 
 
 def _under(found: SilenceRequest, condition: str, pin: Pin | None) -> SilenceRequest:
@@ -119,22 +132,26 @@ def preview_silence(conn: Connection, matchers: Matchers, now: datetime) -> Iter
         yield f"  {one.id}  {one.rule}  {one.slice}  since {one.opened_at:%Y-%m-%d}, severity {one.severity}"
 
 
-def start_silence(conn: Connection, wanted: SilenceRequest, reason: str, author: str, now: datetime) -> Iterator[str]:
+def start_silence(
+    conn: Connection, wanted: SilenceRequest, reason: str, author: str, now: datetime, zone: ZoneInfo
+) -> Iterator[str]:
     """Begin a silence, and say what it mutes."""
     if wanted.until is None:
         raise EarshotError("a silence needs an end; give --until, such as --until 3d")
     yield from preview_silence(conn, wanted.matchers, now)
     made = add_silence(conn, wanted.matchers, reason, author, now, wanted.until)
-    yield f"silence {made.id[:8]} until {made.ends_at:%Y-%m-%d %H:%M} UTC; incidents open and are recorded all the same"
+    until = made.ends_at.astimezone(zone)
+    yield f"silence {made.id[:8]} until {until:%Y-%m-%d %H:%M %Z}; incidents open and are recorded all the same"
 
 
-def list_silences(conn: Connection, now: datetime) -> Iterator[str]:
-    """The silences that are not over."""
-    found = active_silences(conn, now)
-    yield from (_line(one) for one in found)
-    if not found:
+def list_silences(conn: Connection, now: datetime, zone: ZoneInfo) -> Iterator[str]:
+    """The silences that are not over, their ends as the clock on the wall shows them."""
+    silences = active_silences(conn, now)
+    yield from (_line(each, zone) for each in silences)
+    if not silences:
         yield "no silences"
 
 
-def _line(one: Silence) -> str:
-    return f"{one.id[:8]}  {one.matchers}  until {one.ends_at:%Y-%m-%d %H:%M} UTC  by {one.author}: {one.reason}"
+def _line(made: Silence, zone: ZoneInfo) -> str:
+    until = made.ends_at.astimezone(zone)
+    return f"{made.id[:8]}  {made.matchers}  until {until:%Y-%m-%d %H:%M %Z}  by {made.author}: {made.reason}"
