@@ -8,22 +8,16 @@ from typing import Final
 import streamlit as st
 
 from config.errors import ConfigError, EarshotError
-from config.models import Catalog
 from dashboard import markup
 from dashboard.page_session import PageSession, banners, page_session
-from dashboard.viewer import Viewer
 from queries.warehouse import NoWarehouseError
 
 FOLDER: Final = Path(__file__).parent
 
 
-def _open_to_all(_viewer: Viewer, _catalog: Catalog) -> str:
-    return ""
-
-
-def _lab_refusal(viewer: Viewer, catalog: Catalog) -> str:
-    scope = viewer.scope
-    pages = {audience.name: audience.pages for audience in catalog.audiences}
+def _lab_refusal(session: PageSession) -> str:
+    scope = session.viewer.scope
+    pages = {audience.name: audience.pages for audience in session.catalog.audiences}
     if "lab" not in pages.get(scope.role, ()):
         return "The lab is for analysts; audiences.toml says who opens it."
     # A replay reads every row that the rule reads: narrowed to a scope, its figures would be of another rule.
@@ -34,13 +28,13 @@ def _lab_refusal(viewer: Viewer, catalog: Catalog) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page. `refusal` says why a viewer may not open it, or nothing."""
+    """One page. `refusal` says why a viewer may not open it, or nothing; without one it is open to all."""
 
     name: str
     title: str
     icon: str
     is_first: bool = False
-    refusal: Callable[[Viewer, Catalog], str] = _open_to_all
+    refusal: Callable[[PageSession], str] | None = None
 
     @property
     def view(self) -> Path:
@@ -74,24 +68,21 @@ def navigate() -> None:
             st.html(markup.section("The configuration has mistakes", "Correct these lines; the page reads them again."))
             st.html(markup.mistake_list(error.mistakes))
         except NoWarehouseError:
-            _nothing_loaded()
+            lede = "Earshot shows what it has been given. Fill it with one of these."
+            st.html(markup.section("Nothing is loaded yet", lede))
+            st.html(markup.notice("A made-up company, to look around:", command="python -m queries demo"))
+            st.html(markup.notice("Your own files:", command="python -m queries load SOURCE --data DIR"))
+            st.html(markup.notice("Then let the rules look at it:", command="python -m triggers run --once"))
         except EarshotError as error:
             st.html(markup.section("This page cannot be shown"))
             st.html(markup.notice(str(error), attention=True))
-
-
-def _nothing_loaded() -> None:
-    st.html(markup.section("Nothing is loaded yet", "Earshot shows what it has been given. Fill it with one of these."))
-    st.html(markup.notice("A made-up company, to look around:", command="python -m queries demo"))
-    st.html(markup.notice("Your own files:", command="python -m queries load SOURCE --data DIR"))
-    st.html(markup.notice("Then let the rules look at it:", command="python -m triggers run --once"))
 
 
 def run_page(name: str, show: Callable[[PageSession], None]) -> None:
     """One page run, for whoever may open the page; others are told why not."""
     page = next(page for page in PAGES if page.name == name)
     with page_session() as session:
-        refusal = page.refusal(session.viewer, session.catalog)
+        refusal = page.refusal(session) if page.refusal else ""
         if refusal:
             banners(session)
             st.html(markup.notice(refusal, attention=True))

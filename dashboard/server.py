@@ -3,7 +3,6 @@
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,7 +37,12 @@ def serve() -> int:
 
 def app() -> st.App:
     """The application, not yet running."""
-    linked = [Route(page.link, _linked) for page in PAGES if not page.is_first]
+    # Streamlit's page looks for its server below its own address, and so a link to `/incident` would ask
+    # `/incident/_stcore/health` first, wait for that to fail, and only then try `/`.
+    script = '<script>window.__streamlit = {BACKEND_BASE_URL: new URL(".", window.location.href).href}</script>'
+    page = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
+    index = HTMLResponse(page.replace("<head>", f"<head>{script}", 1), headers={"Cache-Control": "no-cache"})
+    linked = [Route(page.link, index, methods=["GET"]) for page in PAGES if not page.is_first]
     return st.App(APP, routes=[Route("/healthz", _healthz), *linked], lifespan=_lifespan)
 
 
@@ -65,20 +69,6 @@ def options(settings: Settings) -> dict[str, Any]:
         "client.showErrorDetails": "none",
         "browser.gatherUsageStats": False,
     }
-
-
-async def _linked(_request: Request) -> HTMLResponse:
-    """Streamlit's own page, told where its server is."""
-    return HTMLResponse(_index(), headers={"Cache-Control": "no-cache"})
-
-
-@cache
-def _index() -> str:
-    # Streamlit's page looks for its server below its own address, and so a link to `/incident` would ask
-    # `/incident/_stcore/health` first, wait for that to fail, and only then try `/`.
-    page = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
-    script = '<script>window.__streamlit = {BACKEND_BASE_URL: new URL(".", window.location.href).href}</script>'
-    return page.replace("<head>", f"<head>{script}", 1)
 
 
 async def _healthz(_request: Request) -> JSONResponse:

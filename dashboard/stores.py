@@ -58,22 +58,18 @@ def health() -> Health:
         opened = stores()
     except EarshotError as error:
         return Health(None, None, state=False, problem=_line(error))
-    problem = _state_problem(opened)
+    problem = ""
+    try:
+        with opened.reading() as conn:
+            unsent(conn)
+    except Exception as error:  # noqa: BLE001 - a health check reports whatever is wrong
+        problem = _line(error)
     try:
         with opened.pinned() as pin:
             at = pin.generation.published_at.replace(tzinfo=UTC)
             return Health(pin.generation.number, at, state=not problem, problem=problem)
-    except Exception as error:  # noqa: BLE001 - a health check reports whatever is wrong
-        return Health(None, None, state=not problem, problem=problem or _line(error))
-
-
-def _state_problem(opened: Stores) -> str:
-    try:
-        with opened.reading() as conn:
-            unsent(conn)
     except Exception as error:  # noqa: BLE001
-        return _line(error)
-    return ""
+        return Health(None, None, state=not problem, problem=problem or _line(error))
 
 
 def _line(error: Exception) -> str:

@@ -1,14 +1,12 @@
 """The chart of an incident's own figures over time."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import altair as alt
 
 from config.models import Metric
 from dashboard.charts import ATTENTION, GREY, STATES, Rows, muted
 from queries.metrics.formatting import count, figure, goal_figure, interval, point_figure, shown, unit
-from queries.metrics.measure import MetricPoint
 from queries.review.incident_page import Trend
 from queries.state import Incident
 
@@ -26,9 +24,11 @@ class Reference:
         return goal_figure(metric, self.value) if self.is_written else figure(metric, self.value)
 
 
-def over_time(trend: Trend, metric: Metric, found: Incident, held: Reference | None) -> alt.LayerChart | alt.FacetChart:
+def over_time(
+    trend: Trend, metric: Metric, incident: Incident, reference: Reference | None
+) -> alt.LayerChart | alt.FacetChart:
     """An incident's own figures over time: intervals as a band, what it is held against as a line, the breach."""
-    rows = [_moment(metric, point) for point in trend.points if point.value is not None]
+    rows = _rows(metric, trend)
     x = alt.X("utcyearmonthdate(period):T", axis=alt.Axis(title=trend.grain, format="%b %y", grid=False, tickCount=6))
     title = f"{metric.label} ({unit(metric)})" if unit(metric) else metric.label
     y = alt.Y("value:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title=title, grid=False, tickCount=5))
@@ -40,38 +40,39 @@ def over_time(trend: Trend, metric: Metric, found: Incident, held: Reference | N
         *_shaded(trend, rows),
         base.mark_area(color=GREY, opacity=0.25, tooltip=None).encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q"),
         base.mark_line(color=GREY, strokeWidth=1.6, tooltip=None).encode(x=x, y=y),
-        *_held(metric, held, rows),
+        *_reference(metric, reference, rows),
         base.mark_circle(size=46).encode(
             x=x, y=y, color=alt.Color("color:N", scale=None), opacity=muted(), tooltip=tips
         ),
-        *_opened(found, rows),
+        *_breach(incident, rows),
     ]
     return alt.layer(*layers).properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
 
 
-def _moment(metric: Metric, point: MetricPoint) -> dict[str, Any]:
-    return {
-        "period": point.period.isoformat(),
-        "value": None if point.value is None else shown(metric, point.value),
-        "low": None if point.low is None else shown(metric, point.low),
-        "high": None if point.high is None else shown(metric, point.high),
-        "figure": point_figure(metric, point),
-        "interval": interval(metric, point.low, point.high),
-        "n": count(point.n),
-        "state": STATES.get(point.status, "complete"),
-        "color": GREY,
-        "muted": 0.45 if point.status == "immature" else 1.0,
-    }
+def _rows(metric: Metric, trend: Trend) -> Rows:
+    return [
+        {
+            "period": point.period.isoformat(),
+            "value": shown(metric, point.value),
+            "low": None if point.low is None else shown(metric, point.low),
+            "high": None if point.high is None else shown(metric, point.high),
+            "figure": point_figure(metric, point),
+            "interval": interval(metric, point.low, point.high),
+            "n": count(point.n),
+            "state": STATES.get(point.status, "complete"),
+            "color": GREY,
+            "muted": 0.45 if point.status == "immature" else 1.0,
+        }
+        for point in trend.points
+        if point.value is not None
+    ]
 
 
-def _held(metric: Metric, held: Reference | None, rows: Rows) -> list[alt.Chart]:
-    if held is None or not rows:
+def _reference(metric: Metric, reference: Reference | None, rows: Rows) -> list[alt.Chart]:
+    if reference is None or not rows:
         return []
-    line = {
-        "at": shown(metric, held.value),
-        "period": rows[0]["period"],
-        "label": f"{held.name} {held.figure(metric)}",
-    }
+    label = f"{reference.name} {reference.figure(metric)}"
+    line = {"at": shown(metric, reference.value), "period": rows[0]["period"], "label": label}
     base = alt.Chart(alt.InlineData(values=[line]))
     return [
         base.mark_rule(color=GREY, strokeWidth=1.5, strokeDash=[5, 3], tooltip=None).encode(y="at:Q"),
@@ -81,10 +82,10 @@ def _held(metric: Metric, held: Reference | None, rows: Rows) -> list[alt.Chart]
     ]
 
 
-def _opened(found: Incident, rows: Rows) -> list[alt.Chart]:
+def _breach(incident: Incident, rows: Rows) -> list[alt.Chart]:
     if not rows:
         return []
-    line = {"period": found.slot.isoformat(), "label": "breach found"}
+    line = {"period": incident.slot.isoformat(), "label": "breach found"}
     base = alt.Chart(alt.InlineData(values=[line]))
     x = alt.X("utcyearmonthdate(period):T")
     return [
@@ -99,15 +100,12 @@ def _shaded(trend: Trend, rows: Rows) -> list[alt.Chart]:
     if not rows:
         return []
     first, last = rows[0]["period"], rows[-1]["period"]
-    spans = [
-        {
-            "start": max(h.since.date().isoformat(), first),
-            "end": min(h.until.date().isoformat() if h.until else last, last),
-            "label": h.name,
-        }
-        for h in trend.overlaps
-    ]
-    spans = [span for span in spans if span["start"] < span["end"]]
+    spans = []
+    for condition in trend.overlaps:
+        start = max(condition.since.date().isoformat(), first)
+        end = min(condition.until.date().isoformat() if condition.until else last, last)
+        if start < end:
+            spans.append({"start": start, "end": end, "label": condition.name})
     base = alt.Chart(alt.InlineData(values=spans))
     x, x2 = alt.X("utcyearmonthdate(start):T"), alt.X2("utcyearmonthdate(end):T")
     tip = [alt.Tooltip("label:N", title="Condition")]
@@ -120,7 +118,5 @@ def describe_over_time(trend: Trend, metric: Metric, where: str) -> str:
     if not known:
         return f"{metric.label} in {where}: too few cases to show."
     low, high = min(known, key=lambda p: p.value or 0), max(known, key=lambda p: p.value or 0)
-    ends = (
-        f"between {point_figure(metric, low)} and {point_figure(metric, high)}, last {point_figure(metric, known[-1])}"
-    )
-    return f"{metric.label} in {where} by {trend.grain}: {ends}."
+    least, most, last = (point_figure(metric, point) for point in (low, high, known[-1]))
+    return f"{metric.label} in {where} by {trend.grain}: between {least} and {most}, last {last}."

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from config.models import DATA_FAULT, DECEIVES, Catalog, Person, Rule, Step, duration_text
+from config.models import DATA_FAULT, DECEIVES, Catalog, Metric, Person, Rule, Step, duration_text
 from dashboard.incident.charts import Reference
 from dashboard.markup import SEVERITIES, day_words, macros
 from queries.metrics.formatting import count, figure, half_width, interval
@@ -45,29 +45,29 @@ class Terms:
         return f"{self.day(at)}, {at.astimezone(self.zone):%H:%M %Z}"
 
 
-def state(found: Incident, terms: Terms) -> str:
+def state(incident: Incident, terms: Terms) -> str:
     """Where an incident stands, in words: over, taken on, put off, handed to somebody, or nobody's."""
-    if not found.is_open:
-        return f"{found.state} on {terms.day(found.resolved_at)}" if found.resolved_at else found.state
-    if found.snoozed_until:
-        return f"open, put off by {terms.name(found.assigned_to)} until {terms.moment(found.snoozed_until)}"
-    if found.acknowledged_at:
-        return f"open, taken on by {terms.name(found.acknowledged_by)}"
-    return f"open, waits for {terms.name(found.assigned_to)}" if found.assigned_to else "open, nobody has it"
+    if not incident.is_open:
+        return f"{incident.state} on {terms.day(incident.resolved_at)}" if incident.resolved_at else incident.state
+    if incident.snoozed_until:
+        return f"open, put off by {terms.name(incident.assigned_to)} until {terms.moment(incident.snoozed_until)}"
+    if incident.acknowledged_at:
+        return f"open, taken on by {terms.name(incident.acknowledged_by)}"
+    return f"open, waits for {terms.name(incident.assigned_to)}" if incident.assigned_to else "open, nobody has it"
 
 
-def incident_title(found: Incident, rule: Rule | None) -> str:
+def incident_title(incident: Incident, rule: Rule | None) -> str:
     """What the incident is about; of a fault of the data, which kind: its key begins with it."""
-    if found.rule == DATA_FAULT:
-        return f"{DECEIVES}: {found.slice.partition('|')[0].replace('-', ' ')}"
-    return (rule.label if rule else "") or found.rule
+    if incident.rule == DATA_FAULT:
+        return f"{DECEIVES}: {incident.slice.partition('|')[0].replace('-', ' ')}"
+    return (rule.label if rule else "") or incident.rule
 
 
-def incident_where(found: Incident, account: str | None) -> str:
+def incident_where(incident: Incident, account: str | None) -> str:
     """Where it is: its slice, or the vertical and account of a case."""
-    if found.is_case or (found.account_id and found.account_id in found.slice):
-        return ", ".join(part for part in (account, found.vertical, found.touchpoint) if part) or "All verticals"
-    return slice_words(found.slice)
+    if incident.is_case or (incident.account_id and incident.account_id in incident.slice):
+        return ", ".join(part for part in (account, incident.vertical, incident.touchpoint) if part) or "All verticals"
+    return slice_words(incident.slice)
 
 
 def incident_header(page: IncidentPage, account: str | None, terms: Terms) -> Markup:
@@ -81,30 +81,26 @@ def incident_header(page: IncidentPage, account: str | None, terms: Terms) -> Ma
 
 def evidence_section(page: IncidentPage, card: Card | None) -> Markup:
     """The card that Slack shows too: the figure with its interval, then what it was made of."""
-    facts = _figures(page)
+    metric, sample, facts, main = page.metric, page.sample, [], ""
+    if metric is not None:
+        main, low, high = metric.label, sample.get("low"), sample.get("high")
+        reference = reference_of(page.rule, sample)
+        n = (sample.get("tally") or [page.incident.n or 0])[0]
+        facts = [
+            (main, figure(metric, sample.get("value", page.incident.value), half_width(low, high))),
+            ("95% interval", interval(metric, low, high)),
+            ("Cases", f"n = {count(round(n))}"),
+            (sentence_start(reference.name), reference.figure(metric)) if reference else ("", ""),
+        ]
+    elif page.rule and (heard := kind_of(page.rule).finding(None, sample)):
+        facts = [("Heard", heard)]
     if card:
         facts += [(fact.label, fact.text) for fact in messages_card.facts(card) if fact.label not in ELSEWHERE]
-    main = facts[0][0] if page.metric else ""
     return _MACROS.evidence(facts, main, messages_card.provenance(card) if card else "")
 
 
 ELSEWHERE: Final = frozenset({"Where", "Severity", "What to do"})
 """Lines of the card that stand elsewhere on the page."""
-
-
-def _figures(page: IncidentPage) -> list[tuple[str, str]]:
-    metric, sample = page.metric, page.sample
-    if metric is None:
-        heard = kind_of(page.rule).finding(None, sample) if page.rule else None
-        return [("Heard", heard)] if heard else []
-    low, high, against = sample.get("low"), sample.get("high"), reference_of(page.rule, sample)
-    n = (sample.get("tally") or [page.incident.n or 0])[0]
-    return [
-        (metric.label, figure(metric, sample.get("value", page.incident.value), half_width(low, high))),
-        ("95% interval", interval(metric, low, high)),
-        ("Cases", f"n = {count(round(n))}"),
-        (sentence_start(against.name), against.figure(metric)) if against else ("", ""),
-    ]
 
 
 def reference_of(rule: Rule | None, sample: Mapping[str, Any]) -> Reference | None:
@@ -135,14 +131,16 @@ def ladder_section(incident: Incident, catalog: Catalog, terms: Terms) -> Markup
     """Who is told when, and what has been told."""
     # The ladder that the incident was opened with: the rule's may have changed since, and this one is climbed on.
     steps = [Step(after=step["after"], notify=step["notify"]) for step in json.loads(incident.ladder)]
-    return _MACROS.ladder(
-        (
-            _told(step.notify, incident, catalog),
-            "at once" if not step.after else f"after {duration_text(step.after)} without anybody taking it on",
-            _mark(incident, number, terms),
-        )
-        for number, step in enumerate(steps)
-    )
+    rows = []
+    for number, step in enumerate(steps):
+        when = "at once" if not step.after else f"after {duration_text(step.after)} without anybody taking it on"
+        mark = "not needed" if not incident.is_open or incident.acknowledged_at else "later"
+        if number < incident.next_step:
+            mark = "told"
+        elif incident.is_open and incident.next_step_at and number == incident.next_step:
+            mark = f"due {terms.moment(incident.next_step_at)}"
+        rows.append((_told(step.notify, incident, catalog), when, mark))
+    return _MACROS.ladder(rows)
 
 
 def _told(notify: str, incident: Incident, catalog: Catalog) -> str:
@@ -155,15 +153,6 @@ def _told(notify: str, incident: Incident, catalog: Catalog) -> str:
     return label_of(notify, catalog)
 
 
-def _mark(incident: Incident, number: int, terms: Terms) -> str:
-    """Where a step of the ladder stands."""
-    if number < incident.next_step:
-        return "told"
-    if incident.is_open and incident.next_step_at and number == incident.next_step:
-        return f"due {terms.moment(incident.next_step_at)}"
-    return "not needed" if not incident.is_open or incident.acknowledged_at else "later"
-
-
 def action(taken: Action, effect: str, today: date) -> Markup:
     """One action with what it has done so far."""
     due = f"due {day_words(taken.due_on)}" if taken.due_on else "no due date"
@@ -173,9 +162,11 @@ def action(taken: Action, effect: str, today: date) -> Markup:
     return _MACROS.action(taken, due, is_late, effect)
 
 
-def incident_table(incidents: Iterable[tuple[Incident, str, str, str]], terms: Terms) -> Markup:
-    """Incidents as a table of links: (incident, what, where, figure)."""
-    return _MACROS.incident_table(
-        (incident, f"{incident.opened_at.astimezone(terms.zone):%d %b %Y}", what, where, value, state(incident, terms))
-        for incident, what, where, value in incidents
-    )
+def incident_table(incidents: Iterable[tuple[Incident, Rule | None, Metric | None, str]], terms: Terms) -> Markup:
+    """Incidents as a table of links: (incident, its rule, its metric, where it is)."""
+    rows = []
+    for incident, rule, metric, where in incidents:
+        value = figure(metric, incident.value) if metric and incident.value is not None else ""
+        opened = f"{incident.opened_at.astimezone(terms.zone):%d %b %Y}"
+        rows.append((incident, opened, incident_title(incident, rule), where, value, state(incident, terms)))
+    return _MACROS.incident_table(rows)

@@ -13,7 +13,6 @@ from config.errors import EarshotError
 from dashboard import markup as parts
 from dashboard.incident import charts, data, markup
 from dashboard.page_session import PageSession, banners
-from queries.metrics.formatting import figure
 from queries.review.incident_page import IncidentPage, current_rule, read_incident_page
 from queries.state import Incident, NewAction, UnknownIncidentError, finish_action, record_action
 from queries.state.incidents import incidents
@@ -37,7 +36,18 @@ def show(session: PageSession) -> None:
         st.html(parts.notice(words, attention=True))
         _list(session)
         return
-    _one(session, page)
+    st.html(markup.incident_header(page, _account(session, page.incident), _terms(session)))
+    if page.incident.is_open:
+        _buttons(session, page)
+    link = f"{session.stores.settings.dashboard.public_url}/incident?id={page.incident.id}"
+    st.html(markup.evidence_section(page, data.card(session.key, session.pin, page, link)))
+    _chart(session, page)
+    if page.rule and page.rule.runbook:
+        st.html(parts.section("What to do") + markup.runbook(page.rule))
+    _actions(session, page)
+    st.html(parts.section("History") + markup.history_section(page.history, _terms(session)))
+    st.html(parts.section("Who is told") + markup.ladder_section(page.incident, session.catalog, _terms(session)))
+    banners(session)
 
 
 def _list(session: PageSession) -> None:
@@ -51,9 +61,7 @@ def _list(session: PageSession) -> None:
     rows = []
     for incident in found[:MOST]:
         rule, metric = current_rule(incident, session.catalog)
-        value = figure(metric, incident.value) if metric and incident.value is not None else ""
-        where = markup.incident_where(incident, _account(session, incident))
-        rows.append((incident, markup.incident_title(incident, rule), where, value))
+        rows.append((incident, rule, metric, markup.incident_where(incident, _account(session, incident))))
     st.html(markup.incident_table(rows, _terms(session)))
     if len(found) > MOST:
         st.html(parts.notice(f"{len(found) - MOST} older ones:", command="python -m triggers incidents"))
@@ -65,21 +73,6 @@ def _terms(session: PageSession) -> markup.Terms:
 
 def _account(session: PageSession, incident: Incident) -> str | None:
     return data.account_name(session.key, session.pin, incident.account_id) if incident.account_id else None
-
-
-def _one(session: PageSession, page: IncidentPage) -> None:
-    st.html(markup.incident_header(page, _account(session, page.incident), _terms(session)))
-    if page.incident.is_open:
-        _buttons(session, page)
-    link = f"{session.stores.settings.dashboard.public_url}/incident?id={page.incident.id}"
-    st.html(markup.evidence_section(page, data.card(session.key, session.pin, page, link)))
-    _chart(session, page)
-    if page.rule and page.rule.runbook:
-        st.html(parts.section("What to do") + markup.runbook(page.rule))
-    _actions(session, page)
-    st.html(parts.section("History") + markup.history_section(page.history, _terms(session)))
-    st.html(parts.section("Who is told") + markup.ladder_section(page.incident, session.catalog, _terms(session)))
-    banners(session)
 
 
 def _buttons(session: PageSession, page: IncidentPage) -> None:

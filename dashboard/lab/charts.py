@@ -12,8 +12,6 @@ from dashboard.charts import ATTENTION, BETTER, GREY, QUIET, Rows
 from queries.metrics.formatting import shown, unit
 from queries.state import slice_values
 from queries.warehouse import ConditionPeriod
-from triggers.evaluation.kinds.kind import Setting
-from triggers.incidents.notification_load import NotificationLoad
 from triggers.lab.parameter_sweep import ParameterSweep, setting
 from triggers.lab.scores import Score
 from triggers.lab.what_if import TrialIncident, TrialOutcome
@@ -49,12 +47,11 @@ class IncidentTimeline:
         return tuple(sorted(set(named), key=lambda place: (-named.count(place), place))[:PLACES])
 
 
-def attention_curve(found: ParameterSweep, metric: Metric | None, value: float) -> alt.LayerChart | alt.FacetChart:
+def attention_curve(sweep: ParameterSweep, metric: Metric | None, value: float) -> alt.LayerChart | alt.FacetChart:
     """How often each reader would be told in a week at each setting, as it is and as set."""
-    settings = [*zip(found.values, found.outcomes, strict=True)]
-    rows = [_point(found, metric, reader, value, one) for reader in _readers(found) for value, one in settings]
+    rows = _points(sweep, metric)
     named = "days" if metric is None else unit(metric)
-    title = {"limit": "Limit", "floor": "Smallest distance that counts", "at_least": "Least silence"}[found.on.field]
+    title = {"limit": "Limit", "floor": "Smallest distance that counts", "at_least": "Least silence"}[sweep.on.field]
     title = f"{title} ({named})" if named else title
     # From zero on, and never a line along the top for want of anything to tell.
     upward = alt.Scale(domain=[0, max([*(row["told"] for row in rows), 0.05]) * 1.15], nice=False)
@@ -66,34 +63,35 @@ def attention_curve(found: ParameterSweep, metric: Metric | None, value: float) 
             x=x, y=y, detail="reader:N"
         ),
         base.mark_circle(size=44, opacity=1).encode(x=x, y=y, color=alt.Color("color:N", scale=None), tooltip=_TIPS),
-        *_marks(found, metric, value),
+        *_marks(sweep, metric, value),
         *_names(rows),
     ]
     return alt.layer(*layers).properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
 
 
-def _readers(found: ParameterSweep) -> tuple[str, ...]:
+def _points(sweep: ParameterSweep, metric: Metric | None) -> Rows:
+    """Each setting's row for each of the readers who are told most."""
     most: dict[str, float] = {}
-    for one in found.outcomes:
-        for asked in one.attention:
-            most[asked.reader] = max(most.get(asked.reader, 0.0), asked.a_week)
-    return tuple(sorted(most, key=lambda reader: -most[reader])[:READERS]) or ("",)
-
-
-def _point(
-    found: ParameterSweep, metric: Metric | None, reader: str, value: float, one: TrialOutcome
-) -> dict[str, Any]:
-    asked = next((a for a in one.attention if a.reader == reader), NotificationLoad(reader, 0, 0.0, 0))
-    return {
-        "x": _x(found.on, metric, value),
-        "reader": reader_name(reader),
-        "told": asked.a_week,
-        "a_week": f"{asked.a_week:.2f}",
-        "busiest": asked.busiest,
-        "setting": setting(found.on, metric, value),
-        "incidents": len(one.found),
-        "color": GREY,
-    }
+    for outcome in sweep.outcomes:
+        for load in outcome.attention:
+            most[load.reader] = max(most.get(load.reader, 0.0), load.a_week)
+    rows = []
+    for reader in sorted(most, key=lambda reader: -most[reader])[:READERS] or [""]:
+        for value, outcome in zip(sweep.values, sweep.outcomes, strict=True):
+            load = outcome.load(reader)
+            rows.append(
+                {
+                    "x": _x(sweep, metric, value),
+                    "reader": reader_name(reader),
+                    "told": load.a_week,
+                    "a_week": f"{load.a_week:.2f}",
+                    "busiest": load.busiest,
+                    "setting": setting(sweep.on, metric, value),
+                    "incidents": len(outcome.found),
+                    "color": GREY,
+                }
+            )
+    return rows
 
 
 _TIPS: Final = [
@@ -108,24 +106,24 @@ _TIPS: Final = [
 ]
 
 
-def _x(on: Setting, metric: Metric | None, value: float) -> float:
-    return value if metric is None or on.field == "at_least" else shown(metric, value)
+def _x(sweep: ParameterSweep, metric: Metric | None, value: float) -> float:
+    return value if metric is None or sweep.on.field == "at_least" else shown(metric, value)
 
 
 def _axis(title: str, **rest: Any) -> alt.Axis:
     return alt.Axis(**{"title": title, "grid": False, **QUIET, **rest})
 
 
-def _marks(found: ParameterSweep, metric: Metric | None, value: float) -> list[alt.Chart]:
+def _marks(sweep: ParameterSweep, metric: Metric | None, value: float) -> list[alt.Chart]:
     """A line where the rule stands, and one where it is set."""
-    on, own = found.on, _x(found.on, metric, found.on.value)
+    on, own = sweep.on, _x(sweep, metric, sweep.on.value)
     marks: Rows = [
         {"x": own, "label": f"as it is, {setting(on, metric, on.value)}", "row": 0, "color": GREY, "dash": [5, 3]}
     ]
     if value != on.value:
         named = f"as set, {setting(on, metric, value)}"
-        marks.append({"x": _x(on, metric, value), "label": named, "row": 1, "color": ATTENTION, "dash": [1, 0]})
-    middle = (_x(on, metric, found.values[0]) + _x(on, metric, found.values[-1])) / 2
+        marks.append({"x": _x(sweep, metric, value), "label": named, "row": 1, "color": ATTENTION, "dash": [1, 0]})
+    middle = (_x(sweep, metric, sweep.values[0]) + _x(sweep, metric, sweep.values[-1])) / 2
     parts = []
     for mark in marks:
         base = alt.Chart(alt.InlineData(values=[mark]))
@@ -192,17 +190,13 @@ def _shaded(conditions: Sequence[ConditionPeriod], since: date, until: date) -> 
     base = alt.Chart(alt.InlineData(values=spans))
     x, x2 = alt.X("utcyearmonthdate(start):T"), alt.X2("utcyearmonthdate(end):T")
     tip = [alt.Tooltip("label:N", title="Condition")]
-    return [base.mark_rect(color=GREY, opacity=0.18).encode(x=x, x2=x2, tooltip=tip), *_labelled(spans)]
-
-
-def _labelled(spans: Rows) -> list[alt.Chart]:
-    """The conditions' names on two lines in turn: where there is little room, neighbours would cover each other."""
-    found = []
-    for line in (0, 1):
+    layers = [base.mark_rect(color=GREY, opacity=0.18).encode(x=x, x2=x2, tooltip=tip)]
+    # The names stand on two lines in turn: where there is little room, neighbours would cover each other.
+    for line in range(min(len(spans), 2)):
         base = alt.Chart(alt.InlineData(values=spans[line::2]))
         text = base.mark_text(align="left", baseline="top", dx=3, fontSize=11, tooltip=None, limit=150)
-        found.append(text.encode(x="utcyearmonthdate(start):T", y=alt.value(12 * line), text="label:N"))
-    return found[: len(spans)]
+        layers.append(text.encode(x="utcyearmonthdate(start):T", y=alt.value(12 * line), text="label:N"))
+    return layers
 
 
 def line_of(set_: TrialOutcome, own: TrialOutcome, scores: Iterable[Score]) -> IncidentTimeline:
@@ -219,10 +213,10 @@ def line_of(set_: TrialOutcome, own: TrialOutcome, scores: Iterable[Score]) -> I
 
 
 def _incident(kind: str, found: TrialIncident) -> Bar:
-    one = found.incident
-    over = one.resolved_at.date() if one.resolved_at else None
-    words = f"{one.opened_at:%d %b %Y} to {f'{over:%d %b %Y}' if over else 'the end'}"
-    return Bar(kind, place_words(one.slice), one.opened_at.date(), over, words)
+    incident = found.incident
+    over = incident.resolved_at.date() if incident.resolved_at else None
+    words = f"{incident.opened_at:%d %b %Y} to {f'{over:%d %b %Y}' if over else 'the end'}"
+    return Bar(kind, place_words(incident.slice), incident.opened_at.date(), over, words)
 
 
 EVERYWHERE: Final = "The whole company"
@@ -239,13 +233,13 @@ def reader_name(reader: str) -> str:
     return f"whoever reads the {name} channel" if kind == "channel" and name else reader or "nobody"
 
 
-def describe_curve(found: ParameterSweep, metric: Metric | None, value: float) -> str:
+def describe_curve(sweep: ParameterSweep, metric: Metric | None, value: float) -> str:
     """The curve in one sentence, for who cannot see it."""
-    (least, first), *_, (most, last) = found.lax_first() if len(found.values) > 1 else found.lax_first() * 2
-    ends = f"from {first.a_week:.2f} at {setting(found.on, metric, least)} to {last.a_week:.2f}"
-    own = f"{found.present.a_week:.2f} as it is, at {setting(found.on, metric, found.on.value)}"
-    now = f"set to {setting(found.on, metric, value)}"
-    return f"How often the busiest reader is told in a week: {ends} at {setting(found.on, metric, most)}; {own}; {now}."
+    (least, first), *_, (most, last) = sweep.lax_first() if len(sweep.values) > 1 else sweep.lax_first() * 2
+    ends = f"from {first.a_week:.2f} at {setting(sweep.on, metric, least)} to {last.a_week:.2f}"
+    own = f"{sweep.present.a_week:.2f} as it is, at {setting(sweep.on, metric, sweep.on.value)}"
+    now = f"set to {setting(sweep.on, metric, value)}"
+    return f"How often the busiest reader is told in a week: {ends} at {setting(sweep.on, metric, most)}; {own}; {now}."
 
 
 def describe_line(line: IncidentTimeline) -> str:

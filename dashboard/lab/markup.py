@@ -4,28 +4,26 @@ from typing import Final
 
 from markupsafe import Markup
 
-from config.models import Metric
 from dashboard.lab.charts import place_words, reader_name
-from dashboard.markup import macros
+from dashboard.markup import day_words, macros
 from queries.metrics.formatting import figure
 from queries.state.feedback import Precision
 from triggers.evaluation.kinds.words import sentence_start
-from triggers.incidents.notification_load import NotificationLoad
 from triggers.lab.false_alarms import FalseAlarmRate
-from triggers.lab.parameter_sweep import ParameterSweep, days_open, setting
+from triggers.lab.parameter_sweep import ParameterSweep, days_open, own_metric, setting
+from triggers.lab.scores import Score
 from triggers.lab.typical_range import typical_range
-from triggers.lab.what_if import Trial, TrialIncident, TrialOutcome
+from triggers.lab.what_if import Trial, TrialOutcome
 
 LISTED: Final = 60
+VERDICTS: Final = {"found": "found", "missed": "missed", "open before": "an incident was open before it began"}
 WEEKS_A_YEAR: Final = 365.25 / 7
 _MACROS: Final = macros("lab/macros.html")
 
 
-def lab_header(
-    trial: Trial, sweep: ParameterSweep, current: TrialOutcome, metric: Metric | None, value: float
-) -> Markup:
+def lab_header(trial: Trial, sweep: ParameterSweep, current: TrialOutcome, value: float) -> Markup:
     """What the setting would have meant, in a sentence."""
-    rule = trial.rule
+    rule, metric = trial.rule, own_metric(trial)
     certainty = "its null replay asks" if trial.subject.alpha is not None else "Bonferroni's bound asks"
     by = f" by {' and '.join(rule.by)}" if rule.by else ""
     dateline = (
@@ -36,29 +34,26 @@ def lab_header(
     # Where the figure lay, so that a limit says something.
     range_ = typical_range(trial) if metric else None
     lay = sentence_start(range_.words(metric)) if range_ and metric else ""
-    headline = _sentence(sweep, current, metric, value)
-    return _MACROS.lab_header(f"Threshold lab · {rule.label or rule.name}", headline, dateline, lay)
-
-
-def _sentence(sweep: ParameterSweep, current: TrialOutcome, metric: Metric | None, value: float) -> str:
-    named = {"limit": "limit", "floor": "distance that counts", "at_least": "silence"}[sweep.on.field]
+    name = {"limit": "limit", "floor": "distance that counts", "at_least": "silence"}[sweep.on.field]
     number = len(current.found)
     what = "no incident" if not number else "one incident" if number == 1 else f"{number} incidents"
-    head = f"With a {named} of {setting(sweep.on, metric, value)} it would have opened {what}"
-    if not current.attention:
-        return f"{head}, and told nobody."
-    most = current.attention[0]
-    times = "once" if current.busiest == 1 else f"{current.busiest} times"
-    return f"{head}; {reader_name(most.reader)} would be told {times} in the busiest week."
+    told = ", and told nobody"
+    if current.attention:
+        times = "once" if current.busiest == 1 else f"{current.busiest} times"
+        told = f"; {reader_name(current.attention[0].reader)} would be told {times} in the busiest week"
+    headline = f"With a {name} of {setting(sweep.on, metric, value)} it would have opened {what}{told}."
+    return _MACROS.lab_header(f"Threshold lab · {rule.label or rule.name}", headline, dateline, lay)
 
 
 def cards(trial: Trial, sweep: ParameterSweep, current: TrialOutcome) -> Markup:
     """The cost in attention: as set, beside as it is."""
     pairs = []
-    for one in (current, sweep.present):
+    for outcome in (current, sweep.present):
         # A rate so small is read better by the year.
-        yearly = f"{one.a_week * WEEKS_A_YEAR:.1f} a year"
-        pairs.append((str(len(one.found)), yearly, str(one.busiest), f"{days_open(one, trial.moment.now):,}"))
+        yearly = f"{outcome.a_week * WEEKS_A_YEAR:.1f} a year"
+        pairs.append(
+            (str(len(outcome.found)), yearly, str(outcome.busiest), f"{days_open(outcome, trial.moment.now):,}")
+        )
     now, before = pairs
     found, yearly, busiest, lasted = (
         f"as it is {old}" if new != old else "" for new, old in zip(now, before, strict=True)
@@ -90,28 +85,34 @@ def votes_words(precision: Precision | None) -> str:
 
 def readers(sweep: ParameterSweep, current: TrialOutcome) -> Markup:
     """Who is told, as set and as it is."""
-    before = {load.reader: load for load in sweep.present.attention}
-    now = {load.reader: load for load in current.attention}
-    none = NotificationLoad("", 0, 0.0, 0)
     rows = []
-    for reader in dict.fromkeys([*now, *before]):
-        load = now.get(reader, none)
-        told_before = str(before.get(reader, none).told)
-        rows.append((reader_name(reader), str(load.told), f"{load.a_week:.2f}", str(load.busiest), told_before))
+    for reader in dict.fromkeys(load.reader for load in (*current.attention, *sweep.present.attention)):
+        load, before = current.load(reader), sweep.present.load(reader)
+        rows.append((reader_name(reader), str(load.told), f"{load.a_week:.2f}", str(load.busiest), str(before.told)))
     return _MACROS.table(("Reader", "Times", "A week", "Busiest week", "Times as it is"), rows, 4)
 
 
-def incident_rows(current: TrialOutcome, metric: Metric | None) -> Markup:
+def incident_rows(trial: Trial, current: TrialOutcome) -> Markup:
     """The incidents, the newest first."""
     newest = sorted(current.found, key=lambda found: found.incident.opened_at, reverse=True)[:LISTED]
-    return _MACROS.table(("Opened", "Where", "Value", "n", "Until"), [_listed(found, metric) for found in newest], 0)
+    metric, rows = own_metric(trial), []
+    for found in newest:
+        incident = found.incident
+        value = f"{incident.value or 0:.0f} days"
+        if metric and incident.value is not None:
+            value = figure(metric, incident.value)
+        over = f"{incident.resolved_at:%-d %b %Y}" if incident.resolved_at else "still open"
+        fault = f" ({found.fault.kind.replace('-', ' ')}: goes to the analysts)" if found.fault else ""
+        where = place_words(incident.slice) + fault
+        rows.append((f"{incident.opened_at:%-d %b %Y}", where, value, str(incident.n or ""), over))
+    return _MACROS.table(("Opened", "Where", "Value", "n", "Until"), rows, 0)
 
 
-def _listed(found: TrialIncident, metric: Metric | None) -> tuple[str, ...]:
-    incident = found.incident
-    value = (
-        figure(metric, incident.value) if metric and incident.value is not None else f"{incident.value or 0:.0f} days"
-    )
-    over = f"{incident.resolved_at:%-d %b %Y}" if incident.resolved_at else "still open"
-    fault = f" ({found.fault.kind.replace('-', ' ')}: goes to the analysts)" if found.fault else ""
-    return f"{incident.opened_at:%-d %b %Y}", place_words(incident.slice) + fault, value, str(incident.n or ""), over
+def score_words(score: Score) -> str:
+    """What became of something that is known to have happened."""
+    known = score.known
+    name = known.name or known.rule or known.metric or ""
+    since = day_words(known.since)
+    span = f"{since} to {day_words(known.until)}" if known.until else f"from {since}"
+    delay = f", {score.delay.days} days after it began" if score.delay is not None else ""
+    return f"{name} ({span}): {VERDICTS[score.verdict]}{delay}"

@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from config.errors import ConfigError
-from config.models import Catalog, Metric, Rule
+from config.models import Metric, Rule
 from config.reading.known_incidents import parse_known_incidents
 from dashboard import markup as parts
 from dashboard.lab import charts, data, markup
@@ -21,7 +21,6 @@ from triggers.lab.setting import toml_lines, with_value
 from triggers.lab.what_if import Trial, TrialOutcome, UntriedError, is_tried, rows
 
 YEARS: Final = (1, 2, 3)
-VERDICTS: Final = {"found": "found", "missed": "missed", "open before": "an incident was open before it began"}
 YEAR: Final = timedelta(days=365)
 EXAMPLE: Final = """[[known]]
 name = "What happened"
@@ -46,13 +45,24 @@ def _request(session: PageSession, top: DeltaGenerator) -> data.TrialRequest | N
     named = {rule.name: rule for rule in session.catalog.rules if is_tried(rule)}
     if not named:
         st.html(parts.notice("No rule reads a metric yet: write one in config/triggers.toml, or draft it here."))
-    _drop_unknown(tuple(named))
+    wanted = st.query_params.get("rule")
+    if wanted is not None and wanted not in named:
+        words = f"The link asks for the rule “{wanted[:80]}”, which cannot be tried here. It was left out."
+        st.html(parts.notice(words, attention=True))
+    labels = {name: f"{rule.label or name}{'' if rule.enabled else ' (off)'}" for name, rule in named.items()}
+    name = None
     with top:
-        rule = _choose(named) if named else None
+        if named:
+            first = [*named].index(wanted) if wanted in named else 0
+            name = st.selectbox("Rule", [*named], first, format_func=labels.__getitem__, key="rule", width=420)
+        if name is not None:
+            # The address follows what is chosen, so that it can be passed on.
+            st.query_params["rule"] = name
         years = st.segmented_control("Years", YEARS, default=2, required=True, key="years", bind="query-params")
         is_draft = st.toggle("Draft", key="is-draft", help="Change the rule as TOML, or write another one")
-    draft = _draft(session, named.get(rule or "")) if is_draft or not named else ""
-    name = _drafted(session, draft) if draft else rule
+    draft = ""
+    if is_draft or not named:
+        draft, name = _draft(session, named.get(name or ""))
     if name is None:
         return None
     until = session.key.day
@@ -60,47 +70,25 @@ def _request(session: PageSession, top: DeltaGenerator) -> data.TrialRequest | N
     return data.TrialRequest(name, draft, until - YEAR * (years or 2), until, tuple(stored))
 
 
-def _choose(named: dict[str, Rule]) -> str | None:
-    """The rule of the link, then whatever is chosen; the address follows, so that it can be passed on."""
-    wanted = st.query_params.get("rule")
-    first = [*named].index(wanted) if wanted in named else 0
-    labels = {name: f"{rule.label or name}{'' if rule.enabled else ' (off)'}" for name, rule in named.items()}
-    rule = st.selectbox("Rule", [*named], first, format_func=lambda name: labels[name], key="rule", width=420)
-    if rule is not None:
-        st.query_params["rule"] = rule
-    return rule
-
-
-def _drop_unknown(known: tuple[str, ...]) -> None:
-    asked = st.query_params.get("rule")
-    if asked is not None and asked not in known:
-        words = f"The link asks for the rule “{asked[:80]}”, which cannot be tried here. It was left out."
-        st.html(parts.notice(words, attention=True))
-
-
-def _draft(session: PageSession, rule: Rule | None) -> str:
-    """The draft as it is typed, begun with the chosen rule as it stands."""
+def _draft(session: PageSession, rule: Rule | None) -> tuple[str, str | None]:
+    """The draft as it is typed, and its first rule that can be tried; what is wrong with it is said, line by line."""
     begun = rule_as_toml(rule.model_copy(update={"enabled": True})) if rule else "[[rule]]\n"
     # Where the configuration has changed, a draft begins anew: an old one might undo what was just written.
     key = f"draft-{rule.name if rule else ''}-{session.key.stamp}"
     with st.form(f"form-{key}", border=False):
         text = st.text_area("The draft, as it would stand in config/triggers.toml", begun, key=key, height=330)
         st.form_submit_button("Try it", type="primary")
-    return text or begun
-
-
-def _drafted(session: PageSession, draft: str) -> str | None:
-    """The name of the draft's first rule that can be tried; what is wrong with it is said, line by line."""
+    draft = text or begun
     try:
         rules = data.drafted(session.key, draft).rules
     except ConfigError as error:
         st.html(parts.section("The draft has mistakes", "Nothing is tried before they are mended."))
         st.html(parts.mistake_list(error.mistakes))
-        return None
-    found = next((rule.name for rule in rules if is_tried(rule)), None)
-    if found is None:
+        return draft, None
+    name = next((rule.name for rule in rules if is_tried(rule)), None)
+    if name is None:
         st.html(parts.notice("The draft waits for severe cases; `python -m triggers backtest --draft` tries it."))
-    return found
+    return draft, name
 
 
 def _tried(session: PageSession, request: data.TrialRequest) -> None:
@@ -118,7 +106,7 @@ def _tried(session: PageSession, request: data.TrialRequest) -> None:
     if st.session_state.get("ask-data"):
         current = data.rule_outcome(session.key, session.pin, request, value)
     with head:
-        st.html(markup.lab_header(trial, sweep, current, metric, value))
+        st.html(markup.lab_header(trial, sweep, current, value))
     st.html(markup.cards(trial, sweep, current))
     lede = "What the rule would ask of whoever reads it, were nobody to take anything on. Its ladder counts."
     st.html(parts.section("The cost in attention", lede))
@@ -165,10 +153,10 @@ def _line(
         st.html(parts.notice(f"{more} more slices have fewer incidents and are in the list below only."))
     if current.found:
         with st.expander(f"The incidents ({len(current.found)}), and who is told", key="lab-incidents"):
-            st.html(markup.incident_rows(current, own_metric(trial)))
+            st.html(markup.incident_rows(trial, current))
             st.html(markup.readers(sweep, current))
     if scores:
-        st.html(parts.bullets(_score_words(score) for score in scores))
+        st.html(parts.bullets(markup.score_words(score) for score in scores))
 
 
 def _scores(session: PageSession, trial: Trial, current: TrialOutcome) -> tuple[Score, ...]:
@@ -184,27 +172,14 @@ def _scores(session: PageSession, trial: Trial, current: TrialOutcome) -> tuple[
     if not text.strip():
         return ()
     # A draft's rule is in no configuration: what is known may name it all the same.
-    catalog = _with(session.catalog, trial.rule)
+    others = (rule for rule in session.catalog.rules if rule.name != trial.rule.name)
+    catalog = session.catalog.model_copy(update={"rules": (*others, trial.rule)})
     try:
         known = parse_known_incidents(text, catalog)
     except ConfigError as error:
         st.html(parts.mistake_list(error.mistakes))
         return ()
     return scored(known, rows(current), catalog, trial.moment.zone).scores if known else ()
-
-
-def _with(catalog: Catalog, rule: Rule) -> Catalog:
-    others = tuple(other for other in catalog.rules if other.name != rule.name)
-    return catalog.model_copy(update={"rules": (*others, rule)})
-
-
-def _score_words(score: Score) -> str:
-    known = score.known
-    named = known.name or known.rule or known.metric or ""
-    since = parts.day_words(known.since)
-    span = f"{since} to {parts.day_words(known.until)}" if known.until else f"from {since}"
-    delay = f", {score.delay.days} days after it began" if score.delay is not None else ""
-    return f"{named} ({span}): {VERDICTS[score.verdict]}{delay}"
 
 
 def _paste(trial: Trial, value: float) -> None:

@@ -42,8 +42,11 @@ def against_goals(standings: Sequence[MetricStatus], months: Sequence[date], *, 
     if ordered and one_scale:
         metric = ordered[0].metric
         title = f"{metric.label} ({unit(metric)})" if unit(metric) else metric.label
+    names = _chart(rows, LABELS, "").mark_text(
+        align="left", baseline="middle", fontSize=13.5, limit=LABELS, tooltip=None
+    )
     parts = (
-        _labels(rows),
+        names.encode(x=alt.value(0), y=_y(rows), text="label:N"),
         _bullets(rows, scale, title),
         _words(rows),
         _trends(_trend_rows(ordered, one_scale=one_scale), rows, months),
@@ -144,13 +147,6 @@ def _chart(rows: Rows, width: int, title: str, height_of: int | None = None) -> 
 def _y(rows: Rows) -> alt.Y:
     scale = alt.Scale(domain=[max(len(rows), 1), 0], nice=False, zero=False)
     return alt.Y("y:Q", scale=scale, axis=None)
-
-
-def _labels(rows: Rows) -> alt.Chart:
-    base = _chart(rows, LABELS, "")
-    text = base.mark_text(align="left", baseline="middle", fontSize=13.5, limit=LABELS, tooltip=None)
-    labels: alt.Chart = text.encode(x=alt.value(0), y=_y(rows), text="label:N")
-    return labels
 
 
 def _tooltip() -> list[alt.Tooltip]:

@@ -1,17 +1,16 @@
 """What the review page reads, each result once: see `dashboard.cache`."""
 
-from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection
 
-from dashboard import charts
 from dashboard.cache import Key, copied, shared
+from dashboard.charts import finished
 from dashboard.review.charts import against_goals
 from queries.metrics.measure import MetricPoint
 from queries.review.action_effects import ActionEffect
 from queries.review.compose import compose
-from queries.review.document import Facts, MeetingState, Points, Review
+from queries.review.document import Facts, Review
 from queries.review.read import (
     Months,
     ReviewContext,
@@ -70,10 +69,13 @@ def review(key: Key, pin: Pin, state: Connection) -> Review:
     context = _context(key, pin)
     meeting = read_meeting(state, context)
     effects = {action.id: effect(key, pin, action, meeting.actions) for action in meeting.actions}
+    # Every incident that has a metric, and the month's figure of it.
+    wanted = {(found.metric.name, found.rule, found.group) for found in meeting.found if found.metric}
+    points = {(metric, group): _point(key, pin, metric, rule, group) for metric, rule, group in sorted(wanted)}
     return compose(
         review_facts(key, pin),
         meeting,
-        _points(key, pin, meeting),
+        {place: point for place, point in points.items() if point is not None},
         {id_: measured for id_, measured in effects.items() if measured is not None},
         {metric.name: metric for metric in context.catalog.metrics},
         vertical=key.vertical,
@@ -82,16 +84,9 @@ def review(key: Key, pin: Pin, state: Connection) -> Review:
     )
 
 
-def _points(key: Key, pin: Pin, meeting: MeetingState) -> Points:
-    """The month's figure of every incident that has a metric."""
-    wanted = {(found.metric.name, found.rule, found.group) for found in meeting.found if found.metric}
-    points = {(metric, group): _point(key, pin, metric, rule, group) for metric, rule, group in sorted(wanted)}
-    return {place: point for place, point in points.items() if point is not None}
-
-
 @copied()
 def goals_spec(key: Key, _pin: Pin, metric: str | None) -> dict[str, Any]:
     """The finished chart of the verticals against their goals in one metric, or of all metrics in one vertical."""
     standings = tuple(s for s in review_facts(key, _pin).standings if metric in {None, s.metric.name})
-    history: tuple[date, ...] = _context(key, _pin).period.history
-    return charts.finished(against_goals(standings, history, one_scale=metric is not None))
+    history = _context(key, _pin).period.history
+    return finished(against_goals(standings, history, one_scale=metric is not None))

@@ -67,13 +67,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def standings_csv(standings: Iterable[MetricStatus]) -> str:
     """Every month of every row of the chart: shares 0..1, as the command line prints them."""
     head = ("vertical", "metric", "period", "n", "value", "low", "high", "status", "goal", "verdict")
-    return table(head, (row for s in standings for row in _months(s)))
-
-
-def _months(s: MetricStatus) -> Iterable[Sequence[object]]:
-    for p in s.history:
-        now = (s.goal, s.verdict) if p.period == s.point.period else (None, "")
-        yield (s.vertical or "*", s.metric.name, p.period, p.n, p.value, p.low, p.high, p.status, *now)
+    rows = []
+    for s in standings:
+        for p in s.history:
+            now = (s.goal, s.verdict) if p.period == s.point.period else (None, "")
+            rows.append((s.vertical or "*", s.metric.name, p.period, p.n, p.value, p.low, p.high, p.status, *now))
+    return table(head, rows)
 
 
 def issues_csv(review: Review) -> str:

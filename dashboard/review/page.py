@@ -8,7 +8,7 @@ from dashboard import markup as parts
 from dashboard.cache import Key
 from dashboard.page_session import PageSession, banners
 from dashboard.review import charts, data, downloads, markup
-from queries.review.document import EVERYWHERE, Issue, MetricStatus, Review
+from queries.review.document import EVERYWHERE, Issue, Review
 from queries.state import Decision, Override, record_decision, record_override
 
 
@@ -119,7 +119,22 @@ def _against_goals(session: PageSession, key: Key, review: Review) -> str | None
     if not metrics:
         st.html(parts.notice("No metric of the review has data.", command="python -m queries status"))
         return None
-    chosen = None if review.vertical else _chosen_metric(metrics, review.standings)
+    chosen = None
+    if not review.vertical:
+        # The most missed, and of those the configuration's first: the chart must not change with a hash's order.
+        missed = [s.metric.name for s in review.standings if s.verdict == "missed" and s.vertical]
+        first = max(metrics, key=lambda name: (missed.count(name), -[*metrics].index(name)))
+        chosen = st.segmented_control(
+            "Metric",
+            [*metrics],
+            default=first,
+            required=True,
+            format_func=lambda name: metrics.get(name, name),
+            key="metric",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+        chosen = chosen if chosen in metrics else first
     shown = [s for s in review.standings if chosen in {None, s.metric.name}]
     with st.container(key="goals"):
         spec = data.goals_spec(key, session.pin, chosen)
@@ -127,28 +142,18 @@ def _against_goals(session: PageSession, key: Key, review: Review) -> str | None
     return chosen
 
 
-def _chosen_metric(metrics: dict[str, str], standings: tuple[MetricStatus, ...]) -> str:
-    """The metric on the chart: the link's, or the one with the most goals missed."""
-    # The first of the most missed in the order of the configuration: the chart must not change with a hash's order.
-    missed = [s.metric.name for s in standings if s.verdict == "missed" and s.vertical]
-    first = max(metrics, key=lambda name: (missed.count(name), -[*metrics].index(name)))
-    chosen = st.segmented_control(
-        "Metric",
-        [*metrics],
-        default=first,
-        required=True,
-        format_func=lambda name: metrics.get(name, name),
-        key="metric",
-        bind="query-params",
-        label_visibility="collapsed",
-    )
-    return chosen if chosen in metrics else first
-
-
 def _financials(session: PageSession, key: Key, review: Review) -> None:
     st.html(parts.section("Financials"))
     if not review.financials_open:
-        _closed(session, review)
+        needs = "issue needs" if review.undecided == 1 else "issues need"
+        st.html(parts.notice(f"Closed: {review.undecided} key {needs} an owner and a decision first."))
+        name = f"overrule-{review.month}-{review.vertical}"
+        slot = st.popover("Open all the same", key=name, type="tertiary", on_change="rerun")
+        if slot.open:
+            with slot, st.form("overrule", border=False):
+                reason = st.text_input("Why (it is kept with the review)", max_chars=300) or ""
+                if st.form_submit_button("Open the financials"):
+                    _write(session, review, Override(session.viewer.name, reason, session.now.replace(tzinfo=None)))
         return
     if review.overrides:
         last = review.overrides[-1]
@@ -160,19 +165,6 @@ def _financials(session: PageSession, key: Key, review: Review) -> None:
         st.html(markup.finances(review.money, key.currency, review.month))
     else:
         st.html(parts.notice("No revenue is loaded for this month; fill the table `revenue` from a source."))
-
-
-def _closed(session: PageSession, review: Review) -> None:
-    needs = "issue needs" if review.undecided == 1 else "issues need"
-    st.html(parts.notice(f"Closed: {review.undecided} key {needs} an owner and a decision first."))
-    slot = st.popover(
-        "Open all the same", key=f"overrule-{review.month}-{review.vertical}", type="tertiary", on_change="rerun"
-    )
-    if slot.open:
-        with slot, st.form("overrule", border=False):
-            reason = st.text_input("Why (it is kept with the review)", max_chars=300)
-            if st.form_submit_button("Open the financials"):
-                _write(session, review, Override(session.viewer.name, reason or "", session.now.replace(tzinfo=None)))
 
 
 def _downloads(session: PageSession, key: Key, review: Review, metric: str | None) -> None:

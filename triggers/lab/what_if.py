@@ -69,6 +69,11 @@ class TrialOutcome:
         """How often anybody would be told in their busiest week."""
         return max((one.busiest for one in self.attention), default=0)
 
+    def load(self, reader: str) -> NotificationLoad:
+        """How often a reader would be told; never, where none of it reaches them."""
+        never = NotificationLoad(reader, 0, 0.0, 0)
+        return next((load for load in self.attention if load.reader == reader), never)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trial:

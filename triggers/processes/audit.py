@@ -60,11 +60,9 @@ def audit(seen: StateHealth, expected: ExpectedState) -> tuple[Fault, ...]:
     """Everything that is wrong; nothing where all is well."""
     return (
         *_processes(seen, expected),
-        *_rules(seen, expected.catalog),
-        *_sources(seen, expected),
+        *_evaluation(seen, expected),
         *_incidents(seen),
         *_messages(seen, expected),
-        *(_canary(seen, expected) if expected.has_canary else ()),
     )
 
 
@@ -72,14 +70,11 @@ def _processes(seen: StateHealth, expected: ExpectedState) -> Iterator[Fault]:
     yield from _alive(seen, "triggers", "start `python -m triggers run`")
     if expected.hears:
         yield from _alive(seen, "listener", "start `python -m triggers listen`")
-    for refused in _refused(seen, ("triggers", "listener") if expected.hears else ("triggers",)):
-        yield Fault(f"the rules in use are older than the files: {refused}", "mend the file; nothing else is needed")
-
-
-def _refused(seen: StateHealth, names: Sequence[str]) -> tuple[str, ...]:
-    """Why newer rules are not used: processes that follow the same files say the same, once."""
-    notes = (seen.beats[name].note.partition(";")[2].strip() for name in names if name in seen.beats)
-    return tuple(dict.fromkeys(note for note in notes if note))
+    names = ("triggers", "listener") if expected.hears else ("triggers",)
+    notes = [seen.beats[name].note.partition(";")[2].strip() for name in names if name in seen.beats]
+    # Processes that follow the same files refuse them in the same words, which are said once.
+    for refusal in dict.fromkeys(note for note in notes if note):
+        yield Fault(f"the rules in use are older than the files: {refusal}", "mend the file; nothing else is needed")
 
 
 def _alive(seen: StateHealth, name: str, todo: str) -> Iterator[Fault]:
@@ -90,18 +85,15 @@ def _alive(seen: StateHealth, name: str, todo: str) -> Iterator[Fault]:
         yield Fault(f"nothing heard from {name} for {_long(seen.at - beat.at)}", todo)
 
 
-def _rules(seen: StateHealth, catalog: Catalog) -> Iterator[Fault]:
+def _evaluation(seen: StateHealth, expected: ExpectedState) -> Iterator[Fault]:
     """A rule is evaluated with each of its slots, and with each load."""
-    for rule in catalog.rules:
+    for rule in expected.catalog.rules:
         if isinstance(rule, WatchRule) and rule.enabled:
             at = seen.evaluated_at.get(rule.name)
             if at is None or seen.at - at > INTERVALS * rule.every:
                 since = f"for {_long(seen.at - at)}" if at else "yet"
                 todo = "load new data, or see `python -m triggers check` for what it lacks"
                 yield Fault(f"rule {rule.name} was not evaluated {since}", todo)
-
-
-def _sources(seen: StateHealth, expected: ExpectedState) -> Iterator[Fault]:
     if expected.newest_load is None:
         yield Fault("nothing is loaded", "run `python -m queries load`")
     elif seen.at - expected.newest_load > expected.stale_after:
@@ -134,10 +126,9 @@ def _messages(seen: StateHealth, expected: ExpectedState) -> Iterator[Fault]:
         late = _long(seen.at - seen.oldest_message)
         todo = "see `python -m triggers doctor`" if expected.has_slack else "set EARSHOT_SLACK__TOKEN"
         yield Fault(f"the oldest message waits for {late}", todo)
-
-
-def _canary(seen: StateHealth, expected: ExpectedState) -> Iterator[Fault]:
-    """One message a day must be found where it was sent. A refused or late one is told as every other message."""
+    if not expected.has_canary:
+        return
+    # One message a day must be found where it was sent. A refused or late one is told as every other message.
     canary, todo = seen.canary, "see `python -m triggers doctor`"
     if expected.unread:
         yield Fault(f"the canary's channel cannot be read ({expected.unread})", todo)
@@ -171,12 +162,17 @@ class Gauge:
 
 def gauges(seen: StateHealth, faults: Sequence[Fault]) -> tuple[Gauge, ...]:
     """Everything that the watchdog knows, as figures. No name of a customer is among the labels."""
+    beats = {(name,): _age(seen, beat.at) for name, beat in seen.beats.items()}
+    lags = {(rule,): _age(seen, at) for rule, at in seen.evaluated_at.items()}
+    # Half of the acknowledgements, and nine of ten, took no longer; nothing where there was none.
+    times = sorted(seen.to_acknowledge)
+    quantiles = {(str(q),): times[ceil(q * len(times)) - 1] for q in (0.5, 0.9)} if times else {}
     return (
         _one("faults", "what the watchdog finds wrong", len(faults)),
-        _many("heartbeat_age_seconds", "since a process last said that it lives", ("process",), _ages(seen)),
+        _many("heartbeat_age_seconds", "since a process last said that it lives", ("process",), beats),
         _count("evaluations", "slots of rules that were evaluated", seen.evaluations),
         _count("tick_errors", "ticks that ended in an error", seen.counted.get(FAILED, 0)),
-        _many("evaluation_lag_seconds", "since a rule was last evaluated", ("rule",), _lags(seen)),
+        _many("evaluation_lag_seconds", "since a rule was last evaluated", ("rule",), lags),
         _many("incidents", "incidents", ("state", "class"), dict[tuple[str, ...], float](seen.incidents.items())),
         _one("steps_overdue", "steps of ladders that are overdue", len(seen.overdue)),
         _many("messages", "messages", ("state",), {(state,): n for state, n in seen.messages.items()}),
@@ -186,7 +182,7 @@ def gauges(seen: StateHealth, faults: Sequence[Fault]) -> tuple[Gauge, ...]:
         _count("rate_limited", "calls that Slack put off (429)", seen.counted.get(LIMITED, 0)),
         _one("dead_letters", "messages that Slack refused for good", seen.messages.get("dead", 0)),
         _one("presses_waiting", "presses in Slack not worked on", len(seen.unheard)),
-        _many("time_to_ack_seconds", "opening to acknowledgement, 30 days", ("quantile",), _quantiles(seen)),
+        _many("time_to_ack_seconds", "opening to acknowledgement, 30 days", ("quantile",), quantiles),
     )
 
 
@@ -202,19 +198,5 @@ def _many(name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[s
     return Gauge(f"earshot_{name}", "gauge", text, labels, values)
 
 
-def _ages(seen: StateHealth) -> Mapping[tuple[str, ...], float]:
-    return {(name,): _age(seen, beat.at) for name, beat in seen.beats.items()}
-
-
-def _lags(seen: StateHealth) -> Mapping[tuple[str, ...], float]:
-    return {(rule,): _age(seen, at) for rule, at in seen.evaluated_at.items()}
-
-
 def _age(seen: StateHealth, since: datetime | None) -> float:
     return max((seen.at - since).total_seconds(), 0.0) if since else 0.0
-
-
-def _quantiles(seen: StateHealth) -> Mapping[tuple[str, ...], float]:
-    """Half of the acknowledgements, and nine of ten, took no longer; nothing where there was none."""
-    known = sorted(seen.to_acknowledge)
-    return {(str(q),): known[ceil(q * len(known)) - 1] for q in (0.5, 0.9)} if known else {}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
@@ -16,8 +16,7 @@ from sqlalchemy import Engine
 from config.errors import EarshotError
 from config.models import Catalog, Route
 from config.settings import Settings
-from queries.messages.direct_messages import addressees, queue_direct_message
-from queries.messages.direct_messages import read_direct_message as read_letter
+from queries.messages.direct_messages import addressees, queue_direct_message, read_direct_message
 from queries.messages.leases import record_heartbeat
 from queries.messages.silences import muted
 from queries.state import RacedError, counters
@@ -66,9 +65,11 @@ class Runner:
         if tenancy is None:
             return None
         try:
-            self._read_reactions(pin)
+            # Before a step is taken, see whether somebody took the incident on by a reaction.
+            if (client := self._client()) is not None:
+                acknowledge_reacted(self.states, client, self.catalog, ZoneInfo(pin.generation.zone), self.clock())
             report = tick(self.states, pin, self.catalog, self.clock(), tenancy.guard, self.author)
-            self._write_letters(pin)
+            self._queue_direct_messages(pin)
         except RacedError as error:
             log.info("%s", error)
             return None
@@ -77,18 +78,18 @@ class Runner:
         finally:
             release(self.states, tenancy, datetime.now(UTC))
 
-    def _write_letters(self, pin: Pin) -> None:
+    def _queue_direct_messages(self, pin: Pin) -> None:
         """What is due by now; another process may be at the same."""
         now = self.clock()
         with self.states.connect().execution_options(reading=True) as conn:
             wanted = direct_messages.due_direct_messages(conn, self.catalog, ZoneInfo(pin.generation.zone), now)
-            new = [one for one in wanted if read_letter(conn, one.id) is None]
-        for one in new:
+            new = [message for message in wanted if read_direct_message(conn, message.id) is None]
+        for message in new:
             with suppress(RacedError), self.states.begin() as conn:
-                queue_direct_message(conn, one)
+                queue_direct_message(conn, message)
 
     def _mailboxes(self, client: Slack) -> Iterator[Route]:
-        """Where the letters that wait go: opened by Slack, the same one each time."""
+        """Where the direct messages that wait go: opened by Slack, the same one each time."""
         with self.states.connect().execution_options(reading=True) as conn:
             waiting = addressees(conn)
         for person in self.catalog.people:
@@ -100,44 +101,41 @@ class Runner:
                 else:
                     yield direct_messages.mailbox(person, str(opened["id"]))
 
-    def _read_reactions(self, pin: Pin) -> None:
-        """Before a step is taken, see whether somebody took the incident on by a reaction."""
-        if (client := self._client()) is not None:
-            acknowledge_reacted(self.states, client, self.catalog, ZoneInfo(pin.generation.zone), self.clock())
-
     def _client(self) -> Slack | None:
         slack = self.settings.slack
         return Slack(slack.token.get_secret_value(), slack.base_url, slack.timeout_s) if slack.token else None
 
     def deliver(self, pin: Pin, stop: Callable[[], bool] = lambda: False) -> Sent | None:
         """Send what is owed. None without a token: messages stay pending."""
-        slack = self.settings.slack
-        if slack.token is None:
+        client, link = self._client(), self.settings.dashboard.public_url
+        if client is None:
             return None
-        client, link = Slack(slack.token.get_secret_value(), slack.base_url, slack.timeout_s), self._link
         routed = with_canary(self.catalog, self.settings.watch.canary_channel)
         catalog = routed.model_copy(update={"routes": (*routed.routes, *self._mailboxes(client))})
-        desk = direct_messages.DirectMessageWriter(pin, self.catalog, self.settings.currency, link, self.clock())
-        more: dict[str, Any] = {"is_muted": self._muted(), "letters": desk.words}
-        cards = CardReader(pin, catalog, link, self.clock())
-        courier = DeliveryWorker(self.states, client, cards, catalog, slack.timeout_s, self._real, _wait, **more)
-        sent = courier.deliver(stop)
+        writer = direct_messages.DirectMessageWriter(pin, self.catalog, self.settings.currency, link, self.clock())
+        with self.states.connect() as conn:
+            is_muted = muted(conn, self._real()).__contains__
+        worker = DeliveryWorker(
+            self.states,
+            client,
+            CardReader(pin, catalog, link, self.clock()),
+            catalog,
+            self.settings.slack.timeout_s,
+            self._real,
+            # A pause until a channel takes the next message: nothing is claimed meanwhile.
+            wait=lambda pause: time.sleep(pause.total_seconds()),
+            is_muted=is_muted,
+            letters=writer.words,
+        )
+        sent = worker.deliver(stop)
         self._count(counters.FOUND, sent.found)
         DuplicateRemover(self.states, client, self._real).remove()
         return sent
-
-    @property
-    def _link(self) -> str:
-        return self.settings.dashboard.public_url
 
     def _count(self, name: str, times: int) -> None:
         if times:
             with self.states.begin() as conn:
                 counters.increment(conn, name, times)
-
-    def _muted(self) -> Callable[[str], bool]:
-        with self.states.connect() as conn:
-            return muted(conn, self._real()).__contains__
 
     @staticmethod
     def _real() -> datetime:
@@ -150,18 +148,20 @@ class Runner:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: ended.set())
         ticked_at, generation, used = datetime.min.replace(tzinfo=UTC), 0, self.catalog
-        book = LiveRules(self.settings, Rules(self.catalog, self.author), COLUMNS)
+        live = LiveRules(self.settings, Rules(self.catalog, self.author), COLUMNS)
         while not ended.is_set():
             try:
-                rules = book.current()
-                here = replace(self, catalog=rules.catalog, author=rules.author)
+                rules = live.current()
+                runner = replace(self, catalog=rules.catalog, author=rules.author)
                 with self.warehouse.pin() as pin:
                     is_new = pin.generation.number != generation or rules.catalog is not used
                     if is_new or self._real() - ticked_at >= interval:
                         ticked_at, generation, used = self._real(), pin.generation.number, rules.catalog
-                        _say(here.tick(pin), say)
-                    _say(here.deliver(pin, self._turn(ended)), say)
-                self._beat(f"{generation}; {rules.refused}" if rules.refused else str(generation))
+                        _say(runner.tick(pin), say)
+                    _say(runner.deliver(pin, self._turn(ended)), say)
+                with self.states.begin() as conn:
+                    note = f"{generation}; {rules.refused}" if rules.refused else str(generation)
+                    record_heartbeat(conn, "triggers", note, self._real())
             except NoWarehouseError as error:
                 log.info("%s", error)
             except EarshotError as error:
@@ -183,15 +183,6 @@ class Runner:
         """Whether deliveries must make room: for the end, or for the next tick."""
         until = time.monotonic() + TURN_S
         return lambda: ended.is_set() or time.monotonic() > until
-
-    def _beat(self, note: str) -> None:
-        with self.states.begin() as conn:
-            record_heartbeat(conn, "triggers", note, self._real())
-
-
-def _wait(pause: timedelta) -> None:
-    """Until a channel takes the next message. Nothing is claimed meanwhile."""
-    time.sleep(pause.total_seconds())
 
 
 def _say(done: Report | Sent | None, say: Callable[[str], None]) -> None:

@@ -8,6 +8,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -30,9 +31,9 @@ from queries.operations.health import StateHealth, read_health
 from queries.scope import EVERYTHING
 from queries.state import RacedError
 from queries.state.incidents import incidents
-from queries.warehouse import COLUMNS, NoWarehouseError, Warehouse
+from queries.warehouse import COLUMNS, Generation, NoWarehouseError, Warehouse
 from triggers.incidents.overdue import overdue_steps
-from triggers.processes.audit import STUCK, ExpectedState, Fault, Gauge, audit, gauges
+from triggers.processes.audit import STUCK, ExpectedState, Fault, audit, gauges
 from triggers.rules import LiveRules, Rules
 from triggers.slack.canary import look, set_out
 from triggers.slack.client import Slack, SlackError
@@ -91,30 +92,28 @@ class Watchdog:
         ended = threading.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: ended.set())
-        here, book = self, LiveRules(self.settings, Rules(self.catalog), COLUMNS)
-        stop = serve_metrics(lambda: here.look(), port) if port is not None else _nothing  # noqa: PLW0108 - by the rules of then
-        try:
+        watchdog, live = self, LiveRules(self.settings, Rules(self.catalog), COLUMNS)
+        with ExitStack() as until_ended:
+            if port is not None:
+                # Looked up at each call: the rules may have changed since.
+                until_ended.callback(serve_metrics(lambda: watchdog.look(), port))  # noqa: PLW0108
             while not ended.is_set():
-                here = turn(here, book, say)
+                watchdog = turn(watchdog, live, say)
                 ended.wait(every.total_seconds())
-        finally:
-            stop()
         say("ended")
 
     def _expected(self, unread: str) -> ExpectedState:
-        slack, watch = self.settings.slack, self.settings.watch
-        newest, hears = self._newest_load(), slack.app_token is not None
-        has_canary = watch.canary_channel is not None and slack.token is not None
+        slack, watch, generation = self.settings.slack, self.settings.watch, self._generation()
+        has_slack, hears = slack.token is not None, slack.app_token is not None
         return ExpectedState(
-            self.catalog, newest, watch.stale_after, slack.token is not None, hears, has_canary, unread
+            self.catalog,
+            aware(generation.published_at) if generation else None,
+            watch.stale_after,
+            has_slack,
+            hears,
+            has_canary=watch.canary_channel is not None and has_slack,
+            unread=unread,
         )
-
-    def _newest_load(self) -> datetime | None:
-        try:
-            with self.warehouse.pin() as pin:
-                return aware(pin.generation.published_at)
-        except NoWarehouseError:
-            return None
 
     def _canary(self) -> str:
         """Why the canary could not be looked for; empty where it could, or there is none."""
@@ -132,26 +131,30 @@ class Watchdog:
         return ""
 
     def _zone(self) -> ZoneInfo:
+        generation = self._generation()
+        return ZoneInfo(generation.zone if generation else self.settings.zone or "UTC")
+
+    def _generation(self) -> Generation | None:
         try:
             with self.warehouse.pin() as pin:
-                return ZoneInfo(pin.generation.zone)
+                return pin.generation
         except NoWarehouseError:
-            return ZoneInfo(self.settings.zone or "UTC")
+            return None
 
 
-def turn(here: Watchdog, book: LiveRules, say: Callable[[str], None]) -> Watchdog:
+def turn(watchdog: Watchdog, live: LiveRules, say: Callable[[str], None]) -> Watchdog:
     """One look by the rules as they are now: one that was removed is not missed. Returns who looked."""
     try:
-        here = replace(here, catalog=book.current().catalog)
-        seen = here.once()
-        with here.states.begin() as conn:
-            record_heartbeat(conn, "audit", f"{len(seen.faults)} faults", here.clock())
+        watchdog = replace(watchdog, catalog=live.current().catalog)
+        seen = watchdog.once()
+        with watchdog.states.begin() as conn:
+            record_heartbeat(conn, "audit", f"{len(seen.faults)} faults", watchdog.clock())
     except Exception:  # a lost database must not end the watch; without a call the dead-man address tells it
         log.exception("the audit failed; the next one tries again")
-        return here
+        return watchdog
     for line in in_words(seen.faults):
         say(line)
-    return here
+    return watchdog
 
 
 def in_words(faults: Iterable[Fault]) -> list[str]:
@@ -177,20 +180,18 @@ class Figures(Collector):
 
     def collect(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
         """One family for each figure."""
-        seen = self._look()
-        return [_family(figure) for figure in gauges(seen.vitals, seen.faults)]
+        seen, families = self._look(), []
+        for figure in gauges(seen.vitals, seen.faults):
+            kind = CounterMetricFamily if figure.kind == "counter" else GaugeMetricFamily
+            family = kind(figure.name, figure.help, labels=figure.labels)
+            for labels, value in sorted(figure.values.items()):
+                family.add_metric(labels, value)
+            families.append(family)
+        return families
 
     def describe(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
         """Nothing: the state is not read before it is asked for."""
         return []
-
-
-def _family(figure: Gauge) -> CounterMetricFamily | GaugeMetricFamily:
-    made = CounterMetricFamily if figure.kind == "counter" else GaugeMetricFamily
-    family = made(figure.name, figure.help, labels=figure.labels)
-    for labels, value in sorted(figure.values.items()):
-        family.add_metric(labels, value)
-    return family
 
 
 def serve_metrics(look: Callable[[], Observation], port: int) -> Callable[[], None]:
@@ -208,7 +209,3 @@ def serve_metrics(look: Callable[[], Observation], port: int) -> Callable[[], No
         thread.join()
 
     return stop
-
-
-def _nothing() -> None:
-    """There is nothing to end."""
