@@ -149,6 +149,9 @@ def _long(length: timedelta) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
+Values = Mapping[tuple[str, ...], float]
+
+
 @dataclass(frozen=True, slots=True)
 class Gauge:
     """One figure for Prometheus: by the values of its labels what it is. Ages are in seconds."""
@@ -157,16 +160,16 @@ class Gauge:
     kind: Literal["counter", "gauge"]
     help: str
     labels: tuple[str, ...]
-    values: Mapping[tuple[str, ...], float]
+    values: Values
 
 
 def gauges(seen: StateHealth, faults: Sequence[Fault]) -> tuple[Gauge, ...]:
     """Everything that the watchdog knows, as figures. No name of a customer is among the labels."""
-    beats = {(name,): _age(seen, beat.at) for name, beat in seen.beats.items()}
-    lags = {(rule,): _age(seen, at) for rule, at in seen.evaluated_at.items()}
+    beats: Values = {(name,): _age(seen, beat.at) for name, beat in seen.beats.items()}
+    lags: Values = {(rule,): _age(seen, at) for rule, at in seen.evaluated_at.items()}
     # Half of the acknowledgements, and nine of ten, took no longer; nothing where there was none.
     times = sorted(seen.to_acknowledge)
-    quantiles = {(str(q),): times[ceil(q * len(times)) - 1] for q in (0.5, 0.9)} if times else {}
+    quantiles: Values = {(str(q),): times[ceil(q * len(times)) - 1] for q in (0.5, 0.9)} if times else {}
     return (
         _one("faults", "what the watchdog finds wrong", len(faults)),
         _many("heartbeat_age_seconds", "since a process last said that it lives", ("process",), beats),
@@ -194,7 +197,7 @@ def _count(name: str, text: str, value: float) -> Gauge:
     return Gauge(f"earshot_{name}", "counter", text, (), {(): value})
 
 
-def _many(name: str, text: str, labels: tuple[str, ...], values: Mapping[tuple[str, ...], float]) -> Gauge:
+def _many(name: str, text: str, labels: tuple[str, ...], values: Values) -> Gauge:
     return Gauge(f"earshot_{name}", "gauge", text, labels, values)
 
 
