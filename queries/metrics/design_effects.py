@@ -131,9 +131,12 @@ def _scores(rows: Subquery, metric: Metric, prefix: str) -> list[ColumnElement[A
 
 def _spread(accounts: Subquery, metrics: list[Metric], vertical: ColumnElement[Any] | None) -> Any:
     """The sums over accounts from which the variance between them follows."""
-    units = accounts if vertical is not None else _together(accounts, metrics)
-    c = units.c
-    parts = []
+    c, parts = accounts.c, []
+    if vertical is None:
+        # An account is one cluster, however many verticals it spans.
+        names = [f"m{i}_{part}" for i in range(len(metrics)) for part in ("n", "y", "sq")]
+        added = [func.sum(c[name]).label(name) for name in names]
+        c = select(c.quarter, c.account_id, *added).group_by(c.quarter, c.account_id).subquery("together").c
     for i in range(len(metrics)):
         n, y, squares = c[f"m{i}_n"], c[f"m{i}_y"], c[f"m{i}_sq"]
         # An account without a row of this metric is in the group for another one, and is no cluster of this one.
@@ -143,14 +146,6 @@ def _spread(accounts: Subquery, metrics: list[Metric], vertical: ColumnElement[A
         parts += [part.label(f"m{i}_{name}") for name, part in named]
     keys = [c.quarter, c.vertical] if vertical is not None else [c.quarter]
     return select(*keys, *parts).group_by(*keys)
-
-
-def _together(accounts: Subquery, metrics: list[Metric]) -> Subquery:
-    """An account is one cluster, however many verticals it spans."""
-    c = accounts.c
-    names = [f"m{i}_{part}" for i in range(len(metrics)) for part in ("n", "y", "sq")]
-    parts = [func.sum(c[name]).label(name) for name in names]
-    return select(c.quarter, c.account_id, *parts).group_by(c.quarter, c.account_id).subquery("together")
 
 
 def ratio(g: float, n: float, y: float, sq: float, yy: float, yn: float, nn: float) -> float:

@@ -4,7 +4,7 @@ Differences carry a 95% interval by Newcombe's square-and-add (Newcombe 1998b; Z
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from math import log, sqrt
@@ -156,19 +156,19 @@ def journey_gap(
         types[point.by[0]][point.by[1]] = _of(point)
     rates = [(name, t, share.value) for name, parts in types.items() for t, share in parts.items()]
     good = _all_good(conn, rates, ask, scope, as_of)
-    return tuple(_journey_gap(name, types[name], good.get(name)) for name in sorted(types))
+    gaps = []
+    for name, parts in sorted(types.items()):
+        touchpoints = tuple(sorted((t, s) for t, s in parts.items() if t != UNKNOWN))
+        journey = parts.get(UNKNOWN)
+        gap = share_difference(journey, mean_of([s for _, s in touchpoints])) if journey and touchpoints else None
+        answered, all_good, expected = good.get(name, (0, 0, 0.0))
+        observed = (share_of(all_good, answered), expected / answered) if answered else (None, None)
+        gaps.append(JourneyGap(name, touchpoints, gap, *observed))
+    return tuple(gaps)
 
 
 def _of(point: MetricPoint) -> Share:
     return share_of(round((point.value or 0.0) * point.n), point.n)
-
-
-def _journey_gap(name: str, parts: Mapping[str, Share], good: tuple[int, int, float] | None) -> JourneyGap:
-    touchpoints = tuple(sorted((t, s) for t, s in parts.items() if t != UNKNOWN))
-    whole = parts.get(UNKNOWN)
-    gap = share_difference(whole, mean_of([s for _, s in touchpoints])) if whole and touchpoints else None
-    observed = share_of(good[1], good[0]) if good else None
-    return JourneyGap(name, touchpoints, gap, observed, good[2] / good[0] if good else None)
 
 
 def _all_good(

@@ -123,7 +123,12 @@ def _tallied(conn: Connection, rows: Subquery, metrics: list[Metric], ask: Ask) 
     query = select(*keys, *parts).select_from(source).where(matching(ask.where, rows)).group_by(*keys)
     groups = [dict(row) for row in conn.execute(query).mappings()]
     for i, metric in enumerate(metrics):
-        yield metric.name, {_key(row, ask): _cell(row, f"m{i}_", metric) for row in groups if row[f"m{i}_n"]}
+        cells = {}
+        for row in groups:
+            if row[f"m{i}_n"]:
+                tally = Tally(**{name: float(row[f"m{i}_{name}"] or 0) for name in PARTS[metric.shape]})
+                cells[_key(row, ask)] = _Cell(int(tally.n), tally, None, row[f"m{i}_first"], row[f"m{i}_last"])
+        yield metric.name, cells
 
 
 def _key(row: Mapping[Any, Any], ask: Ask) -> _Key:
@@ -134,11 +139,6 @@ def _key(row: Mapping[Any, Any], ask: Ask) -> _Key:
         # "true" and "false" as conditions write them, not as Python does.
         texts.append(text.lower() if isinstance(value, bool) else text)
     return row.get("period") or date.min, tuple(texts)
-
-
-def _cell(row: Mapping[str, Any], prefix: str, metric: Metric) -> _Cell:
-    parts = {name: float(row[prefix + name] or 0) for name in PARTS[metric.shape]}
-    return _Cell(int(parts["n"]), Tally(**parts), None, row[prefix + "first"], row[prefix + "last"])
 
 
 def _quantiles(conn: Connection, rows: Subquery, metric: Metric, frame: _Frame) -> _Cells:

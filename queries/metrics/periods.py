@@ -1,6 +1,7 @@
 """The periods that a range of days falls into, from the calendar, and by plain months and weeks beyond its ends."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -29,55 +30,39 @@ def read_periods(conn: Connection, grain: Grain) -> tuple[Period, ...]:
         return ()
     days = tables.calendar.c
     ends = select(days[grain].label("period"), func.max(days.day)).group_by(days[grain]).order_by("period")
-    found = conn.execute(ends).all()
-    return tuple(Period(period, period, _end(grain, period, last)) for period, last in found)
-
-
-def _end(grain: Grain, period: date, last: date) -> date:
-    """The calendar ends with a year: its last week may go on."""
-    return period + WEEK if grain == "week" else last + timedelta(days=1)
+    rows = conn.execute(ends).all()
+    # The calendar ends with a year: its last week may go on.
+    return tuple(Period(p, p, p + WEEK if grain == "week" else last + timedelta(days=1)) for p, last in rows)
 
 
 def periods_of(known: tuple[Period, ...], grain: Grain, start: date, end: date) -> Iterator[Period]:
     """The periods that [start, end) touches, in order."""
     if grain == "day":
-        yield from (_day(start + timedelta(days=i)) for i in range((end - start).days))
+        days = (start + timedelta(days=i) for i in range((end - start).days))
+        yield from (Period(day, day, day + timedelta(days=1)) for day in days)
         return
-    first = known[0] if known else _plain(grain, start)
-    last = known[-1] if known else first
-    before = _walk(first, lambda span: _earlier(grain, span), lambda span: span.end > start)
-    after = _walk(last, lambda span: _later(grain, span), lambda span: span.start < end)
-    every = [*reversed(list(before)), *(known or (first,)), *after]
-    yield from (span for span in every if span.start < end and span.end > start)
-
-
-def _walk(start: Period, step: Callable[[Period], Period], wanted: Callable[[Period], bool]) -> Iterator[Period]:
-    span = step(start)
-    while wanted(span):
-        yield span
-        span = step(span)
-
-
-def _day(day: date) -> Period:
-    return Period(day, day, day + timedelta(days=1))
+    spans = deque(known or (_plain(grain, start),))
+    while (first := spans[0].start) > start:
+        before = _moved(grain, first, -1)
+        spans.appendleft(Period(before, before, first))
+    while (following := spans[-1].end) < end:
+        spans.append(Period(following, following, _moved(grain, following, 1)))
+    yield from (span for span in spans if span.start < end and span.end > start)
 
 
 def _plain(grain: Grain, day: date) -> Period:
-    start = (
-        day - timedelta(days=day.weekday()) if grain == "week" else _months(day, -((day.month - 1) % _MONTHS[grain]))
-    )
-    return Period(start, start, start + WEEK if grain == "week" else _months(start, _MONTHS[grain]))
+    if grain == "week":
+        start = day - timedelta(days=day.weekday())
+    else:
+        start = _months_later(day, -((day.month - 1) % _MONTHS[grain]))
+    return Period(start, start, _moved(grain, start, 1))
 
 
-def _later(grain: Grain, span: Period) -> Period:
-    return Period(span.end, span.end, span.end + WEEK if grain == "week" else _months(span.end, _MONTHS[grain]))
+def _moved(grain: Grain, start: date, number: int) -> date:
+    """So many plain periods later."""
+    return start + number * WEEK if grain == "week" else _months_later(start, number * _MONTHS[grain])
 
 
-def _earlier(grain: Grain, span: Period) -> Period:
-    start = span.start - WEEK if grain == "week" else _months(span.start, -_MONTHS[grain])
-    return Period(start, start, span.start)
-
-
-def _months(day: date, number: int) -> date:
+def _months_later(day: date, number: int) -> date:
     years, month = divmod(day.year * 12 + day.month - 1 + number, 12)
     return date(years, month + 1, 1)

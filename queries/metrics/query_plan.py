@@ -20,7 +20,6 @@ from sqlalchemy import (
     Select,
     String,
     Subquery,
-    Table,
     and_,
     case,
     func,
@@ -118,9 +117,11 @@ def plan(metric: Metric, columns: Collection[str], scope: Scope, clock: Clock) -
     """
     at, day = dated(metric)
     mentioned = metric.columns | set(columns) | scoped(metric.table, scope)
-    for name in sorted(mentioned):
-        _check_column(metric, name)
-    is_final = all(_known_at(metric.table, name) in (None, at) for name in mentioned) or bool(metric.matures)
+    offered = COLUMNS[metric.table]
+    for name in sorted(mentioned - offered):
+        wrong = f"{metric.name} is read from {metric.table}, which has no column {name!r}"
+        raise EarshotError(f"{wrong}; it has {', '.join(sorted(offered))}")
+    is_final = all(known_at(metric.table, name) in (None, at) for name in mentioned) or bool(metric.matures)
     rollup = _covering(metric, mentioned | {day}) if is_final else None
     return MetricSource(metric.table, at, day, rollup, clock.day(metric.matures) if rollup else None)
 
@@ -134,15 +135,11 @@ def dated(metric: Metric) -> tuple[str, str]:
     raise EarshotError(f"{metric.name} cannot be dated by {metric.dated_by!r}; {metric.table} has {known}")
 
 
-def _check_column(metric: Metric, name: str) -> None:
-    if name not in COLUMNS[metric.table]:
-        offered = ", ".join(sorted(COLUMNS[metric.table]))
-        raise EarshotError(f"{metric.name} is read from {metric.table}, which has no column {name!r}; it has {offered}")
-
-
-def _known_at(table: str, name: str) -> str | None:
+def known_at(table: str, name: str) -> str | None:
+    """The column with the instant from which a column of a relation is known; None: with its row."""
     prefix, _, inner = name.rpartition(".")
-    return LATE.get("journey" if prefix == "journey" else table, {}).get(inner)
+    instant = LATE.get("journey" if prefix == "journey" else table, {}).get(inner)
+    return f"{prefix}.{instant}" if instant and prefix else instant
 
 
 def scoped(table: str, scope: Scope) -> frozenset[str]:
@@ -165,16 +162,14 @@ def weighted(reading: MetricSource, names: Collection[str], ask: Ask, scope: Sco
     split, parts = reading.split, []
     if ask.since is None or ask.since < split:
         early = replace(ask, until=min(ask.until or split, split))
-        parts.append(_rolled(tables.warehouse.tables[reading.rollup], reading, names, early, scope))
+        table = tables.warehouse.tables[reading.rollup]
+        chosen, day = [table.c[name] for name in sorted(names)], table.c[reading.day]
+        rolled = select(*chosen, day.label("on_day"), table.c.c)
+        parts.append(rolled.where(days_within(day, early), scope.where(table)))
     if ask.until is None or ask.until > split or not parts:
         late = replace(ask, since=max(ask.since or split, split))
         parts.append(_facts(reading, names, late, scope, clock))
     return (union_all(*parts) if len(parts) > 1 else parts[0]).subquery("weighted")
-
-
-def _rolled(table: Table, reading: MetricSource, names: Collection[str], ask: Ask, scope: Scope) -> Select[Any]:
-    chosen, day = [table.c[name] for name in sorted(names)], table.c[reading.day]
-    return select(*chosen, day.label("on_day"), table.c.c).where(days_within(day, ask), scope.where(table))
 
 
 def _facts(reading: MetricSource, names: Collection[str], ask: Ask, scope: Scope, clock: Clock) -> Select[Any]:

@@ -15,7 +15,7 @@ from scipy import special
 
 from config.errors import EarshotError
 from config.models import Metric
-from queries.statistics.estimates import ALPHA, Floats, Tally, adjusted_wald, garwood, values, wilson
+from queries.statistics.estimates import ALPHA, Floats, Tally, interval, likeliest_minus, sample_variance, values
 
 Ends = tuple[float, float]
 Deff = float | Floats
@@ -91,9 +91,15 @@ def stratified_tails(
         weights = _weights(metric, left[..., 0], right[..., 0])
         gap = _average(weights, _centres(metric, left) - _centres(metric, right))
         law = _LAWS[metric.shape](_shrunk(left, deff_left), _shrunk(right, deff_right), limit)
-        shares = weights / weights.sum(axis=0)
-        found = _tails(sign * (gap - limit), sign, shares, law)
-    return np.where(np.isfinite(found), np.clip(found, 0.0, 1.0), 1.0)
+        shares, distance = weights / weights.sum(axis=0), sign * (gap - limit)
+        spread, third, wobble = (
+            np.where(shares > 0, shares**power * moment, 0.0).sum(axis=0)
+            for power, moment in ((2, law.variance), (3, law.third), (4, law.wobble))
+        )
+        freedom = np.where(wobble > 0, spread**2 / np.where(wobble > 0, wobble, 1.0), np.inf)
+        welch = special.stdtr(freedom, -distance / np.sqrt(spread))
+        tails = np.where(wobble > 0, welch, skewed_tails(distance, spread, sign * third))
+    return np.where(np.isfinite(tails), np.clip(tails, 0.0, 1.0), 1.0)
 
 
 def gap_interval(
@@ -113,8 +119,14 @@ def gap_interval(
     if left.n <= 0 or right.n <= 0:
         return NOWHERE
     sides = (left, max(deff_left, 1.0)), (right, max(deff_right, 1.0))
-    ends = _welch(*sides) if metric.shape == "mean" else _squared_and_added(*(_ends(metric, *side) for side in sides))
-    return ends[0] * metric.factor, ends[1] * metric.factor
+    if metric.shape == "mean":
+        low, high = _welch(*sides)
+        return low * metric.factor, high * metric.factor
+    (one, one_low, one_high), (two, two_low, two_high) = (interval(metric, *side) for side in sides)
+    gap = one - two
+    low = gap - sqrt((one - one_low) ** 2 + (two_high - two) ** 2)
+    high = gap + sqrt((one_high - one) ** 2 + (two - two_low) ** 2)
+    return low * metric.factor, high * metric.factor
 
 
 def skewed_tails(distance: Any, variance: Any, third: Any) -> Floats:
@@ -158,17 +170,6 @@ def _shrunk(tallies: Floats, deff: Deff) -> Floats:
     """What n/deff independent rows would have shown, and as a sixth column the n before that."""
     divided = tallies / np.maximum(deff, 1.0)[..., None]
     return np.concatenate([divided, tallies[..., :1]], axis=-1)
-
-
-def _tails(distance: Floats, sign: float, shares: Floats, law: _Law) -> Floats:
-    used = shares > 0
-    variance, third, wobble = (
-        np.where(used, shares**power * of, 0.0).sum(axis=0)
-        for power, of in ((2, law.variance), (3, law.third), (4, law.wobble))
-    )
-    skewed = skewed_tails(distance, variance, sign * third)
-    freedom = np.where(wobble > 0, variance**2 / np.where(wobble > 0, wobble, 1.0), np.inf)
-    return np.where(wobble > 0, special.stdtr(freedom, -distance / np.sqrt(variance)), skewed)
 
 
 def _share_law(left: Floats, right: Floats, limit: float) -> _Law:
@@ -222,23 +223,15 @@ def _likeliest_balance(left: Floats, right: Floats, limit: float) -> Floats:
 
 def _plausible(tallies: Floats, gap: Floats) -> Floats:
     """The greatest log-likelihood of a sample whose balance is `gap`."""
-    down = _down(tallies, gap)
     n, plus, minus = (tallies[..., i] for i in range(3))
+    down = likeliest_minus(n, plus, minus, gap)
     parts = (plus, down + gap), (minus, down), (n - plus - minus, 1 - 2 * down - gap)
     return np.asarray(sum(special.xlogy(np.maximum(k, 0.0), np.maximum(p, _TINY)) for k, p in parts), dtype=np.float64)
 
 
-def _down(tallies: Floats, gap: Floats) -> Floats:
-    """The likeliest share of `minus` where share(plus) - share(minus) = gap (Tango 1998)."""
-    n, plus, minus = (tallies[..., i] for i in range(3))
-    b = plus + minus + (plus - minus) * gap - 2 * n * gap
-    root = np.sqrt(np.maximum(b**2 + 8 * n * minus * gap * (1 - gap), 0.0))
-    return np.clip((b + root) / (4 * n), np.maximum(0.0, -gap), (1 - gap) / 2)
-
-
 def _balance_moments(tallies: Floats, gap: Floats) -> tuple[Floats, Floats]:
-    either = 2 * _down(tallies, gap) + gap
-    n = tallies[..., 0]
+    n, plus, minus = (tallies[..., i] for i in range(3))
+    either = 2 * likeliest_minus(n, plus, minus, gap) + gap
     return (either - gap**2) / n, (gap - 3 * gap * either + 2 * gap**3) / n**2
 
 
@@ -260,36 +253,17 @@ def _spread(tallies: Floats) -> Floats:
     return np.where(found > 1e-12 * (1 + mean**2), found, 0.0)
 
 
-def _ends(metric: Metric, tally: Tally, deff: float) -> tuple[float, float, float]:
-    if metric.shape == "share":
-        return wilson(tally.plus, tally.n, deff)
-    if metric.shape == "balance":
-        return adjusted_wald(tally.plus, tally.minus, tally.n, deff)
-    return garwood(tally.n, deff)
-
-
-def _squared_and_added(one: tuple[float, float, float], two: tuple[float, float, float]) -> Ends:
-    gap = one[0] - two[0]
-    return gap - sqrt((one[0] - one[1]) ** 2 + (two[2] - two[0]) ** 2), gap + sqrt(
-        (one[2] - one[0]) ** 2 + (two[0] - two[1]) ** 2,
-    )
-
-
 def _welch(one: tuple[Tally, float], two: tuple[Tally, float]) -> Ends:
     gap = one[0].total / one[0].n - two[0].total / two[0].n
     sizes = [tally.n / deff for tally, deff in (one, two)]
     if min(sizes) <= 1:
         return NOWHERE
-    parts = [_square_error(tally, deff) for tally, deff in (one, two)]
+    parts = [sample_variance(tally) / size for (tally, _), size in zip((one, two), sizes, strict=True)]
     if sum(parts) == 0:
         return gap, gap
     freedom = sum(parts) ** 2 / sum(part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
     half = float(special.stdtrit(freedom, 1 - ALPHA / 2)) * sqrt(sum(parts))
     return gap - half, gap + half
-
-
-def _square_error(tally: Tally, deff: float) -> float:
-    return max(tally.squares - tally.total**2 / tally.n, 0.0) / (tally.n - 1) / (tally.n / deff)
 
 
 _SECTIONS: Final = 36

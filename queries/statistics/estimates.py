@@ -58,7 +58,7 @@ def estimate(metric: Metric, tally: Tally, deff: float = 1.0) -> Estimate:
     n = round(tally.n)
     if (status := _status(n, metric.min_n)) != "ok":
         return Estimate(n, None, None, None, status)
-    return bounded(n, metric.factor, *_interval(metric, tally, max(deff, 1.0)))
+    return bounded(n, metric.factor, *interval(metric, tally, max(deff, 1.0)))
 
 
 def bounded(n: int, factor: float, value: float, low: float, high: float) -> Estimate:
@@ -82,7 +82,8 @@ def _status(n: int, min_n: int) -> Status:
     return "too_few" if n < min_n else "ok"
 
 
-def _interval(metric: Metric, tally: Tally, deff: float) -> tuple[float, float, float]:
+def interval(metric: Metric, tally: Tally, deff: float) -> tuple[float, float, float]:
+    """A figure with the ends of its 95% interval, before the metric's factor. Raises EarshotError for a quantile."""
     if metric.shape == "share":
         return wilson(tally.plus, tally.n, deff)
     if metric.shape == "balance":
@@ -114,11 +115,12 @@ def t_interval(tally: Tally, deff: float = 1.0) -> tuple[float, float, float]:
     size = tally.n / deff
     if tally.n < 2 or size <= 1:
         return mean, float("nan"), float("nan")
-    half = float(special.stdtrit(size - 1, 1 - ALPHA / 2)) * sqrt(_variance(tally) / size)
+    half = float(special.stdtrit(size - 1, 1 - ALPHA / 2)) * sqrt(sample_variance(tally) / size)
     return mean, mean - half, mean + half
 
 
-def _variance(tally: Tally) -> float:
+def sample_variance(tally: Tally) -> float:
+    """The variance of the values; n at least 2."""
     return max(tally.squares - tally.total**2 / tally.n, 0.0) / (tally.n - 1)
 
 
@@ -189,18 +191,18 @@ def binomial_tails(size: Any, hits: Any, chance: Any, side: Side) -> Floats:
 def _balance_tail(tallies: Floats, limit: float, deff: Any, side: Side) -> Floats:
     n, plus, minus = (tallies[:, i] / deff for i in range(3))
     gap = min(max(limit, -1.0), 1.0)
-    down = _restricted(n, plus, minus, gap)
+    down = likeliest_minus(n, plus, minus, gap)
     spread = np.sqrt(np.maximum(2 * down + gap - gap**2, 0.0) / n)
     distance = (plus - minus) / n - gap
     z = np.where(spread > 0, distance / spread, np.sign(np.round(distance, 12)) * np.inf)
     return _array(special.ndtr(z if side == "below" else -z))
 
 
-def _restricted(n: Floats, plus: Floats, minus: Floats, gap: float) -> Floats:
-    """The likeliest share of `minus` among those where share(plus) - share(minus) = gap."""
+def likeliest_minus(n: Floats, plus: Floats, minus: Floats, gap: float | Floats) -> Floats:
+    """The likeliest share of `minus` among those where share(plus) - share(minus) = gap (Tango 1998)."""
     b = plus + minus + (plus - minus) * gap - 2 * n * gap
     root = np.sqrt(np.maximum(b**2 + 8 * n * minus * gap * (1 - gap), 0.0))
-    return np.clip((b + root) / (4 * n), max(0.0, -gap), (1 - gap) / 2)
+    return np.clip((b + root) / (4 * n), np.maximum(0.0, -gap), (1 - gap) / 2)
 
 
 def _mean_tail(tallies: Floats, limit: float, deff: Any, side: Side) -> Floats:

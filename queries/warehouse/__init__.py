@@ -10,14 +10,17 @@ from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
 from queries.warehouse.generations import (
     NOTHING_LOADED,
     Generation,
+    LoadReport,
     NewGeneration,
     NoWarehouseError,
     Pin,
     SharedWarehouse,
+    TableSummary,
     Warehouse,
     latest,
+    sample_sources,
+    settle,
 )
-from queries.warehouse.load_report import LoadReport, TableSummary, sample_sources, settle
 from queries.warehouse.relations import COLUMNS, DAYS, KEYS, LATE, matching, relation, typed
 from queries.warehouse.rollups import ROLLUPS
 from queries.warehouse.staging import LOADED, Stage, accepted, stamps

@@ -39,41 +39,28 @@ def calendar_days(calendar: Calendar, first: date, last: date) -> Iterator[Day]:
     """Every day from `first` to `last`, both included."""
     day = first
     while day <= last:
-        yield _day(calendar, day)
+        business = day.isoweekday() not in calendar.weekend and day not in calendar.holidays
+        week = day - timedelta(days=day.weekday())
+        periods = _by_weeks(calendar, day) if calendar.pattern == "4-4-5" else _by_months(calendar, day)
+        yield Day(day, week, *periods, business)
         day += _DAY
 
 
 def write_calendar(conn: Connection, calendar: Calendar) -> None:
     """Make the calendar of the whole years in which anything happened."""
     conn.execute(delete(tables.calendar))
-    spanned = _span(conn)
-    if spanned is None:
+    dated = (column for table in tables.CANONICAL for column in table.c if "day_of" in column.info)
+    bounds = [conn.execute(select(func.min(column), func.max(column))).one() for column in dated]
+    spans = [(low, high) for low, high in bounds if low is not None]
+    if not spans:
         return
-    first, last = spanned
+    last = max(high for _, high in spans)
+    # A span of centuries is a mistake in the data.
+    first = max(min(low for low, _ in spans), last - _LONGEST)
     rows = [astuple(day) for day in calendar_days(calendar, date(first.year, 1, 1), date(last.year, 12, 31))]
     names = [field.name for field in fields(Day)]
     table = pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))
     insert_arrow(conn, tables.calendar, table.to_reader())
-
-
-def _span(conn: Connection) -> tuple[date, date] | None:
-    """The first and the last day of any fact; a span of centuries is a mistake in the data, and is cut to its end."""
-    bounds = []
-    for column in (column for table in tables.CANONICAL for column in table.c if "day_of" in column.info):
-        low, high = conn.execute(select(func.min(column), func.max(column))).one()
-        if low is not None:
-            bounds.append((low, high))
-    if not bounds:
-        return None
-    first, last = min(low for low, _ in bounds), max(high for _, high in bounds)
-    return max(first, last - _LONGEST), last
-
-
-def _day(calendar: Calendar, day: date) -> Day:
-    business = day.isoweekday() not in calendar.weekend and day not in calendar.holidays
-    week = day - timedelta(days=day.weekday())
-    month, quarter, year = _by_weeks(calendar, day) if calendar.pattern == "4-4-5" else _by_months(calendar, day)
-    return Day(day, week, month, quarter, year, business)
 
 
 def _by_months(calendar: Calendar, day: date) -> tuple[date, date, date]:

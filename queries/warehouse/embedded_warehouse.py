@@ -69,8 +69,14 @@ class EmbeddedWarehouse:
                 _checkpoint(engine)
         finally:
             engine.dispose()
+        if draft.kept and draft.erasing:
+            anew = file.with_suffix(".anew.duckdb")
+            rewrite(file, anew, self.memory_limit)
+            anew.chmod(0o600)
+            _remove(file)
+            file = anew
         if draft.kept:
-            self._publish(self._rewritten(file) if draft.erasing else file, number)
+            self._publish(file, number)
         if draft.kept and draft.erasing:
             self.purge()
 
@@ -86,13 +92,6 @@ class EmbeddedWarehouse:
             file.chmod(0o600)
             yield Stage(beside, "stage.main")
         _remove(file)
-
-    def _rewritten(self, file: Path) -> Path:
-        anew = file.with_suffix(".anew.duckdb")
-        rewrite(file, anew, self.memory_limit)
-        anew.chmod(0o600)
-        _remove(file)
-        return anew
 
     def current(self) -> int:
         """The number of the generation readers are given, 0 before the first load."""

@@ -101,15 +101,6 @@ def _journey(as_of: datetime | None, wanted: Collection[str]) -> Rows:
 
 def _wait(as_of: datetime | None, _wanted: Collection[str]) -> Rows:
     """Gaps between consecutive contacts of a journey, dated by and segmented as the contact that ended the gap."""
-    gaps = _gaps(as_of)
-    columns: Columns = {c.name: c for c in gaps.c if c.name != "from_direction"}
-    columns["waiting_on"] = case((gaps.c.from_direction == "in", "us"), else_="customer")
-    columns["hours"] = _hours_between(gaps.c.since_at, gaps.c.occurred_at)
-    columns["emotion_change"] = gaps.c.emotion - gaps.c.from_emotion
-    return Rows(columns, gaps, gaps.c.since_at.is_not(None), gaps.c.day)
-
-
-def _gaps(as_of: datetime | None) -> Subquery:
     c = tables.contact.c
     key = (c.source, c.id, c.account_id, c.journey_id)
     own = (*key, c.touchpoint, c.channel, c.direction, c.team, c.emotion, c.occurred_at)
@@ -124,7 +115,12 @@ def _gaps(as_of: datetime | None) -> Subquery:
         for name, column in before.items()
     ]
     chosen = select(*own, c.vertical, c.product, c.region, c.day, *lagged)
-    return chosen.where(c.journey_id.is_not(None), _before(c.occurred_at, as_of)).subquery("gap")
+    gaps = chosen.where(c.journey_id.is_not(None), _before(c.occurred_at, as_of)).subquery("gap")
+    columns: Columns = {c.name: c for c in gaps.c if c.name != "from_direction"}
+    columns["waiting_on"] = case((gaps.c.from_direction == "in", "us"), else_="customer")
+    columns["hours"] = _hours_between(gaps.c.since_at, gaps.c.occurred_at)
+    columns["emotion_change"] = gaps.c.emotion - gaps.c.from_emotion
+    return Rows(columns, gaps, gaps.c.since_at.is_not(None), gaps.c.day)
 
 
 def _inbound(as_of: datetime | None, wanted: Collection[str]) -> Rows:
@@ -132,7 +128,16 @@ def _inbound(as_of: datetime | None, wanted: Collection[str]) -> Rows:
 
     `after_end` marks what came in after its journey had ended, to which nobody owes a reply.
     """
-    timeline = _replies(as_of)
+    table = tables.contact
+    out_at = case((table.c.direction == "out", table.c.occurred_at))
+    later = func.min(out_at).over(
+        partition_by=(table.c.source, table.c.journey_id),
+        order_by=(table.c.occurred_at, table.c.id),
+        rows=(1, None),
+    )
+    known = [column.label(name) for name, column in _as_known(table, as_of).items()]
+    following = select(*known, later.label("next_out_at"))
+    timeline = following.where(_before(table.c.occurred_at, as_of)).subquery("reply")
     columns: Columns = {c.name: c for c in timeline.c if c.name != "next_out_at"}
     next_out = case((timeline.c.journey_id.is_not(None), timeline.c.next_out_at))
     columns["replied_at"] = func.least(timeline.c.answered_at, next_out)
@@ -144,18 +149,6 @@ def _inbound(as_of: datetime | None, wanted: Collection[str]) -> Rows:
     same = and_(ends.c.source == rows.columns["source"], ends.c.id == rows.columns["journey_id"])
     ended = func.coalesce(ends.c.ended_at <= rows.columns["occurred_at"], False)
     return replace(rows, columns={**rows.columns, "after_end": ended}, source=rows.source.outerjoin(ends, same))
-
-
-def _replies(as_of: datetime | None) -> Subquery:
-    table = tables.contact
-    out_at = case((table.c.direction == "out", table.c.occurred_at))
-    later = func.min(out_at).over(
-        partition_by=(table.c.source, table.c.journey_id),
-        order_by=(table.c.occurred_at, table.c.id),
-        rows=(1, None),
-    )
-    columns = [column.label(name) for name, column in _as_known(table, as_of).items()]
-    return select(*columns, later.label("next_out_at")).where(_before(table.c.occurred_at, as_of)).subquery("reply")
 
 
 def _issue(as_of: datetime | None, _wanted: Collection[str]) -> Rows:
@@ -200,22 +193,19 @@ _LINE: Final = ("account_id", "issue_code", "at", "closing")
 
 
 def _closings(as_of: datetime | None) -> Select[Any]:
-    runs, j = _runs(as_of), tables.journey_fact.c
+    """The ended journeys, one row for each issue code that their contacts were about."""
+    c, j = tables.contact.c, tables.journey_fact.c
+    key = (c.source, c.journey_id.label("id"), c.account_id, c.issue_code)
+    inbound = whole(func.sum(case((c.direction == "in", 1), else_=0)))
+    counts = (func.min(c.occurred_at).label("opened_at"), func.count().label("contacts"), inbound.label("inbound"))
+    about = and_(c.issue_code.is_not(None), c.journey_id.is_not(None), _before(c.occurred_at, as_of))
+    grouped = select(*key, *counts).where(about).group_by(c.source, c.journey_id, c.account_id, c.issue_code)
+    runs = grouped.subquery("run")
     ended = and_(j.source == runs.c.source, j.id == runs.c.id, j.ended_at.is_not(None), _before(j.ended_at, as_of))
     own = (runs.c.source, runs.c.id, runs.c.opened_at, runs.c.contacts, runs.c.inbound)
     segment = (j.journey_type, j.vertical, j.product, j.region, j.ended_day.label("closed_day"))
     line = (runs.c.account_id, runs.c.issue_code, j.ended_at.label("at"), literal(1).label("closing"))
     return select(*own, *segment, *line).join_from(runs, tables.journey_fact, ended)
-
-
-def _runs(as_of: datetime | None) -> Subquery:
-    """The contacts of each journey about each issue code."""
-    c = tables.contact.c
-    key = (c.source, c.journey_id.label("id"), c.account_id, c.issue_code)
-    inbound = whole(func.sum(case((c.direction == "in", 1), else_=0)))
-    counts = (func.min(c.occurred_at).label("opened_at"), func.count().label("contacts"), inbound.label("inbound"))
-    own = and_(c.issue_code.is_not(None), c.journey_id.is_not(None), _before(c.occurred_at, as_of))
-    return select(*key, *counts).where(own).group_by(c.source, c.journey_id, c.account_id, c.issue_code).subquery("run")
 
 
 def _revenue(as_of: datetime | None, _wanted: Collection[str]) -> Rows:

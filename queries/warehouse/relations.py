@@ -139,8 +139,11 @@ def _holds(column: ColumnElement[Any], condition: Condition) -> ColumnElement[bo
 
 def _attributes(rows: Rows, as_of: datetime | None, wanted: Collection[str]) -> Rows:
     """Join the account's and the journey's columns that are wanted, and nothing else."""
-    if any(column.startswith("journey.") for column in wanted):
-        rows = _with_journey(rows, as_of)
+    if "journey_id" in rows.columns and any(column.startswith("journey.") for column in wanted):
+        fact = tables.journey_fact.alias("of_journey")
+        same = and_(fact.c.source == rows.columns["source"], fact.c.id == rows.columns["journey_id"])
+        attributes = {f"journey.{c}": column_as_known(fact, tables.journey_fact.c[c], as_of) for c in _OF_JOURNEY}
+        rows = replace(rows, columns={**rows.columns, **attributes}, source=rows.source.outerjoin(fact, same))
     if "person.role" in wanted and "person_id" in rows.columns:
         person = tables.person.alias("of_person")
         same = person.c.person_id == rows.columns["person_id"]
@@ -149,15 +152,6 @@ def _attributes(rows: Rows, as_of: datetime | None, wanted: Collection[str]) -> 
     if any(column.startswith("account.") or column not in rows.columns for column in wanted):
         rows = _with_account(rows)
     return rows
-
-
-def _with_journey(rows: Rows, as_of: datetime | None) -> Rows:
-    fact = tables.journey_fact.alias("of_journey")
-    if "journey_id" not in rows.columns:
-        return rows
-    same = and_(fact.c.source == rows.columns["source"], fact.c.id == rows.columns["journey_id"])
-    attributes = {f"journey.{c}": column_as_known(fact, tables.journey_fact.c[c], as_of) for c in _OF_JOURNEY}
-    return replace(rows, columns={**rows.columns, **attributes}, source=rows.source.outerjoin(fact, same))
 
 
 def _with_account(rows: Rows) -> Rows:

@@ -3,7 +3,7 @@
 from hashlib import sha256
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, literal, select, update
+from sqlalchemy import ColumnElement, delete, func, literal, select, update
 
 from queries.sql_functions import sha256_hex
 from queries.warehouse import tables
@@ -22,21 +22,18 @@ def drop_erased(stage: Stage) -> int:
 
     Rows of an erased account are dropped; those of an erased person lose the person and the comment.
     """
-    if not stage.conn.execute(select(func.count()).select_from(tables.erased)).scalar_one():
+    conn, dropped = stage.conn, 0
+    if not conn.execute(select(func.count()).select_from(tables.erased)).scalar_one():
         return 0
-    return sum(_withhold(stage.conn, table, staged) for table, staged in stage)
-
-
-def _withhold(conn: Connection, table: Table, staged: Table) -> int:
-    dropped = 0
-    if "account_id" in staged.c:
-        dropped += conn.execute(delete(staged).where(_erased("account", staged.c.account_id))).rowcount
-    if table is tables.person:
-        return dropped + conn.execute(delete(staged).where(_erased("person", staged.c.person_id))).rowcount
-    if "person_id" in staged.c:
-        # The row as it was read names the person and holds the comment, too.
-        personal = {name: None for name in ("person_id", "comment", "row") if name in staged.c}
-        conn.execute(update(staged).where(_erased("person", staged.c.person_id)).values(**personal))
+    for table, staged in stage:
+        if "account_id" in staged.c:
+            dropped += conn.execute(delete(staged).where(_erased("account", staged.c.account_id))).rowcount
+        if table is tables.person:
+            dropped += conn.execute(delete(staged).where(_erased("person", staged.c.person_id))).rowcount
+        elif "person_id" in staged.c:
+            # The row as it was read names the person and holds the comment, too.
+            personal = {name: None for name in ("person_id", "comment", "row") if name in staged.c}
+            conn.execute(update(staged).where(_erased("person", staged.c.person_id)).values(**personal))
     return dropped
 
 

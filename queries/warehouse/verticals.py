@@ -59,24 +59,17 @@ def fill(conn: Connection, facts: Table) -> None:
 
 def refill(conn: Connection, touched: Touched, now: datetime) -> int:
     """Bring the facts of the accounts whose history was touched up to date. Returns how many moved."""
-    period = _periods_of(conn, touched.accounts)
-    return sum(_refill(conn, facts, period, touched, now) for facts in FILLED)
-
-
-def _periods_of(conn: Connection, accounts: Table) -> Table:
-    """The periods of some accounts, as a table: a window computed for every fact would take for ever."""
-    every = vertical_periods()
+    accounts, every, moved = touched.accounts, vertical_periods(), 0
+    # A table, since a window computed for every fact would take for ever.
     period = temporary("period", *(Column(column.name, column.type) for column in every.c))
     period.create(conn)
     append(conn, period, select(every).where(every.c.account_id.in_(select(accounts.c.account_id))))
-    return period
-
-
-def _refill(conn: Connection, facts: Table, period: Table, touched: Touched, now: datetime) -> int:
-    accounts = touched.accounts
-    mine = and_(facts.c.vertical_filled, exists().where(accounts.c.account_id == facts.c.account_id))
-    said = and_(covers(period, facts), facts.c.vertical.is_distinct_from(period.c.vertical))
-    silent = and_(facts.c.vertical.is_not(None), not_(exists().where(covers(period, facts))))
-    touched.note(conn, facts, and_(mine, or_(exists().where(said), silent)))
-    moved = conn.execute(update(facts).where(mine, said).values(vertical=period.c.vertical, loaded_at=now)).rowcount
-    return moved + conn.execute(update(facts).where(mine, silent).values(vertical=None, loaded_at=now)).rowcount
+    for facts in FILLED:
+        mine = and_(facts.c.vertical_filled, exists().where(accounts.c.account_id == facts.c.account_id))
+        said = and_(covers(period, facts), facts.c.vertical.is_distinct_from(period.c.vertical))
+        silent = and_(facts.c.vertical.is_not(None), not_(exists().where(covers(period, facts))))
+        touched.note(conn, facts, and_(mine, or_(exists().where(said), silent)))
+        values = {"vertical": period.c.vertical, "loaded_at": now}
+        moved += conn.execute(update(facts).where(mine, said).values(values)).rowcount
+        moved += conn.execute(update(facts).where(mine, silent).values(vertical=None, loaded_at=now)).rowcount
+    return moved

@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 from config.models.rules import EventRule, QuietRule
 from queries.instants import aware, naive
 from queries.loading.publish import derive
+from queries.metrics.cube import late_columns
 from queries.metrics.design_effects import read_design_effects
-from queries.metrics.revisions import late_columns
 from queries.monitoring.row_profiles import PROFILED, read_profile
 from queries.monitoring.severe_cases import cases
 from queries.scope import EVERYTHING

@@ -20,7 +20,7 @@ from queries.loading import load as loading
 from queries.loading.load import load
 from queries.loading.sources import LoadRefusedError
 from queries.warehouse import COLUMNS, EmbeddedWarehouse, LoadReport, NoWarehouseError, settle, tables
-from queries.warehouse.load_report import kept
+from queries.warehouse.generations import summaries
 from tests.support.deliveries import (
     CATALOG,
     NOW,
@@ -420,7 +420,7 @@ def test_what_a_load_says_and_keeps(
     assert (summary.total("read"), summary.seconds > 0) == (8, True)
     assert {"reading contact", "checking keys and references"} <= summary.stages.keys()
     with warehouse.pin() as pin:
-        (stored,), after = kept(pin.conn), settle(pin.conn)
+        (stored,), after = summaries(pin.conn), settle(pin.conn)
     assert (stored["tables"]["contact"]["added"], after) == (4, timedelta(days=14))
 
 

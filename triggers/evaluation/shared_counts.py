@@ -6,9 +6,8 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection
 
-from queries.metrics.cube import Cube, read_cube
+from queries.metrics.cube import Cube, read_cube, read_late
 from queries.metrics.query_plan import MetricSource, clock_of, plan
-from queries.metrics.revisions import read_late
 from queries.scope import EVERYTHING
 from triggers.rules import Cadence, CubeRequest, History, Slice, slice_history, slices_of, with_late
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.models import Condition
-from queries.metrics.cube import Coded, Cube, Ints
-from queries.metrics.revisions import HOUR
+from queries.metrics.cube import HOUR, Coded, Cube, Ints
 from queries.statistics.estimates import Floats
 
 Slice = tuple[str, ...]
@@ -144,7 +143,7 @@ def with_late(
 
     Args:
         counts: as known now; it has a place for every slice of `late`.
-        late: the corrections, with the hour as a dimension (`queries.metrics.revisions`).
+        late: the corrections, with the hour as a dimension (`queries.metrics.cube`).
         figure: the name of the tally.
         by: the dimensions that make a slice.
         where: as in `history`.
