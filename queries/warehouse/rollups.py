@@ -166,7 +166,7 @@ def _fill_journeys(conn: Connection, touched: Touched | None) -> None:
         if touched is not None:
             which = and_(which, _among(journey, touched))
         moments, defects = _moments(source, which), _defects(source, which)
-        computed = {
+        computed: dict[str, ColumnElement[Any]] = {
             "kept": journey.c.ended_at <= journey.c.promised_at,
             "days": cast(micros(journey.c.ended_at) - micros(journey.c.started_at), Double) / _DAY,
             **_counted(journey, moments, defects),
