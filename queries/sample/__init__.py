@@ -12,10 +12,8 @@ from typing import Final
 from queries.sample.columns import Files
 from queries.sample.company import company_tables
 from queries.sample.contacts import comebacks, contact_columns, desk_contacts, journey_contacts
-from queries.sample.defects import defect_columns
-from queries.sample.journeys import World, draw_journeys, journey_columns, world
+from queries.sample.journeys import defect_columns, draw_journeys, journey_columns, world
 from queries.sample.planted_changes import PlantedAction, planted_actions
-from queries.sample.random_draws import Ints
 from queries.sample.surveys import (
     about_contacts,
     about_journeys,
@@ -50,18 +48,14 @@ def generate(folder: Path, *, end: date, seed: int = 1, contacts: int = 200_000)
         for name, columns in company_tables(made.span, made.customers, seed):
             files.write(name, columns)
         for chunk, numbers in made.chunks():
-            _write(files, made, chunk, numbers)
+            journeys = draw_journeys(made, chunk, numbers)
+            files.write("journey", journey_columns(made, journeys))
+            files.write("defect", defect_columns(made, chunk, journeys))
+            files.write("response", response_columns(made, chunk, "R", about_journeys(made, chunk, journeys)))
+            for some in (journey_contacts(made, chunk, journeys), desk_contacts(made, chunk, numbers)):
+                files.write("contact", contact_columns(made, chunk, some))
+                prefix = {"C": "T", "S": "U"}[some.prefix]
+                files.write("response", response_columns(made, chunk, prefix, about_contacts(made, chunk, some)))
+            files.write("contact", contact_columns(made, chunk, comebacks(made, chunk, journeys)))
+            files.write("response", response_columns(made, chunk, "N", about_relationship(made, chunk, numbers)))
         files.write("response", planted_columns(made))
-
-
-def _write(files: Files, made: World, chunk: int, numbers: Ints) -> None:
-    journeys = draw_journeys(made, chunk, numbers)
-    files.write("journey", journey_columns(made, journeys))
-    files.write("defect", defect_columns(made, chunk, journeys))
-    files.write("response", response_columns(made, chunk, "R", about_journeys(made, chunk, journeys)))
-    for contacts in (journey_contacts(made, chunk, journeys), desk_contacts(made, chunk, numbers)):
-        files.write("contact", contact_columns(made, chunk, contacts))
-        prefix = {"C": "T", "S": "U"}[contacts.prefix]
-        files.write("response", response_columns(made, chunk, prefix, about_contacts(made, chunk, contacts)))
-    files.write("contact", contact_columns(made, chunk, comebacks(made, chunk, journeys)))
-    files.write("response", response_columns(made, chunk, "N", about_relationship(made, chunk, numbers)))

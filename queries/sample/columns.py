@@ -77,14 +77,10 @@ class Files:
         """Add rows to the file of a table; the first call fixes its columns."""
         table = pa.table(dict(columns))
         if name not in self._open:
-            self._open[name] = self._file(name, table.schema)
+            few = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+            options = {"compression": "snappy", "use_dictionary": few, "store_schema": False}
+            self._open[name] = parquet.ParquetWriter(self._part(name), table.schema, **options)
         self._open[name].write_table(table)
-
-    def _file(self, name: str, schema: Any) -> Any:
-        few = [field.name for field in schema if pa.types.is_dictionary(field.type)]
-        return parquet.ParquetWriter(
-            self._part(name), schema, compression="snappy", use_dictionary=few, store_schema=False
-        )
 
     def _part(self, name: str) -> Path:
         return self._folder / f"{name}.parquet.part"

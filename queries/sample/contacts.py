@@ -32,7 +32,7 @@ from queries.sample.names import (
     TOUCHPOINTS,
     WRITTEN,
 )
-from queries.sample.planted_changes import NULL, QUIET, SILENT_MONTH, WANE_MONTH
+from queries.sample.planted_changes import NULL, QUIET, hushed
 from queries.sample.random_draws import Bools, Floats, Ints, levels, pick, stream
 from queries.sample.timeline import DAY, HOUR, SECOND, bent
 
@@ -199,11 +199,8 @@ def desk_contacts(world: World, chunk: int, numbers: Ints) -> Contacts:
 
 
 def _hushed(world: World, drawn: Contacts) -> Bools:
-    span = world.span
-    fewer = (drawn.occurred >= span.month(WANE_MONTH)) & (drawn.number % 2 == 0)
-    none = drawn.occurred >= span.month(SILENT_MONTH)
-    hushed: Bools = (drawn.account == world.customers.top(QUIET)) & (fewer | none)
-    return hushed
+    is_quiet = drawn.account == world.customers.top(QUIET)
+    return hushed(world.span, is_quiet, drawn.number, drawn.occurred, drawn.occurred)
 
 
 def contact_columns(world: World, chunk: int, some: Contacts) -> Columns:

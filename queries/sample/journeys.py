@@ -1,4 +1,4 @@
-"""Journeys: drawn in chunks of numbers that count forward in time, each chunk from its own streams."""
+"""Journeys and their defects, drawn in chunks of numbers that count forward in time, each from its own streams."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -7,9 +7,10 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.random import Generator
 
-from queries.sample.columns import Columns, ids, instants, labels
+from queries.sample.columns import Columns, ids, instants, labels, smalls
 from queries.sample.company import Company, company, moved
 from queries.sample.names import (
+    FAULT_NAMES,
     GOALS,
     KINDS,
     OUTCOMES,
@@ -17,9 +18,10 @@ from queries.sample.names import (
     PRODUCT_NAMES,
     REGIONS,
     REPAIR,
+    TOUCHPOINTS,
     VERTICALS,
 )
-from queries.sample.planted_changes import NULL, QUIET, SILENT_MONTH, WANE_MONTH, broken, defect_share, failing, struck
+from queries.sample.planted_changes import NULL, QUIET, broken, defect_share, failing, hushed, struck
 from queries.sample.random_draws import Bools, Floats, Ints, hashed, pick, pick_rows, stream
 from queries.sample.timeline import DAY, HORIZON, HOUR, SECOND, Timeline, bent
 
@@ -55,6 +57,9 @@ _MULTI: Final = 0.45
 _REPEAT: Final = 0.08
 _REPEAT_DAYS: Final = 20
 _DESK: Final = 0.055  # share of contacts outside any journey
+_SECOND_DEFECT: Final = 0.20
+_SEVERITY: Final = (0.22, 0.33, 0.28, 0.13, 0.04)
+_STUCK: Final = 0.03
 _PANEL: Final = 0.054  # relationship invitations, as a share of contacts
 
 # The path table: which touchpoint is the j-th of a journey of k contacts.
@@ -130,6 +135,7 @@ class Lag:
 
 _STARTED: Final = Lag(0.0, 0.0)
 _ENDED: Final = Lag(0.25, 2.5)
+_FOUND: Final = Lag(0.65, 3.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +205,9 @@ def draw_journeys(world: World, chunk: int, numbers: Ints) -> Journeys:
     begin = world.begin(numbers, world.journeys, rng)
     start = bent(begin)
     vertical = np.where(start < moved(span), customers.line_before[line], customers.line_vertical[line])
-    length = _durations(rng, kind, struck(span, vertical, start))
+    stretch = np.where(struck(span, vertical, start), _STRIKE_STRETCH, 1.0)
+    length = _MEDIAN[kind] * np.exp(_SPREAD[kind] * rng.standard_normal(size))
+    length = np.minimum(length * stretch, _CAP[kind]) * DAY
     count = pick(_LENGTH, rng.random(size)) + SHORTEST
     steps = begin[:, None] + _gaps(rng, count) * (0.98 * length)[:, None]
     key = bent(steps[np.arange(size), KEY[kind, count]])
@@ -231,14 +239,8 @@ def draw_journeys(world: World, chunk: int, numbers: Ints) -> Journeys:
         known=np.maximum(_ENDED.after(rng, ended), recorded),
     )
     # Dropped after they were drawn: the draws of every other journey stay what they are without the plant.
-    return drawn.at(np.flatnonzero((ended >= span.first) & (recorded < span.stop) & ~_hushed(world, drawn)))
-
-
-def _durations(rng: Generator, kind: Ints, stretched: Bools) -> Floats:
-    """Even time from start to end, in microseconds."""
-    length = _MEDIAN[kind] * np.exp(_SPREAD[kind] * rng.standard_normal(len(kind)))
-    capped: Floats = np.minimum(length * np.where(stretched, _STRIKE_STRETCH, 1.0), _CAP[kind]) * DAY
-    return capped
+    gone = hushed(span, account == customers.top(QUIET), numbers, start, ended)
+    return drawn.at(np.flatnonzero((ended >= span.first) & (recorded < span.stop) & ~gone))
 
 
 def _gaps(rng: Generator, count: Ints) -> Floats:
@@ -257,15 +259,6 @@ def _outcomes(rng: Generator, vertical: Ints, kind: Ints, multi: Bools, defectiv
     draw = rng.random(len(kind))
     outcome: Ints = (draw >= reached).astype(np.int64) + (draw >= reached + (1 - reached) * 0.67)
     return outcome
-
-
-def _hushed(world: World, drawn: Journeys) -> Bools:
-    """The journeys that the quiet account no longer has: half of them first, then all."""
-    span = world.span
-    fewer = (drawn.start >= span.month(WANE_MONTH)) & (drawn.number % 2 == 0)
-    none = drawn.ended >= span.month(SILENT_MONTH)
-    hushed: Bools = (drawn.account == world.customers.top(QUIET)) & (fewer | none)
-    return hushed
 
 
 def step_of(kind: Ints, count: Ints, place: Ints) -> Ints:
@@ -291,6 +284,38 @@ def journey_columns(world: World, some: Journeys) -> Columns:
         "outcome": labels(np.where(running, OUTCOMES.index("open"), some.outcome), OUTCOMES),
         **segment(some.vertical, some.product, some.account),
         "recorded_at": instants(some.recorded),
+    }
+
+
+def defect_columns(world: World, chunk: int, some: Journeys) -> Columns:
+    """One defect at the decisive contact of each defective journey, and of some a second one at its last contact."""
+    rng, stop = stream(world.seed, "defect", chunk), world.span.stop
+    twice = rng.random(len(some)) < _SECOND_DEFECT
+    row = np.concatenate((np.flatnonzero(some.defective), np.flatnonzero(some.defective & twice)))
+    second = np.arange(len(row)) >= some.defective.sum()
+    last = some.count[row] - 1
+    place = np.where(second, last, KEY[some.kind[row], last + 1])
+    some = some.at(row)
+    even = some.steps[np.arange(len(row)), place]
+    occurred = bent(even)
+    recorded = np.maximum(_FOUND.after(rng, occurred), some.recorded)
+    wait = np.exp(0.8 * rng.standard_normal(len(row))) * 2 * DAY
+    resolved = np.maximum(bent(even + wait), occurred + HOUR)
+    stuck = (rng.random(len(row)) < _STUCK) | (resolved >= stop)
+    code = some.kind * 4 + pick((0.4, 0.3, 0.2, 0.1), rng.random(len(row)))
+    severity = pick(_SEVERITY, rng.random(len(row))) + 1
+    keep = np.flatnonzero(recorded < stop)
+    return {
+        "id": ids("D", (some.number * 10 + second)[keep], 11),
+        "account_id": ids("A", some.account[keep], 4),
+        "journey_id": ids("J", some.number[keep]),
+        "touchpoint": labels(step_of(some.kind, some.count, place)[keep], TOUCHPOINTS),
+        "code": labels(code[keep], FAULT_NAMES),
+        "severity": smalls(severity[keep]),
+        "occurred_at": instants(occurred[keep]),
+        "resolved_at": instants(resolved[keep], stuck[keep]),
+        **segment(some.vertical[keep], some.product[keep], some.account[keep]),
+        "recorded_at": instants(recorded[keep]),
     }
 
 

@@ -134,6 +134,13 @@ def struck(span: Timeline, vertical: Ints, at: Ints) -> Bools:
     return reached
 
 
+def hushed(span: Timeline, is_quiet: Bools, number: Ints, begin: Ints, end: Ints) -> Bools:
+    """What the quiet account no longer has: half of it first, then all."""
+    fewer = (begin >= span.month(WANE_MONTH)) & (number % 2 == 0)
+    gone: Bools = is_quiet & (fewer | (end >= span.month(SILENT_MONTH)))
+    return gone
+
+
 def narrowed(span: Timeline, vertical: Ints, at: Ints) -> Bools:
     """Where and since when mostly users are invited to surveys."""
     changed: Bools = (vertical == INSURANCE) & (at >= span.month(INVITE_MONTH))

@@ -25,7 +25,7 @@ from queries.sample.names import (
     TOUCHPOINTS,
 )
 from queries.sample.planted_changes import ANSWERS, NEAR_RISK, NULL, QUIET, SCRIPT_MONTH, failing, narrowed, struck
-from queries.sample.random_draws import Bools, Floats, Ints, levels, pick, pick_rows, stream
+from queries.sample.random_draws import Floats, Ints, levels, pick, pick_rows, stream
 from queries.sample.timeline import DAY, HOUR, bent
 
 NPS, CSAT, CES = range(3)
@@ -91,6 +91,9 @@ def about_journeys(world: World, chunk: int, some: Journeys) -> Invitations:
     some, size = some.at(rows), len(rows)
     wait = (0.1 + 0.5 * rng.standard_exponential(size)) * DAY
     none = np.full(size, -1)
+    shift = 0.34 + _nature(world, some.account, some.role, 0.22)
+    shift -= 0.45 * some.defective + 0.8 * (some.outcome > 0) + 0.40 * (some.multi & (some.vertical != NULL))
+    shift -= 0.55 * failing(some.vertical, some.kind) + 0.5 * struck(world.span, some.vertical, some.start)
     return Invitations(
         number=some.number * 100,
         account=some.account,
@@ -99,21 +102,13 @@ def about_journeys(world: World, chunk: int, some: Journeys) -> Invitations:
         touchpoint=none,
         instrument=some.kind,
         scale=np.full(size, CSAT),
-        shift=_journey_shift(world, some),
+        shift=shift - 0.9 * is_broken(world.span, some),
         topic=np.where(some.defective | failing(some.vertical, some.kind), some.kind, -1),
         even=some.finish + wait,
         vertical=some.vertical,
         product=some.product,
         earliest=some.known,
     )
-
-
-def _journey_shift(world: World, some: Journeys) -> Floats:
-    shift = 0.34 + _nature(world, some.account, some.role, 0.22)
-    shift -= 0.45 * some.defective + 0.8 * (some.outcome > 0) + 0.40 * (some.multi & (some.vertical != NULL))
-    shift -= 0.55 * failing(some.vertical, some.kind) + 0.5 * struck(world.span, some.vertical, some.start)
-    result: Floats = shift - 0.9 * is_broken(world.span, some)
-    return result
 
 
 def about_contacts(world: World, chunk: int, some: Contacts) -> Invitations:
@@ -125,6 +120,8 @@ def about_contacts(world: World, chunk: int, some: Contacts) -> Invitations:
     rows = _asked(world, rng, rate, some.vertical, some.role, some.occurred)
     some, kind, weak = some.at(rows), kind[rows], weak[rows]
     ease = (some.touchpoint == _CLOSING) | (some.journey < 0)
+    strike = struck(world.span, some.vertical, some.occurred) & np.isin(some.touchpoint, _STRUCK)
+    shift = _nature(world, some.account, some.role, 0.22) + np.where(weak, 1.15, 0.0)
     return Invitations(
         # Beside the journey's own invitation, which has the number without a contact.
         number=some.journey * 100 + 1 + some.number % 10 if some.prefix == "C" else some.number,
@@ -134,20 +131,13 @@ def about_contacts(world: World, chunk: int, some: Contacts) -> Invitations:
         touchpoint=some.touchpoint,
         instrument=np.where(ease, SERVICE_CES, TOUCHPOINT_CSAT),
         scale=np.where(ease, CES, CSAT),
-        shift=_contact_shift(world, some, weak),
+        shift=shift + 0.06 - 0.6 * (some.after & ~weak) - 0.9 * some.broken - 0.9 * strike,
         topic=np.where(some.after & ~weak, kind, -1),
         even=some.even + (0.1 + 0.4 * rng.standard_exponential(len(rows))) * DAY,
         vertical=some.vertical,
         product=some.product,
         earliest=some.recorded,
     )
-
-
-def _contact_shift(world: World, some: Contacts, weak: Bools) -> Floats:
-    strike = struck(world.span, some.vertical, some.occurred) & np.isin(some.touchpoint, _STRUCK)
-    shift = _nature(world, some.account, some.role, 0.22) + np.where(weak, 1.15, 0.0)
-    result: Floats = shift + 0.06 - 0.6 * (some.after & ~weak) - 0.9 * some.broken - 0.9 * strike
-    return result
 
 
 def about_relationship(world: World, chunk: int, numbers: Ints) -> Invitations:

@@ -30,19 +30,12 @@ _MONDAY: Final = 4 * DAY  # 1970-01-05
 _WORK: Final = 0.16  # of the week's events, on each of five working days between 8 and 18 h
 
 
-def _bend() -> tuple[Floats, Floats]:
-    rest = (1 - 5 * _WORK) / (7 * 24 - 50)
-    hours = [(day * 24 + hour, hour) for day in range(5) for hour in (8, 18)]
-    clock, share, last, done = [0.0], [0.0], 0, 0.0
-    for at, hour in hours:
-        done += _WORK if hour == 18 else rest * (at - last)
-        clock.append(float(at))
-        share.append(done)
-        last = at
-    return np.array([*clock, 168.0]) * HOUR, np.array([*share, 1.0])
-
-
-_CLOCK, _SHARE = _bend()
+# What each stretch of the working week holds: before work, at work, and so on from Monday to Friday.
+_EDGES: Final = np.array([day * 24 + hour for day in range(5) for hour in (8, 18)], dtype=np.float64)
+_STRETCHES: Final = np.diff(_EDGES, prepend=0.0) * ((1 - 5 * _WORK) / (7 * 24 - 50))
+_STRETCHES[1::2] = _WORK
+_CLOCK: Final = np.array([0.0, *_EDGES, 168.0]) * HOUR
+_SHARE: Final = np.array([0.0, *np.cumsum(_STRETCHES), 1.0])
 
 
 def bent(even: ArrayLike) -> Ints:
