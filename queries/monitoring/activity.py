@@ -168,7 +168,15 @@ def _account_days(
 
 def _account(as_of: datetime | None, *, with_facts: bool) -> Subquery:
     """Every account with its newest vertical and `account.*` columns."""
-    account, history = tables.account, _newest_history(as_of)
+    # One row an account: the last validity that had begun, as the facts read it.
+    validity = tables.account_history
+    order = (validity.c.valid_from.desc(), validity.c.source.desc())
+    turn = func.row_number().over(partition_by=validity.c.account_id, order_by=order)
+    begun = select(*validity.c, turn.label("turn"))
+    if as_of:
+        begun = begun.where(validity.c.valid_from <= as_of.date())
+    line = begun.subquery("line")
+    account, history = tables.account, select(line).where(line.c.turn == 1).subquery("newest_history")
     named = [history.c[name.removeprefix("account.")].label(name) for name in _OF_ACCOUNT]
     joined = account.outerjoin(history, history.c.account_id == account.c.account_id)
     vertical: ColumnElement[Any] = history.c.vertical
@@ -181,17 +189,6 @@ def _account(as_of: datetime | None, *, with_facts: bool) -> Subquery:
 
 
 _OF_ACCOUNT: Final = tuple(sorted(name for name in COLUMNS["contact"] if name.startswith("account.")))
-
-
-def _newest_history(as_of: datetime | None) -> Subquery:
-    """One row an account: the last validity that had begun, as the facts read it."""
-    table = tables.account_history
-    order = (table.c.valid_from.desc(), table.c.source.desc())
-    turn = func.row_number().over(partition_by=table.c.account_id, order_by=order)
-    rows = select(*table.c, turn.label("turn"))
-    begun = rows.where(table.c.valid_from <= as_of.date()) if as_of else rows
-    line = begun.subquery("line")
-    return select(line).where(line.c.turn == 1).subquery("newest_history")
 
 
 def _fact_verticals(history: Subquery, as_of: datetime | None) -> Subquery:

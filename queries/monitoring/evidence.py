@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime, time
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, String, Subquery, and_, case, func, literal, null, or_, select, true
 
 from config.models import Conditions, Metric
-from queries.instants import naive
+from queries.instants import aware, naive
 from queries.scope import Scope
 from queries.sql_functions import whole
 from queries.warehouse import COLUMNS, DAYS, matching, relation, tables
@@ -158,7 +158,7 @@ def overlaps(
     )
     rows = conn.execute(query.order_by(c.starts_at, c.name)).all()
     return tuple(
-        Overlap(row.name, row.kind, _aware(row.starts_at), _aware(row.ends_at) if row.ends_at else None)
+        Overlap(row.name, row.kind, aware(row.starts_at), aware(row.ends_at) if row.ends_at else None)
         for row in rows
         if _concerns(row.verticals, place[0]) and _concerns(row.touchpoints, place[1])
     )
@@ -176,12 +176,8 @@ def data_freshness(conn: Connection, table: str, as_of: datetime) -> DataFreshne
     day = next(iter(DAYS[table].values()))
     rows = relation(table, as_of, (day,))
     newest_day = conn.execute(select(func.max(rows.c[day]))).scalar()
-    return DataFreshness(generation.number, _aware(generation.published_at), newest_day)
+    return DataFreshness(generation.number, aware(generation.published_at), newest_day)
 
 
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time())
-
-
-def _aware(instant: datetime) -> datetime:
-    return instant.replace(tzinfo=UTC)

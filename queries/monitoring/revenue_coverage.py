@@ -65,9 +65,13 @@ def revenue_coverage(
     """
     if not slots or scope.touchpoints is not None:
         return ()
-    money, answers = _money(conn, scope, max(as_ofs), currency), _answered(conn, scope, max(as_ofs))
+    money = _money(conn, scope, max(as_ofs), currency)
+    rows = relation("response", max(as_ofs), ("status", "kind", "responded_day", "account_id", "vertical"))
+    answered = (rows.c.status == "answered", rows.c.kind == "relationship", rows.c.responded_day.is_not(None))
+    days = select(rows.c.account_id.label("unit"), rows.c.responded_day.label("day"))
+    answers = read_signals(conn, days.where(*answered, scope.where(rows)).distinct())
     sliced = money if by == "vertical" else replace(money, verticals=(None,), vertical=np.zeros_like(money.vertical))
-    return tuple(one for slot in slots for one in _coverage(sliced, answers, slot, window))
+    return tuple(part for slot in slots for part in _coverage(sliced, answers, slot, window))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +103,6 @@ def _money(conn: Connection, scope: Scope, as_of: datetime, currency: str | None
     )
 
 
-def _answered(conn: Connection, scope: Scope, as_of: datetime) -> Signals:
-    rows = relation("response", as_of, ("status", "kind", "responded_day", "account_id", "vertical"))
-    answered = (rows.c.status == "answered", rows.c.kind == "relationship", rows.c.responded_day.is_not(None))
-    days = select(rows.c.account_id.label("unit"), rows.c.responded_day.label("day"))
-    return read_signals(conn, days.where(*answered, scope.where(rows)).distinct())
-
-
 def _coverage(money: _Money, answers: Signals, slot: date, window: timedelta) -> Iterable[Coverage]:
     until = slot.replace(day=1)
     since = until.replace(year=until.year - 1)
@@ -116,7 +113,7 @@ def _coverage(money: _Money, answers: Signals, slot: date, window: timedelta) ->
     inside = (money.month >= since.toordinal()) & (money.month < until.toordinal()) & (money.amount != 0)
     slice_, account, amount = money.vertical[inside], money.account[inside], money.amount[inside]
     size = len(money.verticals)
-    revenue, answered = (np.bincount(slice_, of, size) for of in (amount, amount * has_answered[account]))
+    revenue, answered = (np.bincount(slice_, money_of, size) for money_of in (amount, amount * has_answered[account]))
     pairs = np.unique(slice_ * len(money.accounts) + account) // max(len(money.accounts), 1)
     for place in np.unique(pairs).tolist():
         n = int(np.count_nonzero(pairs == place))

@@ -115,30 +115,26 @@ def read_profile(conn: Connection, table: str, as_of: datetime) -> Profile:
     if table not in PROFILED:
         raise EarshotError(f"{table!r} has no profile; {', '.join(PROFILED)} have one")
     rows = tables.warehouse.tables[table]
-    span, step = _span(conn, rows, clock_of(conn, as_of).day()), _step(conn, rows)
-    is_journey = table == "journey"
+    today, day, step = clock_of(conn, as_of).day(), rows.c.day, _step(conn, rows)
+    oldest = conn.execute(select(func.min(day)).where(day >= today - _HISTORY, day < today)).scalar()
+    first = oldest if isinstance(oldest, date) else today
+    span = _Span(first, (today - first).days)
+    name, columns = _SLICES[table]
+    sliced = tables.warehouse.tables[name]
+    # A rollup has a row for many facts and says how many; a table of facts has one for each.
+    weight = whole(func.sum(sliced.c.c)) if "c" in sliced.c else func.count()
+    pairs = (("vertical", column) for column in columns)
     return Profile(
         table,
         span.first,
         span.days,
-        slices=_slices(conn, table, span),
-        sources=_grouped(conn, rows, rows.c.day, ("source",), (func.count(),), span),
+        slices=tuple(_grouped(conn, sliced, sliced.c.day, pair, (weight,), span) for pair in pairs),
+        sources=_grouped(conn, rows, day, ("source",), (func.count(),), span),
         people=_people(conn, as_of, span, min(step, _EVEN)) if table == "response" else {},
         surplus=_surplus(conn, table, span, step),
         sampled=step,
-        ages=_ages(conn, as_of, span) if is_journey else None,
-        promises=_promises(conn, as_of, span) if is_journey else None,
-        transits=_transits(conn, as_of, span) if is_journey else None,
+        **(_of_journeys(conn, as_of, span) if table == "journey" else {}),
     )
-
-
-def _span(conn: Connection, rows: Table, today: date) -> _Span:
-    """From the first day with rows, five years back at most, up to today."""
-    oldest = conn.execute(
-        select(func.min(rows.c.day)).where(rows.c.day >= today - _HISTORY, rows.c.day < today)
-    ).scalar()
-    first = oldest if isinstance(oldest, date) else today
-    return _Span(first, (today - first).days)
 
 
 def _step(conn: Connection, rows: Table) -> int:
@@ -148,14 +144,6 @@ def _step(conn: Connection, rows: Table) -> int:
     while number > _LOOKED_AT * step and step < _SPARSEST:
         step *= 2
     return step
-
-
-def _slices(conn: Connection, table: str, span: _Span) -> tuple[Breakdown, ...]:
-    name, columns = _SLICES[table]
-    rows = tables.warehouse.tables[name]
-    # A rollup has a row for many facts and says how many; a table of facts has one for each.
-    weight = whole(func.sum(rows.c.c)) if "c" in rows.c else func.count()
-    return tuple(_grouped(conn, rows, rows.c.day, ("vertical", column), (weight,), span) for column in columns)
 
 
 def _people(conn: Connection, as_of: datetime, span: _Span, step: int) -> dict[str, Breakdown]:
@@ -196,7 +184,8 @@ def _chosen(at: ColumnElement[Any], step: int) -> ColumnElement[bool]:
     return micros(at) % (step * _SECOND) < _SECOND if step > 1 else true()
 
 
-def _ages(conn: Connection, as_of: datetime, span: _Span) -> Breakdown:
+def _of_journeys(conn: Connection, as_of: datetime, span: _Span) -> dict[str, Breakdown]:
+    """What only journeys have: how long they took, what was promised, and whether that was kept."""
     rows = relation("journey", as_of, ["vertical", "day", "ended_day"])
     keys = (rows.c.day.label("day"), rows.c.ended_day.label("ended"), _text(rows, "vertical").label("k0"))
     found = select(*keys, func.count().label("m0")).where(span.holds(rows.c.day)).group_by(*keys)
@@ -209,21 +198,17 @@ def _ages(conn: Connection, as_of: datetime, span: _Span) -> Breakdown:
     counts = np.zeros((span.days, len(cells), AGES + 1))
     # Two groups may share a place, as all long journeys do: plain indexing would keep the last of them only.
     np.add.at(counts, (days, code, age), table["m0"].to_numpy())
-    return Breakdown(("vertical",), cells, counts)
-
-
-def _promises(conn: Connection, as_of: datetime, span: _Span) -> Breakdown:
-    rows = relation("journey", as_of, ["vertical", "journey_type", "day", "started_at", "promised_at"])
-    days = (epoch(rows.c.promised_at) - epoch(rows.c.started_at)) / 86_400.0
-    return _grouped(conn, rows, rows.c.day, ("vertical", "journey_type"), _moments(days), span)
-
-
-def _transits(conn: Connection, as_of: datetime, span: _Span) -> Breakdown:
-    rows = relation("journey", as_of, ["vertical", "journey_type", "ended_day", "days", "kept"])
-    c = rows.c
+    columns = ["vertical", "journey_type", "day", "ended_day", "started_at", "promised_at", "days", "kept"]
+    rows = relation("journey", as_of, columns)
+    c, promised = rows.c, (epoch(rows.c.promised_at) - epoch(rows.c.started_at)) / 86_400.0
     late = func.sum(case((c.kept.is_(False), 1.0), else_=0.0))
-    sums = (*_moments(case((c.kept.is_not(None), c.days))), late)
-    return _grouped(conn, rows, c.ended_day, ("vertical", "journey_type"), sums, span)
+    judged = (*_moments(case((c.kept.is_not(None), c.days))), late)
+    by = ("vertical", "journey_type")
+    return {
+        "ages": Breakdown(("vertical",), cells, counts),
+        "promises": _grouped(conn, rows, c.day, by, _moments(promised), span),
+        "transits": _grouped(conn, rows, c.ended_day, by, judged, span),
+    }
 
 
 def _moments(value: ColumnElement[Any]) -> tuple[ColumnElement[Any], ...]:

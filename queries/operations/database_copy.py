@@ -68,29 +68,26 @@ def others_connected(url: str) -> int:
 
 def holders(folder: Path) -> tuple[int, ...]:
     """The other processes of this machine that have a file below a folder open, as far as the system says."""
-    inside, found = str(folder.resolve()) + os.sep, set[int]()
+    inside, others = folder.resolve(), []
     for process in Path("/proc").glob("[0-9]*"):
-        if int(process.name) != os.getpid() and any(name.startswith(inside) for name in _open_files(process)):
-            found.add(int(process.name))
-    return tuple(sorted(found))
-
-
-def _open_files(process: Path) -> list[str]:
-    try:
-        return [str(link.readlink()) for link in (process / "fd").iterdir()]
-    except OSError:  # it ended, or is somebody else's
-        return []
+        try:
+            is_open = any(inside in link.readlink().parents for link in (process / "fd").iterdir())
+        except OSError:  # it ended, or is somebody else's
+            continue
+        if is_open and int(process.name) != os.getpid():
+            others.append(int(process.name))
+    return tuple(sorted(others))
 
 
 def _run(program: str, url: str, words: list[str]) -> None:
     """A PostgreSQL program on a database. The password goes by the environment: the words can be seen by everybody."""
-    found = shutil.which(program)
-    if found is None:
+    executable = shutil.which(program)
+    if executable is None:
         raise DumpError(f"{program} is not installed; install PostgreSQL's client programs")
     place = make_url(url)
     plain = place.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
     secret = {"PGPASSWORD": str(place.password)} if place.password else {}
-    command = [found, f"--dbname={plain}", *words]
+    command = [executable, f"--dbname={plain}", *words]
     done = subprocess.run(command, env={**os.environ, **secret}, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["no reason given"])[0]

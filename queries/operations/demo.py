@@ -10,7 +10,7 @@ from queries.loading.sources import open_source, sources
 from queries.sample import generate, planted_actions
 from queries.state import NewAction, record_action
 from queries.stores import Installation
-from queries.warehouse import NoWarehouseError, Warehouse, sample_sources
+from queries.warehouse import NoWarehouseError, sample_sources
 
 SAMPLE_CONTACTS: Final = 200_000
 _WHAT: Final = "Went through the {journey_type} procedure of {vertical} step by step and changed it"
@@ -21,7 +21,12 @@ Say = Callable[[str], None]
 def demo(installation: Installation, now: datetime, say: Say) -> None:
     """Make the sample company, load it, and record what its managers did. A warehouse with real data stays as it is."""
     settings, warehouse = installation.settings, installation.warehouse
-    if real := _real_sources(warehouse):
+    try:
+        with warehouse.pin() as pin:
+            real = sorted(sources(pin.conn) - sample_sources(pin.conn))
+    except NoWarehouseError:
+        real = []
+    if real:
         say(f"the warehouse holds {', '.join(real)}: the sample company is left out")
         return
     files = settings.data / "sample"
@@ -41,14 +46,6 @@ def demo(installation: Installation, now: datetime, say: Say) -> None:
             )
             record_action(conn, action, planted.owner, datetime.combine(planted.start, time(9), UTC))
     say(f"the sample company up to {end}: {summary.total('read'):,} rows read, {summary.total('added'):,} added")
-
-
-def _real_sources(warehouse: Warehouse) -> list[str]:
-    try:
-        with warehouse.pin() as pin:
-            return sorted(sources(pin.conn) - sample_sources(pin.conn))
-    except NoWarehouseError:
-        return []
 
 
 def _made(files: Path, today: date, say: Say) -> date:

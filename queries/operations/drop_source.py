@@ -13,12 +13,9 @@ from queries.loading.publish import derive, generation_key, record_generation
 from queries.loading.sources import sources
 from queries.warehouse import (
     NOTHING_LOADED,
-    Generation,
     LoadReport,
-    NewGeneration,
     NoWarehouseError,
     TableSummary,
-    Touched,
     Warehouse,
     latest,
     nothing_touched,
@@ -41,7 +38,7 @@ def drop(
         UnknownSourceError: nothing of the source is there.
         NoWarehouseError: nothing was ever loaded.
     """
-    began = perf_counter()
+    began, at = perf_counter(), now.replace(tzinfo=None)
     with warehouse.draft(say) as draft:
         before, present = latest(draft.conn), sources(draft.conn)
         if before is None:
@@ -52,24 +49,12 @@ def drop(
         say(f"removing the rows of {source}")
         # None has everything computed anew: where no other source is left, that is the quicker way to nothing.
         touched = nothing_touched(draft.conn) if present - {source} else None
-        gone = withdraw_all(Merging(draft.conn, source, now.replace(tzinfo=None), snapshot=True, touched=touched))
+        gone = withdraw_all(Merging(draft.conn, source, at, snapshot=True, touched=touched))
         removed = {name: TableSummary(removed=merged.removed) for name, merged in gone.items() if merged.removed}
-        summary = _published(draft, before, LoadReport(source, tables=removed), catalog, now, touched)
-    return replace(summary, seconds=round(perf_counter() - began, 2))
-
-
-def _published(
-    draft: NewGeneration,
-    before: Generation,
-    summary: LoadReport,
-    catalog: Catalog,
-    now: datetime,
-    touched: Touched | None,
-) -> LoadReport:
-    """Compute what follows from the facts that are left. The days keep the zone that they were made in."""
-    at = now.replace(tzinfo=None)
-    refilled = refill(draft.conn, touched, at) if touched else 0
-    report = replace(summary, refilled=refilled)
-    derive(draft.conn, catalog, touched)
-    record_generation(draft.conn, draft.number, generation_key(before.zone, catalog), summary.source, report.json(), at)
-    return report
+        refilled = refill(draft.conn, touched, at) if touched else 0
+        report = LoadReport(source, tables=removed, refilled=refilled)
+        derive(draft.conn, catalog, touched)
+        # The days keep the zone that they were made in.
+        basis = generation_key(before.zone, catalog)
+        record_generation(draft.conn, draft.number, basis, source, report.json(), at)
+    return replace(report, seconds=round(perf_counter() - began, 2))

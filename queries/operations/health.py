@@ -66,6 +66,11 @@ def read_health(conn: Connection, now: datetime) -> StateHealth:
     evaluated = select(eval_slot.c.rule, func.max(eval_slot.c.evaluated_at)).group_by(eval_slot.c.rule)
     messages = select(outbox.c.state, func.count()).group_by(outbox.c.state)
     oldest = conn.scalar(select(func.min(outbox.c.due_at)).where(outbox.c.state.in_(UNFINISHED)))
+    # A rule that fires has an incident: open, or closed by hand until the figure has recovered.
+    known = select(incident.c.id).where(incident.c.id == instance.c.incident_id).exists()
+    unfounded = select(func.count()).where(instance.c.state.in_(("firing", "recovering")), ~known)
+    # A message that is dead is not due: its due_at is when it was refused.
+    refused = select(func.count()).where(outbox.c.state == "dead", outbox.c.due_at >= naive(now - timedelta(days=1)))
     # By when it was done and not by its state: what was given up is done with, too.
     unheard = select(inbound.c.received_at).where(inbound.c.done_at.is_(None)).order_by(inbound.c.received_at)
     return StateHealth(
@@ -73,12 +78,12 @@ def read_health(conn: Connection, now: datetime) -> StateHealth:
         beats={row.name: Beat(aware(row.at), row.note) for row in conn.execute(select(heartbeat))},
         evaluated_at={rule: aware(at) for rule, at in conn.execute(evaluated)},
         incidents=_counted(conn),
-        unfounded=_unfounded(conn),
+        unfounded=int(conn.execute(unfounded).scalar_one()),
         messages={row[0]: row[1] for row in conn.execute(messages)},
         oldest_message=aware(oldest) if oldest else None,
         unheard=tuple(aware(at) for at in conn.execute(unheard).scalars()),
         to_acknowledge=_to_acknowledge(conn, now - timedelta(days=30)),
-        refused=_refused(conn, now - timedelta(days=1)),
+        refused=int(conn.execute(refused).scalar_one()),
         evaluations=int(conn.execute(select(func.count()).select_from(eval_slot)).scalar_one()),
         counted=counters(conn),
         canary=newest_canary(conn),
@@ -93,19 +98,6 @@ def _counted(conn: Connection) -> dict[tuple[str, str], int]:
         .group_by(c.state, c["class"])
     )
     return {(row.state, row.class_): row.n for row in rows}
-
-
-def _unfounded(conn: Connection) -> int:
-    # A rule that fires has an incident: open, or closed by hand until the figure has recovered.
-    fires = select(func.count()).where(instance.c.state.in_(("firing", "recovering")))
-    known = select(incident.c.id).where(incident.c.id == instance.c.incident_id).exists()
-    return int(conn.execute(fires.where(~known)).scalar_one())
-
-
-def _refused(conn: Connection, since: datetime) -> int:
-    # A message that is dead is not due: its due_at is when it was refused.
-    lately = (outbox.c.state == "dead") & (outbox.c.due_at >= naive(since))
-    return int(conn.execute(select(func.count()).where(lately)).scalar_one())
 
 
 def _to_acknowledge(conn: Connection, since: datetime) -> tuple[float, ...]:

@@ -3,12 +3,12 @@
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from config.errors import EarshotError
-from config.models import Condition, Conditions, Metric, Scalar
+from config.models import Condition, Metric, Scalar
 from config.reading.error_messages import suggest
 from config.reading.loader import read_catalog
 from config.settings import read_settings
@@ -86,7 +86,16 @@ def _ask(metric: Metric, arguments: Namespace) -> Ask:
     since, until = _day(arguments.since), _day(arguments.until)
     if since and until and since >= until:
         raise EarshotError(f"no day lies in [{since}, {until}); --until is the first day that is not counted any more")
-    return Ask(by, arguments.grain, since, until, _where(metric, arguments.where))
+    # One condition a column; the values given for the same column are alternatives.
+    wanted: dict[str, list[Scalar]] = {}
+    for text in arguments.where:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise EarshotError(f"{text!r} is no filter; write --where COLUMN=VALUE")
+        column = _column(metric, name.strip())
+        wanted.setdefault(column, []).append(typed(metric.table, column, value))
+    where = tuple(Condition(column=column, any_of=tuple(values)) for column, values in wanted.items())
+    return Ask(by, arguments.grain, since, until, where)
 
 
 def _column(metric: Metric, name: str) -> str:
@@ -96,18 +105,6 @@ def _column(metric: Metric, name: str) -> str:
             f"{metric.name} is read from {metric.table}, which has no column {name!r}; {suggest(name, offered)}"
         )
     return name
-
-
-def _where(metric: Metric, filters: Sequence[str]) -> Conditions:
-    """One condition a column; the values given for the same column are alternatives."""
-    wanted: dict[str, list[Scalar]] = {}
-    for text in filters:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise EarshotError(f"{text!r} is no filter; write --where COLUMN=VALUE")
-        column = _column(metric, name.strip())
-        wanted.setdefault(column, []).append(typed(metric.table, column, value))
-    return tuple(Condition(column=column, any_of=tuple(values)) for column, values in wanted.items())
 
 
 def _names(ask: Ask) -> tuple[str, ...]:

@@ -20,7 +20,13 @@ def print_table(rows: Sequence[Sequence[Any]], names: Sequence[str], form: str) 
     elif form == "csv":
         echo(as_csv(names, rows))
     else:
-        for line in aligned([names, *([_shown(value) for value in row] for row in rows)]):
+        lines = [tuple(names)]
+        for row in rows:
+            texts = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in row)
+            lines.append(
+                tuple("" if value is None else on_one_line(text) for value, text in zip(row, texts, strict=True))
+            )
+        for line in aligned(lines):
             echo(line.rstrip())
 
 
@@ -46,9 +52,3 @@ def on_one_line(text: str, widest: int = WIDEST) -> str:
     # Names come from files of others: an escape sequence in one could rewrite what the terminal shows.
     plain = "".join(letter if letter.isprintable() else " " for letter in text)
     return plain if len(plain) <= widest else f"{plain[: widest - 1]}…"
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return ""
-    return on_one_line(f"{value:.4g}" if isinstance(value, float) else str(value))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, func, literal, select
+from sqlalchemy import ColumnElement, Connection, func, literal, select
 
 from queries.operations.output import aligned
 from queries.sql_functions import epoch, quantile
@@ -63,14 +63,28 @@ def status_lines(warehouse: Warehouse, now: datetime) -> tuple[str, ...]:
     """The state of the warehouse in words. `now` is aware UTC."""
     try:
         with warehouse.pin() as pin:
-            return tuple(_lines(pin, now))
+            figures = _tables(source_freshness(pin.conn), now.astimezone(UTC).replace(tzinfo=None))
+            lines = [*_generations(pin), "", *figures, "", *_quarantine(rejected(pin.conn))]
+            erased = pin.conn.scalar(select(func.count()).select_from(tables.erased))
     except NoWarehouseError as error:
         return (str(error),)
+    if erased:
+        lines.append(f"erased: {erased:,} accounts and people stay out of every load")
+    return tuple(lines)
 
 
 def source_freshness(conn: Connection) -> tuple[SourceFreshness, ...]:
     """Rows, newest event and lags of every source and table that has rows, in order of source."""
-    rows = [row for table in tables.CANONICAL for row in _freshness(conn, table)]
+    rows = []
+    for table in tables.CANONICAL:
+        source = table.c.source
+        figures: list[ColumnElement[Any]] = [func.count()]
+        if table.name in _EVENTS:
+            event = func.coalesce(*(table.c[name] for name in _EVENTS[table.name]), literal(None))
+            lag = epoch(table.c.recorded_at) - epoch(event)
+            figures += [func.max(event), *(quantile(lag, q) for q in (0.5, 0.9, 0.99))]
+        groups = conn.execute(select(source, *figures).group_by(source))
+        rows += [SourceFreshness(group[0], table.name, *group[1:]) for group in groups]
     return tuple(sorted(rows, key=lambda row: row.source))
 
 
@@ -82,27 +96,6 @@ def rejected(conn: Connection) -> tuple[Rejected, ...]:
     for source, name, reason, rows in conn.execute(select(*keys, func.count()).group_by(*keys)):
         counts[source, name, _QUOTED.sub("'…'", reason)] += rows
     return tuple(Rejected(*key, rows) for key, rows in sorted(counts.items(), key=lambda one: (-one[1], one[0])))
-
-
-def _freshness(conn: Connection, table: Table) -> Iterator[SourceFreshness]:
-    source = table.c.source
-    figures: list[ColumnElement[Any]] = [func.count()]
-    if table.name in _EVENTS:
-        event = func.coalesce(*(table.c[name] for name in _EVENTS[table.name]), literal(None))
-        lag = epoch(table.c.recorded_at) - epoch(event)
-        figures += [func.max(event), *(quantile(lag, q) for q in (0.5, 0.9, 0.99))]
-    for row in conn.execute(select(source, *figures).group_by(source)):
-        yield SourceFreshness(row[0], table.name, *row[1:])
-
-
-def _lines(pin: Pin, now: datetime) -> Iterator[str]:
-    yield from _generations(pin)
-    yield ""
-    yield from _tables(source_freshness(pin.conn), now.astimezone(UTC).replace(tzinfo=None))
-    yield ""
-    yield from _quarantine(rejected(pin.conn))
-    if erased := pin.conn.scalar(select(func.count()).select_from(tables.erased)):
-        yield f"erased: {erased:,} accounts and people stay out of every load"
 
 
 def _generations(pin: Pin) -> Iterator[str]:
@@ -117,13 +110,13 @@ def _generations(pin: Pin) -> Iterator[str]:
         yield f"  and {count - GENERATIONS:,} before"
 
 
-def _tables(found: Sequence[SourceFreshness], now: datetime) -> Iterator[str]:
-    if not found:
+def _tables(sources: Sequence[SourceFreshness], now: datetime) -> Iterator[str]:
+    if not sources:
         yield "no rows"
         return
     heads = ("source", "table", "rows", "newest event", "age", "lag p50", "p90", "p99")
     rows: list[tuple[str, ...]] = [heads]
-    for source in found:
+    for source in sources:
         newest = f"{source.newest:%Y-%m-%d %H:%M}" if source.newest else NOTHING
         age = lag_text((now - source.newest).total_seconds()) if source.newest else NOTHING
         lags = (lag_text(lag) if lag is not None else NOTHING for lag in (source.p50, source.p90, source.p99))
@@ -142,12 +135,12 @@ def lag_text(seconds: float) -> str:
     return f"{sign}{timedelta(seconds=size) / timedelta(days=1):,.0f} d"
 
 
-def _quarantine(found: Sequence[Rejected]) -> Iterator[str]:
-    if not found:
+def _quarantine(reasons: Sequence[Rejected]) -> Iterator[str]:
+    if not reasons:
         yield "quarantine: empty"
         return
-    yield f"quarantine: {sum(one.rows for one in found):,} rows"
-    for one in found[:REASONS]:
-        yield f"  {one.rows:>9,}  {one.source} {one.table}: {one.reason}"
-    if len(found) > REASONS:
-        yield f"  and {len(found) - REASONS:,} reasons more"
+    yield f"quarantine: {sum(reason.rows for reason in reasons):,} rows"
+    for rows in reasons[:REASONS]:
+        yield f"  {rows.rows:>9,}  {rows.source} {rows.table}: {rows.reason}"
+    if len(reasons) > REASONS:
+        yield f"  and {len(reasons) - REASONS:,} reasons more"

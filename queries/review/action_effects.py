@@ -45,6 +45,13 @@ class Window:
     variance: float
     n: int
 
+    @classmethod
+    def of(cls, point: MetricPoint) -> "Window | None":
+        """A point as value and variance; its interval is the one thing every metric has."""
+        if point.value is None or point.low is None or point.high is None or point.high <= point.low:
+            return None
+        return cls(point.value, ((point.high - point.low) / (2 * _Z)) ** 2, point.n)
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -209,9 +216,11 @@ def effect_of(
     """
     if action.vertical is None or metric.shape in {"quantile", "count"}:
         return ActionEffect("cannot tell yet", reasons=("the metric or the action has no segment to compare",))
-    spans = _spans(action, as_of - metric.matures, window)
-    if spans is None:
+    end = min((as_of - metric.matures).date(), action.started_on + AFTER)
+    if end <= action.started_on:
         return ActionEffect("cannot tell yet", reasons=("no case has matured since the action",))
+    until = min(action.alarm_on or action.started_on, action.started_on) - window
+    spans = _Spans(until - BEFORE, until - BEFORE / 2, until, action.started_on, end)
     units = _units(conn, metric, action, spans, scope, as_of)
     treated = units.pop(action.vertical, None)
     if treated is None:
@@ -219,12 +228,16 @@ def effect_of(
     treated_too = {
         other.vertical
         for other in others
-        if other.id != action.id and other.metric == action.metric and spans.since <= other.started_on < spans.end
+        if other.id != action.id and other.metric == action.metric and spans.since <= other.started_on < end
     }
     # An action without a vertical was taken in all of them, and leaves nothing to compare with.
     left_alone = [] if None in treated_too else [unit for name, unit in units.items() if name not in treated_too]
-    found = estimate_effect(metric, treated, left_alone, action.expected_effect)
-    return replace(found, reasons=(*found.reasons, *_overlaps(conn, action, others, spans, as_of)))
+    effect = estimate_effect(metric, treated, left_alone, action.expected_effect)
+    # What else happened to the segment in these windows: conditions and other actions.
+    conditions = overlaps(conn, spans.since, end, (action.vertical, action.touchpoint), as_of)
+    same_vertical = [o for o in others if o.id != action.id and o.vertical == action.vertical and o.started_on < end]
+    also = (*(condition.name for condition in conditions), *(other.what for other in same_vertical))
+    return replace(effect, reasons=(*effect.reasons, *(f"overlaps with {name}" for name in also)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,14 +249,6 @@ class _Spans:
     until: date
     start: date
     end: date
-
-
-def _spans(action: Action, matured: datetime, window: timedelta) -> _Spans | None:
-    until = min(action.alarm_on or action.started_on, action.started_on) - window
-    end = min(matured.date(), action.started_on + AFTER)
-    if end <= action.started_on:
-        return None
-    return _Spans(until - BEFORE, until - BEFORE / 2, until, action.started_on, end)
 
 
 def _units(
@@ -260,7 +265,7 @@ def _units(
     found = []
     for since, until in stretches:
         ask = Ask(by=("vertical",), grain="all", since=since, until=until, where=where)
-        found.append({point.by[0]: _window(point) for point in measure(conn, metric, ask, scope, as_of)})
+        found.append({point.by[0]: Window.of(point) for point in measure(conn, metric, ask, scope, as_of)})
     before, after, first, second = found
     pairs = {name: (before[name], after.get(name)) for name in before}
     return {
@@ -268,19 +273,3 @@ def _units(
         for name, (was, now) in pairs.items()
         if was is not None and now is not None
     }
-
-
-def _window(point: MetricPoint) -> Window | None:
-    """A point as value and variance; its interval is the one thing every metric has."""
-    if point.value is None or point.low is None or point.high is None or point.high <= point.low:
-        return None
-    return Window(point.value, ((point.high - point.low) / (2 * _Z)) ** 2, point.n)
-
-
-def _overlaps(
-    conn: Connection, action: Action, others: Sequence[Action], spans: _Spans, as_of: datetime
-) -> tuple[str, ...]:
-    """What else happened to the segment in these windows: conditions and other actions."""
-    conditions = overlaps(conn, spans.since, spans.end, (action.vertical, action.touchpoint), as_of)
-    also = [o.what for o in others if o.id != action.id and o.vertical == action.vertical and o.started_on < spans.end]
-    return tuple(f"overlaps with {name}" for name in (*(found.name for found in conditions), *also))

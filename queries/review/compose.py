@@ -6,8 +6,17 @@ from datetime import date
 from config.models import Metric
 from queries.metrics.formatting import count, half_width, listed, number_word, point_figure, signed_change
 from queries.review.action_effects import ActionEffect
-from queries.review.comparisons import metric_change, pooled
-from queries.review.document import EVERYWHERE, ActionStatus, Facts, Issue, MeetingState, MetricStatus, Points, Review
+from queries.review.document import (
+    EVERYWHERE,
+    ActionStatus,
+    Facts,
+    Issue,
+    MeetingState,
+    Points,
+    Review,
+    metric_change,
+    pooled,
+)
 from queries.review.issues import key_issues, with_meeting_state
 from queries.state import Action
 
@@ -97,11 +106,21 @@ def _improved(facts: Facts, actions: Sequence[ActionStatus]) -> tuple[str, ...]:
 def review_headline(facts: Facts, issues: Sequence[Issue], every: int) -> str:
     """The one sentence the meeting starts from."""
     judged = [s for s in facts.standings if s.vertical and s.verdict in {"met", "missed", "cannot tell"}]
+    verticals = len({s.vertical for s in judged})
     if issues:
-        return f"{_first_issue(issues[0])}{_other_issues(issues, every)}{_verticals_on_goal(judged)}."
+        others, undecided = every - 1, every - 1 - sum(issue.decision is not None for issue in issues[1:])
+        rest = on_goal = ""
+        if others and not undecided:
+            rest = f"; {number_word(others)} more {'issue is' if others == 1 else 'issues are'} decided"
+        elif others:
+            rest = f"; {number_word(undecided)} more {'issue needs' if undecided == 1 else 'issues need'} a decision"
+        if verticals > 1:
+            kept = verticals - len({s.vertical for s in judged if s.verdict == "missed"})
+            on_goal = f", while {number_word(kept)} of {number_word(verticals)} verticals miss no goal"
+            on_goal = on_goal if kept else ", and every vertical misses a goal"
+        return f"{_first_issue(issues[0])}{rest}{on_goal}."
     if not judged:
         return f"Nothing can be judged in {facts.month:%B %Y}: no figure has both enough cases and a goal."
-    verticals = len({s.vertical for s in judged})
     unsure = sum(s.verdict == "cannot tell" for s in judged)
     close = f", with {count(unsure)} of {count(len(judged))} figures too close to call" if unsure else ""
     place = f"the {number_word(verticals)} verticals" if verticals > 1 else judged[0].vertical
@@ -116,25 +135,3 @@ def _first_issue(issue: Issue) -> str:
         return f"{issue.what}{place}{f' ({issue.figure})' if len(issue.incidents) > 1 else ''}"
     against = f" against a {issue.against.replace(' ', ' of ', 1)}" if issue.against else ""
     return f"{issue.what}{place}: {issue.figure}{against}"
-
-
-def _other_issues(issues: Sequence[Issue], every: int) -> str:
-    """The issues after the first: how many, and whether the meeting has dealt with them."""
-    others = every - 1
-    decided = sum(issue.decision is not None for issue in issues[1:])
-    if not others:
-        return ""
-    if decided == others:
-        return f"; {number_word(others)} more {'issue is' if others == 1 else 'issues are'} decided"
-    left = others - decided
-    return f"; {number_word(left)} more {'issue needs' if left == 1 else 'issues need'} a decision"
-
-
-def _verticals_on_goal(judged: Sequence[MetricStatus]) -> str:
-    verticals = {s.vertical for s in judged}
-    on_goal = verticals - {s.vertical for s in judged if s.verdict == "missed"}
-    if len(verticals) < 2:
-        return ""
-    if not on_goal:
-        return ", and every vertical misses a goal"
-    return f", while {number_word(len(on_goal))} of {number_word(len(verticals))} verticals miss no goal"

@@ -17,8 +17,7 @@ from queries.metrics.formatting import (
     point_figure,
 )
 from queries.metrics.measure import MetricPoint
-from queries.review.comparisons import goal_verdict
-from queries.review.document import ActionStatus, Facts, Issue, MetricStatus, Points, ReviewIncident
+from queries.review.document import ActionStatus, Facts, Issue, MetricStatus, Points, ReviewIncident, goal_verdict
 from queries.state import Decision
 
 GOAL_MISS_SEVERITY: Final = 3

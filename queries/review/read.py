@@ -14,8 +14,7 @@ from queries.metrics.formatting import goal_figure
 from queries.metrics.measure import Ask, MetricPoint, measure, measure_all
 from queries.metrics.revenue import UnratedRevenueError, read_revenue
 from queries.review.action_effects import LEFT_OUT, ActionEffect, effect_of
-from queries.review.comparisons import metric_status
-from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, ReviewIncident
+from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, ReviewIncident, metric_status
 from queries.scope import Scope
 from queries.sql_functions import whole
 from queries.state import Action, Incident, overrides, slice_values

@@ -13,9 +13,19 @@ from config.models import Metric
 from queries.metrics.formatting import amount, decimals, figure, goal_figure, interval, money_change, signed_change
 from queries.metrics.measure import MetricPoint
 from queries.review.action_effects import ActionEffect, Unit, Window, estimate_effect
-from queries.review.comparisons import metric_change, metric_status, pooled
 from queries.review.compose import compose
-from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, Review, ReviewIncident
+from queries.review.document import (
+    EVERYWHERE,
+    Facts,
+    MeetingState,
+    MetricStatus,
+    Money,
+    Review,
+    ReviewIncident,
+    metric_change,
+    metric_status,
+    pooled,
+)
 from queries.review.read import slice_words
 from queries.scope import Scope
 from queries.state import (
