@@ -34,8 +34,8 @@ _WORK: Final = 0.16  # of the week's events, on each of five working days betwee
 _EDGES: Final = np.array([day * 24 + hour for day in range(5) for hour in (8, 18)], dtype=np.float64)
 _STRETCHES: Final = np.diff(_EDGES, prepend=0.0) * ((1 - 5 * _WORK) / (7 * 24 - 50))
 _STRETCHES[1::2] = _WORK
-_CLOCK: Final = np.array([0.0, *_EDGES, 168.0]) * HOUR
-_SHARE: Final = np.array([0.0, *np.cumsum(_STRETCHES), 1.0])
+_CLOCK: Final[Floats] = np.array([0.0, *_EDGES, 168.0]) * HOUR
+_SHARE: Final[Floats] = np.array([0.0, *np.cumsum(_STRETCHES), 1.0])
 
 
 def bent(even: ArrayLike) -> Ints:
