@@ -30,8 +30,8 @@ from tests.project.test_docs import DOCS, PACKAGES, Checkout, blocks
 from triggers.__main__ import main
 from triggers.incidents.tick import tick
 from triggers.lab.rule_toml import rule_as_toml
-from triggers.rule_tests.run import OpenedIncident, run_rule_test
-from triggers.rule_tests.runner import RuleTestResult, suite
+from triggers.rule_tests.compare import OpenedIncident
+from triggers.rule_tests.runner import RuleTestResult, run_rule_test, suite
 from triggers.rule_tests.written_counts import scored_column, tally, unit_tally
 from triggers.rules import midnight
 

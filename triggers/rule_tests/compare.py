@@ -8,11 +8,36 @@ from typing import Any, Final
 from config.models import Rule
 from config.reading.entries import ConfigEntry
 from config.reading.rule_tests import ExpectedIncident, RuleTest, line
-from triggers.rule_tests.run import OpenedIncident, incident_slice
+from queries.state import slice_key
 from triggers.rule_tests.written_counts import slice_of
 from triggers.rules import ROUNDING
 
 FIELDS: Final = ("opened", "slot", "resolved", "value", "held", "n", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedIncident:
+    """One incident that a test opened. Days are of the test's zone.
+
+    Args:
+        slice: as text, such as `vertical=Retail`; of an event the key of its row.
+        opened: the day on which it was known.
+        slot: the day after its window's last.
+        resolved: the day on which it was known to be over; None while it holds.
+        value: what opened it, in the metric's unit.
+        held: what that was held against.
+        n: rows.
+        reason: why it opened.
+    """
+
+    slice: str
+    opened: date
+    slot: date
+    resolved: date | None
+    value: float | None
+    held: float | None
+    n: int | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +77,24 @@ def matched(entry: ConfigEntry[RuleTest], rule: Rule, seen: Sequence[OpenedIncid
     Raises:
         ConfigError: an expected incident lies in no slice of the rule.
     """
-    left = list(seen)
-    wanted = [_wanted(entry, rule, i) for i in range(len(entry.item.incident))]
-    exact = {i: found for i, one in enumerate(wanted) if (found := _take(left, one, one.incident.opened))}
-    pairs = [Match(one, exact.get(i) or _take(left, one, None)) for i, one in enumerate(wanted)]
-    return (*pairs, *(Match(None, one) for one in left))
+    left, wanted = list(seen), list[Wanted]()
+    for number, incident in enumerate(entry.item.incident):
+        place, columns = ("incident", number), rule.slice_columns
+        key = slice_key(columns, slice_of(entry, place, incident.slice, columns))
+        wanted.append(Wanted(incident, incident.row or key, line(entry, place)))
+    exact = [_take(left, expected, expected.incident.opened) for expected in wanted]
+    pairs = [Match(expected, exact[i] or _take(left, expected, None)) for i, expected in enumerate(wanted)]
+    return (*pairs, *(Match(None, incident) for incident in left))
 
 
 def _take(left: list[OpenedIncident], wanted: Wanted, day: date | None) -> OpenedIncident | None:
-    for one in left:
-        if _place(one, wanted) == wanted.place and day in (None, one.opened):
-            left.remove(one)
-            return one
+    for incident in left:
+        # A row is named by its id alone, without its table and source.
+        place = incident.slice.partition("/")[2] if wanted.incident.row else incident.slice
+        if place == wanted.place and day in (None, incident.opened):
+            left.remove(incident)
+            return incident
     return None
-
-
-def _wanted(entry: ConfigEntry[RuleTest], rule: Rule, number: int) -> Wanted:
-    incident, place = entry.item.incident[number], ("incident", number)
-    written = slice_of(entry, place, incident.slice, rule.slice_columns)
-    return Wanted(incident, incident.row or incident_slice(rule, written), line(entry, place))
-
-
-def _place(seen: OpenedIncident, wanted: Wanted) -> str:
-    """A row is named by its id alone, without its table and source."""
-    return seen.slice.partition("/")[2] if wanted.incident.row else seen.slice
 
 
 def _agrees(wanted: ExpectedIncident, seen: OpenedIncident, name: str) -> bool:
@@ -83,32 +102,26 @@ def _agrees(wanted: ExpectedIncident, seen: OpenedIncident, name: str) -> bool:
     if expected is False:
         return got is None
     if isinstance(expected, float) and got is not None:
-        return abs(float(got) - expected) <= 0.5 * 0.1 ** _decimals(expected) + ROUNDING
+        # As exactly as it is written: 0.28 asks for no more than two places.
+        text = repr(expected)
+        places = int(text.partition("e-")[2]) if "e-" in text else len(text.partition(".")[2].rstrip("0"))
+        return abs(float(got) - expected) <= 0.5 * 0.1**places + ROUNDING
     return bool(expected == got)
-
-
-def _decimals(number: float) -> int:
-    """How exactly a number is written: 0.28 asks for no more than two places."""
-    text = repr(number)
-    return int(text.partition("e-")[2]) if "e-" in text else len(text.partition(".")[2].rstrip("0"))
 
 
 def differences(pairs: Sequence[Match]) -> Iterator[str]:
     """What differs, in lines: nothing where all is as expected."""
     for pair in pairs:
-        if pair.differing:
-            yield from _difference(pair)
-
-
-def _difference(pair: Match) -> Iterator[str]:
-    if pair.wanted is None and pair.seen is not None:
-        yield f"  opened, and was not expected: {_whole(pair.seen)}"
-    elif pair.wanted is not None and pair.seen is None:
-        place, day = pair.wanted.place or "the whole company", pair.wanted.incident.opened
-        yield f"  expected, and did not open: {place}, opened {day} ({pair.wanted.where})"
-    elif pair.wanted is not None and pair.seen is not None:
-        yield f"  {pair.wanted.place or 'the whole company'} ({pair.wanted.where})"
-        yield from _table(pair, pair.wanted.incident, pair.seen)
+        wanted, seen = pair.wanted, pair.seen
+        if wanted is None and seen is not None:
+            told = ", ".join(f"{name} {_shown(name, getattr(seen, name))}" for name in FIELDS)
+            yield f"  opened, and was not expected: {seen.slice or 'the whole company'}, {told}"
+        elif wanted is not None and seen is None:
+            place, day = wanted.place or "the whole company", wanted.incident.opened
+            yield f"  expected, and did not open: {place}, opened {day} ({wanted.where})"
+        elif wanted is not None and seen is not None and pair.differing:
+            yield f"  {wanted.place or 'the whole company'} ({wanted.where})"
+            yield from _table(pair, wanted.incident, seen)
 
 
 def _table(pair: Match, wanted: ExpectedIncident, seen: OpenedIncident) -> Iterator[str]:
@@ -117,12 +130,6 @@ def _table(pair: Match, wanted: ExpectedIncident, seen: OpenedIncident) -> Itera
     yield f"    {'':10}{'expected':{max(width, 10)}}got"
     for name, expected, got in rows:
         yield f"  {'!' if name in pair.differing else ' '} {name:10}{expected:{max(width, 10)}}{got}"
-
-
-def _whole(seen: OpenedIncident) -> str:
-    parts = ((name, getattr(seen, name)) for name in FIELDS)
-    told = ", ".join(f"{name} {_shown(name, value)}" for name, value in parts)
-    return f"{seen.slice or 'the whole company'}, {told}"
 
 
 def _shown(name: str, value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from config.errors import ConfigError, Mistake
-from config.models import Condition, Conditions, Metric, Scalar
+from config.models import Conditions, Metric, Scalar
 from config.reading.entries import ConfigEntry
 from config.reading.error_messages import suggest
 from config.reading.rule_tests import RuleTest, Series, Slices
@@ -51,11 +51,6 @@ class WrittenSeries:
 
     def rows(self) -> Iterator[tuple[date, Floats]]:
         """The day and the tally of each number."""
-        day, step = self._start()
-        for i, tally in enumerate(self._tallies()):
-            yield day + i * step, tally
-
-    def _start(self) -> tuple[date, timedelta]:
         since, every = self.series.from_ or self.entry.item.from_, self.series.every or self.entry.item.every
         for name, value in (("from", since), ("every", every)):
             if not value:
@@ -65,7 +60,8 @@ class WrittenSeries:
             place: Place = ("series", self.number, "every") if self.series.every else ("every",)
             wrong = "the numbers are not whole days apart"
             raise ConfigError((self.entry.mistake(place, wrong, "write '1d' or '7d'"),))
-        return since, every
+        for i, tally in enumerate(self._tallies()):
+            yield since + i * every, tally
 
     def _tallies(self) -> Floats:
         if self.series.scores is not None:
@@ -81,8 +77,12 @@ class WrittenSeries:
             )
             raise self.refusal((), wrong, right)
         found = tally(self.metric, self._aligned(written))
-        for name, bad in _impossible(found, written):
-            raise self.refusal((name,), bad, "correct the numbers")
+        n, sides = found[:, 0], found[:, 1:3]
+        if (n < 0).any():
+            raise self.refusal(("n",), "there cannot be fewer rows than none", "correct the numbers")
+        if (sides < 0).any() or (sides.sum(axis=1) > n).any():
+            name = next(name for name in ("bad", "plus", "n") if name in written)
+            raise self.refusal((name,), "more rows count than there are", "correct the numbers")
         return found
 
     def _scored(self) -> Floats:
@@ -132,14 +132,6 @@ def tally(metric: Metric, parts: Mapping[str, Floats]) -> Floats:
     return np.stack([n, zero, zero, n * mean, squares], axis=1)
 
 
-def _impossible(found: Floats, written: Mapping[str, Numbers]) -> Iterator[tuple[str, str]]:
-    n, sides = found[:, 0], found[:, 1:3]
-    if (n < 0).any():
-        yield "n", "there cannot be fewer rows than none"
-    if (sides < 0).any() or (sides.sum(axis=1) > n).any():
-        yield next(name for name in ("bad", "plus", "n") if name in written), "more rows count than there are"
-
-
 def scored_column(metric: Metric) -> str | None:
     """The one column that decides what a row counts as; None where there are several."""
     if metric.value is not None:
@@ -164,21 +156,17 @@ def unit_tally(metric: Metric, column: str, value: Scalar) -> Floats:
     return found
 
 
-def meets_conditions(conditions: Conditions, value: Scalar) -> bool:
+def meets_conditions(conditions: Conditions, value: Any) -> bool:
     """Whether a known value meets conditions on its column."""
-    return all(_holds(condition, value) for condition in conditions)
-
-
-def _holds(condition: Condition, value: Any) -> bool:
-    if condition.any_of is not None and value not in condition.any_of:
-        return False
-    ends = (
-        condition.at_least is None or value >= condition.at_least,
-        condition.at_most is None or value <= condition.at_most,
-        condition.above is None or value > condition.above,
-        condition.below is None or value < condition.below,
+    return all(
+        (condition.any_of is None or value in condition.any_of)
+        and (condition.at_least is None or value >= condition.at_least)
+        and (condition.at_most is None or value <= condition.at_most)
+        and (condition.above is None or value > condition.above)
+        and (condition.below is None or value < condition.below)
+        and condition.known is not False
+        for condition in conditions
     )
-    return all(ends) and condition.known is not False
 
 
 def _value(text: str) -> Scalar:
@@ -215,44 +203,37 @@ def histories(entry: ConfigEntry[RuleTest], subject: Subject) -> tuple[History, 
     """
     sides = ("own", "against")[: len(subject.figures)]
     mistakes: list[Mistake] = []
-    found: list[History] = []
+    counts: list[History] = []
     for side, metric, figure in zip(sides, subject.metrics, subject.figures, strict=True):
-        named = (WrittenSeries(entry, i, metric, figure.by) for i, s in enumerate(entry.item.series) if s.side == side)
-        read = [_read(one, mistakes) for one in named]
-        found.append(_history(read, figure.by))
-    mistakes += _sides(entry, sides)
+        rows: list[tuple[date, Slice, Floats]] = []
+        for number, written in enumerate(entry.item.series):
+            if written.side != side:
+                continue
+            series = WrittenSeries(entry, number, metric, figure.by)
+            try:
+                slice_ = series.slice()
+                rows += [(day, slice_, numbers) for day, numbers in series.rows() if numbers[0] > 0]
+            except ConfigError as error:
+                mistakes += error.mistakes
+        counts.append(_history(rows, figure.by))
+    for i, written in enumerate(entry.item.series):
+        if written.side not in sides:
+            wrong = "only a gap rule is measured from a series"
+            mistakes.append(entry.mistake(("series", i, "side"), wrong, "leave side out"))
+    for side in sides:
+        if side not in [written.side for written in entry.item.series]:
+            mistakes.append(entry.mistake((), f"no series with side = {side!r}", "add one: a gap needs both"))
     if mistakes:
         raise ConfigError(tuple(mistakes))
-    return tuple(found)
+    return tuple(counts)
 
 
-def _sides(entry: ConfigEntry[RuleTest], sides: Sequence[str]) -> Iterator[Mistake]:
-    written = [series.side for series in entry.item.series]
-    for i, one in enumerate(written):
-        if one not in sides:
-            yield entry.mistake(("series", i, "side"), "only a gap rule is measured from a series", "leave side out")
-    for side in sides:
-        if side not in written:
-            yield entry.mistake((), f"no series with side = {side!r}", "add one: a gap needs both")
-
-
-def _read(one: WrittenSeries, mistakes: list[Mistake]) -> tuple[Slice, list[tuple[date, Floats]]]:
-    try:
-        return one.slice(), list(one.rows())
-    except ConfigError as error:
-        mistakes += error.mistakes
-        return (), []
-
-
-def _history(read: Sequence[tuple[Slice, list[tuple[date, Floats]]]], by: tuple[str, ...]) -> History:
-    rows = [(day, slice_, tally_) for slice_, days in read for day, tally_ in days if tally_[0] > 0]
+def _history(rows: Sequence[tuple[date, Slice, Floats]], by: tuple[str, ...]) -> History:
     ordinals = np.array([day.toordinal() for day, _, _ in rows], dtype=np.int64)
-    dims = {name: _coded([slice_[i] for _, slice_, _ in rows]) for i, name in enumerate(by)}
-    tallies = np.array([tally_ for _, _, tally_ in rows]).reshape(len(rows), TALLY)
+    dims: dict[str, Coded] = {}
+    for i, name in enumerate(by):
+        column = [slice_[i] for _, slice_, _ in rows]
+        values = tuple(dict.fromkeys(column))
+        dims[name] = Coded(np.array([values.index(value) for value in column], dtype=np.int64), values)
+    tallies = np.array([numbers for _, _, numbers in rows]).reshape(len(rows), TALLY)
     return slice_history(Cube(ordinals, dims, {"it": tallies}), "it", by)
-
-
-def _coded(column: Sequence[str]) -> Coded:
-    values = tuple(dict.fromkeys(column))
-    places = {value: place for place, value in enumerate(values)}
-    return Coded(np.array([places[value] for value in column], dtype=np.int64), values)
