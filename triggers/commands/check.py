@@ -22,8 +22,17 @@ from triggers.evaluation.evaluate import design_effects_at
 from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.metric_rules import reader
 from triggers.lab.calibrate import Replayed, calibrate
-from triggers.rules import Cadence, Moment, PreviousState, Subject, Task, read_previous_state, tasks, version_of
-from triggers.rules.due import subject
+from triggers.rules import (
+    Cadence,
+    Moment,
+    PreviousState,
+    Subject,
+    Task,
+    read_previous_state,
+    subject_of,
+    tasks,
+    version_of,
+)
 
 LASTS: Final = timedelta(days=28)
 """How long a calibration is good for: the numbers of cases change with the months."""
@@ -83,7 +92,7 @@ def watched(conn: Connection, catalog: Catalog, moment: Moment) -> Iterator[str]
     """When each enabled rule that looks at slots is due next, and what keeps it from ever firing."""
     for rule in catalog.rules:
         if isinstance(rule, WatchRule) and rule.enabled:
-            of = subject(version_of(catalog, rule), catalog, moment)
+            of = subject_of(version_of(catalog, rule), catalog, moment)
             yield f"{rule.name}: {_due(of.cadence, moment)}"
             yield from (f"{rule.name}: {why}" for why in _inert(conn, of, moment))
 

@@ -23,8 +23,7 @@ from triggers.evaluation.metric_rules import evaluate_rule, reader
 from triggers.evaluation.replay import EvaluatedWindow
 from triggers.messages.card import conditions
 from triggers.messages.card_reader import rule_at_opening
-from triggers.rules import Moment, Subject, Task, version_of
-from triggers.rules.due import subject
+from triggers.rules import Moment, Subject, Task, subject_of, version_of
 
 
 def declare_explain(command: AddCommand) -> None:
@@ -64,7 +63,7 @@ def explain(conn: Connection, pin: Pin, catalog: Catalog, id_: str, now: datetim
         yield f"only where {conditions(of.rule.where)}"
     generation = pin.generation
     moment = Moment(now, generation.number, aware(generation.published_at), zone, settle(pin.conn))
-    asked = subject(of, catalog, moment)
+    asked = subject_of(of, catalog, moment)
     for entry in history_:
         yield ""
         yield f"{entry.kind} {_stamp(entry.at, zone)} (data generation {entry.generation}): {entry.reason}"

@@ -26,8 +26,7 @@ from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
 from triggers.incidents.ledger import IncidentLedger
 from triggers.incidents.notification_load import NotificationLoad, notification_loads, notifications
 from triggers.lab.backtest import Row
-from triggers.rules import Moment, Subject, Task, midnight, version_of
-from triggers.rules.due import subject
+from triggers.rules import Moment, Subject, Task, midnight, subject_of, version_of
 
 
 class UntriedError(EarshotError):
@@ -137,7 +136,7 @@ def trial(
     zone, of = ZoneInfo(pin.generation.zone), pin.generation
     moment = Moment(midnight(until, zone), of.number, aware(of.published_at), zone, settle(pin.conn))
     version = version_of(catalog, rule)
-    own = subject(version, catalog, moment, (alphas or {}).get(version.hash))
+    own = subject_of(version, catalog, moment, (alphas or {}).get(version.hash))
     task = Task(own, (), first_run=True)
     slots, basis, heard = _read(pin.conn, task, moment)
     if not slots:

@@ -27,8 +27,7 @@ from triggers.evaluation.replay import StateChange, replay
 from triggers.incidents.tick import tick
 from triggers.rule_tests.compare import OpenedIncident, differences, matched
 from triggers.rule_tests.written_counts import histories, slice_of
-from triggers.rules import Moment, Task, version_of
-from triggers.rules.due import subject
+from triggers.rules import Moment, Task, subject_of, version_of
 
 EVER: Final = 10**9
 """More rows than any test has: up to so many a design effect stays as it is written."""
@@ -126,7 +125,7 @@ def _counted(entry: ConfigEntry[RuleTest], catalog: Catalog) -> Iterator[OpenedI
     zone = ZoneInfo(test.zone)
     (rule,) = catalog.rules
     moment = Moment(now, 1, now, zone, test.settle)
-    tested = subject(version_of(catalog, rule), catalog, moment, test.alpha)
+    tested = subject_of(version_of(catalog, rule), catalog, moment, test.alpha)
     counts = histories(entry, tested)
     # The same design effect everywhere: in each slice, in the verticals that the rule names, and in the company.
     places = {EVERY_VERTICAL, *(value for history in counts for slice_ in history.slices for value in slice_)}

@@ -3,13 +3,12 @@
 It may import queries and config.
 """
 
-from triggers.rules.baseline import FrozenBaseline
 from triggers.rules.counts import TALLY, Bools, Counts, History, Slice, slice_history, slices_of, with_late
 from triggers.rules.due import Task, tasks
 from triggers.rules.git_author import author
 from triggers.rules.live_rules import LiveRules, Rules
-from triggers.rules.previous_state import PreviousState, read_previous_state, remember
+from triggers.rules.previous_state import FrozenBaseline, PreviousState, read_previous_state, remember
 from triggers.rules.schedule import Cadence, Moment, midnight
 from triggers.rules.state_machine import FRESH, OPEN, ROUNDING, Event, Instance, Sample, Verdict, step
-from triggers.rules.subject import CubeRequest, Subject
+from triggers.rules.subject import CubeRequest, Subject, subject_of
 from triggers.rules.versions import Version, read_version, version, version_of

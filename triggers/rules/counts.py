@@ -182,13 +182,9 @@ def _decoded(columns: Sequence[Coded], mixed: Ints) -> list[Slice]:
     parts: list[list[str]] = []
     for column in reversed(columns):
         mixed, codes = np.divmod(mixed, max(len(column.values), 1))
-        texts = [_text(value) for value in column.values]
+        texts = [str(value).lower() if isinstance(value, bool) else str(value) for value in column.values]
         parts.append([texts[code] for code in codes.tolist()])
     return list(zip(*reversed(parts), strict=True))
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def is_plain(condition: Condition) -> bool:

@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from config.models import Catalog, RateRule, WatchRule
+from config.models import Catalog, WatchRule
 from queries.state import slice_key, slice_values
-from triggers.rules.baseline import FrozenBaseline
 from triggers.rules.counts import Slice
-from triggers.rules.previous_state import PreviousState
-from triggers.rules.schedule import Cadence, Moment
+from triggers.rules.previous_state import FrozenBaseline, PreviousState
+from triggers.rules.schedule import Moment
 from triggers.rules.state_machine import Instance
-from triggers.rules.subject import CubeRequest, Subject, cube_requests
+from triggers.rules.subject import Subject, subject_of
 from triggers.rules.versions import Version, version_of
 
 ALWAYS: Final = date.min + timedelta(days=400)
@@ -70,53 +69,28 @@ class Task:
 def tasks(catalog: Catalog, memory: PreviousState, moment: Moment) -> Iterator[Task]:
     """Every rule that looks at slots as it is now, and as it was for incidents that opened under another version."""
     for rule in catalog.rules:
-        if isinstance(rule, WatchRule) and rule.enabled:
-            yield from _of_rule(rule, catalog, memory, moment)
-
-
-def _of_rule(rule: WatchRule, catalog: Catalog, memory: PreviousState, moment: Moment) -> Iterator[Task]:
-    current = version_of(catalog, rule)
-    held = _held(rule, current, memory)
-    for hash_, slices in held.items():
-        old = subject(memory.versions[hash_], catalog, moment, memory.alphas.get(hash_))
-        yield _task(old, memory, moment, only=frozenset(slices))
-    others = frozenset(slice_ for slices in held.values() for slice_ in slices)
-    new = subject(current, catalog, moment, memory.alphas.get(current.hash))
-    yield _task(new, memory, moment, others=others)
+        if not isinstance(rule, WatchRule) or not rule.enabled:
+            continue
+        current = version_of(catalog, rule)
+        held = _held(rule, current, memory)
+        for hash_, slices in held.items():
+            old = subject_of(memory.versions[hash_], catalog, moment, memory.alphas.get(hash_))
+            yield _task(old, memory, moment, only=frozenset(slices))
+        others = frozenset(slice_ for slices in held.values() for slice_ in slices)
+        new = subject_of(current, catalog, moment, memory.alphas.get(current.hash))
+        yield _task(new, memory, moment, others=others)
 
 
 def _held(rule: WatchRule, current: Version, memory: PreviousState) -> Mapping[str, set[str]]:
     """By version, the slices whose open incident began under it: they stay with it until it closes."""
     held: dict[str, set[str]] = {}
     for incident in memory.incidents.values():
-        is_other = incident.rule == rule.name and incident.rule_hash != current.hash
-        if is_other and _is_readable(incident.rule_hash, memory):
+        if incident.rule != rule.name or incident.rule_hash == current.hash:
+            continue
+        old = memory.versions.get(incident.rule_hash)
+        if old is not None and isinstance(old.rule, WatchRule):
             held.setdefault(incident.rule_hash, set()).add(incident.slice)
     return held
-
-
-def _is_readable(hash_: str, memory: PreviousState) -> bool:
-    old = memory.versions.get(hash_)
-    return old is not None and isinstance(old.rule, WatchRule)
-
-
-def subject(of: Version, catalog: Catalog, moment: Moment, alpha: float | None = None) -> Subject:
-    """A version with its cadence, and with its metrics as the cube is asked for them."""
-    rule = of.rule
-    if not isinstance(rule, WatchRule):
-        raise TypeError(rule.name)
-    matures = max((metric.matures for metric in of.metrics), default=timedelta(0))
-    cadence = Cadence(rule.window, rule.every, max(moment.settle, matures, rule.settle), moment.zone)
-    if not isinstance(rule, RateRule):
-        return Subject(rule, (), (), cadence, of, alpha)
-    return Subject(rule, of.metrics, _figures(rule, of, catalog), cadence, of, alpha)
-
-
-def _figures(rule: RateRule, of: Version, catalog: Catalog) -> tuple[CubeRequest, ...]:
-    """A metric that the catalogue has no more, or has changed, is summed apart from today's."""
-    known = {metric.name: metric for metric in catalog.metrics}
-    present = tuple(known.get(name) for name in rule.metric_names)
-    return cube_requests(rule, of.metrics, present, of.hash)
 
 
 def _task(

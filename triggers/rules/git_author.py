@@ -24,9 +24,14 @@ def author(folder: Path) -> str | None:
     changes = _said(git, folder, "status", "--porcelain", "--", RULES)
     if changes is None:
         return None
-    if changes:
-        return _said(git, folder, "config", "user.name") or _login()
-    return _said(git, folder, "log", "-1", "--format=%an", "--", RULES) or None
+    if not changes:
+        return _said(git, folder, "log", "-1", "--format=%an", "--", RULES) or None
+    if name := _said(git, folder, "config", "user.name"):
+        return name
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None
 
 
 def _said(git: str, folder: Path, *words: str) -> str | None:
@@ -40,10 +45,3 @@ def _said(git: str, folder: Path, *words: str) -> str | None:
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _login() -> str | None:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return None

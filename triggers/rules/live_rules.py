@@ -63,7 +63,9 @@ class LiveRules:
             catalog = read_catalog(settings.config, self._columns)
         except ConfigError as error:
             return self._refused(error)
-        self._say_restart(settings)
+        if settings != self._said:
+            self._said = settings
+            log.warning("%s changed: it takes effect when this process is started again", SETTINGS)
         log.info("the configuration changed: %d rules are in use from now on", len(catalog.rules))
         return Rules(catalog, author(settings.config))
 
@@ -74,23 +76,14 @@ class LiveRules:
         more = f" (and {len(others)} more)" if others else ""
         return Rules(self._rules.catalog, self._rules.author, f"{first}{more}")
 
-    def _say_restart(self, settings: Settings) -> None:
-        if settings != self._said:
-            self._said = settings
-            log.warning("%s changed: it takes effect when this process is started again", SETTINGS)
-
 
 def files_fingerprint(folder: Path) -> str:
     """What the files of a config folder hold, as one short text. A file that cannot be read counts as missing."""
-    found = hashlib.sha256()
-    names = sorted({*FILES, SETTINGS, *(file.name for file in folder.glob("*.toml"))})
-    for name in names:
-        found.update(f"{name}\0{_content(folder / name)}\0".encode())
-    return found.hexdigest()
-
-
-def _content(file: Path) -> str:
-    try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError:
-        return "-"
+    fingerprint = hashlib.sha256()
+    for name in sorted({*FILES, SETTINGS, *(file.name for file in folder.glob("*.toml"))}):
+        try:
+            content = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        except OSError:
+            content = "-"
+        fingerprint.update(f"{name}\0{content}\0".encode())
+    return fingerprint.hexdigest()

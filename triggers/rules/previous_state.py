@@ -23,11 +23,19 @@ from queries.state import (
     rule_version,
 )
 from queries.state.calibrations import calibrations
-from triggers.rules.baseline import FrozenBaseline
 from triggers.rules.state_machine import Instance
 from triggers.rules.versions import Version, read_version
 
 _DAYS = ("slot", "since", "safe_since", "blind_since")
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenBaseline:
+    """A chart's baseline in one slice: its days [since, until) and its tally."""
+
+    since: date
+    until: date
+    tally: tuple[float, float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +77,11 @@ def read_previous_state(conn: Connection) -> PreviousState:
     hashes = {incident.rule_hash for incident in found.values()}
     versions = {hash_: read for hash_ in hashes if (read := _version(conn, hash_)) is not None}
     told = outbox.notified_ids(conn, tuple(found))
-    alphas = {hash_: found_.alpha for hash_, found_ in calibrations(conn).items()}
-    return PreviousState(
-        instances, newest_slots(conn), found, told, rule_hashes(conn), versions, _baselines(conn), alphas
-    )
-
-
-def _baselines(conn: Connection) -> Mapping[str, Mapping[str, FrozenBaseline]]:
-    return {
-        hash_: {one.slice: FrozenBaseline(one.since, one.until, tuple(json.loads(one.tally))) for one in stored}
-        for hash_, stored in baselines(conn).items()
-    }
+    alphas = {hash_: calibration.alpha for hash_, calibration in calibrations(conn).items()}
+    frozen: dict[str, dict[str, FrozenBaseline]] = {}
+    for hash_, stored in baselines(conn).items():
+        frozen[hash_] = {b.slice: FrozenBaseline(b.since, b.until, tuple(json.loads(b.tally))) for b in stored}
+    return PreviousState(instances, newest_slots(conn), found, told, rule_hashes(conn), versions, frozen, alphas)
 
 
 def _version(conn: Connection, hash_: str) -> Version | None:

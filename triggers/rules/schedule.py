@@ -46,12 +46,10 @@ class Cadence:
 
     def due(self, after: date | None, first_day: date, now: datetime) -> tuple[date, ...]:
         """The slots to evaluate, oldest first: those after `after`, or from the first whole window of data on."""
-        start = self._first(after + timedelta(days=1) if after else first_day + self.window)
+        earliest = after + timedelta(days=1) if after else first_day + self.window
+        start = earliest + (ANCHOR - earliest) % self.every
         count = (self.newest(now) - start) // self.every + 1
         return tuple(start + i * self.every for i in range(max(count, 0)))
-
-    def _first(self, day: date) -> date:
-        return day + (ANCHOR - day) % self.every
 
 
 @dataclass(frozen=True, slots=True)

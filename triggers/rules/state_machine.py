@@ -5,7 +5,7 @@ Whether there was data is *health*, beside the state: it never resolves an incid
 """
 
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Final, Literal
 
 from config.models import WatchRule
@@ -105,14 +105,10 @@ def _blind(rule: WatchRule, instance: Instance, sample: Sample, now: datetime) -
     if instance.state in OPEN:
         blind = replace(instance, state="firing", health=health, safe_since=None)
         blind = replace(blind, blind_since=instance.blind_since or sample.slot)
-        if _is_given_up(rule, blind, sample):
+        is_long = sample.slot - (blind.blind_since or sample.slot) >= rule.window
+        if is_long and rule.no_data == "close" and sample.verdict == "no_data":
             return Instance(health=health), (Event("closed", "no data for a whole window", now, sample),)
     return blind, ()
-
-
-def _is_given_up(rule: WatchRule, blind: Instance, sample: Sample) -> bool:
-    since = blind.blind_since or sample.slot
-    return rule.no_data == "close" and sample.verdict == "no_data" and sample.slot - since >= rule.window
 
 
 def _pending(rule: WatchRule, instance: Instance, sample: Sample, now: datetime) -> Step:
@@ -122,19 +118,19 @@ def _pending(rule: WatchRule, instance: Instance, sample: Sample, now: datetime)
     slot = sample.slot if is_new_slot else instance.slot
     if hits < rule.consecutive or sample.slot - since < rule.for_:
         return replace(instance, state="pending", slot=slot, since=since, hits=hits), ()
-    firing = Instance(state="firing", slot=slot, since=since, told=sample.bad)
-    return firing, (Event("opened", _held(rule, hits, sample.slot - since), now, sample),)
-
-
-def _held(rule: WatchRule, hits: int, length: timedelta) -> str:
-    if rule.consecutive == 1 and not rule.for_:
-        return rule.breach
-    return f"{rule.breach} in {hits} slots over {length.days} days"
+    reason = rule.breach
+    if rule.consecutive > 1 or rule.for_:
+        reason += f" in {hits} slots over {(sample.slot - since).days} days"
+    return Instance(state="firing", slot=slot, since=since, told=sample.bad), (Event("opened", reason, now, sample),)
 
 
 def _open(rule: WatchRule, instance: Instance, sample: Sample, now: datetime) -> Step:
     if sample.verdict == "safe":
-        return _recovering(rule, instance, sample, now)
+        since = instance.safe_since or sample.slot
+        if sample.slot - since < rule.keep_firing:
+            return replace(instance, state="recovering", safe_since=since), ()
+        lasting = f" for {rule.keep_firing.days} days" if rule.keep_firing else ""
+        return Instance(), (Event("resolved", f"past its recover limit{lasting}", now, sample),)
     firing = replace(instance, state="firing", safe_since=None)
     if sample.verdict == "breach" and _is_worse(rule, firing, sample):
         return replace(firing, told=sample.bad), (Event("worsened", f"further {rule.breach}", now, sample),)
@@ -145,14 +141,3 @@ def _is_worse(rule: WatchRule, instance: Instance, sample: Sample) -> bool:
     """Worse by more than the rule's own band."""
     told = instance.told if instance.told is not None else sample.bad
     return sample.bad > told + ROUNDING and sample.bad - told >= rule.band - ROUNDING
-
-
-def _recovering(rule: WatchRule, instance: Instance, sample: Sample, now: datetime) -> Step:
-    since = instance.safe_since or sample.slot
-    if sample.slot - since < rule.keep_firing:
-        return replace(instance, state="recovering", safe_since=since), ()
-    return Instance(), (Event("resolved", _recovered(rule), now, sample),)
-
-
-def _recovered(rule: WatchRule) -> str:
-    return f"past its recover limit for {rule.keep_firing.days} days" if rule.keep_firing else "past its recover limit"

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
-from config.models import Conditions, Metric, RateRule, WatchRule
+from config.models import Catalog, Conditions, Metric, RateRule, WatchRule
 from triggers.rules.counts import is_plain
-from triggers.rules.schedule import Cadence
+from triggers.rules.schedule import Cadence, Moment
 from triggers.rules.versions import Version
 
 
@@ -72,6 +73,21 @@ class Subject:
         return self.version.hash
 
 
+def subject_of(version: Version, catalog: Catalog, moment: Moment, alpha: float | None = None) -> Subject:
+    """A version with its cadence, and with its metrics as the cube is asked for them."""
+    rule = version.rule
+    if not isinstance(rule, WatchRule):
+        raise TypeError(rule.name)
+    matures = max((metric.matures for metric in version.metrics), default=timedelta(0))
+    cadence = Cadence(rule.window, rule.every, max(moment.settle, matures, rule.settle), moment.zone)
+    if not isinstance(rule, RateRule):
+        return Subject(rule, (), (), cadence, version, alpha)
+    known = {metric.name: metric for metric in catalog.metrics}
+    present = tuple(known.get(name) for name in rule.metric_names)
+    figures = cube_requests(rule, version.metrics, present, version.hash)
+    return Subject(rule, version.metrics, figures, cadence, version, alpha)
+
+
 def cube_requests(
     rule: RateRule, metrics: Sequence[Metric], present: Sequence[Metric | None], hash_: str
 ) -> tuple[CubeRequest, ...]:
@@ -83,13 +99,11 @@ def cube_requests(
         present: the same as the catalogue has them now: what differs needs sums of its own.
         hash_: the version's name.
     """
-    parts = enumerate(zip(metrics, present, rule.wheres, strict=True))
-    columns = rule.count_columns
-    return tuple(_figure(metric, now, where, columns, f"{hash_}.{i}") for i, (metric, now, where) in parts)
-
-
-def _figure(metric: Metric, now: Metric | None, where: Conditions, by: tuple[str, ...], name: str) -> CubeRequest:
-    rows = tuple(condition for condition in where if not is_plain(condition))
-    cells = tuple(condition for condition in where if is_plain(condition))
-    named = f"{metric.name}~{name}" if rows or metric != now else metric.name
-    return CubeRequest(metric.model_copy(update={"name": named, "where": (*metric.where, *rows)}), by, cells)
+    requests: list[CubeRequest] = []
+    for i, (metric, now, where) in enumerate(zip(metrics, present, rule.wheres, strict=True)):
+        rows = tuple(condition for condition in where if not is_plain(condition))
+        cells = tuple(condition for condition in where if is_plain(condition))
+        name = f"{metric.name}~{hash_}.{i}" if rows or metric != now else metric.name
+        own = metric.model_copy(update={"name": name, "where": (*metric.where, *rows)})
+        requests.append(CubeRequest(own, rule.count_columns, cells))
+    return tuple(requests)

@@ -1,7 +1,6 @@
 """A rule with its metrics and goals as text: what is stored at its first evaluation, and what its hash is taken of."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -55,13 +54,10 @@ def read_version(body: str) -> Version:
     """A version from its text. Raises pydantic.ValidationError where today's models no longer know it."""
     raw = json.loads(body)
     metrics = tuple(Metric.model_validate(raw[part]) for part in ("metric", "against") if raw.get(part))
-    goals = tuple(_goal(goal) for goal in raw.get("goals", ()))
+    dated = ({**goal, "valid_from": date.fromisoformat(goal["valid_from"])} for goal in raw.get("goals", ()))
+    goals = tuple(Goal.model_validate(goal) for goal in dated)
     rule = _RULE.validate_python(_dated(raw["rule"]))
     return Version(rule, metrics, goals, sha256(body.encode()).hexdigest()[:16], body)
-
-
-def _goal(raw: Mapping[str, Any]) -> Goal:
-    return Goal.model_validate({**raw, "valid_from": date.fromisoformat(raw["valid_from"])})
 
 
 def _dated(rule: dict[str, Any]) -> dict[str, Any]:
@@ -75,8 +71,11 @@ def _dated(rule: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """A value as it would stand in TOML."""
+    if isinstance(value, tuple) and value and isinstance(value[0], Condition):
+        # Conditions stand by their column.
+        return {c.column: {name: _plain(v) for name, v in c if name != "column" and v is not None} for c in value}
     if isinstance(value, tuple):
-        return _conditions(value) if value and isinstance(value[0], Condition) else [_plain(item) for item in value]
+        return [_plain(item) for item in value]
     if isinstance(value, timedelta):
         return duration_text(value)
     if isinstance(value, date):
@@ -84,9 +83,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "model_fields_set"):
         return {name.rstrip("_"): _plain(part) for name, part in value if part not in (None, ())}
     return value
-
-
-def _conditions(conditions: tuple[Condition, ...]) -> Mapping[str, Any]:
-    return {
-        c.column: {name: _plain(part) for name, part in c if name != "column" and part is not None} for c in conditions
-    }
