@@ -53,12 +53,10 @@ class Breach:
     @property
     def tables(self) -> tuple[str, ...]:
         """The profiled tables whose faults may explain it."""
-        columns = sorted(column.removeprefix("journey.") for column in self.columns if self._is_of_journey(column))
+        of_journey = (c for c in self.columns if self.relation == "journey" or c.startswith("journey."))
+        columns = sorted(column.removeprefix("journey.") for column in of_journey)
         others = (COLUMN_OF[column] for column in columns if column in COLUMN_OF)
         return tuple(dict.fromkeys((*ROWS_OF.get(self.relation, ()), *others)))
-
-    def _is_of_journey(self, column: str) -> bool:
-        return self.relation == "journey" or column.startswith("journey.")
 
     def may_hold(self, column: str, value: str) -> bool:
         """Whether its rows have this value, or may; of the vertical it must be the only one."""

@@ -19,7 +19,7 @@ from triggers.data_faults.explanation import Breach, explains
 from triggers.evaluation.event_rules import SevereCase
 from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.replay import StateChange
-from triggers.rules import Cadence, CubeRequest, Moment, Subject, midnight
+from triggers.rules import Cadence, Moment, Subject, midnight
 
 NAME: Final = DATA_FAULT
 
@@ -45,8 +45,15 @@ class FaultScanner:
         rule = subject.rule
         if not isinstance(rule, RateRule) or rule.class_ == "data" or finding.event.change != "opened":
             return None
+        slot = finding.reading.slot
+        since = slot - kind_of(rule).lookback
         for figure in subject.figures:
-            breach = _breach(figure, finding, kind_of(rule).lookback)
+            # The figure is made of those rows that the slice and the conditions leave.
+            conditions = (*figure.metric.where, *figure.where)
+            place = {c.column: tuple(map(str, c.any_of)) for c in conditions if c.any_of is not None}
+            place |= {column: (value,) for column, value in slice_values(finding.slice).items()}
+            columns = figure.metric.columns.union(figure.dims)
+            breach = Breach(figure.metric.table, columns, place, since, slot)
             faults = (fault for table in breach.tables for fault in self._faults(table, breach.since, breach.until))
             if fault := explains(faults, breach):
                 return fault
@@ -65,20 +72,14 @@ class FaultScanner:
         """The faults that show in the slots after `after`, oldest first; None is from the data's first window on."""
         first = min((self._profile(table).first for table in PROFILED), default=None) if after is None else None
         for slot in self.cadence.due(after, first or date.min, self.moment.now):
-            for table in PROFILED:
-                yield from self._seen(table, slot)
-
-    def _seen(self, table: str, slot: date) -> Iterator[SevereCase]:
-        """What shows in a slot, where there is a whole window of data: whenever it is looked at, it is the same."""
-        if slot - self.guard.window >= self._profile(table).first:
-            for fault in self._faults(table, slot - self.guard.window, slot):
-                case = self._case(fault, slot)
-                yield SevereCase(incident_id(NAME, case.key, None), case, slot, fault.reason)
-
-    def _case(self, fault: DataFault, slot: date) -> Case:
-        key = f"{fault.kind}|{fault.table}|{fault.place}|{fault.since}"
-        at = midnight(fault.since, self.moment.zone)
-        return Case(key, None, fault.vertical, fault.touchpoint, at, self.cadence.as_of(slot))
+            since, known = slot - self.guard.window, self.cadence.as_of(slot)
+            # Only where there is a whole window of data: whenever a slot is looked at, it shows the same.
+            for table in (table for table in PROFILED if since >= self._profile(table).first):
+                for fault in self._faults(table, since, slot):
+                    key = f"{fault.kind}|{fault.table}|{fault.place}|{fault.since}"
+                    at = midnight(fault.since, self.moment.zone)
+                    case = Case(key, None, fault.vertical, fault.touchpoint, at, known)
+                    yield SevereCase(incident_id(NAME, key, None), case, slot, fault.reason)
 
     def _faults(self, table: str, since: date, until: date) -> tuple[DataFault, ...]:
         key = table, since, until
@@ -90,15 +91,6 @@ class FaultScanner:
         if table not in self.profiles:
             self.profiles[table] = read_profile(self.conn, table, self.moment.now)
         return self.profiles[table]
-
-
-def _breach(figure: CubeRequest, finding: StateChange, behind: timedelta) -> Breach:
-    """One of the figures that a breach is made of: those rows that the slice and the conditions leave."""
-    conditions = (*figure.metric.where, *figure.where)
-    place = {c.column: tuple(map(str, c.any_of)) for c in conditions if c.any_of is not None}
-    place |= {column: (value,) for column, value in slice_values(finding.slice).items()}
-    columns = figure.metric.columns.union(figure.dims)
-    return Breach(figure.metric.table, columns, place, finding.reading.slot - behind, finding.reading.slot)
 
 
 def new_faults(
@@ -116,12 +108,12 @@ def new_faults(
         guard: how long an incident is open.
         cadence: when each slot may be read.
     """
-    over = {_place(one.slice): one.opened_at + fault_duration(guard) for one in open_ if one.rule == NAME}
+    over = {_place(fault.slice): fault.opened_at + fault_duration(guard) for fault in open_ if fault.rule == NAME}
     new: dict[str, SevereCase] = {}
-    for one in found:
-        place, at = _place(one.case.key), cadence.as_of(one.day)
-        if (place not in over or over[place] < at) and one.id not in new and one.id not in known:
-            new[one.id], over[place] = one, at + fault_duration(guard)
+    for fault in found:
+        place, at = _place(fault.case.key), cadence.as_of(fault.day)
+        if (place not in over or over[place] < at) and fault.id not in new and fault.id not in known:
+            new[fault.id], over[place] = fault, at + fault_duration(guard)
     return tuple(new.values())
 
 

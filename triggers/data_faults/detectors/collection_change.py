@@ -7,10 +7,21 @@ from typing import Final
 import numpy as np
 
 from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.cells import Cell, Cells, every
-from triggers.data_faults.detectors.counts import ALPHA, BEFORE, NEAR, SILENT, dispersion, few, first_full_week, runs
 from triggers.data_faults.detectors.fault import DataFault
-from triggers.data_faults.detectors.history import RowHistory
+from triggers.data_faults.detectors.history import (
+    ALPHA,
+    BEFORE,
+    NEAR,
+    SILENT,
+    Cell,
+    Cells,
+    RowHistory,
+    dispersion,
+    every,
+    few,
+    first_full_week,
+    runs,
+)
 
 _LEAST_SILENT: Final = 2  # weeks
 _BEGINNING: Final = 13  # weeks in which parts may join one after the other: that is how data begins
@@ -68,24 +79,22 @@ def _silences(look: RowHistory, cell: Cell, alpha: float) -> Iterator[DataFault]
 
 
 def _stopped(look: RowHistory, cell: Cell, run: _Weeks, alpha: float) -> DataFault | None:
-    first, last = run
+    weekly, (first, last) = look.weekly(cell.daily), run
     near = max(first - NEAR, first_full_week(look.weekly(cell.whole))), first
     usual = max(0, first - BEFORE), first
     if near[1] - near[0] < 4 or not _is_silence(look, cell, (run, near, usual), alpha):
         return None
-    since, until = _last_row(look, cell, first), _first_row(look, cell, last)
+    # It stops after the last row up to the first day of its first week, or up to that week's end if few rows follow.
+    before = np.flatnonzero(cell.daily[: look.week(first)])
+    since = int(before[-1]) + 1 if len(before) else look.week(first)
+    until = _first_row(look, cell, last)
     if (since if last == look.weeks else max(since, until)) < look.concern:
         return None
     again = "" if last == look.weeks else f" and start again on {look.day(until)}"
+    seen, expected = weekly[first:last].sum(), weekly[slice(*near)].mean() * (last - first)
     what = f"{look.profile.table} rows{cell.called} stop on {look.day(since)}{again}"
-    return look.found("collection-change", cell.names, since, f"{what}: {_missed(look, cell, run, near)}", until)
-
-
-def _missed(look: RowHistory, cell: Cell, run: _Weeks, near: _Weeks) -> str:
-    weekly, length = look.weekly(cell.daily), run[1] - run[0]
-    seen, before = weekly[slice(*run)].sum(), weekly[slice(*near)].sum()
-    expected = before / (near[1] - near[0]) * length
-    return f"{seen:.0f} in {7 * length} days where {expected:.0f} were expected"
+    figures = f"{seen:.0f} in {7 * (last - first)} days where {expected:.0f} were expected"
+    return look.found("collection-change", cell.names, since, f"{what}: {figures}", until)
 
 
 def _started(look: RowHistory, cell: Cell, run: _Weeks, alpha: float) -> DataFault | None:
@@ -117,12 +126,6 @@ def _is_silence(look: RowHistory, cell: Cell, spans: tuple[_Weeks, _Weeks, _Week
     length = run.stop - run.start
     share = length / (length + near.stop - near.start)
     return rows >= _MATTERS * parent[near].sum() and few(silent, rows, share, dispersion(weekly[usual])) < alpha
-
-
-def _last_row(look: RowHistory, cell: Cell, week: int) -> int:
-    """The day after the last row up to the first day of a silent week, or up to its end where it has few rows."""
-    before = np.flatnonzero(cell.daily[: look.week(week)])
-    return int(before[-1]) + 1 if len(before) else look.week(week)
 
 
 def _first_row(look: RowHistory, cell: Cell, week: int) -> int:

@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.cells import Cell, everywhere
-from triggers.data_faults.detectors.counts import ALPHA, runs
 from triggers.data_faults.detectors.fault import DataFault
-from triggers.data_faults.detectors.history import RowHistory
+from triggers.data_faults.detectors.history import ALPHA, Cell, RowHistory, everywhere, runs
 
 _LEAST_COPIED: Final = 7  # days
 
@@ -35,15 +33,19 @@ def copied_periods(look: RowHistory) -> Iterator[DataFault]:
 def _copied(look: RowHistory, cell: Cell, counts: Floats, looks: int) -> DataFault | None:
     """The strongest run of days each of which equals, cell for cell, the day so many days before it."""
     days = counts[: look.end]
-    same = _fingerprints(days)
+    # One number for each day: equal days have equal ones, and different days nearly always not.
+    factors = np.random.default_rng(1).integers(1, 2**63, days.shape[1], dtype=np.uint64)
+    same: NDArray[np.uint64] = (days.astype(np.uint64) * factors).sum(axis=1, dtype=np.uint64)
     doubt, targets = _doubt(days, same), np.arange(look.concern, look.end)
     enough = -log(ALPHA / (looks * len(targets) * look.end))
     apart = _repeating(same, doubt, targets, enough)
-    found = [(*_heaviest(same, doubt, targets[targets >= lag], lag), lag) for lag in apart]
-    weight, first, last, lag = max(found, default=(0.0, 0, 0, 0))
+    heaviest = [(*_heaviest(same, doubt, targets[targets >= lag], lag), lag) for lag in apart]
+    weight, first, last, lag = max(heaviest, default=(0.0, 0, 0, 0))
     if weight < enough or last - first < _LEAST_COPIED:
         return None
-    return _copy(look, cell, (first, last), first - lag)
+    figures = f"{last - first} days in a row with the same counts, {cell.daily[first:last].sum():.0f} rows"
+    what = f"{look.profile.table} rows{cell.called} from {look.day(first)} repeat those from {look.day(first - lag)}"
+    return look.found("copied-period", cell.names, first, f"{what}: {figures}", last)
 
 
 def _repeating(same: NDArray[np.uint64], doubt: Floats, targets: NDArray[np.int64], enough: float) -> list[int]:
@@ -63,13 +65,6 @@ def _heaviest(same: NDArray[np.uint64], doubt: Floats, targets: NDArray[np.int64
     return weight, int(targets[0]) + first, int(targets[0]) + last
 
 
-def _fingerprints(days: Floats) -> NDArray[np.uint64]:
-    """One number for each day: equal days have equal ones, and different days nearly always not."""
-    factors = np.random.default_rng(1).integers(1, 2**63, days.shape[1], dtype=np.uint64)
-    found: NDArray[np.uint64] = (days.astype(np.uint64) * factors).sum(axis=1, dtype=np.uint64)
-    return found
-
-
 def _doubt(days: Floats, same: NDArray[np.uint64]) -> Floats:
     """For each day how surprising an equal day would be (minus the log of its chance); 0 for an empty day.
 
@@ -84,10 +79,3 @@ def _doubt(days: Floats, same: NDArray[np.uint64]) -> Floats:
         pairs, equal = float(times.sum() * (times.sum() - 1)), float((times * (times - 1)).sum())
         chance[own] = -max(alone, log((equal + 2) / (pairs + 2)))
     return np.where(rows > 0, chance, 0.0)
-
-
-def _copy(look: RowHistory, cell: Cell, span: tuple[int, int], source: int) -> DataFault:
-    rows = cell.daily[span[0] : span[1]].sum()
-    figures = f"{span[1] - span[0]} days in a row with the same counts, {rows:.0f} rows"
-    what = f"{look.profile.table} rows{cell.called} from {look.day(span[0])} repeat those from {look.day(source)}"
-    return look.found("copied-period", cell.names, span[0], f"{what}: {figures}", span[1])

@@ -4,14 +4,10 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
-from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.cells import Cell, daily_by, everywhere
-from triggers.data_faults.detectors.counts import ALPHA
 from triggers.data_faults.detectors.fault import DataFault
-from triggers.data_faults.detectors.history import RowHistory
+from triggers.data_faults.detectors.history import ALPHA, Cell, RowHistory, daily_by, everywhere
 
 _DOUBLED: Final = 0.1  # of a day's rows
 _LEAST_DOUBLED: Final = 10  # rows
@@ -22,7 +18,7 @@ def duplicated_rows(look: RowHistory) -> Iterator[DataFault]:
     """Of all rows, or else of each vertical. A cell's days hold the rows that came twice, its whole all of them."""
     profile = look.profile
     rows = daily_by(profile.slices[0], ("vertical",))
-    known = sum(bool(of[: look.end].any()) for of in rows.values())
+    known = sum(bool(daily[: look.end].any()) for daily in rows.values())
     surplus = {cell[0]: profile.surplus.counts[:, i] for i, cell in enumerate(profile.surplus.cells)}
     total = np.sum([*surplus.values(), np.zeros(profile.days)], axis=0)
     found = _doubled(look, Cell((), total, everywhere(profile).daily), known + 1)
@@ -37,7 +33,12 @@ def duplicated_rows(look: RowHistory) -> Iterator[DataFault]:
 def _doubled(look: RowHistory, cell: Cell, looks: int) -> DataFault | None:
     """Days on which far more rows came twice than on other days."""
     seen, rows = cell.daily[: look.end], cell.whole[: look.end] / look.profile.sampled
-    days = np.flatnonzero(_odd(seen, rows, ALPHA / (looks * look.end))[look.concern :]) + look.concern
+    share = seen / np.maximum(rows, 1)
+    usual = max(float(np.median(share[rows > 0])) if (rows > 0).any() else 0.0, _USUAL)
+    # The part that came twice is large, and no chance were it the usual part.
+    tails = special.gammainc(np.maximum(seen, 1e-9), np.maximum(usual * rows, 1e-9))
+    is_odd = (seen >= _LEAST_DOUBLED) & (share >= _DOUBLED + usual) & (tails < ALPHA / (looks * look.end))
+    days = np.flatnonzero(is_odd[look.concern :]) + look.concern
     if not len(days):
         return None
     first, last = int(days[0]), int(days[-1])
@@ -46,12 +47,3 @@ def _doubled(look: RowHistory, cell: Cell, looks: int) -> DataFault | None:
     what = f"{look.profile.table} rows{cell.called} came twice between {look.day(first)} and {look.day(last)}"
     reason = f"{what}, equal in all but the id: {figures}"
     return look.found("duplicated-rows", cell.names, first, reason, last + 1)
-
-
-def _odd(seen: Floats, rows: Floats, alpha: float) -> NDArray[np.bool_]:
-    """The days whose part of rows that came twice is large, and no chance were it the usual part."""
-    share = seen / np.maximum(rows, 1)
-    usual = max(float(np.median(share[rows > 0])) if (rows > 0).any() else 0.0, _USUAL)
-    tails = special.gammainc(np.maximum(seen, 1e-9), np.maximum(usual * rows, 1e-9))
-    found: NDArray[np.bool_] = (seen >= _LEAST_DOUBLED) & (share >= _DOUBLED + usual) & (tails < alpha)
-    return found

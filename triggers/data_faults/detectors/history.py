@@ -1,14 +1,36 @@
-"""A profile up to a day, and how far back from it a change still concerns a window."""
+"""What detectors look at: the rows of a table by day and week, its slices, and the exact tails of their counts.
 
+Weeks stand oldest first. Counts vary more than Poisson counts do: a dispersion is how many times as much, and both
+counts are divided by it.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import special
 
-from queries.monitoring.row_profiles import Profile
+from queries.monitoring.row_profiles import Breakdown, Profile
 from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.fault import DataFault, Kind, Names
+
+ALPHA: Final = 1e-6
+"""How rarely each detector may be wrong in one look."""
+
+BEFORE: Final = 26
+"""Weeks that a change of mix or promise is compared with."""
+
+NEAR: Final = 8
+"""Weeks of rows that a silence is compared with."""
+
+SILENT: Final = 0.05
+"""The part of the usual rows up to which a week is silent."""
+
+_AFTER: Final = 13
 
 BASELINE_WEEKS: Final = 26
 """So long before a window a change still matters to what the window is compared with."""
@@ -69,3 +91,118 @@ def row_history(profile: Profile, since: date, until: date) -> RowHistory | None
     concern = max((since - profile.first).days - 7 * BASELINE_WEEKS, 0)
     weeks = min(end // 7, (end - concern) // 7 + _HISTORY)
     return RowHistory(profile, end, concern, weeks) if weeks >= _LEAST_WEEKS else None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One slice of a table and the slice it is a part of.
+
+    Args:
+        names: what its rows have in common.
+        daily: rows by day.
+        whole: the same of what it is a part of.
+    """
+
+    names: Names
+    daily: Floats
+    whole: Floats
+
+    @property
+    def called(self) -> str:
+        """As a part of a sentence: " of Retail, phone", or nothing."""
+        return " of " + ", ".join(value for _, value in self.names) if self.names else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Every slice of a table, and the rows of each before each day: shape (days + 1, cells)."""
+
+    cells: tuple[Cell, ...]
+    sums: Floats
+
+
+@lru_cache(maxsize=16)
+def every(profile: Profile) -> Cells:
+    """The large ones, and each channel, touchpoint, instrument or journey type: everywhere, and in each vertical."""
+    total, cells = everywhere(profile).daily, list(large(profile))
+    for breakdown in profile.slices:
+        column = breakdown.columns[1]
+        verticals, kinds = daily_by(breakdown, ("vertical",)), daily_by(breakdown, (column,))
+        if len(kinds) > 1:
+            cells += (Cell(((column, key[0]),), daily, total) for key, daily in kinds.items())
+        if len(kinds) > 1 and len(verticals) > 1:
+            for i, key in enumerate(breakdown.cells):
+                names = ("vertical", key[0]), (column, key[1])
+                cells.append(Cell(names, breakdown.counts[:, i], verticals[key[:1]]))
+    sums = np.zeros((profile.days + 1, len(cells)))
+    np.cumsum(np.stack([cell.daily for cell in cells], axis=1), axis=0, out=sums[1:])
+    return Cells(tuple(cells), sums)
+
+
+@lru_cache(maxsize=16)
+def everywhere(profile: Profile) -> Cell:
+    """All rows."""
+    total = np.asarray(profile.sources.counts.sum(axis=1), dtype=np.float64)
+    return Cell((), total, total)
+
+
+@lru_cache(maxsize=16)
+def large(profile: Profile) -> tuple[Cell, ...]:
+    """All rows, each source where there are several, and each vertical."""
+    total = everywhere(profile)
+    sources = daily_by(profile.sources, ("source",))
+    verticals = daily_by(profile.slices[0], ("vertical",))
+    parts = [(("source", key[0]), daily) for key, daily in sources.items() if len(sources) > 1]
+    parts += [(("vertical", key[0]), daily) for key, daily in verticals.items() if len(verticals) > 1]
+    return (total, *(Cell((name,), daily, total.daily) for name, daily in parts))
+
+
+def daily_by(breakdown: Breakdown, names: tuple[str, ...]) -> dict[tuple[str, ...], Floats]:
+    """Daily counts by some of the columns, in order of their values."""
+    at = [breakdown.columns.index(name) for name in names]
+    keys = [tuple(cell[i] for i in at) for cell in breakdown.cells]
+    found = sorted(set(keys))
+    index = np.array([found.index(key) for key in keys], dtype=np.intp)
+    return {key: breakdown.counts[:, index == i].sum(axis=1) for i, key in enumerate(found)}
+
+
+def few(seen: float, others: float, share: float, dispersion: float) -> float:
+    """The chance of at most `seen` of seen + others, were each in its part with probability `share`."""
+    x, n = seen / dispersion, (seen + others) / dispersion
+    return float(special.betainc(n - x, x + 1, 1 - share)) if n > x else 1.0
+
+
+def at_least(seen: float, expected: float, dispersion: float) -> float:
+    """The chance of a Poisson count of `seen` or more."""
+    return float(special.gammainc(seen / dispersion, expected / dispersion)) if seen > 0 else 1.0
+
+
+def at_most(seen: float, expected: float, dispersion: float) -> float:
+    """The chance of a Poisson count of `seen` or fewer."""
+    return float(special.gammaincc(seen / dispersion + 1, expected / dispersion))
+
+
+def dispersion(weekly: Floats) -> float:
+    """How much more a weekly count varies from week to week than a Poisson count does; at least 1."""
+    change, size = np.diff(weekly) ** 2, weekly[1:] + weekly[:-1]
+    known = size > 0
+    return max(1.0, float(np.median(change[known] / size[known])) / 0.455) if known.any() else 1.0
+
+
+def first_full_week(weekly: Floats) -> int:
+    """The week from which rows come at half their later level or more: what is before is the beginning of the data."""
+    seen = weekly[weekly > 0]
+    return int(np.argmax(weekly >= 0.5 * np.median(seen))) if len(seen) else len(weekly)
+
+
+def runs(flags: NDArray[np.bool_], begin: int) -> Iterator[tuple[int, int]]:
+    """The stretches of true flags from `begin` on, as [first, last)."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], flags[begin:].astype(np.int8), [0]))))
+    yield from ((int(a) + begin, int(b) + begin) for a, b in edges.reshape(-1, 2))
+
+
+def sides(weekly: Floats, splits: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """The sums of up to 26 weeks before and up to 13 weeks after each split: shape (splits, ...)."""
+    sums = np.concatenate((np.zeros((1, *weekly.shape[1:])), weekly.cumsum(axis=0)))
+    before = sums[splits] - sums[np.maximum(splits - BEFORE, 0)]
+    return before, sums[np.minimum(splits + _AFTER, len(weekly))] - sums[splits]

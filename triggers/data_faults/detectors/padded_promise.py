@@ -7,9 +7,8 @@ from typing import Final
 import numpy as np
 
 from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.counts import first_full_week, sides
 from triggers.data_faults.detectors.fault import DataFault
-from triggers.data_faults.detectors.history import RowHistory
+from triggers.data_faults.detectors.history import RowHistory, first_full_week, sides
 
 _PADDED: Final = 1.10
 _SLOWER: Final = 1.05
@@ -48,23 +47,19 @@ def padded_promises(look: RowHistory) -> Iterator[DataFault]:
         return
     ended = {cell: i for i, cell in enumerate(transits.cells)}
     for i, cell in enumerate(promises.cells):
-        if cell in ended:
-            one = _padded(look, cell, promises.counts[:, i], transits.counts[:, ended[cell]])
-            yield from [one] if one else []
-
-
-def _padded(look: RowHistory, cell: tuple[str, ...], promised: Floats, took: Floats) -> DataFault | None:
-    weekly = look.weekly(promised)
-    splits = np.arange(max(look.concerned, first_full_week(weekly[:, 0]) + 4), look.weeks - 2)
-    if not len(splits):
-        return None
-    best = int(np.argmax(_welch(*sides(weekly, splits))))
-    split = splits[best : best + 1]
-    change = _Change(*(side[0] for of in (weekly, look.weekly(took)) for side in sides(of, split)))
-    since = look.week(int(split[0]))
-    what = f"promises for {cell[1]} in {cell[0]} are padded from about {look.day(since)}"
-    names = ("vertical", cell[0]), ("journey_type", cell[1])
-    return look.found("padded-promise", names, since, f"{what}: {change}") if change.is_padded else None
+        promised = look.weekly(promises.counts[:, i])
+        splits = np.arange(max(look.concerned, first_full_week(promised[:, 0]) + 4), look.weeks - 2)
+        if cell not in ended or not len(splits):
+            continue
+        took = look.weekly(transits.counts[:, ended[cell]])
+        best = int(np.argmax(_welch(*sides(promised, splits))))
+        split = splits[best : best + 1]
+        change = _Change(*(side[0] for weekly in (promised, took) for side in sides(weekly, split)))
+        if change.is_padded:
+            since = look.week(int(split[0]))
+            what = f"promises for {cell[1]} in {cell[0]} are padded from about {look.day(since)}"
+            names = ("vertical", cell[0]), ("journey_type", cell[1])
+            yield look.found("padded-promise", names, since, f"{what}: {change}")
 
 
 def _mean(moments: Floats) -> float:

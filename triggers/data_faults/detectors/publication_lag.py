@@ -4,10 +4,20 @@ from collections.abc import Iterator
 from typing import Final
 
 from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.cells import Cell, large
-from triggers.data_faults.detectors.counts import ALPHA, BEFORE, NEAR, SILENT, at_most, dispersion, few, first_full_week
 from triggers.data_faults.detectors.fault import DataFault
-from triggers.data_faults.detectors.history import RowHistory
+from triggers.data_faults.detectors.history import (
+    ALPHA,
+    BEFORE,
+    NEAR,
+    SILENT,
+    Cell,
+    RowHistory,
+    at_most,
+    dispersion,
+    few,
+    first_full_week,
+    large,
+)
 
 _LAGGING: Final = 0.5
 _TAPERS: Final = 0.8
@@ -32,11 +42,9 @@ def _lag(look: RowHistory, cell: Cell, alpha: float) -> DataFault | None:
         return None
     noise = dispersion(weekly[-BEFORE - 8 : -8])
     is_short = weekly[-1] <= _LAGGING * usual and at_most(float(weekly[-1]), usual, noise) < alpha
-    return _late(look, cell, usual) if is_short and _tapers(look, cell, usual, noise) else None
-
-
-def _late(look: RowHistory, cell: Cell, usual: float) -> DataFault:
-    weekly, first = look.weekly(cell.daily), look.weeks - 1
+    if not is_short or not _tapers(look, cell, usual, noise):
+        return None
+    first = look.weeks - 1
     while first > 0 and weekly[first - 1] < _FULL * usual:
         first -= 1
     weeks = look.weeks - first

@@ -7,10 +7,8 @@ import numpy as np
 
 from queries.monitoring.row_profiles import AGES
 from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.cells import Cell, everywhere
-from triggers.data_faults.detectors.counts import ALPHA, at_most, dispersion
 from triggers.data_faults.detectors.fault import DataFault
-from triggers.data_faults.detectors.history import RowHistory
+from triggers.data_faults.detectors.history import ALPHA, Cell, RowHistory, at_most, dispersion, everywhere
 
 _YOUNG: Final = 28  # days
 _YEAR: Final = 364
@@ -24,22 +22,23 @@ def right_censoring(look: RowHistory) -> Iterator[DataFault]:
     ages = look.profile.ages
     if ages is None:
         return
-    found = _undecided(look, everywhere(look.profile), ages.counts.sum(axis=1))
-    if found:
-        yield found
+    if fault := _undecided(look, everywhere(look.profile), ages.counts.sum(axis=1)):
+        yield fault
         return
     for i, name in enumerate(cell[0] for cell in ages.cells if len(ages.cells) > 1):
         counts = ages.counts[:, i]
         daily = counts.sum(axis=1)
-        one = _undecided(look, Cell((("vertical", name),), daily, daily), counts)
-        yield from [one] if one else []
+        if fault := _undecided(look, Cell((("vertical", name),), daily, daily), counts):
+            yield fault
 
 
 def _undecided(look: RowHistory, cell: Cell, ages: Floats) -> DataFault | None:
     """Compares the ends that journeys of the last 28 days have with those that older ones had at the same age."""
-    decided = _decided(look, ages)
-    if decided is None:
+    until = look.end - AGES - _YOUNG
+    older = ages[max(0, until - _YEAR) : max(0, until)].sum(axis=0)
+    if older.sum() < _LEAST_OLDER:
         return None
+    decided = (older.cumsum() / older.sum())[:AGES]  # the part that had ended by each age
     young = np.arange(look.end - _YOUNG, look.end)
     seen = sum(float(ages[day, : look.end - day].sum()) for day in young)
     expected = float((ages[young].sum(axis=1) * decided[look.end - 1 - young]).sum())
@@ -49,10 +48,3 @@ def _undecided(look: RowHistory, cell: Cell, ages: Floats) -> DataFault | None:
     figures = f"{seen:.0f} of {ages[young].sum():.0f} have ended where {expected:.0f} would have by their age"
     reason = f"journeys{cell.called} begun since {look.day(int(young[0]))} are not decided yet: {figures}"
     return look.found("right-censoring", cell.names, int(young[0]), reason)
-
-
-def _decided(look: RowHistory, ages: Floats) -> Floats | None:
-    """The part of a year's older journeys that had ended by each age; None where they are few."""
-    until = look.end - AGES - _YOUNG
-    older = ages[max(0, until - _YEAR) : max(0, until)].sum(axis=0)
-    return (older.cumsum() / older.sum())[:AGES] if older.sum() >= _LEAST_OLDER else None

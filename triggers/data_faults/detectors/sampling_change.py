@@ -10,12 +10,12 @@ from scipy import special
 
 from queries.monitoring.row_profiles import Profile
 from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.cells import daily_by
-from triggers.data_faults.detectors.counts import ALPHA, BEFORE, first_full_week, sides
 from triggers.data_faults.detectors.fault import DataFault
-from triggers.data_faults.detectors.history import RowHistory
+from triggers.data_faults.detectors.history import ALPHA, BEFORE, RowHistory, daily_by, first_full_week, sides
 
 _MOVED: Final = 0.15
+_LEAST_BEFORE: Final = 50  # people
+_LEAST_SINCE: Final = 20
 _ASKED: Final = {"person.role": "role", "account.tier": "tier", "instrument_version": "instrument version"}
 _DONE: Final = {"invited": "is invited", "answered": "answers"}
 
@@ -45,10 +45,7 @@ def sampling_changes(look: RowHistory) -> Iterator[DataFault]:
 
 @lru_cache(maxsize=16)
 def _groups(profile: Profile) -> tuple[_Group, ...]:
-    return tuple(_grouped(profile))
-
-
-def _grouped(profile: Profile) -> Iterator[_Group]:
+    groups: list[_Group] = []
     for done, people in profile.people.items():
         for column in _ASKED:
             cells = daily_by(people, ("vertical", "kind", column))
@@ -56,7 +53,8 @@ def _grouped(profile: Profile) -> Iterator[_Group]:
                 names = tuple(key[2] for key in cells if key[:2] == (vertical, kind))
                 if len(names) > 1:
                     daily = np.stack([cells[vertical, kind, name] for name in names], axis=1)
-                    yield _Group(vertical, column, done, names, daily)
+                    groups.append(_Group(vertical, column, done, names, daily))
+    return tuple(groups)
 
 
 def _mix_shift(look: RowHistory, group: _Group) -> tuple[float, DataFault] | None:
@@ -69,16 +67,18 @@ def _mix_shift(look: RowHistory, group: _Group) -> tuple[float, DataFault] | Non
     chi2 = _chi_square(before, after)
     best = int(np.argmax(chi2))
     past, now, split = before[best], after[best], int(splits[best])
-    if not _is_large(past, now):
+    shares = now / max(now.sum(), 1) - past / max(past.sum(), 1)
+    if np.abs(shares).sum() / 2 < _MOVED or past.sum() < _LEAST_BEFORE or now.sum() < _LEAST_SINCE:
         return None
     noise = _pearson(weekly[max(0, split - BEFORE) : split])
     p = float(special.chdtrc(max(1, int((past + now > 0).sum()) - 1), chi2[best] / noise))
-    return p, _shift(look, group, split, (past, now))
-
-
-def _is_large(past: Floats, now: Floats) -> bool:
-    moved = np.abs(now / max(now.sum(), 1) - past / max(past.sum(), 1)).sum() / 2
-    return bool(moved >= _MOVED and past.sum() >= 50 and now.sum() >= 20)
+    at = int(np.argmax(np.abs(shares)))
+    was, is_ = past[at] / past.sum(), now[at] / now.sum()
+    who = f"{group.names[at]} ({_ASKED[group.column]})"
+    figures = f"{was:.0%} of {past.sum():.0f} before, {is_:.0%} of {now.sum():.0f} since"
+    since = look.week(split)
+    what = f"who {_DONE[group.done]} in {group.vertical} shifts about {look.day(since)}"
+    return p, look.found("sampling-change", (("vertical", group.vertical),), since, f"{what}: {who} {figures}")
 
 
 def _chi_square(before: Floats, after: Floats) -> Floats:
@@ -96,15 +96,3 @@ def _pearson(weekly: Floats) -> float:
     used = expected > 0
     degrees = (int((n > 0).sum()) - 1) * (int((shares > 0).sum()) - 1)
     return max(1.0, float(((weekly - expected)[used] ** 2 / expected[used]).sum()) / degrees) if degrees > 0 else 1.0
-
-
-def _shift(look: RowHistory, group: _Group, split: int, both: tuple[Floats, Floats]) -> DataFault:
-    past, now = both
-    shares = (now / now.sum() - past / past.sum()).tolist()
-    at = max(range(len(shares)), key=lambda i: abs(shares[i]))
-    was, is_ = past[at] / past.sum(), now[at] / now.sum()
-    who = f"{group.names[at]} ({_ASKED[group.column]})"
-    figures = f"{was:.0%} of {past.sum():.0f} before, {is_:.0%} of {now.sum():.0f} since"
-    since = look.week(split)
-    what = f"who {_DONE[group.done]} in {group.vertical} shifts about {look.day(since)}"
-    return look.found("sampling-change", (("vertical", group.vertical),), since, f"{what}: {who} {figures}")

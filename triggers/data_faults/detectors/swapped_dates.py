@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.cells import Cell, large
-from triggers.data_faults.detectors.counts import ALPHA, at_least, at_most, dispersion
 from triggers.data_faults.detectors.fault import DataFault
-from triggers.data_faults.detectors.history import RowHistory
+from triggers.data_faults.detectors.history import ALPHA, Cell, RowHistory, at_least, at_most, dispersion, large
 
 _TWELVE: Final = 12  # days of a month whose number is also that of a month
 _LOST: Final = 0.3
@@ -22,19 +20,16 @@ _Places = NDArray[np.int64]
 
 def swapped_dates(look: RowHistory) -> Iterator[DataFault]:
     """Of all rows, or else of each source and vertical, by month."""
-    for cell in large(look.profile):
-        expected = _expected(cell.daily[: look.end])
-        found = [one for month in _months(look) if (one := _swapped(look, cell, month, expected))]
-        yield from found
-        if found and not cell.names:
-            return
-
-
-def _months(look: RowHistory) -> list[date]:
-    """The months whose first twelve days are all in the look and concern it."""
     first = look.day(look.concern).replace(day=1)
     months = [date(first.year + i // 12, i % 12 + 1, 1) for i in range(first.month - 1, first.month + _MONTHS)]
-    return [month for month in months if month >= look.profile.first and month.replace(day=13) <= look.until]
+    # A month can be told by its first twelve days, which must all be in the look.
+    whole = [month for month in months if month >= look.profile.first and month.replace(day=13) <= look.until]
+    for cell in large(look.profile):
+        expected = _expected(cell.daily[: look.end])
+        faults = [fault for month in whole if (fault := _swapped(look, cell, month, expected))]
+        yield from faults
+        if faults and not cell.names:
+            return
 
 
 def _expected(daily: Floats) -> Floats:
@@ -51,7 +46,9 @@ def _expected(daily: Floats) -> Floats:
 
 def _swapped(look: RowHistory, cell: Cell, month: date, expected: Floats) -> DataFault | None:
     """Rows lost from the days 1 to 12 of a month that turn up on the day of that number in other months."""
-    home, away = _places(look, month)
+    numbers = [number for number in range(1, _TWELVE + 1) if number != month.month]
+    home = np.array(numbers) + look.place(month) - 1
+    away = np.array([look.place(date(month.year, number, month.month)) for number in numbers])
     inside = (away >= 0) & (away < look.end)
     to = away[inside]
     if not len(to) or not np.isfinite(expected[home]).all() or not np.isfinite(expected[to]).all():
@@ -61,14 +58,11 @@ def _swapped(look: RowHistory, cell: Cell, month: date, expected: Floats) -> Dat
     due = lost * expected[home[inside]].sum() / max(expected[home].sum(), 1)
     if lost < _LOST * expected[home].sum() or not 0.5 * due <= gained <= 2 * due:
         return None
-    return _moved(look, cell, month, (lost, gained)) if _is_sure(look, cell, (home, to), expected) else None
-
-
-def _places(look: RowHistory, month: date) -> tuple[_Places, _Places]:
-    """The days of a month that can be swapped, and where each of them turns up."""
-    numbers = [number for number in range(1, _TWELVE + 1) if number != month.month]
-    away = [look.place(date(month.year, number, month.month)) for number in numbers]
-    return np.array(numbers) + look.place(month) - 1, np.array(away)
+    if not _is_sure(look, cell, (home, to), expected):
+        return None
+    rows = f"{lost:.0f} rows missing there, {gained:.0f} too many on day {month.month} of other months"
+    what = f"{look.profile.table} rows{cell.called} of 1 to 12 {month:%B %Y} seem to have day and month swapped"
+    return look.found("swapped-dates", cell.names, int(home[0]), f"{what}: {rows}", int(home[-1]) + 1)
 
 
 def _is_sure(look: RowHistory, cell: Cell, both: tuple[_Places, _Places], expected: Floats) -> bool:
@@ -77,10 +71,3 @@ def _is_sure(look: RowHistory, cell: Cell, both: tuple[_Places, _Places], expect
     noise = dispersion(look.weekly(cell.daily))
     alpha = ALPHA / _MONTHS
     return at_most(seen, due, noise) < alpha and at_least(more, usual, noise) < alpha
-
-
-def _moved(look: RowHistory, cell: Cell, month: date, figures: tuple[float, float]) -> DataFault:
-    home, _ = _places(look, month)
-    rows = f"{figures[0]:.0f} rows missing there, {figures[1]:.0f} too many on day {month.month} of other months"
-    what = f"{look.profile.table} rows{cell.called} of 1 to 12 {month:%B %Y} seem to have day and month swapped"
-    return look.found("swapped-dates", cell.names, int(home[0]), f"{what}: {rows}", int(home[-1]) + 1)
