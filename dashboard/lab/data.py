@@ -10,9 +10,14 @@ from dashboard.cache import Hashes, Key, copied, shared
 from dashboard.charts import finished
 from dashboard.lab.charts import IncidentTimeline, attention_curve, time_line
 from queries.warehouse import COLUMNS, ConditionPeriod, Pin, condition_periods
-from triggers.lab.false_alarms import FalseAlarmRate, false_alarm_rate
-from triggers.lab.parameter_sweep import ParameterSweep, own_metric, sweep_setting
-from triggers.lab.setting import with_value
+from triggers.lab.parameter_sweep import (
+    FalseAlarmRate,
+    ParameterSweep,
+    false_alarm_rate,
+    own_metric,
+    sweep_setting,
+    with_value,
+)
 from triggers.lab.what_if import Trial, TrialOutcome, fault_scanner, outcome, trial
 
 

@@ -9,10 +9,15 @@ from dashboard.markup import day_words, macros
 from queries.metrics.formatting import figure
 from queries.state.feedback import Precision
 from triggers.evaluation.kinds.words import sentence_start
-from triggers.lab.false_alarms import FalseAlarmRate
-from triggers.lab.parameter_sweep import ParameterSweep, days_open, own_metric, setting
+from triggers.lab.parameter_sweep import (
+    FalseAlarmRate,
+    ParameterSweep,
+    days_open,
+    own_metric,
+    setting,
+    typical_range,
+)
 from triggers.lab.scores import Score
-from triggers.lab.typical_range import typical_range
 from triggers.lab.what_if import Trial, TrialOutcome
 
 LISTED: Final = 60

@@ -14,10 +14,9 @@ from dashboard.lab import charts, data, markup
 from dashboard.page_session import PageSession, banners
 from queries.state.calibrations import calibrations
 from queries.state.feedback import precisions
-from triggers.lab.parameter_sweep import ParameterSweep, own_metric, setting
+from triggers.lab.parameter_sweep import ParameterSweep, own_metric, setting, toml_lines, with_value
 from triggers.lab.rule_toml import rule_as_toml
 from triggers.lab.scores import Score, scored
-from triggers.lab.setting import toml_lines, with_value
 from triggers.lab.what_if import Trial, TrialOutcome, UntriedError, is_tried, rows
 
 YEARS: Final = (1, 2, 3)

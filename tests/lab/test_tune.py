@@ -26,11 +26,17 @@ from triggers.commands.tune import budget
 from triggers.evaluation.kinds.kind import Setting
 from triggers.incidents.notification_load import NotificationLoad
 from triggers.lab.backtest import backtest
-from triggers.lab.false_alarms import false_alarm_rate
-from triggers.lab.parameter_sweep import Budget, ParameterSweep, propose, sweep_setting
+from triggers.lab.parameter_sweep import (
+    Budget,
+    ParameterSweep,
+    false_alarm_rate,
+    propose,
+    setting_of,
+    sweep_setting,
+    typical_range,
+    with_value,
+)
 from triggers.lab.rule_toml import rule_as_toml
-from triggers.lab.setting import setting_of, with_value
-from triggers.lab.typical_range import typical_range
 from triggers.lab.what_if import TrialOutcome, UntriedError, fault_scanner, outcome, rows, trial
 
 NOW: Final = datetime(2026, 4, 1, tzinfo=UTC)

@@ -21,10 +21,19 @@ from triggers.commands.arguments import AddCommand, parse_day
 from triggers.commands.backtest import Table
 from triggers.evaluation.kinds.kind import Setting
 from triggers.lab.backtest import rule_named
-from triggers.lab.false_alarms import FalseAlarmRate, false_alarm_rate
-from triggers.lab.parameter_sweep import Budget, ParameterSweep, days_open, own_metric, propose, setting, sweep_setting
-from triggers.lab.setting import toml_lines
-from triggers.lab.typical_range import typical_range
+from triggers.lab.parameter_sweep import (
+    Budget,
+    FalseAlarmRate,
+    ParameterSweep,
+    days_open,
+    false_alarm_rate,
+    own_metric,
+    propose,
+    setting,
+    sweep_setting,
+    toml_lines,
+    typical_range,
+)
 from triggers.lab.what_if import Trial, TrialOutcome, trial
 
 YEARS: Final = timedelta(days=730)

@@ -12,7 +12,7 @@ from config.errors import EarshotError
 from config.models import Catalog, Rule
 from queries.metrics.formatting import csv_cell
 from queries.scope import EVERYTHING
-from queries.state import Calibration, HistoryEntry, Incident, entries, passing_state, store_calibration
+from queries.state import Calibration, Incident, entries, passing_state, store_calibration
 from queries.state.incidents import incidents
 from queries.warehouse import Pin
 from triggers.incidents.notification_load import Notification, NotificationLoad, notification_loads, notifications
@@ -105,17 +105,20 @@ def past(
     end, states = midnight(until, zone), passing_state()
     try:
         with states.begin() as conn:
-            for one in calibrations.values():
-                store_calibration(conn, one)
+            for calibration in calibrations.values():
+                store_calibration(conn, calibration)
         tick(states, pin, _turned_on(catalog, names), end, scans=names is None)
         with states.connect() as conn:
             found = incidents(conn, EVERYTHING, until=end)
             rows = _rows(conn, found, midnight(since, zone), names)
     finally:
         states.dispose()
-    told = (one for one in notifications(found, catalog, zone, end) if one.at >= midnight(since, zone))
-    asked = tuple(one for one in told if names is None or one.rule in names)
-    return Past(since, until, rows, asked, *_certainty(catalog, calibrations, names))
+    told = tuple(
+        notification
+        for notification in notifications(found, catalog, zone, end)
+        if notification.at >= midnight(since, zone) and (names is None or notification.rule in names)
+    )
+    return Past(since, until, rows, told, *_certainty(catalog, calibrations, names))
 
 
 def _turned_on(catalog: Catalog, names: frozenset[str] | None) -> Catalog:
@@ -131,8 +134,16 @@ def _turned_on(catalog: Catalog, names: frozenset[str] | None) -> Catalog:
 def _rows(
     conn: Connection, found: Iterable[Incident], since: datetime, names: frozenset[str] | None
 ) -> tuple[Row, ...]:
-    wanted = (one for one in found if one.opened_at >= since and (names is None or one.rule in names))
-    rows = (_row(one, entries(conn, one.id)[0]) for one in wanted)
+    rows: list[Row] = []
+    for incident in found:
+        if incident.opened_at < since or (names is not None and incident.rule not in names):
+            continue
+        sample = entries(conn, incident.id)[0].sample or {}
+        n = round(sample["tally"][0]) if "tally" in sample else incident.n
+        ends = [date.fromisoformat(sample[end]) for end in ("since", "until") if end in sample]
+        days = (ends[0], ends[1]) if ends else None
+        name, times = incident.rule, (incident.opened_at, incident.resolved_at)
+        rows.append(Row(name, incident.slice, incident.class_, *times, sample.get("value"), n, days, incident))
     return tuple(sorted(rows, key=lambda row: (row.opened_at, row.rule, row.slice)))
 
 
@@ -164,20 +175,3 @@ def only(catalog: Catalog, rule: str | None) -> Catalog:
 def iso_instant(at: datetime) -> str:
     """An instant in ISO 8601, UTC, to the second."""
     return at.astimezone(UTC).replace(microsecond=0).isoformat()
-
-
-def _row(incident: Incident, opening: HistoryEntry) -> Row:
-    sample = opening.sample or {}
-    n = round(sample["tally"][0]) if "tally" in sample else incident.n
-    window = (date.fromisoformat(sample["since"]), date.fromisoformat(sample["until"])) if "since" in sample else None
-    return Row(
-        incident.rule,
-        incident.slice,
-        incident.class_,
-        incident.opened_at,
-        incident.resolved_at,
-        sample.get("value"),
-        n,
-        window,
-        incident,
-    )

@@ -11,10 +11,9 @@ overlap, `for`, `consecutive` and `keep_firing` count as they do live. What is n
 Pure: everything is drawn from a seed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -99,18 +98,18 @@ def calibrate(
     size = size or _size(ground)
     pictures = tuple(_picture(ground, size, (seed, int(stays)), lasting=stays) for stays in _ways(ground))
     aim = ground.rule.false_alarms_per_year * (CLUSTERED if ground.is_clustered else 1.0)
-    found = _largest(ground.start, aim, partial(_worst, pictures))
+    alpha, alarms = _largest(ground.start, aim, pictures)
     stored = Calibration(
         rule_hash=subject.hash,
-        alpha=found.alpha,
-        found=found.alarms.found,
-        low=found.alarms.low,
-        high=found.alarms.high,
+        alpha=alpha,
+        found=alarms.found,
+        low=alarms.low,
+        high=alarms.high,
         years=float(size.draws * size.years),
         slices=len(ground.judged),
         calibrated_at=now,
     )
-    return Replayed(stored, ground.rule.false_alarms_per_year, aim, ground.n, *_power(ground, found.alpha, seed))
+    return Replayed(stored, ground.rule.false_alarms_per_year, aim, ground.n, *_power(ground, alpha, seed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,55 +191,42 @@ class _Picture:
                 since[slice_] = slot
             elif finding.event.change in {"resolved", "closed"}:
                 _add(shut, slice_[:place], slot - since.pop(slice_))
+        end = self.judged.panel.slots[-1] + self.subject.rule.every
         for slice_, slot in since.items():
-            _add(shut, slice_[:place], self._end - slot)
+            _add(shut, slice_[:place], end - slot)
         years = self.size.draws * self.size.years
         return opened, {s: max(years - shut.get(s, 0.0), _LEAST_FREE) for s in opened}, by_draw
-
-    @property
-    def _end(self) -> date:
-        return self.judged.panel.slots[-1] + self.subject.rule.every
 
 
 def _add(to: dict[Slice, float], slice_: Slice, length: timedelta) -> None:
     to[slice_] = to.get(slice_, 0.0) + length / YEAR
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """An alpha and its false alarms."""
-
-    alpha: float
-    alarms: Alarms
-
-
-def _worst(pictures: Sequence[_Picture], alpha: float) -> _Found:
-    return _Found(alpha, max((picture.alarms(alpha) for picture in pictures), key=lambda alarms: alarms.high))
-
-
-def _largest(start: float, declared: float, at: Callable[[float], _Found]) -> _Found:
-    """The largest alpha up to which the false alarms are surely at most those declared.
+def _largest(start: float, declared: float, pictures: Sequence[_Picture]) -> tuple[float, Alarms]:
+    """The largest alpha up to which the false alarms are surely at most those declared, and how many they are.
 
     `start` holds for tails that are exact: it stays where the replay shows no more than declared, however short it is.
     From there upwards, and not from the top: incidents that never end are few too.
     """
-    found = at(start)
-    if found.alarms.high <= declared:
-        return _upwards(found, declared, at)
-    while found.alarms.found > declared and found.alpha > _LEAST:
-        found = at(found.alpha / _STEP)
-    return found
 
+    def worst(alpha: float) -> Alarms:
+        return max((picture.alarms(alpha) for picture in pictures), key=lambda alarms: alarms.high)
 
-def _upwards(found: _Found, declared: float, at: Callable[[float], _Found]) -> _Found:
-    """Twice as large as long as that is kept to, then by smaller steps."""
+    alpha, alarms = start, worst(start)
+    if alarms.high > declared:
+        while alarms.found > declared and alpha > _LEAST:
+            alpha /= _STEP
+            alarms = worst(alpha)
+        return alpha, alarms
+    # Twice as large as long as that is kept to, then by smaller steps.
     for factor in (2.0, _STEP, _STEP**0.5):
-        while found.alpha < MOST:
-            larger = at(min(found.alpha * factor, MOST))
-            if larger.alarms.high > declared:
+        while alpha < MOST:
+            larger = min(alpha * factor, MOST)
+            more = worst(larger)
+            if more.high > declared:
                 break
-            found = larger
-    return found
+            alpha, alarms = larger, more
+    return alpha, alarms
 
 
 def _power(ground: SimulationInputs, alpha: float, seed: int) -> tuple[float, float | None]:

@@ -1,20 +1,90 @@
-"""Every setting of a rule worth trying, what each asks of whom, and which of them keep a budget."""
+"""Every setting of a rule worth trying, what each asks of whom, and which of them keep a budget.
 
-from dataclasses import dataclass
-from datetime import datetime
-from math import ceil
+A setting is the one number of a rule that decides how often it fires. To whoever does not know where the rule's figure
+usually lies, and what the setting makes of pure chance, it says nothing: both stand here too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from math import ceil, floor, isfinite, log10
 from typing import Final
 
+import numpy as np
 from sqlalchemy import Connection
 
-from config.models import Metric
-from queries.metrics.formatting import goal_figure, is_share, shown, unit
-from triggers.evaluation.kinds.kind import Setting
-from triggers.lab.setting import candidate_values, setting_of, with_value
+from config.models import Metric, WatchRule, duration_text
+from queries.metrics.formatting import figure, goal_figure, is_share, shown, unit
+from triggers.evaluation.kinds.kind import RuleKind, Setting, rounded
+from triggers.evaluation.kinds.registry import kind_of
+from triggers.evaluation.kinds.window import Windows
+from triggers.lab.calibrate import calibrate
 from triggers.lab.what_if import Trial, TrialOutcome, curve
 
 MOST_STANDING: Final = 0.1
 """An incident that is nearly always open somewhere is no news: no value is proposed that opens this much."""
+
+AROUND: Final = 3
+"""How many steps are tried at least on either side of the value that the rule has."""
+
+_ROUND: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
+
+PARTS: Final = (0.05, 0.25, 0.75, 0.95)
+"""Where so much of the past lies below."""
+
+
+def setting_of(rule: WatchRule, metric: Metric | None) -> Setting:
+    """What can be varied of a rule; `metric` is its own. Raises TypeError for what has no such number."""
+    setting = kind_of(rule).setting(metric)
+    if setting is None:
+        raise TypeError(rule.name)
+    return setting
+
+
+def with_value(rule: WatchRule, value: float) -> WatchRule:
+    """The rule with another value. `recover` keeps its distance from a limit, and is never above a floor."""
+    kind: RuleKind[WatchRule] = kind_of(rule)
+    return kind.with_value(value)
+
+
+def toml_lines(rule: WatchRule) -> tuple[str, ...]:
+    """The lines of TOML that a value stands in."""
+    lines: list[str] = []
+    for key in kind_of(rule).keys:
+        value: float | timedelta = getattr(rule, key)
+        lines.append(f"{key} = " + (f'"{duration_text(value)}"' if isinstance(value, timedelta) else f"{value:g}"))
+    return tuple(lines)
+
+
+def candidate_values(rule: WatchRule, metric: Metric | None, panel: Windows) -> tuple[float, ...]:
+    """The values worth trying, least first, the rule's own among them.
+
+    From where hardly any window of the past lies beyond it to where many do, in round steps.
+    """
+    on = setting_of(rule, metric)
+    kind = kind_of(rule)
+    low, high = kind.ends(metric, panel)
+    step = _step((high - low) / kind.steps, whole=on.field == "at_least")
+    # A value far from all that was ever seen would leave one step for the rest.
+    if low - 2 * (high - low) <= on.value <= high + 2 * (high - low):
+        low, high = min(low, on.value - AROUND * step), max(high, on.value + AROUND * step)
+    tried = [rounded(step * i) for i in range(floor(low / step), ceil(high / step) + 1)]
+    return tuple(sorted({on.value, *(value for value in tried if kind.is_allowed(metric, value))}))
+
+
+def _step(least: float, *, whole: bool) -> float:
+    """The next round number."""
+    if whole:
+        return float(max(7 * ceil(least / 7), 7))
+    if not isfinite(least) or least <= 0:
+        return 1.0
+    power = 10.0 ** floor(log10(least))
+    return next(power * part for part in _ROUND if power * part >= least * (1 - 1e-9))
+
+
+def closest(tried: Sequence[float], value: float) -> float:
+    """The value that was tried next to another."""
+    return min(tried, key=lambda candidate: abs(candidate - value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +104,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class ParameterSweep:
-    """The outcomes of a rule at each value of its dial, least value first."""
+    """The outcomes of a rule at each value of its setting, least value first."""
 
     on: Setting
     values: tuple[float, ...]
@@ -84,10 +154,75 @@ def days_open(outcome: TrialOutcome, until: datetime) -> int:
 
 
 def setting(on: Setting, metric: Metric | None, value: float) -> str:
-    """A value of the dial with its unit: `15%`, `3 points`, `21 days`."""
+    """A value of the setting with its unit: `15%`, `3 points`, `21 days`."""
     if metric is None or on.field == "at_least":
         return f"{value:g} days"
     if on.field == "limit":
         return goal_figure(metric, value)
     number, named = f"{round(shown(metric, value), 6):g}", "points" if is_share(metric) else unit(metric)
     return f"{number} {named}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class TypicalRange:
+    """The figure in the windows that had enough cases to judge, over all slices.
+
+    Args:
+        parts: where `PARTS` of them lie below, in the metric's unit.
+        windows: how many they are; those that overlap count each.
+        slices: in how many slices.
+        fewest: rows of the smallest.
+    """
+
+    parts: tuple[float, float, float, float]
+    windows: int
+    slices: int
+    fewest: int
+
+    def words(self, metric: Metric) -> str:
+        """In one sentence."""
+        spread = (self.parts[-1] - self.parts[0]) / 2
+        low, lower, upper, high = (figure(metric, part, spread) for part in self.parts)
+        behind = f"{self.windows:,} windows in {self.slices} {'slice' if self.slices == 1 else 'slices'}"
+        where = f"the figure lay between {lower} and {upper} half the time, {low} to {high} nine times in ten"
+        return f"{where} ({behind}, n from {self.fewest:,})"
+
+
+def typical_range(of: Trial) -> TypicalRange | None:
+    """What a rule's own figure was in the days that are asked about; None for what has no figure, or never enough."""
+    panel = of.judged.panel
+    asked = np.array([slot > of.since for slot in panel.slots])[:, None]
+    kept = asked & panel.enough & np.isfinite(panel.value)
+    if not of.subject.metrics or not kept.any():
+        return None
+    low, lower, upper, high = (float(part) for part in np.quantile(panel.value[kept], PARTS))
+    fewest = round(float(panel.counts[..., 0][kept].min()))
+    return TypicalRange((low, lower, upper, high), int(kept.sum()), int(kept.any(axis=0).sum()), fewest)
+
+
+@dataclass(frozen=True, slots=True)
+class FalseAlarmRate:
+    """False alarms a year without any change, with a 95% interval; None where no null replay is possible.
+
+    `declared` is what the rule promises; `why` says why nothing was replayed; `alpha` is how sure it had to be for it.
+    """
+
+    declared: float
+    a_year: float | None = None
+    low: float | None = None
+    high: float | None = None
+    alpha: float | None = None
+    why: str = ""
+    warning: str = ""
+
+
+def false_alarm_rate(of: Trial, rule: WatchRule, now: datetime, seed: int = 1) -> FalseAlarmRate:
+    """Replay a setting without any change: seconds, so for one setting at a time."""
+    subject = replace(of.subject, rule=rule)
+    why = kind_of(subject.rule).uncalibrated
+    found = calibrate(subject, of.basis, now, seed) if of.basis and not why else None
+    if found is None:
+        return FalseAlarmRate(rule.false_alarms_per_year, why=why or "there are too few rows to draw again")
+    stored = found.calibration
+    interval = stored.found, stored.low, stored.high
+    return FalseAlarmRate(found.declared, *interval, stored.alpha, warning=found.warning or "")

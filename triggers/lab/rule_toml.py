@@ -33,38 +33,29 @@ def _text(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, FrozenModel):
         return _table(dict(_written(value)))
+    if isinstance(value, Sequence) and value and isinstance(value[0], Condition):
+        # Of a column stands a value, a list of them, or a table of what is asked.
+        columns = dict[str, Any]()
+        for condition in value:
+            parts = {name: part for name, part in condition if name != "column" and part is not None}
+            names = parts.get("any_of", ())
+            is_plain = set(parts) == {"any_of"}
+            columns[condition.column] = parts if not is_plain else names[0] if len(names) == 1 else names
+        return _table(columns)
     if isinstance(value, Sequence):
-        return _conditions(value) if value and isinstance(value[0], Condition) else f"[{', '.join(map(_text, value))}]"
-    return _plain(value)
-
-
-def _plain(value: Any) -> str:
+        return f"[{', '.join(map(_text, value))}]"
     if isinstance(value, timedelta):
         return f'"{duration_text(value)}"'
-    if isinstance(value, float):
-        return f"{value:.10g}"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _conditions(conditions: Sequence[Condition]) -> str:
-    return _table({condition.column: _asked(condition) for condition in conditions})
-
-
-def _asked(condition: Condition) -> Any:
-    """A value, a list of them, or a table of what is asked."""
-    asked = {name: part for name, part in condition if name != "column" and part is not None}
-    if set(asked) == {"any_of"}:
-        return asked["any_of"][0] if len(asked["any_of"]) == 1 else asked["any_of"]
-    return asked
+    number = f"{value:.10g}" if isinstance(value, float) else str(value)
+    return number.lower() if isinstance(value, bool) else number
 
 
 def _table(parts: Mapping[str, Any]) -> str:
     if not parts:
         return "{}"
-    texts = {key: _table(part) if isinstance(part, Mapping) else _text(part) for key, part in parts.items()}
-    return f"{{ {', '.join(f'{_key(key)} = {text}' for key, text in texts.items())} }}"
-
-
-def _key(key: str) -> str:
-    is_bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
-    return key if is_bare else json.dumps(key, ensure_ascii=False)
+    pairs: list[str] = []
+    for key, part in parts.items():
+        is_bare = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
+        name = key if is_bare else json.dumps(key, ensure_ascii=False)
+        pairs.append(f"{name} = {_table(part) if isinstance(part, Mapping) else _text(part)}")
+    return f"{{ {', '.join(pairs)} }}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -38,18 +38,14 @@ def paired(left: Sequence[Row], right: Sequence[Row]) -> tuple[Pair, ...]:
     waiting = list(right)
     pairs = list[Pair]()
     for row in left:
-        same = next((one for one in waiting if _is_same(row, one, by_name=not is_renamed)), None)
+        alike = (other for other in waiting if other.slice == row.slice and (is_renamed or other.rule == row.rule))
+        overlapping = (r for r in alike if _begins_before_end(row, r) and _begins_before_end(r, row))
+        same = next(overlapping, None)
         if same is not None:
             waiting.remove(same)
         pairs.append(Pair(row, same))
     pairs += (Pair(None, row) for row in waiting)
     return tuple(sorted(pairs, key=lambda pair: (pair.row.opened_at, pair.row.rule, pair.row.slice)))
-
-
-def _is_same(left: Row, right: Row, *, by_name: bool) -> bool:
-    if left.slice != right.slice or (by_name and left.rule != right.rule):
-        return False
-    return _begins_before_end(left, right) and _begins_before_end(right, left)
 
 
 def _begins_before_end(one: Row, other: Row) -> bool:
@@ -89,12 +85,13 @@ def scored(known: Iterable[KnownIncident], rows: Sequence[Row], catalog: Catalog
     """
     metrics = {rule.name: frozenset(rule.metric_names) for rule in catalog.rules}
     own = [row for row in rows if row.class_ != "data"]
-    all_known = tuple(known)
-    about = {i: [r for r in own if _is_about(one, r, metrics)] for i, one in enumerate(all_known)}
-    scores = tuple(_score(one, about[i], zone) for i, one in enumerate(all_known))
-    explained = {row.incident.id for i, one in enumerate(all_known) for row in about[i] if _reaches(one, row, zone)}
-    explained |= {score.row.incident.id for score in scores if score.row}
-    return Scores(scores, tuple(row for row in own if row.incident.id not in explained))
+    scores, explained = list[Score](), set[str]()
+    for happened in known:
+        about = [row for row in own if _is_about(happened, row, metrics)]
+        score = _score(happened, about, zone)
+        scores.append(score)
+        explained.update(row.incident.id for row in about if row is score.row or _reaches(happened, row, zone))
+    return Scores(tuple(scores), tuple(row for row in own if row.incident.id not in explained))
 
 
 def _is_about(known: KnownIncident, row: Row, metrics: dict[str, frozenset[str]]) -> bool:
@@ -121,10 +118,6 @@ def _score(known: KnownIncident, rows: Sequence[Row], zone: ZoneInfo) -> Score:
 
 def _reaches(known: KnownIncident, row: Row, zone: ZoneInfo) -> bool:
     """Whether the days that opened an incident share one with what is known."""
-    since, until = row.window or _day(row.opened_at, zone)
+    day = row.opened_at.astimezone(zone).date()
+    since, until = row.window or (day, day + timedelta(days=1))
     return until > known.since and (known.until is None or since < known.until)
-
-
-def _day(at: datetime, zone: ZoneInfo) -> tuple[date, date]:
-    day = at.astimezone(zone).date()
-    return day, day + timedelta(days=1)

@@ -87,8 +87,13 @@ class SimulationInputs:
         rule = self.rule
         if kind_of(rule).null == "all verticals together":
             return self
-        sides = tuple(_only(side, slices, len(rule.by) - 1) for side in self.sides)
-        return replace(self, slices=tuple(s for s in self.slices if s in slices), sides=sides)
+        sides: list[SimulatedFigure] = []
+        for side in self.sides:
+            own = [i for i, s in enumerate(side.slices) if s[: len(rule.by) - 1] in slices]
+            kept = np.array(own, dtype=np.int64)
+            base = side.base[kept] if side.base is not None else None
+            sides.append(SimulatedFigure(tuple(side.slices[i] for i in own), side.n[:, kept], base, side.law.at(kept)))
+        return replace(self, slices=tuple(s for s in self.slices if s in slices), sides=tuple(sides))
 
 
 def simulation_inputs(subject: Subject, basis: EvaluationInput) -> SimulationInputs | None:
@@ -132,33 +137,32 @@ def _rate(subject: Subject) -> RateRule:
 
 def _sides(subject: Subject, basis: EvaluationInput, recent: "_Recent") -> Iterator[SimulatedFigure]:
     """Each figure's slices with their law; a slice without a truth has no rows."""
-    rule = _rate(subject)
+    rule, last = _rate(subject), basis.slots[-1]
     length = gcd(*kind_of(rule).lengths)
     places = {slice_: i for i, slice_ in enumerate(recent.slices)}
-    sides = _counts(basis)
-    for counts, (level, rest), deffs in zip(sides, _truth(subject, basis, recent), recent.deffs, strict=False):
+    # What is replayed over and over: a year before the newest slot, or what there is, in whole slots.
+    days = min(YEAR.days, (last - basis.slots[0] + rule.window).days)
+    cycle = max(days // rule.every.days, 1) * rule.every.days // length
+    ends = [last - timedelta(days=length * i) for i in reversed(range(cycle))]
+    starts = [end - timedelta(days=length) for end in ends]
+    base, frozen = None, basis.given.frozen or {}
+    if rule.keeps_baseline:
+        baselines = [frozen[s].tally[0] if s in frozen else 0.0 for s in basis.given.counts.slices]
+        base = np.array(baselines, dtype=np.float64).round().astype(np.int64)
+    for counts, (level, rest), deffs in zip(_counts(basis), _truth(subject, basis, recent), recent.deffs, strict=False):
         at = np.array([places[s[: len(rule.by)]] for s in counts.slices], dtype=np.int64)
         known = np.isfinite(level) & np.isfinite(rest)
-        rows = np.where(known, _rows(counts, basis.slots[-1], length, _cycle(rule, basis, length)), 0)
+        rows = np.where(known, np.round(counts.spans(starts, ends)[:, :, 0]).astype(np.int64), 0)
         block, rho = _clusters(
             np.median(deffs, axis=0)[at], rows.mean(axis=0), rule.period.days, rule.every.days, length
         )
         law = Distribution(subject.metric.shape, np.where(known, level, 0.0), np.where(known, rest, 0.0), rho, block)
-        yield SimulatedFigure(counts.slices, rows, _baselines(subject, basis), law)
+        yield SimulatedFigure(counts.slices, rows, base, law)
 
 
 def _counts(basis: EvaluationInput) -> tuple[Counts, ...]:
     other = basis.given.other
     return (basis.given.counts,) if other is None else (basis.given.counts, other)
-
-
-def _baselines(subject: Subject, basis: EvaluationInput) -> Ints | None:
-    """The rows of each slice's baseline; None where the rule has none."""
-    if not subject.rule.keeps_baseline:
-        return None
-    frozen = basis.given.frozen or {}
-    found = [frozen[s].tally[0] if s in frozen else 0.0 for s in basis.given.counts.slices]
-    return np.array(found, dtype=np.float64).round().astype(np.int64)
 
 
 def _clusters(effect: Floats, rate: Floats, window: int, every: int, length: int) -> tuple[Ints, Floats]:
@@ -167,19 +171,6 @@ def _clusters(effect: Floats, rate: Floats, window: int, every: int, length: int
     short, long = (alike(effect, rate * whole, together(block, whole, step)) for block in (step, whole))
     is_short = short <= _ALIKE_ENOUGH
     return np.where(is_short, step, whole).astype(np.int64), np.where(is_short, short, long)
-
-
-def _cycle(rule: RateRule, basis: EvaluationInput, length: int) -> int:
-    """The periods that are replayed over and over: a year of them, or what there is, in whole slots."""
-    days = min(YEAR.days, (basis.slots[-1] - basis.slots[0] + rule.window).days)
-    return max(days // rule.every.days, 1) * rule.every.days // length
-
-
-def _rows(counts: Counts, last: date, length: int, cycle: int) -> Ints:
-    """The rows of each period before the newest slot, oldest first: shape (periods, slices)."""
-    ends = [last - timedelta(days=length * i) for i in reversed(range(cycle))]
-    starts = [end - timedelta(days=length) for end in ends]
-    return np.round(counts.spans(starts, ends)[:, :, 0]).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,18 +211,15 @@ def _truth(subject: Subject, basis: EvaluationInput, recent: _Recent) -> list[Mo
         frozen = basis.given.frozen or {}
         return [_moments(subject, np.array([frozen[s].tally if s in frozen else NONE for s in own]))]
     if null == "both sides together":
-        return [_moments(subject, pooled) for pooled in _pooled(_counts(basis), tallies)]
+        # Each slice with its own rows of both figures.
+        sides = [dict(zip(c.slices, t, strict=True)) for c, t in zip(_counts(basis), tallies, strict=True)]
+        pooled = [[np.sum([rows.get(s, NONE) for rows in sides], axis=0) for s in side] for side in sides]
+        return [_moments(subject, np.array(side)) for side in pooled]
     if null == "all verticals together":
         return [_moments(subject, _of_all_verticals(rule.by.index("vertical"), own, tallies[0]))]
     level, rest = _moments(subject, tallies[0])
     # The worst that is no breach is a figure exactly at what it is held against; only the spread is the slice's own.
     return [(recent.held / subject.metric.factor if null == "as held" else level, rest)]
-
-
-def _pooled(counts: Sequence[Counts], tallies: Sequence[Floats]) -> list[Floats]:
-    """Each slice with its own rows of both figures."""
-    rows = [dict(zip(c.slices, t, strict=True)) for c, t in zip(counts, tallies, strict=True)]
-    return [np.array([np.sum([side.get(s, NONE) for side in rows], axis=0) for s in c.slices]) for c in counts]
 
 
 def _of_all_verticals(place: int, slices: Sequence[Slice], tallies: Floats) -> Floats:
@@ -274,15 +262,15 @@ def simulate(
     begin = ground.first - timedelta(days=length * ground.lead)
     counts: list[PeriodCounts] = []
     for side in ground.sides:
-        law = _lasting(side, ground) if lasting else side.law
+        figure = replace(side, law=_lasting(side, ground)) if lasting else side
         shift = 0.0 if counts else worse
-        counts.append(
-            period_counts(begin, length, *_drawn(replace(side, law=law), ground, (draws, many), chance, shift))
-        )
+        counts.append(period_counts(begin, length, *_drawn(figure, ground, (draws, many), chance, shift)))
+    frozen: Mapping[Slice, FrozenBaseline] | None = None
+    if rule.keeps_baseline:
+        tallies = zip(counts[0].slices, counts[0].spans([begin], [ground.first])[0].tolist(), strict=True)
+        frozen = {s: FrozenBaseline(begin, ground.first, tuple(tally)) for s, tally in tallies if tally[0] > 0}
     other = counts[1] if len(counts) > 1 else None
-    return EvaluationInput(
-        slots, Inputs(counts[0], _Always(ground.effects), other, None, _frozen(ground, counts[0], begin)), {}
-    )
+    return EvaluationInput(slots, Inputs(counts[0], lambda _: ground.effects, other, None, frozen), {})
 
 
 def _lasting(side: SimulatedFigure, ground: SimulationInputs) -> Distribution:
@@ -294,16 +282,6 @@ def _lasting(side: SimulatedFigure, ground: SimulationInputs) -> Distribution:
     effect = 1 + law.alike * np.maximum(n * shares - 1, 0.0)
     rho = alike(effect, n, together(year, window, every))
     return Distribution(law.shape, law.level, law.rest, rho, np.full_like(law.block, year))
-
-
-@dataclass(frozen=True, slots=True)
-class _Always:
-    """The same design effects in every slot."""
-
-    effects: DesignEffects
-
-    def __call__(self, _: date) -> DesignEffects:
-        return self.effects
 
 
 def _drawn(
@@ -329,20 +307,6 @@ def _cycled(side: SimulatedFigure, ground: SimulationInputs, many: int) -> Ints:
         steps = np.arange(ground.lead + 1)[:, None]
         found[: ground.lead] = np.diff(steps * side.base // ground.lead, axis=0)
     return found
-
-
-def _frozen(ground: SimulationInputs, counts: PeriodCounts, begin: date) -> Mapping[Slice, FrozenBaseline] | None:
-    if not ground.rule.keeps_baseline:
-        return None
-    found = counts.spans([begin], [ground.first])[0].tolist()
-    rows = zip(counts.slices, found, strict=True)
-    return {s: FrozenBaseline(begin, ground.first, tuple(tally)) for s, tally in rows if tally[0] > 0}
-
-
-def _only(side: SimulatedFigure, slices: Collection[Slice], by: int) -> SimulatedFigure:
-    kept = np.array([i for i, s in enumerate(side.slices) if s[:by] in slices], dtype=np.int64)
-    base = side.base[kept] if side.base is not None else None
-    return SimulatedFigure(tuple(side.slices[i] for i in kept.tolist()), side.n[:, kept], base, side.law.at(kept))
 
 
 _ALIKE_ENOUGH: Final = 0.3

@@ -142,7 +142,10 @@ def trial(
     if not slots:
         raise UntriedError(f"{rule.name} has no window of {rule.window.days} days in the data before {until}")
     judged = _judged(pin.conn, task, moment, slots, basis, heard)
-    verticals = _verticals(pin.conn, task, moment, judged)
+    verticals: Mapping[str, str] = {}
+    if own.by == ("account_id",):
+        accounts = [slice_[0] for slice_ in judged.panel.slices]
+        verticals = QuietRuleEvaluator(pin.conn, moment).verticals(accounts)
     return Trial(own, task, catalog, moment, since, until, slots, basis, heard, judged, verticals)
 
 
@@ -176,14 +179,8 @@ def _judged(
     return evaluate_rule(task.subject, basis)
 
 
-def _verticals(conn: Connection, task: Task, moment: Moment, judged: EvaluatedRule) -> Mapping[str, str]:
-    if task.subject.by != ("account_id",):
-        return {}
-    return QuietRuleEvaluator(conn, moment).verticals([slice_[0] for slice_ in judged.panel.slices])
-
-
 def outcome(
-    conn: Connection, on: Trial, rule: WatchRule | None = None, watchman: FaultScanner | None = None
+    conn: Connection, on: Trial, rule: WatchRule | None = None, scanner: FaultScanner | None = None
 ) -> TrialOutcome:
     """What the rule would have done with another setting; by default as it is.
 
@@ -191,25 +188,22 @@ def outcome(
         conn: the warehouse; only a rule on silence that is set otherwise asks it (for cadences).
         on: the rule and all that it reads.
         rule: the rule as it is set; it reads what the trial's rule reads.
-        watchman: asked whether the data explains what opened; None asks nobody.
+        scanner: asked whether the data explains what opened; None asks nobody.
     """
     task, judged = on.task, on.judged
     if rule is not None and rule != on.rule:
         task = replace(task, subject=replace(task.subject, rule=rule))
         judged = _judged(conn, task, on.moment, on.slots, on.basis, on.heard)
     _, findings = replay(task.subject, judged, {}, clock(task, on.moment))
-    found = _incidents(on, task.subject, findings, watchman)
+    trials = _incidents(on, task.subject, findings, scanner)
     begins, end = midnight(on.since, on.moment.zone), on.moment.now
-    told = notifications([one.incident for one in found], on.catalog, on.moment.zone, end)
-    asked = notification_loads((one for one in told if one.at >= begins), on.since, on.until)
-    opened = tuple(one for one in found if one.incident.opened_at >= begins)
-    return TrialOutcome(task.subject.rule, opened, asked, _standing(on, opened))
-
-
-def _standing(on: Trial, opened: Sequence[TrialIncident]) -> float:
-    lasted = ((one.incident.resolved_at or on.moment.now) - one.incident.opened_at for one in opened)
+    told = notifications([trial_.incident for trial_ in trials], on.catalog, on.moment.zone, end)
+    loads = notification_loads((notification for notification in told if notification.at >= begins), on.since, on.until)
+    opened = tuple(trial_ for trial_ in trials if trial_.incident.opened_at >= begins)
+    lasted = ((trial_.incident.resolved_at or end) - trial_.incident.opened_at for trial_ in opened)
     slices = max(len(on.judged.panel.slices), 1)
-    return sum(lasted, timedelta(0)) / ((on.until - on.since) * slices)
+    standing = sum(lasted, timedelta(0)) / ((on.until - on.since) * slices)
+    return TrialOutcome(task.subject.rule, opened, loads, standing)
 
 
 def curve(conn: Connection, on: Trial, rules: Iterable[WatchRule]) -> tuple[TrialOutcome, ...]:
@@ -218,16 +212,16 @@ def curve(conn: Connection, on: Trial, rules: Iterable[WatchRule]) -> tuple[Tria
 
 
 def _incidents(
-    on: Trial, of: Subject, findings: Sequence[StateChange], watchman: FaultScanner | None
+    on: Trial, of: Subject, findings: Sequence[StateChange], scanner: FaultScanner | None
 ) -> tuple[TrialIncident, ...]:
     """Every incident that opened, as it stands at the end."""
-    book = IncidentLedger(on.catalog, on.moment.generation, on.moment.now, {}, frozenset(), zone=on.moment.zone)
+    ledger = IncidentLedger(on.catalog, on.moment.generation, on.moment.now, {}, frozenset(), zone=on.moment.zone)
     found: dict[str, TrialIncident] = {}
     for finding in findings:
         change, id_ = finding.event.change, finding.incident
         if change == "opened":
-            fault = watchman.explained(of, finding) if watchman else None
-            found[id_] = TrialIncident(book.opening(of, finding, on.verticals, fault), finding, fault)
+            fault = scanner.explained(of, finding) if scanner else None
+            found[id_] = TrialIncident(ledger.opening(of, finding, on.verticals, fault), finding, fault)
         elif change in ("resolved", "closed") and id_ in found:
             over = replace(found[id_].incident, state=change, resolved_at=finding.event.at)
             found[id_] = replace(found[id_], incident=over)
@@ -241,14 +235,12 @@ def fault_scanner(pin: Pin, on: Trial) -> FaultScanner:
 
 def rows(of: TrialOutcome) -> tuple[Row, ...]:
     """The incidents as a backtest shows them."""
-    return tuple(_row(of.rule, one) for one in of.found)
-
-
-def _row(rule: WatchRule, one: TrialIncident) -> Row:
-    incident, slot = one.incident, one.opening.reading.slot
-    window = slot - rule.period, slot
-    times = incident.opened_at, incident.resolved_at
-    return Row(rule.name, incident.slice, incident.class_, *times, incident.value, incident.n, window, incident)
+    rows: list[Row] = []
+    for incident, slot in ((opened.incident, opened.opening.reading.slot) for opened in of.found):
+        window, times = (slot - of.rule.period, slot), (incident.opened_at, incident.resolved_at)
+        figures = incident.value, incident.n
+        rows.append(Row(of.rule.name, incident.slice, incident.class_, *times, *figures, window, incident))
+    return tuple(rows)
 
 
 def is_tried(rule: Rule) -> bool:
