@@ -8,7 +8,7 @@ from dashboard.lab.charts import place_words, reader_name
 from dashboard.markup import day_words, macros
 from queries.metrics.formatting import figure
 from queries.state.feedback import Precision
-from triggers.evaluation.kinds.words import sentence_start
+from triggers.evaluation.kinds.kind import sentence_start
 from triggers.lab.parameter_sweep import (
     FalseAlarmRate,
     ParameterSweep,

@@ -17,10 +17,9 @@ from queries.metrics.design_effects import DesignEffect
 from queries.statistics.estimates import Floats, tail
 from tests.support.company import METRIC, rule, subject
 from triggers.evaluation.kinds.chart import freeze
-from triggers.evaluation.kinds.registry import kind_of, panel
-from triggers.evaluation.kinds.significance import BREACH, NO_DATA, VERDICTS, bonferroni, verdicts
-from triggers.evaluation.kinds.window import Inputs, Windows
-from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule
+from triggers.evaluation.kinds.registry import kind_of
+from triggers.evaluation.kinds.window import BREACH, NO_DATA, VERDICTS, Inputs, Windows, bonferroni, verdicts
+from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule, panel
 from triggers.evaluation.replay import EvaluatedRule, replay
 from triggers.rules import TALLY, FrozenBaseline, History, Slice, Subject, read_version, version
 

@@ -25,10 +25,9 @@ from config.models.rules import ChartRule
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects, ratio
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.chart import freeze
-from triggers.evaluation.kinds.registry import kind_of, panel
-from triggers.evaluation.kinds.significance import bonferroni, verdicts
-from triggers.evaluation.kinds.window import Inputs, Windows
-from triggers.evaluation.metric_rules import EvaluationInput
+from triggers.evaluation.kinds.registry import kind_of
+from triggers.evaluation.kinds.window import Inputs, Windows, bonferroni, verdicts
+from triggers.evaluation.metric_rules import EvaluationInput, panel
 from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
 from triggers.lab.calibrate import calibrate
 from triggers.lab.simulation import Ints, PeriodCounts, period_counts

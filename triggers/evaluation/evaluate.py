@@ -1,7 +1,7 @@
 """Evaluate every rule that looks at slots: what one tick, a backtest, a rule's test and the lab have in common."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from sqlalchemy import Connection
@@ -12,7 +12,7 @@ from triggers.evaluation.kinds.window import EffectsAt
 from triggers.evaluation.metric_rules import evaluate_rule, reader
 from triggers.evaluation.quiet_rules import QuietRuleEvaluator
 from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
-from triggers.rules import FrozenBaseline, Instance, Moment, Slice, Subject, Task, remember
+from triggers.rules import Moment, Task, remember
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,21 @@ def evaluate(conn: Connection, tasks: Iterable[Task], moment: Moment) -> Iterato
     given = tuple(tasks)
     rates = [task for task in given if task.subject.rule.metric_names]
     for task, basis in reader(conn, moment, design_effects_at(conn, moment)).bases(rates):
-        judged = evaluate_rule(task.subject, basis, task.instances)
-        yield _evaluation(task, basis.slots, judged, moment, _stored(task.subject, basis.fresh, moment))
+        subject, judged = task.subject, evaluate_rule(task.subject, basis, task.instances)
+        stored = tuple(
+            StoredBaseline(
+                subject.hash, slice_key(subject.by, slice_), b.since, b.until, tally_text(b.tally), moment.now
+            )
+            for slice_, b in basis.fresh.items()
+        )
+        yield replace(_evaluation(task, basis.slots, judged, moment), baselines=stored)
     listener = QuietRuleEvaluator(conn, moment)
     for task, slots, judged in listener.judged(given):
-        found = _evaluation(task, slots, judged, moment)
-        yield found if task.subject.by != ("account_id",) else _placed(found, listener)
+        evaluation = _evaluation(task, slots, judged, moment)
+        if task.subject.by == ("account_id",):
+            accounts = sorted({finding.reading.slice[0] for finding in evaluation.findings})
+            evaluation = replace(evaluation, verticals=listener.verticals(accounts))
+        yield evaluation
 
 
 def design_effects_at(conn: Connection, moment: Moment) -> EffectsAt:
@@ -73,29 +82,9 @@ def clock(task: Task, moment: Moment) -> Callable[[date], datetime]:
     return at
 
 
-def _evaluation(
-    task: Task, slots: tuple[date, ...], judged: EvaluatedRule, moment: Moment, stored: tuple[StoredBaseline, ...] = ()
-) -> Evaluation:
+def _evaluation(task: Task, slots: tuple[date, ...], judged: EvaluatedRule, moment: Moment) -> Evaluation:
+    rule, by = task.subject.rule.name, task.subject.by
     after, findings = replay(task.subject, judged, task.instances, clock(task, moment), task.is_own)
-    return Evaluation(task, slots, tuple(_changed(task, after)), findings, stored)
-
-
-def _placed(found: Evaluation, listener: QuietRuleEvaluator) -> Evaluation:
-    accounts = sorted({finding.reading.slice[0] for finding in found.findings})
-    verticals = listener.verticals(accounts)
-    return Evaluation(found.task, found.slots, found.changed, found.findings, verticals=verticals)
-
-
-def _changed(task: Task, after: Mapping[Slice, Instance]) -> Iterator[Remembered]:
-    for slice_, instance in after.items():
-        if task.instances.get(slice_) != instance:
-            yield remember(task.subject.rule.name, slice_key(task.subject.by, slice_), instance)
-
-
-def _stored(subject: Subject, fresh: Mapping[Slice, FrozenBaseline], moment: Moment) -> tuple[StoredBaseline, ...]:
-    return tuple(
-        StoredBaseline(
-            subject.hash, slice_key(subject.by, slice_), one.since, one.until, tally_text(one.tally), moment.now
-        )
-        for slice_, one in fresh.items()
-    )
+    changed = ((slice_, instance) for slice_, instance in after.items() if task.instances.get(slice_) != instance)
+    remembered = tuple(remember(rule, slice_key(by, slice_), instance) for slice_, instance in changed)
+    return Evaluation(task, slots, remembered, findings)

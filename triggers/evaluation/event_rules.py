@@ -1,7 +1,7 @@
 """Find the severe cases of event rules: each opens one incident, once, for ever."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 from sqlalchemy import Connection
 
@@ -45,7 +45,10 @@ def find_cases(conn: Connection, rule: EventRule, memory: PreviousState, moment:
     first_run, of = rule.name not in memory.slots, version(rule)
     if _is_exhausted(rule, memory, moment):
         return EventRuleResult(rule, of, first_run, scanned=False, cases=())
-    found = cases(conn, rule, EVERYTHING, rule.settle, _since(rule, memory, moment), moment.now)
+    newest = memory.slots.get(rule.name)
+    # Late rows lie before what was scanned already: look behind it as far as the rule says.
+    since = midnight(newest.slot, moment.zone) - rule.scan_back if newest else None
+    found = cases(conn, rule, EVERYTHING, rule.settle, since, moment.now)
     named = (
         SevereCase(incident_id(rule.name, c.key, None), c, c.knowable_at.astimezone(moment.zone).date()) for c in found
     )
@@ -58,9 +61,3 @@ def _is_exhausted(rule: EventRule, memory: PreviousState, moment: Moment) -> boo
     if newest is None or rule.settle or newest.generation != moment.generation:
         return False
     return moment.published_at <= newest.evaluated_at <= moment.now
-
-
-def _since(rule: EventRule, memory: PreviousState, moment: Moment) -> datetime | None:
-    """Late rows lie before what was scanned already: look behind it as far as the rule says."""
-    newest = memory.slots.get(rule.name)
-    return midnight(newest.slot, moment.zone) - rule.scan_back if newest else None

@@ -1,4 +1,4 @@
-"""Evaluate the rules that read a metric: their counts from the shelf, all else in memory."""
+"""Evaluate the rules that read a metric: their counts from what rules share, all else in memory."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +10,8 @@ from sqlalchemy import Connection
 from config.models import RateRule
 from queries.statistics.estimates import Floats
 from queries.warehouse import ConditionPeriod, condition_periods
-from triggers.evaluation.kinds.registry import kind_of, panel
-from triggers.evaluation.kinds.significance import bonferroni, verdicts
-from triggers.evaluation.kinds.window import EffectsAt, Inputs
+from triggers.evaluation.kinds.registry import kind_of
+from triggers.evaluation.kinds.window import EffectsAt, Inputs, Windows, bonferroni, verdicts
 from triggers.evaluation.quantiles import first_day, measured
 from triggers.evaluation.replay import EvaluatedRule
 from triggers.evaluation.shared_counts import CountRequest, SharedCounts, read_shared_counts
@@ -42,14 +41,14 @@ class Reader:
         given = tuple(task for task in tasks if task.slots or task.first_run)
         added = [task for task in given if not task.subject.is_quantile]
         wanted = (want for task in added for want in count_requests(task))
-        shelf = read_shared_counts(self.conn, wanted, self.moment.now, self.moment.settle)
+        shared = read_shared_counts(self.conn, wanted, self.moment.now, self.moment.settle)
         for task in given:
-            yield task, self._quantile(task) if task.subject.is_quantile else self._added(task, shelf)
+            yield task, self._quantile(task) if task.subject.is_quantile else self._added(task, shared)
 
-    def _added(self, task: Task, shelf: SharedCounts) -> EvaluationInput:
+    def _added(self, task: Task, shared: SharedCounts) -> EvaluationInput:
         subject, whole = task.subject, task.is_whole
         known = frozenset(task.instances) if len(subject.figures) == 1 else frozenset()
-        counts = [shelf.history(figure, known, subject.cadence, whole=whole) for figure in subject.figures]
+        counts = [shared.history(figure, known, subject.cadence, whole=whole) for figure in subject.figures]
         return evaluation_input(
             task, counts, self._without_conditions(subject, counts[0]), self.effects, self.moment.now
         )
@@ -70,24 +69,19 @@ class Reader:
         if not kind_of(rule).leaves_out_conditions:
             return counts
         blank = np.zeros(counts.sums.shape[:2], dtype=bool)[1:]
-        for span in self.conditions:
-            _blank(blank, span, subject, counts)
+        for condition in self.conditions:
+            since = max(condition.since.toordinal() - counts.first_day, 0)
+            until = max((condition.until or date.max).toordinal() - counts.first_day + 1, 0)
+            for column, slice_ in enumerate(counts.slices):
+                place = dict(zip(subject.by, slice_, strict=False))
+                if condition.concerns(place.get("vertical"), place.get("touchpoint")):
+                    blank[since:until, column] = True
         return counts.without(blank)
 
 
 def reader(conn: Connection, moment: Moment, effects: EffectsAt) -> Reader:
     """A reader of one generation."""
     return Reader(conn, moment, effects, condition_periods(conn, moment.zone))
-
-
-def _blank(blank: Bools, span: ConditionPeriod, subject: Subject, counts: History) -> None:
-    since = max(span.since.toordinal() - counts.first_day, 0)
-    until = max((span.until or date.max).toordinal() - counts.first_day + 1, 0)
-    by = subject.by
-    for column, slice_ in enumerate(counts.slices):
-        place = dict(zip(by, slice_, strict=False))
-        if span.concerns(place.get("vertical"), place.get("touchpoint")):
-            blank[since:until, column] = True
 
 
 def evaluation_input(
@@ -129,6 +123,13 @@ def count_requests(task: Task) -> Iterator[CountRequest]:
     yield from (CountRequest(figure, since, max(task.slots)) for figure in task.subject.figures)
 
 
+def panel(subject: Subject, given: Inputs, slots: Sequence[date], alpha: Floats) -> Windows:
+    """The panel of a rule that reads a metric; see `MetricKind.panel`."""
+    if not isinstance(subject.rule, RateRule):
+        raise TypeError(subject.rule.kind)
+    return kind_of(subject.rule).panel(subject, given, slots, alpha)
+
+
 def evaluate_rule(subject: Subject, basis: EvaluationInput, remembered: Iterable[Slice] = ()) -> EvaluatedRule:
     """What a rule makes of its windows.
 
@@ -149,13 +150,12 @@ def alphas(subject: Subject, basis: EvaluationInput, remembered: frozenset[Slice
         return np.ones(len(basis.slots))
     if subject.alpha is not None:
         return np.full(len(basis.slots), subject.alpha)
-    seen = _seen(subject, basis, remembered) if not rule.keeps_baseline else _with_baseline(basis)
+    if rule.keeps_baseline:
+        # A chart can judge the slices whose baseline is frozen, from the first slot on.
+        seen = np.ones((len(basis.slots), len(basis.given.frozen or {})), dtype=bool)
+    else:
+        seen = _seen(subject, basis, remembered)
     return bonferroni(rule, subject.cadence.a_year, seen)
-
-
-def _with_baseline(basis: EvaluationInput) -> Bools:
-    """The slices that a chart can judge: those whose baseline is frozen, from the first slot on."""
-    return np.ones((len(basis.slots), len(basis.given.frozen or {})), dtype=bool)
 
 
 def _seen(subject: Subject, basis: EvaluationInput, remembered: frozenset[Slice]) -> Bools:

@@ -42,15 +42,13 @@ def measured(conn: Connection, subject: Subject, slots: Sequence[date], known: f
         points = measure(conn, subject.metrics[0], ask, EVERYTHING, subject.cadence.as_of(slot))
         found[slot] = {p.by: (p.n, p.value) for p in points if p.n and p.value is not None}
     slices = tuple(sorted(known.union(*found.values())))
-    return Measured(0, slices, {slot: _rows(subject, slices, rows) for slot, rows in found.items()})
-
-
-def _rows(subject: Subject, slices: tuple[Slice, ...], rows: dict[Slice, tuple[int, float]]) -> Floats:
-    counts = np.zeros((len(slices), TALLY))
-    for place, slice_ in enumerate(slices):
-        n, value = rows.get(slice_, (0, 0.0))
-        counts[place, 0], counts[place, 3] = n, n * value / subject.metric.factor
-    return counts
+    windows: dict[date, Floats] = {}
+    for slot, figures in found.items():
+        windows[slot] = np.zeros((len(slices), TALLY))
+        for place, slice_ in enumerate(slices):
+            n, value = figures.get(slice_, (0, 0.0))
+            windows[slot][place, [0, 3]] = n, n * value / subject.metric.factor
+    return Measured(0, slices, windows)
 
 
 def _ask(subject: Subject, grain: Grain, since: date | None, until: date | None, *, by: Slice) -> Ask:

@@ -1,6 +1,6 @@
 """What the rules of one tick read: one grouped query for all that share a rollup, added up once for those alike."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -57,16 +57,17 @@ def read_shared_counts(
     """Read all that is wanted, as known at `now`; no window is read before `settle` has gone by since its end."""
     cubes, late = dict[Key, Cube](), dict[Key, Cube]()
     for group in _groups(conn, wants, now):
-        cube, days = _cube(conn, group, now), _days(group)
-        for figure, key in {(w.figure, _key(w)) for w in group}:
+        dims = tuple(sorted({name for want in group for name in want.figure.dims}))
+        # The days [since, until) that hold all that is wanted.
+        since = min((want.since for want in group if want.since), default=None)
+        days = since, max((want.until for want in group if want.until), default=None)
+        cube = read_cube(conn, [want.figure.metric for want in group], dims, *days, EVERYTHING, now)
+        for figure, whole in {(want.figure, want.since is None) for want in group}:
+            key = figure.metric.name, figure.dims, whole
             cubes[key] = cube
             if found := read_late(conn, figure.metric, figure.dims, days, now, settle):
                 late[key] = found
     return SharedCounts(cubes, late)
-
-
-def _key(want: CountRequest) -> Key:
-    return want.figure.metric.name, want.figure.dims, want.since is None
 
 
 def _groups(conn: Connection, wants: Iterable[CountRequest], now: datetime) -> Iterable[list[CountRequest]]:
@@ -80,14 +81,3 @@ def _groups(conn: Connection, wants: Iterable[CountRequest], now: datetime) -> I
         where = plans[key]
         groups.setdefault((where.table, where.at, where.rollup, want.since is None), []).append(want)
     return groups.values()
-
-
-def _cube(conn: Connection, group: Sequence[CountRequest], now: datetime) -> Cube:
-    dims = tuple(sorted({name for want in group for name in want.figure.dims}))
-    return read_cube(conn, [want.figure.metric for want in group], dims, *_days(group), EVERYTHING, now)
-
-
-def _days(group: Sequence[CountRequest]) -> tuple[date | None, date | None]:
-    """The days [since, until) that hold all that is wanted."""
-    since = min((want.since for want in group if want.since), default=None)
-    return since, max((want.until for want in group if want.until), default=None)

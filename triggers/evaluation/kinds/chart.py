@@ -12,7 +12,7 @@ from config.models.rules import ChartRule
 from queries.metrics.formatting import figure
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds import control_charts
-from triggers.evaluation.kinds.kind import Ends, Held, MetricKind, Null
+from triggers.evaluation.kinds.kind import Ends, Held, MetricKind, Null, Sample
 from triggers.evaluation.kinds.window import (
     Inputs,
     Windows,
@@ -21,7 +21,6 @@ from triggers.evaluation.kinds.window import (
     window_values,
     windows,
 )
-from triggers.evaluation.kinds.words import Sample
 from triggers.rules import ROUNDING, Counts, FrozenBaseline, History, Slice, Subject
 
 CHARTS: Final = {"p": "p-chart", "ewma": "moving average", "cusum": "cumulative sum", "g": "rare-event chart"}
@@ -38,8 +37,11 @@ class Chart(MetricKind[ChartRule]):
     def panel(self, subject: Subject, given: Inputs, slots: Sequence[date], alpha: Floats) -> Windows:
         """Each slot's chart over its lookback; p is alpha raised to the signal's strength, so 1 is no sign of any."""
         rule, counts, metric = self.rule, given.counts, subject.metric
-        baseline = np.array([_tally(given, slice_) for slice_ in counts.slices]).reshape(len(counts.slices), 5)
-        begins = np.array([_begin(given, slice_) for slice_ in counts.slices], dtype=np.int64)
+        # Without a baseline a slice has no rows to be compared with, and no period that begins after it.
+        frozen, none = given.frozen or {}, FrozenBaseline(date.min, date.max, (0.0,) * 5)
+        baselines = [frozen.get(slice_, none) for slice_ in counts.slices]
+        baseline = np.array([known.tally for known in baselines]).reshape(len(counts.slices), 5)
+        begins = np.array([known.until.toordinal() for known in baselines], dtype=np.int64)
         newest = windows(counts, slots, rule.every)
         effects = window_design_effects(subject, given, slots, newest)
         lookbacks = [_periods(rule, counts, slot, begins) for slot in slots]
@@ -130,16 +132,6 @@ def _behind(metric: Metric, level: Floats, n: Floats, rows: Floats) -> Floats:
     minus = np.zeros_like(centre) if metric.shape == "share" else np.maximum((either - centre) / 2, 0.0)
     parts = np.stack([np.ones_like(centre), plus, minus, centre, spread + centre**2], axis=-1)
     return np.asarray(parts * size[..., None], dtype=np.float64)
-
-
-def _tally(given: Inputs, slice_: Slice) -> tuple[float, ...]:
-    known = (given.frozen or {}).get(slice_)
-    return known.tally if known else (0.0,) * 5
-
-
-def _begin(given: Inputs, slice_: Slice) -> int:
-    known = (given.frozen or {}).get(slice_)
-    return known.until.toordinal() if known else date.max.toordinal()
 
 
 def _periods(rule: ChartRule, counts: Counts, slot: date, begins: Any) -> Floats:

@@ -12,7 +12,7 @@ from config.models.rules import ChangeRule, GapRule
 from queries.metrics.formatting import count, figure, half_width, interval, signed_change
 from queries.statistics import differences
 from queries.statistics.estimates import Floats
-from triggers.evaluation.kinds.kind import Held, MetricKind, Null
+from triggers.evaluation.kinds.kind import Held, MetricKind, Null, Sample, sentence_start
 from triggers.evaluation.kinds.window import (
     YEAR,
     Inputs,
@@ -25,7 +25,6 @@ from triggers.evaluation.kinds.window import (
     window_values,
     windows,
 )
-from triggers.evaluation.kinds.words import Sample, sentence_start
 from triggers.rules import ROUNDING, Counts, Slice, Subject
 
 BASELINES: Final = {"previous": "the window before", "last-year": "a year before", "others": "all other verticals"}
@@ -154,7 +153,10 @@ def _compared(
     metric = subject.metric
     flat = [side.reshape(len(side), -1, side.shape[-1]) for side in (left, right)]
     shape, sums = left.shape[1:3], [side.sum(axis=0) for side in (left, right)]
-    gap = (differences.stratified_gaps if len(left) > 1 else _plain_gaps)(metric, flat[0], flat[1]).reshape(shape)
+    if len(left) > 1:
+        gap = differences.stratified_gaps(metric, flat[0], flat[1]).reshape(shape)
+    else:
+        gap = differences.gaps(metric, flat[0][0], flat[1][0]).reshape(shape)
     value, bad = window_values(metric, sums[0]), -direction(metric) * gap
     least = minimum(rule, metric)
     enough = (sums[0][..., 0] >= least) & (sums[1][..., 0] >= least) & np.isfinite(bad)
@@ -166,7 +168,3 @@ def _compared(
     safe, held = bad <= rule.recover + ROUNDING, value - gap
     parts: tuple[Any, ...] = (sums[0], value, held, bad, suspect, enough, p, safe, deffs[0], sums[1], deffs[1])
     return Windows(tuple(slots), slices, *parts)
-
-
-def _plain_gaps(metric: Metric, left: Floats, right: Floats) -> Floats:
-    return differences.gaps(metric, left[0], right[0])

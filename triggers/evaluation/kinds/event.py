@@ -5,9 +5,8 @@ from typing import ClassVar
 
 from config.models import Metric
 from config.models.rules import EventRule
-from triggers.evaluation.kinds.kind import Ends, Held, RuleKind, Setting
+from triggers.evaluation.kinds.kind import Ends, Held, RuleKind, Sample, Setting
 from triggers.evaluation.kinds.window import Windows
-from triggers.evaluation.kinds.words import Sample
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,17 @@ from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypeVar
 import numpy as np
 
 from config.models import FrozenModel, Metric, RateRule, Rule, duration_text
+from queries.metrics.formatting import count, figure, half_width, interval
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.window import Inputs, Windows
-from triggers.evaluation.kinds.words import Sample, figure_with_interval
 from triggers.rules import FrozenBaseline, History, Slice, Subject
 
 ModelT = TypeVar("ModelT", bound=FrozenModel)
 RuleT = TypeVar("RuleT", bound=Rule)
 MetricRuleT = TypeVar("MetricRuleT", bound=RateRule)
+
+Sample = Mapping[str, Any]
+"""A reading as it is stored with an incident."""
 
 Null = Literal["as held", "both sides together", "all verticals together", "own past", "baseline"]
 """The truth of a slice where nothing has changed: exactly what it is held against, or the rate of these rows."""
@@ -210,3 +213,21 @@ def spread(found: Floats, low: float, high: float) -> Ends:
 def rounded(value: float) -> float:
     """Without the dust of binary fractions, and never a negative zero."""
     return round(value, _DIGITS) + 0.0
+
+
+def figure_with_interval(metric: Metric, sample: Sample, sure: str = "95% sure: ") -> str:
+    """The figure with its interval and n. `sure` is what stands before the interval's ends."""
+    half = half_width(sample.get("low"), sample.get("high"))
+    ends = interval(metric, sample.get("low"), sample.get("high"))
+    value = f"{figure(metric, sample.get('value'), half)}{f' ({sure}{ends})' if ends else ''}"
+    return f"{metric.label}: {value}, n = {count(rows_behind(sample))}"
+
+
+def sentence_start(words: str) -> str:
+    """As a sentence begins."""
+    return words[:1].upper() + words[1:]
+
+
+def rows_behind(sample: Sample) -> int:
+    """How many rows a figure is made of."""
+    return round(sample["tally"][0]) if "tally" in sample else 0

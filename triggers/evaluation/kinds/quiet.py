@@ -7,9 +7,8 @@ from typing import ClassVar
 from config.models import Metric
 from config.models.rules import QuietRule
 from queries.metrics.formatting import count
-from triggers.evaluation.kinds.kind import Ends, Held, RuleKind, Setting, spread
+from triggers.evaluation.kinds.kind import Ends, Held, RuleKind, Sample, Setting, rows_behind, spread
 from triggers.evaluation.kinds.window import Windows
-from triggers.evaluation.kinds.words import Sample, rows_behind
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,15 @@
 """The kinds of rules. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from collections.abc import Callable, Mapping
 from typing import Any, Final, overload
 
 from config.models import RateRule, Rule
-from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.chart import Chart
 from triggers.evaluation.kinds.difference import Change, Gap
 from triggers.evaluation.kinds.event import Event
 from triggers.evaluation.kinds.kind import MetricKind, RuleKind
 from triggers.evaluation.kinds.quiet import Quiet
 from triggers.evaluation.kinds.threshold import Goal, Threshold
-from triggers.evaluation.kinds.window import Inputs, Windows
-from triggers.rules import Subject
 
 KINDS: Final[Mapping[type[Any], Callable[[Any], RuleKind[Any]]]] = {
     kind.model: kind for kind in (Threshold, Goal, Change, Gap, Chart, Quiet, Event)
@@ -27,10 +23,3 @@ def kind_of(rule: Rule) -> RuleKind[Any]: ...
 def kind_of(rule: Rule) -> RuleKind[Any]:
     """A rule as a rule of its kind."""
     return KINDS[type(rule)](rule)
-
-
-def panel(subject: Subject, given: Inputs, slots: Sequence[date], alpha: Floats) -> Windows:
-    """The panel of a rule that reads a metric; see `MetricKind.panel`."""
-    if not isinstance(subject.rule, RateRule):
-        raise TypeError(subject.rule.kind)
-    return kind_of(subject.rule).panel(subject, given, slots, alpha)

@@ -236,11 +236,7 @@ def _upper(values: Ints, begin: Ints, gaps: Ints) -> Upper:
         low, high = np.where(is_high, zeros + low - low0, low0), np.where(is_high, zeros + high - high0, high0)
         threshold += is_high.astype(np.int64) << bit
         values = level.values
-    return _centred(rank, threshold, count, total, squares)
-
-
-def _centred(rank: Ints, threshold: Ints, count: Ints, total: Floats, squares: Floats) -> Upper:
-    """The sums of the gaps beyond the threshold as sums of what they have beyond it."""
+    # The sums of the gaps beyond the threshold as sums of what they have beyond it.
     excess = total - count * threshold
     return Upper(rank, threshold, count, excess, squares - threshold * (2 * total - count * threshold))
 

@@ -11,7 +11,7 @@ from config.models import Metric, goal_of
 from config.models.rules import GoalRule, ThresholdRule
 from queries.metrics.formatting import goal_figure
 from queries.statistics.estimates import Floats, tails
-from triggers.evaluation.kinds.kind import Ends, Held, MetricKind, Null, Setting, rounded, spread
+from triggers.evaluation.kinds.kind import Ends, Held, MetricKind, Null, Sample, Setting, rounded, spread
 from triggers.evaluation.kinds.window import (
     Inputs,
     Windows,
@@ -22,7 +22,6 @@ from triggers.evaluation.kinds.window import (
     window_values,
     windows,
 )
-from triggers.evaluation.kinds.words import Sample
 from triggers.rules import ROUNDING, Slice, Subject
 
 

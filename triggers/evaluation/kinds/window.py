@@ -1,4 +1,4 @@
-"""What the windows of a rule say, before the gate: arrays over slots and slices. Pure."""
+"""What the windows of a rule say, before the gate and after it: arrays over slots and slices. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,11 +6,12 @@ from datetime import date, timedelta
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from config.models import Metric, RateRule
+from config.models import Metric, RateRule, WatchRule
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects
 from queries.statistics.estimates import Floats, values
-from triggers.rules import Bools, Counts, FrozenBaseline, Slice, Subject
+from triggers.rules import Bools, Counts, FrozenBaseline, Slice, Subject, Verdict
 
 EffectsAt = Callable[[date], DesignEffects]
 """Slot -> the design effects that were known then."""
@@ -18,6 +19,12 @@ EffectsAt = Callable[[date], DesignEffects]
 NO_EFFECT: Final = DesignEffect(1.0, 1)
 YEAR: Final = timedelta(days=364)
 """52 weeks: the same weekdays a year before."""
+
+VERDICTS: Final[tuple[Verdict, ...]] = ("no_data", "breach", "safe", "between")
+NO_DATA, BREACH, SAFE, BETWEEN = range(4)
+
+Codes = NDArray[np.int8]
+"""Places in VERDICTS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +143,26 @@ def stratum_design_effects(
         over = np.array([one.deff - 1 for one in measured])
         found[rows] = 1 + over * np.maximum(1.0, np.round(window[rows, :, 0]) / size)
     return found
+
+
+def bonferroni(rule: WatchRule, slots_a_year: float, seen: Bools) -> Floats:
+    """What the tail must be below in each slot where nothing better is known: shape (slots,).
+
+    The rule's declared false alarms over its slots a year and the slices seen by then: the expected number of breaches
+    a year without any change is then at most `false_alarms_per_year`, however slices and overlapping windows depend on
+    each other. Each incident needs a breach, so the incidents are bounded too; `consecutive` and `for` only lower their
+    number.
+    """
+    slices = np.maximum(seen.sum(axis=1), 1)
+    return np.asarray(rule.false_alarms_per_year / (slots_a_year * slices), dtype=np.float64)
+
+
+def verdicts(rule: WatchRule, panel: Windows, alpha: Floats) -> Codes:
+    """The verdict of each cell: shape (slots, slices)."""
+    sure = np.minimum(alpha, 1.0)[:, None]
+    breach = panel.suspect & (panel.p < sure)
+    safe = panel.safe
+    if safe is None:
+        safe = panel.p >= sure**rule.calm
+    found = np.select([~panel.enough, breach, safe], [NO_DATA, BREACH, SAFE], BETWEEN)
+    return found.astype(np.int8)
