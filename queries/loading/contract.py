@@ -52,11 +52,27 @@ class Contract:
 
         Four steps, each reading the columns of the one before, so that nothing is computed twice for a row.
         """
+        given = self.given()
         parsed = f"select {', '.join(self._parsed())} from {rows}"
-        values = (f"{self._value(column)} as {quoted(column.name)}" for column in self.given())
+        values = (f"{self._value(column)} as {quoted(column.name)}" for column in given)
         valued = f"select *, {', '.join(values)} from ({parsed})"
-        judged = f"select *, {self._reason()} as reason from ({valued})"
-        return f"select {', '.join(self._final())}, reason, {self._row()} as row from ({judged})"
+        whens = " ".join(f"when {condition} then {reason}" for condition, reason in self._checks())
+        judged = f"select *, case {whens} else cast(null as varchar) end as reason from ({valued})"
+        # A comment is kept as it would be stored: masked.
+        pairs = (f"{literal(c.name)}: {quoted(c.name) if c.name == 'comment' else _raw(c)}" for c in given)
+        row = f"case when reason is not null then cast(to_json({{{', '.join(pairs)}}}) as varchar) end"
+        columns = []
+        for column in self.table.c:
+            if column.name == "source":
+                value = literal(self.source)
+            elif "day_of" in column.info:
+                value = self._day(column)
+            elif column.info.get("made"):
+                continue
+            else:
+                value = quoted(column.name) if column.name in self.offered else f"cast(null as {sql_type(column)})"
+            columns.append(f"{value} as {quoted(column.name)}")
+        return f"select {', '.join(columns)}, reason, {row} as row from ({judged})"
 
     def given(self) -> list[Column[object]]:
         """The canonical columns that the SELECT offers."""
@@ -74,16 +90,17 @@ class Contract:
     def _value(self, column: Column[object]) -> str:
         raw, offered, wanted = _raw(column), self.offered[column.name], sql_type(column)
         if wanted == "TIMESTAMP":
-            return self._instant(column, offered)
+            local, fixed = self.zone.utc(_local(column)), _fixed(column)
+            if offered == _ZONED:
+                return fixed
+            return f"coalesce({fixed}, {local})" if offered == "VARCHAR" else local
         if wanted == "VARCHAR":
-            return _as_text(column, raw, offered)
-        return _CASTS[wanted](f"nullif({raw}, '')" if offered == "VARCHAR" else raw, offered)
-
-    def _instant(self, column: Column[object], offered: str) -> str:
-        local, fixed = self.zone.utc(_local(column)), _fixed(column)
-        if offered == _ZONED:
-            return fixed
-        return f"coalesce({fixed}, {local})" if offered == "VARCHAR" else local
+            text = raw if offered == "VARCHAR" else f"cast({raw} as varchar)"
+            if column.name == "comment":
+                return masked(text)
+            # Empty text becomes null here only where something depends on it; the sandbox does the rest for less.
+            return f"nullif({text}, '')" if "domain" in column.info else text
+        return _cast(wanted, f"nullif({raw}, '')" if offered == "VARCHAR" else raw, offered)
 
     def _day(self, column: Column[object]) -> str:
         """The day of an instant: a date stays the date it is, whatever the zones."""
@@ -100,26 +117,30 @@ class Contract:
             f"case when length({_raw(instant)}) <= 10 then {as_offered} else {day} end" if offered == "VARCHAR" else day
         )
 
-    def _reason(self) -> str:
-        whens = " ".join(f"when {condition} then {reason}" for condition, reason in self._checks())
-        return f"case {whens} else cast(null as varchar) end" if whens else "cast(null as varchar)"
-
     def _checks(self) -> Iterator[tuple[str, str]]:
+        """The conditions under which a row is refused, and the reasons; the first that holds is the row's."""
         for column in self.given():
             yield from self._column_checks(column)
         for column in self.given():
-            yield from self._order_checks(column)
+            earlier = column.info.get("not_before")
+            if earlier is None or earlier not in self.offered:
+                continue
+            pair = (column, self.table.c[earlier])
+            dates = any(self.offered[c.name] == "DATE" for c in pair) and sql_type(column) == "TIMESTAMP"
+            late, early = (f"cast({_local(c)} as date)" if dates else quoted(c.name) for c in pair)
+            yield f"{late} < {early}", literal(f"{column.name}: lies before {earlier}")
         if self.table.name == "response":
             yield from _response_checks(set(self.offered))
 
     def _column_checks(self, column: Column[object]) -> Iterator[tuple[str, str]]:
         name, value, raw = column.name, quoted(column.name), _raw(column)
-        if _may_fail(sql_type(column), self.offered[name]):
-            present = f"nullif({raw}, '') is not null" if self.offered[name] == "VARCHAR" else f"{raw} is not null"
-            yield f"{value} is null and {present}", _said(name, raw, f"is not {_NOUNS[sql_type(column)]}")
+        wanted, offered = sql_type(column), self.offered[name]
+        if wanted != "VARCHAR" and not (wanted == offered and wanted in {"BOOLEAN", "SMALLINT"}):
+            present = f"nullif({raw}, '') is not null" if offered == "VARCHAR" else f"{raw} is not null"
+            yield f"{value} is null and {present}", _said(name, raw, f"is not {_NOUNS[wanted]}")
         # An empty text would pass NOT NULL, and then be a key that joins everything that has none.
         if not column.nullable:
-            empty = f" or {value} = ''" if sql_type(column) == "VARCHAR" else ""
+            empty = f" or {value} = ''" if wanted == "VARCHAR" else ""
             yield f"{value} is null{empty}", literal(f"{name}: missing")
         if domain := column.info.get("domain"):
             allowed = ", ".join(map(literal, domain))
@@ -129,32 +150,6 @@ class Contract:
             yield f"{value} not between {low} and {high}", _said(name, raw, f"is outside {low} to {high}")
         if name == "month":
             yield f"day({value}) <> 1", _said(name, raw, "is not the first day of a month")
-
-    def _order_checks(self, column: Column[object]) -> Iterator[tuple[str, str]]:
-        earlier = column.info.get("not_before")
-        if earlier is None or earlier not in self.offered:
-            return
-        pair = (column, self.table.c[earlier])
-        dates = any(self.offered[c.name] == "DATE" for c in pair) and sql_type(column) == "TIMESTAMP"
-        late, early = (f"cast({_local(c)} as date)" if dates else quoted(c.name) for c in pair)
-        yield f"{late} < {early}", literal(f"{column.name}: lies before {earlier}")
-
-    def _final(self) -> Iterator[str]:
-        for column in self.table.c:
-            if column.name == "source":
-                value = literal(self.source)
-            elif "day_of" in column.info:
-                value = self._day(column)
-            elif column.info.get("made"):
-                continue
-            else:
-                value = quoted(column.name) if column.name in self.offered else f"cast(null as {sql_type(column)})"
-            yield f"{value} as {quoted(column.name)}"
-
-    def _row(self) -> str:
-        """The offered row as JSON, made for refused rows only. A comment is kept as it would be stored: masked."""
-        pairs = (f"{literal(c.name)}: {quoted(c.name) if c.name == 'comment' else _raw(c)}" for c in self.given())
-        return f"case when reason is not null then cast(to_json({{{', '.join(pairs)}}}) as varchar) end"
 
 
 def check_columns(table: Table, offered: Offered, where: str) -> None:
@@ -166,22 +161,19 @@ def check_columns(table: Table, offered: Offered, where: str) -> None:
     wanted = [column for column in table.c if not column.info.get("made")]
     names = [column.name for column in wanted]
     for name in offered:
-        if name not in names:
-            raise EarshotError(f"{where}: {_unwanted(name, table, names, offered)}")
+        if name in names:
+            continue
+        if name in table.c:
+            raise EarshotError(f"{where}: column {name!r} is filled by the load; leave it out")
+        near = get_close_matches(name, [n for n in names if n not in offered], n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"{table.name} has {', '.join(names)}"
+        raise EarshotError(f"{where}: {table.name} has no column {name!r}; {hint}")
     for column in wanted:
         if column.name not in offered and not column.nullable:
             raise EarshotError(f"{where}: column {column.name!r} is missing; add it, every {table.name} needs it")
         kind = offered.get(column.name, "")
         if kind.endswith("]") or kind.startswith(_NESTED):
             raise EarshotError(f"{where}: column {column.name!r} is a {kind}; make it one plain value")
-
-
-def _unwanted(name: str, table: Table, names: list[str], offered: Offered) -> str:
-    if name in table.c:
-        return f"column {name!r} is filled by the load; leave it out"
-    near = get_close_matches(name, [n for n in names if n not in offered], n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"{table.name} has {', '.join(names)}"
-    return f"{table.name} has no column {name!r}; {hint}"
 
 
 def _response_checks(offered: set[str]) -> Iterator[tuple[str, str]]:
@@ -227,14 +219,6 @@ def _said(name: str, raw: str, what: str) -> str:
     return f"{literal(f'{name}: ')} || '''' || left(cast({raw} as varchar), 60) || ''' {what}'"
 
 
-def _as_text(column: Column[object], raw: str, offered: str) -> str:
-    """Empty text becomes null here only where something depends on it; `without_empty` does the rest for less."""
-    text = raw if offered == "VARCHAR" else f"cast({raw} as varchar)"
-    if column.name == "comment":
-        return masked(text)
-    return f"nullif({text}, '')" if "domain" in column.info else text
-
-
 def masked(column: str) -> str:
     """SQL of a text column with its mail addresses and long numbers replaced by `[mail]` and `[number]`."""
     return f"regexp_replace(regexp_replace({column}, '{_MAIL}', '[mail]', 'g'), '{_NUMBER}', '[number]', 'g')"
@@ -267,29 +251,13 @@ def _in_range(instant: str) -> str:
     return f"case when {instant} >= {_FIRST} and {instant} < {_LAST} then {instant} end"
 
 
-def _may_fail(wanted: str, offered: str) -> bool:
-    return wanted != "VARCHAR" and not (wanted == offered and wanted in {"BOOLEAN", "SMALLINT"})
-
-
-def _as_boolean(value: str, offered: str) -> str:
-    if offered in _WHOLE:
-        return f"case {value} when 1 then true when 0 then false end"
-    return f"try_cast({value} as boolean)" if offered in {"BOOLEAN", "VARCHAR"} else "cast(null as boolean)"
-
-
-def _as_smallint(value: str, offered: str) -> str:
-    # DuckDB rounds 4.5 to 5: only whole numbers may pass.
-    if offered in _WHOLE:
-        return f"try_cast({value} as smallint)"
-    number = _as_double(value, offered)
-    return f"case when {number} = trunc({number}) then try_cast({number} as smallint) end"
-
-
-def _as_double(value: str, offered: str) -> str:
-    if offered not in {"VARCHAR", "DOUBLE", "FLOAT"} | _WHOLE and not offered.startswith("DECIMAL"):
-        return "cast(null as double)"
-    number = f"try_cast({value} as double)"
-    return f"case when isfinite({number}) then {number} end"
+def _cast(wanted: str, value: str, offered: str) -> str:
+    """An offered value as a BOOLEAN, DATE, DOUBLE or SMALLINT: null where it is none."""
+    if wanted == "BOOLEAN":
+        if offered in _WHOLE:
+            return f"case {value} when 1 then true when 0 then false end"
+        return f"try_cast({value} as boolean)" if offered in {"BOOLEAN", "VARCHAR"} else "cast(null as boolean)"
+    return _as_date(value, offered) if wanted == "DATE" else _as_number(wanted, value, offered)
 
 
 def _as_date(value: str, offered: str) -> str:
@@ -303,4 +271,13 @@ def _as_date(value: str, offered: str) -> str:
     return f"case when {date} >= date '1900-01-01' and {date} <= date '9999-12-31' then {date} end"
 
 
-_CASTS: Final = {"BOOLEAN": _as_boolean, "SMALLINT": _as_smallint, "DOUBLE": _as_double, "DATE": _as_date}
+def _as_number(wanted: str, value: str, offered: str) -> str:
+    if wanted == "SMALLINT" and offered in _WHOLE:
+        return f"try_cast({value} as smallint)"
+    if offered not in {"VARCHAR", "DOUBLE", "FLOAT"} | _WHOLE and not offered.startswith("DECIMAL"):
+        return f"cast(null as {wanted})"
+    number = f"try_cast({value} as double)"
+    if wanted == "DOUBLE":
+        return f"case when isfinite({number}) then {number} end"
+    # DuckDB rounds 4.5 to 5: only whole numbers may pass.
+    return f"case when {number} = trunc({number}) then try_cast({number} as smallint) end"

@@ -33,7 +33,12 @@ class DayCount:
 
     def see(self, instants: pa.Array) -> None:
         """Count a sample of a batch of TIMESTAMPs or DATEs."""
-        dates = _dates(instants, self.zone).astype("datetime64[D]")
+        if pa.types.is_date(instants.type):
+            since_1970 = _sampled(instants.cast(pa.date32()), np.int32)
+        else:
+            micros = _sampled(instants.cast(pa.timestamp("us")), np.int64)
+            since_1970 = (micros + self.zone.offsets(micros) if self.zone else micros) // _DAY
+        dates = since_1970.astype("datetime64[D]")
         months = dates.astype("datetime64[M]")
         days = (dates - months.astype("datetime64[D]")).astype(int) + 1
         self.days.update(np.unique(days).tolist())
@@ -58,19 +63,11 @@ class DayCount:
         return None
 
 
-def _dates(instants: pa.Array, zone: Zone | None) -> Any:
-    """The days since 1970 of a sample of what is not null."""
-    if pa.types.is_date(instants.type):
-        return _sampled(instants.cast(pa.date32()), np.int32)
-    micros = _sampled(instants.cast(pa.timestamp("us")), np.int64)
-    return (micros + zone.offsets(micros) if zone else micros) // _DAY
-
-
 def _sampled(values: pa.Array, kind: type[np.generic]) -> Any:
-    """Straight from the buffer: `to_numpy` would import pandas first."""
+    """Some of what is not null, straight from the buffer: `to_numpy` would import pandas first."""
     known = values.drop_null()
-    found = np.frombuffer(known.buffers()[1], kind, len(known), known.offset * np.dtype(kind).itemsize)
-    return found[:: max(1, len(values) // _SAMPLED)]
+    numbers = np.frombuffer(known.buffers()[1], kind, len(known), known.offset * np.dtype(kind).itemsize)
+    return numbers[:: max(1, len(values) // _SAMPLED)]
 
 
 def _counted(months: Any) -> dict[str, int]:

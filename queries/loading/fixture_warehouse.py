@@ -1,5 +1,6 @@
 """A warehouse of a few rows written by hand, for as long as a test of a rule takes."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
@@ -87,28 +88,27 @@ def _filled(
         own = [row for name, row in every if name == table.name]
         if own:
             full = [_full(table, row, i, zone, now) for i, row in enumerate(own, start=1)]
-            _refuse_twins(table, full)
+            # The embedded warehouse has no keys of its own that would refuse them.
+            keys = Counter(tuple((column.name, row[column.name]) for column in table.primary_key) for row in full)
+            key, number = keys.most_common(1)[0]
+            if number > 1:
+                told = ", ".join(f"{name} {value}" for name, value in key)
+                raise EarshotError(f"two rows of {table.name} are the same one ({told}); give each its own key")
             yield table, full
-
-
-def _refuse_twins(table: Table, rows: Sequence[Row]) -> None:
-    # The embedded warehouse has no keys of its own that would refuse them.
-    keys = [column.name for column in table.primary_key]
-    seen = set[tuple[Any, ...]]()
-    for row in rows:
-        key = tuple(row[name] for name in keys)
-        if key in seen:
-            told = ", ".join(f"{name} {row[name]}" for name in keys)
-            raise EarshotError(f"two rows of {table.name} are the same one ({told}); give each its own key")
-        seen.add(key)
 
 
 def _full(table: Table, row: Row, number: int, zone: ZoneInfo, now: datetime) -> dict[str, Any]:
     """A row with every column of its table."""
     loaded = now.replace(tzinfo=None)
     made = {"source": SOURCE, "id": f"{table.name}-{number}", "first_loaded_at": loaded, "loaded_at": loaded}
-    instants = {c.name: _instant(row.get(c.name), zone) for c in table.c if isinstance(c.type, DateTime)}
-    values = {**made, **row, **{name: at for name, at in instants.items() if at is not None}}
+    instants = {}
+    for column in table.c:
+        at = row.get(column.name)
+        if isinstance(column.type, DateTime) and isinstance(at, date):
+            local = at if isinstance(at, datetime) else datetime.combine(at, time(12))
+            aware = local if local.tzinfo else local.replace(tzinfo=zone)
+            instants[column.name] = aware.astimezone(UTC).replace(tzinfo=None)
+    values = {**made, **row, **instants}
     dated = {c.name: instants.get(c.info["day_of"]) for c in table.c if "day_of" in c.info}
     days = {name: at.replace(tzinfo=UTC).astimezone(zone).date() if at else None for name, at in dated.items()}
     full: dict[str, Any] = {c.name: values.get(c.name) for c in table.c}
@@ -116,14 +116,3 @@ def _full(table: Table, row: Row, number: int, zone: ZoneInfo, now: datetime) ->
     dates = (c.name for c in table.c if isinstance(c.type, Date))
     whole = {name: full[name].date() for name in dates if isinstance(full[name], datetime)}
     return {**full, **whole, **days}
-
-
-def _instant(value: object, zone: ZoneInfo) -> datetime | None:
-    """As the warehouse stores it: UTC without a zone."""
-    if isinstance(value, datetime):
-        aware = value if value.tzinfo else value.replace(tzinfo=zone)
-    elif isinstance(value, date):
-        aware = datetime.combine(value, time(12), zone)
-    else:
-        return None
-    return aware.astimezone(UTC).replace(tzinfo=None)

@@ -5,13 +5,12 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import duckdb
 import pyarrow as pa
@@ -64,7 +63,7 @@ def offer(source: Source, data: Path, private: Path, say: Callable[[str], None])
         originals = _find(name, wanted.file, data)
         files = tuple(Private(file, private / f"{name}-{i}.{wanted.format}") for i, file in enumerate(originals))
         say(f"checking {wanted.file} ({sum(file.stat().st_size for file in originals) / 1e6:,.1f} MB)")
-        warnings = tuple(chain.from_iterable(_copied(file, wanted) for file in files))
+        warnings = tuple(chain.from_iterable(_copy(file, wanted) for file in files))
         offers.append(Offer(name, files, _SCANS[wanted.format](files, wanted), warnings))
     return tuple(offers)
 
@@ -72,37 +71,32 @@ def offer(source: Source, data: Path, private: Path, say: Callable[[str], None])
 def _find(name: str, pattern: str, data: Path) -> tuple[Path, ...]:
     if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
         raise EarshotError(f"input {name}: {pattern!r} leaves the data folder; write a path below it")
-    found = tuple(sorted(data.glob(pattern)))
-    if not found:
+    files = tuple(sorted(data.glob(pattern)))
+    if not files:
         near = get_close_matches(pattern, [file.name for file in data.iterdir()], n=1)
         hint = f"did you mean {near[0]!r}?" if near else "put it there or correct source.toml"
         raise EarshotError(f"input {name}: there is no {pattern!r} in {data}; {hint}")
-    for file in found:
+    for file in files:
         if not file.is_file():
             raise EarshotError(f"input {name}: {file} is a folder; name a file, or all in it as '{pattern}/*.csv'")
-    return found
+    return files
 
 
-def _copied(file: Private, wanted: SourceInput) -> tuple[str, ...]:
-    with _reading(file):
-        if wanted.format == "parquet":
-            # A hard link costs nothing; across disks, or where linking is not allowed, it takes a copy.
-            try:
-                os.link(file.original.resolve(), file.copy)
-            except OSError:
-                shutil.copyfile(file.original, file.copy)
-            return ()
-        return copy_text(file.original, wanted.encoding, file.copy)
-
-
-@contextmanager
-def _reading(file: Private) -> Iterator[None]:
+def _copy(file: Private, wanted: SourceInput) -> tuple[str, ...]:
+    """Make the private copy of a file. Returns warnings."""
     try:
-        yield
+        if wanted.format != "parquet":
+            return copy_text(file.original, wanted.encoding, file.copy)
+        # A hard link costs nothing; across disks, or where linking is not allowed, it takes a copy.
+        try:
+            os.link(file.original.resolve(), file.copy)
+        except OSError:
+            shutil.copyfile(file.original, file.copy)
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise no_space(file.copy.parent) from error
         raise EarshotError(f"{file.original} cannot be read ({error.strerror}); check its permissions") from error
+    return ()
 
 
 def no_space(folder: Path) -> EarshotError:
@@ -123,22 +117,21 @@ def _csv(files: Sequence[Private], wanted: SourceInput) -> str:
     groups: dict[_Header, list[Private]] = {}
     for file, header in headers.items():
         groups.setdefault(header, []).append(file)
-    scans = [_read_csv(group, header, wanted.delimiter) for header, group in groups.items()]
+    scans = []
+    for header, group in groups.items():
+        # Every column is text: what DuckDB's sniffer took for a number would lose its leading zeros.
+        columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header.names)
+        how = f"auto_detect = false, header = true, quote = '\"', escape = '\"', max_line_size = {_WIDEST}"
+        where = f"skip = {header.skip}, delim = {literal(wanted.delimiter)}, columns = {{{columns}}}"
+        scans.append(f"select * from read_csv({_paths(group)}, {how}, {where})")
     return " union all by name ".join(scans)
-
-
-def _read_csv(files: Sequence[Private], header: _Header, delimiter: str) -> str:
-    # Every column is text: what DuckDB's sniffer took for a number would lose its leading zeros.
-    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header.names)
-    return (
-        f"select * from read_csv({_paths(files)}, auto_detect = false, columns = {{{columns}}}, header = true, "
-        f"skip = {header.skip}, delim = {literal(delimiter)}, quote = '\"', escape = '\"', max_line_size = {_WIDEST})"
-    )
 
 
 def _header(file: Private, delimiter: str) -> _Header:
     with file.copy.open(encoding="utf-8", newline="") as text:
-        line, skip = _first_line(text, file)
+        line, skip = next(((line, number) for number, line in enumerate(text) if line.strip("\r\n")), ("", 0))
+        if not line:
+            raise EarshotError(f"{file.original} is empty; a CSV file begins with a line of column names")
         try:
             names = next(csv.reader(chain([line], text), delimiter=delimiter))
         except csv.Error as error:
@@ -151,13 +144,6 @@ def _header(file: Private, delimiter: str) -> _Header:
             f'set delimiter = "{_OTHER_DELIMITERS[other]}" for this input'
         )
     return _Header(_distinct(where, names), skip)
-
-
-def _first_line(text: IO[str], file: Private) -> tuple[str, int]:
-    for number, line in enumerate(text):
-        if line.strip("\r\n"):
-            return line, number
-    raise EarshotError(f"{file.original} is empty; a CSV file begins with a line of column names")
 
 
 def _distinct(where: str, names: list[str]) -> tuple[str, ...]:
@@ -182,25 +168,22 @@ def _parquet(files: Sequence[Private], _wanted: SourceInput) -> str:
 
 def _jsonl(files: Sequence[Private], _wanted: SourceInput) -> str:
     """Keys become text columns; the keys of all lines are looked at, since a line may lack any of them."""
-    names = tuple(dict.fromkeys(chain.from_iterable(_keys(file) for file in files)))
+    names: dict[str, None] = {}
+    keys_of = "case json_type(json) when 'OBJECT' then json_keys(json) else [null] end"
+    for file in files:
+        statement = f"select distinct unnest({keys_of}) from read_ndjson_objects({literal(str(file.copy))})"
+        with duckdb.connect(config={"memory_limit": "512MB"}) as conn:
+            try:
+                keys = [row[0] for row in conn.execute(statement).fetchall()]
+            except duckdb.Error as error:
+                raise _not_json(file) or EarshotError(f"{file.original}: {first_line(error)}") from error
+        if not keys:
+            raise EarshotError(f"{file.original} is empty; a JSON lines file has one object a line")
+        if None in keys:
+            raise _not_json(file) or EarshotError(f"{file.original} holds an object without keys")
+        names.update(dict.fromkeys(sorted(keys)))
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in _distinct(str(files[0].original), list(names)))
     return f"select * from read_json({_paths(files)}, format = 'newline_delimited', columns = {{{columns}}})"
-
-
-def _keys(file: Private) -> tuple[str, ...]:
-    lines = f"read_ndjson_objects({literal(str(file.copy))})"
-    keys_of = "case json_type(json) when 'OBJECT' then json_keys(json) else [null] end"
-    statement = f"select distinct unnest({keys_of}) from {lines}"
-    with duckdb.connect(config={"memory_limit": "512MB"}) as conn:
-        try:
-            keys = [row[0] for row in conn.execute(statement).fetchall()]
-        except duckdb.Error as error:
-            raise _not_json(file) or EarshotError(f"{file.original}: {first_line(error)}") from error
-    if not keys:
-        raise EarshotError(f"{file.original} is empty; a JSON lines file has one object a line")
-    if None in keys:
-        raise _not_json(file) or EarshotError(f"{file.original} holds an object without keys")
-    return tuple(sorted(keys))
 
 
 def _not_json(file: Private) -> EarshotError | None:

@@ -13,10 +13,9 @@ import pyarrow as pa
 from sqlalchemy import func, select
 
 from config.models import Catalog, Source
-from queries.loading.integrity import reject_invalid_rows
 from queries.loading.merge import Merged, Merging, merge, withdraw
 from queries.loading.publish import derive, generation_key, has_generation_key, record_generation
-from queries.loading.quarantine import bring_back, count_reasons, write_quarantine
+from queries.loading.quarantine import bring_back, count_reasons, reject_invalid_rows, write_quarantine
 from queries.loading.sandbox import staged
 from queries.loading.sources import LoadRefusedError, reporting_zone, samples_to_leave, sources
 from queries.warehouse import (
@@ -75,6 +74,20 @@ class _Clock:
         yield
         self.seconds[name] = round(perf_counter() - began, 3)
 
+    def counted(self, rows: pa.RecordBatchReader, table: str) -> pa.RecordBatchReader:
+        """The same rows; a long read says how far it is."""
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            count, said = 0, perf_counter()
+            for batch in rows:
+                count += batch.num_rows
+                if perf_counter() - said > _EVERY_S:
+                    said = perf_counter()
+                    self.say(f"reading {table}: {count:,} rows so far")
+                yield batch
+
+        return pa.RecordBatchReader.from_batches(rows.schema, batches())
+
     def total(self) -> float:
         return round(perf_counter() - self.began, 2)
 
@@ -87,6 +100,24 @@ class _Verdict:
     rejected: Counter[str]
     reasons: Counter[str]
     erased: int
+
+    def report(self, source: Source, merged: dict[str, Merged], refilled: int, seconds: dict[str, float]) -> LoadReport:
+        """The load in figures; a table that was neither read nor changed is left out."""
+        tables = {
+            name: TableSummary(self.read[name], m.added, m.changed, m.unchanged, m.removed, self.rejected[name])
+            for name, m in merged.items()
+            if m.differs or name in self.read
+        }
+        return LoadReport(
+            source.name,
+            sample=source.sample,
+            tables=tables,
+            reasons=dict(self.reasons.most_common()),
+            erased=self.erased,
+            refilled=refilled,
+            stages=seconds,
+            settle=source.settle.total_seconds(),
+        )
 
 
 def load(warehouse: Warehouse, order: LoadRequest, now: datetime, say: Say = print) -> LoadReport:
@@ -116,9 +147,9 @@ def _drafted(draft: NewGeneration, order: LoadRequest, now: datetime, clock: _Cl
         verdict = _judged(stage, merging, order, basis.zone, samples, clock)
         with clock.stage("writing the quarantine"):
             moved = write_quarantine(conn, stage, source.name, now, snapshot=order.snapshot)
-        merged = _settle(merging, stage, clock) if stage.in_place else _merge(merging, stage, samples, clock)
+        merged = _merge(merging, stage, samples, clock)
         refilled = refill(conn, touched, now) if touched else 0
-    summary = _summary(source, verdict, merged, refilled, clock)
+    summary = verdict.report(source, merged, refilled, clock.seconds)
     differs = moved or refilled or any(table.differs for table in merged.values())
     # The same rows by another calendar or other metrics make other figures: that is worth a generation.
     if not differs and before and has_generation_key(before, basis):
@@ -146,7 +177,12 @@ def _judged(
         count = select(func.count()).where(rows.c.reason.is_not(None))
         rejected[table.name] = int(stage.conn.execute(count).scalar_one())
     verdict = _Verdict(read, rejected, count_reasons(stage), erased)
-    _refuse_too_many(order.source, verdict, back)
+    rows, wrong, most = read.total() + back, rejected.total(), order.source.max_rejected
+    if wrong > most * rows:
+        top = "; ".join(f"{number:,} x {reason}" for reason, number in verdict.reasons.most_common(3))
+        share = f"{wrong:,} of {rows:,} rows of {merging.source} are wrong, more than the share of {most:g}"
+        advice = "nothing was loaded; correct the source, or raise max_rejected in its source.toml"
+        raise LoadRefusedError(f"{share} that may be: {top}; {advice}")
     return verdict
 
 
@@ -155,35 +191,21 @@ def _read(stage: Stage, order: LoadRequest, zone: str, now: datetime, clock: _Cl
     with staged(order.source, order.folder, order.data, zone, clock.say) as tables:
         for item in tables:
             with clock.stage(f"reading {item.table}"):
-                read[item.table] = stage.fill(item.table, _told(item.rows, item.table, clock.say), now)
+                read[item.table] = stage.fill(item.table, clock.counted(item.rows, item.table), now)
             clock.say(f"{item.table}: {read[item.table]:,} rows in {clock.seconds[f'reading {item.table}']:.1f} s")
     return read
 
 
-def _told(rows: pa.RecordBatchReader, table: str, say: Say) -> pa.RecordBatchReader:
-    def batches() -> Iterator[pa.RecordBatch]:
-        count, said = 0, perf_counter()
-        for batch in rows:
-            count += batch.num_rows
-            if perf_counter() - said > _EVERY_S:
-                said = perf_counter()
-                say(f"reading {table}: {count:,} rows so far")
-            yield batch
-
-    return pa.RecordBatchReader.from_batches(rows.schema, batches())
-
-
-def _refuse_too_many(source: Source, verdict: _Verdict, back: int) -> None:
-    rows, wrong = verdict.read.total() + back, verdict.rejected.total()
-    if wrong <= source.max_rejected * rows:
-        return
-    top = "; ".join(f"{number:,} x {reason}" for reason, number in verdict.reasons.most_common(3))
-    share = f"{wrong:,} of {rows:,} rows of {source.name} are wrong, more than the share of {source.max_rejected:g}"
-    advice = "nothing was loaded; correct the source, or raise max_rejected in its source.toml"
-    raise LoadRefusedError(f"{share} that may be: {top}; {advice}")
-
-
 def _merge(merging: Merging, stage: Stage, samples: frozenset[str], clock: _Clock) -> dict[str, Merged]:
+    if stage.in_place:
+        # The rows are where they belong, in a warehouse that was empty.
+        with clock.stage("taking out what was rejected"):
+            stage.leave()
+        with clock.stage("filling verticals from the accounts' history"):
+            for facts in FILLED:
+                fill(merging.conn, facts)
+        counts = {table.name: select(func.count()).select_from(table) for table, _ in stage}
+        return {name: Merged(added=int(merging.conn.scalar(count) or 0)) for name, count in counts.items()}
     merged: dict[str, Merged] = {}
     for sample in samples:
         withdraw_all(replace(merging, source=sample))
@@ -196,39 +218,9 @@ def _merge(merging: Merging, stage: Stage, samples: frozenset[str], clock: _Cloc
     return merged
 
 
-def _settle(merging: Merging, stage: Stage, clock: _Clock) -> dict[str, Merged]:
-    """The rows are where they belong, in a warehouse that was empty."""
-    conn = merging.conn
-    with clock.stage("taking out what was rejected"):
-        stage.leave()
-    with clock.stage("filling verticals from the accounts' history"):
-        for facts in FILLED:
-            fill(conn, facts)
-    counts = {table.name: conn.scalar(select(func.count()).select_from(table)) for table, _ in stage}
-    return {name: Merged(added=int(count or 0)) for name, count in counts.items()}
-
-
 def withdraw_all(merging: Merging) -> dict[str, Merged]:
     """Remove every row of a source, also those in quarantine."""
     gone = {table.name: withdraw(merging, table) for table in warehouse_tables.CANONICAL}
     there = warehouse_tables.quarantine
     merging.conn.execute(there.delete().where(there.c.source == merging.source))
     return gone
-
-
-def _summary(source: Source, verdict: _Verdict, merged: dict[str, Merged], refilled: int, clock: _Clock) -> LoadReport:
-    shown = {name: m for name, m in merged.items() if m.differs or name in verdict.read}
-    tables = {
-        name: TableSummary(verdict.read[name], m.added, m.changed, m.unchanged, m.removed, verdict.rejected[name])
-        for name, m in shown.items()
-    }
-    return LoadReport(
-        source.name,
-        sample=source.sample,
-        tables=tables,
-        reasons=dict(verdict.reasons.most_common()),
-        erased=verdict.erased,
-        refilled=refilled,
-        stages=clock.seconds,
-        settle=source.settle.total_seconds(),
-    )

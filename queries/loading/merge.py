@@ -11,7 +11,6 @@ from sqlalchemy import (
     DateTime,
     FromClause,
     Select,
-    Subquery,
     Table,
     and_,
     delete,
@@ -28,7 +27,7 @@ from sqlalchemy import (
 )
 
 from queries.engine import append
-from queries.loading.integrity import COMPANY_WIDE
+from queries.loading.quarantine import COMPANY_WIDE
 from queries.warehouse import Touched, accepted, stamps, tables, temporary
 
 Row = ColumnElement[bool]
@@ -67,7 +66,13 @@ def merge(merging: Merging, table: Table, staged: Table) -> Merged:
     that another source owns stay as they are.
     """
     good = int(merging.conn.execute(select(func.count()).where(staged.c.reason.is_(None))).scalar_one())
-    rows = _arriving(merging, table, staged)
+    empty = select(literal(1)).where(staged.c.vertical.is_(None)) if "vertical_filled" in table.c else None
+    rows = accepted(table, staged, fill=empty is not None and _any(merging, empty)).where(staged.c.reason.is_(None))
+    if table.name in COMPANY_WIDE:
+        # Two sources may know one account; whoever brought it first keeps it, or each load would take it from the
+        # other.
+        other, key = table.alias(), _key_names(table)[0]
+        rows = rows.where(not_(exists().where(other.c[key] == staged.c[key], other.c.source != merging.source)))
     if not _any(merging, select(literal(1)).where(_own(merging, table))):
         # Nothing of this source is there: no row needs to be looked up.
         added = append(merging.conn, table, rows.add_columns(*stamps(merging.now)))
@@ -87,17 +92,6 @@ def _own(merging: Merging, table: FromClause) -> Row:
 
 def _any(merging: Merging, rows: Select[Any]) -> bool:
     return merging.conn.execute(rows.limit(1)).first() is not None
-
-
-def _arriving(merging: Merging, table: Table, staged: Table) -> Select[Any]:
-    """The accepted rows in the table's columns."""
-    empty = select(literal(1)).where(staged.c.vertical.is_(None)) if "vertical_filled" in table.c else None
-    rows = accepted(table, staged, fill=empty is not None and _any(merging, empty)).where(staged.c.reason.is_(None))
-    if table.name not in COMPANY_WIDE:
-        return rows
-    # Two sources may know one account; whoever brought it first keeps it, or each load would take it from the other.
-    other, key = table.alias(), _key_names(table)[0]
-    return rows.where(not_(exists().where(other.c[key] == staged.c[key], other.c.source != merging.source)))
 
 
 def _replace(merging: Merging, table: Table, rows: Select[Any], good: int) -> Merged:
@@ -152,25 +146,18 @@ def _remove(merging: Merging, table: Table, which: Row) -> int:
 def _hand_over(merging: Merging, table: Table, gone: Table) -> int:
     """Give what others refer to to one of them. Returns how many rows stay."""
     key = _key_names(table)[0]
-    users = _users(merging, table)
+    referring = [(child, c) for child in tables.CANONICAL for c in child.c if c.info.get("refers") == table.name]
+    foreign = (
+        select(child.c[c.name].label("key"), child.c.source.label("source")).where(child.c.source != merging.source)
+        for child, c in referring
+    )
+    users = union_all(*foreign).subquery()
     heir = select(func.min(users.c.source)).where(users.c.key == table.c[key]).scalar_subquery()
     handed = and_(exists().where(gone.c[key] == table.c[key]), exists().where(users.c.key == table.c[key]))
     merging.conn.execute(update(table).where(handed).values(source=heir, loaded_at=merging.now))
     kept = table.alias()
     stays = exists().where(kept.c[key] == gone.c[key], kept.c.source != merging.source)
     return merging.conn.execute(delete(gone).where(stays)).rowcount
-
-
-def _users(merging: Merging, table: Table) -> Subquery:
-    """Which other source's rows refer to which key of a company-wide table."""
-    referring = [(child, c) for child in tables.CANONICAL for c in child.c if c.info.get("refers") == table.name]
-    users = (
-        select(child.c[column.name].label("key"), child.c.source.label("source")).where(
-            child.c.source != merging.source
-        )
-        for child, column in referring
-    )
-    return union_all(*users).subquery()
 
 
 def _note_and_delete(merging: Merging, table: Table, keys: Table) -> None:

@@ -1,9 +1,12 @@
-"""Rows that a load did not let in, each with its reason."""
+"""Rows that a load does not let in, each with its reason: what a row says itself the contract has judged before.
+
+Here they are held to the rest: keys that stand once, and references that exist.
+"""
 
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
 
@@ -27,10 +30,15 @@ from sqlalchemy import (
     not_,
     select,
     true,
+    update,
 )
 
 from queries.engine import append, insert_arrow
+from queries.sql_functions import hash64
 from queries.warehouse import LOADED, Stage, tables, temporary
+
+COMPANY_WIDE: Final = frozenset({"account", "person"})
+"""The tables whose key does not hold the source."""
 
 WAITS: Final = "unknown "
 """How the reasons begin that a later load can cure: what the row refers to may still come."""
@@ -38,6 +46,61 @@ WAITS: Final = "unknown "
 _COLUMNS: Final = ("source", "table_name", "key", "reason", "row")
 _QUOTED: Final = re.compile(r"'[^']*'")
 _ROWS_AT_ONCE: Final = 10_000
+
+
+def reject_invalid_rows(stage: Stage, leaving: Collection[str]) -> None:
+    """Give every staged row that cannot stand its reason.
+
+    Args:
+        stage: the staged tables; their own mistakes already have a reason.
+        leaving: the sources whose present rows go with this load: a snapshot's own, a replaced sample's.
+    """
+    for table, staged in stage:
+        _reject_repeated(stage, table, staged)
+        for column in table.c:
+            if parent := column.info.get("refers"):
+                _reject_unknown(stage, staged, column.name, tables.warehouse.tables[parent], leaving)
+
+
+def _reject_repeated(stage: Stage, table: Table, staged: Table) -> None:
+    # All copies go: nothing says which one is right.
+    names = _own_key(table)
+    repeated = temporary(f"repeated_{table.name}", *(Column(name, staged.c[name].type) for name in names))
+    repeated.create(stage.conn)
+    keys = [staged.c[name] for name in names]
+    # Numbers are grouped in a quarter of the memory that their texts take. That two different texts share a number
+    # does no harm: what is left is grouped by the texts themselves.
+    mark = hash64(func.concat_ws("|", *keys) if len(keys) > 1 else keys[0])
+    complete = and_(*(key.is_not(None) for key in keys))
+    suspect = and_(complete, mark.in_(select(mark).where(complete).group_by(mark).having(func.count() > 1)))
+    copies = select(*keys).where(suspect).group_by(*keys).having(func.count() > 1)
+    if not append(stage.conn, repeated, copies):
+        return
+    same = and_(*(staged.c[name] == repeated.c[name] for name in names))
+    reason = f"same key twice in one load; keep one row for each {' and '.join(names)}"
+    stage.conn.execute(_unless_rejected(staged, exists().where(same)).values(reason=reason))
+
+
+def _reject_unknown(stage: Stage, staged: Table, column: str, parent: Table, leaving: Collection[str]) -> None:
+    # Each place where the key may be is a condition of its own: joined by OR, PostgreSQL would look row by row.
+    value = staged.c[column]
+    missing: list[ColumnElement[bool]] = [value.is_not(None)]
+    key = _own_key(parent)[0]
+    if parent.name in stage.tables:
+        arriving = stage.tables[parent.name].alias()
+        missing.append(not_(exists().where(arriving.c[key] == value, arriving.c.reason.is_(None))))
+    # In place the rows that are there are the staged ones, with those that were rejected.
+    if not stage.in_place:
+        present = parent.alias()
+        same_source = true() if parent.name in COMPANY_WIDE else present.c.source == staged.c.source
+        stays = present.c.source.not_in(sorted(leaving))
+        missing.append(not_(exists().where(present.c[key] == value, same_source, stays)))
+    reason = literal(f"unknown {parent.name} '") + value + "'"
+    stage.conn.execute(_unless_rejected(staged, and_(*missing)).values(reason=reason))
+
+
+def _unless_rejected(staged: Table, wrong: ColumnElement[bool]) -> Any:
+    return update(staged).where(staged.c.reason.is_(None), wrong)
 
 
 def count_reasons(stage: Stage) -> Counter[str]:
@@ -77,11 +140,21 @@ def write_quarantine(conn: Connection, stage: Stage, source: str, now: datetime,
 def bring_back(conn: Connection, stage: Stage, source: str, now: datetime) -> int:
     """Stage again what waits in the quarantine for the row it refers to, unless its key arrives anew."""
     there = tables.quarantine
-    waiting = select(there.c.table_name, there.c.row).where(there.c.source == source, there.c.reason.startswith(WAITS))
+    parked = select(there.c.table_name, there.c.row).where(there.c.source == source, there.c.reason.startswith(WAITS))
     rows: dict[str, list[dict[str, Any]]] = {}
-    for name, row in conn.execute(waiting).all():
+    for name, row in conn.execute(parked).all():
         rows.setdefault(name, []).append(json.loads(row))
-    return sum(_stage_again(stage, tables.warehouse.tables[name], found, now) for name, found in rows.items())
+    number = 0
+    for name, waiting in rows.items():
+        table = tables.warehouse.tables[name]
+        if name not in stage.tables:
+            stage.fill(name, _arrow(table, []).to_reader(), now)
+        staged, again = stage.tables[name], stage.table(name, "again")
+        again.create(stage.conn)
+        insert_arrow(stage.conn, again, _arrow(table, waiting).to_reader())
+        newer = exists().where(*(staged.c[key] == again.c[key] for key in _own_key(table)))
+        number += append(stage.conn, staged, select(again).where(not_(newer)))
+    return number
 
 
 def _texts(name: str, *columns: str) -> Table:
@@ -91,25 +164,15 @@ def _texts(name: str, *columns: str) -> Table:
 def _collect(conn: Connection, arriving: Table, table: Table, staged: Table, source: str) -> None:
     rejected = conn.execute(select(staged).where(staged.c.reason.is_not(None))).mappings()
     for rows in iter(lambda: rejected.fetchmany(_ROWS_AT_ONCE), []):
-        records = [_record(table, row, source) for row in rows]
-        insert_arrow(conn, arriving, pa.Table.from_pylist(records, _TEXTS).to_reader())
-
-
-_TEXTS: Final = pa.schema([(name, pa.string()) for name in _COLUMNS])
-
-
-def _record(table: Table, row: Mapping[Any, Any], source: str) -> dict[str, str]:
-    key = "|".join("" if row[name] is None else str(row[name]) for name in _own_key(table))
-    # Without what a load adds: the same row put away twice is the same.
-    names = [column.name for column in table.c if column.name not in LOADED and row[column.name] is not None]
-    values = {name: row[name] for name in names}
-    return {
-        "source": source,
-        "table_name": table.name,
-        "key": key,
-        "reason": row["reason"],
-        "row": row["row"] or json.dumps(values, ensure_ascii=False, default=str),
-    }
+        records = []
+        for row in rows:
+            # Without what a load adds: the same row put away twice is the same.
+            names = [column.name for column in table.c if column.name not in LOADED and row[column.name] is not None]
+            values = json.dumps({name: row[name] for name in names}, ensure_ascii=False, default=str)
+            key = "|".join("" if row[name] is None else str(row[name]) for name in _own_key(table))
+            records.append((source, table.name, key, row["reason"], row["row"] or values))
+        columns = [pa.array(column, pa.string()) for column in zip(*records, strict=True)]
+        insert_arrow(conn, arriving, pa.Table.from_arrays(columns, _COLUMNS).to_reader())
 
 
 def _own_key(table: Table) -> list[str]:
@@ -128,17 +191,6 @@ def _came_again(conn: Connection, stage: Stage) -> ColumnElement[bool]:
         )
         append(conn, seen, keys)
     return exists().where(seen.c.table_name == tables.quarantine.c.table_name, seen.c.key == tables.quarantine.c.key)
-
-
-def _stage_again(stage: Stage, table: Table, rows: list[dict[str, Any]], now: datetime) -> int:
-    if table.name not in stage.tables:
-        stage.fill(table.name, _arrow(table, []).to_reader(), now)
-    staged = stage.tables[table.name]
-    again = stage.table(table.name, "again")
-    again.create(stage.conn)
-    insert_arrow(stage.conn, again, _arrow(table, rows).to_reader())
-    newer = exists().where(*(staged.c[name] == again.c[name] for name in _own_key(table)))
-    return append(stage.conn, staged, select(again).where(not_(newer)))
 
 
 def _arrow(table: Table, rows: list[dict[str, Any]]) -> pa.Table:

@@ -34,10 +34,23 @@ MEMORY_LIMIT: Final = "768MB"
 _BATCH: Final = 122_880
 """Rows a batch: DuckDB's own row group."""
 
+_SEALED: Final[dict[str, str | bool | int | float | list[str]]] = {
+    "memory_limit": MEMORY_LIMIT,
+    "preserve_insertion_order": False,
+    # Else FROM reads this program's variables.
+    "python_enable_replacements": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_persistent_secrets": False,
+}
 _PREFIX: Final = "earshot-"
 _LINE: Final = re.compile(r"\bLINE (\d+):")
 _CSV_LINE: Final = re.compile(r"CSV Error on Line: (\d+)")
 _CSV_COLUMNS: Final = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
+_CSV_MISTAKES: Final = {
+    "unterminated quote": ("a quote is not closed where its value ends", 'double quotes inside a value ("")'),
+    "Maximum line size": ("the line is longer than 16 MB", "most likely a quote before it is not closed"),
+}
 _CANDIDATES: Final = re.compile(r"^(?:Candidate bindings|Did you mean)[^\n]*", re.MULTILINE)
 
 
@@ -89,7 +102,7 @@ def staged(source: Source, folder: Path, data: Path, zone: str, say: Say) -> Ite
     """
     with private_folder() as private:
         offers = offer(source, data, private, say)
-        with _connection(private) as conn:
+        with duckdb.connect(":memory:", config={**_SEALED, "temp_directory": str(private / "spill")}) as conn:
             staging = Staging(iter(()))
             sandbox = _Sandbox(conn, offers, staging, say)
             _warn(sandbox, (warning for made in offers for warning in made.warnings))
@@ -131,22 +144,6 @@ def private_folder() -> Iterator[Path]:
                 return
 
 
-@contextmanager
-def _connection(private: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    options: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": MEMORY_LIMIT,
-        "temp_directory": str(private / "spill"),
-        "preserve_insertion_order": False,
-        # Else FROM reads this program's variables.
-        "python_enable_replacements": False,
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "allow_persistent_secrets": False,
-    }
-    with duckdb.connect(":memory:", config=options) as conn:
-        yield conn
-
-
 def _shut_off(conn: duckdb.DuckDBPyConnection, private: Path) -> None:
     conn.execute("set TimeZone = 'UTC'")
     conn.execute("set enable_progress_bar = false")
@@ -157,7 +154,13 @@ def _shut_off(conn: duckdb.DuckDBPyConnection, private: Path) -> None:
 
 
 def _contract(sandbox: _Sandbox, select: Select, source: Source, zone: str) -> tuple[Select, Contract]:
-    _check_statement(select)
+    try:
+        kinds = [statement.type for statement in duckdb.extract_statements(select.sql)]
+    except duckdb.Error as error:
+        raise EarshotError(_placed(error, select.file)) from error
+    if kinds != [duckdb.StatementType.SELECT]:
+        holds = ", ".join(kind.name for kind in kinds) or "nothing"
+        raise EarshotError(f"{select.file}: a source's file is one SELECT, not {holds}; leave only that")
     view = quoted(f"offered {select.table.name}")
     try:
         # On the first line of theirs, so that the lines that DuckDB names are theirs.
@@ -172,17 +175,6 @@ def _contract(sandbox: _Sandbox, select: Select, source: Source, zone: str) -> t
     offered = {str(row[0]): str(row[1]) for row in described}
     check_columns(select.table, offered, str(select.file))
     return select, Contract(select.table, source.name, offered, zone_named(source.zone), zone_named(zone))
-
-
-def _check_statement(select: Select) -> None:
-    try:
-        statements = duckdb.extract_statements(select.sql)
-    except duckdb.Error as error:
-        raise EarshotError(_placed(error, select.file)) from error
-    kinds = [statement.type for statement in statements]
-    if kinds != [duckdb.StatementType.SELECT]:
-        found = ", ".join(kind.name for kind in kinds) or "nothing"
-        raise EarshotError(f"{select.file}: a source's file is one SELECT, not {found}; leave only that")
 
 
 def _stage(sandbox: _Sandbox, contracts: Sequence[tuple[Select, Contract]]) -> Iterator[Staged]:
@@ -226,16 +218,14 @@ def _without_empty(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _column_with_nul(batch: pa.RecordBatch) -> str | None:
     """The first text column that holds a NUL character: PostgreSQL cannot store one, and no text means one."""
-    texts = (name for name in batch.schema.names if pa.types.is_string(batch.schema.field(name).type))
-    return next((name for name in texts if b"\0" in _characters(batch.column(name))), None)
-
-
-def _characters(column: pa.StringArray) -> bytes:
-    _, offsets, characters = column.buffers()
-    if characters is None or not len(column):
-        return b""
-    ends = np.frombuffer(offsets, np.int32, len(column) + 1, column.offset * 4)
-    return bytes(characters.slice(int(ends[0]), int(ends[-1] - ends[0])).to_pybytes())
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if not pa.types.is_string(column.type) or not len(column):
+            continue
+        _, offsets, characters = column.buffers()
+        ends = np.frombuffer(offsets, np.int32, len(column) + 1, column.offset * 4)
+        if characters and b"\0" in characters.slice(int(ends[0]), int(ends[-1] - ends[0])).to_pybytes():
+            return str(name)
+    return None
 
 
 def _warn(sandbox: _Sandbox, warnings: Iterator[str]) -> None:
@@ -259,20 +249,16 @@ def _translated(error: Exception | str, sandbox: _Sandbox, file: Path) -> Earsho
         return EarshotError(f"{file}: the SELECT needs more than {MEMORY_LIMIT}; sort or join less at once")
     for made in sandbox.offers:
         for private in made.files:
-            if str(private.copy) in text and (found := _CSV_LINE.search(text)):
-                return EarshotError(f"{private.original}:{found[1]}: {_csv_mistake(text)}")
+            if str(private.copy) in text and (line := _CSV_LINE.search(text)):
+                if counts := _CSV_COLUMNS.search(text):
+                    mistake = f"{counts[2]} columns where the header has {counts[1]}"
+                    advice = "correct the line or the input's delimiter"
+                else:
+                    known = (said for sign, said in _CSV_MISTAKES.items() if sign in text)
+                    mistake, advice = next(known, ("the line is no CSV", "correct it, or the delimiter in source.toml"))
+                return EarshotError(f"{private.original}:{line[1]}: {mistake}; {advice}")
             text = text.replace(str(private.copy), str(private.original))
     return EarshotError(_placed(text, file))
-
-
-def _csv_mistake(text: str) -> str:
-    if counts := _CSV_COLUMNS.search(text):
-        return f"{counts[2]} columns where the header has {counts[1]}; correct the line or the input's delimiter"
-    if "unterminated quote" in text:
-        return 'a quote is not closed where its value ends; double quotes inside a value ("")'
-    if "Maximum line size" in text:
-        return "the line is longer than 16 MB; most likely a quote before it is not closed"
-    return "the line is no CSV; correct it, or the delimiter in source.toml"
 
 
 def _placed(error: Any, file: Path) -> str:

@@ -23,12 +23,20 @@ def copy_text(file: Path, encoding: str, to: Path) -> tuple[str, ...]:
         BadTextError: a byte the encoding does not have, a NUL, or an encoding Python does not know.
         OSError: the file cannot be read, or the copy not written.
     """
-    codec = _codec(file, encoding)
+    try:
+        codec = codecs.lookup(encoding)
+        # rot13 and zip are codecs too, but no encodings.
+        "".encode(encoding)
+    except (LookupError, TypeError):
+        raise BadTextError(f"{file}: {encoding!r} is no encoding; write one such as 'utf-8' or 'latin-1'") from None
     doubt = _Doubt() if codec.name in _SINGLE_BYTE else None
     with file.open("rb") as source, to.open("wb") as target:
         try:
-            for piece in _line_ends(_pieces(source, codec, doubt)):
-                _refuse_nul(piece, file, to, target)
+            for piece in _line_ends(_as_utf8(source, codec, doubt)):
+                if (place := piece.find(b"\0")) >= 0:
+                    line = _lines(to, target) + piece.count(b"\n", 0, place) + 1
+                    advice = "export the file again, or set encoding = 'utf-16' if it is that"
+                    raise BadTextError(f"{file}:{line}: a NUL byte; {advice}")
                 target.write(piece)
         except UnicodeDecodeError as error:
             raise _undecodable(error, file, encoding, _lines(to, target)) from None
@@ -60,59 +68,30 @@ class _Doubt:
         return self._fits and self._beyond_ascii
 
 
-def _codec(file: Path, encoding: str) -> codecs.CodecInfo:
-    try:
-        codec = codecs.lookup(encoding)
-        # rot13 and zip are codecs too, but no encodings.
-        "".encode(encoding)
-    except (LookupError, TypeError):
-        raise BadTextError(f"{file}: {encoding!r} is no encoding; write one such as 'utf-8' or 'latin-1'") from None
-    return codec
-
-
-def _pieces(source: IO[bytes], codec: codecs.CodecInfo, doubt: _Doubt | None) -> Iterator[bytes]:
-    pieces = _checked(source) if codec.name in {"utf-8", "utf-8-sig"} else _recoded(source, codec, doubt)
-    first = True
-    for piece in pieces:
-        yield piece.removeprefix(_BOM) if first else piece
-        first = False
-
-
-def _checked(source: IO[bytes]) -> Iterator[bytes]:
+def _as_utf8(source: IO[bytes], codec: codecs.CodecInfo, doubt: _Doubt | None) -> Iterator[bytes]:
     """UTF-8 is only checked: pure ASCII, the usual case, without decoding it."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    while chunk := source.read(_CHUNK):
-        if not chunk.isascii() or decoder.getstate()[0]:
-            decoder.decode(chunk)
-        yield chunk
-    decoder.decode(b"", final=True)
-
-
-def _recoded(source: IO[bytes], codec: codecs.CodecInfo, doubt: _Doubt | None) -> Iterator[bytes]:
-    decoder = codecs.getincrementaldecoder(codec.name)()
+    is_utf8 = codec.name in {"utf-8", "utf-8-sig"}
+    decoder = codecs.getincrementaldecoder("utf-8" if is_utf8 else codec.name)()
     while chunk := source.read(_CHUNK):
         if doubt:
             doubt.see(chunk)
-        yield decoder.decode(chunk).encode()
+        if is_utf8 and chunk.isascii() and not decoder.getstate()[0]:
+            yield chunk
+            continue
+        text = decoder.decode(chunk)
+        yield chunk if is_utf8 else text.encode()
     yield decoder.decode(b"", final=True).encode()
 
 
 def _line_ends(pieces: Iterator[bytes]) -> Iterator[bytes]:
     r"""One kind of line end: DuckDB refuses a file that mixes them. A \r at the end of a chunk waits for the next."""
-    kept = b""
+    kept, mark = b"", _BOM
     for piece in pieces:
-        whole = kept + piece
+        whole = kept + piece.removeprefix(mark)
+        mark = b""
         kept = b"\r" if whole.endswith(b"\r") else b""
         yield whole.removesuffix(kept).replace(b"\r\n", b"\n")
     yield kept
-
-
-def _refuse_nul(piece: bytes, file: Path, to: Path, target: IO[bytes]) -> None:
-    place = piece.find(b"\0")
-    if place < 0:
-        return
-    line = _lines(to, target) + piece.count(b"\n", 0, place) + 1
-    raise BadTextError(f"{file}:{line}: a NUL byte; export the file again, or set encoding = 'utf-16' if it is that")
 
 
 def _lines(to: Path, target: IO[bytes]) -> int:

@@ -4,10 +4,10 @@ DuckDB's own `AT TIME ZONE` costs 0.5 s a million rows. A zone has few changes o
 them does the same ten times as fast, and with the zone data that Python has: the same on every machine.
 """
 
+from bisect import bisect
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -90,20 +90,16 @@ def zone(name: str) -> Zone:
         info = ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         raise EarshotError(f"{name!r} is no time zone; write an IANA name such as 'Europe/Berlin' or 'UTC'") from None
-    weeks = (_LAST - _EPOCH) // _STRIDE
-    marks = [_EPOCH + week * _STRIDE for week in range(weeks + 1)]
-    changes = tuple(_change(info, a, b) for a, b in pairwise(marks) if _offset_at(info, a) != _offset_at(info, b))
-    return Zone(name, _offset_at(info, _EPOCH), changes)
+    changes = []
+    for week in range((_LAST - _EPOCH) // _STRIDE):
+        start = _EPOCH + week * _STRIDE
+        before, after = _offset_at(info, start), _offset_at(info, start + _STRIDE)
+        if before != after:
+            seconds = range(_STRIDE // _SECOND)
+            second = bisect(seconds, 0, key=lambda s: int(_offset_at(info, start + s * _SECOND) != before))
+            changes.append(OffsetChange(start + second * _SECOND, before, after))
+    return Zone(name, _offset_at(info, _EPOCH), tuple(changes))
 
 
 def _offset_at(info: ZoneInfo, at: datetime) -> timedelta:
     return at.astimezone(info).utcoffset() or timedelta()
-
-
-def _change(info: ZoneInfo, low: datetime, high: datetime) -> OffsetChange:
-    before, after = _offset_at(info, low), _offset_at(info, high)
-    while high - low > _SECOND:
-        middle = low + (high - low) // 2
-        middle = middle.replace(microsecond=0)
-        low, high = (middle, high) if _offset_at(info, middle) == before else (low, middle)
-    return OffsetChange(high, before, after)

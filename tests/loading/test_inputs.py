@@ -169,7 +169,7 @@ def test_a_full_disk_is_said(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"id\n1\n")
     wanted = SourceInput(file="t.csv", format="csv")
     with pytest.raises(EarshotError, match=r"no space left in .*; free some, or set TMPDIR"):
-        inputs._copied(Private(tmp_path / "t.csv", Path("/dev/full")), wanted)
+        inputs._copy(Private(tmp_path / "t.csv", Path("/dev/full")), wanted)
 
 
 def test_an_unreadable_file_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
