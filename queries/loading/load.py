@@ -177,10 +177,10 @@ def _judged(
         count = select(func.count()).where(rows.c.reason.is_not(None))
         rejected[table.name] = int(stage.conn.execute(count).scalar_one())
     verdict = _Verdict(read, rejected, count_reasons(stage), erased)
-    rows, wrong, most = read.total() + back, rejected.total(), order.source.max_rejected
-    if wrong > most * rows:
+    judged, wrong, most = read.total() + back, rejected.total(), order.source.max_rejected
+    if wrong > most * judged:
         top = "; ".join(f"{number:,} x {reason}" for reason, number in verdict.reasons.most_common(3))
-        share = f"{wrong:,} of {rows:,} rows of {merging.source} are wrong, more than the share of {most:g}"
+        share = f"{wrong:,} of {judged:,} rows of {merging.source} are wrong, more than the share of {most:g}"
         advice = "nothing was loaded; correct the source, or raise max_rejected in its source.toml"
         raise LoadRefusedError(f"{share} that may be: {top}; {advice}")
     return verdict
