@@ -60,6 +60,11 @@ class RuleFields(FrozenModel):
         return {}
 
     @property
+    def period(self) -> timedelta:
+        """How long the days are that its newest figure is about; a case has none."""
+        return ZERO
+
+    @property
     def is_weighed(self) -> bool:
         """Whether it asks how unlikely chance makes what it found, instead of comparing plain values."""
         return False

@@ -12,7 +12,7 @@ from config.reading.known_incidents import parse_known_incidents
 from dashboard import markup as parts
 from dashboard.lab import charts, data, markup
 from dashboard.page_session import PageSession, banners
-from queries.state.calibrations import calibrations
+from queries.state import calibrations
 from queries.state.feedback import precisions
 from triggers.lab.parameter_sweep import ParameterSweep, own_metric, setting, toml_lines, with_value
 from triggers.lab.rule_toml import rule_as_toml

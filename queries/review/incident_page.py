@@ -87,8 +87,8 @@ def read_evidence(conn: Connection, it: IncidentPage, scope: Scope, as_of: datet
     place = (found.vertical, found.touchpoint)
     if rule is None:
         return None
-    if rule.kind == "event":
-        return gather_case(conn, rule.table, found.account_id, found.slot, place, as_of)
+    if rule.is_case and rule.case_table:
+        return gather_case(conn, rule.case_table, found.account_id, found.slot, place, as_of)
     if metric is None or "since" not in sample or conditions_of(metric, found.slice) is None:
         return None
     since, until = (date.fromisoformat(sample[end]) for end in ("since", "until"))

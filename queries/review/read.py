@@ -255,8 +255,8 @@ def read_effect(
     metric = next((metric for metric in context.catalog.metrics if metric.name == action.metric), None)
     if metric is None:
         return None
-    rules = [rule for rule in context.catalog.rules if rule.kind == "threshold" and rule.metric == metric.name]
-    window = max(LEFT_OUT, *(rule.window for rule in rules)) if rules else LEFT_OUT
+    limits = (rule for rule in context.catalog.rules if rule.limits and metric.name in rule.metric_names)
+    window = max((LEFT_OUT, *(rule.period for rule in limits)))
     # The peers' change is needed to judge and is not shown: one verdict on the reader's own segment comes out.
     everybody = replace(context.scope, verticals=None) if context.scope.verticals else context.scope
     return effect_of(conn, metric, action, others, everybody, context.as_of, window)

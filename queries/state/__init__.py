@@ -4,20 +4,25 @@ May import scope, warehouse, statistics, the engine and config.
 """
 
 from queries.state.actions import Action, NewAction, finish_action, record_action
-from queries.state.calibrations import Calibration, StoredBaseline, baselines, store_calibration, tally_text
 from queries.state.counters import FAILED, FOUND, LIMITED
 from queries.state.database import open_state, passing_state
 from queries.state.decisions import Decision, Override, overrides, record_decision, record_override
 from queries.state.escalations import BEYOND, TOLD, WITHHELD, Escalation, RuleTally, rule_tallies, spent, unnamed
 from queries.state.evaluations import (
+    Calibration,
     Evaluated,
     Newest,
     Remembered,
     RuleVersion,
+    StoredBaseline,
+    baselines,
+    calibrations,
     newest_slots,
     remembered,
     rule_hashes,
     rule_version,
+    store_calibration,
+    tally_text,
 )
 from queries.state.incidents import (
     CANARY,
@@ -36,6 +41,7 @@ from queries.state.incidents import (
     incident_id,
     incidents_by_id,
     open_incidents,
+    slice_key,
+    slice_values,
     write,
 )
-from queries.state.slices import slice_key, slice_values

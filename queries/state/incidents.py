@@ -1,9 +1,12 @@
 """Incidents and their history: reads, and one guarded write for everything that a tick finds."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -23,6 +26,10 @@ CANARY: Final = "canary"
 
 # Every id in a list is a parameter, of which SQLite and PostgreSQL take only so many in a statement.
 CHUNK: Final = 500
+
+# A slice's value may hold any letter, line ends too, and those that mean something there come after a backslash.
+_PART: Final = re.compile(r"(?:\\.|[^|\\])+", re.DOTALL)
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
 class RacedError(EarshotError):
@@ -133,6 +140,19 @@ def incident_id(rule: str, slice_: str, slot: date | None) -> str:
     """The id that everybody who finds the same breach gives it. An event's has no slot: its key is for ever."""
     # JSON keeps the parts apart: joined by a sign, a rule and a slice that hold the sign could make one id of two.
     return str(uuid5(NAMESPACE, json.dumps([rule, slice_, slot.isoformat() if slot else None])))
+
+
+def slice_key(by: Sequence[str], values: Sequence[str]) -> str:
+    """A slice as text, such as `vertical=retail|touchpoint=repair`; the whole company is the empty text."""
+    escaped = (value.replace("\\", "\\\\").replace("|", "\\|") for value in values)
+    return "|".join(f"{name}={value}" for name, value in zip(by, escaped, strict=True))
+
+
+@lru_cache(maxsize=65536)
+def slice_values(key: str) -> Mapping[str, str]:
+    """The values in a slice's text by their column; a backslash keeps the letter after it from meaning anything."""
+    pairs = (part.partition("=") for part in _PART.findall(key))
+    return MappingProxyType({name: _ESCAPED.sub(r"\1", value) for name, _, value in pairs})
 
 
 def delivery_id(incident: Incident, kind: str, step: int, target: str) -> str:

@@ -43,7 +43,7 @@ from triggers.incidents.ledger import root_message
 from triggers.messages.card import incident_message
 from triggers.slack import client
 from triggers.slack.blocks import render
-from triggers.slack.reactions import acknowledge_reacted
+from triggers.slack.interaction_handler import acknowledge_reacted
 
 BERLIN: Final = ZoneInfo("Europe/Berlin")
 FRIDAY: Final = datetime(2026, 11, 20, 15, tzinfo=UTC)  # 16:00 in Berlin

@@ -35,9 +35,9 @@ from tests.support.states import NewState
 from triggers.incidents.access import may_read, reader_scope
 from triggers.incidents.escalation import due_steps, snapshot
 from triggers.incidents.person_budget import assign_steps
-from triggers.messages import digest
 from triggers.messages.card import Card, incident_message, news_message
 from triggers.messages.card_reader import CardReader
+from triggers.messages.compose import digest_message, digest_reply
 from triggers.messages.direct_messages import DirectMessageWriter, due_direct_messages
 from triggers.rules import version_of
 from triggers.slack.blocks import SlackMessage, render
@@ -165,10 +165,10 @@ def told_at(pin: Pin, world: World) -> Iterator[tuple[Route | Person, tuple[str,
             card = cards.card(conn, one.id)
             yield route, (), render(incident_message(card))
             for entry in card.entries:
-                for message in map(render, (news_message(card, entry), digest.digest_reply(card, entry, ()))):
+                for message in map(render, (news_message(card, entry), digest_reply(card, entry, ()))):
                     yield route, _mentioned(message, world), message
         verticals = reader_scope(route).verticals
-        yield route, (), render(digest.words(_digest(world.incidents), world.catalog, "", verticals))
+        yield route, (), render(digest_message(_digest(world.incidents), world.catalog, "", verticals))
         yield from _letters(conn, pin, world)
 
 

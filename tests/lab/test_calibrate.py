@@ -12,8 +12,7 @@ import pytest
 
 from queries.engine import disposing
 from queries.metrics.design_effects import DesignEffect
-from queries.state import passing_state, store_calibration
-from queries.state.calibrations import calibrations
+from queries.state import calibrations, passing_state, store_calibration
 from queries.warehouse import EmbeddedWarehouse
 from tests.lab.null_study import DECLARED, KINDS, METRIC, SEGMENTS, subject, world
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks

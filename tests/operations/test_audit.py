@@ -38,8 +38,7 @@ from tests.slack.test_card import incident as an_incident
 from tests.support.company import catalog, noon, publish, rows_of, rule, warehouse, weeks
 from tests.support.installation import GUARD, configure
 from triggers import logs
-from triggers.incidents.escalation import snapshot
-from triggers.incidents.overdue import overdue_steps
+from triggers.incidents.escalation import overdue_steps, snapshot
 from triggers.incidents.tick import tick
 from triggers.processes.audit import ExpectedState, audit, gauges
 from triggers.processes.run import Runner

@@ -26,8 +26,8 @@ from tests.support.company import warehouse as company_of
 from tests.support.loading import CATALOG, COMPANY, NOW, bring, contents, opened, order, rows
 from triggers.incidents.tick import tick
 from triggers.messages.card_reader import CardReader
+from triggers.messages.delivery import DeliveryWorker
 from triggers.slack import client
-from triggers.slack.delivery import DeliveryWorker
 
 LATER: Final = NOW + timedelta(hours=1)
 MARK: Final = f"erased-{hash_of('account', 'A1')[:8]}"

@@ -36,9 +36,9 @@ from triggers.__main__ import main
 from triggers.incidents.actions import acknowledge, resolve
 from triggers.incidents.tick import tick
 from triggers.messages.card_reader import CardReader
+from triggers.messages.delivery import DeliveryWorker, Sent
+from triggers.messages.remove_duplicates import DuplicateRemover
 from triggers.slack import client
-from triggers.slack.delivery import DeliveryWorker, Sent
-from triggers.slack.remove_duplicates import DuplicateRemover
 
 GOLDEN: Final = Path(__file__).parent / "golden"
 CHANNEL: Final = CHANNELS["service-quality"]

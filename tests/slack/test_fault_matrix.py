@@ -27,7 +27,7 @@ from tests.slack.faults.matrix import (
     run_random,
     whole,
 )
-from triggers.slack.delivery import CrashPoint
+from triggers.messages.delivery import CrashPoint
 
 SEED: Final = 20261122
 FIVE_MINUTES: Final = 300.0

@@ -13,6 +13,7 @@ from queries.state import HistoryEntry, Incident
 from tests.slack.test_card import incident as an_incident
 from triggers.incidents.access import may_read
 from triggers.incidents.business_hours import Timetable
+from triggers.slack.blocks import form
 from triggers.slack.interactions import (
     FORMS,
     Do,
@@ -28,7 +29,6 @@ from triggers.slack.interactions import (
     key,
     read_interaction,
 )
-from triggers.slack.modals import form
 
 NOW: Final = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)  # a Friday, 16:30 in Berlin
 TABLE: Final = Timetable(ZoneInfo("Europe/Berlin"))
@@ -138,7 +138,7 @@ def test_what_changes(done: Interaction, by: InteractionContext, decision: objec
 def test_what_changes_nothing_is_explained(done: Interaction, by: InteractionContext, told: str) -> None:
     decision = decide(done, by)
     assert isinstance(decision, Tell)
-    assert told in decision.text
+    assert told in decision.said
 
 
 @pytest.mark.parametrize(

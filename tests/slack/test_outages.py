@@ -35,8 +35,8 @@ from tests.support.company import catalog, rows_of, rule, warehouse, weeks
 from tests.support.installation import configure
 from tests.support.states import NewState
 from triggers.__main__ import main
+from triggers.messages.delivery import CrashPoint, DeliveryWorker
 from triggers.slack import client
-from triggers.slack.delivery import CrashPoint, DeliveryWorker
 
 pytestmark = [pytest.mark.xdist_group("faults"), BY_SLACKS_CLOCK]
 CHANNEL: Final = CHANNELS["service-quality"]

@@ -17,8 +17,7 @@ from config.reading.drafts import read_drafts
 from config.reading.known_incidents import read_known_incidents
 from queries.metrics.formatting import csv_cell
 from queries.operations.output import echo, print_table
-from queries.state import Calibration, rule_version
-from queries.state.calibrations import calibrations
+from queries.state import Calibration, calibrations, rule_version
 from queries.stores import open_installation
 from queries.warehouse import COLUMNS, Pin
 from triggers.commands.arguments import AddCommand, parse_day

@@ -13,8 +13,7 @@ from config.models import Catalog, WatchRule
 from queries.metrics.measure import Ask, measure
 from queries.operations.output import echo
 from queries.scope import EVERYTHING
-from queries.state import Calibration, store_calibration
-from queries.state.calibrations import calibrations
+from queries.state import Calibration, calibrations, store_calibration
 from queries.stores import Installation, open_installation
 from queries.warehouse import NoWarehouseError, Pin, settle
 from triggers.commands.arguments import AddCommand

@@ -13,7 +13,7 @@ from config.errors import EarshotError
 from config.models import Catalog, Metric, WatchRule
 from config.reading.drafts import read_drafts
 from queries.operations.output import echo, print_table
-from queries.state.calibrations import calibrations
+from queries.state import calibrations
 from queries.state.feedback import Precision, precisions
 from queries.stores import open_installation
 from queries.warehouse import COLUMNS, Pin

@@ -13,7 +13,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from config.models import Catalog, Person, Route, Step, duration_text, parse_duration
-from queries.state import HistoryEntry, Incident
+from queries.messages.silences import Silence, silenced
+from queries.state import HistoryEntry, Incident, slice_values
 from triggers.incidents.access import may_name_accounts, may_read
 from triggers.incidents.business_hours import Timetable, timetable
 
@@ -93,20 +94,16 @@ def due_step(incident: Incident, route: Route, table: Timetable, now: datetime) 
             return None
         move = EscalationStep("woken", "it still holds", {"snoozed_until": None, **_nobodys(incident, now)})
     elif incident.acknowledged_at is not None:
-        move = _lapsed(incident, route.ack_timeout, now)
+        if route.ack_timeout is None or incident.acknowledged_at + route.ack_timeout > now:
+            return None
+        reason = f"{incident.acknowledged_by} took it on {duration_text(route.ack_timeout)} ago and it still holds"
+        move = EscalationStep("lapsed", reason, _nobodys(incident, now))
     else:
         move = _step(incident, route, table, now)
     # What is skipped is told to nobody, so it need not wait until somebody is at work; severity 1 waits for nobody.
     if move is None or move.kind == "skipped" or incident.severity == 1 or table.is_open(now):
         return move
     return None
-
-
-def _lapsed(incident: Incident, timeout: timedelta | None, now: datetime) -> EscalationStep | None:
-    if timeout is None or incident.acknowledged_at is None or incident.acknowledged_at + timeout > now:
-        return None
-    reason = f"{incident.acknowledged_by} took it on {duration_text(timeout)} ago and it still holds"
-    return EscalationStep("lapsed", reason, _nobodys(incident, now))
 
 
 def _nobodys(incident: Incident, now: datetime) -> dict[str, Any]:
@@ -133,49 +130,51 @@ def due_steps(
     """What the time has come for, over all incidents; steps that waited fold into one where their route says so."""
     routes = {route.name: route for route in catalog.routes}
     tables = {name: timetable(catalog, route, zone) for name, route in routes.items()}
-    found = list[tuple[Incident, EscalationStep]]()
+    steps = list[tuple[Incident, EscalationStep]]()
     for incident in incidents:
         route = routes.get(incident.route) or Route(name=incident.route)
         move = due_step(incident, route, tables.get(route.name) or Timetable(zone), now)
         if move is not None:
-            found.append((incident, move))
-    return _folded(found, {name: route for name, route in routes.items() if route.outside == "digest"}, catalog.people)
+            steps.append((incident, move))
+    return _folded(steps, {name: route for name, route in routes.items() if route.outside == "digest"}, catalog.people)
 
 
 def _folded(
-    found: Sequence[tuple[Incident, EscalationStep]], digests: Mapping[str, Route], people: Sequence[Person]
+    steps: Sequence[tuple[Incident, EscalationStep]], digests: Mapping[str, Route], people: Sequence[Person]
 ) -> tuple[tuple[Incident, EscalationStep], ...]:
     """Of the steps that waited for the same people only the worst incident's is told, and names the others."""
     groups = dict[tuple[str, ...], list[tuple[Incident, EscalationStep]]]()
     kept = list[tuple[Incident, EscalationStep]]()
-    for incident, move in found:
+    for incident, move in steps:
         if move.late and move.kind == "escalated" and incident.route in digests:
             whom = (incident.route, move.to, incident.vertical or "" if move.to == "gm" else "")
             groups.setdefault(whom, []).append((incident, move))
         else:
             kept.append((incident, move))
-    return (*kept, *(one for (route, *_), group in groups.items() for one in _fold(group, digests[route], people)))
+    for (route, *_), group in groups.items():
+        kept += _fold(group, digests[route], people)
+    return tuple(kept)
 
 
 def _fold(
     group: list[tuple[Incident, EscalationStep]], route: Route, people: Sequence[Person]
 ) -> Iterable[tuple[Incident, EscalationStep]]:
-    (worst, told), *others = sorted(group, key=lambda one: (one[0].severity, one[0].opened_at, one[0].id))
+    (worst, told), *others = sorted(group, key=lambda step: (step[0].severity, step[0].opened_at, step[0].id))
     if not others:
         return group
     readers: tuple[Person | Route, ...] = (route, *named_people(told.to, people, worst.vertical))
-    names = [_shown(one, route, readers) for one, _ in others[:LISTED]]
+    names = list[str]()
+    for other, _ in others[:LISTED]:
+        # With its slice only where everybody who reads it in another one's message may see it.
+        is_account = other.account_id is not None or "account_id=" in other.slice
+        may_be_told = all(may_read(reader, other) for reader in readers) and (
+            may_name_accounts(route) or not is_account
+        )
+        names.append(f"{other.rule} ({other.slice})" if other.slice and may_be_told else other.rule)
     more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
     reason = f"{told.reason}; so were {len(others)} others: {', '.join(names)}{more}"
-    silent = (replace(move, kind="digested", reason=f"{move.to}: told with {worst.rule}") for _, move in others)
-    return [(worst, replace(told, reason=reason)), *zip((one for one, _ in others), silent, strict=True)]
-
-
-def _shown(one: Incident, route: Route, readers: Sequence[Person | Route]) -> str:
-    """An incident in another one's message: with its slice only where everybody who reads it there may see it."""
-    is_account = one.account_id is not None or "account_id=" in one.slice
-    may_be_told = all(may_read(reader, one) for reader in readers) and (may_name_accounts(route) or not is_account)
-    return f"{one.rule} ({one.slice})" if one.slice and may_be_told else one.rule
+    silent = [(other, replace(m, kind="digested", reason=f"{m.to}: told with {worst.rule}")) for other, m in others]
+    return [(worst, replace(told, reason=reason)), *silent]
 
 
 def named_people(notify: str, people: Sequence[Person], vertical: str | None) -> tuple[Person, ...]:
@@ -197,3 +196,58 @@ def addressed(
     steps = parse_ladder(incident.ladder)
     number = sum(one.kind in STEPS and one.seq <= entry.seq for one in entries)
     return named_people(steps[number].notify, people, incident.vertical) if number < len(steps) else ()
+
+
+def overdue_steps(
+    standing: Sequence[Incident],
+    silences: Sequence[Silence],
+    catalog: Catalog,
+    zone: ZoneInfo,
+    now: datetime,
+    late: timedelta,
+) -> tuple[datetime, ...]:
+    """Since when each step is due that was due `late` ago and is not taken, the oldest first.
+
+    A step waits rightly while somebody has the incident, while it is snoozed or silenced, while another incident speaks
+    for it, and while nobody is at work.
+
+    Args:
+        standing: the incidents that are open, or were open `late` ago.
+        silences: those that are not over, or were not `late` ago.
+        catalog: routes, rules and holidays.
+        zone: of routes that name none.
+        now: aware UTC.
+        late: how long a step may wait for the next tick.
+    """
+    then = now - late
+    # Those that spoke for themselves then: what a parent has left since is for the next tick to tell.
+    speaking = (incident for incident in standing if incident.is_open and not inhibitor_of(incident, catalog, standing))
+    # Both ends are asked: a silence that ended a moment ago held the step back, and the next tick will take it.
+    heard = (i for i in speaking if not any(silenced(i, silences, at) for at in (then, now)))
+    routes = {route.name: route for route in catalog.routes}
+    overdue = list[datetime]()
+    for incident, move in due_steps(heard, catalog, zone, then):
+        route = routes.get(incident.route) or Route(name=incident.route)
+        at = _time(incident, move, route)
+        goes_through = move.kind == "skipped" or incident.severity == 1
+        overdue.append(at if goes_through else timetable(catalog, route, zone).next_opening(at))
+    return tuple(sorted(overdue))
+
+
+def _time(incident: Incident, move: EscalationStep, route: Route) -> datetime:
+    """When the time for a step had come, whether or not anybody was at work."""
+    if move.kind == "woken" and incident.snoozed_until:
+        return incident.snoozed_until
+    if move.kind == "lapsed" and incident.acknowledged_at and route.ack_timeout:
+        return incident.acknowledged_at + route.ack_timeout
+    return incident.next_step_at or incident.opened_at
+
+
+def inhibitor_of(incident: Incident, catalog: Catalog, above: Iterable[Incident]) -> Incident | None:
+    """The incident of `above` that speaks for another: of the rule that inhibits its rule, over all of its slice."""
+    rule = next((r for r in catalog.rules if r.name == incident.rule), None)
+    if rule is None or rule.inhibited_by is None or incident.class_ == "data":
+        return None
+    own = slice_values(incident.slice).items()
+    over = (i for i in above if i.rule == rule.inhibited_by and i.class_ != "data")
+    return next((i for i in over if slice_values(i.slice).items() <= own), None)

@@ -157,12 +157,21 @@ class IncidentLedger:
 
     def record(self) -> TickRecord:
         """The rows to write: incidents with all their changes, and messages for the state they end in."""
-        opened = tuple(self._opened(self.incidents[id_]) for id_ in self.entries if id_ in self.opened)
+        opened = list[Incident]()
+        for new in (self.incidents[id_] for id_ in self.entries if id_ in self.opened):
+            # Of what is told to nobody, or left to its parent, no step is due.
+            if not self._is_worth_telling(new):
+                opened.append(replace(new, next_step_at=None))
+            elif self.inhibitor(new):
+                opened.append(replace(new, next_step=LEFT, next_step_at=None))
+            else:
+                opened.append(new)
         changed = tuple((seen, self.incidents[id_]) for id_, seen in self.seen.items())
         entries = tuple(entry for entries in self.entries.values() for entry in entries)
         queued = tuple(message for id_ in self.entries for message in self._messages(id_))
-        asked = tuple(self.asked)
-        return TickRecord(opened=opened, changed=changed, entries=entries, queued=queued, escalations=asked)
+        return TickRecord(
+            opened=tuple(opened), changed=changed, entries=entries, queued=queued, escalations=tuple(self.asked)
+        )
 
     def opening(
         self, subject: Subject, finding: StateChange, verticals: Mapping[str, str], fault: DataFault | None
@@ -250,15 +259,9 @@ class IncidentLedger:
         begins = self._begins(incident.severity, self.catalog.route(incident.route))
         return root_message(incident, self.now, begins)
 
-    def _opened(self, new: Incident) -> Incident:
-        """A new incident as it is stored: of what is told to nobody, or left to its parent, no step is due."""
-        if not self._is_worth_telling(new):
-            return replace(new, next_step_at=None)
-        return new if self.inhibitor(new) is None else replace(new, next_step=LEFT, next_step_at=None)
-
     def inhibitor(self, incident: Incident) -> Incident | None:
         """The open incident that speaks for this one."""
-        return inhibitor_of(incident, self.catalog, (one for one in self.incidents.values() if one.is_open))
+        return escalation.inhibitor_of(incident, self.catalog, (one for one in self.incidents.values() if one.is_open))
 
     def _is_late(self, incident: Incident) -> bool:
         """Whether an incident was left to its parent, which is over while this one holds."""
@@ -271,17 +274,6 @@ class IncidentLedger:
 
     def _is_worth_telling(self, incident: Incident) -> bool:
         return incident.is_open and (not incident.is_case or incident.opened_at >= self.now - FRESH_FOR)
-
-
-def inhibitor_of(incident: Incident, catalog: Catalog, above: Iterable[Incident]) -> Incident | None:
-    """The incident of `above` that speaks for another: of the rule that inhibits its rule, over all of its slice."""
-    rule = next((r for r in catalog.rules if r.name == incident.rule), None)
-    if rule is None or rule.inhibited_by is None or incident.class_ == "data":
-        return None
-    own, of = slice_values(incident.slice).items(), rule.inhibited_by
-    return next(
-        (i for i in above if i.rule == of and i.class_ != "data" and slice_values(i.slice).items() <= own), None
-    )
 
 
 def root_message(incident: Incident, now: datetime, begins: datetime) -> Queued:

@@ -84,7 +84,11 @@ def _climbed(
     due = escalation.after(steps, 1, begins)
     present = replace(one, state="open", next_step=1, next_step_at=due, acknowledged_at=None, snoozed_until=None)
     while present.next_step_at is not None and present.next_step_at < over:
-        at, move = _next(present, route, table)
+        at = present.next_step_at
+        move = escalation.due_step(present, route, table, at)
+        if move is None:  # nobody is at work then
+            at = table.next_opening(at)
+            move = escalation.due_step(present, route, table, at)
         if move is None or at >= over:
             return
         if move.kind == "escalated":
@@ -92,16 +96,6 @@ def _climbed(
             readers = (channel(route.name),) if move.to == "channel" else tuple(person.name for person in people)
             yield from (Notification(reader, at, one.id, one.rule) for reader in readers)
         present = replace(present, **move.changes)
-
-
-def _next(present: Incident, route: Route, table: Timetable) -> tuple[datetime, escalation.EscalationStep | None]:
-    """The next step: when it is due, or when the route is at work again."""
-    at = present.next_step_at or present.opened_at
-    move = escalation.due_step(present, route, table, at)
-    if move is None:
-        at = table.next_opening(at)
-        move = escalation.due_step(present, route, table, at)
-    return at, move
 
 
 def notification_loads(told: Iterable[Notification], since: date, until: date) -> tuple[NotificationLoad, ...]:

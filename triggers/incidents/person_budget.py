@@ -63,28 +63,23 @@ def assign_steps(moves: Iterable[Taken], people: Sequence[Person], spent: Mappin
 
 def _decided(incident: Incident, move: EscalationStep, people: Sequence[Person], used: Counter[str]) -> Assigned:
     whom = named_people(move.to, people, incident.vertical) if move.kind == "escalated" else ()
-    asked = tuple(_asked(person, incident, used) for person in whom)
+    asked = list[Requested]()
+    for person in whom:
+        is_free = incident.severity == EXEMPT or person.budget is None or used[person.name] < person.budget
+        allowed = TOLD if is_free else BEYOND
+        asked.append(Requested(person.name, allowed if may_read(person, incident) else WITHHELD))
     used.update(one.person for one in asked if one.told == TOLD and incident.severity != EXEMPT)
     if not asked or any(one.told == TOLD for one in asked):
         # Severity 1 goes through whatever the budget says, so it uses none of it.
         counted = tuple(one for one in asked if incident.severity != EXEMPT or one.told != TOLD)
         return Assigned(incident, move, counted)
-    return Assigned(incident, _quiet(move, asked, people), asked)
-
-
-def _asked(person: Person, incident: Incident, used: Mapping[str, int]) -> Requested:
-    if not may_read(person, incident):
-        return Requested(person.name, WITHHELD)
-    is_free = incident.severity == EXEMPT or person.budget is None or used.get(person.name, 0) < person.budget
-    return Requested(person.name, TOLD if is_free else BEYOND)
-
-
-def _quiet(move: EscalationStep, asked: Sequence[Requested], people: Sequence[Person]) -> EscalationStep:
-    labels = {person.name: person.label for person in people}
-    names = ", ".join(labels[one.person] for one in asked)
+    names = ", ".join(person.label for person in whom)
     if all(one.told == WITHHELD for one in asked):
-        return replace(move, kind="skipped", reason=f"{names}: not told, may not read of it")
-    return replace(move, kind="deferred", reason=f"{names}: beyond the week's budget, told in the weekly digest")
+        quiet = replace(move, kind="skipped", reason=f"{names}: not told, may not read of it")
+    else:
+        reason = f"{names}: beyond the week's budget, told in the weekly digest"
+        quiet = replace(move, kind="deferred", reason=reason)
+    return Assigned(incident, quiet, tuple(asked))
 
 
 def _whom(incident: Incident, move: EscalationStep) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ Nothing is sent here. Slots, incidents and messages have keys that follow from w
 same slots, in this process or another, writes nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -83,26 +83,35 @@ def tick(
     """
     with states.connect() as conn:
         memory = read_previous_state(conn)
-    _refuse_older(pin, memory)
-    of = pin.generation
-    moment = Moment(now, of.number, aware(of.published_at), ZoneInfo(of.zone), settle(pin.conn))
+    pinned = pin.generation
+    if pinned.number < memory.generation:
+        older = f"generation {pinned.number} is older than {memory.generation}, which was evaluated before"
+        raise OldGenerationError(f"{older}; use the state that belongs to this warehouse, or load again")
+    moment = Moment(now, pinned.number, aware(pinned.published_at), ZoneInfo(pinned.zone), settle(pin.conn))
     evaluations = tuple(evaluate(pin.conn, tasks(catalog, memory, moment), moment))
     scanner = FaultScanner(pin.conn, catalog.guard, moment)
     severe = tuple(find_cases(pin.conn, rule, memory, moment) for rule in event_rules(catalog))
     if scans:
         severe = (*severe, _faults(scanner, catalog, memory))
-    book = IncidentLedger(catalog, moment.generation, now, dict(memory.incidents), memory.told, zone=moment.zone)
+    ledger = IncidentLedger(catalog, moment.generation, now, dict(memory.incidents), memory.told, zone=moment.zone)
     with states.connect() as conn:
-        book.spent = spent(conn, person_budget.monday(now, moment.zone))
-        book.existing = incidents_by_id(conn, (*_opened(evaluations), *(c.id for found in severe for c in found.cases)))
-    severe = tuple(_untold(found, book, scanner) if found.rule.name == NAME else found for found in severe)
-    ledger = _ledger(book, memory, moment, evaluations, severe, scanner.explained, author)
-    if ledger != TickRecord():
+        ledger.spent = spent(conn, person_budget.monday(now, moment.zone))
+        breaches = (f.incident for e in evaluations for f in e.findings if f.event.change == "opened")
+        ledger.existing = incidents_by_id(conn, (*breaches, *(c.id for found in severe for c in found.cases)))
+    standing = tuple(ledger.incidents.values())
+    severe = tuple(
+        replace(found, cases=new_faults(found.cases, standing, ledger.existing, catalog.guard, scanner.cadence))
+        if found.rule.name == NAME
+        else found
+        for found in severe
+    )
+    record = _recorded(ledger, memory, moment, evaluations, severe, scanner.explained, author)
+    if record != TickRecord():
         with states.begin() as conn:
             # In the transaction that writes: a lease that ran out before it would let two processes write.
             guard(conn)
-            write(conn, ledger)
-    return _report(ledger, book)
+            write(conn, record)
+    return _report(record, ledger)
 
 
 def _faults(scanner: FaultScanner, catalog: Catalog, memory: PreviousState) -> EventRuleResult:
@@ -113,25 +122,8 @@ def _faults(scanner: FaultScanner, catalog: Catalog, memory: PreviousState) -> E
     return EventRuleResult(rule, version(rule), newest is None, scanned, found, slot)
 
 
-def _untold(found: EventRuleResult, book: IncidentLedger, scanner: FaultScanner) -> EventRuleResult:
-    open_ = tuple(book.incidents.values())
-    return replace(found, cases=new_faults(found.cases, open_, book.existing, scanner.guard, scanner.cadence))
-
-
-def _refuse_older(pin: Pin, memory: PreviousState) -> None:
-    number = pin.generation.number
-    if number < memory.generation:
-        message = f"generation {number} is older than {memory.generation}, which was evaluated before"
-        raise OldGenerationError(f"{message}; use the state that belongs to this warehouse, or load again")
-
-
-def _opened(evaluations: Iterable[Evaluation]) -> Iterator[str]:
-    for evaluation in evaluations:
-        yield from (f.incident for f in evaluation.findings if f.event.change == "opened")
-
-
-def _ledger(
-    book: IncidentLedger,
+def _recorded(
+    ledger: IncidentLedger,
     memory: PreviousState,
     moment: Moment,
     evaluations: tuple[Evaluation, ...],
@@ -143,21 +135,21 @@ def _ledger(
     for evaluation in evaluations:
         subject = evaluation.task.subject
         for finding in evaluation.findings:
-            book.record_breach(
+            ledger.record_breach(
                 subject, finding, explained(subject, finding), evaluation.verticals, evaluation.task.first_run
             )
     for found in severe:
-        _book_cases(book, found, moment)
+        _record_cases(ledger, found, moment)
     # Before anything is released or escalated: an incident that ends here speaks for no other and climbs no ladder.
-    orphans = tuple(_orphans(book, memory, moment))
-    book.release_inhibited()
-    moves = escalation.due_steps(book.uninhibited(), book.catalog, moment.zone, moment.now)
-    for taken in person_budget.assign_steps(moves, book.catalog.people, book.spent):
-        book.escalate(taken)
+    orphans = tuple(_orphans(ledger, memory, moment))
+    ledger.release_inhibited()
+    moves = escalation.due_steps(ledger.uninhibited(), ledger.catalog, moment.zone, moment.now)
+    for taken in person_budget.assign_steps(moves, ledger.catalog.people, ledger.spent):
+        ledger.escalate(taken)
     used = (*(e.task.subject.version for e in evaluations if e.slots), *(found.version for found in severe))
     new = {v.hash: v for v in used if v.hash not in memory.hashes}
     return replace(
-        book.record(),
+        ledger.record(),
         slots=tuple(_slots(memory, moment, evaluations, severe)),
         versions=tuple(RuleVersion(v.hash, v.rule.name, v.body, author, moment.now) for v in new.values()),
         baselines=tuple(row for e in evaluations for row in e.baselines),
@@ -165,22 +157,22 @@ def _ledger(
     )
 
 
-def _book_cases(book: IncidentLedger, found: EventRuleResult, moment: Moment) -> None:
+def _record_cases(ledger: IncidentLedger, found: EventRuleResult, moment: Moment) -> None:
     """Open what is new, and resolve what is old enough."""
     for one in found.cases:
-        book.record_case(found, one)
-    for incident in tuple(book.incidents.values()):
+        ledger.record_case(found, one)
+    for incident in tuple(ledger.incidents.values()):
         over_at = incident.opened_at + found.rule.resolve_after
         if incident.rule == found.rule.name and incident.is_open and over_at <= moment.now:
-            book.close(incident, "resolved", f"{found.rule.resolve_after.days} days went by", over_at)
+            ledger.close(incident, "resolved", f"{found.rule.resolve_after.days} days went by", over_at)
 
 
-def _orphans(book: IncidentLedger, memory: PreviousState, moment: Moment) -> Iterator[Remembered]:
+def _orphans(ledger: IncidentLedger, memory: PreviousState, moment: Moment) -> Iterator[Remembered]:
     """Close the incidents of rules that are gone, and forget their instances."""
-    rules = {NAME, *(rule.name for rule in book.catalog.rules if rule.enabled)}
-    for incident in tuple(book.incidents.values()):
+    rules = {NAME, *(rule.name for rule in ledger.catalog.rules if rule.enabled)}
+    for incident in tuple(ledger.incidents.values()):
         if incident.rule not in rules:
-            book.close(incident, "closed", "its rule was removed or turned off", moment.now)
+            ledger.close(incident, "closed", "its rule was removed or turned off", moment.now)
     for rule, instances in memory.instances.items():
         if rule not in rules:
             yield from (remember(rule, slice_, FRESH) for slice_, known in instances.items() if known != FRESH)
@@ -208,15 +200,15 @@ def _slot(rule: str, slot: date, hash_: str, moment: Moment, first_run: bool) ->
     return Evaluated(rule, slot, moment.generation, hash_, origin, moment.now)
 
 
-def _report(ledger: TickRecord, book: IncidentLedger) -> Report:
-    kinds = [entry.kind for entry in ledger.entries]
+def _report(record: TickRecord, ledger: IncidentLedger) -> Report:
+    kinds = [entry.kind for entry in record.entries]
     return Report(
-        book.generation,
-        len(ledger.slots),
-        len(ledger.opened) + kinds.count("reopened"),
+        ledger.generation,
+        len(record.slots),
+        len(record.opened) + kinds.count("reopened"),
         kinds.count("worsened"),
         kinds.count("resolved") + kinds.count("closed"),
-        sum(incident.is_open for incident in book.incidents.values()),
-        len(ledger.queued),
-        len(ledger.instances),
+        sum(incident.is_open for incident in ledger.incidents.values()),
+        len(record.queued),
+        len(record.instances),
     )

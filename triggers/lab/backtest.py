@@ -98,7 +98,7 @@ def past(
         catalog: its enabled rules are tested.
         since: the first day, in the reporting zone.
         until: the day after the last one; nothing that happened from then on is read.
-        calibrations: what null replays found, by the version's hash (`queries.state.calibrations.calibrations`).
+        calibrations: what null replays found, by the version's hash (`queries.state.calibrations`).
         names: the only rules that are asked about; then faults of the data that explain nothing are not looked for.
     """
     zone = ZoneInfo(pin.generation.zone)

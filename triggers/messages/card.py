@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.models import Condition, Conditions, Metric, Person, Route, Rule
+from config.models import Conditions, Metric, Person, Route, Rule
 from queries.metrics.formatting import count
-from queries.monitoring.evidence import Contributor, Evidence, Overlap
+from queries.monitoring.evidence import Evidence
 from queries.state import HistoryEntry, Incident, slice_values
 from triggers.evaluation.kinds.kind import figure_with_interval
 from triggers.evaluation.kinds.registry import kind_of
@@ -94,12 +94,10 @@ def slice_text(card: Card) -> str:
     incident = card.incident
     if card.rule.is_case:
         return ", ".join(part for part in (incident.vertical, incident.touchpoint) if part) or COMPANY
-    named = (value for name, value in slice_values(incident.slice).items() if _may_be_said(card, name))
-    return ", ".join(named) or incident.vertical or COMPANY
-
-
-def _may_be_said(card: Card, column: str) -> bool:
-    return column != "account_id" or may_name_accounts(card.route)
+    said = slice_values(incident.slice)
+    if not may_name_accounts(card.route):
+        said = {name: value for name, value in said.items() if name != "account_id"}
+    return ", ".join(said.values()) or incident.vertical or COMPANY
 
 
 def headline(card: Card) -> str:
@@ -113,37 +111,40 @@ def headline(card: Card) -> str:
 
 def facts(card: Card) -> tuple[Fact, ...]:
     """The card's lines, in the order in which they help."""
-    rule, incident = card.rule, card.incident
+    incident, evidence = card.incident, card.evidence
+    since = _stamp(incident.opened_at, card.zone)
+    if incident.resolved_at:
+        since += f", over since {_stamp(incident.resolved_at, card.zone)}"
     lines = [
         Fact("Where", slice_text(card)),
-        Fact("Since", _since(card)),
+        Fact("Since", since),
         *_figures(card),
         Fact("Severity", f"{incident.severity} of 4"),
         *_held(card),
-        *_rest(card),
     ]
-    if rule.runbook:
-        lines.append(Fact("What to do", rule.runbook))
+    if evidence and evidence.accounts:
+        lines.append(Fact("Accounts", _accounts(evidence, may_name=may_name_accounts(card.route))))
+    overlaps = list[str]()
+    for overlap in evidence.overlaps[:5] if evidence else ():
+        until = f"to {_day(overlap.until, card.zone)}" if overlap.until else "still on"
+        overlaps.append(f"{cut(overlap.name, NAME)} ({overlap.kind}, {_day(overlap.since, card.zone)} {until})")
+    if overlaps:
+        lines.append(Fact("At the same time", "; ".join(overlaps)))
+    if card.rule.runbook:
+        lines.append(Fact("What to do", card.rule.runbook))
     return tuple(lines)
-
-
-def _since(card: Card) -> str:
-    opened = _stamp(card.incident.opened_at, card.zone)
-    over = card.incident.resolved_at
-    return f"{opened}, over since {_stamp(over, card.zone)}" if over else opened
 
 
 def _held(card: Card) -> Iterator[Fact]:
     """Whose it is, and until when nobody hears of it."""
-    found = card.incident
-    if found.acknowledged_at:
-        yield Fact(
-            "Taken on", f"{called(card.people, found.acknowledged_by)}, {_stamp(found.acknowledged_at, card.zone)}"
-        )
-    elif found.assigned_to:
-        yield Fact("Waits for", called(card.people, found.assigned_to))
-    if found.is_open and found.snoozed_until:
-        yield Fact("Snoozed until", _stamp(found.snoozed_until, card.zone))
+    incident = card.incident
+    if incident.acknowledged_at:
+        by = called(card.people, incident.acknowledged_by)
+        yield Fact("Taken on", f"{by}, {_stamp(incident.acknowledged_at, card.zone)}")
+    elif incident.assigned_to:
+        yield Fact("Waits for", called(card.people, incident.assigned_to))
+    if incident.is_open and incident.snoozed_until:
+        yield Fact("Snoozed until", _stamp(incident.snoozed_until, card.zone))
 
 
 def called(people: Sequence[Person], name: str | None) -> str:
@@ -172,48 +173,29 @@ def _figures(card: Card) -> Iterator[Fact]:
 
 def conditions(where_: Conditions) -> str:
     """Filters in words, such as `journey_type is installation`."""
-    return "; ".join(f"{c.column} {_asked(c)}" for c in where_)
-
-
-def _asked(condition: Condition) -> str:
     words = {"at_least": "at least", "at_most": "at most", "above": "above", "below": "below"}
-    parts = [
-        f"{text} {getattr(condition, name)}" for name, text in words.items() if getattr(condition, name) is not None
-    ]
-    if condition.any_of is not None:
-        parts.append("is " + " or ".join(str(value) for value in condition.any_of))
-    if condition.known is not None:
-        parts.append("is known" if condition.known else "is missing")
-    return ", ".join(parts)
-
-
-def _rest(card: Card) -> Iterator[Fact]:
-    if card.evidence is None:
-        return
-    if card.evidence.accounts:
-        yield Fact("Accounts", _accounts(card.evidence, may_name="accounts" in card.route.show))
-    if card.evidence.overlaps:
-        yield Fact("At the same time", "; ".join(_overlap(o, card.zone) for o in card.evidence.overlaps[:5]))
+    filters = list[str]()
+    for condition in where_:
+        limits = ((text, getattr(condition, name)) for name, text in words.items())
+        parts = [f"{text} {limit}" for text, limit in limits if limit is not None]
+        if condition.any_of is not None:
+            parts.append("is " + " or ".join(str(value) for value in condition.any_of))
+        if condition.known is not None:
+            parts.append("is known" if condition.known else "is missing")
+        filters.append(f"{condition.column} {', '.join(parts)}")
+    return "; ".join(filters)
 
 
 def _accounts(evidence: Evidence, *, may_name: bool) -> str:
     if not may_name:
         return f"{count(evidence.accounts)}; their names are in the dashboard"
-    named = ", ".join(_contributor(c) for c in evidence.contributors)
+    named = list[str]()
+    for account in evidence.contributors:
+        rows = count(account.n) if account.bad is None else f"{count(account.bad)} of {count(account.n)}"
+        is_single = account.n == account.bad == 1
+        named.append(cut(account.name, NAME) if is_single else f"{cut(account.name, NAME)} ({rows})")
     more = evidence.accounts - len(evidence.contributors)
-    return f"{named} and {count(more)} more" if more else named
-
-
-def _contributor(one: Contributor) -> str:
-    name = cut(one.name, NAME)
-    if one.bad is None:
-        return f"{name} ({count(one.n)})"
-    return name if one.n == one.bad == 1 else f"{name} ({count(one.bad)} of {count(one.n)})"
-
-
-def _overlap(one: Overlap, zone: ZoneInfo) -> str:
-    until = f"to {_day(one.until, zone)}" if one.until else "still on"
-    return f"{cut(one.name, NAME)} ({one.kind}, {_day(one.since, zone)} {until})"
+    return ", ".join(named) + (f" and {count(more)} more" if more else "")
 
 
 def provenance(card: Card) -> str:
@@ -288,17 +270,11 @@ def news_message(card: Card, entry: HistoryEntry, people: Sequence[Person] = ())
         return _withheld(card)
     people = people or addressed(card.incident, card.entries, entry, card.people)
     people = [p for p in people if (entry.seq, p.name) not in card.unnamed and may_read(p, card.incident)]
-    text = _told(card, entry)
-    return Message((text,), sentences=(text,), mentions=tuple(people))
-
-
-def _told(card: Card, entry: HistoryEntry) -> str:
-    metric, sample = card.metric, entry.sample or {}
-    figures = ""
-    if metric is not None and "value" in sample:
-        figures = f" {figure_with_interval(metric, sample, sure='')}."
     author = f" by {called(card.people, entry.author)}" if entry.author else ""
-    return f"{news(entry.kind)}{author}: {entry.reason}.{figures}"
+    text = f"{news(entry.kind)}{author}: {entry.reason}."
+    if card.metric is not None and entry.sample and "value" in entry.sample:
+        text += f" {figure_with_interval(card.metric, entry.sample, sure='')}."
+    return Message((text,), sentences=(text,), mentions=tuple(people))
 
 
 def cut(text: str, most: int) -> str:

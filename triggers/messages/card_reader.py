@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from config.models import Catalog, Metric, Route, Rule
+from config.models import Catalog, Route
 from queries.monitoring.evidence import Evidence, Question, gather, gather_case
 from queries.scope import EVERYTHING, Scope
 from queries.state import HistoryEntry, Incident, entries, incident, rule_version, slice_values, unnamed
@@ -37,64 +37,54 @@ class CardReader:
         Raises:
             UnknownIncidentError: there is none, or it is outside `scope`.
         """
-        found = incident(conn, id_, scope or EVERYTHING)
-        of = rule_at_opening(conn, self.catalog, found)
-        route = self._route(found)
+        shown = incident(conn, id_, scope or EVERYTHING)
+        opened_by = rule_at_opening(conn, self.catalog, shown)
+        known = (route for route in self.catalog.routes if route.name == shown.route)
+        route = next(known, Route(name=shown.route))
         history = entries(conn, id_)
-        withheld = scope is None and not may_read(route, found)
-        evidence = None if withheld else self._evidence(found, of, history, scope or reader_scope(route))
-        zone, link = ZoneInfo(self.pin.generation.zone), f"{self.public_url}/incident?id={id_}"
+        withheld = scope is None and not may_read(route, shown)
         return Card(
-            found,
+            shown,
             history,
-            of.rule,
-            of.metric,
+            opened_by.rule,
+            opened_by.metric,
             route,
-            evidence,
-            zone,
-            link,
+            None if withheld else self._evidence(shown, opened_by, history, scope or reader_scope(route)),
+            ZoneInfo(self.pin.generation.zone),
+            f"{self.public_url}/incident?id={id_}",
             self.catalog.people,
             unnamed(conn, id_),
             withheld,
         )
 
-    def _route(self, found: Incident) -> Route:
-        known = (route for route in self.catalog.routes if route.name == found.route)
-        return next(known, Route(name=found.route))
-
     def _evidence(
-        self, found: Incident, of: Version, history: tuple[HistoryEntry, ...], scope: Scope
+        self, shown: Incident, opened_by: Version, history: tuple[HistoryEntry, ...], scope: Scope
     ) -> Evidence | None:
-        place = (found.vertical, found.touchpoint)
-        table = of.rule.case_table
-        if table and (of.rule.is_case or found.account_id):
-            return gather_case(self.pin.conn, table, found.account_id, found.slot, place, self.as_of)
-        asked = question(of.rule, of.metric, found, history)
-        return gather(self.pin.conn, asked, place, scope, self.as_of) if asked else None
+        rule, place = opened_by.rule, (shown.vertical, shown.touchpoint)
+        if rule.case_table and (rule.is_case or shown.account_id):
+            return gather_case(self.pin.conn, rule.case_table, shown.account_id, shown.slot, place, self.as_of)
+        sample = next((entry.sample for entry in reversed(history) if entry.sample), None)
+        # What is quiet has no rows that made its figure.
+        if opened_by.metric is None or sample is None or "since" not in sample:
+            return None
+        since, until = date.fromisoformat(sample["since"]), date.fromisoformat(sample["until"])
+        rows = Question(opened_by.metric, since, until, rule.where, tuple(slice_values(shown.slice).items()))
+        return gather(self.pin.conn, rows, place, scope, self.as_of)
 
 
-def question(rule: Rule, metric: Metric | None, found: Incident, history: tuple[HistoryEntry, ...]) -> Question | None:
-    """Which rows made the newest figure of an incident; None for what is quiet, which has none."""
-    sample = next((entry.sample for entry in reversed(history) if entry.sample), None)
-    if metric is None or sample is None or "since" not in sample:
-        return None
-    since, until = date.fromisoformat(sample["since"]), date.fromisoformat(sample["until"])
-    return Question(metric, since, until, rule.where, tuple(slice_values(found.slice).items()))
-
-
-def rule_at_opening(conn: Connection, catalog: Catalog, found: Incident) -> Version:
+def rule_at_opening(conn: Connection, catalog: Catalog, shown: Incident) -> Version:
     """The rule that an incident opened under; where its text is no longer understood, the rule of that name today."""
-    stored = rule_version(conn, found.rule_hash)
+    stored = rule_version(conn, shown.rule_hash)
     if stored is not None:
         try:
             return read_version(stored.body)
         except ValueError:
             pass
-    if found.rule == NAME:
+    if shown.rule == NAME:
         return version(rule_of_faults(catalog.guard))
     for rule in catalog.rules:
-        if rule.name == found.rule:
+        if rule.name == shown.rule:
             return version_of(catalog, rule)
     raise GoneRuleError(
-        f"rule {found.rule} of incident {found.id} is gone; restore it in triggers.toml to read the card"
+        f"rule {shown.rule} of incident {shown.id} is gone; restore it in triggers.toml to read the card"
     )

@@ -1,11 +1,14 @@
-"""How fast and how much: one message a second and channel, a budget an hour, and the rest in a digest. Pure."""
+"""How fast and how much: one message a second and channel, a budget an hour, and the rest in a digest."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from sqlalchemy import Connection, Engine
+
 from config.models import Route
+from queries.messages import digests, outbox, rate_limits
 from queries.messages.rate_limits import RateLimit
 
 SPACING: Final = timedelta(seconds=1.1)
@@ -13,6 +16,13 @@ SPACING: Final = timedelta(seconds=1.1)
 
 EXEMPT: Final = 2
 """How many budgets the most severe incidents may use: they go through after the others' is used up."""
+
+AT_ONCE: Final = 1000
+"""Messages folded in one transaction: others wait no longer than it takes, and memory stays flat."""
+
+Crash = Callable[[int, str], None]
+FOLDING, FOLDED = 10, 11
+"""Where a process can die, numbered on from `delivery.CrashPoint`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +61,44 @@ def pause(gates: Mapping[str, RateLimit], waiting: Iterable[str], now: datetime)
     """How long until the first of the channels with something to send opens. None when nothing waits."""
     opening = [gates[channel].opens_at for channel in waiting if channel in gates]
     return max(min(opening) - now, timedelta(0)) if opening else None
+
+
+def fold_overflow(states: Engine, channel: Channel, now: datetime, crash_point: Crash) -> int:
+    """Have a digest tell what a channel has no room for, and the news of incidents that a digest told.
+
+    Returns how many messages are told so. Each transaction is whole: a message waits, or a digest tells it.
+    """
+    done = 0
+    while True:
+        with states.begin() as conn:
+            left = room(channel, rate_limits.locked(conn, channel.id), now)
+            folded = _fold_news(conn, channel, now) or _fold_beyond(conn, channel, now, left)
+            if folded:
+                crash_point(FOLDING, channel.id)
+        if not folded:
+            return done
+        crash_point(FOLDED, channel.id)
+        done += folded
+
+
+def _fold_news(conn: Connection, channel: Channel, now: datetime) -> int:
+    """News of incidents that a digest told: it is shown there."""
+    done = 0
+    for digest, messages in digests.followers(conn, now, channel.routes, AT_ONCE).items():
+        done += digests.add_to_digest(conn, digest, messages)
+        for touched in digests.touching(conn, digest):
+            digests.refresh_digest(conn, touched, digests.target_of(conn, touched), now)
+    return done
+
+
+def _fold_beyond(conn: Connection, channel: Channel, now: datetime, left: Room) -> int:
+    """Messages beyond what is left of the budget: the hour's digest tells them."""
+    beyond = outbox.overflow(conn, now, dict.fromkeys(channel.routes, channel.id), (left.any, left.severe), AT_ONCE)
+    if not beyond:
+        return 0
+    digest, target = digests.current(conn, channel.routes, now) or digests.begin(
+        conn, channel.id, channel.routes[0], now
+    )
+    done = digests.add_to_digest(conn, digest, beyond)
+    digests.refresh_digest(conn, digest, target, now)
+    return done

@@ -14,7 +14,7 @@ from queries.messages.direct_messages import MAILBOX, DirectMessage
 from queries.metrics.formatting import count
 from queries.metrics.revenue import UnratedRevenueError, revenue_of
 from queries.scope import EVERYTHING
-from queries.state import BEYOND, WITHHELD, Escalation, Incident, RuleTally, incidents_by_id, rule_tallies, slice_values
+from queries.state import BEYOND, WITHHELD, Incident, RuleTally, incidents_by_id, rule_tallies, slice_values
 from queries.state.escalations import escalations
 from queries.state.feedback import Verdict, votes_by_rule
 from queries.state.incidents import incidents
@@ -57,61 +57,56 @@ class DirectMessageWriter:
 
     def words(self, conn: Connection, id_: str) -> Message | None:
         """The words of a letter, under its reader's scope; None where that is no letter's id."""
-        found = direct_messages.read_direct_message(conn, id_)
-        if found is None:
+        letter = direct_messages.read_direct_message(conn, id_)
+        if letter is None:
             return None
-        person = next((p for p in self.catalog.people if p.name == found.person), None)
+        person = next((p for p in self.catalog.people if p.name == letter.person), None)
         if person is None:
             return _message("A letter to somebody who is gone", ["Nothing is said here."], self.link)
-        if found.kind == "overflow":
-            return self._overflow(conn, found, person)
-        return self._noisy(conn, found) if found.kind == "noisy" else self._withheld(conn, found)
+        if letter.kind == "overflow":
+            return self._overflow(conn, letter, person)
+        if letter.kind == "noisy":
+            return self._noisy(conn, letter)
+        # Rule, id and reader only: what it is about is not told in a letter either.
+        untold = withheld(conn, self.catalog, letter.at - WEEK, letter.at + A_DAY)
+        mine = [f"{one.rule} ({one.incident}): not told to {one.reader}" for one in untold if one.owner == person.name]
+        return _message("Not told, for its readers may not see it", [*_listed(mine), _ROUTES], self.link)
 
-    def _overflow(self, conn: Connection, of: DirectMessage, person: Person) -> Message:
-        since, until = _week(of.about, self.zone)
-        asked = [one for one in escalations(conn, BEYOND, since, until) if one.person == person.name]
-        known = incidents_by_id(conn, sorted({one.incident_id for one in asked}))
-        mine = [one for one in known.values() if may_read(person, one)]
-        accounts = {one.account_id for one in mine if one.account_id}
+    def _overflow(self, conn: Connection, letter: DirectMessage, person: Person) -> Message:
+        since, until = _week(letter.about, self.zone)
+        beyond = [step for step in escalations(conn, BEYOND, since, until) if step.person == person.name]
+        known = incidents_by_id(conn, sorted({step.incident_id for step in beyond}))
+        mine = [incident for incident in known.values() if may_read(person, incident)]
+        accounts = {incident.account_id for incident in mine if incident.account_id}
         # Who is over budget is told all the same: without revenue the incidents rank by severity.
         worth, no_revenue = dict[str, float](), list[str]()
         try:
             worth = revenue_of(self.pin.conn, accounts, self.currency, reader_scope(person), self.as_of)
         except UnratedRevenueError as error:
             no_revenue.append(f"Ranked without revenue: {error}.")
-        ranked = rank(Stake(one, worth.get(one.account_id or "")) for one in mine)
-        lines = [self._line(stake) for stake in ranked[:LISTED]]
-        if more := len(ranked) - len(lines):
-            lines.append(f"and {count(more)} more")
+        ranked = rank(Stake(incident, worth.get(incident.account_id or "")) for incident in mine)
+        rules = _named(self.catalog.rules)
+        lines = list[str]()
+        for incident, revenue in ((stake.incident, stake.revenue) for stake in ranked):
+            rule = rules.get(incident.rule)
+            label = rule.label or rule.name if rule else incident.rule
+            yearly = f", {count(round(revenue))} {self.currency} a year" if revenue is not None else ""
+            place = incident_place(incident, rule)
+            lines.append(f"{MARKS[incident.state]} {label}, {place} (severity {incident.severity}{yearly})")
         head = f"{_n(len(ranked), 'incident')} beyond your weekly budget, {since:%Y-%m-%d} to {until - A_DAY:%Y-%m-%d}"
-        return _message(head, [*(lines or ["None of them is open to you any more."]), *no_revenue], self.link)
+        return _message(head, [*(_listed(lines) or ["None of them is open to you any more."]), *no_revenue], self.link)
 
-    def _line(self, stake: Stake) -> str:
-        found = stake.incident
-        worth = f", {count(round(stake.revenue))} {self.currency} a year" if stake.revenue is not None else ""
-        rule = _named(self.catalog.rules).get(found.rule)
-        label = rule.label or rule.name if rule else found.rule
-        return f"{MARKS[found.state]} {label}, {incident_place(found, rule)} (severity {found.severity}{worth})"
-
-    def _noisy(self, conn: Connection, of: DirectMessage) -> Message:
-        since, until = _week(of.about, self.zone)
-        mine = {rule.name: rule for rule in self.catalog.rules if rule.owner == of.person}
+    def _noisy(self, conn: Connection, letter: DirectMessage) -> Message:
+        since, until = _week(letter.about, self.zone)
+        mine = {rule.name: rule for rule in self.catalog.rules if rule.owner == letter.person}
         ranked = noisiest(rule_tallies(conn, since, until), votes_by_rule(conn, since))
         lines = [
-            f"{mine[one.rule].label or one.rule}: {_n(one.opened, 'incident')}, {count(one.unanswered)} of them never "
-            f"acknowledged, {_n(one.noise, 'vote')} for noise"
-            for one in ranked if one.rule in mine
+            f"{mine[week.rule].label or week.rule}: {_n(week.opened, 'incident')}, {count(week.unanswered)} of them "
+            f"never acknowledged, {_n(week.noise, 'vote')} for noise"
+            for week in ranked if week.rule in mine
         ]  # fmt: skip
         head = f"Your noisiest rules, {since:%Y-%m-%d} to {until - A_DAY:%Y-%m-%d}"
         return _message(head, [*lines[:LISTED], _HELP], self.link)
-
-    def _withheld(self, conn: Connection, of: DirectMessage) -> Message:
-        """Rule, id and reader only: what it is about is not told in a letter either."""
-        found = [one for one in withheld(conn, self.catalog, of.at - WEEK, of.at + A_DAY) if one.owner == of.person]
-        lines = [f"{one.rule} ({one.incident}): not told to {one.reader}" for one in found[:LISTED]]
-        if more := len(found) - len(lines):
-            lines.append(f"and {count(more)} more")
-        return _message("Not told, for its readers may not see it", [*lines, _ROUTES], self.link)
 
 
 _HELP: Final = (
@@ -144,9 +139,9 @@ class Withheld:
 def rank(stakes: Iterable[Stake]) -> list[Stake]:
     """By value at stake; where no revenue is known, after those, by severity and by the number of cases."""
 
-    def key(one: Stake) -> tuple[Any, ...]:
-        found = one.incident
-        return one.revenue is None, -(one.revenue or 0), found.severity, -(found.n or 0), found.opened_at, found.id
+    def key(stake: Stake) -> tuple[Any, ...]:
+        known, worth, about = stake.revenue is not None, stake.revenue or 0, stake.incident
+        return not known, -worth, about.severity, -(about.n or 0), about.opened_at, about.id
 
     return sorted(stakes, key=key)
 
@@ -162,35 +157,28 @@ def noisiest(counted: Iterable[RuleTally], voted: Iterable[Verdict]) -> list[Rul
 
 def withheld(conn: Connection, catalog: Catalog, since: datetime, until: datetime) -> tuple[Withheld, ...]:
     """What was opened or stepped in [since, until) and not told to a channel or a person that may not see it."""
-    rules, routes = (
-        _named(catalog.rules),
-        {route.name: route for route in catalog.routes if route.verticals is not None},
-    )
-    found = list[Withheld]()
-    for one in incidents(conn, EVERYTHING, since=since, until=until) if routes else ():
-        route, rule = routes.get(one.route), rules.get(one.rule)
-        if route and rule and since <= one.opened_at and not may_read(route, one):
-            found.append(Withheld(one.id, one.rule, rule.owner, f"route {route.name}", one.opened_at))
+    rules = _named(catalog.rules)
+    routes = {route.name: route for route in catalog.routes if route.verticals is not None}
+    untold = list[Withheld]()
+    for incident in incidents(conn, EVERYTHING, since=since, until=until) if routes else ():
+        route, rule = routes.get(incident.route), rules.get(incident.rule)
+        if route and rule and since <= incident.opened_at and not may_read(route, incident):
+            untold.append(Withheld(incident.id, rule.name, rule.owner, f"route {route.name}", incident.opened_at))
     steps = escalations(conn, WITHHELD, since, until)
-    return (*found, *_steps(steps, incidents_by_id(conn, [one.incident_id for one in steps]), rules))
-
-
-def _steps(steps: Sequence[Escalation], known: Mapping[str, Incident], rules: Mapping[str, Rule]) -> Iterator[Withheld]:
+    known = incidents_by_id(conn, [step.incident_id for step in steps])
     for step in steps:
-        of = known.get(step.incident_id)
-        if of is not None and of.rule in rules:
-            yield Withheld(of.id, of.rule, rules[of.rule].owner, step.person, step.at)
+        about = known.get(step.incident_id)
+        if about is not None and about.rule in rules:
+            untold.append(Withheld(about.id, about.rule, rules[about.rule].owner, step.person, step.at))
+    return tuple(untold)
 
 
 def due_direct_messages(conn: Connection, catalog: Catalog, zone: ZoneInfo, now: datetime) -> tuple[DirectMessage, ...]:
     """The letters that should be there by now; those that are there already are among them."""
     week = monday(now, zone)
-    weekly = _weekly(conn, catalog, monday(week - A_DAY, zone), week, now) if now >= _reading(week) else ()
+    is_time = now >= datetime.combine(week.date(), READING_TIME, week.tzinfo)
+    weekly = _weekly(conn, catalog, monday(week - A_DAY, zone), week, now) if is_time else ()
     return (*weekly, *_reports(conn, catalog, zone, now))
-
-
-def _reading(week: datetime) -> datetime:
-    return datetime.combine(week.date(), READING_TIME, week.tzinfo)
 
 
 def _weekly(
@@ -225,10 +213,16 @@ def mailbox(person: Person, channel: str) -> Route:
     return Route.model_construct(name=f"{MAILBOX}{person.name}", label=f"letters to {person.label}", channel=channel)
 
 
-def incident_place(found: Incident, rule: Rule | None) -> str:
+def incident_place(incident: Incident, rule: Rule | None) -> str:
     """Where an incident is: its slice's values, or what a case belongs to."""
-    named = () if rule and rule.is_case else slice_values(found.slice).values()
-    return ", ".join(named) or ", ".join(part for part in (found.vertical, found.touchpoint) if part) or COMPANY
+    named = () if rule and rule.is_case else slice_values(incident.slice).values()
+    return ", ".join(named) or ", ".join(part for part in (incident.vertical, incident.touchpoint) if part) or COMPANY
+
+
+def _listed(lines: Sequence[str]) -> list[str]:
+    """The first lines, and how many more there are."""
+    more = len(lines) - LISTED
+    return [*lines[:LISTED], *([f"and {count(more)} more"] if more > 0 else [])]
 
 
 def _named(rules: Iterable[Rule]) -> Mapping[str, Rule]:

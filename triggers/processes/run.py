@@ -25,13 +25,13 @@ from triggers.incidents.tick import Report, tick
 from triggers.logs import about
 from triggers.messages import direct_messages
 from triggers.messages.card_reader import CardReader
+from triggers.messages.delivery import DeliveryWorker, Sent
+from triggers.messages.remove_duplicates import DuplicateRemover
 from triggers.processes.lease import acquire, release
 from triggers.rules import LiveRules, Rules
 from triggers.slack.canary import with_canary
 from triggers.slack.client import Slack, SlackError
-from triggers.slack.delivery import DeliveryWorker, Sent
-from triggers.slack.reactions import acknowledge_reacted
-from triggers.slack.remove_duplicates import DuplicateRemover
+from triggers.slack.interaction_handler import acknowledge_reacted
 
 log: Final = logging.getLogger("triggers")
 

@@ -32,7 +32,7 @@ from queries.scope import EVERYTHING
 from queries.state import RacedError
 from queries.state.incidents import incidents
 from queries.warehouse import COLUMNS, Generation, NoWarehouseError, Warehouse
-from triggers.incidents.overdue import overdue_steps
+from triggers.incidents.escalation import overdue_steps
 from triggers.processes.audit import STUCK, ExpectedState, Fault, audit, gauges
 from triggers.rules import LiveRules, Rules
 from triggers.slack.canary import look, set_out

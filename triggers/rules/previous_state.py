@@ -16,13 +16,13 @@ from queries.state import (
     Newest,
     Remembered,
     baselines,
+    calibrations,
     newest_slots,
     open_incidents,
     remembered,
     rule_hashes,
     rule_version,
 )
-from queries.state.calibrations import calibrations
 from triggers.rules.state_machine import Instance
 from triggers.rules.versions import Version, read_version
 

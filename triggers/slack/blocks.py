@@ -1,23 +1,31 @@
-"""A message as Slack's Block Kit. Pure.
+"""Messages and forms as Slack's Block Kit. Pure.
 
 Everything that comes from data goes into plain-text elements, where Slack reads no markup, with & < > escaped: a
 vertical called `*bold* <!channel>` is shown as just that.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from config.models import Person
+from queries.state import Incident
+from triggers.incidents.access import may_read
 from triggers.messages.delivery_channel import Ids
 from triggers.messages.message import Choice, Control, Fact, Link, Message
+from triggers.slack.interactions import Interaction
 
 EVENT_TYPE: Final = "earshot"
 HEADER, SECTION, FIELD, FALLBACK, BUTTON = 150, 1500, 2000, 3000, 75
 """The longest texts, within Slack's limits for each element and for a whole message (12,000)."""
 SHORT, FIELDS = 60, 10
 """A fact this short stands beside others, as many as Slack puts into one section."""
+TITLE, LABEL, HINT, OPTION, LISTED = 24, 2000, 150, 75, 100
+"""Of a form: Slack's longest texts, and its longest list."""
+NOTE: Final = 500
+"""The longest text that somebody may write into a form."""
 CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
 MARKUP: Final = re.compile(r"([*_~`])")
 ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -117,3 +125,55 @@ def escaped(text: str, most: int) -> str:
             return "".join(done) + "\N{HORIZONTAL ELLIPSIS}"
         done.append(safe)
     return "".join(done)
+
+
+def form(name: str, press: Interaction, incident: Incident, people: Sequence[Person]) -> dict[str, Any]:
+    """The form that opens at a press. `people` are offered as far as they may see the incident.
+
+    Args:
+        name: resolve, reassign or action.
+        press: what opens it.
+        incident: what it is about.
+        people: everybody.
+    """
+    offered = [person for person in people if may_read(person, incident)][:LISTED]
+    effect = {"type": "plain_text_input", "action_id": "effect", "placeholder": plain("-5%", HINT)}
+    title, send, blocks = {
+        "resolve": ("Resolve", "Resolve", [_text("note", "What was found or done?")]),
+        "reassign": ("Reassign", "Reassign", [_choice("to", "Who takes it on?", offered, None)]),
+        "action": (
+            "Record an action",
+            "Record",
+            [
+                _text("what", "What is done?"),
+                _choice("who", "Who sees to it?", offered, press.user),
+                _input("due", "By when?", {"type": "datepicker", "action_id": "due"}, optional=True),
+                _input("effect", "Expected change of the figure", effect, optional=True),
+            ],
+        ),
+    }[name]
+    about = {"incident": incident.id, "channel": press.channel, "ts": press.ts}
+    return {
+        "type": "modal",
+        "callback_id": name,
+        "private_metadata": json.dumps(about),
+        "title": plain(title, TITLE),
+        "submit": plain(send, TITLE),
+        "close": plain("Cancel", TITLE),
+        "blocks": blocks,
+    }
+
+
+def _text(name: str, label: str) -> Block:
+    return _input(name, label, {"type": "plain_text_input", "action_id": name, "multiline": True, "max_length": NOTE})
+
+
+def _choice(name: str, label: str, offered: Sequence[Person], chosen: str | None) -> Block:
+    options = [{"text": plain(person.label, OPTION), "value": person.name} for person in offered]
+    first = next((o for o, p in zip(options, offered, strict=True) if p.slack and p.slack == chosen), None)
+    element: dict[str, Any] = {"type": "static_select", "action_id": name, "options": options}
+    return _input(name, label, element | ({"initial_option": first} if first else {}))
+
+
+def _input(name: str, label: str, element: Block, *, optional: bool = False) -> Block:
+    return {"type": "input", "block_id": name, "label": plain(label, LABEL), "element": element, "optional": optional}

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from config.models import Catalog, Route
 from config.models.rules import EventRule
@@ -28,6 +28,20 @@ from triggers.slack.client import Slack
 
 REASON: Final = "A message of every day that shows that messages arrive. Nothing is to be done"
 LOOK_BACK: Final = timedelta(minutes=5)
+RULE: Final = EventRule.model_validate(
+    {
+        "name": CANARY,
+        "label": "The watchdog's message of the day",
+        "kind": "event",
+        "table": "response",
+        "dated_by": "invited_at",
+        "class": "data",
+        "severity": 4,
+        "route": CANARY,
+        "owner": CANARY,
+    }
+)
+"""What the canary's incident was evaluated by, for its card: no tick evaluates it."""
 
 
 def with_canary(catalog: Catalog, channel: str | None) -> Catalog:
@@ -41,21 +55,6 @@ def _route(channel: str | None) -> Route:
     return Route(name=CANARY, label="the watchdog's test channel", channel=channel)
 
 
-def _rule() -> EventRule:
-    raw = {
-        "name": CANARY,
-        "label": "The watchdog's message of the day",
-        "kind": "event",
-        "table": "response",
-        "dated_by": "invited_at",
-        "class": "data",
-        "severity": 4,
-        "route": CANARY,
-        "owner": CANARY,
-    }
-    return EventRule.model_validate(raw)
-
-
 def set_out(states: Engine, day: date, now: datetime) -> bool:
     """Queue the day's canary. False where it was.
 
@@ -67,25 +66,24 @@ def set_out(states: Engine, day: date, now: datetime) -> bool:
     Raises:
         RacedError: another process did it in this moment.
     """
-    found = _incident(day, now)
+    rule = version(RULE)
+    incident = _incident(day, rule.hash, now)
     with states.begin() as conn:
-        if incidents_by_id(conn, (found.id,)):
+        if incidents_by_id(conn, (incident.id,)):
             return False
-        of = version(_rule())
-        new = () if of.hash in rule_hashes(conn) else (RuleVersion(of.hash, CANARY, of.body, None, now),)
-        entry = HistoryEntry(found.id, 1, now, "opened", REASON)
-        write(
-            conn, TickRecord(versions=new, opened=(found,), entries=(entry,), queued=(root_message(found, now, now),))
-        )
+        new = () if rule.hash in rule_hashes(conn) else (RuleVersion(rule.hash, CANARY, rule.body, None, now),)
+        entry = HistoryEntry(incident.id, 1, now, "opened", REASON)
+        message = root_message(incident, now, now)
+        write(conn, TickRecord(versions=new, opened=(incident,), entries=(entry,), queued=(message,)))
     return True
 
 
-def _incident(day: date, now: datetime) -> Incident:
+def _incident(day: date, rule_hash: str, now: datetime) -> Incident:
     """Closed from the beginning: no tick and no ladder touches it."""
     return Incident(
         id=incident_id(CANARY, day.isoformat(), None),
         rule=CANARY,
-        rule_hash=version(_rule()).hash,
+        rule_hash=rule_hash,
         slice=f"day={day}",
         class_="data",
         severity=4,
@@ -125,11 +123,7 @@ def look(states: Engine, slack: Slack, channel: str, now: datetime) -> Canary | 
     if newest.message not in there:
         return newest
     with states.begin() as conn:
-        _note(conn, newest, now)
+        before = incidents_by_id(conn, (newest.incident_id,))[newest.incident_id]
+        after = replace(before, version=before.version + 1)
+        annotate(conn, after, HistoryEntry(after.id, after.version, now, SEEN, "found in its channel"))
         return newest_canary(conn)
-
-
-def _note(conn: Connection, seen: Canary, now: datetime) -> None:
-    found = incidents_by_id(conn, (seen.incident_id,))[seen.incident_id]
-    after = replace(found, version=found.version + 1)
-    annotate(conn, after, HistoryEntry(found.id, after.version, now, SEEN, "found in its channel"))

@@ -59,8 +59,8 @@ class Slack:
     """One workspace. Nothing is ever tried twice here: who retries must know what became of the first attempt."""
 
     def __init__(self, token: str, base_url: str, timeout_s: float) -> None:
+        self.timeout_s = max(1, round(timeout_s))  # slack_sdk takes whole seconds
         # slack_sdk's default handler posts a second time when the answer to the first is lost.
-        self.timeout_s = _whole(timeout_s)
         settings: dict[str, Any] = {"timeout": self.timeout_s, "retry_handlers": [], "logger": _QUIET}
         self._client = WebClient(token=token, base_url=base_url, **settings)
 
@@ -119,10 +119,10 @@ class Slack:
             query["ts"] = thread
         for _ in range(_PAGES):
             answer = self.ask(method, **query).data
-            found: Sequence[Mapping[str, Any]] = answer.get("messages") or ()
-            yield from found
+            page: Sequence[Mapping[str, Any]] = answer.get("messages") or ()
+            yield from page
             cursor = (answer.get("response_metadata") or {}).get("next_cursor")
-            if not cursor or (not thread and found and float(found[-1]["ts"]) < oldest):
+            if not cursor or (not thread and page and float(page[-1]["ts"]) < oldest):
                 return
             query["cursor"] = cursor
         raise SlackError("too_many_messages_to_look_through", "ambiguous")
@@ -147,32 +147,23 @@ class Slack:
         return Answer(data, {str(name).lower(): str(value) for name, value in answer.headers.items()})
 
 
-def _whole(timeout_s: float) -> int:
-    """slack_sdk takes whole seconds."""
-    return max(1, round(timeout_s))
-
-
 def _read(error: Exception) -> SlackError:
     """What a failure says about the message."""
     if isinstance(error, SlackApiError):
-        return _answered(error)
+        response: Any = error.response
+        data = response.data if isinstance(response.data, Mapping) else {}
+        said, status = str(data.get("error", "")), int(response.status_code)
+        # slack_sdk puts the page that it got in place of a code.
+        code = said if _CODE.fullmatch(said) else "answer_is_not_json"
+        if status == 429 or code in _UNSENT:
+            return SlackError(code, "unsent", _retry_after(response.headers))
+        is_unclear = status >= 500 or code in _AMBIGUOUS or code != said
+        return SlackError(code, "ambiguous" if is_unclear else "permanent")
     if isinstance(error, HTTPError):
         return SlackError(f"http_{error.code}", "unsent" if error.code == 429 else "ambiguous")
     reason = error.reason if isinstance(error, URLError) else error
     never_connected = isinstance(reason, ConnectionRefusedError) or type(reason).__name__ == "gaierror"
     return SlackError(type(reason).__name__.lower(), "unsent" if never_connected else "ambiguous")
-
-
-def _answered(error: SlackApiError) -> SlackError:
-    response: Any = error.response
-    data = response.data if isinstance(response.data, Mapping) else {}
-    said, status = str(data.get("error", "")), int(response.status_code)
-    code = said if _CODE.fullmatch(said) else "answer_is_not_json"  # slack_sdk puts the page it got in place of a code
-    if status == 429 or code in _UNSENT:
-        return SlackError(code, "unsent", _retry_after(response.headers))
-    if status >= 500 or code in _AMBIGUOUS or code != said:
-        return SlackError(code, "ambiguous")
-    return SlackError(code, "permanent")
 
 
 def _retry_after(headers: Mapping[str, Any]) -> float:

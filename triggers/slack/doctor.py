@@ -6,6 +6,7 @@ one finding.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -35,7 +36,7 @@ SCOPES: Final[Mapping[str, str]] = {
 
 SKEW: Final = timedelta(minutes=2)
 PROBE: Final = "doctor"
-_VERSION: Final = re.compile(r"xox[a-z]-|xapp-")
+_PREFIX: Final = re.compile(r"xox[a-z]-|xapp-")
 
 Verdict = Literal["good", "note", "bad"]
 Connect = Callable[[SlackSettings], str | None]
@@ -74,7 +75,18 @@ class Doctor:
             return
         yield from self._routes(slack)
         yield from self._people(slack)
-        yield from self._socket()
+        token = _secret(self.settings.app_token)
+        if token is None:
+            fix = f"Set EARSHOT_SLACK__APP_TOKEN in .env: Basic Information, App-Level Tokens. {_WHERE}"
+            yield CheckResult("bad", "There is no app token: buttons and reactions are not heard.", fix)
+        elif not token.startswith("xapp-"):
+            kind = {"xoxb-": "the bot's token", "xoxp-": "a person's token"}.get(_kind(token), "no token")
+            fix = "EARSHOT_SLACK__APP_TOKEN wants the App-Level Token, which starts with xapp-."
+            yield CheckResult("bad", f"The app token is {kind}.", fix)
+        elif why := self.connect(self.settings):
+            yield CheckResult("bad", f"Slack cannot be listened to ({why}).", _SOCKET.get(why, _SOCKET_OFF))
+        else:
+            yield CheckResult("good", "Socket Mode works: what is pressed is heard.")
 
     # The token.
 
@@ -110,11 +122,8 @@ class Doctor:
                 yield CheckResult("bad", f"The app lacks scopes: {', '.join(missing)}.", _ADD_SCOPES)
             else:
                 yield CheckResult("good", "The app has every scope that it needs.")
-        yield from self._clock(answer.headers.get("date"))
-
-    def _clock(self, date: str | None) -> Iterator[CheckResult]:
         try:
-            apart = abs(parsedate_to_datetime(date or "").astimezone(UTC) - self.now)
+            apart = abs(parsedate_to_datetime(answer.headers.get("date", "")).astimezone(UTC) - self.now)
         except ValueError:
             return
         if apart > SKEW:
@@ -131,9 +140,9 @@ class Doctor:
                 if route.name in used:
                     yield CheckResult("bad", f"Route {route.name} has no channel: its messages stay pending.", _CHANNEL)
                 continue
-            found = self._channel(slack, route, route.channel)
-            yield found
-            if found.verdict == "good":
+            result = self._channel(slack, route, route.channel)
+            yield result
+            if result.verdict == "good":
                 good.append(route.channel)
         target = self.channel or next(iter(good), None)
         if target is not None:
@@ -142,19 +151,18 @@ class Doctor:
     def _channel(self, slack: Slack, route: Route, channel: str) -> CheckResult:
         where = f"Route {route.name}: channel {channel}"
         try:
-            found = slack.ask("conversations.info", channel=channel).data["channel"]
+            there = slack.ask("conversations.info", channel=channel).data["channel"]
         except SlackError as error:
-            return _unreadable(where, error)
-        if found.get("is_archived"):
-            return CheckResult(
-                "bad", f"{where} is archived.", "Unarchive it, or write another channel into routing.toml."
-            )
-        if found.get("is_ext_shared") or found.get("is_pending_ext_shared"):
+            wrong, fix = _UNREADABLE.get(error.code, (f" cannot be read ({error.code}).", _LATER))
+            return CheckResult("bad", f"{where}{wrong}", fix)
+        if there.get("is_archived"):
+            return CheckResult("bad", f"{where} is archived.", _UNARCHIVE)
+        if there.get("is_ext_shared") or there.get("is_pending_ext_shared"):
             fix = "Use a channel that belongs to your company alone: messages name your customers."
             return CheckResult("bad", f"{where} is shared with another company.", fix)
-        if found.get("is_member") is False:
-            return CheckResult("bad", f"{where}: the app is not in it.", "Write /invite @Earshot in the channel.")
-        return CheckResult("good", f"{where} (#{found.get('name', '?')}) can be reached.")
+        if there.get("is_member") is False:
+            return CheckResult("bad", f"{where}: the app is not in it.", _INVITE)
+        return CheckResult("good", f"{where} (#{there.get('name', '?')}) can be reached.")
 
     def _message(self, slack: Slack, channel: str) -> Iterator[CheckResult]:
         """Post, find again by its metadata, delete."""
@@ -163,7 +171,8 @@ class Doctor:
         try:
             posted = slack.send(channel, Message((text,), sentences=(text,)), Ids(probe, PROBE))
         except SlackError as error:
-            yield _unposted(channel, error)
+            fix = _POSTING.get(error.code, _LATER)
+            yield CheckResult("bad", f"The app may not post to {channel} ({error.code}).", fix)
             return
         yield from _found_again(slack, channel, probe, posted, self.now)
         try:
@@ -183,17 +192,15 @@ class Doctor:
         known = 0
         for person in self.catalog.people:
             is_told = person.name in named or (person.audience == "gm" and "gm" in named)
-            found = self._member(slack, person) if person.slack else self._nobody(slack, person, is_told=is_told)
-            known += person.slack is not None and found is None
-            if found is not None:
-                yield found
+            wrong = self._member(slack, person) if person.slack else self._nobody(slack, person, is_told=is_told)
+            known += person.slack is not None and wrong is None
+            if wrong is not None:
+                yield wrong
         if known:
             yield CheckResult("good", f"{known} people of routing.toml are members of the workspace.")
         elif not any(person.slack for person in self.catalog.people):
-            wrong = "Nobody in routing.toml has a Slack member id: no button works for anybody."
-            yield CheckResult(
-                "bad", wrong, 'Add slack = "U0123456789" to each [[person]]: Slack profile, Copy member ID.'
-            )
+            fix = 'Add slack = "U0123456789" to each [[person]]: Slack profile, Copy member ID.'
+            yield CheckResult("bad", "Nobody in routing.toml has a Slack member id: no button works for anybody.", fix)
 
     def _member(self, slack: Slack, person: Person) -> CheckResult | None:
         try:
@@ -220,25 +227,12 @@ class Doctor:
             return None
         why = "a ladder names them, and Slack cannot tell them" if is_told else "no button works for them"
         fix = 'Add slack = "U0123456789" to their [[person]]: Slack profile, Copy member ID.'
-        if person.email and (id_ := _by_mail(slack, person.email)):
-            fix = f'Add slack = "{id_}" to their [[person]].'
+        if person.email:
+            # Who is not found by mail has another address in Slack: their id is copied by hand.
+            with suppress(SlackError):
+                user = slack.ask("users.lookupByEmail", email=person.email).data["user"]
+                fix = f'Add slack = "{user["id"]}" to their [[person]].'
         return CheckResult("bad" if is_told else "note", f"{person.name} has no Slack member id: {why}.", fix)
-
-    # Socket Mode.
-
-    def _socket(self) -> Iterator[CheckResult]:
-        token = _secret(self.settings.app_token)
-        if token is None:
-            fix = f"Set EARSHOT_SLACK__APP_TOKEN in .env: Basic Information, App-Level Tokens. {_WHERE}"
-            yield CheckResult("bad", "There is no app token: buttons and reactions are not heard.", fix)
-        elif not token.startswith("xapp-"):
-            kind = {"xoxb-": "the bot's token", "xoxp-": "a person's token"}.get(_kind(token), "no token")
-            fix = "EARSHOT_SLACK__APP_TOKEN wants the App-Level Token, which starts with xapp-."
-            yield CheckResult("bad", f"The app token is {kind}.", fix)
-        elif why := self.connect(self.settings):
-            yield CheckResult("bad", f"Slack cannot be listened to ({why}).", _SOCKET.get(why, _SOCKET_OFF))
-        else:
-            yield CheckResult("good", "Socket Mode works: what is pressed is heard.")
 
 
 _WHERE: Final = "docs/how-to/send-to-slack.md shows where it is."
@@ -281,35 +275,26 @@ def _refused(error: SlackError, base_url: str) -> CheckResult:
     return CheckResult("bad", f"Slack cannot be reached at {base_url} ({error.code}).", fix)
 
 
-def _unreadable(where: str, error: SlackError) -> CheckResult:
-    if error.code == "channel_not_found":
-        fix = (
-            "Copy the id again from the bottom of the channel's details; in a private one write /invite @Earshot first."
-        )
-        return CheckResult("bad", f"{where} does not exist, or is private without the app in it.", fix)
-    if error.code == "not_in_channel":
-        return CheckResult("bad", f"{where}: the app is not in it.", "Write /invite @Earshot in the channel.")
-    if error.code == "missing_scope":
-        return CheckResult("bad", f"{where}: whether it exists cannot be seen: channels:read is missing.", _ADD_SCOPES)
-    return CheckResult(
-        "bad", f"{where} cannot be read ({error.code}).", "Run this again; then look the code up at api.slack.com."
-    )
-
-
+_INVITE: Final = "Write /invite @Earshot in the channel."
+_UNARCHIVE: Final = "Unarchive it, or write another channel into routing.toml."
+_LATER: Final = "Run this again; then look the code up at api.slack.com."
+_UNREADABLE: Final[Mapping[str, tuple[str, str]]] = {
+    "channel_not_found": (
+        " does not exist, or is private without the app in it.",
+        "Copy the id again from the bottom of the channel's details; in a private one write /invite @Earshot first.",
+    ),
+    "not_in_channel": (": the app is not in it.", _INVITE),
+    "missing_scope": (": whether it exists cannot be seen: channels:read is missing.", _ADD_SCOPES),
+}
 _POSTING: Final[Mapping[str, str]] = {
-    "not_in_channel": "Write /invite @Earshot in the channel.",
+    "not_in_channel": _INVITE,
     "channel_not_found": "Copy the id again from the bottom of the channel's details; invite the app if it is private.",
-    "is_archived": "Unarchive it, or write another channel into routing.toml.",
+    "is_archived": _UNARCHIVE,
     "missing_scope": _ADD_SCOPES,
     "restricted_action": "Channel settings, Posting permissions: let the app post.",
     "restricted_action_read_only_channel": "Channel settings, Posting permissions: let the app post.",
     "ratelimited": "Run this again in a minute.",
 }
-
-
-def _unposted(channel: str, error: SlackError) -> CheckResult:
-    fix = _POSTING.get(error.code, "Run this again; then look the code up at api.slack.com.")
-    return CheckResult("bad", f"The app may not post to {channel} ({error.code}).", fix)
 
 
 def _found_again(slack: Slack, channel: str, probe: str, posted: Posted, now: datetime) -> Iterator[CheckResult]:
@@ -318,25 +303,16 @@ def _found_again(slack: Slack, channel: str, probe: str, posted: Posted, now: da
         there = slack.sent_since(channel, (now - SKEW).timestamp())
     except SlackError as error:
         wrong = f"The history of {channel} cannot be read ({error.code}): after a lost answer messages wait."
-        yield CheckResult(
-            "bad", wrong, _ADD_SCOPES if error.code == "missing_scope" else "Write /invite @Earshot in the channel."
-        )
+        yield CheckResult("bad", wrong, _ADD_SCOPES if error.code == "missing_scope" else _INVITE)
         return
     if posted.ts not in there.get(probe, ()):
         wrong = f"The test message in {channel} came back without its metadata: a lost answer could send one twice."
         yield CheckResult("bad", wrong, "Use a workspace that keeps message metadata, and no gateway that drops it.")
 
 
-def _by_mail(slack: Slack, email: str) -> str | None:
-    try:
-        return str(slack.ask("users.lookupByEmail", email=email).data["user"]["id"])
-    except SlackError:
-        return None
-
-
 def _kind(token: str) -> str:
-    found = _VERSION.match(token)
-    return found[0] if found else ""
+    prefix = _PREFIX.match(token)
+    return prefix[0] if prefix else ""
 
 
 def _secret(token: SecretStr | None) -> str | None:

@@ -1,23 +1,28 @@
-"""Do what a press means: its change and the note that it is done in one transaction, then the answer to the presser."""
+"""Do what a press means: its change and the note that it is done in one transaction, then the answer to the presser.
+
+Before a step of the ladder is taken reactions are looked for: an event can be lost, a reaction stays where it is.
+"""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
-from config.models import Catalog, Route
+from config.models import Catalog, Person, Route
 from queries.messages import inbox
 from queries.messages.inbox import Arrived, Done
-from queries.scope import Scope
-from queries.state import Incident, NewAction, RacedError, actions, entries, incidents_by_id
+from queries.scope import EVERYTHING, Scope
+from queries.state import Incident, NewAction, RacedError, actions, entries, incidents_by_id, open_incidents
 from queries.state.feedback import vote
-from triggers.incidents.access import reader_scope
-from triggers.incidents.actions import acknowledge, reassign, resolve, snooze
+from triggers.incidents.access import may_read, reader_scope
+from triggers.incidents.actions import OverError, acknowledge, reassign, resolve, snooze
 from triggers.incidents.business_hours import Timetable, timetable
+from triggers.incidents.escalation import due_steps
+from triggers.slack.blocks import form
 from triggers.slack.client import Slack, SlackError
 from triggers.slack.interactions import (
     Decision,
@@ -30,16 +35,13 @@ from triggers.slack.interactions import (
     due_on,
     effect,
     from_text,
+    is_acknowledging,
     presser,
 )
-from triggers.slack.modals import form
 
 log: Final = logging.getLogger("triggers")
-THANKS: Final = {
-    "useful": "Thank you: counted as useful.",
-    "noise": "Thank you: counted as noise. Its rule's owner sees how often.",
-    "action": "Recorded. The monthly review shows it beside the figure it is meant to move.",
-}
+MOST: Final = 40
+"""How many messages are looked at for reactions in one round: Slack allows about 50 such calls a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +64,34 @@ class InteractionHandler:
         try:
             press = from_text(arrived.body)
             decision, about = self._decided(arrived, press)
+        except RacedError:
+            return False
         except Exception as error:  # noqa: BLE001 - one that cannot be done must not hold up the others
-            self._failed(arrived, error)
+            name = type(error).__name__
+            log.error("%s %s could not be done: %s", arrived.kind, arrived.id, name)  # noqa: TRY400 - no data in logs
+            with self.states.begin() as conn:
+                inbox.failed(conn, arrived.id, name, self.clock())
             return False
         if decision is not None:
             self._answer(press, decision, about)
         return decision is not None
 
-    def _failed(self, arrived: Arrived, error: Exception) -> None:
-        """A race is only tried again; anything else counts, and after some times it is given up."""
-        if isinstance(error, RacedError):
-            return
-        log.error("%s %s could not be done: %s", arrived.kind, arrived.id, type(error).__name__)
-        with self.states.begin() as conn:
-            inbox.failed(conn, arrived.id, type(error).__name__, self.clock())
-
     def _decided(self, arrived: Arrived, press: Interaction) -> tuple[Decision | None, Incident | None]:
         """Decide and do it. None where another process did."""
         with self.states.begin() as conn:
-            about = self._incident(conn, press)
-            seen = self._seen(conn, press, about, arrived)
+            about, people = self._incident(conn, press), self.catalog.people
+            seen = InteractionContext(
+                presser(people, press.user),
+                about,
+                entries(conn, about.id) if about else (),
+                frozenset(channel for channel, _ in inbox.places(conn, about.id)) if about else frozenset(),
+                self._timetable(about),
+                people,
+                arrived.received_at,
+                self.clock(),
+            )
             decision = decide(press, seen) if press.kind != "reaction" or about else Tell("")
-            done = Done(about.id if about else None, seen.person.name if seen.person else None, _outcome(decision))
+            done = Done(about.id if about else None, seen.person.name if seen.person else None, decision.outcome)
             if not inbox.record_handled(conn, arrived.id, done, self.clock()):
                 return None, about
             if isinstance(decision, Do) and about and seen.person:
@@ -93,17 +101,6 @@ class InteractionHandler:
     def _incident(self, conn: Connection, press: Interaction) -> Incident | None:
         id_ = press.incident or inbox.shown_at(conn, press.channel, press.ts)
         return incidents_by_id(conn, (id_,)).get(id_) if id_ else None
-
-    def _seen(
-        self, conn: Connection, press: Interaction, about: Incident | None, arrived: Arrived
-    ) -> InteractionContext:
-        channels = {channel for channel, _ in inbox.places(conn, about.id)} if about else set()
-        history = entries(conn, about.id) if about else ()
-        table = self._timetable(about)
-        person, people = presser(self.catalog.people, press.user), self.catalog.people
-        return InteractionContext(
-            person, about, history, frozenset(channels), table, people, arrived.received_at, self.clock()
-        )
 
     def today(self, press: Interaction) -> date:
         """The day it is at the route of the incident that a form is about."""
@@ -129,23 +126,21 @@ class InteractionHandler:
         elif do.what == "resolve":
             resolve(conn, id_, author, do.words, scope, now)
         elif do.what == "action":
-            actions.record_action(conn, self._new(press, about, author), author, now)
+            rule = next((rule for rule in self.catalog.rules if rule.name == about.rule), None)
+            new = NewAction(
+                what=press.fields["what"],
+                owner=press.fields.get("who") or author,
+                started_on=self._today(about),
+                due_on=due_on(press),
+                incident_id=about.id,
+                vertical=about.vertical,
+                touchpoint=about.touchpoint,
+                metric=getattr(rule, "metric", None),
+                expected_effect=effect(press),
+            )
+            actions.record_action(conn, new, author, now)
         else:
             vote(conn, id_, author, now, useful=do.what == "useful")
-
-    def _new(self, press: Interaction, about: Incident, author: str) -> NewAction:
-        rule = next((rule for rule in self.catalog.rules if rule.name == about.rule), None)
-        return NewAction(
-            what=press.fields["what"],
-            owner=press.fields.get("who") or author,
-            started_on=self._today(about),
-            due_on=due_on(press),
-            incident_id=about.id,
-            vertical=about.vertical,
-            touchpoint=about.touchpoint,
-            metric=getattr(rule, "metric", None),
-            expected_effect=effect(press),
-        )
 
     def _answer(self, press: Interaction, decision: Decision, about: Incident | None) -> None:
         """Say it to the presser alone. What it says is also in the incident's message, so a failure loses nothing."""
@@ -153,24 +148,44 @@ class InteractionHandler:
             if isinstance(decision, Open) and about:
                 view = form(decision.form, press, about, self.catalog.people)
                 self.slack.ask("views.open", trigger_id=press.trigger, view=view)
-            elif text := _said(decision):
-                self._whisper(press, text)
+            elif decision.said:
+                self.slack.ask("chat.postEphemeral", channel=press.channel, user=press.user, text=decision.said)
         except SlackError as error:
             log.info("an answer was not told: %s", error.code)
 
-    def _whisper(self, press: Interaction, text: str) -> None:
-        body: Mapping[str, Any] = {"channel": press.channel, "user": press.user, "text": text}
-        self.slack.ask("chat.postEphemeral", **body)
+
+def acknowledge_reacted(states: Engine, slack: Slack, catalog: Catalog, zone: ZoneInfo, now: datetime) -> int:
+    """Take on for those who reacted the incidents that would be escalated now. Returns how many.
+
+    Where Slack does not answer the step is taken: telling somebody once more is better than telling nobody.
+    """
+    with states.connect() as conn:
+        due = due_steps(open_incidents(conn, EVERYTHING), catalog, zone, now)
+    steps = [incident for incident, move in due if move.kind in ("escalated", "digested")]
+    if len(steps) > MOST:
+        log.warning("%s steps are due at once; the reactions of %s are looked at", len(steps), MOST)
+    taken = 0
+    for incident in steps[:MOST]:
+        try:
+            person = next(_who_reacted(states, slack, catalog, incident), None)
+            if person is not None:
+                with states.begin() as conn:
+                    acknowledge(conn, incident.id, person.name, reader_scope(person), now)
+                taken += 1
+        except SlackError as error:
+            log.info("reactions could not be looked at: %s", error.code)
+        except (RacedError, OverError) as error:
+            log.info("%s", error)
+    return taken
 
 
-def _said(decision: Decision) -> str:
-    if isinstance(decision, Tell):
-        return decision.text
-    return THANKS.get(decision.what, "") if isinstance(decision, Do) else ""
-
-
-def _outcome(decision: Decision) -> str:
-    """As it is kept: ids and counts only."""
-    if isinstance(decision, Do):
-        return f"done: {decision.what}"
-    return f"opened: {decision.form}" if isinstance(decision, Open) else "refused"
+def _who_reacted(states: Engine, slack: Slack, catalog: Catalog, incident: Incident) -> Iterator[Person]:
+    """Who left a reaction by which an incident is taken on, and may see it."""
+    with states.connect() as conn:
+        shown = inbox.places(conn, incident.id)
+    for channel, ts in shown:
+        message = slack.ask("reactions.get", channel=channel, timestamp=ts, full=True).data.get("message") or {}
+        for reaction in message.get("reactions") or ():
+            if is_acknowledging(reaction.get("name")):
+                people = (presser(catalog.people, str(member)) for member in reaction.get("users") or ())
+                yield from (person for person in people if person and may_read(person, incident))

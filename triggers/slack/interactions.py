@@ -25,6 +25,12 @@ PLAIN: Final = frozenset({"acknowledge", "snooze", *FORMS, *VOTES})
 OPENABLE: Final = timedelta(seconds=2.5)
 """How long after a press Slack lets a form be opened: 3 seconds, less the way there."""
 
+THANKS: Final = {
+    "useful": "Thank you: counted as useful.",
+    "noise": "Thank you: counted as noise. Its rule's owner sees how often.",
+    "action": "Recorded. The monthly review shows it beside the figure it is meant to move.",
+}
+
 Kind = Literal["button", "form", "reaction"]
 
 
@@ -65,10 +71,17 @@ def from_text(text: str) -> Interaction:
 def read_interaction(type_: str, payload: Mapping[str, Any]) -> Interaction | None:
     """What a Socket Mode request says; None for what is nobody's business here, such as the button that is a link."""
     if type_ == "events_api":
-        return _reaction(payload.get("event") or {})
-    if type_ != "interactive":
-        return None
-    return {"block_actions": _button, "view_submission": _form}.get(str(payload.get("type")), _nothing)(payload)
+        event = payload.get("event") or {}
+        item = event.get("item") or {}
+        is_about_message = event.get("type") == "reaction_added" and item.get("type") == "message"
+        if not is_about_message or not is_acknowledging(event.get("reaction")):
+            return None
+        return Interaction("reaction", str(event["user"]), "acknowledge", "", str(item["channel"]), str(item["ts"]))
+    if type_ == "interactive" and payload.get("type") == "block_actions":
+        return _button(payload)
+    if type_ == "interactive" and payload.get("type") == "view_submission":
+        return _form(payload)
+    return None
 
 
 def key(type_: str, envelope: str, payload: Mapping[str, Any]) -> str:
@@ -77,10 +90,6 @@ def key(type_: str, envelope: str, payload: Mapping[str, Any]) -> str:
     if payload.get("type") == "view_submission" and view.get("id"):
         return f"view|{view['id']}"
     return f"{type_}|{payload.get('event_id') or payload.get('trigger_id') or envelope}"
-
-
-def _nothing(_: Mapping[str, Any]) -> Interaction | None:
-    return None
 
 
 def _button(payload: Mapping[str, Any]) -> Interaction | None:
@@ -102,25 +111,13 @@ def _form(payload: Mapping[str, Any]) -> Interaction | None:
         return None
     about = json.loads(view.get("private_metadata") or "{}")
     values = (view.get("state") or {}).get("values") or {}
-    fields = {name: _value(next(iter(element.values()), {})) for name, element in values.items()}
+    fields = dict[str, str]()
+    for name, inputs in values.items():
+        element: Mapping[str, Any] = next(iter(inputs.values()), {})
+        chosen = (element.get("selected_option") or {}).get("value")
+        fields[name] = str(element.get("value") or chosen or element.get("selected_date") or "").strip()
     place = (str(about.get("incident", "")), str(about.get("channel", "")), str(about.get("ts", "")))
     return Interaction("form", str(payload["user"]["id"]), str(view["callback_id"]), *place, fields=fields)
-
-
-def _value(element: Mapping[str, Any]) -> str:
-    chosen = (element.get("selected_option") or {}).get("value")
-    return str(element.get("value") or chosen or element.get("selected_date") or "").strip()
-
-
-def _reaction(event: Mapping[str, Any]) -> Interaction | None:
-    item = event.get("item") or {}
-    if (
-        event.get("type") != "reaction_added"
-        or item.get("type") != "message"
-        or not is_acknowledging(event.get("reaction"))
-    ):
-        return None
-    return Interaction("reaction", str(event["user"]), "acknowledge", "", str(item["channel"]), str(item["ts"]))
 
 
 def is_acknowledging(reaction: Any) -> bool:
@@ -169,19 +166,36 @@ class Do:
     to: str = ""
     words: str = ""
 
+    @property
+    def said(self) -> str:
+        """What the presser is told."""
+        return THANKS.get(self.what, "")
+
+    @property
+    def outcome(self) -> str:
+        """As it is kept: ids and counts only."""
+        return f"done: {self.what}"
+
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A form is opened."""
+    """A form is opened, and speaks for itself."""
 
     form: str
+    said = ""
+
+    @property
+    def outcome(self) -> str:
+        """As it is kept."""
+        return f"opened: {self.form}"
 
 
 @dataclass(frozen=True, slots=True)
 class Tell:
     """Nothing changes; the presser is told why."""
 
-    text: str
+    said: str
+    outcome = "refused"
 
 
 Decision = Do | Open | Tell
@@ -204,22 +218,18 @@ def decide(press: Interaction, seen: InteractionContext) -> Decision:
 
 
 def _allowed(press: Interaction, seen: InteractionContext, person: Person, incident: Incident) -> Decision:
-    if press.action in VOTES:
-        return Do(press.action)
-    if press.action != "action" and not incident.is_open:
+    if press.action not in ("action", *VOTES) and not incident.is_open:
         return Tell(f"Nothing was changed: {status_sentence(incident, seen)}")
     if press.kind == "button" and press.action in FORMS:
         is_late = seen.now - seen.arrived_at > OPENABLE
         return Tell("That took too long; press the button again.") if is_late else Open(press.action)
-    return _DOING[press.action](press, seen, person, incident)
-
-
-def _acknowledge(_: Interaction, seen: InteractionContext, __: Person, incident: Incident) -> Decision:
-    return (
-        Tell(f"Nothing was changed: {status_sentence(incident, seen)}")
-        if incident.acknowledged_at
-        else Do("acknowledge")
-    )
+    if press.action == "snooze":
+        return _snooze(press, seen, person, incident)
+    if press.action == "reassign":
+        return _reassign(press, seen, incident)
+    if press.action == "acknowledge" and incident.acknowledged_at:
+        return Tell(f"Nothing was changed: {status_sentence(incident, seen)}")
+    return Do(press.action, words=press.fields.get("note", ""))
 
 
 def _snooze(press: Interaction, seen: InteractionContext, person: Person, incident: Incident) -> Decision:
@@ -231,12 +241,8 @@ def _snooze(press: Interaction, seen: InteractionContext, person: Person, incide
     return Do("snooze", until=until, words=f"until {local_time(until, seen)}")
 
 
-def _resolve(press: Interaction, _: InteractionContext, __: Person, ___: Incident) -> Decision:
-    return Do("resolve", words=press.fields.get("note", ""))
-
-
-def _reassign(press: Interaction, seen: InteractionContext, _: Person, incident: Incident) -> Decision:
-    to = next((one for one in seen.people if one.name == press.fields.get("to")), None)
+def _reassign(press: Interaction, seen: InteractionContext, incident: Incident) -> Decision:
+    to = next((person for person in seen.people if person.name == press.fields.get("to")), None)
     if to is None:
         return Tell("Earshot does not know that person any more; nothing was changed.")
     if not may_read(to, incident):
@@ -244,19 +250,6 @@ def _reassign(press: Interaction, seen: InteractionContext, _: Person, incident:
     if incident.assigned_to == to.name and not incident.acknowledged_at:
         return Tell(f"Nothing was changed: it waits for {to.label} already.")
     return Do("reassign", to=to.name, words=f"to {to.label}")
-
-
-def _action(_: Interaction, __: InteractionContext, ___: Person, ____: Incident) -> Decision:
-    return Do("action")
-
-
-_DOING: Final = {
-    "acknowledge": _acknowledge,
-    "snooze": _snooze,
-    "resolve": _resolve,
-    "reassign": _reassign,
-    "action": _action,
-}
 
 
 def snoozed_until(choice: str, table: Timetable, now: datetime) -> datetime | None:
@@ -277,11 +270,7 @@ def status_sentence(incident: Incident, seen: InteractionContext) -> str:
     if incident.snoozed_until and incident.is_open:
         by = called(seen.people, incident.assigned_to)
         return f"{by} put it off until {local_time(incident.snoozed_until, seen)}."
-    return _over(incident, seen)
-
-
-def _over(incident: Incident, seen: InteractionContext) -> str:
-    last = next((one for one in reversed(seen.entries) if one.kind in ("resolved", "closed")), None)
+    last = next((entry for entry in reversed(seen.entries) if entry.kind in ("resolved", "closed")), None)
     if incident.is_open or last is None:
         return "it is open and nobody has it."
     if last.kind == "resolved":
@@ -303,19 +292,14 @@ def presser(people: Sequence[Person], member: str) -> Person | None:
 def form_errors(press: Interaction, today: date) -> dict[str, str]:
     """What is wrong in a form, by field; Slack shows it there and keeps the form open."""
     if press.kind != "form" or press.action != "action":
-        return (
-            {} if press.fields.get("note", "x") and press.fields.get("to", "x") else {_EMPTY[press.action]: "Needed."}
-        )
-    found = {} if press.fields.get("what") else {"what": "Say what is done."}
+        return {name: "Needed." for name in ("note", "to") if press.fields.get(name) == ""}
+    errors = {} if press.fields.get("what") else {"what": "Say what is done."}
     due = due_on(press)
     if due is not None and due < today:
-        found["due"] = "Choose a day that is not gone."
+        errors["due"] = "Choose a day that is not gone."
     if press.fields.get("effect") and effect(press) is None:
-        found["effect"] = "Write a number such as -0.05 or -5%."
-    return found
-
-
-_EMPTY: Final = {"resolve": "note", "reassign": "to"}
+        errors["effect"] = "Write a number such as -0.05 or -5%."
+    return errors
 
 
 def due_on(press: Interaction) -> date | None:

@@ -135,14 +135,11 @@ def try_socket(settings: SlackSettings) -> str | None:
         until = monotonic() + HELLO_S
         while monotonic() < until and made.pulse().is_connected and made.pulse().message_s is None:
             sleep(0.05)
-        return _unheard(made.pulse())
+        pulse = made.pulse()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what is asked for
         return _why(error)
     finally:
         made.close()
-
-
-def _unheard(pulse: Pulse) -> str | None:
     if pulse.message_s is not None:
         return None
     return "no hello" if pulse.is_connected else "not connected"
@@ -185,18 +182,14 @@ class SocketListener:
         try:
             while not self._ended.is_set():
                 self._follow(current)
-                self._turn()
+                self._tend()
+                self._work()
+                self._beat()
                 self._arrived.wait(TURN_S)
                 self._arrived.clear()
             self._work()
         finally:
             self._close()
-
-    def _turn(self) -> None:
-        self._tend()
-        self._work()
-        if self.hears and monotonic() - self._beaten_at >= BEAT_S:
-            self._beat(f"listening; {self._refused}" if self._refused else "listening")
 
     def _follow(self, current: Callable[[], Rules] | None) -> None:
         """Answer by the rules as they are now. Not at each press: a file is at rest when two looks find it the same."""
@@ -223,20 +216,17 @@ class SocketListener:
             self._close()
             self._later()
         if self._connection is None and monotonic() >= self._retry_at:
-            self._open()
+            made = Connection(self._settings, self._keep)
+            try:
+                made.open()
+            except Exception as error:  # noqa: BLE001 - whatever it is, another try is what helps
+                log.warning("Slack cannot be listened to: %s", _why(error))
+                made.close()
+                self._later()
+            else:
+                self._connection = made
         elif self.hears:
             self._failures = 0
-
-    def _open(self) -> None:
-        made = Connection(self._settings, self._keep)
-        try:
-            made.open()
-        except Exception as error:  # noqa: BLE001 - whatever it is, another try is what helps
-            log.warning("Slack cannot be listened to: %s", _why(error))
-            made.close()
-            self._later()
-            return
-        self._connection = made
 
     def _later(self) -> None:
         wait = BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)]
@@ -247,7 +237,10 @@ class SocketListener:
         if made is not None:
             made.close()
 
-    def _beat(self, note: str) -> None:
+    def _beat(self) -> None:
+        if not self.hears or monotonic() - self._beaten_at < BEAT_S:
+            return
+        note = f"listening; {self._refused}" if self._refused else "listening"
         self._beaten_at = monotonic()
         try:
             with self._states.begin() as conn:

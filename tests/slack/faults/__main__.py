@@ -34,7 +34,7 @@ from tests.slack.faults.matrix import (
     run_random,
     whole,
 )
-from triggers.slack.delivery import CrashPoint
+from triggers.messages.delivery import CrashPoint
 
 SEEDS: Final = (1, 2)
 AT_RANDOM: Final = 120

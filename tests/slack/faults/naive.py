@@ -14,11 +14,11 @@ from queries.state.tables import outbox
 from tests.counterparts.slack import TOKEN
 from tests.slack.faults.ground import ROUTES, Deck
 from triggers.messages.card import incident_message
+from triggers.messages.delivery import CrashPoint
 from triggers.messages.delivery_channel import Ids
 from triggers.messages.message import Message
 from triggers.slack.blocks import metadata, render
 from triggers.slack.client import Slack
-from triggers.slack.delivery import CrashPoint
 
 Crash = Callable[[int, str], None]
 Strategy = Callable[[Engine, Slack, str, Crash], None]

@@ -23,10 +23,10 @@ from queries.messages import outbox
 from tests.counterparts.slack import TOKEN
 from tests.slack.faults import naive
 from tests.slack.faults.ground import Deck, Ground, config
+from triggers.messages.delivery import CrashPoint, DeliveryWorker
 from triggers.messages.delivery_channel import Ids, Posted
 from triggers.messages.message import Message
 from triggers.slack.client import Slack
-from triggers.slack.delivery import CrashPoint, DeliveryWorker
 
 TIMEOUT_S: Final = 1.0
 FROZEN_S: Final = 5.0

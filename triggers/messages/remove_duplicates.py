@@ -1,6 +1,7 @@
 """Take back what was said twice: a process that was frozen while it sent may send after another one did so for it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -40,28 +41,27 @@ class DuplicateRemover:
             last = rate_limits.locked(conn, TURN).next_at - EVERY
             if not rate_limits.try_acquire(conn, TURN, now, EVERY):
                 return 0
-            found = outbox.possible_duplicates(conn, now - MEMORY)
+            suspects = outbox.possible_duplicates(conn, now - MEMORY)
         since = max(last, now - MEMORY) - MARGIN
-        places = [(place, list(some)) for place, some in groupby(sorted(found, key=_place), key=_place)]
-        threads = [one for one in places if one[0][1]]
-        threads.sort(key=lambda one: max(float(suspect.ts) for suspect in one[1]), reverse=True)
-        read = [one for one in places if not one[0][1]] + threads[:THREADS]
-        return sum(self._read(*place, suspects, since) for place, suspects in read)
+        in_order = sorted(suspects, key=_place)
+        places = [(place, list(group)) for place, group in groupby(in_order, key=_place)]
+        threads = [(place, group) for place, group in places if place[1]]
+        threads.sort(key=lambda thread: max(float(suspect.ts) for suspect in thread[1]), reverse=True)
+        read = [(place, group) for place, group in places if not place[1]] + threads[:THREADS]
+        return sum(self._take_back(*place, group, since) for place, group in read)
 
-    def _read(self, channel: str, thread: str, suspects: list[PossibleDuplicate], since: datetime) -> int:
-        try:
-            listing = self.slack.sent_since(channel, since.timestamp(), thread or None)
-            return sum(self._delete(one, listing.get(one.id, ())) for one in suspects)
-        except SendError:  # the next sweeps read the same again
-            return 0
-
-    def _delete(self, one: PossibleDuplicate, places: Sequence[str]) -> int:
+    def _take_back(self, channel: str, thread: str, suspects: list[PossibleDuplicate], since: datetime) -> int:
         """Keep the message that is recorded: threads and updates hang on it."""
-        strays = [ts for ts in places if ts != one.ts]
-        for ts in strays:
-            self.slack.delete(Posted(one.channel, ts))
-        return len(strays)
+        deleted = 0
+        with suppress(SendError):  # the next sweeps read the same again
+            listing = self.slack.sent_since(channel, since.timestamp(), thread or None)
+            for suspect in suspects:
+                for ts in listing.get(suspect.id, ()):
+                    if ts != suspect.ts:
+                        self.slack.delete(Posted(suspect.channel, ts))
+                        deleted += 1
+        return deleted
 
 
-def _place(one: PossibleDuplicate) -> tuple[str, str]:
-    return one.channel, one.thread or ""
+def _place(suspect: PossibleDuplicate) -> tuple[str, str]:
+    return suspect.channel, suspect.thread or ""

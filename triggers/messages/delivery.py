@@ -1,12 +1,12 @@
 """Send what is owed: every message once, whatever dies in between.
 
 claim and the channel's gate -> commit that there is an attempt -> post -> record. What an attempt may have sent waits
-out the quiet period and is looked for (reconcile.py) before it is sent again. A claim that outlives the quiet period
+out the quiet period and is looked for (find_sent.py) before it is sent again. A claim that outlives the quiet period
 belongs to a process that died; by then its message is stored or lost.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -19,11 +19,11 @@ from config.models import Catalog, Route
 from queries.messages import outbox, rate_limits, restores
 from queries.messages.outbox import DIVERTED, DueMessage, Outcome, PostedMessage, QueuedMessage
 from triggers.logs import about
-from triggers.messages import channel_budget, digest
+from triggers.messages import channel_budget
+from triggers.messages.compose import CardSource, Composer, Prepared
 from triggers.messages.delivery_channel import DeliveryChannel, Ids, Posted, SendError
+from triggers.messages.find_sent import LOOKED, LOOKING, Search
 from triggers.messages.message import Message
-from triggers.slack.compose import CardSource, Composer, Prepared
-from triggers.slack.find_sent import LOOKED, LOOKING, Search
 
 log: Final = logging.getLogger("triggers")
 
@@ -57,8 +57,8 @@ class CrashPoint(IntEnum):
     RECORDED = 7
     LOOKING = LOOKING
     LOOKED = LOOKED
-    FOLDING = digest.FOLDING
-    FOLDED = digest.FOLDED
+    FOLDING = channel_budget.FOLDING
+    FOLDED = channel_budget.FOLDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class DeliveryWorker:
         wait: waits for a gate to open, with nothing claimed; None leaves the rest to the next round.
         spacing: between two messages to one channel, by whatever process.
         is_muted: whether nothing is to be told of an incident now, by its id. What is muted waits.
-        crash_point: called with each Point that a message passes, and the message's id. For tests that kill.
+        crash_point: called with each CrashPoint that a message passes, and the message's id. For tests that kill.
         back_off: before the second attempt at what was certainly not sent; later ones wait longer.
         letters: the words of a letter by its id; None for what is no letter.
     """
@@ -121,7 +121,8 @@ class DeliveryWorker:
             total += done or Sent()
             if done is not None:
                 continue
-            pause = self._pause(waiting)
+            with self.states.connect().execution_options(reading=True) as conn:
+                pause = channel_budget.pause(rate_limits.rate_limits(conn), waiting, self.clock())
             if pause is None or pause > SHORT or self.wait is None:
                 return total
             self.wait(pause)
@@ -130,9 +131,9 @@ class DeliveryWorker:
     def _round(self, stop: Callable[[], bool]) -> tuple[Sent | None, frozenset[str]]:
         """One message to each channel. None where nothing could be done, with the channels whose gate is closed."""
         channels = channel_budget.channels(self.catalog.routes)
-        rate_limits.build(self.states, (channel.id for channel in channels))
-        folded = self._settle(channels)
-        due, open_, blocked = self._due(dict(digest.targets(channels)))
+        targets = {route: channel.id for channel in channels for route in channel.routes}
+        folded = self._settle(channels, targets)
+        due, open_, blocked = self._due(targets)
         # A look is no post: it needs no turn at the gate, and waits only where Slack itself has closed the channel.
         sought = [message for message in due if message.message.must_be_looked_for and message.channel not in blocked]
         posts = [message for message in due if not message.message.must_be_looked_for]
@@ -151,15 +152,16 @@ class DeliveryWorker:
                 total += self._attempt(message)
         return total, frozenset()
 
-    def _settle(self, channels: tuple[channel_budget.Channel, ...]) -> int:
+    def _settle(self, channels: tuple[channel_budget.Channel, ...], targets: dict[str, str]) -> int:
         """Before anything is chosen: what is in doubt, muted, or too much. Returns how many a digest tells."""
         now = self.clock()
+        rate_limits.build(self.states, (channel.id for channel in channels))
         with self.states.begin() as conn:
             restores.doubt(conn)
             if self.is_muted is not None:
-                incidents = outbox.due_incidents(conn, now, [name for name, _ in digest.targets(channels)])
+                incidents = outbox.due_incidents(conn, now, list(targets))
                 outbox.postpone(conn, [id_ for id_ in incidents if self.is_muted(id_)], now + MUTED_FOR)
-        return sum(digest.fold_overflow(self.states, channel, now, self.crash_point) for channel in channels)
+        return sum(channel_budget.fold_overflow(self.states, channel, now, self.crash_point) for channel in channels)
 
     def _due(self, targets: dict[str, str]) -> tuple[tuple[DueMessage, ...], frozenset[str], frozenset[str]]:
         """What is due, the channels that take a message now, and those that Slack closed."""
@@ -172,10 +174,6 @@ class DeliveryWorker:
         open_ = frozenset(channel for channel, gate in gates.items() if gate.opens_at <= now)
         blocked = frozenset(channel for channel, gate in gates.items() if gate.blocked_until > now)
         return due, open_ | strange, blocked
-
-    def _pause(self, waiting: Iterable[str]) -> timedelta | None:
-        with self.states.connect().execution_options(reading=True) as conn:
-            return channel_budget.pause(rate_limits.rate_limits(conn), waiting, self.clock())
 
     def _attempt(self, due: DueMessage) -> Sent:
         """One message, one attempt."""
@@ -196,7 +194,11 @@ class DeliveryWorker:
             self.crash_point(CrashPoint.ANSWERED, due.message.id)
             return self._failed(claimed, error)
         self.crash_point(CrashPoint.ANSWERED, due.message.id)
-        return self._sent(claimed, posted)
+        if self._record(claimed, posted):
+            self._log("sent", claimed.message)
+            return Sent(sent=1)
+        self._clean(claimed, posted)
+        return Sent()
 
     def _claim(self, ready: Prepared) -> Prepared | None:
         """The gate and the message, both or neither; None when another process was first."""
@@ -234,13 +236,6 @@ class DeliveryWorker:
         return self._call(ready, words, began, is_bare=True)
 
     # What became of it.
-
-    def _sent(self, ready: Prepared, posted: Posted) -> Sent:
-        if not self._record(ready, posted):
-            self._clean(ready, posted)
-            return Sent()
-        self._log("sent", ready.message)
-        return Sent(sent=1)
 
     def _record(self, ready: Prepared, posted: Posted) -> bool:
         """Under the fence: False, and nothing written, when another process took the message over."""
@@ -294,24 +289,22 @@ class DeliveryWorker:
         """Put a message back by what is known of it: unsent, in doubt until looked for, or refused."""
         message, now = ready.message, self.clock()
         if message.kind == "update" and ready.anchor and error.code == "message_not_found":
-            return self._gone(message, ready.anchor)
+            # Somebody deleted the incident's message: it is posted again.
+            with self.states.begin() as conn:
+                if outbox.record_outcome(conn, message, "superseded", now):
+                    outbox.repost(conn, ready.anchor, now)
+            return Sent(superseded=1)
         outcome = _OUTCOMES[error.certainty]
         self._log(f"not sent: {outcome}", message, error)
+        wait = self.settle_time if error.certainty == "ambiguous" else self._longer(message.attempts)
         with self.states.begin() as conn:
             if error.retry_after is not None:
-                rate_limits.block(conn, ready.channel, now + timedelta(seconds=error.retry_after))
-            due_at = now + self._wait(message, error)
-            is_mine = outbox.record_outcome(conn, message, outcome, now, error=error.code, due_at=due_at)
+                wait = timedelta(seconds=error.retry_after)
+                rate_limits.block(conn, ready.channel, now + wait)
+            is_mine = outbox.record_outcome(conn, message, outcome, now, error=error.code, due_at=now + wait)
             if is_mine and outcome == "dead" and (route := self._fallback(message)):
                 outbox.reroute(conn, replace(message, error=error.code), route.name, now)
         return Sent(dead=1) if outcome == "dead" else Sent(later=1)
-
-    def _gone(self, message: QueuedMessage, anchor: PostedMessage) -> Sent:
-        """Somebody deleted the incident's message: it is posted again."""
-        with self.states.begin() as conn:
-            if outbox.record_outcome(conn, message, "superseded", self.clock()):
-                outbox.repost(conn, anchor, self.clock())
-        return Sent(superseded=1)
 
     def _fallback(self, message: QueuedMessage) -> Route | None:
         """The route that gets what a channel refuses; one step only."""
@@ -320,11 +313,6 @@ class DeliveryWorker:
         routes = {route.name: route for route in self.catalog.routes}
         own = routes.get(message.target)
         return routes.get(own.fallback) if own and own.fallback else None
-
-    def _wait(self, message: QueuedMessage, error: SendError) -> timedelta:
-        if error.retry_after is not None:
-            return timedelta(seconds=error.retry_after)
-        return self.settle_time if error.certainty == "ambiguous" else self._longer(message.attempts)
 
     def _again(self, message: QueuedMessage, error: SendError | None) -> timedelta:
         """When to look again, or to send what a look did not find: at once the first time."""

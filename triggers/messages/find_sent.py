@@ -1,6 +1,6 @@
 """Messages that may have been sent: look for them in Slack, and only what is not there is sent again."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -17,9 +17,7 @@ LOOK_BACK: Final = timedelta(minutes=5)
 """How far before a message was queued Slack is searched for it: clocks differ."""
 
 LOOKING, LOOKED = 8, 9
-"""Where a process can die, numbered on from `deliver.Point`."""
-
-Listing = Mapping[str, Sequence[str]]
+"""Where a process can die, numbered on from `delivery.CrashPoint`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,59 +51,53 @@ class Search:
 
         What is not there was lost: it may be sent, by whoever claims it next.
         """
-        sought = sorted(self._claimed(due), key=lambda one: one.place)
-        done = [self._place(list(group)) for _, group in groupby(sought, key=lambda one: one.place)]
+        now = self.clock()
+        sought = list[Sought]()
+        with self.states.begin() as conn:
+            for message in due:
+                # A claim for each: another process does not look at the same time.
+                claimed = outbox.claim(conn, message.message, message.channel, now, now + self.quiet)
+                if claimed:
+                    sought.append(Sought(claimed, message.channel, thread_of(conn, claimed)))
+        sought.sort(key=lambda message: message.place)
+        done = [self._look_at(list(group)) for _, group in groupby(sought, key=lambda message: message.place)]
         return sum(found for found, _ in done), sum(later for _, later in done)
 
-    def _claimed(self, due: Sequence[DueMessage]) -> Iterator[Sought]:
-        """A claim for each: another process does not look at the same time."""
-        now = self.clock()
-        with self.states.begin() as conn:
-            for one in due:
-                claimed = outbox.claim(conn, one.message, one.channel, now, now + self.quiet)
-                if claimed:
-                    yield Sought(claimed, one.channel, thread_of(conn, claimed))
-
-    def _place(self, sought: list[Sought]) -> tuple[int, int]:
-        for one in sought:
-            self.crash_point(LOOKING, one.message.id)
-        try:
-            listing = self._read(sought)
-        except SendError as error:
-            self._put_off(sought, error)
-            return 0, len(sought)
-        for one in sought:
-            self.crash_point(LOOKED, one.message.id)
-        return sum(self._settle(one, listing) for one in sought), 0
-
-    def _read(self, sought: list[Sought]) -> Listing:
+    def _look_at(self, sought: list[Sought]) -> tuple[int, int]:
+        """Look for all that is sought in one place."""
+        for message in sought:
+            self.crash_point(LOOKING, message.message.id)
         channel, thread = sought[0].place
         with self.states.connect().execution_options(reading=True) as conn:
             restore = last_restore(conn)
-        oldest = min(one.message.created_at for one in sought)
+        oldest = min(message.message.created_at for message in sought)
         if restore and oldest < restore.until:
             oldest = min(oldest, restore.since)
-        return self.slack.sent_since(channel, (oldest - LOOK_BACK).timestamp(), thread or None)
+        try:
+            listing = self.slack.sent_since(channel, (oldest - LOOK_BACK).timestamp(), thread or None)
+        except SendError as error:
+            # Not knowing whether they are there, one must not post them.
+            now, said = self.clock(), f"cannot_look_for_it: {error.code}"
+            with self.states.begin() as conn:
+                if error.retry_after is not None:
+                    rate_limits.block(conn, channel, now + timedelta(seconds=error.retry_after))
+                for message in sought:
+                    due_at = now + self.back_off(message.message, error)
+                    outbox.record_outcome(conn, message.message, "unsure", now, error=said, due_at=due_at)
+            return 0, len(sought)
+        for message in sought:
+            self.crash_point(LOOKED, message.message.id)
+        return sum(self._settle(message, listing.get(message.message.id, ())) for message in sought), 0
 
-    def _settle(self, one: Sought, listing: Listing) -> bool:
-        places = listing.get(one.message.id)
+    def _settle(self, sought: Sought, places: Sequence[str]) -> bool:
+        """Record what was found; what was not waits for its next attempt."""
         if places:
-            return self.found(one.message, one.thread, Posted(one.channel, places[0]))
-        now = self.clock()
+            return self.found(sought.message, sought.thread, Posted(sought.channel, places[0]))
+        now, message = self.clock(), sought.message
         with self.states.begin() as conn:
-            due_at = now + self.back_off(one.message, None)
-            outbox.record_outcome(conn, one.message, "pending", now, error=one.message.error, due_at=due_at)
+            due_at = now + self.back_off(message, None)
+            outbox.record_outcome(conn, message, "pending", now, error=message.error, due_at=due_at)
         return False
-
-    def _put_off(self, sought: list[Sought], error: SendError) -> None:
-        """Not knowing whether they are there, one must not post them."""
-        now, said = self.clock(), f"cannot_look_for_it: {error.code}"
-        with self.states.begin() as conn:
-            if error.retry_after is not None:
-                rate_limits.block(conn, sought[0].channel, now + timedelta(seconds=error.retry_after))
-            for one in sought:
-                due_at = now + self.back_off(one.message, error)
-                outbox.record_outcome(conn, one.message, "unsure", now, error=said, due_at=due_at)
 
 
 def thread_of(conn: Connection, message: QueuedMessage) -> PostedMessage | None:

@@ -1,20 +1,23 @@
 """What to say of a message that is due, and where. Each attempt makes the words anew, from the state as it is then."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
 from config.models import Catalog, Person
 from queries.messages import digests, outbox
+from queries.messages.digests import Digest, Worst
 from queries.messages.outbox import DIVERTED, DueMessage, PostedMessage, QueuedMessage
 from queries.state import HistoryEntry
+from queries.warehouse import UNKNOWN
 from triggers.incidents.escalation import named_people, parse_ladder
-from triggers.messages import digest
-from triggers.messages.card import Card, incident_message, news_message
-from triggers.messages.message import Message
-from triggers.slack.find_sent import thread_of
+from triggers.messages.card import COMPANY, MARKS, Card, incident_message, news_message, title
+from triggers.messages.find_sent import thread_of
+from triggers.messages.message import Link, Message
+
+_WHY: Final = "The channel had more news than its hourly budget. Each of these is recorded; none is told again."
 
 
 class CardSource(Protocol):
@@ -69,7 +72,12 @@ class Composer:
             return Prepared(message, due.channel, words=words, version=card.incident.version)
         anchor = outbox.posted_message(conn, message.incident_id, message.target)
         if anchor is None and message.kind == "reply":
-            return self._stray_reply(message, due.channel, thread_of(conn, message), card)
+            # The incident has no message of its own: its news goes into the thread of its digest, or nowhere.
+            thread = thread_of(conn, message)
+            if thread is None:
+                return Prepared(message, due.channel)
+            words = digest_reply(card, *self._entry(message, card))
+            return Prepared(message, thread.channel, thread, words, message.version)
         root_id = outbox.root_id(conn, message.incident_id, message.target)
         return replace(self._news(message, due.channel, anchor, card), root_id=root_id or message.incident_id)
 
@@ -84,14 +92,7 @@ class Composer:
         shared = [r for r in self.catalog.routes if r.channel and r.channel == channels.get(message.target)]
         limits = [frozenset(route.verticals) for route in shared if route.verticals is not None]
         verticals = frozenset.intersection(*limits) if limits else None
-        return replace(prepared, words=digest.words(content, self.catalog, self.cards.public_url, verticals))
-
-    def _stray_reply(self, message: QueuedMessage, channel: str, anchor: PostedMessage | None, card: Card) -> Prepared:
-        """News of an incident without a message of its own: in the digest's thread, or nowhere."""
-        if anchor is None:
-            return Prepared(message, channel)
-        words = digest.digest_reply(card, *self._entry(message, card))
-        return Prepared(message, anchor.channel, anchor, words, message.version)
+        return replace(prepared, words=digest_message(content, self.catalog, self.cards.public_url, verticals))
 
     def _news(self, message: QueuedMessage, channel: str, anchor: PostedMessage | None, card: Card) -> Prepared:
         """A reply that the root did not tell already, or the root where it does not show this version yet."""
@@ -119,3 +120,52 @@ def _noted(words: Message, message: QueuedMessage) -> Message:
         return words
     note = f"This comes here because Slack refused it elsewhere: {message.error or 'see the log'}."
     return replace(words, notice=(*words.notice, note), note=note)
+
+
+def digest_message(digest: Digest, catalog: Catalog, link: str, verticals: frozenset[str] | None = None) -> Message:
+    """How many incidents, of which rules, the worst first. No customer is named.
+
+    Args:
+        digest: what it tells.
+        catalog: for the rules' names.
+        link: the dashboard's address.
+        verticals: what the channel's readers may read about; None is everything.
+    """
+    names = {rule.name: rule.label or rule.name for rule in catalog.rules}
+    head = f"{digest.incidents:,} incidents in one message"
+    steps = f" For {digest.escalated:,} the next step of the ladder was taken." if digest.escalated else ""
+    state = f"{digest.open:,} open, {digest.incidents - digest.open:,} over.{steps}"
+    lines = list[str]()
+    for group in digest.groups:
+        of_them = f", {group.open:,} of them open" if group.open != group.incidents else ""
+        lines.append(f"{group.incidents:,} x {names.get(group.rule, group.rule)} (severity {group.severity}){of_them}")
+    if more := digest.rules - len(digest.groups):
+        lines.append(f"and {more} more rules")
+    worst = [_worst(incident, names, verticals) for incident in digest.worst]
+    return Message(
+        (f"{head}. {state} {'; '.join(lines[:3])}",),
+        head,
+        (state, "\n".join(lines), "The worst:\n" + "\n".join(worst)),
+        footnote=_WHY,
+        answers=(Link("Open the dashboard", link),),
+    )
+
+
+def _worst(incident: Worst, names: Mapping[str, str], verticals: frozenset[str] | None) -> str:
+    """Where it is, unless that lies outside the verticals that the channel may read about."""
+    may_be_told = verticals is None or (incident.vertical or UNKNOWN) in verticals
+    where = incident.vertical or COMPANY if may_be_told else "elsewhere"
+    return f"{MARKS[incident.state]} {names.get(incident.rule, incident.rule)}, {where} (severity {incident.severity})"
+
+
+def digest_reply(card: Card, entry: HistoryEntry, people: tuple[Person, ...]) -> Message:
+    """News of an incident that has no message of its own: a reply to the digest, which must say whose news it is."""
+    news = news_message(card, entry, people)
+    if card.withheld:
+        return news
+    return replace(
+        news,
+        notice=(*news.notice, title(card)),
+        sentences=(title(card), *news.sentences),
+        answers=(Link("Open the dashboard", card.link),),
+    )
