@@ -1,3 +1,3 @@
-"""What is said of incidents, digests and letters, in words and parts that know no channel.
+"""What is said of incidents, digests and letters, and how it is delivered once; in parts that know no channel.
 It may import incidents and what incidents may import; never slack.
 """
