@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from math import log, sqrt
+from math import ceil, exp, log, sqrt
 from typing import Any
 
 import numpy as np
@@ -308,6 +308,68 @@ def test_chain_of_brook_and_evans_where_whole_steps_make_it_exact() -> None:
                 moves[start, end] += pmf[hits]
     exact = np.linalg.solve(np.eye(5) - moves, np.ones(5))[0]
     assert average_run_length(4.5 * step, base, worse, n, base) == pytest.approx(exact, rel=0.02)
+
+
+@pytest.mark.parametrize(("base", "factor"), [(0.01, 60), (0.01, 40), (0.02, 30), (0.05, 15), (0.1, 8)])
+@pytest.mark.parametrize("hits", [3, 5])
+def test_chain_of_single_rows_has_the_published_run_length(base: float, factor: int, hits: int) -> None:
+    # Reynolds & Stoumbos, A CUSUM chart for monitoring a proportion when inspecting continuously, Journal of Quality
+    # Technology 31 (1999): with one hit worth `factor` - 1 rows without, the sum lives on whole numbers and the chain
+    # is exact; and their approximation of it by a corrected diffusion, for a limit of h hits.
+    def excess(worse: float) -> float:
+        return log(worse * (1 - base) / (base * (1 - worse))) / log((1 - base) / (1 - worse)) - factor
+
+    worse = float(brentq(excess, base * 1.001, 0.9))
+    cost, both = log((1 - base) / (1 - worse)), log(worse * (1 - base) / (base * (1 - worse)))
+    size = hits * factor
+    moves = np.zeros((size, size))
+    for start in range(size):
+        moves[start, max(start - 1, 0)] += 1 - base
+        if start + factor - 1 < size:
+            moves[start, start + factor - 1] += base
+    exact = float(np.linalg.solve(np.eye(size) - moves, np.ones(size))[0])
+    power = log(base)
+    overshoot = 0.410 - 0.0842 * power - 0.0391 * power**3 - 0.00376 * power**4 - 0.000008 * power**7
+    h = both * (hits + overshoot * sqrt(base * (1 - base)))
+    assert exact == pytest.approx((exp(h) - h - 1) / abs(both * base - cost), rel=0.02)
+    assert average_run_length((size - 0.5) * cost, base, worse, 1, base) == pytest.approx(exact, rel=0.06)
+
+
+@pytest.mark.parametrize(("base", "worse"), [(0.99, 0.999), (0.95, 0.995), (0.9, 0.96)])
+@pytest.mark.parametrize("length", [100.0, 1_000.0, 11_500.0])
+def test_a_share_that_is_nearly_always_bad_has_its_run_length(base: float, worse: float, length: float) -> None:
+    # One row a period, and a good one loses more than the limit: it takes so many bad ones in a row.
+    limit = decision_limit(base, worse, 1, length)
+    run = ceil(limit / log(worse / base) - 1e-9)
+    exact = (1 - base**run) / ((1 - base) * base**run)
+    if limit <= log((1 - base) / (1 - worse)):
+        assert length <= 1.02 * exact <= 1.3 * length
+    assert 0 < limit <= log(length)
+
+
+def test_limits_rise_with_the_run_length_whatever_the_share() -> None:
+    draw = np.random.default_rng(7)
+    for _ in range(25):
+        base = float(stats.logistic.cdf(draw.normal(0, 5)))
+        worse = base + (1 - base) * float(10 ** draw.uniform(-3, -0.01))
+        n = int(draw.integers(1, 80))
+        limits = [decision_limit(base, worse, n, length) for length in (2.0, 10.0, 99.0, 1e3, 1e5, 1e9)]
+        assert limits == sorted(limits)
+        assert all(0 < limit <= log(length) for limit, length in zip(limits, (2.0, 10, 99, 1e3, 1e5, 1e9), strict=True))
+        # More than the least limit is needed wherever the sum can rise to it at all.
+        lengths = [average_run_length(limit, base, worse, n, base) for limit in (0.5, 1.0, 2.0, 4.0)]
+        assert lengths == pytest.approx(sorted(lengths), rel=0.02)
+        assert all(length > 0 for length in lengths)
+
+
+@pytest.mark.parametrize("alpha", [1e-300, 0.002, 0.9999])
+@pytest.mark.parametrize("share", [0.0, 1e-9, 0.5, 1.0])
+@pytest.mark.parametrize("shift", [1e-300, 1e-9, 0.1, 5.0])
+def test_a_cusum_says_something_of_any_share_shift_and_certainty(alpha: float, share: float, shift: float) -> None:
+    periods = shares(*[(1, 2), (2, 2), (0, 0), (2, 2)])
+    found = cusum(periods, known(share, 40), ONE, DOWN, alpha, shift)
+    assert np.isfinite(found.strength).all()
+    assert (found.strength >= 0).all()
 
 
 def test_run_length_grows_with_the_limit_and_one_above_it_is_found() -> None:

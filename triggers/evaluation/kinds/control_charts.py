@@ -6,12 +6,13 @@ about the last period only. `alpha` is the false-alarm probability of one slot. 
 count its error in (as if the period had n·n0/(n + n0) rows); the CUSUM does not and needs a large one.
 
 Sources: Laney 2002 (p'), Lucas & Saccucci 1990 (EWMA), Steiner, Cook, Farewell & Treasure 2000 (binomial CUSUM),
-Brook & Evans 1972 (average run length by Markov chain), Benneyan 2001 (g-chart).
+Brook & Evans 1972 (average run length by Markov chain), Reynolds & Stoumbos 1999 (Bernoulli CUSUM), Benneyan 2001
+(g-chart).
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import log
+from math import floor, log, log1p, log2
 from typing import Any, Final
 
 import numpy as np
@@ -127,7 +128,7 @@ def cusum(periods: Floats, baseline: Floats, deffs: Floats, metric: Metric, alph
     gain, cost = np.log(worse / base), np.log((1 - base) / (1 - worse))
     hits = _bad(periods, metric)
     scores = (hits * gain - (periods[..., 0] - hits) * cost) / deff
-    limits = _limits(base, worse, _typical(periods[..., 0] / deff), 1 / alpha)
+    limits = _limits(base, worse, _typical(periods[..., 0] / deff), 1 / max(alpha, _TINY))
     height, since = _climb(scores, periods, limits)
     return _masked(_signal(metric, since, since[:, 0], baseline, height / limits), periods[-1, :, 0] > 0)
 
@@ -159,44 +160,67 @@ def decision_limit(base: float, worse: float, n: int, run_length: float) -> floa
 
     `base` < `worse` are the shares of bad events. h is at most log(run_length), since the sum's exponential is a
     likelihood ratio. It is the least h that has the run length: where counts are few, the next one
-    below may have far less.
+    below may have far less. A longer run length never has a lower limit: widths are powers of two, and the first is
+    taken that puts the limit into the upper half of its states, so that a finer one never reaches beyond it.
     """
-    low, high = 0.0, max(log(run_length), _ROUNDING)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if average_run_length(middle, base, worse, n, base) < run_length:
-            low = middle
-        else:
-            high = middle
-    return high
+    bound = min(max(log(run_length), _LEAST_LIMIT), _GREATEST_LIMIT)
+    width = 2.0 ** floor(log2(2 * bound / _STATES))
+    while True:
+        lengths = _run_lengths(width, base, worse, n, base)
+        states = min(int(np.searchsorted(lengths, run_length)) + 1, _STATES)
+        # Where one step up passes every limit, they are all alike.
+        if states >= _STATES // 2 or lengths[0] == lengths[-1] or width * _STATES <= _LEAST_LIMIT:
+            return min(states * width, bound)
+        width /= 2
 
 
 def average_run_length(limit: float, base: float, worse: float, n: int, truth: float) -> float:
-    """Periods of `n` rows until the CUSUM for `base` against `worse` passes `limit`, where the share is `truth`.
+    """Periods of `n` rows until the CUSUM for `base` against `worse` reaches `limit`, where the share is `truth`.
 
-    Brook & Evans 1972: a Markov chain over equal steps of the sum, from zero to the limit. A sum that lands between two
-    states goes to both by nearness: rounding to the nearer one misses by a quarter where counts are few.
+    Infinite where it never does, as far as floating-point numbers tell.
     """
-    moves = _moves(limit, base, worse, n, truth)
-    return float(np.linalg.solve(np.eye(_STATES) - moves, np.ones(_STATES))[0])
+    return float(_run_lengths(limit / _STATES, base, worse, n, truth)[-1])
 
 
-def _moves(limit: float, base: float, worse: float, n: int, truth: float) -> Floats:
-    """The chances (states, states) to go from one state to another in one period; what is missing is past the limit."""
+def _run_lengths(width: float, base: float, worse: float, n: int, truth: float) -> Floats:
+    """The average run length to each limit of 1 to _STATES widths: rising, by one Markov chain for all of them.
+
+    Brook & Evans 1972: a chain over equal steps of the sum. A sum that lands between two states goes to both by
+    nearness: rounding to the nearer one misses by a quarter where counts are few, and never moves where steps are
+    small. The states are left out one by one from zero on (Grassmann, Taksar & Heyman 1985); nothing is ever
+    subtracted, so that lengths of any size keep all their digits, where solving for them loses as many as they have.
+    """
     hits = np.arange(n + 1)
     chances = binom.pmf(hits, n, truth)
-    hits, chances = hits[chances > _NEVER], chances[chances > _NEVER]
-    gain, cost = log(worse / base), log((1 - base) / (1 - worse))
-    steps = (hits * (gain + cost) - n * cost) / limit * _STATES
-    whole = np.floor(steps + _ROUNDING)
-    nearness = np.clip(steps - whole, 0.0, 1.0)
-    starts = np.arange(_STATES)[:, None]
-    lower = np.clip(starts + whole, 0, _STATES).astype(int)
-    upper = np.where(lower == _STATES - 1, lower, np.clip(starts + whole + 1, 0, _STATES).astype(int))
-    moves = np.zeros((_STATES, _STATES + 1))
-    np.add.at(moves, (starts, lower), chances * (1 - nearness))
-    np.add.at(moves, (starts, upper), chances * nearness)
-    return moves[:, :_STATES]
+    kept = chances > _NEVER * chances.max()
+    hits, chances = hits[kept], chances[kept]
+    gain, cost = log1p((worse - base) / base), -log1p((base - worse) / (1 - base))
+    steps = (hits * gain - (n - hits) * cost) / width
+    steps = np.where(np.abs(steps - np.round(steps)) <= _ROUNDING * np.abs(np.round(steps)), np.round(steps), steps)
+    whole = np.trunc(steps)
+    # How likely the sum moves by each number of states, -_STATES to _STATES.
+    kernel = np.zeros(2 * _STATES + 1)
+    for landing, nearness in ((whole, 1 - np.abs(steps - whole)), (whole + np.sign(steps), np.abs(steps - whole))):
+        at = np.clip(landing, -_STATES, _STATES).astype(np.int64) + _STATES
+        kernel += np.bincount(at, chances * nearness, len(kernel))
+    states = np.arange(_STATES)
+    moves = kernel[np.arange(_STATES + 1) - states[:, None] + _STATES]
+    moves[:, 0], moves[:, -1] = np.cumsum(kernel)[_STATES - states], np.cumsum(kernel[::-1])[states]
+    lengths, periods, begins = np.full(_STATES, np.inf), np.ones(_STATES), np.eye(1, _STATES + 1)[0]
+    total = 0.0
+    for state in range(_STATES):
+        on = moves[state, state + 1 :]
+        if on.sum() <= _TINY * periods[state]:
+            break
+        periods[state] /= on.sum()
+        on = on / on.sum()
+        total += begins[state] * periods[state]
+        lengths[state] = total
+        back = moves[state + 1 :, state]
+        begins[state + 1 :] += begins[state] * on
+        periods[state + 1 :] += back * periods[state]
+        moves[state + 1 :, state + 1 :] += np.outer(back, on)
+    return lengths
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +302,9 @@ def _typical(sizes: Floats) -> Floats:
 def _limits(base: Floats, worse: Floats, sizes: Floats, run_length: float) -> Floats:
     """One chain for each distinct row, sizes to a tenth of themselves: the only loop over rows, cached."""
     steps = np.round(1.1 ** np.round(np.log(sizes) / np.log(1.1)))
-    rows = np.stack([_digits(base), _digits(base) + _digits(worse - base), np.maximum(steps, 1.0)], axis=1)
+    rows = np.stack(
+        [_digits(base), _digits(base) + _digits(np.maximum(worse - base, _TINY)), np.maximum(steps, 1.0)], axis=1
+    )
     distinct, back = np.unique(rows, axis=0, return_inverse=True)
     length = float(_digits(np.array([run_length]))[0])
     found = [decision_limit(float(p), float(q), round(n), length) for p, q, n in distinct]
@@ -319,9 +345,11 @@ def _masked(signal: Signal, known: Any) -> Signal:
     return Signal(*(np.where(known, part, np.nan) for part in parts))
 
 
-_STATES: Final = 100
-_NEVER: Final = 1e-15
-_HALVINGS: Final = 10
+_STATES: Final = 200
+_LEAST_LIMIT: Final = 1e-4
+_GREATEST_LIMIT: Final = 700.0
+"""The log of the longest run length that a floating-point number holds."""
+_NEVER: Final = 1e-20
 _ROUNDING: Final = 1e-9
 _TINY: Final = 1e-300
 _MOST: Final = 0.99
