@@ -1,7 +1,8 @@
 """Runs `python -m triggers` again and again, and kills it at a moment of its work: `python -m tests.support.killed`.
 
 Reads a line of JSON for each run: {"words": [...], "environ": {...}, "after": seconds of work or null}; answers
-{"status": exit status or -9, "where": the functions it was in, innermost first, "seconds": of work}. Everything is
+{"status": exit status or -9, "where": the functions it was in, innermost first, "tick": seconds that the tick took,
+"seconds": those of all the work}. Everything is
 imported once; each run is a process of its own (a fork), and a kill is a kill -9.
 """
 
@@ -39,9 +40,11 @@ def _run(asked: dict[str, Any]) -> dict[str, Any]:
         said = pipe.read()
     _, status = os.waitpid(child, 0)
     lines = said.splitlines()
-    seconds = [float(line.removeprefix("seconds ")) for line in lines if line.startswith("seconds ")]
+    tick, seconds = (
+        sum(float(line.removeprefix(name)) for line in lines if line.startswith(name)) for name in ("tick ", "seconds ")
+    )
     where = [line.removeprefix("where ") for line in lines if line.startswith("where ")]
-    return {"status": os.waitstatus_to_exitcode(status), "where": where, "seconds": sum(seconds)}
+    return {"status": os.waitstatus_to_exitcode(status), "where": where, "tick": tick, "seconds": seconds}
 
 
 def _work(asked: dict[str, Any], writer: int) -> None:
@@ -55,7 +58,9 @@ def _work(asked: dict[str, Any], writer: int) -> None:
         began[0] = time.monotonic()
         if asked["after"] is not None:
             threading.Thread(target=_kill, args=(asked["after"], threading.get_ident(), writer), daemon=True).start()
-        return tick(self, *arguments)
+        done = tick(self, *arguments)
+        os.write(writer, f"tick {time.monotonic() - began[0]}\n".encode())
+        return done
 
     def last(self: run.Runner, *arguments: Any) -> Any:
         done = deliver(self, *arguments)
@@ -82,7 +87,7 @@ def _kill(after: float, thread: int, writer: int) -> None:
         if module.split(".")[0] in OURS:
             names.append(f"{module}.{frame.f_code.co_qualname}")
         frame = frame.f_back
-    os.write(writer, "".join(f"where {name}\n" for name in names[:4]).encode())
+    os.write(writer, "".join(f"where {name}\n" for name in names).encode())
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -68,25 +68,24 @@ class Slack:
         self, place: str, message: Message, ids: Ids, under: str | None = None, *, is_bare: bool = False
     ) -> Posted:
         """Post a message, or a reply in the thread of the message with that ts."""
-        words = render(message, is_bare=is_bare)
-        answer = self.ask(
-            "chat.postMessage",
-            channel=place,
-            text=words.text,
-            blocks=list(words.blocks),
-            metadata=metadata(ids),
-            mrkdwn=False,
-            unfurl_links=False,
-            unfurl_media=False,
-            **({"thread_ts": under} if under else {}),
-        ).data
+        thread = {"thread_ts": under} if under else {}
+        quietly = {"mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
+        body = _shown(message, is_bare=is_bare) | quietly | thread
+        answer = self.ask("chat.postMessage", channel=place, metadata=metadata(ids), **body).data
         return Posted(str(answer["channel"]), str(answer["ts"]))
 
     def change(self, posted: Posted, message: Message, ids: Ids, *, is_bare: bool = False) -> None:
         """Show another state in a message that stands already."""
-        words = render(message, is_bare=is_bare)
-        body = {"text": words.text, "blocks": list(words.blocks), "metadata": metadata(ids)}
-        self.ask("chat.update", channel=posted.channel, ts=posted.ts, **body)
+        body = _shown(message, is_bare=is_bare)
+        self.ask("chat.update", channel=posted.channel, ts=posted.ts, metadata=metadata(ids), **body)
+
+    def whisper(self, place: str, member: str, message: Message) -> None:
+        """Say something in a channel to one person, and to nobody else there."""
+        self.ask("chat.postEphemeral", channel=place, user=member, **_shown(message))
+
+    def open_form(self, trigger: str, view: Mapping[str, Any]) -> None:
+        """Open a form (see `blocks.form`) for whoever pressed what gave the trigger."""
+        self.ask("views.open", trigger_id=trigger, view=view)
 
     def delete(self, posted: Posted) -> None:
         """Take a message back; one that is gone already is no error."""
@@ -145,6 +144,12 @@ class Slack:
         if not isinstance(data, Mapping):
             raise SlackError("answer_is_not_json", "ambiguous")
         return Answer(data, {str(name).lower(): str(value) for name, value in answer.headers.items()})
+
+
+def _shown(message: Message, *, is_bare: bool = False) -> dict[str, Any]:
+    """What Slack shows of a message. It must find no links and names in it by itself: data could write them."""
+    words = render(message, is_bare=is_bare)
+    return {"text": words.text, "blocks": list(words.blocks), "parse": "none", "link_names": False}
 
 
 def _read(error: Exception) -> SlackError:

@@ -22,6 +22,7 @@ from triggers.incidents.access import may_read, reader_scope
 from triggers.incidents.actions import OverError, acknowledge, reassign, resolve, snooze
 from triggers.incidents.business_hours import Timetable, timetable
 from triggers.incidents.escalation import due_steps
+from triggers.messages.message import Message
 from triggers.slack.blocks import form
 from triggers.slack.client import Slack, SlackError
 from triggers.slack.interactions import (
@@ -146,10 +147,10 @@ class InteractionHandler:
         """Say it to the presser alone. What it says is also in the incident's message, so a failure loses nothing."""
         try:
             if isinstance(decision, Open) and about:
-                view = form(decision.form, press, about, self.catalog.people)
-                self.slack.ask("views.open", trigger_id=press.trigger, view=view)
+                self.slack.open_form(press.trigger, form(decision.form, press, about, self.catalog.people))
             elif decision.said:
-                self.slack.ask("chat.postEphemeral", channel=press.channel, user=press.user, text=decision.said)
+                words = Message((decision.said,), sentences=(decision.said,))
+                self.slack.whisper(press.channel, press.user, words)
         except SlackError as error:
             log.info("an answer was not told: %s", error.code)
 
