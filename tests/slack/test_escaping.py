@@ -13,18 +13,18 @@ from typing import Any, Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from slack_sdk import WebClient
 
 from config.models import Person
 from queries.messages.digests import Digest, Group, Worst
 from tests.counterparts.limits import refusal
-from tests.slack.test_card import METRIC, card, evidence
+from tests.slack.test_card import card, evidence
 from tests.slack.test_interactions import ANA, CLOSED, NOW, OPENED, OVER, TAKEN, incident, press, seen
-from tests.support.company import catalog, rule
+from tests.support.company import METRIC, catalog, rule
 from triggers.messages.card import incident_message, news_message
 from triggers.messages.compose import digest_message, digest_reply
 from triggers.messages.delivery_channel import Ids, Posted
 from triggers.messages.message import Button, Choice, Fact, Link, Message
-from triggers.slack import client
 from triggers.slack.blocks import form
 from triggers.slack.client import Slack
 from triggers.slack.interactions import FORMS, PLAIN, Tell, decide
@@ -45,7 +45,7 @@ class Heard:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bodies = list[tuple[str, dict[str, Any]]]()
-        monkeypatch.setattr(client.WebClient, "api_call", self._call)
+        monkeypatch.setattr(WebClient, "api_call", self._call)
         self.slack = Slack("xoxb-nothing", "http://127.0.0.1:1/api/", 1)
 
     def _call(self, method: str, *, json: Mapping[str, Any] | None = None, **_: Any) -> SimpleNamespace:
