@@ -71,6 +71,9 @@ class Contract:
                 continue
             else:
                 value = quoted(column.name) if column.name in self.offered else f"cast(null as {sql_type(column)})"
+                if (earlier := column.info.get("not_before")) in self.offered and column.name in self.offered:
+                    # An end that only its day is known of is no earlier than its beginning.
+                    value = f"case when {value} < {quoted(earlier)} then {quoted(earlier)} else {value} end"
             columns.append(f"{value} as {quoted(column.name)}")
         return f"select {', '.join(columns)}, reason, {row} as row from ({judged})"
 
@@ -125,18 +128,37 @@ class Contract:
             earlier = column.info.get("not_before")
             if earlier is None or earlier not in self.offered:
                 continue
-            pair = (column, self.table.c[earlier])
-            dates = any(self.offered[c.name] == "DATE" for c in pair) and sql_type(column) == "TIMESTAMP"
-            late, early = (f"cast({_local(c)} as date)" if dates else quoted(c.name) for c in pair)
-            yield f"{late} < {early}", literal(f"{column.name}: lies before {earlier}")
+            late, early = quoted(column.name), quoted(earlier)
+            condition = f"{late} < {early}"
+            if sql_type(column) == "TIMESTAMP":
+                condition = f"case when {condition} then not ({self._may_be_later(column, self.table.c[earlier])}) end"
+            yield condition, literal(f"{column.name}: lies before {earlier}")
+        if self.table.name == "journey" and "outcome" in self.offered:
+            unended = "ended_at is null" if "ended_at" in self.offered else "true"
+            yield f"outcome <> 'open' and {unended}", "'ended_at: missing in a journey that is ' || outcome"
         if self.table.name == "response":
             yield from _response_checks(set(self.offered))
+
+    def _may_be_later(self, column: Column[object], earlier: Column[object]) -> str:
+        """Whether an instant that lies before another may be of the same time or later all the same.
+
+        A bare date, or midnight, stands for its whole day; a time that the clocks show twice or never may be either.
+        """
+        late, early = _local(column), _local(earlier)
+        whole_day = (
+            f"{late} = date_trunc('day', {late}) and cast({late} as date) >= {self.zone.day(quoted(earlier.name))}"
+        )
+        latest = f"greatest({quoted(column.name)}, {self.zone.utc(late, other=True)})"
+        earliest = f"least({quoted(earlier.name)}, {self.zone.utc(early, other=True)})"
+        return f"coalesce({whole_day}, false) or {latest} >= {earliest}"
 
     def _column_checks(self, column: Column[object]) -> Iterator[tuple[str, str]]:
         name, value, raw = column.name, quoted(column.name), _raw(column)
         wanted, offered = sql_type(column), self.offered[name]
         if wanted != "VARCHAR" and not (wanted == offered and wanted in {"BOOLEAN", "SMALLINT"}):
             present = f"nullif({raw}, '') is not null" if offered == "VARCHAR" else f"{raw} is not null"
+            if offered == "DATE" or offered.startswith("TIMESTAMP"):
+                yield f"not isfinite({raw})", literal(f"{name}: cannot be read in the form that the SELECT names")
             yield f"{value} is null and {present}", _said(name, raw, f"is not {_NOUNS[wanted]}")
         # An empty text would pass NOT NULL, and then be a key that joins everything that has none.
         if not column.nullable:
@@ -228,20 +250,13 @@ def _instants(raw: str, offered: str) -> tuple[str, str]:
     """An offered instant as naive local time and, where it says its own offset, as naive UTC; one of them is null."""
     nothing = "cast(null as timestamp)"
     if offered == "VARCHAR":
-        has_offset = f"length({raw}) > 10 and regexp_matches(substr({raw}, 12), '[zZ+-]')"
-        local = f"case when not ({has_offset}) then try_cast({raw} as timestamp) end"
-        fixed = f"case when {has_offset} then {_unzoned(f'try_cast({raw} as timestamptz)')} end"
-        return local, fixed
+        local = f"case when not has_zone({raw}) then try_cast({raw} as timestamp) end"
+        return local, f"case when has_zone({raw}) then utc_of({raw}) end"
     if offered == _ZONED:
-        return nothing, _unzoned(raw)
+        return nothing, f"finite_utc({raw})"
     if offered == "DATE" or offered.startswith("TIMESTAMP"):
         return f"try_cast({raw} as timestamp)", nothing
     return nothing, nothing
-
-
-def _unzoned(instant: str) -> str:
-    """Naive UTC of a TIMESTAMPTZ. Infinity has no epoch and cannot be an instant."""
-    return f"case when isfinite({instant}) then make_timestamp(epoch_us({instant})) end"
 
 
 def _in_range(instant: str) -> str:
@@ -262,8 +277,9 @@ def _cast(wanted: str, value: str, offered: str) -> str:
 
 def _as_date(value: str, offered: str) -> str:
     if offered == "VARCHAR":
-        timed = f"cast(try_cast({value} as timestamp) as date)"
-        date = f"case when length({value}) > 10 then {timed} else try_cast({value} as date) end"
+        # A day stays as it is written, whatever zone the time beside it names; but the time must be one.
+        timed = f"coalesce(try_cast({value} as timestamp), utc_of({value}))"
+        date = f"case when length({value}) <= 10 or {timed} is not null then try_cast({value} as date) end"
     elif offered == "DATE" or offered.startswith("TIMESTAMP"):
         date = f"try_cast({value} as date)"
     else:

@@ -44,7 +44,8 @@ WAITS: Final = "unknown "
 """How the reasons begin that a later load can cure: what the row refers to may still come."""
 
 _COLUMNS: Final = ("source", "table_name", "key", "reason", "row")
-_QUOTED: Final = re.compile(r"'[^']*'")
+# To the last apostrophe: the value may hold some, as O'Brien does.
+_QUOTED: Final = re.compile("'.*'", re.DOTALL)
 _ROWS_AT_ONCE: Final = 10_000
 
 

@@ -27,6 +27,7 @@ from queries.loading.date_order import DayCount
 from queries.loading.inputs import Offer, first_line, literal, no_space, offer
 from queries.loading.sources import Select, selects
 from queries.loading.time_zones import zone as zone_named
+from queries.loading.written_times import offer_functions, with_zones_kept
 
 Say = Callable[[str], None]
 
@@ -112,7 +113,7 @@ def staged(source: Source, folder: Path, data: Path, zone: str, say: Say) -> Ite
                 except duckdb.Error as error:
                     raise _translated(error, sandbox, made.files[0].original) from error
             # No SELECT is looked at before this, not even to learn its columns: that alone would read files.
-            _shut_off(conn, private)
+            _shut_off(conn, private, source.zone)
             contracts = [_contract(sandbox, select, source, zone) for select in selects(folder)]
             staging.tables = _stage(sandbox, contracts)
             try:
@@ -144,8 +145,8 @@ def private_folder() -> Iterator[Path]:
                 return
 
 
-def _shut_off(conn: duckdb.DuckDBPyConnection, private: Path) -> None:
-    conn.execute("set TimeZone = 'UTC'")
+def _shut_off(conn: duckdb.DuckDBPyConnection, private: Path, zone: str) -> None:
+    offer_functions(conn, zone)
     conn.execute("set enable_progress_bar = false")
     # In this order: after the second nothing outside can be allowed, after the third nothing be changed back.
     conn.execute(f"set allowed_directories = [{literal(str(private))}]")
@@ -169,6 +170,8 @@ def _contract(sandbox: _Sandbox, select: Select, source: Source, zone: str) -> t
         columns = sandbox.conn.query(select.sql).columns
         if repeated := next((name for name in columns if columns.count(name) > 1), None):
             raise EarshotError(f"{select.file}: column {repeated!r} stands twice in the SELECT; leave one of them")
+        if (kept := with_zones_kept(sandbox.conn, select.sql)) != select.sql:
+            sandbox.conn.execute(f"create or replace view {view} as {kept}")
         described = sandbox.conn.execute(f"describe {view}").fetchall()
     except duckdb.Error as error:
         raise _translated(error, sandbox, select.file) from error

@@ -38,6 +38,11 @@ class OffsetChange:
         """
         return self.at + max(self.before, self.after)
 
+    @property
+    def other_wall(self) -> datetime:
+        """The same where a time in doubt is read the other way."""
+        return self.at + min(self.before, self.after)
+
 
 @dataclass(frozen=True, slots=True)
 class Zone:
@@ -47,17 +52,19 @@ class Zone:
     first: timedelta
     changes: tuple[OffsetChange, ...]
 
-    def utc(self, local: str) -> str:
-        """SQL that turns the naive local TIMESTAMP column `local` into naive UTC."""
+    def utc(self, local: str, *, other: bool = False) -> str:
+        """SQL that turns the naive local TIMESTAMP column `local` into naive UTC; `other`: see `other_wall`."""
         if not self.changes and not self.first:
             return local
-        return f"make_timestamp(epoch_us({local}) - {self._offset(local, tuple(c.wall for c in self.changes))})"
+        offset = self._offset(local, tuple(c.other_wall if other else c.wall for c in self.changes))
+        return f"system.main.make_timestamp(epoch_us({local}) - {offset})"
 
     def day(self, utc: str) -> str:
         """SQL of the local date of the naive UTC TIMESTAMP column `utc`."""
         if not self.changes and not self.first:
             return f"cast({utc} as date)"
-        return f"cast(make_timestamp(epoch_us({utc}) + {self._offset(utc, tuple(c.at for c in self.changes))}) as date)"
+        offset = self._offset(utc, tuple(c.at for c in self.changes))
+        return f"cast(system.main.make_timestamp(epoch_us({utc}) + {offset}) as date)"
 
     def offsets(self, utc: Any) -> Any:
         """Local time less UTC, in microseconds, of an array of microseconds since 1970 in UTC."""

@@ -1,6 +1,5 @@
 """What is in the warehouse, how new it is and what was not let in: the lines that `queries status` prints."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, func, literal, select
 
+from queries.loading.quarantine import without_values
 from queries.operations.output import aligned
 from queries.sql_functions import epoch, quantile
 from queries.warehouse import NoWarehouseError, Pin, Warehouse, tables
@@ -29,8 +29,6 @@ _EVENTS: Final = {
     "condition": ("starts_at",),
 }
 """The instants of a row, the last thing that happened first: that is what its source has last learnt of."""
-
-_QUOTED: Final = re.compile(r"'[^']*'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ def rejected(conn: Connection) -> tuple[Rejected, ...]:
     keys = (table.c.source, table.c.table_name, table.c.reason)
     counts: Counter[tuple[str, str, str]] = Counter()
     for source, name, reason, rows in conn.execute(select(*keys, func.count()).group_by(*keys)):
-        counts[source, name, _QUOTED.sub("'…'", reason)] += rows
+        counts[source, name, without_values(reason)] += rows
     return tuple(Rejected(*key, rows) for key, rows in sorted(counts.items(), key=lambda one: (-one[1], one[0])))
 
 

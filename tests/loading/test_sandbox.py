@@ -102,7 +102,7 @@ def test_only_one_select(tmp_path: Path, secret: Path, sql: str, kind: str) -> N
 def test_the_connection_itself_is_shut_off(tmp_path: Path, statement: str) -> None:
     """Even if a statement came past the check, it could do nothing."""
     with sandbox.private_folder() as private, duckdb.connect(config=sandbox._SEALED) as conn:
-        sandbox._shut_off(conn, private)
+        sandbox._shut_off(conn, private, "UTC")
         with pytest.raises(duckdb.Error):
             conn.execute(statement.format(outside=tmp_path / "outside"))
     assert not list(tmp_path.iterdir())
