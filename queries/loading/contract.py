@@ -71,7 +71,7 @@ class Contract:
                 continue
             else:
                 value = quoted(column.name) if column.name in self.offered else f"cast(null as {sql_type(column)})"
-                if (earlier := column.info.get("not_before")) in self.offered and column.name in self.offered:
+                if column.name in self.offered and (earlier := column.info.get("not_before", "")) in self.offered:
                     # An end that only its day is known of is no earlier than its beginning.
                     value = f"case when {value} < {quoted(earlier)} then {quoted(earlier)} else {value} end"
             columns.append(f"{value} as {quoted(column.name)}")
