@@ -7,7 +7,7 @@ read, and a time that is not read is infinity, which the contract refuses row by
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
@@ -66,6 +66,9 @@ _FUNCTIONS: Final = (
         (y, m, d, h, i, s) as system.main.make_timestamp(y, m, d, h, i, s)""",
 )
 """In the order in which one uses the other."""
+
+_OF_LATE: Final = 2026
+"""The year whose short names of zones are known: older ones meant other offsets, and loads do not ask the clock."""
 
 _CASTS: Final = {"TIMESTAMP WITH TIME ZONE": "as_instant", "DATE": "as_date"}
 
@@ -129,10 +132,9 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 def _abbreviations() -> dict[str, int]:
     """The minutes ahead of UTC of the short names of zones, of those that mean one thing wherever they are used."""
     offsets: dict[str, set[int]] = {}
-    year = datetime.now(UTC).year
     for name in available_timezones():
         for month in (1, 7):
-            local = datetime(year, month, 1, tzinfo=ZoneInfo(name))
+            local = datetime(_OF_LATE, month, 1, tzinfo=ZoneInfo(name))
             ahead = local.utcoffset()
             if ahead is not None:
                 offsets.setdefault(str(local.tzname()).lower(), set()).add(int(ahead.total_seconds() // 60))
