@@ -22,7 +22,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.errors import ENVIRONMENT, ConfigError, Mistake
-from config.models import ChannelId, Duration, Zone
+from config.models import ChannelId, Duration, Zone, matching
+from config.reading.entries import findings
 from config.reading.environment import (
     Variable,
     from_dotenv,
@@ -32,11 +33,11 @@ from config.reading.environment import (
     variable_name,
     variable_names,
 )
-from config.reading.error_messages import Finding, findings
 from config.reading.toml_lines import Document, read_toml
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 _MEMORY: Final = re.compile(r"[1-9][0-9]*(\.[0-9]+)? ?(MB|GB|MiB|GiB)")
+_CURRENCY: Final = re.compile("[A-Z]{3}")
 _POSTGRESQL: Final = ("postgresql", "postgresql+psycopg")
 
 
@@ -69,22 +70,19 @@ def _ping(url: SecretStr) -> SecretStr:
     return url
 
 
-def _memory(size: str) -> str:
-    if not _MEMORY.fullmatch(size):
-        message = f"{size!r} is no size of memory; write a number and MB or GB, such as '1GB'"
-        raise ValueError(message)
-    return size
-
-
-def _code(currency: str) -> str:
-    if not re.fullmatch("[A-Z]{3}", currency):
-        message = f"{currency!r} is no currency; write its three letters, such as 'EUR'"
-        raise ValueError(message)
-    return currency
-
-
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database)]
+
+
+def _reachable(folder: Path) -> Path:
+    if homeless := next((part for part in folder.parts if part.startswith("~")), None):
+        message = f"{homeless!r} stands for no home folder; write the whole path"
+        raise ValueError(message)
+    return folder
+
+
 WebUrl = Annotated[str, AfterValidator(_web)]
+Memory = Annotated[str, matching(_MEMORY, "write a number and MB or GB, such as '1GB'", "is no size of memory")]
+Currency = Annotated[str, matching(_CURRENCY, "write its three letters, such as 'EUR'", "is no currency")]
 
 
 class _Part(BaseModel):
@@ -97,8 +95,8 @@ class WarehouseSettings(_Part):
     """Where canonical rows live: PostgreSQL at `url`, or else DuckDB files in the data folder."""
 
     url: DatabaseUrl | None = None
-    memory_limit: Annotated[str, AfterValidator(_memory)] = "1GB"
-    reading_limit: Annotated[str, AfterValidator(_memory)] = "512MB"
+    memory_limit: Memory = "1GB"
+    reading_limit: Memory = "512MB"
 
 
 class StateSettings(_Part):
@@ -134,17 +132,14 @@ class DashboardSettings(_Part):
     @field_validator("host")
     @classmethod
     def _loopback_when_open(cls, host: str, info: ValidationInfo) -> str:
-        if info.data.get("open_mode", True) and not _is_loopback(host):
+        try:
+            is_loopback = host == "localhost" or ip_address(host).is_loopback
+        except ValueError:
+            is_loopback = False
+        if info.data.get("open_mode", True) and not is_loopback:
             message = f"in open mode {host!r} would show customer data to the network; write 127.0.0.1"
             raise ValueError(message)
         return host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class WatchSettings(_Part):
@@ -163,10 +158,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    config: Path
-    data: Path = CHECKOUT / "data"
+    config: Annotated[Path, AfterValidator(_reachable)]
+    data: Annotated[Path, AfterValidator(_reachable)] = CHECKOUT / "data"
     zone: Zone | None = None
-    currency: Annotated[str, AfterValidator(_code)] = "EUR"
+    currency: Currency = "EUR"
     warehouse: WarehouseSettings = WarehouseSettings()
     state: StateSettings = StateSettings()
     slack: SlackSettings = SlackSettings()
@@ -213,27 +208,27 @@ def read_settings(environ: Mapping[str, str] = os.environ, dotenv: Path | None =
 
 def _settings(config: Path, document: Document, variables: Mapping[str, Variable]) -> Settings:
     raw = _merged(document.values, variables)
-    mistakes = _circular(document)
+    mistakes = []
+    if "config" in document.values:
+        wrong, right = "the config folder cannot be set by a file in it", "set the variable EARSHOT_CONFIG"
+        mistakes.append(Mistake(document.file, document.line(("config",)), wrong, right))
     try:
         settings = Settings(**{**raw, "config": config})
     except ValidationError as error:
-        mistakes += tuple(_mistake(finding, document, variables) for finding in findings(error, Settings, raw))
+        for place, wrong, right in findings(error, Settings, raw):
+            if variable := variables.get(variable_name(place)):
+                mistakes.append(variable.mistake(f"{variable.name}: {wrong}", right))
+            else:
+                mistakes.append(Mistake(document.file, document.line(place), wrong, right))
     if mistakes:
-        raise ConfigError(mistakes)
+        raise ConfigError(tuple(mistakes))
     return settings
-
-
-def _circular(document: Document) -> tuple[Mistake, ...]:
-    if "config" not in document.values:
-        return ()
-    wrong = "the config folder cannot be set by a file in it"
-    return (Mistake(document.file, document.line(("config",)), wrong, "set the variable EARSHOT_CONFIG"),)
 
 
 def _merged(values: Mapping[str, Any], variables: Mapping[str, Variable]) -> dict[str, Any]:
     merged = dict(values)
     if isinstance(data := merged.get("data"), str):
-        merged["data"] = CHECKOUT / Path(data).expanduser()
+        merged["data"] = CHECKOUT / _expanded(data)
     for key, value in nested(Settings, variables).items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = {**merged[key], **value} if both else value
@@ -243,11 +238,11 @@ def _merged(values: Mapping[str, Any], variables: Mapping[str, Variable]) -> dic
 def _folder(variable: Variable | None) -> Path | None:
     if variable is None:
         return None
-    return (Path.cwd() if variable.file == ENVIRONMENT else CHECKOUT) / Path(variable.value).expanduser()
+    return (Path.cwd() if variable.file == ENVIRONMENT else CHECKOUT) / _expanded(variable.value)
 
 
-def _mistake(finding: Finding, document: Document, variables: Mapping[str, Variable]) -> Mistake:
-    place, wrong, right = finding
-    if variable := variables.get(variable_name(place)):
-        return variable.mistake(f"{variable.name}: {wrong}", right)
-    return Mistake(document.file, document.line(place), wrong, right)
+def _expanded(folder: str) -> Path:
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError:  # of a user who has no home, or does not exist: `_reachable` says so with its line
+        return Path(folder)

@@ -14,6 +14,7 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 import streamlit as st
 
+from config.files import refuse_irregular
 from config.models import Catalog
 from config.reading.loader import read_catalog
 from config.settings import Settings
@@ -100,6 +101,7 @@ def config_fingerprint(folder: Path) -> str:
     # Of the contents: an editor or a checkout may write a file again within the resolution of its time.
     digest = hashlib.blake2b(digest_size=8)
     for file in sorted(folder.glob("*.toml")):
+        refuse_irregular(file)
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 

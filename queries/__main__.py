@@ -1,13 +1,12 @@
 """`python -m queries`: load, drop, forget, status, sample, demo, backup, restore, metric."""
 
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from config.errors import EarshotError
 from config.models import Catalog
@@ -15,8 +14,10 @@ from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
 from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source
+from queries.operations.command_line import parse_day, run_command, whole
 from queries.operations.drop_source import drop
 from queries.operations.erase import forget
+from queries.operations.output import echo
 from queries.operations.status import status_lines
 from queries.operations.storage_errors import storage_errors_as_text
 from queries.stores import Installation, open_installation, open_warehouse
@@ -24,143 +25,112 @@ from queries.warehouse import COLUMNS, Kind, LoadReport
 
 SAMPLE_CONTACTS: Final = 200_000
 
-Run = Callable[[Namespace], int]
-
 
 def main(words: list[str]) -> int:
-    """Run one command. Returns the exit status: 0 done, 1 refused, 130 interrupted; argparse leaves with 2."""
-    os.umask(0o077)
-    arguments = _parser().parse_args(words)
-    try:
-        return int(arguments.run(arguments))
-    except EarshotError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: the warehouse stays as it was", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        sys.stdout = None
-        return 1
+    """Run one command. Returns its exit status, see `run_command`."""
+    return run_command(parser(), words, "interrupted: the warehouse stays as it was")
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="python -m queries", description="The warehouse: what comes in, and what is in it.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _load_words(_command(commands, "load", "bring a source's files into the warehouse", _load))
-    _command(commands, "drop", "take a source out of the warehouse", _drop).add_argument("source", metavar="SOURCE")
-    _forget_words(_command(commands, "forget", "erase an account or a person for ever", _forget))
-    _command(commands, "status", "generations, rows, freshness and quarantine", _status)
-    _sample_words(_command(commands, "sample", "write the files of the sample company", _sample))
-    _command(commands, "demo", "make and load the sample company once, then keep it", _demo)
-    saved = _command(
-        commands, "backup", "copy the warehouse and the state into a folder, while everything runs", _backup
+def parser() -> ArgumentParser:
+    """What may be typed."""
+    whole_line = ArgumentParser(
+        prog="python -m queries", description="The warehouse: what comes in, and what is in it."
     )
-    saved.add_argument("--to", type=Path, metavar="DIR", required=True, help="a new folder")
-    _restore_words(_command(commands, "restore", "put both back as a backup holds them", _restore))
-    _metric_words(_command(commands, "metric", "one metric over time", _metric))
-    return parser
+    commands = whole_line.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[Namespace], None], text: str) -> ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        return added
+
+    _declare_contents(command)
+    _declare_copies(command)
+    return whole_line
 
 
-def _command(commands: Any, name: str, what: str, run: Run) -> ArgumentParser:
-    parser: ArgumentParser = commands.add_parser(name, help=what, description=what)
-    parser.set_defaults(run=run)
-    return parser
+def _declare_contents(command: Callable[..., ArgumentParser]) -> None:
+    """What changes and shows the contents of the warehouse."""
+    from queries.operations.metric_command import add_arguments, show_metric  # noqa: PLC0415 - statistics take a second
 
-
-def _load_words(parser: ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SOURCE", help="a folder in config/sources, or the path of such a folder")
-    parser.add_argument("--data", type=Path, metavar="DIR", required=True, help="where the source's files are")
-    parser.add_argument("--replace-sample", action="store_true", help="take the sample company out first")
-
-
-def _restore_words(parser: ArgumentParser) -> None:
-    parser.add_argument("--from", type=Path, metavar="DIR", required=True, dest="folder", help="the backup")
-    newer = "a newer backup: what was erased by then is erased again"
-    parser.add_argument("--erased-by", type=Path, metavar="DIR", help=newer)
-    parser.add_argument("--replace", action="store_true", help="what is there may go")
-
-
-def _forget_words(parser: ArgumentParser) -> None:
-    who = parser.add_mutually_exclusive_group(required=True)
+    loading = command("load", _load, "bring a source's files into the warehouse")
+    loading.add_argument("source", metavar="SOURCE", help="a folder in config/sources, or the path of such a folder")
+    loading.add_argument("--data", type=Path, metavar="DIR", required=True, help="where the source's files are")
+    loading.add_argument("--replace-sample", action="store_true", help="take the sample company out first")
+    command("drop", _drop, "take a source out of the warehouse").add_argument("source", metavar="SOURCE")
+    erasing = command("forget", _forget, "erase an account or a person for ever")
+    who = erasing.add_mutually_exclusive_group(required=True)
     who.add_argument("--account", metavar="ID")
     who.add_argument("--person", metavar="ID")
+    command("status", _status, "generations, rows, freshness and quarantine")
+    add_arguments(command("metric", lambda arguments: show_metric(arguments, _now()), "one metric over time"))
 
 
-def _sample_words(parser: ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="where the files go")
-    parser.add_argument("--end", type=date.fromisoformat, metavar="DAY", help="the first day not covered (today)")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--contacts", type=int, default=SAMPLE_CONTACTS, help="about how many (%(default)s)")
-    parser.add_argument("--artefact", metavar="KIND", help="spoil the data in one way, such as copied-period")
+def _declare_copies(command: Callable[..., ArgumentParser]) -> None:
+    """The sample company, and copies of both stores."""
+    sample = command("sample", _sample, "write the files of the sample company")
+    sample.add_argument("--out", type=Path, metavar="DIR", required=True, help="where the files go")
+    sample.add_argument("--end", type=parse_day, metavar="DAY", help="the first day not covered (today)")
+    sample.add_argument("--seed", type=whole(0, 2**32 - 1), default=1)
+    how_many = whole(1, 100_000_000)
+    sample.add_argument("--contacts", type=how_many, default=SAMPLE_CONTACTS, help="about how many (%(default)s)")
+    sample.add_argument("--artefact", metavar="KIND", help="spoil the data in one way, such as copied-period")
+    command("demo", _demo, "make and load the sample company once, then keep it")
+    saved = command("backup", _backup, "copy the warehouse and the state into a folder, while everything runs")
+    saved.add_argument("--to", type=Path, metavar="DIR", required=True, help="a new folder")
+    restored = command("restore", _restore, "put both back as a backup holds them")
+    restored.add_argument("--from", type=Path, metavar="DIR", required=True, dest="folder", help="the backup")
+    newer = "a newer backup: what was erased by then is erased again"
+    restored.add_argument("--erased-by", type=Path, metavar="DIR", help=newer)
+    restored.add_argument("--replace", action="store_true", help="what is there may go")
 
 
-def _metric_words(parser: ArgumentParser) -> None:
-    from queries.operations.metric_command import add_arguments  # noqa: PLC0415 - statistics take a second to import
-
-    add_arguments(parser)
-
-
-def _metric(arguments: Namespace) -> int:
-    from queries.operations.metric_command import show_metric  # noqa: PLC0415
-
-    return show_metric(arguments, _now())
-
-
-def _load(arguments: Namespace) -> int:
+def _load(arguments: Namespace) -> None:
     settings, catalog = _configured()
     source, folder = open_source(arguments.source, settings.config)
     order = LoadRequest(source, folder, arguments.data, catalog, settings.zone, arguments.replace_sample)
-    with storage_errors_as_text(settings.data), closing(open_warehouse(settings)) as warehouse:
+    with closing(open_warehouse(settings)) as warehouse:
         _make_folder(settings)
-        _tell(load(warehouse, order, _now(), _say))
-    return 0
+        _tell(load(warehouse, order, _now(), echo))
 
 
-def _drop(arguments: Namespace) -> int:
+def _drop(arguments: Namespace) -> None:
     settings, catalog = _configured()
-    with storage_errors_as_text(settings.data), closing(open_warehouse(settings)) as warehouse:
+    with closing(open_warehouse(settings)) as warehouse:
         _make_folder(settings)
-        _tell(drop(warehouse, arguments.source, catalog, _now(), _say))
-    return 0
+        _tell(drop(warehouse, arguments.source, catalog, _now(), echo))
 
 
-def _forget(arguments: Namespace) -> int:
+def _forget(arguments: Namespace) -> None:
     kind: Kind = "account" if arguments.account else "person"
     key = arguments.account or arguments.person
     with _opened() as installation:
-        forget(installation.warehouse, installation.states, kind, key, installation.catalog, _now(), _say)
-    return 0
+        forget(installation.warehouse, installation.states, kind, key, installation.catalog, _now(), echo)
 
 
-def _status(_: Namespace) -> int:
+def _status(_: Namespace) -> None:
     settings = read_settings()
-    with storage_errors_as_text(settings.data), closing(open_warehouse(settings)) as warehouse:
+    with closing(open_warehouse(settings)) as warehouse:
         for line in status_lines(warehouse, _now()):
-            _say(line)
-    return 0
+            echo(line)
 
 
-def _backup(arguments: Namespace) -> int:
+def _backup(arguments: Namespace) -> None:
     from queries.operations.backup import backup  # noqa: PLC0415 - few commands need it
 
     with storage_errors_as_text(arguments.to.parent):
-        backup(read_settings(), arguments.to, _now(), _say)
-    return 0
+        backup(read_settings(), arguments.to, _now(), echo)
 
 
-def _restore(arguments: Namespace) -> int:
+def _restore(arguments: Namespace) -> None:
     from queries.operations.backup import restore  # noqa: PLC0415
 
     settings, catalog = _configured()
     _make_folder(settings)
     how = {"newer": arguments.erased_by, "replace": arguments.replace}
-    with storage_errors_as_text(settings.data):
-        restore(settings, arguments.folder, catalog, _now(), _say, **how)
-    return 0
+    restore(settings, arguments.folder, catalog, _now(), echo, **how)
 
 
-def _sample(arguments: Namespace) -> int:
+def _sample(arguments: Namespace) -> None:
     from queries.sample import generate  # noqa: PLC0415 - numpy is not needed by the other commands
     from queries.sample.spoil import plant, spoilt  # noqa: PLC0415
 
@@ -174,16 +144,14 @@ def _sample(arguments: Namespace) -> int:
         except ValueError as error:
             raise EarshotError(str(error)) from error
     how = f"python -m queries load sample --data {arguments.out}"
-    _say(f"the sample company up to {end}{note} is in {arguments.out}: {how}")
-    return 0
+    echo(f"the sample company up to {end}{note} is in {arguments.out}: {how}")
 
 
-def _demo(_: Namespace) -> int:
+def _demo(_: Namespace) -> None:
     from queries.operations.demo import demo  # noqa: PLC0415
 
     with _opened() as installation:
-        demo(installation, _now(), _say)
-    return 0
+        demo(installation, _now(), echo)
 
 
 def _now() -> datetime:
@@ -198,10 +166,9 @@ def _configured() -> tuple[Settings, Catalog]:
 @contextmanager
 def _opened() -> Iterator[Installation]:
     settings = read_settings()
-    with storage_errors_as_text(settings.data):
-        _make_folder(settings)
-        with open_installation(settings) as installation:
-            yield installation
+    _make_folder(settings)
+    with open_installation(settings) as installation:
+        yield installation
 
 
 def _make_folder(settings: Settings) -> None:
@@ -210,12 +177,8 @@ def _make_folder(settings: Settings) -> None:
 
 def _tell(summary: LoadReport) -> None:
     for line in summary.lines():
-        _say(line)
-    _say(f"{'published' if summary.published else 'nothing to publish'} after {summary.seconds:.1f} s")
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
+        echo(line)
+    echo(f"{'published' if summary.published else 'nothing to publish'} after {summary.seconds:.1f} s")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ from config.models.routing import Audience, Person, ReviewSettings, Route, Step
 from config.models.rules import BY_KIND, DATA_FAULT, DECEIVES, RULES, Guard, RateRule, Rule, WatchRule
 from config.models.sources import TABLES, Source, SourceInput
 from config.models.values import (
+    FIRST_DAY,
+    LAST_DAY,
+    LONGEST,
     ZERO,
     ChannelId,
     Condition,
@@ -20,7 +23,9 @@ from config.models.values import (
     Listed,
     Name,
     Scalar,
+    TooLongError,
     Zone,
     duration_text,
+    matching,
     parse_duration,
 )

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from datetime import date, time, timedelta
+from datetime import date, datetime, time, timedelta
 from difflib import get_close_matches
 from typing import Annotated, Any, Final, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 _DURATION: Final = re.compile(r"([0-9]{1,6})\s*(m|h|d|w)")
 _UNITS: Final = {"w": timedelta(weeks=1), "d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
@@ -16,12 +16,33 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
 _CHANNEL: Final = re.compile(r"[CG][A-Z0-9]{8,}")
 _MEMBER: Final = re.compile(r"[UW][A-Z0-9]{8,}")
 ZERO: Final = timedelta(0)
+FIRST_DAY: Final = date(1900, 1, 1)
+LAST_DAY: Final = date(2199, 12, 31)
+LONGEST: Final = timedelta(days=36_525)
+LARGEST: Final = 1e15
+"""What is farther, longer or larger than any of these is a slip of the pen, and no database or clock adds it up."""
 
 
 class FrozenModel(BaseModel):
     """A value read from configuration: strict, closed to unknown keys, never changed."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _within_reach(cls, value: Any) -> Any:
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, int | float) and abs(part) > LARGEST:
+                message = f"the number is too large; write one from {-LARGEST:.0f} to {LARGEST:.0f}"
+                raise ValueError(message)
+            if isinstance(part, date) and not isinstance(part, datetime) and not FIRST_DAY <= part <= LAST_DAY:
+                message = f"{part} is too far away; write a day from {FIRST_DAY} to {LAST_DAY}"
+                raise ValueError(message)
+        return value
+
+
+class TooLongError(ValueError):
+    """A duration is longer than any calendar is asked for."""
 
 
 class KeyedError(ValueError):
@@ -40,7 +61,10 @@ def parse_duration(text: object) -> timedelta:
     if not found:
         message = f"{text!r} is no duration; write a whole number and m, h, d or w, such as '14d'"
         raise ValueError(message)
-    return int(found[1]) * _UNITS[found[2]]
+    length = int(found[1]) * _UNITS[found[2]]
+    if length > LONGEST:
+        raise TooLongError(f"{text!r} is too long; write {LONGEST.days}d or less")
+    return length
 
 
 def duration_text(length: timedelta) -> str:
@@ -70,10 +94,12 @@ def _zone(name: str) -> str:
     return name
 
 
-def _matching(pattern: re.Pattern[str], advice: str) -> AfterValidator:
+def matching(pattern: re.Pattern[str], advice: str, wrong: str = "is not allowed here") -> AfterValidator:
+    """A text must match the whole pattern; else it `wrong`, and `advice` says what to write."""
+
     def check(text: str) -> str:
         if not pattern.fullmatch(text):
-            message = f"{text!r} is not allowed here; {advice}"
+            message = f"{text!r} {wrong}; {advice}"
             raise ValueError(message)
         return text
 
@@ -88,9 +114,9 @@ def as_tuple(value: object) -> object:
 Listed: Final = BeforeValidator(as_tuple)
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Hours = Annotated[tuple[time, time], BeforeValidator(parse_hours)]
-Name = Annotated[str, _matching(_NAME, "use lower-case letters, digits, - and _, starting with a letter")]
-ChannelId = Annotated[str, _matching(_CHANNEL, "write the Slack channel's id, such as 'C0123456789', not its name")]
-MemberId = Annotated[str, _matching(_MEMBER, "write the Slack member's id, such as 'U0123456789', not a name or mail")]
+Name = Annotated[str, matching(_NAME, "use lower-case letters, digits, - and _, starting with a letter")]
+ChannelId = Annotated[str, matching(_CHANNEL, "write the Slack channel's id, such as 'C0123456789', not its name")]
+MemberId = Annotated[str, matching(_MEMBER, "write the Slack member's id, such as 'U0123456789', not a name or mail")]
 Names = Annotated[tuple[str, ...], Listed]
 Zone = Annotated[str, AfterValidator(_zone)]
 """An IANA zone, such as `Europe/Zurich`."""
@@ -123,21 +149,15 @@ _ASKS: Final = frozenset(Condition.model_fields) - {"column"}
 
 
 def _condition(column: str, wanted: object) -> object:
-    if isinstance(wanted, Mapping):
-        _refuse_unquoted(column, wanted)
-        parts: dict[str, Any] = {**wanted, "column": column}
-        return {**parts, "any_of": as_tuple(parts["any_of"])} if "any_of" in parts else parts
-    return {"column": column, "any_of": tuple(wanted) if isinstance(wanted, list) else (wanted,)}
-
-
-def _refuse_unquoted(column: str, wanted: Mapping[str, object]) -> None:
-    """TOML reads `account.tier = "key"` as a table `account` with a key `tier`."""
+    if not isinstance(wanted, Mapping):
+        return {"column": column, "any_of": tuple(wanted) if isinstance(wanted, list) else (wanted,)}
     for key in wanted:
         if key not in _ASKS:
-            dotted = f'"{column}.{key}"'
+            # TOML reads `account.tier = "key"` as a table `account` with a key `tier`.
             message = f"{key!r} is nothing a condition can ask of {column!r}; ask {', '.join(sorted(_ASKS))}"
-            advice = f", or quote a column of another table: {dotted}"
-            raise KeyedError(column, message + advice)
+            raise KeyedError(column, f'{message}, or quote a column of another table: "{column}.{key}"')
+    parts: dict[str, Any] = {**wanted, "column": column}
+    return {**parts, "any_of": as_tuple(parts["any_of"])} if "any_of" in parts else parts
 
 
 def _conditions(value: object) -> object:

@@ -20,8 +20,7 @@ from config.models import (
     Rule,
 )
 from config.models.rules import ChartRule, EventRule, GapRule, QuietRule, ThresholdRule
-from config.reading.entries import ConfigEntry, Sheet
-from config.reading.error_messages import suggest
+from config.reading.entries import ConfigEntry, Sheet, suggest
 from config.reading.toml_lines import Place
 
 Columns = Mapping[str, Collection[str]]
@@ -70,7 +69,10 @@ def cross_check(sheets: Sheets, columns: Columns | None) -> Iterator[Mistake]:
         yield from _route(route, sheets.people)
         yield from _fallback(route, sheets.routes)
     for person in sheets.people.entries:
-        yield from _person(person, sheets.audiences)
+        yield from _known(person, ("audience",), "audience", person.item.audience, sheets.audiences.names)
+        if person.item.name in RESERVED:
+            wrong = f"{person.item.name!r} has a meaning of its own in ladders"
+            yield person.mistake(("name",), wrong, f"choose another name, such as '{person.item.name}-north'")
     for guard in sheets.guard.entries:
         yield from _known(guard, ("route",), "route", guard.item.route, sheets.routes.names)
         yield from _known(guard, ("owner",), "person", guard.item.owner, sheets.people.names)
@@ -150,11 +152,24 @@ def _rule(entry: ConfigEntry[Any], sheets: Sheets, tables: Tables) -> Iterator[M
     yield from _known(entry, ("owner",), "person", rule.owner, sheets.people.names)
     yield from _parent(entry, rule, sheets)
     if isinstance(rule, EventRule):
-        yield from _event(entry, rule, tables)
+        if not rule.where and entry.sound("where"):
+            yield entry.mistake((), "without 'where' every row would open an incident", "say which rows are severe")
+        yield from tables.named(entry, rule.table)
+        yield from tables.column(entry, ("dated_by",), rule.dated_by, rule.table)
+        yield from tables.conditions(entry, "where", rule.where, rule.table)
     elif isinstance(rule, QuietRule):
         yield from tables.conditions(entry, "where", rule.where, "contact")
     else:
-        yield from _rate(entry, rule, sheets, tables)
+        yield from _known(entry, ("metric",), "metric", rule.metric, sheets.metrics.names)
+        if metric := sheets.metric(entry):
+            yield from _gate(entry, rule, metric)
+            for i, column in enumerate(rule.by):
+                yield from tables.column(entry, ("by", i), column, metric.item.table)
+            yield from tables.conditions(entry, "where", rule.where, metric.item.table)
+            if isinstance(rule, ThresholdRule):
+                yield from _limits(entry, rule, metric)
+            if isinstance(rule, GapRule):
+                yield from _against(entry, rule, metric.item, sheets, tables)
 
 
 def _parent(entry: ConfigEntry[Any], rule: Rule, sheets: Sheets) -> Iterator[Mistake]:
@@ -169,17 +184,6 @@ def _parent(entry: ConfigEntry[Any], rule: Rule, sheets: Sheets) -> Iterator[Mis
     elif parents and parents[0].inhibited_by:
         wrong = f"{rule.inhibited_by!r} is inhibited by another rule itself; only one level is followed"
         yield entry.mistake(place, wrong, f"name {parents[0].inhibited_by!r}, or leave it out")
-
-
-def _rate(entry: ConfigEntry[Any], rule: RateRule, sheets: Sheets, tables: Tables) -> Iterator[Mistake]:
-    yield from _known(entry, ("metric",), "metric", rule.metric, sheets.metrics.names)
-    if metric := sheets.metric(entry):
-        yield from _gate(entry, rule, metric)
-        yield from _slices(entry, rule, metric.item.table, tables)
-        if isinstance(rule, ThresholdRule):
-            yield from _limits(entry, rule, metric)
-        if isinstance(rule, GapRule):
-            yield from _against(entry, rule, metric.item, sheets, tables)
 
 
 def _gate(entry: ConfigEntry[Any], rule: RateRule, metric: ConfigEntry[Metric]) -> Iterator[Mistake]:
@@ -204,75 +208,55 @@ def _against(
 ) -> Iterator[Mistake]:
     other = rule.against
     yield from _known(entry, ("against", "metric"), "metric", other.metric, sheets.metrics.names)
-    found = sheets.metric_of(other.metric)
-    if found is None:
+    base = sheets.metric_of(other.metric)
+    if base is None:
         return
-    if (found.item.shape, found.item.factor) != (metric.shape, metric.factor) and found.sound("shape", "factor"):
-        wrong = f"{other.metric} is a {found.item.shape} and {metric.name} a {metric.shape}, or their units differ"
+    if (base.item.shape, base.item.factor) != (metric.shape, metric.factor) and base.sound("shape", "factor"):
+        wrong = f"{other.metric} is a {base.item.shape} and {metric.name} a {metric.shape}, or their units differ"
         yield entry.mistake(("against", "metric"), wrong, "compare figures of one shape and unit")
-    yield from tables.conditions(entry, "against", other.where, found.item.table)
+    yield from tables.conditions(entry, "against", other.where, base.item.table)
     for i, column in enumerate(rule.strata):
         if column in rule.by:
             wrong = f"{column!r} stands in by already: each of its values is compared for itself"
             yield entry.mistake(("strata", i), wrong, "take it out of strata, or out of by")
     for i, column in enumerate((*rule.by, *rule.strata)):
         place = ("by", i) if i < len(rule.by) else ("strata", i - len(rule.by))
-        yield from tables.column(entry, place, column, found.item.table)
+        yield from tables.column(entry, place, column, base.item.table)
         yield from tables.column(entry, place, column, metric.table) if place[0] == "strata" else ()
-
-
-def _event(entry: ConfigEntry[Any], rule: EventRule, tables: Tables) -> Iterator[Mistake]:
-    if not rule.where and entry.sound("where"):
-        yield entry.mistake((), "without 'where' every row would open an incident", "say which rows are severe")
-    yield from tables.named(entry, rule.table)
-    yield from tables.column(entry, ("dated_by",), rule.dated_by, rule.table)
-    yield from tables.conditions(entry, "where", rule.where, rule.table)
-
-
-def _slices(entry: ConfigEntry[Any], rule: RateRule, table: str, tables: Tables) -> Iterator[Mistake]:
-    for i, column in enumerate(rule.by):
-        yield from tables.column(entry, ("by", i), column, table)
-    yield from tables.conditions(entry, "where", rule.where, table)
 
 
 def _limits(entry: ConfigEntry[Any], rule: ThresholdRule, metric: ConfigEntry[Metric]) -> Iterator[Mistake]:
     impossible = [*_possible(entry, "limit", rule.limit, metric), *_possible(entry, "recover", rule.recover, metric)]
-    if impossible:
-        yield from impossible
-    elif entry.sound("limit") and metric.sound("shape", "factor", "good"):
-        yield from _reachable(entry, rule, metric.item)
-        yield from _recovers(entry, rule, metric.item)
-
-
-def _reachable(entry: ConfigEntry[Any], rule: ThresholdRule, metric: Metric) -> Iterator[Mistake]:
-    least, most = metric.range
-    up = metric.good == "up"
+    yield from impossible
+    if impossible or not entry.sound("limit") or not metric.sound("shape", "factor", "good"):
+        return
+    name, up = metric.item.name, metric.item.good == "up"
+    least, most = metric.item.range
     room = rule.limit - least if up else most - rule.limit
     if room <= rule.floor and entry.sound("floor"):
-        wrong = f"{metric.name} can never be {'below' if up else 'above'} {rule.limit:g} by more than {rule.floor:g}"
+        wrong = f"{name} can never be {'below' if up else 'above'} {rule.limit:g} by more than {rule.floor:g}"
         yield entry.mistake(("limit",), wrong, f"{'raise' if up else 'lower'} the limit or lower the floor")
-
-
-def _recovers(entry: ConfigEntry[Any], rule: ThresholdRule, metric: Metric) -> Iterator[Mistake]:
-    up = metric.good == "up"
     wrong_side = rule.recover < rule.limit if up else rule.recover > rule.limit
     if wrong_side and entry.sound("recover"):
         wrong = f"recover {rule.recover:g} is on the bad side of limit {rule.limit:g}"
-        right = (
-            f"{metric.name} is good when {'high' if up else 'low'}: write {rule.limit:g} or {'more' if up else 'less'}"
-        )
+        right = f"{name} is good when {'high' if up else 'low'}: write {rule.limit:g} or {'more' if up else 'less'}"
         yield entry.mistake(("recover",), wrong, right)
 
 
 def _route(entry: ConfigEntry[Route], people: Sheet[Person]) -> Iterator[Mistake]:
     steps = entry.item.ladder
+    # Verticals are known only with the data; that there is a general manager at all is known here.
+    has_manager = any(p.item.audience == "gm" or not p.sound("audience") for p in people.entries)
     for i, step in enumerate(steps):
         if i and step.after < steps[i - 1].after:
             right = "put the steps in order of 'after'"
             yield entry.mistake(("ladder", i), f"step {i + 1} comes before step {i}", right)
-        if step.notify == "gm":
-            yield from _gm(entry, i, people)
-        elif step.notify != "channel" and people.names is not None and step.notify not in people.names:
+        if people.names is None:
+            continue
+        if step.notify == "gm" and not has_manager:
+            wrong = f"step {i + 1} reaches nobody: no person has audience 'gm'"
+            yield entry.mistake(("ladder", i), wrong, 'add a [[person]] with audience = "gm"')
+        elif step.notify not in {*people.names, *RESERVED}:
             wrong = f"step {i + 1} reaches nobody: {step.notify!r} is no person"
             yield entry.mistake(("ladder", i), wrong, suggest(step.notify, {*people.names, *RESERVED}))
 
@@ -294,19 +278,3 @@ def _fallback(entry: ConfigEntry[Route], routes: Sheet[Route]) -> Iterator[Mista
         elif other.item.channel == entry.item.channel:
             right = "name a route that leads elsewhere"
             yield entry.mistake(place, f"fallback {name!r} leads to the same channel", right)
-
-
-def _gm(entry: ConfigEntry[Route], i: int, people: Sheet[Person]) -> Iterator[Mistake]:
-    """Verticals are known only with the data; that there is a general manager at all is known here."""
-    possible = any(p.item.audience == "gm" or not p.sound("audience") for p in people.entries)
-    if people.names is not None and not possible:
-        wrong = f"step {i + 1} reaches nobody: no person has audience 'gm'"
-        yield entry.mistake(("ladder", i), wrong, 'add a [[person]] with audience = "gm"')
-
-
-def _person(entry: ConfigEntry[Person], audiences: Sheet[Audience]) -> Iterator[Mistake]:
-    person = entry.item
-    yield from _known(entry, ("audience",), "audience", person.audience, audiences.names)
-    if person.name in RESERVED:
-        wrong = f"{person.name!r} has a meaning of its own in ladders"
-        yield entry.mistake(("name",), wrong, f"choose another name, such as '{person.name}-north'")

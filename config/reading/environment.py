@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from config.errors import ENVIRONMENT, Mistake
+from config.files import refuse_irregular
 from config.reading.toml_lines import Place
 
 PREFIX: Final = "EARSHOT_"
@@ -55,6 +56,7 @@ def from_dotenv(file: Path | None) -> tuple[tuple[Variable, ...], tuple[Mistake,
     if file is None or not file.exists():
         return (), ()
     try:
+        refuse_irregular(file)
         with file.open(encoding="utf-8-sig") as stream:
             bindings = list(parse_stream(stream))
     except (OSError, ValueError) as error:
@@ -66,16 +68,14 @@ def from_dotenv(file: Path | None) -> tuple[tuple[Variable, ...], tuple[Mistake,
 
 def unknown(variables: Collection[Variable], names: Collection[str]) -> Iterator[Mistake]:
     """One mistake for each variable that sets nothing."""
+    # The prefix is alike in all names and would make them all look near.
+    ends = {name.removeprefix(PREFIX): name for name in names}
     for variable in variables:
         if variable.name not in names:
-            yield variable.mistake(f"unknown variable {variable.name}", _meant(variable.name, names))
-
-
-def _meant(name: str, names: Collection[str]) -> str:
-    """The prefix is alike in all names and would make them all look near."""
-    ends = {n.removeprefix(PREFIX): n for n in names}
-    near = get_close_matches(name.upper().removeprefix(PREFIX), ends, n=1)
-    return f"did you mean {ends[near[0]]}?" if near else "remove it; config/settings.toml lists what can be set"
+            near = get_close_matches(variable.name.upper().removeprefix(PREFIX), ends, n=1)
+            listed = "remove it; config/settings.toml lists what can be set"
+            right = f"did you mean {ends[near[0]]}?" if near else listed
+            yield variable.mistake(f"unknown variable {variable.name}", right)
 
 
 def nested(model: type[BaseSettings], variables: Mapping[str, Variable]) -> dict[str, Any]:

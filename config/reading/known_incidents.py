@@ -1,6 +1,5 @@
 """Incidents that are known to have happened, as an analyst lists them: what a rule should have found."""
 
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Final, Self
@@ -8,9 +7,8 @@ from typing import Final, Self
 from pydantic import Field, TypeAdapter, model_validator
 
 from config.errors import ConfigError, Mistake
-from config.models import Catalog, FrozenModel, KeyedError, Name
-from config.reading.entries import ConfigEntry, Kind, read_sheet
-from config.reading.error_messages import suggest
+from config.models import LAST_DAY, Catalog, FrozenModel, KeyedError, Name
+from config.reading.entries import Kind, read_sheet, suggest
 from config.reading.loader import unknown_tops
 from config.reading.toml_lines import Document, parse_toml, read_toml
 
@@ -39,7 +37,7 @@ class KnownIncident(FrozenModel):
 
 
 _KIND: Final = Kind(
-    TypeAdapter(KnownIncident), lambda _: KnownIncident, {KnownIncident: {"since": date.max, "rule": "x"}}
+    TypeAdapter(KnownIncident), lambda _: KnownIncident, {KnownIncident: {"since": LAST_DAY, "rule": "x"}}
 )
 
 
@@ -60,7 +58,12 @@ def parse_known_incidents(text: str, catalog: Catalog, name: str = "known") -> t
 def _known(document: Document, catalog: Catalog) -> tuple[KnownIncident, ...]:
     sheet = read_sheet(document, "known", _KIND)
     mistakes = [*unknown_tops(document, ("known",)), *sheet.mistakes]
-    mistakes += [mistake for entry in sheet.entries for mistake in _unknown(entry, catalog)]
+    for entry in sheet.entries:
+        named = {"rule": (entry.item.rule, catalog.rules), "metric": (entry.item.metric, catalog.metrics)}
+        for noun, (name, items) in named.items():
+            names = [item.name for item in items]
+            if name is not None and name not in names and entry.sound(noun):
+                mistakes.append(entry.mistake((noun,), f"unknown {noun} {name!r}", suggest(name, names)))
     if not mistakes and not sheet.entries:
         mistakes.append(
             Mistake(document.file, 1, "nothing is known in it", "write [[known]] with rule or metric, and since")
@@ -68,11 +71,3 @@ def _known(document: Document, catalog: Catalog) -> tuple[KnownIncident, ...]:
     if mistakes:
         raise ConfigError(tuple(mistakes))
     return sheet.items
-
-
-def _unknown(entry: ConfigEntry[KnownIncident], catalog: Catalog) -> Iterator[Mistake]:
-    named = {"rule": (entry.item.rule, catalog.rules), "metric": (entry.item.metric, catalog.metrics)}
-    for noun, (name, items) in named.items():
-        names = [item.name for item in items]
-        if name is not None and name not in names and entry.sound(noun):
-            yield entry.mistake((noun,), f"unknown {noun} {name!r}", suggest(name, names))

@@ -1,7 +1,10 @@
-"""The config folder and the source folders as checked values, or every mistake in them at once."""
+"""The config folder, the source folders and drafts of rules as checked values, or every mistake in them at once.
 
-from collections.abc import Collection, Iterator, Mapping
-from datetime import date
+Drafts are rules tried before they are turned on: read like those of triggers.toml, and checked against the rest.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -10,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 from config.errors import ConfigError, Mistake
 from config.models import (
     BY_KIND,
+    LAST_DAY,
     TABLES,
     Audience,
     Calendar,
@@ -17,16 +21,16 @@ from config.models import (
     Goal,
     Guard,
     Metric,
+    Named,
     Person,
     ReviewSettings,
     Route,
     Rule,
     Source,
 )
-from config.reading.cross_checks import Sheets, cross_check
-from config.reading.entries import Kind, Sheet, read_entry, read_sheet
-from config.reading.error_messages import suggest
-from config.reading.toml_lines import Document, read_toml
+from config.reading.cross_checks import Columns, Sheets, cross_check
+from config.reading.entries import ConfigEntry, Kind, Sheet, read_entry, read_sheet, suggest
+from config.reading.toml_lines import Document, parse_toml, read_toml
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -65,7 +69,7 @@ _STAND_INS: Final[Mapping[type[BaseModel], Mapping[str, Any]]] = {
         "good": "up",
         "unit": "",
     },
-    Goal: {"metric": "x", "value": 0, "valid_from": date.max},
+    Goal: {"metric": "x", "value": 0, "valid_from": LAST_DAY},
     **{BY_KIND[kind]: {**written, "kind": kind} for kind, written in _OF_A_KIND.items()},
     Route: {"name": "x"},
     Person: {"name": "x", "label": "", "audience": "x"},
@@ -91,7 +95,17 @@ def read_catalog(folder: Path, columns: Mapping[str, Collection[str]] | None = N
     mistakes += cross_check(sheets, columns)
     if mistakes:
         raise ConfigError(tuple(mistakes))
-    return _catalog(sheets)
+    return Catalog(
+        metrics=sheets.metrics.items,
+        goals=sheets.goals.items,
+        rules=sheets.rules.items,
+        routes=sheets.routes.items,
+        people=sheets.people.items,
+        audiences=sheets.audiences.items,
+        calendar=sheets.calendar.items[0],
+        review=sheets.review.items[0],
+        guard=sheets.guard.items[0],
+    )
 
 
 def read_source(folder: Path) -> Source:
@@ -101,7 +115,14 @@ def read_source(folder: Path) -> Source:
         ConfigError: with all mistakes.
     """
     document, mistakes = _document(folder / "source.toml")
-    mistakes += _sql_mistakes(folder)
+    files = sorted(folder.glob("*.sql"))
+    if folder.is_dir() and not files:
+        right = "add one for each table it fills, such as contact.sql"
+        mistakes.append(Mistake(folder, 0, "the source has no .sql file", right))
+    for file in files:
+        if file.stem not in TABLES:
+            wrong = f"{file.stem!r} is no canonical table"
+            mistakes.append(Mistake(file, 1, wrong, suggest(file.stem, TABLES)))
     if document:
         raw = {"name": folder.resolve().name, **document.values}
         entry, found = read_entry(document, (), raw, _kind(Source))
@@ -124,18 +145,13 @@ def _documents(folder: Path) -> tuple[dict[str, Document | None], list[Mistake]]
         raise ConfigError((missing,))
     read_ = {name: _document(folder / name) for name in FILES}
     mistakes = [m for _, found in read_.values() for m in found]
-    mistakes += _strangers(folder)
+    known = (*FILES, SETTINGS)
+    # A file that nothing reads is most likely one whose name is mistyped.
+    unread = (file for file in sorted(folder.glob("*.toml")) if file.name not in known)
+    mistakes += (Mistake(file, 1, "nothing reads this file", suggest(file.name, known)) for file in unread)
     for name, (document, _) in read_.items():
         mistakes += unknown_tops(document, FILES[name]) if document else ()
     return {name: document for name, (document, _) in read_.items()}, mistakes
-
-
-def _strangers(folder: Path) -> Iterator[Mistake]:
-    """A file that nothing reads is most likely one whose name is mistyped."""
-    known = (*FILES, SETTINGS)
-    for file in sorted(folder.glob("*.toml")):
-        if file.name not in known:
-            yield Mistake(file, 1, "nothing reads this file", suggest(file.name, known))
 
 
 def unknown_tops(document: Document, known: tuple[str, ...]) -> Iterator[Mistake]:
@@ -148,7 +164,8 @@ def unknown_tops(document: Document, known: tuple[str, ...]) -> Iterator[Mistake
 
 def _sheets(documents: Mapping[str, Document | None]) -> Sheets:
     def named(key: str, model: type[ModelT]) -> Sheet[ModelT]:
-        return read_sheet(_holding(documents, key), key, _kind(model))
+        document = next(documents[name] for name, tops in FILES.items() if key in tops)
+        return read_sheet(document, key, _kind(model))
 
     return Sheets(
         named("metric", Metric),
@@ -167,15 +184,7 @@ def _kind(model: type[ModelT]) -> Kind[ModelT]:
     return Kind(TypeAdapter(model), lambda _: model, _STAND_INS)
 
 
-def _holding(documents: Mapping[str, Document | None], key: str) -> Document | None:
-    return next(documents[name] for name, tops in FILES.items() if key in tops)
-
-
-def _rule_model(raw: Mapping[str, Any]) -> type[BaseModel]:
-    return BY_KIND.get(str(raw.get("kind")), BY_KIND["threshold"])
-
-
-RULE: Final = Kind(_ANY_RULE, _rule_model, _STAND_INS)
+RULE: Final = Kind(_ANY_RULE, lambda raw: BY_KIND.get(str(raw.get("kind")), BY_KIND["threshold"]), _STAND_INS)
 """How a rule is read, wherever it stands."""
 
 
@@ -191,26 +200,70 @@ def _single(document: Document | None, key: str, model: type[ModelT], *, needed:
     return Sheet((entry,) if entry else (), frozenset(), mistakes)
 
 
-def _catalog(sheets: Sheets) -> Catalog:
-    return Catalog(
-        metrics=sheets.metrics.items,
-        goals=sheets.goals.items,
-        rules=sheets.rules.items,
-        routes=sheets.routes.items,
-        people=sheets.people.items,
-        audiences=sheets.audiences.items,
-        calendar=sheets.calendar.items[0],
-        review=sheets.review.items[0],
-        guard=sheets.guard.items[0],
+@dataclass(frozen=True, slots=True)
+class Drafts:
+    """The rules of a draft, turned on, and the catalogue with them: beside its own, in the place of their namesakes."""
+
+    rules: tuple[Rule, ...]
+    catalog: Catalog
+
+
+def read_drafts(file: Path, catalog: Catalog, columns: Columns) -> Drafts:
+    """Every `[[rule]]` of a file.
+
+    Raises:
+        ConfigError: with all mistakes, each with file and line.
+    """
+    return _drafts(read_toml(file), catalog, columns)
+
+
+def parse_drafts(text: str, catalog: Catalog, columns: Columns, name: str = "draft") -> Drafts:
+    """Every `[[rule]]` of a text; `name` stands in mistakes where a file would. Raises ConfigError."""
+    return _drafts(parse_toml(Path(name), text), catalog, columns)
+
+
+def _drafts(document: Document, catalog: Catalog, columns: Columns) -> Drafts:
+    sheet = read_sheet(document, "rule", RULE)
+    mistakes = [*unknown_tops(document, ("rule",)), *sheet.mistakes]
+    if not mistakes and not sheet.entries:
+        mistakes.append(Mistake(document.file, 1, "there is no rule in it", "write [[rule]] and its fields below"))
+    mistakes += check_drafts(sheet.entries, document, catalog, columns)
+    if mistakes:
+        raise ConfigError(tuple(mistakes))
+    rules = tuple(rule.model_copy(update={"enabled": True}) for rule in sheet.items)
+    return Drafts(rules, catalog.model_copy(update={"rules": (*_kept(catalog, rules), *rules)}))
+
+
+def _kept(catalog: Catalog, drafts: Iterable[Named]) -> tuple[Rule, ...]:
+    replaced = {draft.name for draft in drafts}
+    return tuple(rule for rule in catalog.rules if rule.name not in replaced)
+
+
+def check_drafts(
+    drafts: Sequence[ConfigEntry[Rule]], document: Document, catalog: Catalog, columns: Columns
+) -> Iterator[Mistake]:
+    """Every mistake that shows only between drafts and what the catalogue holds, which was checked before.
+
+    Args:
+        drafts: rules that stand beside the catalogue's own, in the place of their namesakes.
+        document: the file that they stand in.
+        catalog: what they may name.
+        columns: the columns of each table that a rule may read.
+    """
+    empty: Sheet[Any] = Sheet((), None, ())
+    kept = _kept(catalog, [draft.item for draft in drafts])
+    rules = (*(ConfigEntry(rule, document, (), f"rule {rule.name}") for rule in kept), *drafts)
+    metrics = tuple(ConfigEntry(metric, document, (), metric.name) for metric in catalog.metrics)
+    sheets = Sheets(
+        Sheet(metrics, _names(catalog.metrics), ()),
+        empty,
+        Sheet(rules, _names(entry.item for entry in rules), ()),
+        Sheet((), _names(catalog.routes), ()),
+        Sheet((), _names(catalog.people), ()),
+        *(empty, empty, empty, empty),
     )
+    return cross_check(sheets, columns)
 
 
-def _sql_mistakes(folder: Path) -> Iterator[Mistake]:
-    if not folder.is_dir():
-        return
-    files = sorted(folder.glob("*.sql"))
-    if not files:
-        yield Mistake(folder, 0, "the source has no .sql file", "add one for each table it fills, such as contact.sql")
-    for file in files:
-        if file.stem not in TABLES:
-            yield Mistake(file, 1, f"{file.stem!r} is no canonical table", suggest(file.stem, TABLES))
+def _names(items: Iterable[Named]) -> frozenset[str]:
+    return frozenset(item.name for item in items)

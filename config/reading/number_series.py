@@ -25,25 +25,23 @@ def ramp(written: object) -> object:
 
 
 def _together(parts: Iterable[Any]) -> tuple[Any, ...]:
-    found = tuple(parts)
-    if not 0 < len(found) <= LONGEST:
-        message = f"{len(found)} numbers are {'too many' if found else 'none'}; write 1 to {LONGEST}, such as '40x12'"
+    numbers = tuple(parts)
+    if not 0 < len(numbers) <= LONGEST:
+        wrong = f"{len(numbers)} numbers are {'too many' if numbers else 'none'}"
+        message = f"{wrong}; write 1 to {LONGEST}, such as '40x12'"
         raise ValueError(message)
-    return found
+    return numbers
 
 
 def _parts(text: str) -> Iterator[float]:
     for word in text.split():
-        yield from [0.0] if word == "_" else _part(word)
-
-
-def _part(word: str) -> Iterator[float]:
-    found = _PART.fullmatch(word)
-    if not found:
-        message = f"{word!r} is no number; write 40, 40x12 (twelve times 40), 40+2x10 (ten, each 2 more) or _ (none)"
-        raise ValueError(message)
-    first, step, many = float(found[1]), float(found[2] or 0), int(found[3] or 1)
-    return (round(first + step * i, 9) for i in range(many))
+        part = _PART.fullmatch("0" if word == "_" else word)
+        if not part:
+            right = "write 40, 40x12 (twelve times 40), 40+2x10 (ten, each 2 more) or _ (none)"
+            message = f"{word!r} is no number; {right}"
+            raise ValueError(message)
+        first, step, many = float(part[1]), float(part[2] or 0), int(part[3] or 1)
+        yield from (round(first + step * i, 9) for i in range(many))
 
 
 Numbers = Annotated[tuple[float, ...] | float, BeforeValidator(ramp)]

@@ -1,6 +1,5 @@
 """Tests of rules as analysts write them: what was counted and when, and the incidents that should follow."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -11,10 +10,8 @@ from pydantic import Field, TypeAdapter, model_validator
 from config.errors import ConfigError, Mistake
 from config.models import ZERO, Catalog, Duration, FrozenModel, Goal, KeyedError, Listed, Rule, Zone
 from config.reading.cross_checks import Columns
-from config.reading.drafts import check_drafts
-from config.reading.entries import ConfigEntry, Kind, read_entry, read_sheet
-from config.reading.error_messages import suggest
-from config.reading.loader import RULE, unknown_tops
+from config.reading.entries import ConfigEntry, Kind, read_entry, read_sheet, suggest
+from config.reading.loader import RULE, check_drafts, unknown_tops
 from config.reading.number_series import Numbers
 from config.reading.toml_lines import Place, read_toml
 
@@ -134,24 +131,20 @@ def tested_rule(entry: ConfigEntry[RuleTest], catalog: Catalog, columns: Columns
         ConfigError: with every mistake in it.
     """
     rule = entry.item.rule
-    if isinstance(rule, dict):
-        return _draft(entry, rule, catalog, columns)
-    names = [known.name for known in catalog.rules]
-    if rule not in names:
-        raise ConfigError((entry.mistake(("rule",), f"unknown rule {rule!r}", suggest(rule, names)),))
-    return catalog.rule(rule)
-
-
-def _draft(entry: ConfigEntry[RuleTest], raw: Mapping[str, Any], catalog: Catalog, columns: Columns) -> Rule:
+    if isinstance(rule, str):
+        names = [known.name for known in catalog.rules]
+        if rule not in names:
+            raise ConfigError((entry.mistake(("rule",), f"unknown rule {rule!r}", suggest(rule, names)),))
+        return catalog.rule(rule)
     document, place = entry.document, (*entry.place, "rule")
-    found, read_ = read_entry(document, place, raw, RULE)
-    mistakes = tuple(replace(mistake, wrong=f"rule{mistake.wrong.removeprefix('test')}") for mistake in read_)
-    if found and not mistakes:
-        named = ConfigEntry(found.item, document, place, f"rule {found.item.name}")
+    draft, own = read_entry(document, place, rule, RULE)
+    mistakes = tuple(replace(mistake, wrong=f"rule{mistake.wrong.removeprefix('test')}") for mistake in own)
+    if draft and not mistakes:
+        named = ConfigEntry(draft.item, document, place, f"rule {draft.item.name}")
         mistakes = tuple(check_drafts((named,), document, catalog, columns))
-    if mistakes or not found:
+    if mistakes or not draft:
         raise ConfigError(mistakes)
-    return found.item
+    return draft.item
 
 
 def line(entry: ConfigEntry[RuleTest], place: Place = ()) -> str:

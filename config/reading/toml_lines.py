@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from config.errors import ConfigError, Mistake
+from config.files import refuse_irregular
 
 Place = tuple[str | int, ...]
 """The way to a value from the top of the file: `("rule", 0, "limit")`."""
@@ -50,6 +51,7 @@ def read_toml(file: Path) -> Document:
         ConfigError: the file is missing, is no file, is not UTF-8 or is not TOML.
     """
     try:
+        refuse_irregular(file)
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise _refusal(
@@ -65,7 +67,11 @@ def parse_toml(file: Path, text: str) -> Document:
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _refusal(file, _line_of(error, text), f"not TOML: {_reason(error)}", "correct the syntax") from error
+        end = _ERROR_LINE.search(str(error))
+        line = int(end[1]) if end and end[1] else text.rstrip("\n").count("\n") + 1
+        reason = _ERROR_LINE.sub("", str(error))
+        wrong = f"not TOML: {reason[:1].lower()}{reason[1:]}"
+        raise _refusal(file, line, wrong, "correct the syntax") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
         raise _refusal(file, 1, f"not usable: {error}", "shorten what is written there") from error
     return Document(file, values, _lines(text))
@@ -75,31 +81,21 @@ def _refusal(file: Path, line: int, wrong: str, right: str) -> ConfigError:
     return ConfigError((Mistake(file, line, wrong, right),))
 
 
-def _reason(error: tomllib.TOMLDecodeError) -> str:
-    reason = _ERROR_LINE.sub("", str(error))
-    return reason[:1].lower() + reason[1:]
-
-
-def _line_of(error: tomllib.TOMLDecodeError, text: str) -> int:
-    found = _ERROR_LINE.search(str(error))
-    return int(found[1]) if found and found[1] else text.rstrip("\n").count("\n") + 1
-
-
 def _lines(text: str) -> dict[Place, int]:
-    found: dict[Place, int] = {}
+    lines: dict[Place, int] = {}
     table: Place = ()
     counts: dict[Place, int] = {}
     for words in _statements(text):
         number, first = words[0]
         if first == "[":
             table = _table(_parts(words, "]"), counts, array=words[1][1] == "[")
-            found[table] = number
+            lines[table] = number
         else:
             key = (*table, *_parts(words, "="))
             for end in range(len(table) + 1, len(key) + 1):
-                found.setdefault(key[:end], number)
-            found.update({(*key, i): line for i, line in enumerate(_elements(words))})
-    return found
+                lines.setdefault(key[:end], number)
+            lines.update({(*key, i): line for i, line in enumerate(_elements(words))})
+    return lines
 
 
 def _statements(text: str) -> Iterator[_Words]:

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.reading.drafts import Drafts, parse_drafts
+from config.reading.loader import Drafts, parse_drafts
 from dashboard.cache import Hashes, Key, copied, shared
 from dashboard.charts import finished
 from dashboard.lab.charts import IncidentTimeline, attention_curve, time_line

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Table, select, union
 
 from config.errors import EarshotError
+from config.files import refuse_irregular
 from config.models import Source
 from config.reading.loader import read_source
 from queries.warehouse import CANONICAL, Generation, quarantine, sample_sources
@@ -60,6 +61,7 @@ def selects(folder: Path) -> tuple[Select, ...]:
     chosen = []
     for name in (name for name in tables if name in files):
         try:
+            refuse_irregular(files[name])
             sql = files[name].read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise EarshotError(f"{files[name]} cannot be read ({error}); make it a readable UTF-8 file") from error

@@ -1,5 +1,6 @@
 """How a figure is written: in the metric's own unit, and no finer than its interval supports."""
 
+import re
 from collections.abc import Sequence
 from datetime import date, datetime
 from math import ceil, isfinite, log10
@@ -11,8 +12,11 @@ from queries.metrics.measure import MetricPoint
 MINUS: Final = "\N{MINUS SIGN}"
 NO_FIGURE: Final = "–"
 MOST_DECIMALS: Final = 2
-DANGEROUS: Final = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the start of a formula."""
+_SIGNS: Final = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
+_FORMULA: Final = re.compile(rf"(^|[;|\t\r\n])(?=[^\S\t\r\n]*[{_SIGNS}])|^(?=[\t\r])")
+"""Where a spreadsheet would take a formula to begin: in a text, and in each piece of it. Where commas are for decimals
+it splits at other signs than commas; and East Asian keyboards write wide signs, which it reads like the others.
+"""
 _NUMBERS: Final = (
     *("no", "one", "two", "three", "four", "five", "six"),
     *("seven", "eight", "nine", "ten", "eleven", "twelve"),
@@ -100,7 +104,7 @@ def count(number: int) -> str:
 def csv_cell(value: object) -> str:
     """One CSV cell: empty for None and what is not finite, ten significant digits, text never a formula.
 
-    Text that starts as a formula would gets a single quote in front; numbers, negative ones too, stay as they are.
+    Where a formula would start, text gets a single quote; numbers, negative ones too, stay as they are.
     """
     if value is None:
         return ""
@@ -112,8 +116,7 @@ def csv_cell(value: object) -> str:
         return f"{value:.10g}" if isfinite(value) else ""
     if isinstance(value, (date, datetime)):
         return value.isoformat()
-    text = str(value)
-    return f"'{text}" if text.startswith(DANGEROUS) else text
+    return _FORMULA.sub(r"\1'", str(value))
 
 
 def money_change(now: float, then: float | None) -> str:

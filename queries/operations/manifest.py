@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from config.errors import EarshotError
+from config.files import refuse_irregular
 
 NAME: Final = "manifest.json"
 FORMAT: Final = 1
@@ -62,6 +63,7 @@ def read_manifest(folder: Path) -> Manifest:
         BadBackupError: there is none, or it is of another format.
     """
     try:
+        refuse_irregular(folder / NAME)
         raw = json.loads((folder / NAME).read_text(encoding="utf-8"))
         if raw.pop("format") != FORMAT:
             raise BadBackupError(f"{folder}: written by another version of Earshot; restore it with that one")

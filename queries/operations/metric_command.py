@@ -1,21 +1,20 @@
 """`python -m queries metric NAME`: one metric over time, as a table, CSV or JSON."""
 
-import json
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from config.errors import EarshotError
 from config.models import Condition, Metric, Scalar
-from config.reading.error_messages import suggest
+from config.reading.entries import suggest
 from config.reading.loader import read_catalog
 from config.settings import read_settings
 from queries.metrics.formatting import interval, point_figure
 from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.metrics.query_plan import clock_of, plan
-from queries.operations.output import aligned, as_csv, on_one_line
+from queries.operations.command_line import on_the_wall, parse_day, parse_instant
+from queries.operations.output import aligned, as_csv, as_json, complain, echo, emit, on_one_line
 from queries.scope import EVERYTHING
 from queries.stores import open_warehouse
 from queries.warehouse import COLUMNS, typed
@@ -29,15 +28,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="a metric of metrics.toml")
     parser.add_argument("--by", default="", metavar="COLUMNS", help="split by these, with commas: vertical,touchpoint")
     parser.add_argument("--grain", choices=GRAINS, default="month", help="length of a period (default: month)")
-    parser.add_argument("--since", metavar="DAY", help="first day, in the reporting zone")
-    parser.add_argument("--until", metavar="DAY", help="first day that is not counted any more")
+    parser.add_argument("--since", type=parse_day, metavar="DAY", help="first day, in the reporting zone")
+    parser.add_argument("--until", type=parse_day, metavar="DAY", help="first day that is not counted any more")
     parser.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="only these; may repeat")
     parser.add_argument("--format", choices=tuple(FORMATS), default="table")
-    parser.add_argument("--as-of", metavar="T", help="what was known at this instant (UTC unless it says)")
+    parser.add_argument(
+        "--as-of", type=parse_instant, metavar="T", help="what was known at this instant (UTC unless it says)"
+    )
 
 
-def show_metric(arguments: Namespace, now: datetime) -> int:
-    """Print the figures, as known at `now` (aware UTC) unless `--as-of` says otherwise. Returns 0.
+def show_metric(arguments: Namespace, now: datetime) -> None:
+    """Print the figures, as known at `now` (aware UTC) unless `--as-of` says otherwise.
 
     Raises:
         EarshotError: no such metric or column, an impossible range, nothing loaded.
@@ -50,7 +51,7 @@ def show_metric(arguments: Namespace, now: datetime) -> int:
         names = [metric.name for metric in catalog.metrics]
         raise EarshotError(f"no metric named {arguments.name!r}; {suggest(arguments.name, names)}") from None
     ask = _ask(metric, arguments)
-    as_of = _instant(arguments.as_of) if arguments.as_of else now
+    as_of = on_the_wall(arguments.as_of or now, UTC)
     warehouse = open_warehouse(settings)
     try:
         with warehouse.pin() as pin:
@@ -60,30 +61,14 @@ def show_metric(arguments: Namespace, now: datetime) -> int:
         warehouse.close()
     # A quantile is always read from rows: no sum of days holds it, and nobody can do anything about it.
     if not reading.rollup and metric.shape != "quantile":
-        notice = f"note: {metric.name} is read from the rows of {metric.table}: no rollup holds all that is asked\n"
-        sys.stderr.write(notice)
-    sys.stdout.write(FORMATS[arguments.format](metric, ask, points) + "\n")
-    return 0
-
-
-def _day(text: str | None) -> date | None:
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        raise EarshotError(f"{text!r} is no day; write it as 2026-11-21") from None
-
-
-def _instant(text: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise EarshotError(f"{text!r} is no instant; write it as 2026-11-21T09:00, in UTC unless it says") from None
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+        complain(f"note: {metric.name} is read from the rows of {metric.table}: no rollup holds all that is asked")
+    say = echo if arguments.format == "table" else emit
+    say(FORMATS[arguments.format](metric, ask, points))
 
 
 def _ask(metric: Metric, arguments: Namespace) -> Ask:
     by = tuple(dict.fromkeys(_column(metric, name.strip()) for name in arguments.by.split(",") if name.strip()))
-    since, until = _day(arguments.since), _day(arguments.until)
+    since, until = arguments.since, arguments.until
     if since and until and since >= until:
         raise EarshotError(f"no day lies in [{since}, {until}); --until is the first day that is not counted any more")
     # One condition a column; the values given for the same column are alternatives.
@@ -119,10 +104,9 @@ def _csv(_metric: Metric, ask: Ask, points: Collection[MetricPoint]) -> str:
     return as_csv(_names(ask), map(_values, points))
 
 
-def as_json(_metric: Metric, ask: Ask, points: Collection[MetricPoint]) -> str:
+def _json(_metric: Metric, ask: Ask, points: Collection[MetricPoint]) -> str:
     """A list of objects; null where there is no figure."""
-    rows = [dict(zip(_names(ask), _values(point), strict=True)) for point in points]
-    return json.dumps(rows, default=str, indent=1, ensure_ascii=False, allow_nan=False)
+    return as_json([dict(zip(_names(ask), _values(point), strict=True)) for point in points])
 
 
 def as_table(metric: Metric, ask: Ask, points: Collection[MetricPoint]) -> str:
@@ -143,4 +127,4 @@ def as_table(metric: Metric, ask: Ask, points: Collection[MetricPoint]) -> str:
     return "\n".join([title, "", *aligned([header, *rows], right=range(1 + len(ask.by), 4 + len(ask.by)))])
 
 
-FORMATS: Final = {"table": as_table, "csv": _csv, "json": as_json}
+FORMATS: Final = {"table": as_table, "csv": _csv, "json": _json}

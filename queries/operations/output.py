@@ -3,22 +3,59 @@
 import csv
 import io
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import partial
-from typing import Any, Final
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, Final, TextIO
 
-# Flushed line by line: a service manager reads a pipe, and a long command is watched while it works.
-echo: Final = partial(print, flush=True)
 FORMATS: Final = ("table", "csv", "json")
 WIDEST: Final = 48
+
+
+def printable(text: str) -> str:
+    """A text without what would move a terminal's cursor, colour it or turn its letters round: that is spelt out.
+
+    Names come from files of others: an escape sequence in one could rewrite what the terminal shows.
+    """
+    return _spelt(text, lambda letter: ascii(letter)[1:-1])
+
+
+def echo(line: str) -> None:
+    """Print for people to read."""
+    _put(sys.stdout, printable(line))
+
+
+def complain(line: str) -> None:
+    """Say on standard error what is wrong."""
+    _put(sys.stderr, printable(line))
+
+
+def emit(text: str) -> None:
+    """Print for a program to read: to the letter, unless it goes to a terminal."""
+    _put(sys.stdout, printable(text) if sys.stdout.isatty() else text)
+
+
+def as_json(rows: object) -> str:
+    """JSON with letters as they are; what is not printable is spelt out as JSON does."""
+    text = json.dumps(rows, default=str, indent=1, ensure_ascii=False, allow_nan=False)
+    return _spelt(text, lambda letter: json.dumps(letter)[1:-1])
+
+
+def _spelt(text: str, spell: Callable[[str], str]) -> str:
+    return "".join(letter if letter.isprintable() or letter == "\n" else spell(letter) for letter in text)
+
+
+def _put(stream: TextIO, text: str) -> None:
+    stream.write(f"{text}\n")
+    # A service manager reads a pipe, and a long command is watched while it works.
+    stream.flush()
 
 
 def print_table(rows: Sequence[Sequence[Any]], names: Sequence[str], form: str) -> None:
     """Print rows under their names in one of FORMATS."""
     if form == "json":
-        echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1, ensure_ascii=False))
+        emit(as_json([dict(zip(names, row, strict=True)) for row in rows]))
     elif form == "csv":
-        echo(as_csv(names, rows))
+        emit(as_csv(names, rows))
     else:
         lines = [tuple(names)]
         for row in rows:
@@ -49,6 +86,5 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> Itera
 
 def on_one_line(text: str, widest: int = WIDEST) -> str:
     """A text of the data in one cell of a terminal, without what would move its cursor."""
-    # Names come from files of others: an escape sequence in one could rewrite what the terminal shows.
     plain = "".join(letter if letter.isprintable() else " " for letter in text)
     return plain if len(plain) <= widest else f"{plain[: widest - 1]}…"

@@ -1,13 +1,18 @@
 """Open the state: make its tables, or bring those of an older program up to this one's."""
 
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.pool import StaticPool
 
 from config.errors import EarshotError
+from config.files import refuse_irregular
 from queries.engine import journal, one_at_a_time, shared
 from queries.state.tables import HEAD, VERSIONS, incident, state
+
+FILE: Final = "state.db"
 
 
 class NewerStateError(EarshotError):
@@ -23,7 +28,9 @@ def open_state(folder: Path, url: str | None = None) -> Engine:
     """
     if url is None:
         folder.mkdir(parents=True, exist_ok=True)
-    engine = shared(url) if url else journal(folder / "state.db")
+        with suppress(FileNotFoundError):
+            refuse_irregular(folder / FILE)
+    engine = shared(url) if url else journal(folder / FILE)
     try:
         _bring_up(engine)
     except BaseException:

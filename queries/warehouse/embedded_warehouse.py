@@ -12,12 +12,18 @@ from typing import IO, Final
 
 from sqlalchemy import Connection, Engine, text
 
+from config.errors import EarshotError
+from config.files import refuse_irregular
 from queries.engine import MEMORY_LIMIT, READING_LIMIT, attached, connected, embedded, reading, rewrite
 from queries.warehouse.generations import NOTHING_LOADED, NewGeneration, NoWarehouseError, Pin, make_tables, pinned
 from queries.warehouse.staging import Stage
 
 KEPT: Final = 2
 """How many generations stay on disk besides those still read."""
+
+
+class DamagedWarehouseError(EarshotError):
+    """The files of the warehouse do not belong together."""
 
 
 class EmbeddedWarehouse:
@@ -95,10 +101,14 @@ class EmbeddedWarehouse:
 
     def current(self) -> int:
         """The number of the generation readers are given, 0 before the first load."""
+        pointer = self.folder / "current"
         try:
-            return int((self.folder / "current").read_text(encoding="ascii"))
+            refuse_irregular(pointer)
+            return int(pointer.read_text(encoding="ascii"))
         except FileNotFoundError:
             return 0
+        except ValueError as error:
+            raise DamagedWarehouseError(f"{pointer} holds no number; {self._repair()}") from error
 
     def close(self) -> None:
         """Dispose of every engine."""
@@ -141,16 +151,27 @@ class EmbeddedWarehouse:
 
     def _take(self) -> tuple[int, IO[str]]:
         """Note the generation as read here and, by a shared lock on its pin file, for other processes."""
+        missing = 0
         while number := self.current():
-            hold = self._pin_file(number).open("a", encoding="ascii")
+            if number == missing:
+                raise DamagedWarehouseError(f"{self._file(number)} is missing; {self._repair()}")
+            hold = _opened(self._pin_file(number), "a")
             fcntl.flock(hold, fcntl.LOCK_SH)
             # The writer may have removed it after the pointer was read: then there is a newer one to take.
             if self._file(number).exists():
+                refuse_irregular(self._file(number))
                 with self._guard:
                     self._readers[number] = self._readers.get(number, 0) + 1
                 return number, hold
             hold.close()
+            missing = number
         raise NoWarehouseError(NOTHING_LOADED)
+
+    def _repair(self) -> str:
+        """What to do where the pointer is wrong: it names the newest generation that is there, or a backup."""
+        numbers = [int(file.stem.rpartition("-")[2]) for file in self.folder.glob("generation-*.duckdb")]
+        backup = "put a backup back (`python -m queries restore`)"
+        return f"write {max(numbers)} into {self.folder / 'current'}, or {backup}" if numbers else backup
 
     def _engine(self, number: int) -> Engine:
         with self._guard:
@@ -183,7 +204,7 @@ class EmbeddedWarehouse:
 
     def _remove_unread(self, number: int) -> None:
         """A reader who comes while the lock is held finds no file afterwards, and takes the current generation."""
-        with self._pin_file(number).open("a", encoding="ascii") as handle:
+        with _opened(self._pin_file(number), "a") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -201,7 +222,7 @@ class EmbeddedWarehouse:
 
 @contextmanager
 def _writer_lock(file: Path, say: Callable[[str], None]) -> Iterator[None]:
-    with file.open("a+", encoding="utf-8") as handle:
+    with _opened(file, "a+") as handle:
         file.chmod(0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -213,6 +234,13 @@ def _writer_lock(file: Path, say: Callable[[str], None]) -> Iterator[None]:
         handle.write(f"process {os.getpid()}: {' '.join(sys.argv)[:200]}")
         handle.flush()
         yield
+
+
+def _opened(file: Path, mode: str) -> IO[str]:
+    """A file to lock. Opening a pipe in its place would wait for somebody at its other end."""
+    with suppress(FileNotFoundError):
+        refuse_irregular(file)
+    return file.open(mode, encoding="utf-8")
 
 
 def _checkpoint(engine: Engine) -> None:

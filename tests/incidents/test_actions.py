@@ -34,8 +34,7 @@ from tests.slack.test_card import card as a_card
 from tests.slack.test_card import incident as an_incident
 from tests.support.company import LOADED, catalog, rule, warehouse
 from triggers.commands.arguments import parse_end
-from triggers.commands.route import route_steps
-from triggers.commands.silence import silence_request
+from triggers.commands.deliveries import route_steps, silence_request
 from triggers.incidents.actions import OverError, PastError, acknowledge, reassign, resolve, snooze
 from triggers.incidents.business_hours import Timetable
 from triggers.incidents.escalation import EscalationStep, addressed, begins, due_step, due_steps, snapshot

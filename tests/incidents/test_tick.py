@@ -25,7 +25,7 @@ from queries.warehouse import tables as warehouse_tables
 from tests.counterparts.postgres import NewDatabase
 from tests.support.company import LOADED, METRIC, Rows, Week, catalog, noon, publish, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
-from triggers.commands.explain import explain
+from triggers.commands.incidents import explain
 from triggers.data_faults.scan import NAME
 from triggers.evaluation import event_rules
 from triggers.incidents.tick import OldGenerationError, Report, tick

@@ -11,8 +11,8 @@ import pytest
 
 from config.errors import ConfigError
 from config.models import Catalog, Person, Route
-from config.reading.drafts import parse_drafts, read_drafts
 from config.reading.known_incidents import KnownIncident, parse_known_incidents
+from config.reading.loader import parse_drafts, read_drafts
 from queries.state import Calibration, Incident
 from queries.warehouse import COLUMNS, Pin
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks

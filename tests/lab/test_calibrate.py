@@ -17,7 +17,7 @@ from queries.warehouse import EmbeddedWarehouse
 from tests.lab.null_study import DECLARED, KINDS, METRIC, SEGMENTS, subject, world
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
-from triggers.commands.check import LASTS, Checked, calibrated
+from triggers.commands.rules import LASTS, Checked, calibrated
 from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.metric_rules import EvaluationInput
 from triggers.lab.calibrate import Replayed, Size, calibrate

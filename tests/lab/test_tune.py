@@ -13,8 +13,7 @@ from sqlalchemy import insert
 
 from config.models import Catalog, Rule, WatchRule
 from config.models.rules import ChangeRule, ChartRule, GapRule, QuietRule, ThresholdRule
-from config.reading.drafts import parse_drafts
-from config.reading.loader import read_catalog
+from config.reading.loader import parse_drafts, read_catalog
 from queries.state import TickRecord, passing_state, tables, write
 from queries.state.feedback import precisions, vote
 from queries.warehouse import COLUMNS, Pin

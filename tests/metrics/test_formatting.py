@@ -14,10 +14,20 @@ from queries.metrics.formatting import csv_cell
         ("+1", "'+1"),
         ("-1+1", "'-1+1"),
         ("@SUM(A1)", "'@SUM(A1)"),
-        ("\t=1", "'\t=1"),
-        ("\r=1", "'\r=1"),
+        ("\t=1", "'\t'=1"),
+        ("\r=1", "'\r'=1"),
         ("Retail = Banking", "Retail = Banking"),
         (-31.25, "-31.25"),  # a number is no text
+        ("North;=1+1", "North;'=1+1"),  # a spreadsheet that splits at semicolons
+        ("North\t@SUM(A1)", "North\t'@SUM(A1)"),
+        ("first\n-2+3", "first\n'-2+3"),
+        ("first\r\n+2", "first\r\n'+2"),
+        ("\uff1d1+1", "'\uff1d1+1"),  # full width
+        ("x;\ufe66\u0031", "x;'\ufe66\u0031"),  # and small
+        ("a|=1", "a|'=1"),
+        ("  =1+1", "'  =1+1"),
+        ("a; =1", "a;' =1"),
+        ("vertical=North, 3-4 days; see a@b.example", "vertical=North, 3-4 days; see a@b.example"),
         (-3, "-3"),
         (0.1 + 0.2, "0.3"),
         (1 / 3, "0.3333333333"),

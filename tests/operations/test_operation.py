@@ -11,8 +11,8 @@ from typing import Final
 import pytest
 
 from config.settings import VARIABLES
-from queries.__main__ import _parser as queries_parser
-from triggers.__main__ import _parser as triggers_parser
+from queries.__main__ import parser as queries_parser
+from triggers.__main__ import parser as triggers_parser
 
 ROOT: Final = Path(__file__).parents[2]
 UNITS: Final = sorted((ROOT / "docs" / "how-to" / "systemd").glob("*.service"))

@@ -35,9 +35,9 @@ from config.models.rules import Against, Baseline, ChartRule, EventRule, GapRule
 from config.reading.environment import variable_name
 from config.reading.loader import read_catalog
 from config.settings import CHECKOUT, Settings
-from queries.__main__ import _parser as queries_parser
+from queries.__main__ import parser as queries_parser
 from queries.warehouse import CANONICAL, COLUMNS, DAYS, LATE, SCALES
-from triggers.__main__ import _parser as triggers_parser
+from triggers.__main__ import parser as triggers_parser
 
 FOLDER: Final = CHECKOUT / "docs" / "reference"
 _WORDS: Final[Mapping[str, Any]] = tomllib.loads(Path(__file__).with_name("reference_words.toml").read_text("utf-8"))

@@ -1,16 +1,19 @@
 """Runs `python -m queries` and `python -m triggers` in processes that may do less than this one.
 
 `python -m tests.support.elsewhere` reads a line of JSON for each command: {"words", "environ", "largest": bytes a file
-may have or null, "fill": a folder or null, "free": bytes to leave on its disk}; answers {"status", "out", "err"}.
+may have or null, "fill": a folder or null, "free": bytes to leave on its disk, "seconds": after so many it is killed by
+SIGALRM, or null}; answers {"status", "out", "err"}.
 Everything is imported once; each command is a process of its own (a fork).
 """
 
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,11 +99,14 @@ def _work(asked: dict[str, Any]) -> None:
         os.environ.update(asked.get("environ", {}))
         if folder := asked.get("fill"):
             _fill(Path(folder), asked["free"])
+        signal.alarm(asked.get("seconds") or 0)
         if largest := asked.get("largest"):
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
         status = _MAINS[program](words)
-    except BaseException as error:  # noqa: BLE001 - told like any other
-        print(f"Traceback: {error!r}", file=sys.stderr)
+    except SystemExit as end:  # argparse's
+        status = int(end.code or 0)
+    except BaseException:  # noqa: BLE001 - told like any other
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -2,7 +2,7 @@
 
 import re
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,25 +12,27 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from config.models import Catalog, Rule
-from config.reading.drafts import read_drafts
+from config.models import Catalog
 from config.reading.known_incidents import read_known_incidents
+from config.reading.loader import read_drafts
 from queries.metrics.formatting import csv_cell
+from queries.operations.command_line import parse_day
 from queries.operations.output import echo, print_table
 from queries.state import Calibration, calibrations, rule_version
 from queries.stores import open_installation
 from queries.warehouse import COLUMNS, Pin
-from triggers.commands.arguments import AddCommand, parse_day
+from triggers.commands.arguments import AddCommand
 from triggers.incidents.notification_load import NotificationLoad, by_incident
-from triggers.lab.backtest import HEAD, Past, Row, iso_instant, past, rule_named
-from triggers.lab.scores import Pair, Score, Scores, paired, scored
-from triggers.rules import Version, read_version
+from triggers.lab.backtest import HEAD, Past, iso_instant, past, rule_named
+from triggers.lab.scores import Pair, Scores, paired, scored
+from triggers.rules import read_version
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 """The names of the columns, and the rows."""
 
 HASH: Final = re.compile("[0-9a-f]{16}")
 CAUTION: Final = "corrections, attributes and late arrivals are as known now"
+WHO_IS_TOLD: Final = "Who is told, were nobody to take anything on:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +101,13 @@ def _side(asked: Namespace, catalog: Catalog) -> ComparedRules:
     """What is asked about: the drafts of a file, one rule, or all that are on."""
     if asked.draft:
         drafts = read_drafts(asked.draft, catalog, COLUMNS)
-        return ComparedRules(asked.draft.name, drafts.catalog, _chosen(drafts.rules, asked.rule, drafts.catalog))
+        names = frozenset(draft.name for draft in drafts.rules)
+        if asked.rule:
+            names = frozenset({rule_named(drafts.catalog, asked.rule).name})
+        return ComparedRules(asked.draft.name, drafts.catalog, names)
     if asked.rule:
         return ComparedRules("config", catalog, frozenset({rule_named(catalog, asked.rule).name}))
     return ComparedRules("config", catalog, None)
-
-
-def _chosen(drafts: Iterable[Rule], rule: str | None, catalog: Catalog) -> frozenset[str]:
-    names = frozenset(draft.name for draft in drafts)
-    if rule is None:
-        return names
-    return frozenset({rule_named(catalog, rule).name})
 
 
 def _other(against: str, own: ComparedRules, catalog: Catalog, state: Connection) -> ComparedRules:
@@ -132,15 +130,12 @@ def _stored(hash_: str, own: ComparedRules, catalog: Catalog, state: Connection)
     except ValidationError:
         message = f"version {hash_} of {stored.rule} has fields that are known no more; name another version"
         raise EarshotError(message) from None
-    names = own.names if own.names is None else frozenset({old.rule.name})
-    return ComparedRules(hash_, _as_it_was(catalog, old), names)
-
-
-def _as_it_was(catalog: Catalog, old: Version) -> Catalog:
     rules = tuple(rule for rule in catalog.rules if rule.name != old.rule.name)
     metrics = {metric.name: metric for metric in (*catalog.metrics, *old.metrics)}
-    goals = (*(goal for goal in catalog.goals if not old.goals or goal.metric != old.goals[0].metric), *old.goals)
-    return catalog.model_copy(update={"rules": (*rules, old.rule), "metrics": tuple(metrics.values()), "goals": goals})
+    goals = tuple(goal for goal in catalog.goals if not old.goals or goal.metric != old.goals[0].metric)
+    parts = {"rules": (*rules, old.rule), "metrics": tuple(metrics.values()), "goals": (*goals, *old.goals)}
+    names = own.names if own.names is None else frozenset({old.rule.name})
+    return ComparedRules(hash_, catalog.model_copy(update=parts), names)
 
 
 def _alone(found: Past, *, as_csv: bool) -> Iterator[str | Table]:
@@ -150,14 +145,10 @@ def _alone(found: Past, *, as_csv: bool) -> Iterator[str | Table]:
     told = by_incident(found.told)
     yield (*HEAD, "told"), [(*row.cells, ", ".join(told.get(row.incident.id, ()))) for row in found.rows]
     yield f"{len(found.rows)} incidents; {CAUTION}"
-    yield from _asked(found.attention)
-
-
-def _asked(attention: Sequence[NotificationLoad]) -> Iterator[str | Table]:
-    if attention:
+    if found.attention:
         yield ""
-        yield "Who is told, were nobody to take anything on:"
-        rows = [(one.reader, one.told, f"{one.a_week:.2f}", one.busiest) for one in attention]
+        yield WHO_IS_TOLD
+        rows = [(load.reader, load.told, f"{load.a_week:.2f}", load.busiest) for load in found.attention]
         yield ("reader", "told", "a week", "busiest week"), rows
 
 
@@ -174,7 +165,7 @@ def _compared(
     only = [sum(part is None for part in side) for side in ([p.right for p in pairs], [p.left for p in pairs])]
     yield f"{both} by both, {only[0]} only by {own.label}, {only[1]} only by {other.label}; {CAUTION}"
     yield ""
-    yield "Who is told, were nobody to take anything on:"
+    yield WHO_IS_TOLD
     names = ("reader", *(f"{word}: {side.label}" for word in ("told", "a week") for side in (own, other)))
     yield names, _both(left, right)
 
@@ -196,19 +187,25 @@ def _at(at: Any, *, as_csv: bool) -> str:
 
 def _both(left: Past, right: Past) -> list[tuple[Any, ...]]:
     sides: list[Mapping[str, NotificationLoad]] = [
-        {one.reader: one for one in found.attention} for found in (left, right)
+        {load.reader: load for load in past_.attention} for past_ in (left, right)
     ]
     none = NotificationLoad("", 0, 0.0, 0)
     readers = sorted({*sides[0], *sides[1]}, key=lambda r: (-max(side.get(r, none).told for side in sides), r))
-    found = ((reader, [side.get(reader, none) for side in sides]) for reader in readers)
-    return [(reader, *(a.told for a in asked), *(f"{a.a_week:.2f}" for a in asked)) for reader, asked in found]
+    loads = ((reader, [side.get(reader, none) for side in sides]) for reader in readers)
+    return [(reader, *(load.told for load in both), *(f"{load.a_week:.2f}" for load in both)) for reader, both in loads]
 
 
 def _judged(found: Scores, side: ComparedRules, *, alone: bool) -> Iterator[str | Table]:
     """Found, missed and false."""
     yield ""
     yield f"What is known{'' if alone else f', by {side.label}'}:"
-    yield ("known", "since", "outcome", "by", "opened", "days after"), [_score(score) for score in found.scores]
+    rows: list[tuple[Any, ...]] = []
+    for score in found.scores:
+        known, row = score.known, score.row
+        name = known.name or " ".join((known.rule or known.metric or "", *(f"{k}={v}" for k, v in known.slice.items())))
+        by, opened = (row.rule, _at(row.opened_at, as_csv=False)) if row else ("", "")
+        rows.append((name, known.since, score.verdict, by, opened, score.delay.days if score.delay else ""))
+    yield ("known", "since", "outcome", "by", "opened", "days after"), rows
     hits = [score for score in found.scores if score.verdict == "found"]
     missed = sum(score.verdict == "missed" for score in found.scores)
     late = sorted(score.delay.days for score in hits if score.delay is not None)
@@ -216,18 +213,8 @@ def _judged(found: Scores, side: ComparedRules, *, alone: bool) -> Iterator[str 
     rest = f"{missed} missed; {len(found.false)} incidents about none of it"
     yield f"{len(hits)} of {len(found.scores)} found{middle}; {rest}"
     if found.false:
-        yield ("false, as far as is known", "slice", "opened"), [_false(row) for row in found.false]
-
-
-def _score(score: Score) -> tuple[Any, ...]:
-    known, row = score.known, score.row
-    name = known.name or " ".join((known.rule or known.metric or "", *(f"{k}={v}" for k, v in known.slice.items())))
-    opened = f"{row.opened_at:%Y-%m-%d}" if row else ""
-    return name, known.since, score.verdict, row.rule if row else "", opened, score.delay.days if score.delay else ""
-
-
-def _false(row: Row) -> tuple[str, str, str]:
-    return row.rule, row.slice, f"{row.opened_at:%Y-%m-%d}"
+        false = [(row.rule, row.slice, _at(row.opened_at, as_csv=False)) for row in found.false]
+        yield ("false, as far as is known", "slice", "opened"), false
 
 
 def _certainty(found: Past, alphas: Mapping[str, Calibration]) -> Iterator[str]:

@@ -1,31 +1,35 @@
-"""`python -m triggers incidents`, `ack` and `resolve`: what is open, and what people do about it."""
+"""`python -m triggers incidents`, `explain`, `ack` and `resolve`: what is open, why, and what people do about it."""
 
 from argparse import Namespace
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
+from sqlalchemy import Connection
+
+from config.models import Catalog, RateRule
+from queries.instants import aware
+from queries.metrics.formatting import figure, interval
 from queries.operations.output import FORMATS, echo, print_table
 from queries.scope import EVERYTHING
-from queries.state import Incident
+from queries.state import Incident, entries, incident, slice_key
 from queries.state.incidents import incidents
+from queries.statistics.estimates import Tally, estimate
 from queries.stores import open_installation
+from queries.warehouse import Pin, settle
 from triggers.commands.arguments import AddCommand, add_author
+from triggers.evaluation.evaluate import design_effects_at
+from triggers.evaluation.metric_rules import evaluate_rule, reader
 from triggers.incidents.actions import acknowledge, resolve
 from triggers.lab.backtest import iso_instant
+from triggers.messages.card import conditions
+from triggers.messages.card_reader import rule_at_opening
+from triggers.rules import Moment, Subject, Task, subject_of, version_of
 
 HEAD: Final = (
-    "id",
-    "rule",
-    "slice",
-    "class",
-    "severity",
-    "state",
-    "opened_at",
-    "resolved_at",
-    "value",
-    "n",
-    "acknowledged_by",
-    "origin",
+    *("id", "rule", "slice", "class", "severity", "state"),
+    *("opened_at", "resolved_at", "value", "n", "acknowledged_by", "origin"),
 )
 
 
@@ -39,26 +43,13 @@ def declare_incidents(command: AddCommand) -> None:
 def list_incidents(arguments: Namespace) -> None:
     """Every incident, the newest first."""
     with open_installation() as site, site.reading() as conn:
-        found = incidents(conn, EVERYTHING, arguments.state)
-    print_table([_columns(incident) for incident in found], HEAD, arguments.format)
-
-
-def _columns(of: Incident) -> tuple[Any, ...]:
-    over = iso_instant(of.resolved_at) if of.resolved_at else None
-    when = (iso_instant(of.opened_at), over)
-    return (
-        of.id,
-        of.rule,
-        of.slice,
-        of.class_,
-        of.severity,
-        of.state,
-        *when,
-        of.value,
-        of.n,
-        of.acknowledged_by,
-        of.origin,
-    )
+        listed = incidents(conn, EVERYTHING, arguments.state)
+    rows = []
+    for i in listed:
+        over = iso_instant(i.resolved_at) if i.resolved_at else None
+        what = (i.id, i.rule, i.slice, i.class_, i.severity, i.state)
+        rows.append((*what, iso_instant(i.opened_at), over, i.value, i.n, i.acknowledged_by, i.origin))
+    print_table(rows, HEAD, arguments.format)
 
 
 def declare_ack_and_resolve(command: AddCommand) -> None:
@@ -83,3 +74,85 @@ def close(arguments: Namespace) -> None:
     with open_installation() as site, site.states.begin() as conn:
         resolve(conn, arguments.incident, arguments.by, arguments.note, EVERYTHING, datetime.now(UTC))
     echo("closed; the rule stays quiet there until the figure has recovered")
+
+
+def declare_explain(command: AddCommand) -> None:
+    """`explain`, and what it takes."""
+    command("explain", explain_incident, "figures of an incident, then and now").add_argument("incident")
+
+
+def explain_incident(arguments: Namespace) -> None:
+    """An incident's figures, then and now."""
+    with open_installation() as site, site.reading() as conn, site.warehouse.pin() as pin:
+        for line in explain(conn, pin, site.catalog, arguments.incident, datetime.now(UTC)):
+            echo(line)
+
+
+def explain(conn: Connection, pin: Pin, catalog: Catalog, id_: str, now: datetime) -> Iterator[str]:
+    """The explanation, line by line.
+
+    Args:
+        conn: the state.
+        pin: the data as it is now.
+        catalog: the rules as they are now.
+        id_: the incident's.
+        now: aware UTC.
+
+    Raises:
+        UnknownIncidentError: there is no such incident.
+    """
+    found, zone = incident(conn, id_, EVERYTHING), ZoneInfo(pin.generation.zone)
+    of, history_ = rule_at_opening(conn, catalog, found), entries(conn, id_)
+    yield f"incident {found.id}, episode {found.episode}: {found.state}"
+    yield f"rule {found.rule} version {found.rule_hash}{_changed(catalog, found)}"
+    yield f"slice {found.slice or 'the whole company'}"
+    if not isinstance(of.rule, RateRule):
+        for entry in history_:
+            yield f"{entry.kind} {_stamp(entry.at, zone)} (data generation {entry.generation}): {entry.reason}"
+        if found.account_id:
+            yield f"account {found.account_id}"
+        return
+    if of.rule.where:
+        yield f"only where {conditions(of.rule.where)}"
+    generation = pin.generation
+    moment = Moment(now, generation.number, aware(generation.published_at), zone, settle(pin.conn))
+    asked = subject_of(of, catalog, moment)
+    for entry in history_:
+        yield ""
+        yield f"{entry.kind} {_stamp(entry.at, zone)} (data generation {entry.generation}): {entry.reason}"
+        if entry.sample:
+            yield from _figures(asked, pin, found, entry.sample, moment)
+
+
+def _changed(catalog: Catalog, found: Incident) -> str:
+    """Whether the rule is still the one that the incident opened under."""
+    for rule in catalog.rules:
+        if rule.name == found.rule:
+            return "" if version_of(catalog, rule).hash == found.rule_hash else " (the rule has been changed since)"
+    return " (the rule is gone)"
+
+
+def _figures(asked: Subject, pin: Pin, found: Incident, sample: Mapping[str, Any], moment: Moment) -> Iterator[str]:
+    tally, held = Tally(*sample["tally"]), sample.get("held", sample.get("limit"))
+    against = f", held against {figure(asked.metric, held)}" if held is not None else ""
+    yield f"  window [{sample['since']}, {sample['until']}){against}"
+    yield f"  then: {_line(asked, tally, sample['deff'], sample['p'])}, alpha {sample['alpha']:.3g}"
+    task = Task(asked, (date.fromisoformat(sample["until"]),), first_run=False)
+    for _, basis in reader(pin.conn, moment, design_effects_at(pin.conn, moment)).bases([task]):
+        judged = evaluate_rule(asked, basis)
+        keys = [slice_key(asked.by, slice_) for slice_ in judged.panel.slices]
+        present = judged.reading(0, keys.index(found.slice)) if found.slice in keys else None
+        if present is not None:
+            note = "" if present.tally == tally else "   <- rows came, went or were corrected since"
+            yield f"  now:  {_line(asked, present.tally, present.deffs[0], present.p)}{note}"
+
+
+def _line(asked: Subject, tally: Tally, deff: float, p: float) -> str:
+    found = estimate(asked.metric, tally, deff)
+    ends = interval(asked.metric, found.low, found.high)
+    effect = f", design effect {deff:.2f}" if deff > 1 else ""
+    return f"{figure(asked.metric, found.value)} ({ends}), n = {found.n}{effect}, p = {p:.3g}"
+
+
+def _stamp(at: datetime, zone: ZoneInfo) -> str:
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M %Z}"

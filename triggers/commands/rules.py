@@ -1,26 +1,147 @@
-"""`python -m triggers rules` and `test`: the version of each rule in use, and whether rules do as they should."""
+"""`python -m triggers check`, `test` and `rules`: whether rules are right, how sure each must be, and its version."""
 
 from argparse import Namespace
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.models import Catalog, Rule
-from config.reading.drafts import read_drafts
-from config.reading.loader import read_catalog
+from config.models import Catalog, Rule, WatchRule
+from config.reading.loader import read_catalog, read_drafts
 from config.settings import read_settings
+from queries.metrics.measure import Ask, measure
 from queries.operations.output import echo, print_table
 from queries.scope import EVERYTHING
-from queries.state import open_incidents, rule_version
-from queries.stores import open_installation
-from queries.warehouse import COLUMNS
+from queries.state import Calibration, calibrations, open_incidents, rule_version, store_calibration
+from queries.stores import Installation, open_installation
+from queries.warehouse import COLUMNS, NoWarehouseError, Pin, settle
 from triggers.commands.arguments import AddCommand
+from triggers.evaluation.evaluate import design_effects_at
+from triggers.evaluation.kinds.registry import kind_of
+from triggers.evaluation.metric_rules import reader
 from triggers.lab.backtest import iso_instant
+from triggers.lab.calibrate import Replayed, calibrate
 from triggers.rule_tests.runner import suite
-from triggers.rules import version_of
+from triggers.rules import Moment, PreviousState, Subject, read_previous_state, subject_of, tasks, version_of
+
+LASTS: Final = timedelta(days=28)
+"""How long a calibration is good for: the numbers of cases change with the months."""
+
+
+def declare_check(command: AddCommand) -> None:
+    """`check`, and what it takes."""
+    parser = command("check", check, "check the configuration, and find how sure each rule must be")
+    parser.add_argument("--quick", action="store_true", help="leave out how sure each rule must be: that takes longer")
+    parser.add_argument("--again", action="store_true", help="find it anew also where that was done of late")
+
+
+def check(arguments: Namespace) -> None:
+    """Check the configuration, and find how sure each rule must be."""
+    with open_installation() as site:
+        rules = site.catalog.rules
+        enabled = sum(rule.enabled for rule in rules)
+        echo(f"{len(rules)} rules, {enabled} of them on; no mistakes in {site.settings.config}")
+        try:
+            with site.warehouse.pin() as pin:
+                now, generation = datetime.now(UTC), pin.generation
+                moment = Moment(now, generation.number, now, ZoneInfo(generation.zone), settle(pin.conn))
+                for line in watched(pin.conn, site.catalog, moment):
+                    echo(line)
+                if not arguments.quick:
+                    _calibrate(site, pin, moment, again=arguments.again)
+        except NoWarehouseError:
+            echo("nothing is loaded yet: when slots are due is not known")
+        for route in site.catalog.routes:
+            if route.channel is None and any(rule.route == route.name and rule.enabled for rule in rules):
+                echo(f"route {route.name} has no channel: its messages stay pending")
+        if site.settings.slack.token is None:
+            echo("no Slack token (EARSHOT_SLACK__TOKEN): messages stay pending")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A rule, and what its null replay found; `why` says why there is none."""
+
+    rule: str
+    replayed: Replayed | None
+    why: str = ""
+
+    @property
+    def lines(self) -> Iterator[str]:
+        """What to tell the analyst."""
+        yield f"{self.rule}: {self.replayed or self.why}"
+        if self.replayed and self.replayed.warning:
+            yield f"{self.rule}: {self.replayed.warning}"
+
+
+def watched(conn: Connection, catalog: Catalog, moment: Moment) -> Iterator[str]:
+    """When each enabled rule that looks at slots is due next, and what keeps it from ever firing."""
+    for rule in catalog.rules:
+        if isinstance(rule, WatchRule) and rule.enabled:
+            of = subject_of(version_of(catalog, rule), catalog, moment)
+            slot = of.cadence.newest(moment.now)
+            following = of.cadence.as_of(slot + of.cadence.every).astimezone(moment.zone)
+            yield f"{rule.name}: window to {slot - timedelta(days=1)}, next due {following:%Y-%m-%d %H:%M}"
+            yield from (f"{rule.name}: {why}" for why in _inert(conn, of, moment))
+
+
+def _inert(conn: Connection, of: Subject, moment: Moment) -> Iterator[str]:
+    """Why a rule can say nothing, whatever happens."""
+    rule = of.rule
+    for metric in of.metrics:
+        if not any(point.n for point in measure(conn, metric, Ask(grain="all"), EVERYTHING, moment.now)):
+            yield f"no data: nothing loaded counts for {metric.name}, a metric over {metric.table}"
+    if rule.has_goals and not any(goal.where == rule.where for goal in of.version.goals):
+        name = of.metrics[0].name
+        yield f"no goal: it never fires; write one for {name} with the same where into config/goals.toml"
+
+
+def calibrated(
+    conn: Connection, catalog: Catalog, memory: PreviousState, moment: Moment, known: Mapping[str, Calibration]
+) -> Iterator[Checked]:
+    """Calibrate every enabled rule that looks at slots, one after the other, where that was not done of late.
+
+    Args:
+        conn: the warehouse.
+        catalog: its rules as they are now.
+        memory: the state; the baselines that charts froze are taken from it.
+        moment: now, and the generation.
+        known: the calibrations stored before, by the version's name.
+    """
+    current = [task for task in tasks(catalog, memory, moment) if task.is_current]
+    for task in current:
+        if why := kind_of(task.subject.rule).uncalibrated:
+            yield Checked(task.subject.rule.name, None, f"not calibrated: {why}")
+    due = []
+    for task in current:
+        before = known.get(task.subject.hash)
+        if before and moment.now - before.calibrated_at < LASTS:
+            yield Checked(
+                task.subject.rule.name, None, f"alpha {before.alpha:.2g}, found {before.calibrated_at:%Y-%m-%d}"
+            )
+        elif not kind_of(task.subject.rule).uncalibrated:
+            due.append(task)
+    of_all_time = [replace(task, first_run=True, slots=(), again=None) for task in due]
+    for task, basis in reader(conn, moment, design_effects_at(conn, moment)).bases(of_all_time):
+        found = calibrate(task.subject, basis, moment.now)
+        yield Checked(task.subject.rule.name, found, "not calibrated: no slot has rows to judge yet")
+
+
+def _calibrate(site: Installation, pin: Pin, moment: Moment, *, again: bool) -> None:
+    """Find how sure each rule must be, say it as it is found, and store it for the rule's version."""
+    with site.reading() as conn:
+        memory, known = read_previous_state(conn), {} if again else calibrations(conn)
+    for found in calibrated(pin.conn, site.catalog, memory, moment, known):
+        for line in found.lines:
+            echo(line)
+        if found.replayed:
+            with site.states.begin() as conn:
+                store_calibration(conn, found.replayed.calibration)
+
 
 HEAD: Final = ("rule", "kind", "on", "version", "author", "since", "open", "older")
 
@@ -98,12 +219,11 @@ def rules_overview(conn: Connection, catalog: Catalog) -> tuple[RuleStatus, ...]
     hashes: dict[str, list[str]] = {}
     for incident in open_incidents(conn, EVERYTHING):
         hashes.setdefault(incident.rule, []).append(incident.rule_hash)
-    return tuple(_standing(conn, catalog, rule, hashes.get(rule.name, [])) for rule in catalog.rules)
-
-
-def _standing(conn: Connection, catalog: Catalog, rule: Rule, opened_under: list[str]) -> RuleStatus:
-    hash_ = version_of(catalog, rule).hash
-    stored = rule_version(conn, hash_)
-    author, since = (stored.author, stored.stored_at) if stored else (None, None)
-    older = sum(under != hash_ for under in opened_under)
-    return RuleStatus(rule, hash_, author, since, len(opened_under), older)
+    statuses = []
+    for rule in catalog.rules:
+        hash_, opened_under = version_of(catalog, rule).hash, hashes.get(rule.name, [])
+        stored = rule_version(conn, hash_)
+        author, since = (stored.author, stored.stored_at) if stored else (None, None)
+        older = sum(under != hash_ for under in opened_under)
+        statuses.append(RuleStatus(rule, hash_, author, since, len(opened_under), older))
+    return tuple(statuses)

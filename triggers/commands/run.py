@@ -1,4 +1,4 @@
-"""`python -m triggers run`, `listen` and `audit`: the three processes that stay, or one turn of them."""
+"""`python -m triggers run`, `listen`, `audit` and `doctor`: the processes that stay, and what Slack needs."""
 
 from argparse import Namespace
 from datetime import UTC, datetime, timedelta
@@ -6,16 +6,18 @@ from functools import partial
 
 from config.errors import EarshotError
 from queries.messages import outbox
+from queries.operations.command_line import on_the_wall, parse_instant, parse_span, whole
 from queries.operations.output import echo
 from queries.stores import open_installation
 from queries.warehouse import COLUMNS
-from triggers.commands.arguments import AddCommand, on_the_wall, parse_instant, parse_span
+from triggers.commands.arguments import AddCommand
 from triggers.processes.run import Runner
 from triggers.processes.watchdog import Watchdog, in_words
 from triggers.rules import LiveRules, Rules, author
 from triggers.slack.client import Slack
+from triggers.slack.doctor import CheckResult, Doctor, is_sound
 from triggers.slack.interaction_handler import InteractionHandler
-from triggers.slack.socket_mode import SocketListener
+from triggers.slack.socket_mode import SocketListener, try_socket
 
 
 def declare_run(command: AddCommand) -> None:
@@ -78,7 +80,7 @@ def declare_audit(command: AddCommand) -> None:
     parser = command("audit", audit, "see that everybody is awake and nothing is late; 1 where something is wrong")
     parser.add_argument("--every", type=parse_span, help="go on for ever, and look so often, such as 1m")
     parser.add_argument(
-        "--port", type=int, help="serve figures for Prometheus on this port of 127.0.0.1; needs --every"
+        "--port", type=whole(1, 65_535), help="serve figures for Prometheus on this port of 127.0.0.1; needs --every"
     )
 
 
@@ -95,3 +97,20 @@ def audit(arguments: Namespace) -> int:
         for line in in_words(faults):
             echo(line)
     return 1 if faults else 0
+
+
+def declare_doctor(command: AddCommand) -> None:
+    """`doctor`, and what it takes."""
+    parser = command("doctor", examine, "try everything that Slack needs, and say how to set right what is not")
+    parser.add_argument("--channel", help="the id of the channel for the test message; a route's by default")
+
+
+def examine(arguments: Namespace) -> int:
+    """Try what Slack needs. Returns 1 where something is wrong."""
+    with open_installation() as site:
+        doctor = Doctor(site.settings.slack, site.catalog, try_socket, datetime.now(UTC), arguments.channel)
+        found = list[CheckResult]()
+        for finding in doctor.examine():
+            echo(str(finding))
+            found.append(finding)
+    return 0 if is_sound(found) else 1

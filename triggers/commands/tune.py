@@ -3,7 +3,7 @@
 import re
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -11,15 +11,15 @@ from sqlalchemy import Connection
 
 from config.errors import EarshotError
 from config.models import Catalog, Metric, WatchRule
-from config.reading.drafts import read_drafts
+from config.reading.loader import read_drafts
+from queries.operations.command_line import parse_day
 from queries.operations.output import echo, print_table
 from queries.state import calibrations
-from queries.state.feedback import Precision, precisions
+from queries.state.feedback import precisions
 from queries.stores import open_installation
 from queries.warehouse import COLUMNS, Pin
-from triggers.commands.arguments import AddCommand, parse_day
+from triggers.commands.arguments import AddCommand
 from triggers.commands.backtest import Table
-from triggers.evaluation.kinds.kind import Setting
 from triggers.lab.backtest import rule_named
 from triggers.lab.parameter_sweep import (
     Budget,
@@ -86,40 +86,30 @@ def tuned(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection, now: 
     alphas = {hash_: found.alpha for hash_, found in calibrations(state).items()}
     of = trial(pin, known, rule_named(known, asked.rule), since, until, alphas)
     found, metric = sweep_setting(pin.conn, of), own_metric(of)
-    yield _head(of, found.on, since, until)
+    follows = "; recover keeps its distance" if found.on.field == "limit" else ""
+    sure = "its null replay found" if of.subject.alpha is not None else "Bonferroni's bound asks"
+    yield f"{of.rule.name} from {since} to {until}, {found.on.field} varied{follows}; as sure as {sure}"
     if metric and (lay := typical_range(of)):
         yield lay.words(metric)
     proposed = propose(found, asked.budget)
     yield _table(found, metric, proposed[0] if proposed else None, of.moment.now)
     yield from _proposal(of, found, proposed, asked.budget, now)
-    yield from _voted(precisions(state).get(of.rule.name))
-
-
-def _head(of: Trial, on: Setting, since: date, until: date) -> str:
-    follows = "; recover keeps its distance" if on.field == "limit" else ""
-    sure = "its null replay found" if of.subject.alpha is not None else "Bonferroni's bound asks"
-    return f"{of.rule.name} from {since} to {until}, {on.field} varied{follows}; as sure as {sure}"
+    if votes := precisions(state).get(of.rule.name):
+        share = f"{votes.value:.0%} of {votes.n} incidents that were judged"
+        yield f"votes: useful were {share} (95% sure: {votes.low:.0%} to {votes.high:.0%})"
+    else:
+        yield "votes: nobody has judged one of its incidents yet"
 
 
 def _table(found: ParameterSweep, metric: Metric | None, proposed: float | None, until: datetime) -> Table:
     names = (found.on.field, "incidents", "days open", "told a week", "busiest week", "")
-    rows = [
-        (
-            setting(found.on, metric, value),
-            len(one.found),
-            days_open(one, until),
-            f"{one.a_week:.2f}",
-            one.busiest,
-            _mark(value, found.on.value, proposed),
-        )
-        for value, one in found.lax_first()
-    ]
+    rows = []
+    for value, outcome in found.lax_first():
+        marks = [word for word, marked in (("as it is", found.on.value), ("proposed", proposed)) if marked == value]
+        mark = f"<- {' and '.join(marks)}" if marks else ""
+        told = (f"{outcome.a_week:.2f}", outcome.busiest)
+        rows.append((setting(found.on, metric, value), len(outcome.found), days_open(outcome, until), *told, mark))
     return names, rows
-
-
-def _mark(value: float, present: float, proposed: float | None) -> str:
-    marks = [word for word, one in (("as it is", present), ("proposed", proposed)) if one == value]
-    return f"<- {' and '.join(marks)}" if marks else ""
 
 
 def _proposal(
@@ -149,11 +139,3 @@ def _noise_line(found: FalseAlarmRate, rule: WatchRule) -> str:
     return (
         f"without any change: {found.a_year:.2g} false alarms a year ({ends}); {rule.false_alarms_per_year:g} declared"
     )
-
-
-def _voted(found: Precision | None) -> Iterator[str]:
-    if found:
-        share = f"{found.value:.0%} of {found.n} incidents that were judged"
-        yield f"votes: useful were {share} (95% sure: {found.low:.0%} to {found.high:.0%})"
-    else:
-        yield "votes: nobody has judged one of its incidents yet"

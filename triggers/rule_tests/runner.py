@@ -13,8 +13,7 @@ from zoneinfo import ZoneInfo
 
 from config.errors import ConfigError, EarshotError, Mistake
 from config.models import ZERO, Catalog, Rule
-from config.reading.entries import ConfigEntry
-from config.reading.error_messages import suggest
+from config.reading.entries import ConfigEntry, suggest
 from config.reading.rule_tests import RuleTest, WrittenSignals, line, read_rule_tests, tested_rule
 from queries.loading.fixture_warehouse import WRITABLE, domain, missing, open_fixture
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect

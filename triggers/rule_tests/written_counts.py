@@ -9,8 +9,7 @@ import numpy as np
 
 from config.errors import ConfigError, Mistake
 from config.models import Conditions, Metric, Scalar
-from config.reading.entries import ConfigEntry
-from config.reading.error_messages import suggest
+from config.reading.entries import ConfigEntry, suggest
 from config.reading.rule_tests import RuleTest, Series, Slices
 from config.reading.toml_lines import Place
 from queries.metrics.cube import Coded, Cube

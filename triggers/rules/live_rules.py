@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from config.errors import ConfigError
+from config.files import refuse_irregular
 from config.models import Catalog
 from config.reading.loader import FILES, SETTINGS, read_catalog
 from config.settings import Settings, read_settings
@@ -82,6 +83,7 @@ def files_fingerprint(folder: Path) -> str:
     fingerprint = hashlib.sha256()
     for name in sorted({*FILES, SETTINGS, *(file.name for file in folder.glob("*.toml"))}):
         try:
+            refuse_irregular(folder / name)
             content = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         except OSError:
             content = "-"

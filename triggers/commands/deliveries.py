@@ -1,0 +1,267 @@
+"""`python -m triggers outbox`, `restored`, `route` and `silence`: what is sent to whom and when, and what is not."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
+
+from config.errors import EarshotError
+from config.models import Catalog, Route, duration_text
+from queries.messages import outbox
+from queries.messages.restores import mark_restored
+from queries.messages.silences import (
+    Matchers,
+    Silence,
+    active_silences,
+    add_silence,
+    end_silence,
+    preview,
+    refuse_unknown,
+)
+from queries.operations.command_line import on_the_wall, parse_instant
+from queries.operations.output import echo, print_table
+from queries.scope import EVERYTHING
+from queries.stores import Installation, open_installation
+from queries.warehouse import NoWarehouseError, Pin, condition_periods
+from triggers.commands.arguments import AddCommand, add_author, parse_end
+from triggers.incidents.business_hours import Timetable, local, timetable
+from triggers.incidents.escalation import begins, named_people
+from triggers.lab.backtest import iso_instant
+
+
+def declare_outbox(command: AddCommand) -> None:
+    """`outbox` and `restored`, and what they take."""
+    listed = command("outbox", show_outbox, "messages that are not sent, and those that Slack refused")
+    listed.add_argument(
+        "--revive", action="store_true", help="try again what Slack refused, once what is wrong is put right"
+    )
+    restored = command(
+        "restored", note_restored, "say that the state was put back by other means than `queries restore`"
+    )
+    restored.add_argument(
+        "--since",
+        type=parse_instant,
+        help="the last moment that the backup holds; by default that of its newest message",
+    )
+
+
+def show_outbox(arguments: Namespace) -> None:
+    """What is not sent; what Slack refused is tried again where that is asked."""
+    with open_installation() as site:
+        if arguments.revive:
+            with site.states.begin() as conn:
+                echo(f"{outbox.retry_dead(conn, datetime.now(UTC))} messages that Slack refused are tried again")
+        with site.reading() as conn:
+            waiting, refused = outbox.unsent(conn), outbox.dead(conn)
+    names = ("state", "kind", "incident", "route", "queued", "attempts", "error")
+    rows = [
+        (m.state, m.kind, m.incident_id, m.target, iso_instant(m.created_at), m.attempts, m.error)
+        for m in (*waiting, *refused)
+    ]
+    print_table(rows, names, "table")
+    echo(f"{len(waiting)} to be sent, {len(refused)} refused by Slack")
+    if site.settings.slack.token is None:
+        echo("no Slack token (EARSHOT_SLACK__TOKEN): nothing is sent")
+
+
+def note_restored(arguments: Namespace) -> None:
+    """The state was put back: what may have been sent since is looked for first."""
+    now = datetime.now(UTC)
+    with open_installation() as site, site.states.begin() as conn:
+        since = on_the_wall(arguments.since, site.zone()) if arguments.since else None
+        if since and since > now:
+            raise EarshotError("--since is a moment that is gone: when the backup was made")
+        waiting = mark_restored(conn, now, since)
+    echo(f"{waiting} messages are looked for in Slack before they are sent, and so is what the next day's ticks queue")
+
+
+def declare_route(command: AddCommand) -> None:
+    """`route`, and what it takes."""
+    parser = command("route", trace_route, "whom a rule's incidents would be told to, and when")
+    parser.add_argument("rule", help="its name")
+    parser.add_argument("--vertical", help="of the incident")
+    parser.add_argument("--at", type=parse_instant, help="when it opens, such as 2026-11-21T09:00; now by default")
+
+
+def trace_route(arguments: Namespace) -> None:
+    """Whom a rule's incidents would be told to."""
+    with open_installation() as site:
+        if arguments.rule not in {rule.name for rule in site.catalog.rules}:
+            raise EarshotError(f"no rule {arguments.rule!r}; config/triggers.toml has those there are")
+        zone = site.zone()
+        at = on_the_wall(arguments.at or datetime.now(UTC), zone)
+        for line in route_steps(site.catalog, arguments.rule, arguments.vertical, zone, at):
+            echo(line)
+
+
+def route_steps(catalog: Catalog, rule: str, vertical: str | None, zone: ZoneInfo, at: datetime) -> Iterator[str]:
+    """The route of a rule's incident that opens at an instant, step by step. Raises KeyError for an unknown rule."""
+    found = catalog.rule(rule)
+    route = catalog.route(found.route)
+    table = timetable(catalog, route, zone)
+    where = route.channel or "no channel: its messages stay pending"
+    yield f"rule {rule}, severity {found.severity} -> route {route.name}, {where}"
+    yield _hours(route, table, found.severity)
+    if route.verticals is not None and vertical not in route.verticals:
+        yield f"the channel may read of {', '.join(route.verticals)} only"
+    when, before = begins(found.severity, table, at), timedelta(0)
+    for step in route.ladder:
+        when += step.after - before
+        held = when if found.severity == 1 else table.next_opening(when)
+        is_dropped = route.outside == "drop" and held != when
+        shown = when if is_dropped else held
+        late = ""
+        if held != when:
+            late = " (dropped: outside the hours)" if is_dropped else " (held until the hours begin)"
+        clock = f"{shown.astimezone(table.zone):%a %Y-%m-%d %H:%M}"
+        yield f"{clock}  {_whom(catalog, step.notify, vertical)}{late}"
+        when, before = shown, step.after
+    if route.ack_timeout:
+        yield f"whoever takes it on has {duration_text(route.ack_timeout)}; then the ladder goes on"
+
+
+def _hours(route: Route, table: Timetable, severity: int) -> str:
+    if table.hours is None:
+        return f"round the clock, {table.zone.key}"
+    opens, closes = table.hours
+    through = "; severity 1 goes through" if severity == 1 else f"; outside: {route.outside}"
+    return f"business days {opens:%H:%M}-{closes:%H:%M}, {table.zone.key}{through}"
+
+
+def _whom(catalog: Catalog, notify: str, vertical: str | None) -> str:
+    if notify == "channel":
+        return "the channel"
+    people = named_people(notify, catalog.people, vertical)
+    known = ", ".join(f"{person.label}{'' if person.slack else ' (no Slack member id)'}" for person in people)
+    return known or (f"nobody: no general manager answers for {vertical or 'the whole company'}")
+
+
+BEFORE = timedelta(days=90)
+
+
+def declare_silence(command: AddCommand) -> None:
+    """`silence`, and what it takes."""
+    parser = command("silence", silence, "mute deliveries for a time: preview, add, list or end")
+    add_author(parser)
+    parts = parser.add_subparsers(required=True, dest="part", help="what to do, see below")
+
+    def part(name: str, text: str) -> ArgumentParser:
+        return parts.add_parser(name, help=text, description=text)
+
+    matching = [part("preview", "what a silence would mute"), part("add", "begin a silence now")]
+    for made in matching:
+        for name in ("rule", "route", "account"):
+            made.add_argument(f"--{name}", help=f"only incidents of this {name}")
+        for name in ("vertical", "touchpoint"):
+            made.add_argument(f"--{name}", action="append", default=[], help=f"only of this {name}; may be given again")
+        made.add_argument("--condition", help="what a condition of the warehouse concerns, until it is over")
+    matching[1].add_argument("--until", help="when it ends, such as 2026-12-24T18:00 or 3d")
+    matching[1].add_argument("--reason", required=True, help="why nobody has to hear of it")
+    part("list", "silences that are not over")
+    part("end", "end a silence now").add_argument("silence", help="the beginning of its id")
+
+
+def silence(arguments: Namespace) -> None:
+    """Mute deliveries: preview, add, list or end."""
+    now = datetime.now(UTC)
+    with open_installation() as site, site.states.begin() as conn:
+        if arguments.part == "list":
+            lines = list_silences(conn, now, site.zone())
+        elif arguments.part == "end":
+            ended = (end_silence(conn, arguments.silence, now),) if arguments.silence else ()
+            lines = (f"ended: {_line(each, site.zone())}" for each in ended)
+        else:
+            end = parse_end(getattr(arguments, "until", None), now, site.zone())
+            with _pinned(site) as pin:
+                request = silence_request(arguments, site.catalog, pin, end)
+            lines = preview_silence(conn, request.matchers, now)
+            if arguments.part == "add":
+                lines = start_silence(conn, request, arguments.reason, arguments.by, now, site.zone())
+        for line in lines:
+            echo(line)
+
+
+@contextmanager
+def _pinned(site: Installation) -> Iterator[Pin | None]:
+    try:
+        with site.warehouse.pin() as pin:
+            yield pin
+    except NoWarehouseError:
+        yield None
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceRequest:
+    """What a silence is to mute, and until when; None where neither was said."""
+
+    matchers: Matchers
+    until: datetime | None
+
+
+def silence_request(words: Namespace, catalog: Catalog, pin: Pin | None, until: datetime | None) -> SilenceRequest:
+    """What the arguments mean.
+
+    Raises:
+        EarshotError: there is no such rule, route, condition, vertical, touchpoint or account.
+    """
+    for kind, items in (("rule", catalog.rules), ("route", catalog.routes)):
+        name = getattr(words, kind)
+        if name is not None and name not in {item.name for item in items}:
+            raise EarshotError(f"no {kind} {name!r}; `python -m triggers check` reads those there are")
+    matchers = Matchers(words.rule, words.route, tuple(words.vertical), tuple(words.touchpoint), words.account)
+    refuse_unknown(pin.conn if pin else None, matchers)
+    request = SilenceRequest(matchers, until)
+    return _under(request, words.condition, pin) if words.condition else request
+
+
+def _under(request: SilenceRequest, condition: str, pin: Pin | None) -> SilenceRequest:
+    """The same for what a condition concerns, until the day after its last."""
+    if pin is None:
+        raise EarshotError("nothing is loaded, so there is no condition; load first")
+    zone = ZoneInfo(pin.generation.zone)
+    span = next((period for period in reversed(condition_periods(pin.conn, zone)) if period.name == condition), None)
+    if span is None:
+        raise EarshotError(f"no condition {condition!r}; write its name as the source has it")
+    verticals = request.matchers.verticals or tuple(sorted(span.verticals))
+    touchpoints = request.matchers.touchpoints or tuple(sorted(span.touchpoints))
+    over = local(zone, span.until + timedelta(days=1), datetime.min.time()) if span.until else None
+    matchers = replace(request.matchers, verticals=verticals, touchpoints=touchpoints)
+    return SilenceRequest(matchers, request.until or over)
+
+
+def preview_silence(conn: Connection, matchers: Matchers, now: datetime) -> Iterator[str]:
+    """What a silence would mute, in lines."""
+    found = preview(conn, matchers, EVERYTHING, now - BEFORE)
+    opened = f"{found.earlier} opened in the last {BEFORE.days} days"
+    yield f"{str(matchers) or 'everything'}: {len(found.open)} open incidents, {opened}"
+    for one in found.open:
+        yield f"  {one.id}  {one.rule}  {one.slice}  since {one.opened_at:%Y-%m-%d}, severity {one.severity}"
+
+
+def start_silence(
+    conn: Connection, wanted: SilenceRequest, reason: str, author: str, now: datetime, zone: ZoneInfo
+) -> Iterator[str]:
+    """Begin a silence, and say what it mutes."""
+    if wanted.until is None:
+        raise EarshotError("a silence needs an end; give --until, such as --until 3d")
+    yield from preview_silence(conn, wanted.matchers, now)
+    made = add_silence(conn, wanted.matchers, reason, author, now, wanted.until)
+    until = made.ends_at.astimezone(zone)
+    yield f"silence {made.id[:8]} until {until:%Y-%m-%d %H:%M %Z}; incidents open and are recorded all the same"
+
+
+def list_silences(conn: Connection, now: datetime, zone: ZoneInfo) -> Iterator[str]:
+    """The silences that are not over, their ends as the clock on the wall shows them."""
+    silences = active_silences(conn, now)
+    yield from (_line(each, zone) for each in silences)
+    if not silences:
+        yield "no silences"
+
+
+def _line(made: Silence, zone: ZoneInfo) -> str:
+    until = made.ends_at.astimezone(zone)
+    return f"{made.id[:8]}  {made.matchers}  until {until:%Y-%m-%d %H:%M %Z}  by {made.author}: {made.reason}"
