@@ -122,24 +122,33 @@ def _address(data: Mapping[str, Any]) -> str:
 
 
 class DashboardSettings(_Part):
-    """Where the dashboard listens and how links to it begin. In open mode nobody signs in."""
+    """Where the dashboard listens and how links to it begin. In open mode nobody signs in.
+
+    `names` are the hosts that it answers to besides this machine's own and that of `public_url`.
+    """
 
     open_mode: bool = True
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8501
     public_url: Annotated[WebUrl, AfterValidator(lambda url: url.rstrip("/"))] = Field(default_factory=_address)
 
+    names: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.:-]+$")], ...] = ()
+
     @field_validator("host")
     @classmethod
     def _loopback_when_open(cls, host: str, info: ValidationInfo) -> str:
-        try:
-            is_loopback = host == "localhost" or ip_address(host).is_loopback
-        except ValueError:
-            is_loopback = False
-        if info.data.get("open_mode", True) and not is_loopback:
+        if info.data.get("open_mode", True) and not is_loopback(host):
             message = f"in open mode {host!r} would show customer data to the network; write 127.0.0.1"
             raise ValueError(message)
         return host
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is of this machine."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class WatchSettings(_Part):

@@ -1,13 +1,15 @@
 """One page run: who looks, at which generation of the data, under which configuration, at what time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from secrets import token_urlsafe
 
 import streamlit as st
 from sqlalchemy import Connection
 
+from config.errors import EarshotError
 from config.models import Catalog
 from dashboard import cache, markup
 from dashboard.stores import stores
@@ -29,6 +31,23 @@ class PageSession:
     pin: Pin
     state: Connection
     now: datetime
+
+    def own_key(self, name: str) -> str:
+        """The key of an element that changes something: nobody but this session can name it."""
+        # Streamlit presses whatever element a message names, and computes its name from what the page's author wrote:
+        # a stranger could press a button that he was never shown.
+        secret = st.session_state.setdefault("secret", token_urlsafe())
+        return f"{name}-{secret}"
+
+    def write(self, change: Callable[[Connection], object]) -> None:
+        """Change the state and show the page anew, or say on it why that cannot be."""
+        try:
+            with self.stores.writing() as conn:
+                change(conn)
+        except EarshotError as error:
+            st.error(str(error))
+            return
+        st.rerun()
 
 
 @contextmanager

@@ -1,8 +1,11 @@
 """The web server: Streamlit's own, with a health check beside the pages."""
 
+import asyncio
+import gc
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,9 +15,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime import SessionClient, get_instance
 
 from config.errors import EarshotError
 from config.settings import Settings, read_settings
+from dashboard import memory
+from dashboard.guard import GuardedApp
 from dashboard.navigation import PAGES
 from dashboard.stores import close, health
 
@@ -31,11 +39,11 @@ def serve() -> int:
         return 1
     sys.stdout.write(f"dashboard: {settings.dashboard.public_url} (Ctrl+C stops it)\n")
     sys.stdout.flush()
-    app().run(config=options(settings))
+    app(settings).run(config=options(settings))
     return 0
 
 
-def app() -> st.App:
+def app(settings: Settings) -> GuardedApp:
     """The application, not yet running."""
     # Streamlit's page looks for its server below its own address, and so a link to `/incident` would ask
     # `/incident/_stcore/health` first, wait for that to fail, and only then try `/`.
@@ -43,16 +51,53 @@ def app() -> st.App:
     page = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
     index = HTMLResponse(page.replace("<head>", f"<head>{script}", 1), headers={"Cache-Control": "no-cache"})
     linked = [Route(page.link, index, methods=["GET"]) for page in PAGES if not page.is_first]
-    return st.App(APP, routes=[Route("/healthz", _healthz), *linked], lifespan=_lifespan)
+    routes = [Route("/healthz", _healthz), *linked]
+    return GuardedApp(APP, settings.dashboard, routes=routes, lifespan=_lifespan)
+
+
+class FirstReader(SessionClient):
+    """Reads the first page before anybody can, so that whoever comes first does not wait for imports and figures."""
+
+    def __init__(self) -> None:
+        self.has_read = asyncio.Event()
+
+    def write_forward_msg(self, msg: ForwardMsg) -> None:
+        """Hear what a browser would be sent."""
+        if msg.WhichOneof("type") == "script_finished":
+            self.has_read.set()
+
+    async def read(self) -> None:
+        """Open every page's code, and run the first page."""
+        for page in PAGES:
+            await run_in_threadpool(import_module, f"dashboard.{page.name}.page")
+        runtime, message = get_instance(), BackMsg()
+        message.rerun_script.query_string = ""
+        session = runtime.connect_session(self, {})
+        runtime.handle_backmsg(session, message)
+        await self.has_read.wait()
+        runtime.close_session(session)
 
 
 @asynccontextmanager
 async def _lifespan(_app: st.App) -> AsyncIterator[None]:
-    """Close the stores while the server stops: afterwards the process dies of the signal that stopped it."""
+    """What goes before the first request and after the last: the server listens from the `yield` on."""
+    await FirstReader().read()
+    # From now on full collections are ours; those of young objects stay Python's.
+    gc.set_threshold(*gc.get_threshold()[:2], 1_000_000)
+    memory.settle()
+    collecting = asyncio.create_task(_collect())
     try:
         yield
     finally:
+        collecting.cancel()
+        # Here, for afterwards the process dies of the signal that stopped it.
         await run_in_threadpool(close)
+
+
+async def _collect() -> None:
+    while True:
+        await asyncio.sleep(memory.EVERY_S)
+        await run_in_threadpool(memory.collect)
 
 
 def options(settings: Settings) -> dict[str, Any]:
@@ -63,9 +108,12 @@ def options(settings: Settings) -> dict[str, Any]:
         "server.address": host,
         "server.port": settings.dashboard.port,
         "server.headless": True,
-        # A page of another site could otherwise give its own name our address, and read what we serve.
-        "server.allowedHosts": sorted({*LOCAL, *([public] if public else [])}),
+        # What the guard lets through, said to Streamlit as well: it asks for itself in some places.
+        "server.allowedHosts": sorted({*LOCAL, *settings.dashboard.names, *([public] if public else [])}),
+        # Known by this, the origin of a page behind a proxy is not looked up on the internet.
+        "browser.serverAddress": public,
         "server.fileWatcherType": "none",
+        "runner.postScriptGC": False,  # see dashboard.memory
         "client.showErrorDetails": "none",
         "browser.gatherUsageStats": False,
     }

@@ -78,11 +78,12 @@ def _account(session: PageSession, incident: Incident) -> str | None:
 def _buttons(session: PageSession, page: IncidentPage) -> None:
     id_, scope, author = page.incident.id, session.viewer.scope, session.viewer.name
     with st.container(key="hands", horizontal=True):
-        if page.incident.acknowledged_at is None and st.button("I take this on", type="primary", key="acknowledge"):
+        key, is_free = session.own_key("acknowledge"), page.incident.acknowledged_at is None
+        if is_free and st.button("I take this on", type="primary", key=key):
             _write(session, lambda conn: acknowledge(conn, id_, author, scope, session.now, must_be_first=True))
         slot = st.popover("Close it", key="close", on_change="rerun")
         if slot.open:
-            with slot, st.form("closing", border=False):
+            with slot, st.form(session.own_key("closing"), border=False):
                 reason = st.text_input("Why", max_chars=300)
                 if st.form_submit_button("Close the incident"):
                     _write(
@@ -106,7 +107,7 @@ def _actions(session: PageSession, page: IncidentPage) -> None:
     for action in page.actions:
         words = data.effect_words(session.key, session.pin, action, page.actions)
         st.html(markup.action(action, words, session.key.day))
-        if action.done_at is None and st.button("Done", key=f"done-{action.id}", type="tertiary"):
+        if action.done_at is None and st.button("Done", key=session.own_key(f"done-{action.id}"), type="tertiary"):
             _write(session, partial(finish_action, action_id=action.id, now=session.now))
     slot = st.expander("Record an action", key="new-action", on_change="rerun")
     if slot.open:
@@ -116,7 +117,7 @@ def _actions(session: PageSession, page: IncidentPage) -> None:
 
 def _new_action(session: PageSession, page: IncidentPage) -> None:
     found, today = page.incident, session.key.day
-    with st.form("new-action-form", border=False):
+    with st.form(session.own_key("new-action-form"), border=False):
         what = st.text_input("What is done", max_chars=300)
         owner = st.text_input("Who sees to it", max_chars=120)
         started = st.date_input("From", today, format="YYYY-MM-DD")
@@ -136,14 +137,11 @@ def _new_action(session: PageSession, page: IncidentPage) -> None:
 
 
 def _write(session: PageSession, change: Callable[[Connection], object]) -> None:
-    try:
-        with session.stores.writing() as conn:
+    def change_what_is_open(conn: Connection) -> None:
+        try:
             change(conn)
-    except OverError:
-        # It was open when the page was drawn: somebody else, or a tick, was faster than the click.
-        st.error("this incident is over already; reload the page")
-        return
-    except EarshotError as error:
-        st.error(str(error))
-        return
-    st.rerun()
+        except OverError as error:
+            # It was open when the page was drawn: somebody else, or a tick, was faster than the click.
+            raise EarshotError("this incident is over already; reload the page") from error
+
+    session.write(change_what_is_open)

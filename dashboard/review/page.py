@@ -3,7 +3,6 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from config.errors import EarshotError
 from dashboard import markup as parts
 from dashboard.cache import Key
 from dashboard.page_session import PageSession, banners
@@ -89,26 +88,14 @@ def _decide(session: PageSession, review: Review, number: int, issue: Issue) -> 
             st.page_link("views/incident.py", label="Evidence and history", query_params={"id": id_})
         slot = st.popover(label, key=f"popover-{issue.id}-{review.month}", type="tertiary", on_change="rerun")
         if slot.open:
-            with slot, st.form(f"form-{issue.id}-{review.month}", border=False):
+            with slot, st.form(session.own_key(f"form-{issue.id}-{review.month}"), border=False):
                 made = issue.decision
                 owner = st.text_input("Owner", made.owner if made else issue.suggested_owner, max_chars=120)
                 text = st.text_area("Decision", made.decision if made else "", max_chars=1000, height=90)
                 if st.form_submit_button("Record", type="primary"):
                     at = session.now.replace(tzinfo=None)
-                    _write(session, review, Decision(issue.id, owner or "", text or "", session.viewer.name, at))
-
-
-def _write(session: PageSession, review: Review, made: Decision | Override) -> None:
-    try:
-        with session.stores.writing() as conn:
-            if isinstance(made, Decision):
-                record_decision(conn, review.month, review.vertical, made)
-            else:
-                record_override(conn, review.month, review.vertical, made)
-    except EarshotError as error:
-        st.error(str(error))
-        return
-    st.rerun()
+                    new = Decision(issue.id, owner or "", text or "", session.viewer.name, at)
+                    session.write(lambda conn: record_decision(conn, review.month, review.vertical, new))
 
 
 def _against_goals(session: PageSession, key: Key, review: Review) -> str | None:
@@ -150,10 +137,11 @@ def _financials(session: PageSession, key: Key, review: Review) -> None:
         name = f"overrule-{review.month}-{review.vertical}"
         slot = st.popover("Open all the same", key=name, type="tertiary", on_change="rerun")
         if slot.open:
-            with slot, st.form("overrule", border=False):
+            with slot, st.form(session.own_key("overrule"), border=False):
                 reason = st.text_input("Why (it is kept with the review)", max_chars=300) or ""
                 if st.form_submit_button("Open the financials"):
-                    _write(session, review, Override(session.viewer.name, reason, session.now.replace(tzinfo=None)))
+                    new = Override(session.viewer.name, reason, session.now.replace(tzinfo=None))
+                    session.write(lambda conn: record_override(conn, review.month, review.vertical, new))
         return
     if review.overrides:
         last = review.overrides[-1]

@@ -1,6 +1,7 @@
 """The warehouse on this machine: a DuckDB file for each generation, published by a rename."""
 
 import fcntl
+import logging
 import os
 import shutil
 import sys
@@ -11,12 +12,24 @@ from pathlib import Path
 from typing import IO, Final
 
 from sqlalchemy import Connection, Engine, text
+from watchdog.events import DirMovedEvent, FileMovedEvent, FileSystemEventHandler
+from watchdog.observers import Observer
 
 from config.errors import EarshotError
 from config.files import refuse_irregular
 from queries.engine import MEMORY_LIMIT, READING_LIMIT, attached, connected, embedded, reading, rewrite
-from queries.warehouse.generations import NOTHING_LOADED, NewGeneration, NoWarehouseError, Pin, make_tables, pinned
+from queries.warehouse.generations import (
+    NOTHING_LOADED,
+    Generation,
+    NewGeneration,
+    NoWarehouseError,
+    Pin,
+    make_tables,
+    pinned,
+)
 from queries.warehouse.staging import Stage
+
+log: Final = logging.getLogger("queries")
 
 KEPT: Final = 2
 """How many generations stay on disk besides those still read."""
@@ -32,6 +45,7 @@ class EmbeddedWarehouse:
     def __init__(self, folder: Path, memory_limit: str = MEMORY_LIMIT, reading_limit: str = READING_LIMIT) -> None:
         self.folder, self.memory_limit, self.reading_limit = folder, memory_limit, reading_limit
         self._engines: dict[int, Engine] = {}
+        self._generations: dict[int, Generation] = {}
         self._readers: dict[int, int] = {}
         self._guard = threading.Lock()
 
@@ -41,7 +55,10 @@ class EmbeddedWarehouse:
         number, hold = self._take()
         try:
             with reading(self._engine(number)) as conn:
-                yield pinned(conn)
+                # Its file never changes: whoever pins it next, as each run of a page does, need not ask again.
+                if number not in self._generations:
+                    self._generations[number] = pinned(conn).generation
+                yield Pin(conn, self._generations[number])
         finally:
             self._let_go(number)
             hold.close()
@@ -56,6 +73,24 @@ class EmbeddedWarehouse:
                 yield from self._drafted(self.current() + 1)
             finally:
                 self._sweep()
+
+    @contextmanager
+    def listening(self, heard: Callable[[], None]) -> Iterator[None]:
+        """Hear the file system's notice of the pointer's move."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        observer = Observer()
+        observer.schedule(_PointerMoves(heard), str(self.folder), event_filter=[FileMovedEvent])
+        try:
+            observer.start()
+        except OSError as error:
+            log.warning("%s: the system tells of no new load (%s)", self.folder, error.strerror)
+            yield
+            return
+        try:
+            yield
+        finally:
+            observer.stop()
+            observer.join()
 
     def _drafted(self, number: int) -> Iterator[NewGeneration]:
         file = self.folder / f"draft-{number}.duckdb"
@@ -218,6 +253,16 @@ class EmbeddedWarehouse:
         for file in self.folder.glob("generation-*.duckdb"):
             if file != self._file(newest):
                 _remove(file)
+
+
+class _PointerMoves(FileSystemEventHandler):
+    def __init__(self, heard: Callable[[], None]) -> None:
+        self._heard = heard
+
+    def on_moved(self, event: DirMovedEvent | FileMovedEvent) -> None:
+        """A file was renamed: the pointer moves last of all."""
+        if os.fsdecode(event.dest_path).endswith("/current"):
+            self._heard()
 
 
 @contextmanager

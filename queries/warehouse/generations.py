@@ -4,13 +4,17 @@ With each is kept what its load did, in figures.
 """
 
 import json
+import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
+import psycopg
 from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable
 
 from config.errors import EarshotError
@@ -20,6 +24,15 @@ from queries.warehouse import tables
 from queries.warehouse.staging import Stage
 
 NOTHING_LOADED: Final = "nothing is loaded yet; run `python -m queries load SOURCE --data DIR` or `make run`"
+
+
+PUBLISHED: Final = "earshot_generation"
+"""The channel on which PostgreSQL tells of a committed load."""
+
+NOTICE_S, AGAIN_S = 0.5, 5.0
+"""How long a listener waits before it sees whether it is to end, and before it connects again."""
+
+log: Final = logging.getLogger("queries")
 
 
 class NoWarehouseError(EarshotError):
@@ -132,6 +145,13 @@ class Warehouse(Protocol):
         """Make the next generation; waits for another writer and says who it is."""
         ...
 
+    def listening(self, heard: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `heard`, from another thread, soon after a new generation is published, for as long as the block runs.
+
+        It may be called for nothing, and where the system tells nobody it is not called at all: look now and then too.
+        """
+        ...
+
     def purge(self) -> None:
         """Leave nothing of what was deleted: no older generation, no dead row."""
         ...
@@ -211,9 +231,38 @@ class SharedWarehouse:
             if draft.kept:
                 # Until autovacuum comes by, readers would get plans made for what was there before.
                 conn.execute(text("analyze"))
+                conn.execute(text(f"notify {PUBLISHED}"))
                 transaction.commit()
         if draft.kept and draft.erasing:
             self.purge()
+
+    @contextmanager
+    def listening(self, heard: Callable[[], None]) -> Iterator[None]:
+        """Hear the database's notice of each commit."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._listen, args=(heard, ended), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _listen(self, heard: Callable[[], None], ended: threading.Event) -> None:
+        while not ended.is_set():
+            try:
+                with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+                    # Closed at the end, not pooled: whoever took it next would be listening.
+                    conn.detach()
+                    conn.execute(text(f"listen {PUBLISHED}"))
+                    native: Any = conn.connection.dbapi_connection
+                    heard()  # what was committed before it listened
+                    while not ended.is_set():
+                        for _ in native.notifies(timeout=NOTICE_S, stop_after=1):
+                            heard()
+            except (OperationalError, psycopg.OperationalError) as error:
+                log.warning("the database tells of no new load for now (%s)", str(error).splitlines()[0])
+                ended.wait(AGAIN_S)
 
     def purge(self) -> None:
         """Write the tables anew, without the dead rows."""

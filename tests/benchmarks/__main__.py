@@ -11,10 +11,11 @@ SMALL, MIDDLE, LARGE, HUGE = 100_000, 1_000_000, 10_000_000, 100_000_000
 
 
 _OTHERS = {
+    "view": "view: pages a second at the server, beside eight plain charts and an empty page of Streamlit alone",
     "backtest": "backtest: 50 rules over 24 months and all segments; against its bare queries, and one query a window",
 }
 _ALONE = {
-    "deliver": "deliver: from a committed load to the message, `run` looking every 5 s; messages a second, unpaced",
+    "deliver": "deliver: from a committed load to the message, `run` hearing of it; messages a second, unpaced",
 }
 """Those that no size concerns."""
 

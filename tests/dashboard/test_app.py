@@ -277,7 +277,7 @@ def test_an_unknown_incident_says_so_and_shows_the_list(opened: Opened, company:
 
 def test_taking_an_incident_on_is_recorded(opened: Opened, company: Company, new_state: NewState) -> None:
     at = linked(opened, company, company.incident)
-    at.button(key="acknowledge").click().run()
+    next(button for button in at.button if button.label == "I take this on").click().run()
     assert "Open, taken on by open mode" in page(at)
     with new_state(company.data).connect() as conn:
         assert [entry.kind for entry in entries(conn, company.incident)] == ["opened", "acknowledged"]
@@ -324,7 +324,7 @@ def test_taking_on_ends_a_snooze(opened: Opened, company: Company, new_state: Ne
     at = linked(opened, company, company.incident)
     assert "Open, put off by Head of installation until 23 November 2026, 09:00 UTC" in page(at)
     assert "Snoozed: until Monday" in page(at)
-    at.button(key="acknowledge").click().run()
+    next(button for button in at.button if button.label == "I take this on").click().run()
     assert "Open, taken on by open mode" in page(at)
     with new_state(company.data).connect() as conn:
         found = incident(conn, company.incident, Scope())

@@ -25,6 +25,8 @@ from queries.warehouse import (
     Pin,
     SharedWarehouse,
     Warehouse,
+    embedded_warehouse,
+    generations,
     tables,
 )
 from queries.warehouse.embedded_warehouse import KEPT
@@ -113,6 +115,66 @@ def reopened(warehouse: Warehouse) -> Warehouse:
         return EmbeddedWarehouse(warehouse.folder, "128MB")
     assert isinstance(warehouse, SharedWarehouse)
     return SharedWarehouse(warehouse.engine.url.render_as_string(hide_password=False))
+
+
+def test_each_new_generation_is_heard_of_and_nothing_else(warehouse: Warehouse) -> None:
+    """Also by another process: a file event, or a notice of the database."""
+    publish(warehouse)
+    heard = threading.Semaphore(0)
+    with closing(reopened(warehouse)) as other, other.listening(heard.release):
+        while heard.acquire(timeout=1):  # what a listener hears as it begins
+            pass
+        for _ in range(5):
+            publish(warehouse)
+            assert heard.acquire(timeout=10)
+        with warehouse.draft() as draft:
+            draft.discard()
+        assert not heard.acquire(timeout=1)
+    publish(warehouse)
+    assert not heard.acquire(timeout=1)
+
+
+def test_the_first_load_is_heard_of(warehouse: Warehouse) -> None:
+    heard = threading.Event()
+    with closing(reopened(warehouse)) as other, other.listening(heard.set):
+        publish(warehouse)
+        assert heard.wait(10)
+
+
+@pytest.mark.postgres
+def test_whoever_listens_hears_again_after_the_database_dropped_it(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generations, "AGAIN_S", 0.2)
+    heard = threading.Semaphore(0)
+    with closing(SharedWarehouse(postgres_url)) as warehouse, closing(reopened(warehouse)) as other:
+        publish(warehouse)
+        with other.listening(heard.release):
+            assert heard.acquire(timeout=10)
+            with warehouse.engine.begin() as conn:
+                others = (
+                    "select pg_terminate_backend(pid) from pg_stat_activity where query = 'listen earshot_generation'"
+                )
+                assert conn.execute(text(others)).all()
+            assert heard.acquire(timeout=10), "it has connected again, and says so in case it missed something"
+            publish(warehouse)
+            assert heard.acquire(timeout=10)
+
+
+def test_a_system_that_tells_nothing_is_said_once(
+    embedded: EmbeddedWarehouse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever runs it looks now and then all the same."""
+
+    def full(_: object) -> None:
+        raise OSError(28, "inotify watch limit reached")
+
+    monkeypatch.setattr(embedded_warehouse.Observer, "start", full)
+    with embedded.listening(lambda: None):
+        assert publish(embedded) == 1
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{embedded.folder}: the system tells of no new load (inotify watch limit reached)"
+    ]
 
 
 def test_the_next_load_adds_a_table_that_an_older_warehouse_lacks(warehouse: Warehouse) -> None:

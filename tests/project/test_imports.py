@@ -13,7 +13,15 @@ PACKAGES: Final = ("config", "queries", "triggers", "dashboard")
 ARROWS: Final = (
     *("dashboard.__main__", "dashboard.server", "dashboard.app", "dashboard.views", "dashboard.navigation"),
     *("dashboard.incident", "dashboard.review", "dashboard.lab", "dashboard.page_session", "dashboard.cache"),
-    *("dashboard.markup", "dashboard.charts", "dashboard.stores", "dashboard.viewer", "dashboard"),
+    *(
+        "dashboard.markup",
+        "dashboard.charts",
+        "dashboard.memory",
+        "dashboard.guard",
+        "dashboard.stores",
+        "dashboard.viewer",
+        "dashboard",
+    ),
     *("triggers.__main__", "triggers.commands", "triggers.processes", "triggers.lab"),
     *("triggers.rule_tests", "triggers.slack", "triggers.messages", "triggers.incidents", "triggers.data_faults"),
     *("triggers.evaluation", "triggers.evaluation.kinds", "triggers.rules", "triggers.data_faults.detectors"),

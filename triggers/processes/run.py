@@ -36,7 +36,7 @@ from triggers.slack.interaction_handler import acknowledge_reacted
 log: Final = logging.getLogger("triggers")
 
 POLL_S: Final = 5.0
-"""How often the loop looks for a new generation, and for messages whose time has come."""
+"""How often the loop looks for messages whose time has come, and for a new generation that it was not told of."""
 
 TURN_S: Final = 10.0
 """How long deliveries, a message a second and channel, may keep the next tick waiting."""
@@ -144,12 +144,26 @@ class Runner:
 
     def forever(self, interval: timedelta, say: Callable[[str], None]) -> None:
         """Tick every `interval`, with each new generation and with new rules, until the process is asked to end."""
-        ended = threading.Event()
+        ended, woken = threading.Event(), threading.Event()
+
+        def end(*_: object) -> None:
+            ended.set()
+            woken.set()
+
         for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, lambda *_: ended.set())
+            signal.signal(name, end)
+        with self.warehouse.listening(woken.set):
+            self._watch(interval, say, ended, woken)
+        say("ended")
+
+    def _watch(
+        self, interval: timedelta, say: Callable[[str], None], ended: threading.Event, woken: threading.Event
+    ) -> None:
         ticked_at, generation, used = datetime.min.replace(tzinfo=UTC), 0, self.catalog
         live = LiveRules(self.settings, Rules(self.catalog, self.author), COLUMNS)
         while not ended.is_set():
+            # Before it looks: what is published while it works wakes it at once.
+            woken.clear()
             try:
                 rules = live.current()
                 runner = replace(self, catalog=rules.catalog, author=rules.author)
@@ -169,8 +183,8 @@ class Runner:
             except Exception:  # a full disk or a lost database must not end the watch
                 log.exception("the tick failed; the next one tries again")
                 self._note_failure()
-            ended.wait(min(POLL_S, interval.total_seconds()))
-        say("ended")
+            if not ended.is_set():
+                woken.wait(min(POLL_S, interval.total_seconds()))
 
     def _note_failure(self) -> None:
         try:

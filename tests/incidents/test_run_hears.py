@@ -1,0 +1,68 @@
+"""`run` hears of a load when it is published: its message comes at once, each one, and once."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from math import ceil
+
+import pytest
+from pydantic import SecretStr
+
+from config.settings import Settings, SlackSettings
+from queries.state import open_state
+from tests.benchmarks.delivering import company
+from tests.counterparts.proxy import FaultProxy
+from tests.counterparts.slack import TOKEN
+from triggers.processes import run
+from triggers.processes.run import Runner
+
+pytestmark = pytest.mark.slack
+DEADLINE_S = 1.0
+"""From the end of a load to its message; not asserted of machines that do much else."""
+
+
+@pytest.fixture
+def _signals() -> Iterator[None]:
+    before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for name, handler in before.items():
+        signal.signal(name, handler)
+
+
+@pytest.mark.usefixtures("_signals")
+def test_a_load_is_told_at_once(slack_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, prove: bool) -> None:  # noqa: FBT001
+    loads, waited, failed = 100 if prove else 4, list[float](), list[BaseException]()
+    # So long between looks that whatever arrives was heard of.
+    monkeypatch.setattr(run, "POLL_S", 300.0)
+    with company(1, slack_proxy.base_url) as made:
+        slack_proxy.choose = made.note
+        slack = SlackSettings(token=SecretStr(TOKEN), base_url=slack_proxy.base_url)
+        settings = Settings(config=made.folder / "config", data=made.folder, slack=slack)
+        states = open_state(made.folder)
+        runner = Runner(settings, made.catalog, made.warehouse, states, lambda: datetime.now(UTC))
+        runner.once()
+
+        def load() -> None:
+            try:
+                time.sleep(2)  # it listens by then
+                for number in range(loads):
+                    committed = made.load()
+                    waited.append(made.wait(number + 1) - committed)
+                    time.sleep(1.2)  # the channel takes one message a second
+            except BaseException as error:  # noqa: BLE001 - told by the test, once the loop has ended
+                failed.append(error)
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        loading = threading.Thread(target=load)
+        loading.start()
+        runner.forever(timedelta(hours=1), lambda _: None)
+        loading.join()
+        states.dispose()
+        assert not failed
+        assert len(made.arrived) == loads, "none is lost, and none is told twice"
+    if prove:
+        assert sorted(waited)[ceil(0.99 * loads) - 1] < DEADLINE_S, sorted(waited)[-3:]
