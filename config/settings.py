@@ -121,6 +121,13 @@ def _address(data: Mapping[str, Any]) -> str:
     return f"http://{host}:{data['port']}"
 
 
+def _host(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9.:-]+", name):
+        message = f"{name!r} is no host; write it in small letters without a port, such as earshot.example.com"
+        raise ValueError(message)
+    return name
+
+
 class DashboardSettings(_Part):
     """Where the dashboard listens and how links to it begin. In open mode nobody signs in.
 
@@ -132,7 +139,13 @@ class DashboardSettings(_Part):
     port: Annotated[int, Field(ge=1, le=65535)] = 8501
     public_url: Annotated[WebUrl, AfterValidator(lambda url: url.rstrip("/"))] = Field(default_factory=_address)
 
-    names: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.:-]+$")], ...] = ()
+    names: tuple[Annotated[str, AfterValidator(_host)], ...] = ()
+
+    @field_validator("names", mode="before")
+    @classmethod
+    def _between_commas(cls, names: object) -> object:
+        # In a variable: whoever sets one need not know how TOML or JSON write a list.
+        return re.split(r"[,\s]+", names.strip()) if isinstance(names, str) else names
 
     @field_validator("host")
     @classmethod

@@ -204,5 +204,5 @@ def _endure(servers: Mapping[str, Server], runs: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    contacts, *rest = sys.argv[1:]
-    report(data(int(contacts)), *(float(word) for word in (*rest, *("2", str(RUNS))[len(rest) :])))
+    size, seconds, runs = (*sys.argv[1:], *("2", str(RUNS))[len(sys.argv) - 2 :])
+    report(data(int(size)), float(seconds), int(runs))

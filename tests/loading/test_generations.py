@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.schema import DropTable
+from watchdog.observers import Observer
 
 from queries.loading.publish import GenerationKey, record_generation
 from queries.warehouse import (
@@ -25,7 +26,6 @@ from queries.warehouse import (
     Pin,
     SharedWarehouse,
     Warehouse,
-    embedded_warehouse,
     generations,
     tables,
 )
@@ -169,7 +169,7 @@ def test_a_system_that_tells_nothing_is_said_once(
     def full(_: object) -> None:
         raise OSError(28, "inotify watch limit reached")
 
-    monkeypatch.setattr(embedded_warehouse.Observer, "start", full)
+    monkeypatch.setattr(Observer, "start", full)
     with embedded.listening(lambda: None):
         assert publish(embedded) == 1
     assert [record.getMessage() for record in caplog.records] == [
