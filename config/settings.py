@@ -19,7 +19,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.errors import ENVIRONMENT, ConfigError, Mistake
 from config.models import ChannelId, Duration, Zone, matching
@@ -139,7 +139,7 @@ class DashboardSettings(_Part):
     port: Annotated[int, Field(ge=1, le=65535)] = 8501
     public_url: Annotated[WebUrl, AfterValidator(lambda url: url.rstrip("/"))] = Field(default_factory=_address)
 
-    names: tuple[Annotated[str, AfterValidator(_host)], ...] = ()
+    names: Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode] = ()
 
     @field_validator("names", mode="before")
     @classmethod
