@@ -138,7 +138,6 @@ class DashboardSettings(_Part):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8501
     public_url: Annotated[WebUrl, AfterValidator(lambda url: url.rstrip("/"))] = Field(default_factory=_address)
-
     names: Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode] = ()
 
     @field_validator("names", mode="before")
