@@ -101,9 +101,12 @@ def _drop(arguments: Namespace) -> None:
 
 
 def _forget(arguments: Namespace) -> None:
-    kind: Kind = "account" if arguments.account else "person"
-    key = arguments.account or arguments.person
+    from queries.operations.restore import discard_unfinished  # noqa: PLC0415 - few commands need it
+
+    kind: Kind = "person" if arguments.account is None else "account"
+    key = arguments.person if arguments.account is None else arguments.account
     with _opened() as installation:
+        discard_unfinished(installation.settings)
         forget(installation.warehouse, installation.states, kind, key, installation.catalog, _now(), echo)
 
 
@@ -122,7 +125,7 @@ def _backup(arguments: Namespace) -> None:
 
 
 def _restore(arguments: Namespace) -> None:
-    from queries.operations.backup import restore  # noqa: PLC0415
+    from queries.operations.restore import restore  # noqa: PLC0415
 
     settings, catalog = _configured()
     _make_folder(settings)

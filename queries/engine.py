@@ -17,6 +17,7 @@ from sqlalchemy import (
     Engine,
     Executable,
     FromClause,
+    MetaData,
     PrimaryKeyConstraint,
     Select,
     Table,
@@ -24,11 +25,14 @@ from sqlalchemy import (
     create_engine,
     event,
     insert,
+    inspect,
     select,
     text,
 )
 from sqlalchemy import table as table_clause
 from sqlalchemy.ext.compiler import compiles
+
+from config.errors import EarshotError
 
 MEMORY_LIMIT: Final = "1GB"
 READING_LIMIT: Final = "512MB"
@@ -247,16 +251,25 @@ def rewrite(source: Path, target: Path, memory_limit: str = MEMORY_LIMIT) -> Non
         conn.commit()
 
 
-def vacuum(engine: Engine) -> None:
-    """Have PostgreSQL and SQLite write their tables anew, without what was deleted."""
+def vacuum(engine: Engine, ours: MetaData) -> None:
+    """Have PostgreSQL and SQLite write our tables anew, without what was deleted. Others in the database stay.
+
+    Raises:
+        EarshotError: on SQLite, somebody reads all the while and keeps the log from being emptied.
+    """
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
-            conn.execute(text("vacuum full"))
+            present, quoted = set(inspect(conn).get_table_names()), conn.dialect.identifier_preparer.quote
+            names = ", ".join(quoted(table.name) for table in ours.sorted_tables if table.name in present)
+            # The statistics, too, hold values of the rows.
+            conn.execute(text(f"vacuum (full, analyze) {names}"))
         return
     # A Connection would begin a transaction, in which SQLite refuses.
     native: Any = engine.raw_connection()
     try:
         native.driver_connection.execute("vacuum")
-        native.driver_connection.execute("pragma wal_checkpoint(truncate)")
+        (is_busy, *_) = native.driver_connection.execute("pragma wal_checkpoint(truncate)").fetchone()
     finally:
         native.close()
+    if is_busy:
+        raise EarshotError("the state's log still holds what was deleted, for somebody reads it; run this again")

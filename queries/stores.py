@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
@@ -16,9 +17,19 @@ from queries.engine import disposing
 from queries.state import open_state
 from queries.warehouse import COLUMNS, EmbeddedWarehouse, NoWarehouseError, Pin, SharedWarehouse, Warehouse
 
+RESTORING: Final = "restoring"
+"""The folder, inside the data folder, where a restore makes its stores ready."""
+
+SWITCHING: Final = "switching"
+"""The file in it that says that they have begun to take the place of the present ones."""
+
 
 class NoStateError(EarshotError):
     """The state cannot be opened."""
+
+
+class HalfRestoredError(EarshotError):
+    """A restore was stopped while its stores took their places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +102,7 @@ def open_installation(settings: Settings | None = None) -> Iterator[Installation
 
 def open_warehouse(settings: Settings) -> Warehouse:
     """PostgreSQL when `warehouse.url` is set, else DuckDB files in the data folder. Nothing is opened yet."""
+    _refuse_half_restored(settings)
     options = settings.warehouse
     if options.url:
         return SharedWarehouse(options.url.get_secret_value())
@@ -102,7 +114,9 @@ def open_states(settings: Settings) -> Engine:
 
     Raises:
         NoStateError: the folder cannot be written, or the database does not answer.
+        HalfRestoredError: one of the stores may be of before a restore, and the other of after it.
     """
+    _refuse_half_restored(settings)
     url = settings.state.url
     try:
         return open_state(settings.data, url.get_secret_value() if url else None)
@@ -112,3 +126,8 @@ def open_states(settings: Settings) -> Engine:
         place, setting = ("the database", "EARSHOT_STATE__URL") if url else (str(settings.data), "EARSHOT_DATA")
         reason = str(error.orig).splitlines()[0]
         raise NoStateError(f"the state in {place} cannot be opened ({reason}); check {setting}") from error
+
+
+def _refuse_half_restored(settings: Settings) -> None:
+    if (settings.data / RESTORING / SWITCHING).exists():
+        raise HalfRestoredError("a restore was stopped half-way; finish it: `python -m queries restore --from DIR`")

@@ -125,13 +125,18 @@ def staged(source: Source, folder: Path, data: Path, zone: str, say: Say) -> Ite
                 raise
 
 
-@contextmanager
-def private_folder() -> Iterator[Path]:
-    """A folder only we can read, held by a lock so that what a killed load left is known by its missing holder."""
+def remove_left_copies() -> None:
+    """Remove what loads that were killed had copied of their inputs."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError), (left / "held").open() as hold:
             fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
             rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """A folder only we can read, held by a lock so that what a killed load left is known by its missing holder."""
+    remove_left_copies()
     while True:
         with (
             tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name,

@@ -7,11 +7,15 @@ import subprocess
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
-from sqlalchemy import MetaData, make_url, text
+from sqlalchemy import inspect, make_url, text
 
 from config.errors import EarshotError
 from queries.engine import disposing, shared
+
+ASIDE: Final = "earshot_restoring"
+"""The schema of the tables that a restore makes ready."""
 
 
 class DumpError(EarshotError):
@@ -40,23 +44,73 @@ def copy_journal(source: Path, to: Path) -> None:
 def dump(url: str, tables: Iterable[str], to: Path) -> None:
     """Dump tables of a PostgreSQL database, all as of one moment. Those that do not exist are left out."""
     named = [f"--table={name}" for name in sorted(tables)]
-    _run("pg_dump", url, ["--format=custom", "--no-owner", "--no-privileges", f"--file={to}", *named])
+    _run("pg_dump", ["--format=custom", "--no-owner", "--no-privileges", f"--file={to}", *named], url)
 
 
-def undump(url: str, tables: MetaData, others: Iterable[str], source: Path) -> None:
-    """Replace tables of a PostgreSQL database by those of a dump, of whatever version they are.
+def aside(url: str) -> str:
+    """The address of the same database by which the tables set aside are found in place of the served ones."""
+    place = make_url(url)
+    before = place.query.get("options", "")
+    options = f"{before if isinstance(before, str) else ' '.join(before)} -csearch_path={ASIDE}"
+    return place.update_query_dict({"options": options.strip()}).render_as_string(hide_password=False)
+
+
+def clear_aside(url: str) -> None:
+    """Drop what was set aside, and make room for more."""
+    with disposing(shared(url)) as engine, engine.begin() as conn:
+        conn.execute(text(f"drop schema if exists {ASIDE} cascade"))
+        conn.execute(text(f"create schema {ASIDE}"))
+
+
+def undump_aside(url: str, names: Iterable[str], source: Path, script: Path) -> None:
+    """Set the tables of a dump aside, of whatever version they are; those that are served stay as they are.
+
+    A dump puts its tables where it found them. So the served ones make room for it and come back, all in the
+    transaction that fills the dump's: nobody ever sees these in their place.
 
     Args:
         url: the database.
-        tables: dropped first.
-        others: names of more tables that are dropped first.
+        names: of the tables that the dump may hold.
         source: the dump.
+        script: where its statements are written meanwhile.
     """
+    home, tables = _home(url), list(names)
+    _run("pg_restore", ["--no-owner", "--no-privileges", f"--file={script}", str(source)])
+    away, back = "earshot_away", [f'alter table if exists earshot_away."{name}" set schema {home}' for name in tables]
+    before = [f"create schema {away}", *(f'alter table if exists {home}."{name}" set schema {away}' for name in tables)]
+    after = [f'alter table if exists {home}."{name}" set schema {ASIDE}' for name in tables]
+    steps = ["--command=" + "; ".join(before), f"--file={script}", "--command=" + "; ".join([*after, *back])]
+    how = ["--no-psqlrc", "--quiet", "--single-transaction", "--variable=ON_ERROR_STOP=1"]
+    _run("psql", [*how, *steps, f"--command=drop schema {away}"], url)
+    script.unlink()
+
+
+def bring_in(url: str, names: Iterable[str]) -> None:
+    """Serve what was set aside in place of these tables, at once. Nothing happens where nothing is aside."""
+    home = _home(url)
     with disposing(shared(url)) as engine, engine.begin() as conn:
-        for name in (*(table.name for table in reversed(tables.sorted_tables)), *others):
-            conn.execute(text(f"drop table if exists {conn.dialect.identifier_preparer.quote(name)} cascade"))
-    how = ["--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error"]
-    _run("pg_restore", url, [*how, str(source)])
+        if ASIDE not in inspect(conn).get_schema_names():
+            return
+        for name in names:
+            conn.execute(text(f'drop table if exists {home}."{name}" cascade'))
+            conn.execute(text(f'alter table if exists {ASIDE}."{name}" set schema {home}'))
+        conn.execute(text(f"drop schema {ASIDE} cascade"))
+
+
+def _home(url: str) -> str:
+    """The schema of the served tables, quoted."""
+    with disposing(shared(url)) as engine, engine.connect() as conn:
+        schema: str = conn.execute(text("select current_schema()")).scalar_one()
+        return conn.dialect.identifier_preparer.quote(schema)
+
+
+def fsync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def others_connected(url: str) -> int:
@@ -79,15 +133,17 @@ def holders(folder: Path) -> tuple[int, ...]:
     return tuple(sorted(others))
 
 
-def _run(program: str, url: str, words: list[str]) -> None:
-    """A PostgreSQL program on a database. The password goes by the environment: the words can be seen by everybody."""
+def _run(program: str, words: list[str], url: str | None = None) -> None:
+    """A PostgreSQL program, on a database. The password goes by the environment: the words can be seen by everybody."""
     executable = shutil.which(program)
     if executable is None:
         raise DumpError(f"{program} is not installed; install PostgreSQL's client programs")
-    place = make_url(url)
-    plain = place.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
-    secret = {"PGPASSWORD": str(place.password)} if place.password else {}
-    command = [executable, f"--dbname={plain}", *words]
+    command, secret = [executable, *words], dict[str, str]()
+    if url is not None:
+        place = make_url(url)
+        plain = place.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
+        command.insert(1, f"--dbname={plain}")
+        secret = {"PGPASSWORD": str(place.password)} if place.password else {}
     done = subprocess.run(command, env={**os.environ, **secret}, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["no reason given"])[0]

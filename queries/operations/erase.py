@@ -1,24 +1,49 @@
-"""Erase an account or a person for ever: from the warehouse, from the state, and from what Slack shows."""
+"""Erase accounts and people for ever: from the warehouse, from the state, and from what Slack shows.
+
+What is to go is noted in the state before anything is touched. An erasure that was stopped, wherever it was, is
+finished by whatever finds the note: the next erasure, the next start of the rules, or a restore.
+"""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, select, true, update
 
+from config.errors import EarshotError
 from config.models import Catalog
 from queries.engine import vacuum
 from queries.loading.publish import derive, generation_key, record_generation
+from queries.loading.sandbox import remove_left_copies
 from queries.operations.redaction import Redacted, Redaction, redact
-from queries.warehouse import Kind, LoadReport, Touched, Warehouse, hash_of, latest, nothing_touched, tables
+from queries.state.tables import erasure
+from queries.warehouse import (
+    Kind,
+    LoadReport,
+    NewGeneration,
+    NoWarehouseError,
+    Touched,
+    Warehouse,
+    hash_of,
+    latest,
+    nothing_touched,
+    tables,
+)
 
 BY: Final = "queries forget"
 """Stands where a generation names its source; no source can be called so."""
 
 _EMPTY_ZONE: Final = "UTC"
 """Of a warehouse that holds nothing: the first source loaded brings its own."""
+
+Say = Callable[[str], None]
+
+
+class NoKeyError(EarshotError):
+    """An erasure needs a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +69,40 @@ class Forgotten:
     redacted: Redacted
 
 
-@dataclass(frozen=True, slots=True)
-class _Erased:
-    """What the warehouse knew of the key. `at` is when it was erased: later runs that find nothing do not move it."""
+@dataclass(slots=True)
+class _Erasure:
+    """One key on its way out: what is to be looked for, and what the warehouse lost.
 
-    people: frozenset[str]
-    name: str | None
-    rows: int
-    facts: int
-    quarantined: int
+    `at` is when it was erased (naive UTC): later runs that find nothing do not move it.
+    """
+
+    kind: Kind
+    key: str
     at: datetime
-    again: bool
+    people: set[str] = field(default_factory=set)
+    name: str | None = None
+    rows: int = 0
+    facts: int = 0
+    quarantined: int = 0
+    again: bool = False
 
     @property
-    def found(self) -> bool:
+    def hash(self) -> str:
+        return hash_of(self.kind, self.key)
+
+    @property
+    def was_known(self) -> bool:
         return bool(self.rows or self.facts or self.quarantined)
+
+    def look_up(self, conn: Connection) -> None:
+        """Note the people and the name of an account, as long as the warehouse knows them."""
+        # A person is erased by its key alone: one that the warehouse does not hold may still stand in the quarantine.
+        if self.kind == "person":
+            self.people.add(self.key)
+            return
+        person, account = tables.person.c, tables.account.c
+        self.people.update(conn.scalars(select(person.person_id).where(person.account_id == self.key)))
+        self.name = conn.scalar(select(account.name).where(account.account_id == self.key)) or self.name
 
 
 def forget(
@@ -68,9 +112,9 @@ def forget(
     key: str,
     catalog: Catalog,
     now: datetime,
-    say: Callable[[str], None] = print,
+    say: Say = print,
 ) -> Forgotten:
-    """Erase a key. What was stopped half-way is finished by running it again; a second time changes nothing more.
+    """Erase a key, and finish what was stopped before. A second time changes nothing more.
 
     Of an account every row goes, and its people with it. Of a person the person's row goes, and facts lose the person
     and the comment. A tombstone keeps both out of every later load. The state is changed after the warehouse, so that
@@ -84,118 +128,182 @@ def forget(
         catalog: what the new generation is computed by.
         now: aware UTC.
         say: told what was done.
+
+    Raises:
+        NoKeyError: the key is empty or blank.
     """
-    at = now.replace(tzinfo=None)
-    with warehouse.draft(say) as draft:
-        touched = nothing_touched(draft.conn)
-        erased = _erase(draft.conn, kind, key, at, touched)
-        before = latest(draft.conn)
-        derive(draft.conn, catalog, touched if before else None)
-        basis = generation_key(before.zone if before else _EMPTY_ZONE, catalog)
-        record_generation(draft.conn, draft.number, basis, BY, LoadReport(BY).json(), at)
-        draft.erase()
-    say(_told_rows(kind, key, erased))
-    done = _redact(states, kind, key, erased, now)
-    say(
-        f"state: {done.incidents:,} incidents and {done.texts:,} texts redacted; "
-        f"{done.messages:,} Slack messages are due to be updated by `python -m triggers run`"
+    intend(warehouse, states, [(kind, key)], now)
+    return finish_erasures(warehouse, states, catalog, now, say)[hash_of(kind, key)]
+
+
+def intend(warehouse: Warehouse, states: Engine, keys: Sequence[tuple[Kind, str]], now: datetime) -> None:
+    """Note what is to be erased, with all that it can be found by. From here on it is erased whatever happens.
+
+    Raises:
+        NoKeyError: a key is empty or blank.
+    """
+    if any(not key.strip() for _, key in keys):
+        raise NoKeyError("an erasure needs a key; write --account ID or --person ID, with the id as your data has it")
+    erasures = {new.hash: new for kind, key in keys for new in [_Erasure(kind, key, now.replace(tzinfo=None))]}
+    with suppress(NoWarehouseError), warehouse.pin() as pin:
+        for new in erasures.values():
+            new.look_up(pin.conn)
+    with states.begin() as conn:
+        for noted in _noted(conn):
+            # A run that was stopped may have known more: its warehouse still held the account.
+            if noted.hash in erasures:
+                erasures[noted.hash].people |= noted.people
+                erasures[noted.hash].name = erasures[noted.hash].name or noted.name
+        conn.execute(delete(erasure).where(erasure.c.hash.in_(erasures)))
+        for new in erasures.values():
+            body = {"kind": new.kind, "key": new.key, "people": sorted(new.people), "name": new.name}
+            conn.execute(insert(erasure).values(hash=new.hash, at=new.at, body=json.dumps(body)))
+
+
+def _noted(conn: Connection) -> list[_Erasure]:
+    rows = conn.execute(
+        select(erasure.c.at, erasure.c.body).where(erasure.c.body.is_not(None)).order_by(erasure.c.hash)
     )
-    people = len(erased.people) if kind == "account" else 0
-    return Forgotten(draft.number, erased.rows, erased.facts, people, erased.quarantined, erased.found, done)
+    bodies = [(at, json.loads(body)) for at, body in rows]
+    return [_Erasure(body["kind"], body["key"], at, set(body["people"]), body["name"]) for at, body in bodies]
 
 
-def _erase(conn: Connection, kind: Kind, key: str, now: datetime, touched: Touched) -> _Erased:
-    # A person is erased by its key alone: one that the warehouse does not hold may still stand in the quarantine.
-    people = frozenset({key})
-    if kind == "account":
-        members = select(tables.person.c.person_id).where(tables.person.c.account_id == key)
-        people = frozenset(conn.scalars(members))
-    name = conn.scalar(select(tables.account.c.name).where(tables.account.c.account_id == key))
-    # Before the rows go: the facts of other accounts are found by the people of this one.
-    facts = _without_people(conn, kind, key, now)
-    rows = _remove(conn, kind, key, touched)
-    quarantined = _clear_quarantine(conn, key if kind == "account" else None, people)
-    was_there = bool(rows or facts or quarantined)
-    tombstone = tables.erased
-    kept = conn.scalar(select(tombstone.c.at).where(tombstone.c.hash == hash_of(kind, key)))
-    at = now if kept is None or was_there else kept
-    hashes = {hash_of(kind, key), *(hash_of("person", person) for person in people)}
-    conn.execute(delete(tombstone).where(tombstone.c.hash.in_(hashes)))
-    conn.execute(insert(tombstone), [{"hash": hash_, "at": at} for hash_ in sorted(hashes)])
-    return _Erased(people, name if kind == "account" else None, rows, facts, quarantined, at, kept is not None)
+def noted_keys(conn: Connection) -> list[tuple[Kind, str]]:
+    """The keys whose erasure has begun and is not finished."""
+    return [(noted.kind, noted.key) for noted in _noted(conn)]
 
 
-def _without_people(conn: Connection, kind: Kind, key: str, now: datetime) -> int:
+def finish_erasures(
+    warehouse: Warehouse,
+    states: Engine,
+    catalog: Catalog,
+    now: datetime,
+    say: Say = print,
+    tombstones: Mapping[str, datetime] | None = None,
+) -> dict[str, Forgotten]:
+    """Erase all that is noted, by the hash of its key. Nothing is done where nothing is noted.
+
+    Args:
+        warehouse: written anew once, however much is noted.
+        states: what is noted stands in it; redacted in one transaction.
+        catalog: what the new generation is computed by.
+        now: aware UTC.
+        say: told what was done.
+        tombstones: more of them (hash: when, naive UTC), of keys that nobody knows any more.
+    """
+    with states.connect() as conn:
+        erasures = _noted(conn)
+        is_unfinished = conn.execute(select(erasure.c.hash)).first() is not None
+    number = 0
+    if erasures or tombstones:
+        with warehouse.draft(say) as draft:
+            _erase(draft, erasures, tombstones or {}, catalog, now.replace(tzinfo=None))
+        number = draft.number
+    forgotten = {}
+    with states.begin() as conn:
+        for done in erasures:
+            say(_told_rows(done))
+            account = done.key if done.kind == "account" else None
+            may_be_named = account is not None and (done.was_known or done.again)
+            what = Redaction(done.hash, done.at, account, frozenset(done.people), done.name, may_be_named)
+            redacted = redact(conn, what, now)
+            say(
+                f"state: {redacted.incidents:,} incidents and {redacted.texts:,} texts redacted; "
+                f"{redacted.messages:,} Slack messages are due to be updated by `python -m triggers run`"
+            )
+            people = len(done.people) if account else 0
+            figures = (done.rows, done.facts, people, done.quarantined, done.was_known)
+            forgotten[done.hash] = Forgotten(number, *figures, redacted)
+        conn.execute(update(erasure).where(erasure.c.hash.in_(forgotten)).values(body=None))
+    if is_unfinished:
+        # What a load that was killed had copied of its input, and rows that stay in a file until their pages are used.
+        remove_left_copies()
+        vacuum(states, erasure.metadata)
+        with states.begin() as conn:
+            conn.execute(delete(erasure).where(erasure.c.body.is_(None)))
+    return forgotten
+
+
+def _erase(
+    draft: NewGeneration,
+    erasures: Sequence[_Erasure],
+    tombstones: Mapping[str, datetime],
+    catalog: Catalog,
+    now: datetime,
+) -> None:
+    conn, touched, marks = draft.conn, nothing_touched(draft.conn), dict(tombstones)
+    present = {row.hash: row.at for row in conn.execute(select(tables.erased.c.hash, tables.erased.c.at))}
+    for each in erasures:
+        each.look_up(conn)
+        # Before the rows go: the facts of other accounts are found by the people of this one.
+        each.facts = _without_people(conn, each, now)
+        journeys = set(conn.scalars(select(tables.journey.c.id).where(tables.journey.c.account_id == each.key)))
+        each.quarantined = _clear_quarantine(conn, each, journeys if each.kind == "account" else set())
+        each.rows = _remove(conn, each, touched)
+        each.again = each.hash in present
+        each.at = present[each.hash] if each.again and not each.was_known else each.at
+        marks |= dict.fromkeys({each.hash, *(hash_of("person", person) for person in each.people)}, each.at)
+    new = [{"hash": hash_, "at": at} for hash_, at in sorted(marks.items()) if present.get(hash_) != at]
+    if new:
+        conn.execute(delete(tables.erased).where(tables.erased.c.hash.in_(marks)))
+        conn.execute(insert(tables.erased), [{"hash": hash_, "at": at} for hash_, at in sorted(marks.items())])
+    before = latest(conn)
+    derive(conn, catalog, touched if before else None)
+    basis = generation_key(before.zone if before else _EMPTY_ZONE, catalog)
+    record_generation(conn, draft.number, basis, BY, LoadReport(BY).json(), now)
+    draft.erase()
+
+
+def _without_people(conn: Connection, each: _Erasure, now: datetime) -> int:
     """Facts lose the person and what the person wrote; of an account's people, also the facts of other accounts."""
     changed = 0
-    person = tables.person
     for table in tables.CANONICAL:
-        if "person_id" not in table.c or table is person:
+        if "person_id" not in table.c or table is tables.person:
             continue
-        mine = table.c.person_id == key
-        if kind == "account":
-            those = select(person.c.person_id).where(person.c.account_id == key)
-            mine = table.c.person_id.in_(those) & (table.c.account_id != key)
+        theirs = table.c.person_id.in_(each.people)
+        # An account's own facts go as a whole; those of a person stay, whosever they are.
+        others = table.c.account_id != each.key if each.kind == "account" else true()
         gone = {name: None for name in ("person_id", "comment") if name in table.c}
-        changed += conn.execute(update(table).where(mine).values(**gone, loaded_at=now)).rowcount
+        changed += conn.execute(update(table).where(theirs, others).values(**gone, loaded_at=now)).rowcount
     return changed
 
 
-def _remove(conn: Connection, kind: Kind, key: str, touched: Touched) -> int:
-    if kind == "person":
-        own = [(tables.person, tables.person.c.person_id == key)]
-    else:
-        # Children before parents: at no moment does a row refer to one that is gone.
-        parents_last = reversed(tables.CANONICAL)
-        own = [(table, table.c.account_id == key) for table in parents_last if "account_id" in table.c]
+def _remove(conn: Connection, each: _Erasure, touched: Touched) -> int:
+    column = f"{each.kind}_id"
+    # Children before parents: at no moment does a row refer to one that is gone.
+    of_key = [tables.person] if each.kind == "person" else [t for t in reversed(tables.CANONICAL) if column in t.c]
     removed = 0
-    for table, mine in own:
+    for table in of_key:
         # Noted before they go: afterwards nothing says which days must be computed anew.
-        touched.note(conn, table, mine)
-        removed += conn.execute(delete(table).where(mine)).rowcount
+        touched.note(conn, table, table.c[column] == each.key)
+        removed += conn.execute(delete(table).where(table.c[column] == each.key)).rowcount
     return removed
 
 
-def _clear_quarantine(conn: Connection, account: str | None, people: frozenset[str]) -> int:
+def _clear_quarantine(conn: Connection, each: _Erasure, journeys: set[str]) -> int:
     """Remove the rejected rows of the account or the people: they hold the rows as they were read."""
-    table = tables.quarantine
+    table, removed = tables.quarantine, 0
     keys = (table.c.source, table.c.table_name, table.c.key, table.c.row)
-    rejected = {tuple(row) for row in conn.execute(select(*keys)) if _holds(row.row, account, people)}
-    gone = 0
-    for values in rejected:
-        same = (column == value for column, value in zip(keys, values, strict=True))
-        gone += conn.execute(delete(table).where(*same)).rowcount
-    return gone
+    theirs = {"person_id": each.people, "journey_id": journeys}
+    theirs |= {"account_id": {each.key}} if each.kind == "account" else {}
+    for rejected in {tuple(row) for row in conn.execute(select(*keys))}:
+        try:
+            said: Any = json.loads(rejected[-1])
+        except ValueError:
+            continue
+        if isinstance(said, dict) and any(str(said.get(name, "")).strip() in keys_ for name, keys_ in theirs.items()):
+            same = (column == value for column, value in zip(keys, rejected, strict=True))
+            removed += conn.execute(delete(table).where(*same)).rowcount
+    return removed
 
 
-def _holds(row: str, account: str | None, people: frozenset[str]) -> bool:
-    try:
-        said: Any = json.loads(row)
-    except ValueError:
-        return False
-    if not isinstance(said, dict):
-        return False
-    whose, who = (str(said.get(name, "")).strip() for name in ("account_id", "person_id"))
-    return (account is not None and whose == account) or who in people
-
-
-def _redact(states: Engine, kind: Kind, key: str, erased: _Erased, now: datetime) -> Redacted:
-    keys = erased.people | {key}
-    may_be_named = kind == "account" and (erased.found or erased.again)
-    what = Redaction(hash_of(kind, key), erased.at, keys, erased.name, key if kind == "account" else None, may_be_named)
-    with states.begin() as conn:
-        done = redact(conn, what, now)
-    # Deleted and changed rows stay in the file until their pages are used again.
-    vacuum(states)
-    return done
-
-
-def _told_rows(kind: Kind, key: str, erased: _Erased) -> str:
-    if not erased.found:
-        return f"nothing of {kind} {key} was in the warehouse; later loads leave it out"
+def _told_rows(done: _Erasure) -> str:
+    if not done.was_known:
+        return f"nothing of {done.kind} {done.key} was in the warehouse; later loads leave it out"
     parts = (
-        f"{erased.rows:,} rows removed",
-        f"{erased.facts:,} rows without their person",
-        f"{erased.quarantined:,} rows removed from the quarantine",
+        f"{done.rows:,} rows removed",
+        f"{done.facts:,} rows without their person",
+        f"{done.quarantined:,} rows removed from the quarantine",
     )
-    return f"{kind} {key} is erased: {', '.join(parts)}; older generations are gone, and later loads leave it out"
+    said = f"{done.kind} {done.key} is erased: {', '.join(parts)}"
+    return f"{said}; older generations are gone, and later loads leave it out"

@@ -13,6 +13,7 @@ from config.files import refuse_irregular
 
 NAME: Final = "manifest.json"
 FORMAT: Final = 1
+JOURNAL, STATE_DUMP, WAREHOUSE_DUMP = "state.db", "state.dump", "warehouse.dump"
 _BLOCK: Final = 1 << 20
 
 

@@ -40,6 +40,7 @@ from queries.state.incidents import (
     incident,
     incident_id,
     incidents_by_id,
+    map_slice,
     open_incidents,
     slice_key,
     slice_values,

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from functools import lru_cache
@@ -153,6 +153,18 @@ def slice_values(key: str) -> Mapping[str, str]:
     """The values in a slice's text by their column; a backslash keeps the letter after it from meaning anything."""
     pairs = (part.partition("=") for part in _PART.findall(key))
     return MappingProxyType({name: _ESCAPED.sub(r"\1", value) for name, _, value in pairs})
+
+
+def map_slice(key: str, change: Callable[[str, str], str]) -> str:
+    """A slice's text with each value as `change(column, value)` gives it; what it leaves alone stays as it was."""
+
+    def part(match: re.Match[str]) -> str:
+        name, equals, value = match[0].partition("=")
+        before = _ESCAPED.sub(r"\1", value)
+        after = change(name, before) if equals else before
+        return match[0] if after == before else slice_key([name], [after])
+
+    return _PART.sub(part, key)
 
 
 def delivery_id(incident: Incident, kind: str, step: int, target: str) -> str:

@@ -1,6 +1,10 @@
 """The state: what has been evaluated, opened, sent and decided. Ids and counts only: names stay in the warehouse.
 
 Instants are naive UTC. Ids are text (uuid5), so that the same finding has the same id whoever computes it.
+
+`Column.info["holds"]` says where a customer may stand, and so what an erasure rewrites: `SLICE` is a slice's text,
+`JSON` has fields that name accounts or people, `SAID` was written by people, `STAFF` is who of our own did it. A text
+column without it holds words and ids of the program's own making, which no erasure touches.
 """
 
 from typing import Final
@@ -22,17 +26,22 @@ state: Final = MetaData()
 VERSIONS: Final = "alembic_version"
 """The table that says which version of these tables a state has."""
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The version of the tables below: whoever changes them adds a file to migrations/versions, and its number here."""
 
+KEY: Final = {"holds": "key"}
+SLICE: Final = {"holds": "slice"}
+JSON: Final = {"holds": "json"}
+SAID: Final = {"holds": "said"}
+STAFF: Final = {"holds": "staff"}
 
 rule_version = Table(
     "rule_version",
     state,
     Column("hash", String, primary_key=True),
     Column("rule", String, nullable=False),
-    Column("body", Text, nullable=False),
-    Column("author", String),
+    Column("body", Text, nullable=False, info=JSON),
+    Column("author", String, info=STAFF),
     Column("stored_at", DateTime, nullable=False),
 )
 
@@ -40,7 +49,7 @@ baseline = Table(
     "baseline",
     state,
     Column("rule_hash", String, primary_key=True),
-    Column("slice", String, primary_key=True),
+    Column("slice", String, primary_key=True, info=SLICE),
     Column("since", Date, nullable=False),
     Column("until", Date, nullable=False),
     Column("tally", Text, nullable=False),
@@ -75,11 +84,11 @@ instance = Table(
     "instance",
     state,
     Column("rule", String, primary_key=True),
-    Column("slice", String, primary_key=True),
+    Column("slice", String, primary_key=True, info=SLICE),
     Column("state", String, nullable=False),
     Column("health", String, nullable=False),
     Column("slot", Date),
-    Column("body", Text, nullable=False),
+    Column("body", Text, nullable=False, info=JSON),
     Column("incident_id", String),
 )
 
@@ -89,21 +98,21 @@ incident = Table(
     Column("id", String, primary_key=True),
     Column("rule", String, nullable=False),
     Column("rule_hash", String, nullable=False),
-    Column("slice", String, nullable=False),
+    Column("slice", String, nullable=False, info=SLICE),
     Column("class", String, nullable=False),
     Column("severity", Integer, nullable=False),
     Column("route", String, nullable=False),
     Column("ladder", Text, nullable=False),
     Column("vertical", String),
     Column("touchpoint", String),
-    Column("account_id", String),
+    Column("account_id", String, info=KEY),
     Column("state", String, nullable=False),
     Column("episode", Integer, nullable=False),
     Column("opened_at", DateTime, nullable=False),
     Column("slot", Date, nullable=False),
     Column("resolved_at", DateTime),
     Column("acknowledged_at", DateTime),
-    Column("acknowledged_by", String),
+    Column("acknowledged_by", String, info=STAFF),
     Column("next_step", Integer, nullable=False),
     Column("next_step_at", DateTime),
     Column("value", Double),
@@ -112,7 +121,7 @@ incident = Table(
     Column("open_key", String, unique=True),
     Column("version", Integer, nullable=False),
     Column("snoozed_until", DateTime),
-    Column("assigned_to", String),
+    Column("assigned_to", String, info=STAFF),
     Index("incident_by_state", "state", "opened_at"),
 )
 """`open_key` is `rule|slice` while the incident is open and null afterwards: one open incident a slice. Each change of
@@ -125,10 +134,10 @@ incident_event = Table(
     Column("seq", Integer, primary_key=True),
     Column("at", DateTime, nullable=False),
     Column("kind", String, nullable=False),
-    Column("reason", String, nullable=False),
-    Column("author", String),
+    Column("reason", String, nullable=False, info=SAID),
+    Column("author", String, info=STAFF),
     Column("generation", Integer),
-    Column("sample", Text),
+    Column("sample", Text, info=JSON),
 )
 
 outbox = Table(
@@ -231,7 +240,7 @@ escalation = Table(
     state,
     Column("incident_id", String, primary_key=True),
     Column("seq", Integer, primary_key=True),
-    Column("person", String, primary_key=True),
+    Column("person", String, primary_key=True, info=STAFF),
     Column("at", DateTime, nullable=False),
     Column("told", Integer, nullable=False),
     Index("escalation_by_person", "person", "at"),
@@ -244,7 +253,7 @@ letter = Table(
     state,
     Column("id", String, primary_key=True),
     Column("kind", String, nullable=False),
-    Column("person", String, nullable=False),
+    Column("person", String, nullable=False, info=STAFF),
     Column("about", String, nullable=False),
     Column("at", DateTime, nullable=False),
 )
@@ -255,9 +264,9 @@ silence = Table(
     "silence",
     state,
     Column("id", String, primary_key=True),
-    Column("matchers", Text, nullable=False),
-    Column("reason", String, nullable=False),
-    Column("author", String, nullable=False),
+    Column("matchers", Text, nullable=False, info=JSON),
+    Column("reason", String, nullable=False, info=SAID),
+    Column("author", String, nullable=False, info=STAFF),
     Column("starts_at", DateTime, nullable=False),
     Column("ends_at", DateTime, nullable=False),
 )
@@ -270,14 +279,14 @@ action = Table(
     Column("vertical", String),
     Column("touchpoint", String),
     Column("metric", String),
-    Column("what", String, nullable=False),
-    Column("owner", String, nullable=False),
+    Column("what", String, nullable=False, info=SAID),
+    Column("owner", String, nullable=False, info=SAID),
     Column("started_on", Date, nullable=False),
     Column("due_on", Date),
     Column("expected_effect", Double),
     Column("done_at", DateTime),
     Column("recorded_at", DateTime, nullable=False),
-    Column("author", String, nullable=False),
+    Column("author", String, nullable=False, info=STAFF),
 )
 
 decision = Table(
@@ -285,11 +294,11 @@ decision = Table(
     state,
     Column("month", Date, primary_key=True),
     Column("vertical", String, primary_key=True),
-    Column("issue", String, primary_key=True),
+    Column("issue", String, primary_key=True, info=SLICE),
     Column("seq", Integer, primary_key=True),
-    Column("owner", String, nullable=False),
-    Column("decision", String, nullable=False),
-    Column("author", String, nullable=False),
+    Column("owner", String, nullable=False, info=SAID),
+    Column("decision", String, nullable=False, info=SAID),
+    Column("author", String, nullable=False, info=STAFF),
     Column("at", DateTime, nullable=False),
 )
 """What a review meeting decided about a key issue; the newest `seq` holds. `vertical` `*` is the company's review."""
@@ -300,15 +309,15 @@ override = Table(
     Column("month", Date, primary_key=True),
     Column("vertical", String, primary_key=True),
     Column("at", DateTime, primary_key=True),
-    Column("author", String, nullable=False),
-    Column("reason", String, nullable=False),
+    Column("author", String, nullable=False, info=STAFF),
+    Column("reason", String, nullable=False, info=SAID),
 )
 
 vote = Table(
     "vote",
     state,
     Column("incident_id", String, primary_key=True),
-    Column("author", String, primary_key=True),
+    Column("author", String, primary_key=True, info=STAFF),
     Column("useful", Integer, nullable=False),
     Column("at", DateTime, nullable=False),
 )
@@ -318,15 +327,25 @@ inbound = Table(
     state,
     Column("id", String, primary_key=True),
     Column("kind", String, nullable=False),
-    Column("body", Text, nullable=False),
+    Column("body", Text, nullable=False, info=JSON),
     Column("state", String, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("received_at", DateTime, nullable=False),
     Column("done_at", DateTime),
     Column("incident_id", String),
-    Column("author", String),
+    Column("author", String, info=STAFF),
     Column("outcome", String),
     Index("inbound_by_state", "state", "received_at"),
 )
 """What people pressed in Slack, kept before Slack is told that it arrived. `body` holds ids and what was typed, and is
 emptied once it is done."""
+
+erasure = Table(
+    "erasure",
+    state,
+    Column("hash", String, primary_key=True),
+    Column("at", DateTime, nullable=False),
+    Column("body", Text),
+)
+"""What is being erased: written before anything else is touched, and gone when nothing is left to do. `body` is JSON
+with the keys and the name to look for; it is emptied with the state's other rows."""

@@ -276,7 +276,8 @@ def _writer_lock(file: Path, say: Callable[[str], None]) -> Iterator[None]:
             say(f"another load is running ({handle.read().strip() or 'unknown process'}); waiting for it")
             fcntl.flock(handle, fcntl.LOCK_EX)
         handle.truncate(0)
-        handle.write(f"process {os.getpid()}: {' '.join(sys.argv)[:200]}")
+        # The command without its words: they may name a customer who is being erased.
+        handle.write(f"process {os.getpid()}: {' '.join(sys.argv[:2])[:200]}")
         handle.flush()
         yield
 

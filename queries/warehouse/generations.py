@@ -266,7 +266,7 @@ class SharedWarehouse:
 
     def purge(self) -> None:
         """Write the tables anew, without the dead rows."""
-        vacuum(self.engine)
+        vacuum(self.engine, tables.warehouse)
 
     def close(self) -> None:
         """Dispose of the pool."""

@@ -186,7 +186,8 @@ def seed(states: Engine) -> None:
     entries = tuple(
         HistoryEntry(one.id, 1, NOW, "opened", "a severe case", sample=_sample(one)) for one in (a1, a10, sliced)
     )
-    note = HistoryEntry("i-rate", 1, NOW, "opened", "Acme & Sons, that is A1, not A10 or B-A1", sample={"value": 0.5})
+    said = "Acme & Sons, that is A1, not A10 or B-A1"
+    note = HistoryEntry("i-rate", 1, NOW, "closed", said, "ana", sample={"value": 0.5})
     with states.begin() as conn:
         write(conn, TickRecord(opened=(a1, a10, sliced, _rate("i-rate")), entries=(*entries, note)))
         for table, values in _written().items():
@@ -232,7 +233,9 @@ def _written() -> dict[Any, list[dict[str, Any]]]:
             {"id": "s", "matchers": json.dumps({"account_id": ["A1", "A10"]}), "reason": "A1 moves", "author": "ana"}
             | {"starts_at": at, "ends_at": at}
         ],
-        state_tables.rule_version: [{"hash": "h", "rule": "defects", "body": '{"any_of": ["A1"]}', "stored_at": at}],
+        state_tables.rule_version: [
+            {"hash": "h", "rule": "defects", "body": '{"where": {"account_id": {"any_of": ["A1"]}}}', "stored_at": at}
+        ],
     }
 
 
@@ -246,11 +249,11 @@ def texts(states: Engine) -> str:
 
 def redacted(states: Engine, key: str = "A1", kind: Kind = "account", *, may_be_named: bool = True) -> Redacted:
     """Erase a key, and P1 and the name of A1 with it, from the state alone."""
-    account, keys = (key, {key, "P1"}) if kind == "account" else (None, {key})
+    account, people = (key, {"P1"}) if kind == "account" else (None, {key})
     name = "Acme & Sons" if key == "A1" else None
     at = LATER.replace(tzinfo=None)
     with states.begin() as conn:
-        return redact(conn, Redaction(hash_of(kind, key), at, frozenset(keys), name, account, may_be_named), LATER)
+        return redact(conn, Redaction(hash_of(kind, key), at, account, frozenset(people), name, may_be_named), LATER)
 
 
 @pytest.fixture(params=["embedded", "shared"])

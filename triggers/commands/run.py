@@ -7,6 +7,7 @@ from functools import partial
 from config.errors import EarshotError
 from queries.messages import outbox
 from queries.operations.command_line import on_the_wall, parse_instant, parse_span, whole
+from queries.operations.erase import finish_erasures
 from queries.operations.output import echo
 from queries.stores import open_installation
 from queries.warehouse import COLUMNS
@@ -36,6 +37,7 @@ def run(arguments: Namespace) -> int:
         raise EarshotError("--now replays one moment; add --once")
 
     with open_installation() as site:
+        finish_erasures(site.warehouse, site.states, site.catalog, datetime.now(UTC), echo)
         at = on_the_wall(arguments.now, site.zone()) if arguments.now else None
 
         def clock() -> datetime:
