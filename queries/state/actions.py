@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import NAMESPACE_URL, uuid5
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, select, true, update
 
 from config.errors import EarshotError
 from queries.scope import Scope
 from queries.state.tables import action as table
 from queries.state.tables import incident
-from queries.warehouse import UNKNOWN
 
 
 class ActionError(EarshotError):
@@ -55,17 +54,20 @@ class NewAction:
     expected_effect: float | None = None
 
 
-def seen_by(scope: Scope, vertical: ColumnElement[str | None]) -> ColumnElement[bool]:
-    """The rows of the state whose vertical a reader may see; what belongs to no vertical is everybody's."""
-    if scope.verticals is None:
-        return true()
-    return or_(vertical.is_(None), func.coalesce(vertical, UNKNOWN).in_(sorted(scope.verticals)))
+def _in_scope(scope: Scope) -> ColumnElement[bool]:
+    """The actions that a reader may see: those of incidents in scope, and what is undertaken inside the scope."""
+    own = true()
+    for column, allowed in ((table.c.vertical, scope.verticals), (table.c.touchpoint, scope.touchpoints)):
+        if allowed is not None:
+            own &= column.is_(None) | column.in_(sorted(allowed))
+    # What answers an incident says what the incident is about, its account too: who may not read one reads neither.
+    return and_(own, table.c.incident_id.is_(None) | scope.where(incident))
 
 
 def actions(conn: Connection, scope: Scope, until: date | None = None) -> tuple[Action, ...]:
     """The actions begun before `until` (all by default), newest first."""
     query = select(table, incident.c.slot).outerjoin(incident, incident.c.id == table.c.incident_id)
-    query = query.where(seen_by(scope, table.c.vertical)).order_by(table.c.started_on.desc(), table.c.id)
+    query = query.where(_in_scope(scope)).order_by(table.c.started_on.desc(), table.c.id)
     if until is not None:
         query = query.where(table.c.started_on < until)
     names = [column.name for column in table.columns]

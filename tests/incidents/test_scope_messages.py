@@ -18,26 +18,30 @@ from queries.engine import disposing
 from queries.instants import naive
 from queries.messages.digests import Digest, Group, Worst
 from queries.messages.direct_messages import queue_direct_message
+from queries.messages.outbox import DIVERTED, DueMessage, QueuedMessage
 from queries.state import (
     Escalation,
     HistoryEntry,
     Incident,
+    NewAction,
     RuleVersion,
     TickRecord,
     incident_id,
     passing_state,
+    record_action,
     tables,
     write,
 )
+from queries.state.actions import actions
 from queries.warehouse import EmbeddedWarehouse, Pin
 from tests.support.company import catalog, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
-from triggers.incidents.access import may_read, reader_scope
+from triggers.incidents.access import channel_reader, may_read, reader_scope
 from triggers.incidents.escalation import due_steps, snapshot
 from triggers.incidents.person_budget import assign_steps
 from triggers.messages.card import Card, incident_message, news_message
 from triggers.messages.card_reader import CardReader
-from triggers.messages.compose import digest_message, digest_reply
+from triggers.messages.compose import Composer, digest_message, digest_reply
 from triggers.messages.direct_messages import DirectMessageWriter, due_direct_messages
 from triggers.rules import version_of
 from triggers.slack.blocks import SlackMessage, render
@@ -162,7 +166,7 @@ def told_at(pin: Pin, world: World) -> Iterator[tuple[Route | Person, tuple[str,
         _record(conn, world)
         cards = CardReader(pin, world.catalog, "https://earshot.example", NOW)
         for one in world.incidents:
-            card = cards.card(conn, one.id)
+            card = cards.card(conn, one.id, route)
             yield route, (), render(incident_message(card))
             for entry in card.entries:
                 for message in map(render, (news_message(card, entry), digest_reply(card, entry, ()))):
@@ -252,7 +256,7 @@ def test_what_a_channel_may_not_read_is_said_to_be_there_and_the_owner_is_told(p
         cards = CardReader(pin, world.catalog, "https://earshot.example", NOW)
         outside = [one for one in world.incidents if not may_read(route, one)]
         for one in world.incidents:
-            text = render(incident_message(cards.card(conn, one.id))).text
+            text = render(incident_message(cards.card(conn, one.id, route))).text
             assert ("lies outside what may be read here" in text) == (one in outside)
             assert one in outside or "red_circle" in text or "Breach" in text
         letters = [
@@ -366,3 +370,60 @@ def test_steps_told_together_name_only_what_everybody_there_may_read() -> None:
     assert "vertical=Zebras|journey_type=repair" in told.reason
     assert "Yachts" not in told.reason
     assert "Xylophones" not in told.reason
+
+
+@st.composite
+def others(draw: st.DrawFn) -> Route:
+    """Another route: a fallback with a channel of its own, or one that leads to the same channel."""
+    channel = draw(st.sampled_from(("C000000104", "C000000105")))
+    return Route(name="other", channel=channel, verticals=draw(some), show=draw(st.sampled_from(((), ("accounts",)))))
+
+
+@settings(max_examples=30, deadline=None)
+@given(world=worlds(), other=others(), is_known=st.booleans())
+def test_a_channel_is_told_what_all_of_its_routes_may_be_told(
+    pin: Pin, world: World, other: Route, *, is_known: bool
+) -> None:
+    """Also where a fallback gets what another channel refused, and where its route is gone from the configuration."""
+    route = world.catalog.routes[0]
+    told = world.catalog.model_copy(update={"routes": (route, other) if is_known else (other,)})
+    with disposing(passing_state()) as states, states.connect() as conn:
+        _record(conn, world)
+        composer = Composer(CardReader(pin, told, "https://earshot.example", NOW), told)
+        for one in world.incidents:
+            for target, channel, step in (("delivery", "C000000104", 0), ("other", other.channel, DIVERTED)):
+                message = QueuedMessage(
+                    "m", one.id, 1, "root", step, target, None, "pending", 1, 0, NOW, NOW, "is_archived"
+                )
+                words = composer.prepare(conn, DueMessage(message, channel or "")).words
+                assert words is not None
+                shown = render(words)
+                said = shown.text + json.dumps(shown.blocks, ensure_ascii=False)
+                leading = [r for r in told.routes if r.channel == channel or r.name == target]
+                for reader in leading:
+                    for word in forbidden(reader, "accounts" in reader.show):
+                        assert word not in said, (target, reader, said)
+                if not leading:
+                    assert "lies outside what may be read here" in said
+
+
+def test_a_channel_with_one_route_reads_as_that_route() -> None:
+    alone = Route(name="delivery", channel="C000000104", verticals=("Zebras",), show=())
+    apart = Route(name="other", channel="C000000105")
+    config = BASE.model_copy(update={"routes": (alone, apart)})
+    assert channel_reader(config, "delivery", "C000000104") == alone
+    assert channel_reader(config, "other", "C000000105") == apart
+
+
+@settings(max_examples=30, deadline=None)
+@given(world=worlds())
+def test_an_action_is_read_by_whoever_may_read_its_incident(world: World) -> None:
+    """It says what its incident is about: its text may name the account, whatever vertical it is in."""
+    with disposing(passing_state()) as states, states.begin() as conn:
+        _record(conn, world)
+        for one in world.incidents:
+            new = NewAction(f"answer {one.id}", "owner", NOW.date(), incident_id=one.id, vertical=one.vertical)
+            record_action(conn, new, "owner", NOW)
+        for reader in (*world.catalog.people, *world.catalog.routes):
+            read = {action.incident_id for action in actions(conn, reader_scope(reader))}
+            assert read == {one.id for one in world.incidents if may_read(reader, one)}

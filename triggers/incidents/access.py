@@ -1,6 +1,6 @@
 """Who may read of an incident: a channel by its route, a person by who they are. Pure."""
 
-from config.models import Person, Route
+from config.models import Catalog, Person, Route
 from queries.scope import Scope
 from queries.state import Incident
 from queries.warehouse import UNKNOWN
@@ -25,6 +25,19 @@ def may_read(reader: Person | Route, incident: Incident) -> bool:
     pairs = ((incident.vertical, seen.verticals), (incident.touchpoint, seen.touchpoints),
              (incident.account_id, seen.accounts))  # fmt: skip
     return all(allowed is None or (UNKNOWN if value is None else value) in allowed for value, allowed in pairs)
+
+
+def channel_reader(catalog: Catalog, target: str, channel: str) -> Route:
+    """The route as which whoever reads a channel gets what goes to the route `target`.
+
+    Of all routes that lead to the channel the least may be told there. Where none does any more nothing may be.
+    """
+    leading = [route for route in catalog.routes if route.channel == channel or route.name == target]
+    own = next((route for route in leading if route.name == target), Route(name=target))
+    limits = [frozenset(route.verticals) for route in leading if route.verticals is not None]
+    verticals = tuple(sorted(frozenset.intersection(*limits))) if limits else None
+    show = tuple(part for part in own.show if all(part in route.show for route in leading))
+    return own.model_copy(update={"verticals": verticals if leading else (), "show": show if leading else ()})
 
 
 def may_name_accounts(route: Route) -> bool:

@@ -31,25 +31,23 @@ class CardReader:
     public_url: str
     as_of: datetime
 
-    def card(self, conn: Connection, id_: str, scope: Scope | None = None) -> Card:
-        """The card of an incident, for its route's channel or for a reader's scope.
+    def card(self, conn: Connection, id_: str, reader: Route) -> Card:
+        """The card of an incident, for whoever reads a channel (see `access.channel_reader`).
 
         Raises:
-            UnknownIncidentError: there is none, or it is outside `scope`.
+            UnknownIncidentError: there is none.
         """
-        shown = incident(conn, id_, scope or EVERYTHING)
+        shown = incident(conn, id_, EVERYTHING)
         opened_by = rule_at_opening(conn, self.catalog, shown)
-        known = (route for route in self.catalog.routes if route.name == shown.route)
-        route = next(known, Route(name=shown.route))
         history = entries(conn, id_)
-        withheld = scope is None and not may_read(route, shown)
+        withheld = not may_read(reader, shown)
         return Card(
             shown,
             history,
             opened_by.rule,
             opened_by.metric,
-            route,
-            None if withheld else self._evidence(shown, opened_by, history, scope or reader_scope(route)),
+            reader,
+            None if withheld else self._evidence(shown, opened_by, history, reader_scope(reader)),
             ZoneInfo(self.pin.generation.zone),
             f"{self.public_url}/incident?id={id_}",
             self.catalog.people,

@@ -6,12 +6,13 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
-from config.models import Catalog, Person
+from config.models import Catalog, Person, Route
 from queries.messages import digests, outbox
 from queries.messages.digests import Digest, Worst
 from queries.messages.outbox import DIVERTED, DueMessage, PostedMessage, QueuedMessage
 from queries.state import HistoryEntry
 from queries.warehouse import UNKNOWN
+from triggers.incidents.access import channel_reader, reader_scope
 from triggers.incidents.escalation import named_people, parse_ladder
 from triggers.messages.card import COMPANY, MARKS, Card, incident_message, news_message, title
 from triggers.messages.find_sent import thread_of
@@ -28,8 +29,8 @@ class CardSource(Protocol):
         """How links begin."""
         ...
 
-    def card(self, conn: Connection, id_: str, /) -> Card:
-        """The card of an incident, for its route's channel."""
+    def card(self, conn: Connection, id_: str, reader: Route, /) -> Card:
+        """The card of an incident, for whoever reads a channel."""
         ...
 
 
@@ -58,12 +59,13 @@ class Composer:
     def prepare(self, conn: Connection, due: DueMessage) -> Prepared:
         """The words of a message that is due."""
         message = due.message
+        reader = channel_reader(self.catalog, message.target, due.channel)
         # A digest and a letter stand in the outbox as an incident does, under an id that no incident has.
         if digests.is_digest(conn, message.incident_id):
-            return self._digest(conn, message, due.channel)
+            return self._digest(conn, due, reader)
         if self.letters is not None and (letter := self.letters(conn, message.incident_id)) is not None:
             return Prepared(message, due.channel, words=letter, version=message.version)
-        card = self.cards.card(conn, message.incident_id)
+        card = self.cards.card(conn, message.incident_id, reader)
         if message.step == DIVERTED:
             # In a fallback channel nobody is named: it was not made for this incident.
             card = replace(card, evidence=None)
@@ -81,17 +83,14 @@ class Composer:
         root_id = outbox.root_id(conn, message.incident_id, message.target)
         return replace(self._news(message, due.channel, anchor, card), root_id=root_id or message.incident_id)
 
-    def _digest(self, conn: Connection, message: QueuedMessage, channel: str) -> Prepared:
+    def _digest(self, conn: Connection, due: DueMessage, reader: Route) -> Prepared:
+        message = due.message
         anchor = digests.anchor(conn, message.incident_id)
         content = digests.read_digest(conn, message.incident_id)
-        prepared = Prepared(message, anchor.channel if anchor else channel, anchor, version=content.version)
+        prepared = Prepared(message, anchor.channel if anchor else due.channel, anchor, version=content.version)
         if message.kind == "update" and (anchor is None or anchor.version >= message.version):
             return prepared
-        # Of the routes that share the channel the least: whoever reads one of them reads the digest.
-        channels = {route.name: route.channel for route in self.catalog.routes}
-        shared = [r for r in self.catalog.routes if r.channel and r.channel == channels.get(message.target)]
-        limits = [frozenset(route.verticals) for route in shared if route.verticals is not None]
-        verticals = frozenset.intersection(*limits) if limits else None
+        verticals = reader_scope(reader).verticals
         return replace(prepared, words=digest_message(content, self.catalog, self.cards.public_url, verticals))
 
     def _news(self, message: QueuedMessage, channel: str, anchor: PostedMessage | None, card: Card) -> Prepared:

@@ -122,7 +122,7 @@ class Deck:
 
     public_url: str = "https://earshot.example"
 
-    def card(self, conn: Connection, id_: str, /) -> Card:
+    def card(self, conn: Connection, id_: str, _: Route | None = None, /) -> Card:
         found = incident(conn, id_, EVERYTHING)
         route = Route(name=found.route)
         link, zone = f"{self.public_url}/incident?id={id_}", ZoneInfo("UTC")
