@@ -1,4 +1,4 @@
-"""`python -m queries`: load, drop, forget, status, sample, demo, backup, restore, metric."""
+"""`python -m queries`: load, drop, forget, status, sample, demo, backup, restore, repair, metric."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -21,7 +21,7 @@ from queries.operations.output import echo
 from queries.operations.status import status_lines
 from queries.operations.storage_errors import storage_errors_as_text
 from queries.stores import Installation, open_installation, open_warehouse
-from queries.warehouse import COLUMNS, Kind, LoadReport
+from queries.warehouse import COLUMNS, EmbeddedWarehouse, Kind, LoadReport
 
 SAMPLE_CONTACTS: Final = 200_000
 
@@ -56,6 +56,8 @@ def _declare_contents(command: Callable[..., ArgumentParser]) -> None:
     loading.add_argument("source", metavar="SOURCE", help="a folder in config/sources, or the path of such a folder")
     loading.add_argument("--data", type=Path, metavar="DIR", required=True, help="where the source's files are")
     loading.add_argument("--replace-sample", action="store_true", help="take the sample company out first")
+    removal = "load also what lacks more of the source's rows than its max_removed"
+    loading.add_argument("--allow-removal", action="store_true", help=removal)
     command("drop", _drop, "take a source out of the warehouse").add_argument("source", metavar="SOURCE")
     erasing = command("forget", _forget, "erase an account or a person for ever")
     who = erasing.add_mutually_exclusive_group(required=True)
@@ -82,12 +84,14 @@ def _declare_copies(command: Callable[..., ArgumentParser]) -> None:
     newer = "a newer backup: what was erased by then is erased again"
     restored.add_argument("--erased-by", type=Path, metavar="DIR", help=newer)
     restored.add_argument("--replace", action="store_true", help="what is there may go")
+    command("repair", _repair, "serve the newest whole generation where the pointer to it is lost")
 
 
 def _load(arguments: Namespace) -> None:
     settings, catalog = _configured()
     source, folder = open_source(arguments.source, settings.config)
-    order = LoadRequest(source, folder, arguments.data, catalog, settings.zone, arguments.replace_sample)
+    how = {"replace_sample": arguments.replace_sample, "allow_removal": arguments.allow_removal}
+    order = LoadRequest(source, folder, arguments.data, catalog, settings.zone, **how)
     with closing(open_warehouse(settings)) as warehouse:
         _make_folder(settings)
         _tell(load(warehouse, order, _now(), echo))
@@ -131,6 +135,13 @@ def _restore(arguments: Namespace) -> None:
     _make_folder(settings)
     how = {"newer": arguments.erased_by, "replace": arguments.replace}
     restore(settings, arguments.folder, catalog, _now(), echo, **how)
+
+
+def _repair(_: Namespace) -> None:
+    with closing(open_warehouse(read_settings())) as warehouse:
+        if not isinstance(warehouse, EmbeddedWarehouse):
+            raise EarshotError("the warehouse is a PostgreSQL database: it has no generation files to repair")
+        echo(f"generation {warehouse.repair()} is served; `python -m queries status` says what it holds")
 
 
 def _sample(arguments: Namespace) -> None:

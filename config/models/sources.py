@@ -69,5 +69,6 @@ class Source(FrozenModel):
     settle: Duration = ZERO
     sample: bool = False
     max_rejected: Annotated[float, Field(ge=0, le=1)] = 0.05
+    max_removed: Annotated[float, Field(ge=0, le=1)] = 0.1
     inputs: Annotated[dict[Name, SourceInput], Field(min_length=1)]
     note: str = ""

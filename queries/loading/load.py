@@ -1,7 +1,7 @@
 """Bring a source's rows into a new generation of the warehouse, or leave the old one as it is."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -35,6 +35,9 @@ from queries.warehouse import tables as warehouse_tables
 
 Say = Callable[[str], None]
 
+FEW: Final = 10
+"""Fewer rows than these may go from one table, whatever their share: most tables of a few rows are kept by hand."""
+
 _EVERY_S: Final = 5.0
 """How often a long read says how far it is."""
 
@@ -43,7 +46,8 @@ _EVERY_S: Final = 5.0
 class LoadRequest:
     """What to load: a source, its folder, where its files are, and how the warehouse is set up.
 
-    `zone` is the reporting zone of the settings, None for the zone of the first source ever loaded.
+    `zone` is the reporting zone of the settings, None for the zone of the first source ever loaded. `allow_removal`: a
+    snapshot may lack more of what it delivered before than its source states.
     """
 
     source: Source
@@ -52,6 +56,7 @@ class LoadRequest:
     catalog: Catalog
     zone: str | None = None
     replace_sample: bool = False
+    allow_removal: bool = False
 
     @property
     def snapshot(self) -> bool:
@@ -126,7 +131,7 @@ def load(warehouse: Warehouse, order: LoadRequest, now: datetime, say: Say = pri
     Nothing is published when nothing changed. `now` is aware UTC.
 
     Raises:
-        LoadRefusedError: too many rows are wrong, or the source does not mix with what is there.
+        LoadRefusedError: too many rows are wrong or missing, or the source does not mix with what is there.
         EarshotError: inputs, mapping or storage are not as they must be.
     """
     clock = _Clock(say)
@@ -148,6 +153,8 @@ def _drafted(draft: NewGeneration, order: LoadRequest, now: datetime, clock: _Cl
         with clock.stage("writing the quarantine"):
             moved = write_quarantine(conn, stage, source.name, now, snapshot=order.snapshot)
         merged = _merge(merging, stage, samples, clock)
+        if not order.allow_removal:
+            _refuse_removal(source, merged)
         refilled = refill(conn, touched, now) if touched else 0
     summary = verdict.report(source, merged, refilled, clock.seconds)
     differs = moved or refilled or any(table.differs for table in merged.values())
@@ -194,6 +201,22 @@ def _read(stage: Stage, order: LoadRequest, zone: str, now: datetime, clock: _Cl
                 read[item.table] = stage.fill(item.table, clock.counted(item.rows, item.table), now)
             clock.say(f"{item.table}: {read[item.table]:,} rows in {clock.seconds[f'reading {item.table}']:.1f} s")
     return read
+
+
+def _refuse_removal(source: Source, merged: Mapping[str, Merged]) -> None:
+    """An export that failed, was cut off, or is one file short delivers less, and not by a little.
+
+    Each table counts by itself, too: an empty one would drown among the rows of the others.
+    """
+    gone = Counter({name: table.removed for name, table in merged.items()})
+    had = Counter({name: table.removed + table.changed + table.unchanged for name, table in merged.items()})
+    lost = {"rows": (gone.total(), had.total()), "accounts": (gone["account"], had["account"])}
+    named = {f"rows of {n}": (k, had[n]) for n, k in gone.items() if n != "account" and (k >= FEW or k == had[n])}
+    for what, (less, before) in (lost | named).items():
+        if less > source.max_removed * before:
+            share = f"{less:,} of the {before:,} {what} that {source.name} had would go"
+            advice = "nothing was loaded; see whether its files are whole, or load them with --allow-removal"
+            raise LoadRefusedError(f"{share}, more than the share of {source.max_removed:g} that may: {advice}")
 
 
 def _merge(merging: Merging, stage: Stage, samples: frozenset[str], clock: _Clock) -> dict[str, Merged]:

@@ -3,10 +3,11 @@
 Nothing looks ahead: what happened, or became known, at or after `as_of` is absent.
 """
 
+import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from math import floor
 from typing import Any, Final
 
@@ -16,10 +17,12 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Connection,
+    Date,
     Select,
     Subquery,
     and_,
     func,
+    literal,
     select,
     union,
     union_all,
@@ -27,7 +30,9 @@ from sqlalchemy import (
 
 from config.models import Conditions, parse_duration
 from queries.engine import fetch_arrow
+from queries.instants import naive
 from queries.metrics.cube import Ints, day_ordinals
+from queries.metrics.query_plan import clock_of
 from queries.scope import Scope
 from queries.sql_functions import newest_value
 from queries.warehouse import COLUMNS, matching, relation, tables
@@ -144,7 +149,28 @@ def source_signals(conn: Connection, as_of: datetime) -> Signals:
         rows = relation(name, as_of, ("source", column))
         day = rows.c[column]
         parts.append(select(rows.c.source.label("unit"), day.label("day")).where(day.is_not(None)).distinct())
+    # A source whose rows are all gone was heard of last when it was loaded: else its silence would never begin.
+    for source, loaded_at in _emptied(conn, as_of).items():
+        at = literal(loaded_at.replace(tzinfo=UTC).astimezone(clock_of(conn, as_of).zone).date(), Date)
+        parts.append(select(literal(source).label("unit"), at.label("day")))
     return read_signals(conn, union(*parts))
+
+
+def _emptied(conn: Connection, as_of: datetime) -> dict[str, datetime]:
+    """The sources that were loaded and not dropped, and have no rows: when each was last loaded with rows."""
+    table = tables.generation.c
+    rows = select(table.published_at, table.summary).where(table.published_at < naive(as_of)).order_by(table.number)
+    loaded: dict[str, datetime] = {}
+    for published_at, text in conn.execute(rows):
+        summary = json.loads(text)
+        source, counts = summary.get("source"), summary.get("tables", {}).values()
+        # Only a load has stages: what else names a source took it out.
+        if not summary.get("stages") or summary.get("sample"):
+            loaded.pop(source, None)
+        elif source not in loaded or any(count["read"] for count in counts):
+            loaded[source] = published_at
+    present = conn.scalars(union(*(select(table.c.source).distinct() for table in tables.CANONICAL))).all()
+    return {source: at for source, at in loaded.items() if source not in present}
 
 
 _SEGMENT: Final = ("account_id", "vertical", "touchpoint")

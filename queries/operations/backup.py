@@ -94,7 +94,7 @@ def _copy_warehouse(settings: Settings, warehouse: Warehouse, folder: Path) -> t
             number = pin.generation.number
             # A generation's file never changes, and the pin keeps it from being removed: a plain copy is whole.
             if isinstance(warehouse, EmbeddedWarehouse):
-                shutil.copyfile(warehouse.file(number), folder / warehouse.file(number).name)
+                shutil.copyfile(warehouse.files.file(number), folder / warehouse.files.file(number).name)
                 return "duckdb", number
     except NoWarehouseError:
         return "", 0

@@ -47,7 +47,15 @@ from queries.operations.manifest import (
 )
 from queries.state.tables import VERSIONS, erasure, heartbeat, incident, state
 from queries.stores import RESTORING, SWITCHING, Stores, open_stores, open_warehouse
-from queries.warehouse import CANONICAL, EmbeddedWarehouse, Kind, NoWarehouseError, hash_of, tables
+from queries.warehouse import (
+    CANONICAL,
+    BrokenWarehouseError,
+    EmbeddedWarehouse,
+    Kind,
+    NoWarehouseError,
+    hash_of,
+    tables,
+)
 
 ALIVE: Final = timedelta(seconds=30)
 """A process that said so long ago that it lives may still run."""
@@ -205,8 +213,10 @@ def _erased(
     erased, keys = {**made.erased, **(read_manifest(newer).erased if newer else {})}, set[tuple[Kind, str]]()
     try:
         with closing(open_warehouse(settings)) as warehouse:
+            # Kept beside the generations: also where none of them can be read.
+            erased |= warehouse.files.tombstones() if isinstance(warehouse, EmbeddedWarehouse) else {}
             erased |= tombstones(warehouse)
-    except (DBAPIError, OSError) as error:
+    except (BrokenWarehouseError, DBAPIError, OSError) as error:
         say(f"the present warehouse cannot be read ({type(error).__name__}): what was erased since is not known")
     try:
         with _present_state(settings) as engine:
@@ -230,7 +240,7 @@ def _put_beside(settings: Settings, folder: Path, made: Manifest) -> Settings:
         undump_aside(url.get_secret_value(), tables.warehouse.tables, folder / WAREHOUSE_DUMP, script)
     elif made.warehouse == "duckdb":
         warehouse = EmbeddedWarehouse(beside / "warehouse")
-        warehouse.adopt(folder / warehouse.file(made.generation).name, made.generation)
+        warehouse.adopt(folder / warehouse.files.file(made.generation).name, made.generation)
     if url := settings.state.url:
         undump_aside(url.get_secret_value(), (*state.tables, VERSIONS), folder / STATE_DUMP, script)
     else:

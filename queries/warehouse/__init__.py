@@ -7,6 +7,7 @@ from queries.warehouse.calendar import calendar_hash, write_calendar
 from queries.warehouse.changes import Touched, nothing_touched, temporary
 from queries.warehouse.conditions import ConditionPeriod, condition_periods
 from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generation_files import BrokenWarehouseError
 from queries.warehouse.generations import (
     NOTHING_LOADED,
     Generation,

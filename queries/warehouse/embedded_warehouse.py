@@ -7,17 +7,21 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
+from time import sleep
 from typing import IO, Final
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, insert, select, text
+from sqlalchemy.exc import DBAPIError
 from watchdog.events import DirMovedEvent, FileMovedEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from config.errors import EarshotError
 from config.files import refuse_irregular
-from queries.engine import MEMORY_LIMIT, READING_LIMIT, attached, connected, embedded, reading, rewrite
+from queries.engine import MEMORY_LIMIT, READING_LIMIT, attached, connected, disposing, embedded, reading, rewrite
+from queries.warehouse import tables
+from queries.warehouse.generation_files import GenerationFiles, count_rows, remove
 from queries.warehouse.generations import (
     NOTHING_LOADED,
     Generation,
@@ -34,9 +38,9 @@ log: Final = logging.getLogger("queries")
 KEPT: Final = 2
 """How many generations stay on disk besides those still read."""
 
-
-class DamagedWarehouseError(EarshotError):
-    """The files of the warehouse do not belong together."""
+_LOOKS: Final = 10
+_LOOK_S: Final = 0.05
+"""How often, and how far apart, a reader looks for a file that the pointer names."""
 
 
 class EmbeddedWarehouse:
@@ -44,6 +48,7 @@ class EmbeddedWarehouse:
 
     def __init__(self, folder: Path, memory_limit: str = MEMORY_LIMIT, reading_limit: str = READING_LIMIT) -> None:
         self.folder, self.memory_limit, self.reading_limit = folder, memory_limit, reading_limit
+        self.files, self._newest = GenerationFiles(folder), 0
         self._engines: dict[int, Engine] = {}
         self._generations: dict[int, Generation] = {}
         self._readers: dict[int, int] = {}
@@ -51,17 +56,18 @@ class EmbeddedWarehouse:
 
     @contextmanager
     def pin(self) -> Iterator[Pin]:
-        """Hold the current generation's file for as long as the block runs."""
-        number, hold = self._take()
-        try:
-            with reading(self._engine(number)) as conn:
-                # Its file never changes: whoever pins it next, as each run of a page does, need not ask again.
-                if number not in self._generations:
-                    self._generations[number] = pinned(conn).generation
-                yield Pin(conn, self._generations[number])
-        finally:
-            self._let_go(number)
-            hold.close()
+        """Hold the current generation's file for as long as the block runs.
+
+        Raises:
+            NoWarehouseError: before the first load.
+            BrokenWarehouseError: the files are not as a load leaves them.
+        """
+        with ExitStack() as stack:
+            number, conn = self._take(stack)
+            # Its file never changes: whoever pins it next, as each run of a page does, need not ask again.
+            if number not in self._generations:
+                self._generations[number] = pinned(conn).generation
+            yield Pin(conn, self._generations[number])
 
     @contextmanager
     def draft(self, say: Callable[[str], None] = print) -> Iterator[NewGeneration]:
@@ -70,7 +76,7 @@ class EmbeddedWarehouse:
         with _writer_lock(self.folder / "lock", say):
             self._sweep()
             try:
-                yield from self._drafted(self.current() + 1)
+                yield from self._drafted(self.files.current() + 1)
             finally:
                 self._sweep()
 
@@ -95,31 +101,38 @@ class EmbeddedWarehouse:
     def _drafted(self, number: int) -> Iterator[NewGeneration]:
         file = self.folder / f"draft-{number}.duckdb"
         if number > 1:
-            shutil.copyfile(self._file(number - 1), file)
-        engine = embedded(file, read_only=False, memory_limit=self.memory_limit)
-        try:
+            shutil.copyfile(self.files.file(number - 1), file)
+        with disposing(embedded(file, read_only=False, memory_limit=self.memory_limit)) as engine:
             with connected(engine) as conn:
                 make_tables(conn)
+                self._bury(conn)
                 conn.commit()
                 file.chmod(0o600)
                 draft = NewGeneration(conn, number, lambda empty: self._staged(conn, number, empty))
                 yield draft
                 conn.commit()
+                rows, erased = count_rows(conn), conn.execute(select(tables.erased)).all()
             # Else the file's newest rows lie in a .wal beside it, which the rename would leave behind.
             if draft.kept:
                 _checkpoint(engine)
-        finally:
-            engine.dispose()
         if draft.kept and draft.erasing:
             anew = file.with_suffix(".anew.duckdb")
             rewrite(file, anew, self.memory_limit)
             anew.chmod(0o600)
-            _remove(file)
+            remove(file)
             file = anew
         if draft.kept:
-            self._publish(file, number)
-        if draft.kept and draft.erasing:
-            self.purge()
+            self.files.keep_tombstones({row.hash: row.at.isoformat() for row in erased})
+            self.files.publish(file, number, rows, alone=draft.erasing)
+
+    def _bury(self, conn: Connection) -> None:
+        """Bring the tombstones that this generation has lost."""
+        known = set(conn.scalars(select(tables.erased.c.hash)))
+        kept = {key: at for key, at in self.files.tombstones().items() if key not in known}
+        if kept:
+            conn.execute(
+                insert(tables.erased), [{"hash": k, "at": datetime.fromisoformat(at)} for k, at in kept.items()]
+            )
 
     @contextmanager
     def _staged(self, conn: Connection, number: int, empty: bool) -> Iterator[Stage]:  # noqa: FBT001
@@ -132,18 +145,7 @@ class EmbeddedWarehouse:
         with attached(conn.engine, file) as beside:
             file.chmod(0o600)
             yield Stage(beside, "stage.main")
-        _remove(file)
-
-    def current(self) -> int:
-        """The number of the generation readers are given, 0 before the first load."""
-        pointer = self.folder / "current"
-        try:
-            refuse_irregular(pointer)
-            return int(pointer.read_text(encoding="ascii"))
-        except FileNotFoundError:
-            return 0
-        except ValueError as error:
-            raise DamagedWarehouseError(f"{pointer} holds no number; {self._repair()}") from error
+        remove(file)
 
     def close(self) -> None:
         """Dispose of every engine."""
@@ -152,10 +154,6 @@ class EmbeddedWarehouse:
                 engine.dispose()
             self._engines.clear()
 
-    def file(self, number: int) -> Path:
-        """Where a generation lies, or would."""
-        return self._file(number)
-
     def adopt(self, source: Path, number: int) -> None:
         """Serve a copy of a file as that generation, and no other one. Nothing may run meanwhile."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -163,96 +161,96 @@ class EmbeddedWarehouse:
             draft = self.folder / f"draft-{number}.duckdb"
             shutil.copyfile(source, draft)
             draft.chmod(0o600)
-            self._publish(draft, number)
-            self.purge()
+            with disposing(embedded(source, read_only=True)) as engine, reading(engine) as conn:
+                rows = count_rows(conn)
+            self.files.publish(draft, number, rows, alone=True)
 
-    # Names carry the generation: DuckDB's instance cache answers for a path that was swapped with the old file.
-    def _file(self, number: int) -> Path:
-        return self.folder / f"generation-{number}.duckdb"
+    def repair(self) -> int:
+        """Serve the newest whole generation. Returns its number.
 
-    def _pin_file(self, number: int) -> Path:
-        return self.folder / f"generation-{number}.pin"
+        Raises:
+            NoWarehouseError: nothing was ever loaded.
+            BrokenWarehouseError: no generation is whole.
+        """
+        if not self.files.numbers():
+            raise NoWarehouseError(NOTHING_LOADED)
+        with _writer_lock(self.folder / "lock", lambda _: None):
+            return self.files.repair()
 
-    def _publish(self, file: Path, number: int) -> None:
-        """The pointer moves last: whatever dies before it leaves the old generation served."""
-        # What is not on the disk before the rename may be missing behind a new name after a power cut.
-        _fsync(file)
-        file.rename(self._file(number))
-        pointer = self.folder / "current.new"
-        pointer.write_text(str(number), encoding="ascii")
-        _fsync(pointer)
-        pointer.rename(self.folder / "current")
-        _fsync(self.folder)
+    def _take(self, stack: ExitStack) -> tuple[int, Connection]:
+        """The current generation and a connection to it, held until the stack closes."""
+        for _ in range(_LOOKS):
+            number = self.files.current()
+            if not number:
+                raise NoWarehouseError(NOTHING_LOADED)
+            with ExitStack() as attempt:
+                conn = self._held(number, attempt)
+                if conn is not None:
+                    stack.push(attempt.pop_all())
+                    return number, conn
+            sleep(_LOOK_S)
+        raise self.files.missing(number)
 
-    def _take(self) -> tuple[int, IO[str]]:
-        """Note the generation as read here and, by a shared lock on its pin file, for other processes."""
-        missing = 0
-        while number := self.current():
-            if number == missing:
-                raise DamagedWarehouseError(f"{self._file(number)} is missing; {self._repair()}")
-            hold = _opened(self._pin_file(number), "a")
-            fcntl.flock(hold, fcntl.LOCK_SH)
-            # The writer may have removed it after the pointer was read: then there is a newer one to take.
-            if self._file(number).exists():
-                refuse_irregular(self._file(number))
-                with self._guard:
-                    self._readers[number] = self._readers.get(number, 0) + 1
-                return number, hold
-            hold.close()
-            missing = number
-        raise NoWarehouseError(NOTHING_LOADED)
+    def _held(self, number: int, stack: ExitStack) -> Connection | None:
+        """Note the generation as read here and, by a shared lock on its pin file, for other processes.
 
-    def _repair(self) -> str:
-        """What to do where the pointer is wrong: it names the newest generation that is there, or a backup."""
-        numbers = [int(file.stem.rpartition("-")[2]) for file in self.folder.glob("generation-*.duckdb")]
-        backup = "put a backup back (`python -m queries restore`)"
-        return f"write {max(numbers)} into {self.folder / 'current'}, or {backup}" if numbers else backup
-
-    def _engine(self, number: int) -> Engine:
+        None where its file is gone: the writer may have removed it after the pointer was read, for a newer one.
+        """
+        hold = stack.enter_context(_opened(self.files.pin_file(number), "a"))
+        fcntl.flock(hold, fcntl.LOCK_SH)
+        file = self.files.file(number)
+        if not file.exists():
+            return None
+        refuse_irregular(file)
+        stack.callback(self._let_go, number)
         with self._guard:
+            self._newest = number
+            self._readers[number] = self._readers.get(number, 0) + 1
             if number not in self._engines:
-                self._engines[number] = embedded(self._file(number), read_only=True, memory_limit=self.reading_limit)
-            return self._engines[number]
+                self._engines[number] = embedded(file, read_only=True, memory_limit=self.reading_limit)
+            engine = self._engines[number]
+        try:
+            return stack.enter_context(reading(engine))
+        except DBAPIError as error:
+            if not file.exists():
+                return None
+            reason = str(error.orig).splitlines()[0]
+            raise self.files.broken(f"{file} cannot be opened ({reason})") from error
 
     def _let_go(self, number: int) -> None:
         """An engine of an old generation costs memory: dispose of it after its last reader."""
-        newest = self.current()
         with self._guard:
             self._readers[number] -= 1
-            idle = [n for n in self._engines if n != newest and not self._readers.get(n)]
+            idle = [n for n in self._engines if n != self._newest and not self._readers.get(n)]
             for engine in [self._engines.pop(n) for n in idle]:
                 engine.dispose()
 
     def _sweep(self) -> None:
-        """Remove what a killed load left, and generations that are neither new nor read. Only the writer may."""
-        for left in (*self.folder.glob("draft-*"), *self.folder.glob("current.new")):
-            _remove(left)
+        """Remove what a killed load left, and generations that are neither new nor read. Only the writer may.
+
+        Raises:
+            BrokenWarehouseError: which generation is served is in doubt; then nothing is removed.
+        """
+        newest = self.files.served()
+        self.files.finish()
+        for number in self.files.numbers():
+            if number > newest or number <= newest - KEPT:
+                self._remove_unread(number)
+        for left in (*self.folder.glob("draft-*"), *self.folder.glob("*.new")):
+            remove(left)
         for place in self.folder.glob("spill-*-*"):
             process, owner = place.name.split("-")[1:3]
             if owner == "draft" or not _runs(int(process)):
                 shutil.rmtree(place, ignore_errors=True)
-        newest = self.current()
-        for file in self.folder.glob("generation-*.duckdb"):
-            number = int(file.stem.removeprefix("generation-"))
-            if number > newest or number <= newest - KEPT:
-                self._remove_unread(number)
 
     def _remove_unread(self, number: int) -> None:
         """A reader who comes while the lock is held finds no file afterwards, and takes the current generation."""
-        with _opened(self._pin_file(number), "a") as handle:
+        with _opened(self.files.pin_file(number), "a") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
-            _remove(self._file(number))
-            _remove(self._pin_file(number))
-
-    def purge(self) -> None:
-        """Remove every generation but the newest, read or not: what was erased must be gone."""
-        newest = self.current()
-        for file in self.folder.glob("generation-*.duckdb"):
-            if file != self._file(newest):
-                _remove(file)
+            self.files.remove(number)
 
 
 class _PointerMoves(FileSystemEventHandler):
@@ -302,17 +300,3 @@ def _runs(process: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove(file: Path) -> None:
-    for name in (file, file.with_name(file.name + ".wal")):
-        with suppress(FileNotFoundError):
-            name.unlink()

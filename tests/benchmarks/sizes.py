@@ -42,7 +42,7 @@ def data(contacts: int) -> Path:
     """A data folder whose warehouse holds the sample of that size."""
     folder = FOLDER / f"data-{contacts}"
     warehouse = EmbeddedWarehouse(folder / "warehouse")
-    if warehouse.current() == 0:
+    if warehouse.files.current() == 0:
         print(f"  loading {contacts:,} contacts into {folder}", flush=True)
         load(warehouse, LoadRequest(read_source(SOURCE), SOURCE, files(contacts), catalog()), NOW, lambda _: None)
     warehouse.close()

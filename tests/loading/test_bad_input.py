@@ -375,10 +375,11 @@ def test_a_warehouse_that_may_not_be_written_is_still_read(
     assert elsewhere.run(*words, environ=loaded.environ).out == before.out
 
 
-def _more(desk: Desk) -> None:
-    """Another delivery, of some megabytes."""
+def _more(desk: Desk, *rows: str) -> None:
+    """Another delivery, of some megabytes, with these rows as well."""
     keys = (sha256(str(i).encode()).hexdigest() for i in range(40_000))
-    desk.put("contact", HEAD + "".join(CONTACT.format(id=key, account="A1", at="2026-01-06") for key in keys))
+    many = (CONTACT.format(id=key, account="A1", at="2026-01-06") for key in keys)
+    desk.put("contact", CONTACTS + "".join((*many, *rows)))
 
 
 def test_files_may_not_grow(loaded: Desk, elsewhere: Elsewhere) -> None:
@@ -426,6 +427,58 @@ def test_no_space_left(desk: Desk) -> None:
             assert served() == before
         assert run(40 * MEGABYTE if prefix else None).status == 0
         assert served().out != before.out
+
+
+def _contacts(done: Done) -> int:
+    assert done.status == 0, done
+    return sum(int(row["n"]) for row in csv.DictReader(done.out.splitlines()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["load", "forget"])
+def test_at_no_degree_of_fullness_is_anything_lost(desk: Desk, command: str, *, prove: bool) -> None:
+    """Free space from half to three times the generation: refused with all as before, or done; and a rerun finishes.
+
+    A load brings one contact more each time; `forget`, which needs the most space, takes one account with its contact.
+    """
+    desk.data.mkdir()
+    if not (prefix := on_small_disk(desk.data, 80)):
+        pytest.skip("only root can mount a small disk")
+    desk.put("account", ACCOUNTS + "".join(f"E{i},Erased {i}\n" for i in range(99)))
+    _more(desk, *(CONTACT.format(id=f"e{i}", account=f"E{i}", at="2026-01-06") for i in range(99)))
+    outcomes = list[int]()
+    with started(*prefix) as process:
+
+        def run(*words: str, free: int = 60 * MEGABYTE) -> Done:
+            return process.run("queries", *words, environ=desk.environ, fill=str(desk.data), free=free)
+
+        def count() -> int:
+            return _contacts(run("metric", "contacts", "--format", "csv", "--grain", "all"))
+
+        assert run(*desk.words).status == 0
+        assert run("forget", "--account", "nobody").status == 0
+        # Only that process sees the disk.
+        inside = Path(f"/proc/{process.process.pid}/root{desk.data}/warehouse")
+        size, before = max(file.stat().st_size for file in inside.glob("generation-*.duckdb")), count()
+        for number, free in enumerate(range(size // 2, 3 * size, MEGABYTE if prove else 4 * MEGABYTE)):
+            words, change = desk.words, 1
+            if command == "forget":
+                words, change = ("forget", "--account", f"E{number}"), -1
+            else:
+                with (desk.files / "contact.csv").open("a") as file:
+                    file.write(CONTACT.format(id=f"n{number}", account="A2", at="2026-01-07"))
+            done = run(*words, free=free)
+            if done.status:
+                assert "no space is left" in said(done), free
+            # What fails after the warehouse was published fails in the state: the rerun finishes that.
+            assert count() in ({before + change} if done.status == 0 else {before, before + change}), free
+            assert run(*words).status == 0
+            before += change
+            assert count() == before
+            outcomes.append(done.status)
+    print(f"{command}: {outcomes.count(1)} of {len(outcomes)} were refused")
+    assert outcomes[0] == 1
+    assert outcomes[-1] == 0
 
 
 def test_a_full_disk_has_a_number_that_is_known() -> None:

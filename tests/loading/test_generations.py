@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -324,6 +325,7 @@ def test_the_next_writer_sweeps_what_a_killed_one_left(embedded: EmbeddedWarehou
     left = ("draft-2.duckdb", "draft-2.duckdb.wal", "draft-2.stage.duckdb", "draft-9.anew.duckdb", "current.new")
     for name in (*left, "generation-2.duckdb"):
         (embedded.folder / name).write_bytes(b"half")
+    (embedded.folder / "current.new").write_text("2", encoding="ascii")
     for place in (f"spill-{_dead()}-generation-1", f"spill-{os.getpid()}-draft-2", f"spill-{os.getpid()}-generation-1"):
         (embedded.folder / place).mkdir()
     assert seen(embedded) == (1, 1)
@@ -344,8 +346,12 @@ DIES: Final = """
 import os, sys
 from pathlib import Path
 import duckdb_sqlalchemy
-from queries.warehouse import embedded_warehouse
-from tests.loading.test_generations import add
+from queries.warehouse import embedded_warehouse, generation_files
+from sqlalchemy import insert
+from queries.warehouse import tables
+from tests.loading.test_generations import AT, add
+
+erasing = sys.argv[2:] == ["erasing"]
 
 def dying(folder, fatal):
     calls = 0
@@ -359,9 +365,12 @@ def dying(folder, fatal):
         return counted
     with embedded_warehouse.EmbeddedWarehouse(folder, "128MB").draft() as draft:
         add(draft)
-        for name in ("_checkpoint", "_fsync"):
-            setattr(embedded_warehouse, name, count(getattr(embedded_warehouse, name)))
-        for name in ("rename", "write_text"):
+        if erasing:
+            draft.conn.execute(insert(tables.erased).values(hash=f"{draft.number}", at=AT))
+            draft.erase()
+        for module, name in ((embedded_warehouse, "_checkpoint"), (generation_files, "_fsync")):
+            setattr(module, name, count(getattr(module, name)))
+        for name in ("rename", "write_text", *(["unlink"] if erasing else [])):
             setattr(Path, name, count(getattr(Path, name)))
     os._exit(calls)
 
@@ -376,17 +385,37 @@ for line in sys.stdin:
 def test_killed_at_any_step_of_publishing(embedded: EmbeddedWarehouse) -> None:
     """Before each of its calls to the disk in turn: the pointer's rename is the one that counts."""
     publish(embedded)
-    steps, fates = 7, []
+    steps, fates = 8, []
     with _answering(DIES, str(embedded.folder)) as ask:
         for fatal in range(1, steps + 1):
-            before = embedded.current()
+            before = embedded.files.current()
             assert ask(str(fatal)) == "-9"
-            fates.append(embedded.current() - before)
-            assert seen(embedded) == (embedded.current(), embedded.current())
-        assert fates == [0, 0, 0, 0, 0, 0, 1]
+            fates.append(embedded.files.current() - before)
+            assert seen(embedded) == (embedded.files.current(), embedded.files.current())
+        assert fates == [0, 0, 0, 0, 0, 0, 0, 1]
         assert ask("0") == str(steps)
     assert seen(embedded) == (3, 3)
     assert numbers(embedded.folder) == {2, 3}
+
+
+def test_killed_at_any_step_of_erasing(embedded: EmbeddedWarehouse, *, prove: bool) -> None:
+    """Once the pointer has moved, the next writer leaves no older generation, even if it publishes nothing."""
+    publish(embedded)
+    fates = []
+    with _answering(DIES, str(embedded.folder), "erasing") as ask:
+        for fatal in count(1, 1 if prove else 4):
+            before = embedded.files.current()
+            if ask(str(fatal)) != "-9":
+                break
+            moved = embedded.files.current() > before
+            with embedded.draft() as draft:
+                assert set(draft.conn.scalars(select(tables.erased.c.hash))) >= set(embedded.files.tombstones())
+                draft.discard()
+            assert numbers(embedded.folder) == ({before + 1} if moved else numbers(embedded.folder) | {before})
+            assert seen(embedded) == (before + moved, before + moved)
+            fates.append(moved)
+    assert fates == sorted(fates)
+    assert set(fates) == {False, True}
 
 
 @contextmanager

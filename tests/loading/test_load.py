@@ -223,6 +223,65 @@ def test_too_many_rejected_rows_stop_the_load(tmp_path: Path, loaded: EmbeddedWa
     assert deliver(tmp_path, rows, max_rejected=0.2).load(loaded, LATER).quarantined == 1
 
 
+def many() -> Rows:
+    """A hundred accounts with a contact each, and a few answers."""
+    accounts = [f"A{number}" for number in range(100)]
+    return {
+        "account": [{"account_id": key, "name": key} for key in accounts],
+        "contact": [contact(f"c{key}", 1, key, journey_id=None) for key in accounts],
+        "response": [{"id": f"r{i}", "account_id": "A0", "invited_at": at(1), "status": "invited"} for i in range(4)],
+    }
+
+
+def _less(table: str, left: int) -> Rows:
+    rows = many()
+    return {**rows, table: rows[table][:left]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "what"),
+    [
+        ({name: [] for name in many()}, "204 of the 204 rows that crm had"),
+        ({name: rows[: len(rows) // 2] for name, rows in many().items()}, "102 of the 204 rows that crm had"),
+        ({name: rows for name, rows in many().items() if name != "contact"}, "100 of the 204 rows that crm had"),
+        (_less("contact", 89), "11 of the 100 rows of contact that crm had"),
+        (_less("response", 0), "4 of the 4 rows of response that crm had"),
+        ({**_less("account", 89), "contact": _less("contact", 89)["contact"]}, "22 of the 204 rows that crm had"),
+    ],
+    ids=["empty", "cut off", "one table fewer", "a file fewer", "one empty", "fewer accounts"],
+)
+def test_a_delivery_that_lacks_much_stops_until_it_is_allowed(
+    tmp_path: Path, warehouse: EmbeddedWarehouse, rows: Rows, what: str
+) -> None:
+    deliver(tmp_path, many(), max_removed=0.1).load(warehouse)
+    before, less = held(warehouse), deliver(tmp_path, rows, max_removed=0.1)
+    with pytest.raises(LoadRefusedError) as error:
+        less.load(warehouse, LATER)
+    assert str(error.value) == (
+        f"{what} would go, more than the share of 0.1 that may: nothing was loaded; "
+        "see whether its files are whole, or load them with --allow-removal"
+    )
+    assert (number(warehouse), held(warehouse)) == (1, before)
+    less.load(warehouse, LATER, allow_removal=True)
+    assert count(warehouse, "contact") == len(rows.get("contact", []))
+
+
+def test_accounts_that_go_are_counted_by_themselves(tmp_path: Path, warehouse: EmbeddedWarehouse) -> None:
+    rows = few()
+    rows["contact"] = [contact(f"c{i}", 1) for i in range(100)]
+    deliver(tmp_path, rows, max_removed=0.1).load(warehouse)
+    with pytest.raises(LoadRefusedError, match="1 of the 3 accounts that crm had would go"):
+        deliver(tmp_path, {**rows, "account": rows["account"][:2]}, max_removed=0.1).load(warehouse, LATER)
+
+
+def test_a_little_may_go_and_so_may_what_is_only_added_to(tmp_path: Path, warehouse: EmbeddedWarehouse) -> None:
+    deliver(tmp_path, many(), max_removed=0.1).load(warehouse)
+    less = {**_less("contact", 91), "response": many()["response"][:3]}
+    assert deliver(tmp_path, less, max_removed=0.1).load(warehouse, LATER).total("removed") == 10
+    empty = deliver(tmp_path, {name: [] for name in many()}, mode="append", max_removed=0.0)
+    assert empty.load(warehouse, LATER).total("removed") == 0
+
+
 def test_a_first_load_that_is_refused_leaves_no_warehouse(tmp_path: Path, warehouse: EmbeddedWarehouse) -> None:
     rows = few()
     rows["account"].pop()

@@ -1,5 +1,6 @@
 """On which days something was heard of whom: the same on both engines, and nothing that was not known yet."""
 
+import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -27,7 +28,7 @@ from queries.sample import generate
 from queries.scope import EVERYTHING, Scope
 from queries.warehouse import tables
 from queries.warehouse.rollups import rebuild_rollups
-from triggers.evaluation.kinds.silence import alpha_of, unit_silences
+from triggers.evaluation.kinds.silence import alpha_of, stale, unit_silences
 
 ROOT: Final = Path(__file__).parents[2]
 NOW: Final = datetime(2026, 6, 1, tzinfo=UTC)
@@ -319,6 +320,39 @@ def test_the_reporting_currency_needs_no_rate(empty: Engine) -> None:
     fill(empty, {**COMPANY, tables.revenue: revenue, tables.fx_rate: [rate("EUR", "2026-03-01", 0.5)]})
     with empty.connect() as conn:
         assert revenue_of(conn, ("A", "B", "C"), "EUR", EVERYTHING, NOW) == {"A": 200, "B": 10}
+
+
+def _loaded(number: int, at: datetime, source: str, **summary: Any) -> dict[str, Any]:
+    text = json.dumps({"source": source, **summary})
+    basis = {"zone": "Europe/Zurich", "calendar_hash": "", "metrics_hash": ""}
+    return {"number": number, "published_at": at, "source": source, "summary": text, **basis}
+
+
+def test_a_source_that_lost_every_row_was_heard_of_when_it_last_had_some(empty: Engine) -> None:
+    """One that was dropped, or replaced as a sample, is none any more; one that never brought a row still is."""
+    full, none, stages = {"contact": {"read": 5}}, {"contact": {"read": 0}}, {"reading contact": 0.1}
+    loads = [
+        ("crm", full, {}),
+        ("crm", none, {}),
+        ("shop", full, {}),
+        ("shop", none, {"stages": {}}),
+        ("demo", full, {"sample": True}),
+        ("never", none, {}),
+        ("never", none, {}),
+    ]
+    rows = [
+        _loaded(n, datetime(2026, 3, n, 23, 30), source, **{"tables": counts, "stages": stages, **more})  # noqa: DTZ001
+        for n, (source, counts, more) in enumerate(loads, start=1)
+    ]
+    fill(empty, {tables.generation: rows})
+    with empty.connect() as conn:
+        signals = source_signals(conn, NOW)
+        assert read(signals) == {"crm": ["03-02"], "never": ["03-07"]}  # after midnight in Zurich
+        assert read(source_signals(conn, datetime(2026, 3, 3, tzinfo=UTC))) == {"crm": ["03-02"]}
+        noon = date(2026, 3, 6).toordinal()
+        late = stale(signals, timedelta(days=3), np.array([noon - 1, noon, noon + 5]))
+        assert late.units == ("crm", "never")
+        assert late.late.tolist() == [[False, False], [True, False], [True, True]]
 
 
 def test_an_empty_warehouse_is_silent(empty: Engine) -> None:

@@ -175,9 +175,15 @@ class Delivery:
     data: Path
 
     def order(
-        self, catalog: Catalog = CATALOG, zone: str | None = None, *, replace_sample: bool = False
+        self,
+        catalog: Catalog = CATALOG,
+        zone: str | None = None,
+        *,
+        replace_sample: bool = False,
+        allow_removal: bool = False,
     ) -> LoadRequest:
-        return LoadRequest(read_source(self.folder), self.folder, self.data, catalog, zone, replace_sample)
+        source = read_source(self.folder)
+        return LoadRequest(source, self.folder, self.data, catalog, zone, replace_sample, allow_removal)
 
     def load(self, warehouse: Warehouse, now: datetime = NOW, **more: Any) -> LoadReport:
         return load(warehouse, self.order(**more), now, lambda _: None)
@@ -192,7 +198,7 @@ def deliver(
         made.mkdir(parents=True, exist_ok=True)
     for old in (*folder.glob("*.sql"), *data.iterdir()):
         old.unlink()
-    head = {"zone": "UTC", "mode": mode, "max_rejected": 1.0} | more
+    head = {"zone": "UTC", "mode": mode, "max_rejected": 1.0, "max_removed": 1.0} | more
     lines = [f"{key} = {json.dumps(value)}" for key, value in head.items()]
     for table, found in rows.items():
         lines += [f"[inputs.{table}]", f'file = "{table}.parquet"', 'format = "parquet"']

@@ -63,7 +63,7 @@ def order(folder: Path, tables: Mapping[str, str], name: str = "crm", mode: str 
     folder.mkdir(parents=True, exist_ok=True)
     selects = {table: f"select * from {table}" for table in tables}
     made = write_source(folder, selects, {f"{table}.csv": text for table, text in tables.items()})
-    changes: dict[str, Any] = {"name": name, "mode": mode, "max_rejected": 0.5}
+    changes: dict[str, Any] = {"name": name, "mode": mode, "max_rejected": 0.5, "max_removed": 1.0}
     return LoadRequest(
         Source.model_validate({**made.model_dump(), **changes}), folder / "source", folder / "data", CATALOG
     )
