@@ -152,10 +152,6 @@ class Warehouse(Protocol):
         """
         ...
 
-    def purge(self) -> None:
-        """Leave nothing of what was deleted: no older generation, no dead row."""
-        ...
-
     def close(self) -> None:
         """Let go of every connection."""
         ...
@@ -234,7 +230,8 @@ class SharedWarehouse:
                 conn.execute(text(f"notify {PUBLISHED}"))
                 transaction.commit()
         if draft.kept and draft.erasing:
-            self.purge()
+            # Else the dead rows stand in the tables until their space is used again.
+            vacuum(self.engine, tables.warehouse)
 
     @contextmanager
     def listening(self, heard: Callable[[], None]) -> Iterator[None]:
@@ -263,10 +260,6 @@ class SharedWarehouse:
             except (OperationalError, psycopg.OperationalError) as error:
                 log.warning("the database tells of no new load for now (%s)", str(error).splitlines()[0])
                 ended.wait(AGAIN_S)
-
-    def purge(self) -> None:
-        """Write the tables anew, without the dead rows."""
-        vacuum(self.engine, tables.warehouse)
 
     def close(self) -> None:
         """Dispose of the pool."""

@@ -5,9 +5,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -31,6 +31,7 @@ from queries.warehouse import (
     tables,
 )
 from queries.warehouse.embedded_warehouse import KEPT
+from tests.support.answering import answering
 
 AT: Final = datetime(2026, 1, 1)  # noqa: DTZ001 - as the warehouse stores it
 ROOT: Final = Path(__file__).parents[2]
@@ -386,7 +387,7 @@ def test_killed_at_any_step_of_publishing(embedded: EmbeddedWarehouse) -> None:
     """Before each of its calls to the disk in turn: the pointer's rename is the one that counts."""
     publish(embedded)
     steps, fates = 8, []
-    with _answering(DIES, str(embedded.folder)) as ask:
+    with answering(DIES, str(embedded.folder)) as ask:
         for fatal in range(1, steps + 1):
             before = embedded.files.current()
             assert ask(str(fatal)) == "-9"
@@ -402,7 +403,7 @@ def test_killed_at_any_step_of_erasing(embedded: EmbeddedWarehouse, *, prove: bo
     """Once the pointer has moved, the next writer leaves no older generation, even if it publishes nothing."""
     publish(embedded)
     fates = []
-    with _answering(DIES, str(embedded.folder), "erasing") as ask:
+    with answering(DIES, str(embedded.folder), "erasing") as ask:
         for fatal in count(1, 1 if prove else 4):
             before = embedded.files.current()
             if ask(str(fatal)) != "-9":
@@ -416,24 +417,6 @@ def test_killed_at_any_step_of_erasing(embedded: EmbeddedWarehouse, *, prove: bo
             fates.append(moved)
     assert fates == sorted(fates)
     assert set(fates) == {False, True}
-
-
-@contextmanager
-def _answering(program: str, *words: str) -> Iterator[Callable[[str], str]]:
-    """Another process that answers each line with one."""
-    command = [sys.executable, "-c", program, *words]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        to, back = process.stdin, process.stdout
-        assert to
-        assert back
-
-        def ask(line: str) -> str:
-            print(line, file=to, flush=True)
-            return back.readline().strip()
-
-        yield ask
-        to.close()
-        assert process.wait(30) == 0
 
 
 READS: Final = """
@@ -464,7 +447,7 @@ def test_readers_and_the_writer_in_processes_of_their_own(warehouse: Warehouse, 
     publish(warehouse)
     folder = warehouse.folder if isinstance(warehouse, EmbeddedWarehouse) else None
     place = str(folder or request.getfixturevalue("postgres_url"))
-    with _answering(READS, place) as one, _answering(READS, place) as two:
+    with answering(READS, place) as one, answering(READS, place) as two:
         assert _found(one("pin")) == (1, 1)
         for _ in range(3):
             publish(warehouse)
@@ -481,7 +464,7 @@ def test_readers_and_the_writer_in_processes_of_their_own(warehouse: Warehouse, 
 
 def test_a_reader_that_is_killed_keeps_no_generation(embedded: EmbeddedWarehouse) -> None:
     publish(embedded)
-    with pytest.raises(AssertionError), _answering(READS, str(embedded.folder)) as ask:
+    with pytest.raises(AssertionError), answering(READS, str(embedded.folder)) as ask:
         os.kill(int(ask("pin").split()[0]), signal.SIGKILL)
     for _ in range(2):
         publish(embedded)

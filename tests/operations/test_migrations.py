@@ -1,5 +1,6 @@
 """The state of an older version is brought up to this one with all that is in it; nobody forgets a migration."""
 
+import random
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from queries.state import tables as state_tables
 from queries.state.database import NewerStateError
 from queries.state.tables import HEAD, VERSIONS
 from tests.counterparts.postgres import NewDatabase
+from tests.support.answering import answering
 
 OLDER: Final = Path(__file__).parent / "older_state"
 NOW: Final = datetime(2026, 5, 6, tzinfo=UTC)
@@ -52,6 +54,15 @@ class Store:
             return
         with closing(sqlite3.connect(self.folder / "state.db")) as conn:
             conn.executescript(script)
+
+    def wipe(self) -> None:
+        """Leave nothing of it."""
+        if self.url:
+            with psycopg.connect(self.url.replace("+psycopg", "")) as conn:
+                conn.execute("drop schema public cascade")
+                conn.execute("create schema public")
+        for file in self.folder.glob("state.db*"):
+            file.unlink()
 
     def raw(self) -> Engine:
         return shared(self.url) if self.url else journal(self.folder / "state.db")
@@ -201,6 +212,57 @@ def test_processes_that_open_a_new_file_together_wait_for_each_other(tmp_path: P
         for name in map(str, range(100)):  # without waiting one round in twenty fails
             (tmp_path / name).mkdir()
             list(threads.map(opened, [tmp_path / name] * 8))
+
+
+UPGRADES: Final = """
+import os, sys, threading, time
+from pathlib import Path
+from queries.state import migrations, open_state
+
+migrations.config()
+folder, url = sys.argv[1:]
+
+def die(after):
+    time.sleep(after)
+    os.kill(os.getpid(), 9)
+
+for line in sys.stdin:
+    began, child = time.monotonic(), os.fork()
+    if not child:
+        if line.strip():
+            threading.Thread(target=die, args=(float(line),), daemon=True).start()
+        open_state(Path(folder), url or None)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(status, time.monotonic() - began, flush=True)
+"""
+
+
+def test_an_upgrade_that_is_killed_at_any_moment_is_finished_by_the_next(store: Store, *, prove: bool) -> None:
+    """All of it or nothing; a kill that comes after the work proves nothing and is not counted."""
+    draw, wanted, hits, touched = random.Random(11), 100 if prove else 10, 0, 0
+    store.older()
+    engine = store.raw()
+    older = tables(engine)
+    with answering(UPGRADES, str(store.folder), store.url or "") as ask:
+        lasts = float(ask("").split()[1])
+        newer = tables(engine)
+        assert newer != older
+        engine.dispose()
+        while hits < wanted:
+            store.wipe()
+            store.older()
+            if ask(str(draw.uniform(0, lasts))).startswith("0 "):
+                continue
+            engine = store.raw()
+            assert tables(engine) in (older, newer)
+            hits, touched = hits + 1, touched + (tables(engine) == newer)
+            store.open().dispose()
+            assert (version(engine), tables(engine)) == (HEAD, newer)
+            with engine.connect() as conn:
+                assert [message.id for message in outbox.unsent(conn)] == ["o1"]
+            engine.dispose()
+    print(f"{hits} kills inside the upgrade, {touched} of them after its commit")
 
 
 def test_an_upgrade_that_fails_changes_nothing(store: Store) -> None:
