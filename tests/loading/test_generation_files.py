@@ -5,15 +5,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
+from typing import Final
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import Connection, Engine, insert, select, text
 
 from config.errors import EarshotError
 from queries.__main__ import main
 from queries.engine import embedded as engine_of
+from queries.engine import reading
 from queries.warehouse import (
     EmbeddedWarehouse,
     NoWarehouseError,
@@ -22,7 +24,7 @@ from queries.warehouse import (
     embedded_warehouse,
     tables,
 )
-from queries.warehouse.generation_files import BrokenWarehouseError
+from queries.warehouse.generation_files import BrokenWarehouseError, GenerationFiles
 from tests.loading.test_generations import AT, add, numbers, publish, seen
 
 
@@ -171,7 +173,7 @@ def lost_table(file: Path) -> None:
     engine.dispose()
 
 
-PUBLISHERS = {
+PUBLISHERS: Final[dict[str, Callable[[EmbeddedWarehouse], object]]] = {
     "load": publish,
     "forget": erase,
     "restore": lambda warehouse: warehouse.adopt(warehouse.folder / "generation-2.duckdb", 2),
@@ -184,13 +186,13 @@ def test_what_is_not_whole_is_not_published(
     embedded: EmbeddedWarehouse, publisher: str, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever makes the new file, and whatever happened to it on the way: what is there stays."""
-    before, publish_whole = content(embedded.folder), embedded_warehouse.GenerationFiles.publish
+    before, publish_whole = content(embedded.folder), GenerationFiles.publish
 
     def publish_damaged(files: object, draft: Path, *arguments: object, **named: object) -> None:
         damage(draft)
         publish_whole(files, draft, *arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(embedded_warehouse.GenerationFiles, "publish", publish_damaged)
+    monkeypatch.setattr(GenerationFiles, "publish", publish_damaged)
     with pytest.raises(BrokenWarehouseError):
         PUBLISHERS[publisher](embedded)
     assert {name: held for name, held in content(embedded.folder).items() if "draft" not in name} == before
@@ -237,14 +239,14 @@ def test_a_reader_that_comes_while_everything_older_goes_takes_the_new_one(
 def test_a_reader_whose_file_goes_as_it_opens_it_takes_the_new_one(
     embedded: EmbeddedWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reading, calls = embedded_warehouse.reading, list[int]()
+    calls = list[int]()
 
-    def late(engine: object) -> object:
+    def late(engine: Engine) -> AbstractContextManager[Connection]:
         calls.append(1)
         if len(calls) == 1:
             with closing(EmbeddedWarehouse(embedded.folder, "128MB")) as other:
                 erase(other)
-        return reading(engine)  # type: ignore[arg-type]
+        return reading(engine)
 
     monkeypatch.setattr(embedded_warehouse, "reading", late)
     assert seen(embedded) == (4, 4)

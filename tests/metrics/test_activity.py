@@ -331,7 +331,7 @@ def _loaded(number: int, at: datetime, source: str, **summary: Any) -> dict[str,
 def test_a_source_that_lost_every_row_was_heard_of_when_it_last_had_some(empty: Engine) -> None:
     """One that was dropped, or replaced as a sample, is none any more; one that never brought a row still is."""
     full, none, stages = {"contact": {"read": 5}}, {"contact": {"read": 0}}, {"reading contact": 0.1}
-    loads = [
+    loads: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         ("crm", full, {}),
         ("crm", none, {}),
         ("shop", full, {}),
