@@ -229,7 +229,10 @@ def many() -> Rows:
     return {
         "account": [{"account_id": key, "name": key} for key in accounts],
         "contact": [contact(f"c{key}", 1, key, journey_id=None) for key in accounts],
-        "response": [{"id": f"r{i}", "account_id": "A0", "invited_at": at(1), "status": "invited"} for i in range(4)],
+        "response": [
+            {"id": f"r{i}", "account_id": "A0", "kind": "relationship", "invited_at": at(1), "status": "invited"}
+            for i in range(4)
+        ],
     }
 
 
