@@ -48,7 +48,7 @@ class EmbeddedWarehouse:
 
     def __init__(self, folder: Path, memory_limit: str = MEMORY_LIMIT, reading_limit: str = READING_LIMIT) -> None:
         self.folder, self.memory_limit, self.reading_limit = folder, memory_limit, reading_limit
-        self.files, self._newest = GenerationFiles(folder), 0
+        self.files, self._newest = GenerationFiles(folder, reading_limit), 0
         self._engines: dict[int, Engine] = {}
         self._generations: dict[int, Generation] = {}
         self._readers: dict[int, int] = {}

@@ -31,9 +31,13 @@ class BrokenWarehouseError(EarshotError):
 
 @dataclass(frozen=True, slots=True)
 class GenerationFiles:
-    """The folder they are in. Only who holds the writer's lock may change it."""
+    """The folder they are in, which only who holds the writer's lock may change.
+
+    `memory_limit` is that of the readers: DuckDB refuses to open in one process a file twice with different limits.
+    """
 
     folder: Path
+    memory_limit: str = READING_LIMIT
 
     # Names carry the generation: DuckDB's instance cache answers for a path that was swapped with the old file.
     def file(self, number: int) -> Path:
@@ -210,7 +214,7 @@ class GenerationFiles:
             raise BrokenWarehouseError(f"{file} was not written to its end; run it again")
         try:
             with (
-                disposing(embedded(file, read_only=True, memory_limit=READING_LIMIT)) as engine,
+                disposing(embedded(file, read_only=True, memory_limit=self.memory_limit)) as engine,
                 reading(engine) as conn,
             ):
                 newest, rows = latest(conn), count_rows(conn)

@@ -25,7 +25,7 @@ from queries.warehouse import (
     tables,
 )
 from queries.warehouse.generation_files import BrokenWarehouseError, GenerationFiles
-from tests.loading.test_generations import AT, add, numbers, publish, seen
+from tests.loading.test_generations import AT, accounts, add, numbers, publish, seen
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,15 @@ def test_a_pointer_that_is_lost_or_wrong_stops_everybody_and_removes_nothing(
     assert seen(embedded) == (3, 3)
     assert publish(embedded) == 4
     assert numbers(embedded.folder) == {3, 4}
+
+
+def test_who_still_reads_a_generation_finds_it_whole_when_the_pointer_is_lost(published: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(published, tmp_path / "warehouse")
+    with closing(EmbeddedWarehouse(folder, reading_limit="100MB")) as warehouse, warehouse.pin() as early:
+        (folder / "current").unlink()
+        with pytest.raises(BrokenWarehouseError, match="generation is 3: "):
+            seen(warehouse)
+        assert accounts(early) == 3
 
 
 def test_a_pointer_that_was_set_back_stops_the_writers(embedded: EmbeddedWarehouse) -> None:
