@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from config.errors import EarshotError
+from config.files import refuse_irregular
 from queries.engine import READING_LIMIT, disposing, embedded, reading
 from queries.warehouse.generations import latest
 
@@ -213,13 +214,15 @@ class GenerationFiles:
         if _log_of(file).exists():
             raise BrokenWarehouseError(f"{file} was not written to its end; run it again")
         try:
+            refuse_irregular(file)
             with (
                 disposing(embedded(file, read_only=True, memory_limit=self.memory_limit)) as engine,
                 reading(engine) as conn,
             ):
                 newest, rows = latest(conn), count_rows(conn)
-        except DBAPIError as error:
-            raise BrokenWarehouseError(f"{file} cannot be read ({str(error.orig).splitlines()[0]})") from error
+        except (DBAPIError, OSError) as error:
+            reason = error.orig if isinstance(error, DBAPIError) else error.strerror
+            raise BrokenWarehouseError(f"{file} cannot be read ({str(reason).splitlines()[0]})") from error
         if newest is None or newest.number != number:
             raise BrokenWarehouseError(f"{file} is generation {newest.number if newest else 0} and not {number}")
         return rows
@@ -246,6 +249,7 @@ def _log_of(file: Path) -> Path:
 def _number_in(file: Path) -> int | None:
     """The number that a file holds; None where it is not there, or holds something else."""
     try:
+        refuse_irregular(file)
         said = file.read_bytes().decode("ascii", errors="replace").strip()
     except FileNotFoundError:
         return None
