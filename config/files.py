@@ -4,6 +4,8 @@ import errno
 import stat
 from pathlib import Path
 
+from config.errors import EarshotError
+
 
 def refuse_irregular(file: Path) -> None:
     """Refuse what cannot be read to its end.
@@ -17,3 +19,14 @@ def refuse_irregular(file: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, "it is a folder and no file", str(file))
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "it is a pipe or a device and no file", str(file))
+
+
+def refuse_stray(file: Path, folder: Path) -> None:
+    """Refuse a file that a link inside a folder puts elsewhere. The folder may itself be a link.
+
+    Raises:
+        EarshotError: whoever may write to the folder would decide what else is read or written.
+    """
+    target = file.resolve()
+    if not target.is_relative_to(folder.resolve()):
+        raise EarshotError(f"{file} is a link out of {folder}, to {target}; put the file itself there")

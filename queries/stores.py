@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from config.errors import EarshotError
+from config.files import refuse_stray
 from config.models import Catalog
 from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
@@ -102,7 +103,7 @@ def open_installation(settings: Settings | None = None) -> Iterator[Installation
 
 def open_warehouse(settings: Settings) -> Warehouse:
     """PostgreSQL when `warehouse.url` is set, else DuckDB files in the data folder. Nothing is opened yet."""
-    _refuse_half_restored(settings)
+    _check_folder(settings)
     options = settings.warehouse
     if options.url:
         return SharedWarehouse(options.url.get_secret_value())
@@ -116,7 +117,7 @@ def open_states(settings: Settings) -> Engine:
         NoStateError: the folder cannot be written, or the database does not answer.
         HalfRestoredError: one of the stores may be of before a restore, and the other of after it.
     """
-    _refuse_half_restored(settings)
+    _check_folder(settings)
     url = settings.state.url
     try:
         return open_state(settings.data, url.get_secret_value() if url else None)
@@ -128,6 +129,11 @@ def open_states(settings: Settings) -> Engine:
         raise NoStateError(f"the state in {place} cannot be opened ({reason}); check {setting}") from error
 
 
-def _refuse_half_restored(settings: Settings) -> None:
+def _check_folder(settings: Settings) -> None:
+    """Refuse a data folder in which a restore was stopped half-way, or a link leads what is stored elsewhere."""
     if (settings.data / RESTORING / SWITCHING).exists():
         raise HalfRestoredError("a restore was stopped half-way; finish it: `python -m queries restore --from DIR`")
+    made = ("warehouse", RESTORING, "sample", "state.db", "state.db-wal", "state.db-shm")
+    for file in (*(settings.data / name for name in made), *(settings.data / "warehouse").glob("*")):
+        if file.is_symlink():
+            refuse_stray(file, settings.data)

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from config.errors import EarshotError
+from config.files import refuse_stray
 from config.models import Source, SourceInput
 from queries.loading.text_files import copy_text
 
@@ -77,6 +78,7 @@ def _find(name: str, pattern: str, data: Path) -> tuple[Path, ...]:
         hint = f"did you mean {near[0]!r}?" if near else "put it there or correct source.toml"
         raise EarshotError(f"input {name}: there is no {pattern!r} in {data}; {hint}")
     for file in files:
+        refuse_stray(file, data)
         if not file.is_file():
             raise EarshotError(f"input {name}: {file} is a folder; name a file, or all in it as '{pattern}/*.csv'")
     return files

@@ -1,29 +1,63 @@
-"""Back up the warehouse and the state, while everything runs.
+"""Back up the warehouse and the state, while everything runs; and what a backup holds, with the hash of each file.
 
 The state is copied before the warehouse: the rules never know of a generation that the backup does not hold.
 """
 
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import Connection, select
 
 from config.errors import EarshotError
+from config.files import refuse_irregular
 from config.settings import Settings
 from queries.operations.database_copy import copy_journal, dump
-from queries.operations.manifest import JOURNAL, STATE_DUMP, WAREHOUSE_DUMP, Manifest, hash_file, write_manifest
 from queries.state.tables import VERSIONS, state
 from queries.stores import open_warehouse
 from queries.warehouse import EmbeddedWarehouse, NoWarehouseError, Warehouse, tables
+
+NAME: Final = "manifest.json"
+FORMAT: Final = 1
+JOURNAL, STATE_DUMP, WAREHOUSE_DUMP = "state.db", "state.dump", "warehouse.dump"
+_BLOCK: Final = 1 << 20
 
 Say = Callable[[str], None]
 
 
 class NotNowError(EarshotError):
     """A backup or a restore must not be done here and now."""
+
+
+class BadBackupError(EarshotError):
+    """A folder is no backup, or not a whole one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One backup.
+
+    Args:
+        made_at: when it was begun, aware UTC: it holds everything up to then.
+        state: `sqlite` or `postgresql`.
+        warehouse: `duckdb` or `postgresql`; empty where nothing was loaded.
+        generation: the warehouse's, 0 where nothing was loaded.
+        files: the SHA-256 of each file.
+        erased: the hashes of what was erased, with when (ISO, naive UTC).
+    """
+
+    made_at: datetime
+    state: str
+    warehouse: str
+    generation: int
+    files: Mapping[str, str]
+    erased: Mapping[str, str]
 
 
 def backup(settings: Settings, folder: Path, now: datetime, say: Say) -> Manifest:
@@ -102,3 +136,45 @@ def _copy_warehouse(settings: Settings, warehouse: Warehouse, folder: Path) -> t
     if url := settings.warehouse.url:
         dump(url.get_secret_value(), tables.warehouse.tables, folder / WAREHOUSE_DUMP)
     return "postgresql", number
+
+
+def hash_file(file: Path) -> str:
+    """The SHA-256 of a file's content."""
+    known = sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            known.update(block)
+    return known.hexdigest()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write it beside its files."""
+    raw = {"format": FORMAT, **asdict(manifest), "made_at": manifest.made_at.isoformat()}
+    (folder / NAME).write_text(json.dumps(raw, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """A backup's manifest.
+
+    Raises:
+        BadBackupError: there is none, or it is of another format.
+    """
+    try:
+        refuse_irregular(folder / NAME)
+        raw = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        if raw.pop("format") != FORMAT:
+            raise BadBackupError(f"{folder}: written by another version of Earshot; restore it with that one")
+        return Manifest(**{**raw, "made_at": datetime.fromisoformat(raw["made_at"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadBackupError(
+            f"{folder} is no backup ({NAME}: {type(error).__name__}); name a folder that is"
+        ) from error
+
+
+def check_files(folder: Path, manifest: Manifest) -> None:
+    """Raises BadBackupError where a file is missing or was changed."""
+    for name, known in sorted(manifest.files.items()):
+        if not (folder / name).is_file():
+            raise BadBackupError(f"{folder / name} is missing; take another backup")
+        if hash_file(folder / name) != known:
+            raise BadBackupError(f"{folder / name} is not as it was written; take another backup")

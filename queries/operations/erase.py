@@ -104,6 +104,60 @@ class _Erasure:
         self.people.update(conn.scalars(select(person.person_id).where(person.account_id == self.key)))
         self.name = conn.scalar(select(account.name).where(account.account_id == self.key)) or self.name
 
+    def take_people_out(self, conn: Connection, now: datetime) -> int:
+        """Facts lose the person and what the person wrote; of an account's people, also the facts of other accounts."""
+        changed = 0
+        for table in tables.CANONICAL:
+            if "person_id" not in table.c or table is tables.person:
+                continue
+            theirs = table.c.person_id.in_(self.people)
+            # An account's own facts go as a whole; those of a person stay, whosever they are.
+            others = table.c.account_id != self.key if self.kind == "account" else true()
+            gone = {name: None for name in ("person_id", "comment") if name in table.c}
+            changed += conn.execute(update(table).where(theirs, others).values(**gone, loaded_at=now)).rowcount
+        return changed
+
+    def remove_rows(self, conn: Connection, touched: Touched) -> int:
+        """Of an account whatever is of it, of a person the person's own row."""
+        column = f"{self.kind}_id"
+        # Children before parents: at no moment does a row refer to one that is gone.
+        of_key = [tables.person] if self.kind == "person" else [t for t in reversed(tables.CANONICAL) if column in t.c]
+        removed = 0
+        for table in of_key:
+            # Noted before they go: afterwards nothing says which days must be computed anew.
+            touched.note(conn, table, table.c[column] == self.key)
+            removed += conn.execute(delete(table).where(table.c[column] == self.key)).rowcount
+        return removed
+
+    def clear_quarantine(self, conn: Connection) -> int:
+        """Remove the rejected rows of the account or the people: they hold the rows as they were read."""
+        table, removed = tables.quarantine, 0
+        keys = (table.c.source, table.c.table_name, table.c.key, table.c.row)
+        theirs = {("person_id", person) for person in self.people}
+        if self.kind == "account":
+            theirs |= {("account_id", self.key)}
+        for rejected in {tuple(row) for row in conn.execute(select(*keys))}:
+            try:
+                said: Any = json.loads(rejected[-1])
+            except ValueError:
+                continue
+            if isinstance(said, dict) and theirs & {(name, str(value).strip()) for name, value in said.items()}:
+                same = (column == value for column, value in zip(keys, rejected, strict=True))
+                removed += conn.execute(delete(table).where(*same)).rowcount
+        return removed
+
+    def words(self) -> str:
+        """What the warehouse lost."""
+        if not self.was_known:
+            return f"nothing of {self.kind} {self.key} was in the warehouse; later loads leave it out"
+        parts = (
+            f"{self.rows:,} rows removed",
+            f"{self.facts:,} rows without their person",
+            f"{self.quarantined:,} rows removed from the quarantine",
+        )
+        said = f"{self.kind} {self.key} is erased: {', '.join(parts)}"
+        return f"{said}; older generations are gone, and later loads leave it out"
+
 
 def forget(
     warehouse: Warehouse,
@@ -202,7 +256,7 @@ def finish_erasures(
     forgotten = {}
     with states.begin() as conn:
         for done in erasures:
-            say(_told_rows(done))
+            say(done.words())
             account = done.key if done.kind == "account" else None
             may_be_named = account is not None and (done.was_known or done.again)
             what = Redaction(done.hash, done.at, account, frozenset(done.people), done.name, may_be_named)
@@ -236,10 +290,9 @@ def _erase(
     for each in erasures:
         each.look_up(conn)
         # Before the rows go: the facts of other accounts are found by the people of this one.
-        each.facts = _without_people(conn, each, now)
-        journeys = set(conn.scalars(select(tables.journey.c.id).where(tables.journey.c.account_id == each.key)))
-        each.quarantined = _clear_quarantine(conn, each, journeys if each.kind == "account" else set())
-        each.rows = _remove(conn, each, touched)
+        each.facts = each.take_people_out(conn, now)
+        each.quarantined = each.clear_quarantine(conn)
+        each.rows = each.remove_rows(conn, touched)
         each.again = each.hash in present
         each.at = present[each.hash] if each.again and not each.was_known else each.at
         marks |= dict.fromkeys({each.hash, *(hash_of("person", person) for person in each.people)}, each.at)
@@ -252,58 +305,3 @@ def _erase(
     basis = generation_key(before.zone if before else _EMPTY_ZONE, catalog)
     record_generation(conn, draft.number, basis, BY, LoadReport(BY).json(), now)
     draft.erase()
-
-
-def _without_people(conn: Connection, each: _Erasure, now: datetime) -> int:
-    """Facts lose the person and what the person wrote; of an account's people, also the facts of other accounts."""
-    changed = 0
-    for table in tables.CANONICAL:
-        if "person_id" not in table.c or table is tables.person:
-            continue
-        theirs = table.c.person_id.in_(each.people)
-        # An account's own facts go as a whole; those of a person stay, whosever they are.
-        others = table.c.account_id != each.key if each.kind == "account" else true()
-        gone = {name: None for name in ("person_id", "comment") if name in table.c}
-        changed += conn.execute(update(table).where(theirs, others).values(**gone, loaded_at=now)).rowcount
-    return changed
-
-
-def _remove(conn: Connection, each: _Erasure, touched: Touched) -> int:
-    column = f"{each.kind}_id"
-    # Children before parents: at no moment does a row refer to one that is gone.
-    of_key = [tables.person] if each.kind == "person" else [t for t in reversed(tables.CANONICAL) if column in t.c]
-    removed = 0
-    for table in of_key:
-        # Noted before they go: afterwards nothing says which days must be computed anew.
-        touched.note(conn, table, table.c[column] == each.key)
-        removed += conn.execute(delete(table).where(table.c[column] == each.key)).rowcount
-    return removed
-
-
-def _clear_quarantine(conn: Connection, each: _Erasure, journeys: set[str]) -> int:
-    """Remove the rejected rows of the account or the people: they hold the rows as they were read."""
-    table, removed = tables.quarantine, 0
-    keys = (table.c.source, table.c.table_name, table.c.key, table.c.row)
-    theirs = {"person_id": each.people, "journey_id": journeys}
-    theirs |= {"account_id": {each.key}} if each.kind == "account" else {}
-    for rejected in {tuple(row) for row in conn.execute(select(*keys))}:
-        try:
-            said: Any = json.loads(rejected[-1])
-        except ValueError:
-            continue
-        if isinstance(said, dict) and any(str(said.get(name, "")).strip() in keys_ for name, keys_ in theirs.items()):
-            same = (column == value for column, value in zip(keys, rejected, strict=True))
-            removed += conn.execute(delete(table).where(*same)).rowcount
-    return removed
-
-
-def _told_rows(done: _Erasure) -> str:
-    if not done.was_known:
-        return f"nothing of {done.kind} {done.key} was in the warehouse; later loads leave it out"
-    parts = (
-        f"{done.rows:,} rows removed",
-        f"{done.facts:,} rows without their person",
-        f"{done.quarantined:,} rows removed from the quarantine",
-    )
-    said = f"{done.kind} {done.key} is erased: {', '.join(parts)}"
-    return f"{said}; older generations are gone, and later loads leave it out"

@@ -24,7 +24,19 @@ from config.settings import Settings
 from queries.engine import disposing, journal, shared
 from queries.instants import aware
 from queries.messages.restores import mark_restored
-from queries.operations.backup import NotNowError, Say, tombstones
+from queries.operations.backup import (
+    JOURNAL,
+    NAME,
+    STATE_DUMP,
+    WAREHOUSE_DUMP,
+    Manifest,
+    NotNowError,
+    Say,
+    check_files,
+    hash_file,
+    read_manifest,
+    tombstones,
+)
 from queries.operations.database_copy import (
     aside,
     bring_in,
@@ -35,16 +47,6 @@ from queries.operations.database_copy import (
     undump_aside,
 )
 from queries.operations.erase import finish_erasures, intend, noted_keys
-from queries.operations.manifest import (
-    JOURNAL,
-    NAME,
-    STATE_DUMP,
-    WAREHOUSE_DUMP,
-    Manifest,
-    check_files,
-    hash_file,
-    read_manifest,
-)
 from queries.state.tables import VERSIONS, erasure, heartbeat, incident, state
 from queries.stores import RESTORING, SWITCHING, Stores, open_stores, open_warehouse
 from queries.warehouse import (

@@ -24,9 +24,8 @@ from queries.instants import naive
 from queries.messages import outbox
 from queries.messages.leases import record_heartbeat
 from queries.messages.restores import last_restore
-from queries.operations.backup import NotNowError, backup
+from queries.operations.backup import NAME, BadBackupError, NotNowError, backup, read_manifest
 from queries.operations.erase import forget
-from queries.operations.manifest import NAME, BadBackupError, read_manifest
 from queries.operations.restore import restore
 from queries.scope import EVERYTHING
 from queries.state import Incident

@@ -20,13 +20,14 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, insert, select
 
+from config.errors import EarshotError
 from config.settings import Settings, read_settings
 from queries.__main__ import main
 from queries.instants import naive
-from queries.operations.manifest import check_files, read_manifest
+from queries.operations.backup import check_files, read_manifest
 from queries.state import tables as state_tables
 from queries.stores import HalfRestoredError, open_states, open_warehouse
-from queries.warehouse import NoWarehouseError, tables
+from queries.warehouse import EmbeddedWarehouse, NoWarehouseError, tables
 from tests.support.installation import configure
 from tests.support.loading import COMPANY, bring, contents, order
 
@@ -436,6 +437,49 @@ def test_an_erasure_removes_what_a_stopped_restore_had_made_ready(
     assert traces(forgotten)
     assert run(forgotten, "forget", "--account", "A10") == 0
     assert traces(forgotten) == set()
+
+
+# Links
+
+
+@pytest.mark.parametrize(
+    "name", ["warehouse", "warehouse/lock", "warehouse/current", "state.db", "restoring", "sample"]
+)
+@pytest.mark.parametrize("words", [FORGET, ("status",)], ids=["forget", "status"])
+def test_a_link_does_not_lead_what_is_stored_elsewhere(
+    site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, words: tuple[str, ...]
+) -> None:
+    elsewhere, file = tmp_path / "elsewhere", site / name
+    if file.exists():
+        file.rename(elsewhere)
+    else:
+        elsewhere.mkdir()
+    file.symlink_to(elsewhere)
+    before = {path: path.read_bytes() for path in [elsewhere, *elsewhere.rglob("*")] if path.is_file()}
+    assert run(site, *words) == 1
+    assert f"{file} is a link out of {site}, to {elsewhere}; put the file itself there" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_the_data_folder_itself_may_be_a_link(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(site)
+    (site / "warehouse").rename(site / "moved")
+    (site / "warehouse").symlink_to(site / "moved")
+    assert run(tmp_path / "link", *FORGET) == 0
+    assert traces(site) == set()
+
+
+def test_an_input_is_not_read_through_a_link_out_of_its_folder(tmp_path: Path) -> None:
+    wanted, secret = order(tmp_path / "crm", FILES), tmp_path / "secret.csv"
+    (wanted.data / "account.csv").rename(secret)
+    (wanted.data / "account.csv").symlink_to(secret)
+    with closing(EmbeddedWarehouse(tmp_path / "warehouse")) as warehouse:
+        with pytest.raises(EarshotError, match=f"account.csv is a link out of {wanted.data}, to {secret}"):
+            bring(warehouse, wanted)
+        secret.rename(wanted.data / "today.csv")
+        (wanted.data / "account.csv").unlink()
+        (wanted.data / "account.csv").symlink_to("today.csv")
+        assert bring(warehouse, wanted).published
 
 
 # In PostgreSQL

@@ -19,7 +19,7 @@ from queries.state import open_state
 from queries.state.incidents import incidents
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
-from tests.support.installation import DEFECTS, GUARD, RULE, Terminal, configure, installed
+from tests.support.installation import DEFECTS, GUARD, RULE, Terminal, configure, installed, share
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FIRST: Final = date(2025, 9, 1)
@@ -146,7 +146,7 @@ def test_two_watchers_at_once_and_a_quiet_end(tmp_path: Path, built: Path, slack
     rules = RULE.replace("limit = 0.25", "limit = 0.01").replace("recover = 0.20", "recover = 0.005")
     more = {"EARSHOT_SLACK__TOKEN": slack.token, "EARSHOT_SLACK__BASE_URL": slack.base_url}
     environ = configure(tmp_path, CHANNELS["service-quality"], rules) | more
-    (tmp_path / "warehouse").symlink_to(built / "warehouse")
+    share(built / "warehouse", tmp_path / "warehouse")
     watchers = [start(environ) for _ in range(2)]
     try:
         _wait_for(lambda: len(slack.history("service-quality")) == 2)
