@@ -16,6 +16,7 @@ from dashboard.stores import stores
 from dashboard.viewer import Viewer, viewer
 from queries.messages.outbox import dead, unsent
 from queries.metrics.formatting import count
+from queries.state import rule_errors
 from queries.stores import Stores
 from queries.warehouse import Pin
 
@@ -71,7 +72,7 @@ def page_session() -> Iterator[PageSession]:
 
 
 def banners(session: PageSession) -> None:
-    """What every page says first: who can see this, and what Slack has not been told."""
+    """What every page says first: who can see this, what Slack has not been told, which rules are not evaluated."""
     waiting, lost = len(unsent(session.state)), len(dead(session.state))
     lines = [session.viewer.notice] if session.viewer.notice else []
     if session.stores.settings.slack.token is None:
@@ -84,6 +85,10 @@ def banners(session: PageSession) -> None:
     if lines:
         words = " ".join(lines) + (" Read them:" if command else "")
         st.html(markup.notice(words, attention=bool(lost), command=command))
+    if ill := len({error.rule for error in rule_errors(session.state)}):
+        rules = "rule" if ill == 1 else "rules"
+        words = f"{count(ill)} {rules} could not be evaluated; incidents that are open stay as they are."
+        st.html(markup.notice(words, attention=True, command="python -m triggers audit"))
 
 
 def _messages(number: int, verb: str = "") -> str:

@@ -21,6 +21,9 @@ def show(session: PageSession) -> None:
         return
     review = data.review(key, session.pin, session.state)
     st.html(markup.review_header(review, review.vertical or EVERYWHERE))
+    if review.doubt:
+        words = f"Incidents may be missing: {review.doubt}."
+        st.html(parts.notice(words, attention=True, command="python -m triggers audit"))
     if review.maturity:
         st.html(parts.notice(review.maturity))
     if review.data_problems:
@@ -67,7 +70,10 @@ def _drop_unknown(name: str, known: tuple[str, ...]) -> None:
 
 def _issues(session: PageSession, review: Review) -> None:
     if not review.issues:
-        st.html(parts.section("Key issues") + parts.bullets(["None: no incident was open and no goal was missed."]))
+        none = "None: no incident was open and no goal was missed."
+        if review.doubt:
+            none = f"None is known: no goal was missed, but {review.doubt}."
+        st.html(parts.section("Key issues") + parts.bullets([none]))
         return
     st.html(parts.section("Key issues"))
     for number, issue in enumerate(review.issues, start=1):

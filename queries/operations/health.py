@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select
 
 from queries.instants import aware, naive
 from queries.messages.canary import Canary, newest_canary
-from queries.state import CANARY
+from queries.state import CANARY, RuleError, evaluated_at, rule_errors
 from queries.state.counters import counters
 from queries.state.tables import eval_slot, heartbeat, inbound, incident, instance, outbox
 
@@ -31,6 +31,7 @@ class StateHealth:
         at: that moment.
         beats: the processes that were ever alive, by name.
         evaluated_at: when each rule was last evaluated.
+        errors: the rules that could not be.
         incidents: how many there are, by state and class.
         unfounded: firing instances without an open incident.
         messages: how many there are, by state.
@@ -54,6 +55,7 @@ class StateHealth:
     oldest_message: datetime | None
     unheard: tuple[datetime, ...]
     to_acknowledge: tuple[float, ...]
+    errors: tuple[RuleError, ...] = ()
     refused: int = 0
     evaluations: int = 0
     counted: Mapping[str, int] = field(default_factory=dict)
@@ -63,7 +65,6 @@ class StateHealth:
 
 def read_health(conn: Connection, now: datetime) -> StateHealth:
     """Read the state. `now` is aware UTC."""
-    evaluated = select(eval_slot.c.rule, func.max(eval_slot.c.evaluated_at)).group_by(eval_slot.c.rule)
     messages = select(outbox.c.state, func.count()).group_by(outbox.c.state)
     oldest = conn.scalar(select(func.min(outbox.c.due_at)).where(outbox.c.state.in_(UNFINISHED)))
     # A rule that fires has an incident: open, or closed by hand until the figure has recovered.
@@ -76,7 +77,8 @@ def read_health(conn: Connection, now: datetime) -> StateHealth:
     return StateHealth(
         at=now,
         beats={row.name: Beat(aware(row.at), row.note) for row in conn.execute(select(heartbeat))},
-        evaluated_at={rule: aware(at) for rule, at in conn.execute(evaluated)},
+        evaluated_at=evaluated_at(conn),
+        errors=rule_errors(conn),
         incidents=_counted(conn),
         unfounded=int(conn.execute(unfounded).scalar_one()),
         messages={row[0]: row[1] for row in conn.execute(messages)},

@@ -139,11 +139,12 @@ def redact(conn: Connection, what: Redaction, now: datetime) -> Redacted:
             _redact_incident(conn, replace(incident, account_id=None if is_own else incident.account_id), after, now)
             changed.add(incident.id)
     # What a rule remembers of a slice that is no more.
-    instance, texts = tables.instance, 0
-    for rule, slice_ in conn.execute(select(instance.c.rule, instance.c.slice)).all():
-        if what.slice(slice_) != slice_:
-            conn.execute(delete(instance).where(instance.c.rule == rule, instance.c.slice == slice_))
-            texts += 1
+    texts = 0
+    for table in (tables.instance, tables.rule_error):
+        for rule, slice_ in conn.execute(select(table.c.rule, table.c.slice)).all():
+            if what.slice(slice_) != slice_:
+                conn.execute(delete(table).where(table.c.rule == rule, table.c.slice == slice_))
+                texts += 1
     columns = [column for table in tables.state.sorted_tables for column in table.c]
     texts += sum(_rewrite(conn, column, what) for column in columns if column.info.get("holds") in _CHANGES)
     return Redacted(len(changed), texts, _queue(conn, changed, what, now))

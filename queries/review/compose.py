@@ -55,7 +55,7 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         vertical,
         facts.generation,
         facts.published_at,
-        review_headline(facts, issues, len(every)),
+        review_headline(facts, issues, len(every), meeting.doubt),
         f"{incomplete} {listed(immature)} will move." if immature else "",
         issues,
         len(every) - len(issues),
@@ -68,6 +68,8 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         meeting.overrides,
         meeting.data_problems,
         facts.no_money,
+        meeting.evaluated_at,
+        meeting.doubt,
     )
 
 
@@ -103,8 +105,8 @@ def _improved(facts: Facts, actions: Sequence[ActionStatus]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def review_headline(facts: Facts, issues: Sequence[Issue], every: int) -> str:
-    """The one sentence the meeting starts from."""
+def review_headline(facts: Facts, issues: Sequence[Issue], every: int, doubt: str = "") -> str:
+    """The one sentence the meeting starts from; no all-clear where there is a doubt about the rules."""
     judged = [s for s in facts.standings if s.vertical and s.verdict in {"met", "missed", "cannot tell"}]
     verticals = len({s.vertical for s in judged})
     if issues:
@@ -124,6 +126,8 @@ def review_headline(facts: Facts, issues: Sequence[Issue], every: int) -> str:
     unsure = sum(s.verdict == "cannot tell" for s in judged)
     close = f", with {count(unsure)} of {count(len(judged))} figures too close to call" if unsure else ""
     place = f"the {number_word(verticals)} verticals" if verticals > 1 else judged[0].vertical
+    if doubt:
+        return f"No goal is missed in {place}{close}, but incidents may be missing: {doubt}."
     return f"No key issue in {place}: no goal is missed{close}."
 
 

@@ -136,7 +136,8 @@ class Facts:
 class MeetingState:
     """What the state says about a month: incidents, actions and what the meeting has decided so far.
 
-    `data_problems` counts open incidents of the data itself: named, never a customer issue.
+    `data_problems` counts open incidents of the data itself: named, never a customer issue. `evaluated_at` is when
+    rules were last evaluated, aware UTC, None before that; `doubt` says why incidents may be missing.
     """
 
     found: tuple[ReviewIncident, ...] = ()
@@ -144,6 +145,8 @@ class MeetingState:
     decisions: Mapping[str, Decision] | None = None
     overrides: tuple[Override, ...] = ()
     data_problems: int = 0
+    evaluated_at: datetime | None = None
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,8 @@ class Review:
     overrides: tuple[Override, ...]
     data_problems: int
     no_money: str = ""
+    evaluated_at: datetime | None = None
+    doubt: str = ""
 
     @property
     def financials_open(self) -> bool:

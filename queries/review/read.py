@@ -9,15 +9,15 @@ from typing import Final
 
 from sqlalchemy import Connection, func, select
 
-from config.models import Catalog, Condition, Metric
-from queries.metrics.formatting import goal_figure
+from config.models import Catalog, Condition, Metric, WatchRule
+from queries.metrics.formatting import goal_figure, listed
 from queries.metrics.measure import Ask, MetricPoint, measure, measure_all
 from queries.metrics.revenue import UnratedRevenueError, read_revenue
 from queries.review.action_effects import LEFT_OUT, ActionEffect, effect_of
 from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, ReviewIncident, metric_status
 from queries.scope import Scope
 from queries.sql_functions import whole
-from queries.state import Action, Incident, overrides, slice_values
+from queries.state import MISSED_SLOTS, Action, Incident, evaluated_at, overrides, rule_errors, slice_values
 from queries.state.actions import actions
 from queries.state.decisions import decisions
 from queries.state.incidents import incidents
@@ -182,7 +182,36 @@ def read_meeting(conn: Connection, context: ReviewContext) -> MeetingState:
     running = [a for a in actions(conn, scope, period.until) if a.done_at is None or a.done_at >= month_began]
     named = tuple(replace(action, owner=label_of(action.owner, context.catalog)) for action in running)
     decided = decisions(conn, period.first, context.vertical)
-    return MeetingState(customer, named, decided, overrides(conn, period.first, context.vertical), data)
+    overruled = overrides(conn, period.first, context.vertical)
+    return MeetingState(customer, named, decided, overruled, data, *_evaluation(conn, context.catalog, context.as_of))
+
+
+def _evaluation(conn: Connection, catalog: Catalog, now: datetime) -> tuple[datetime | None, str]:
+    """When rules were last evaluated, and why what they would have found may be missing; empty where it is not."""
+    evaluated, errors = evaluated_at(conn), rule_errors(conn)
+    every = {rule.name: rule.every for rule in catalog.rules if isinstance(rule, WatchRule) and rule.enabled}
+    newest = max((at for rule, at in evaluated.items() if rule in every), default=None)
+    if every and newest is None and not errors:
+        return None, "the rules were never evaluated"
+    ill = {error.rule for error in errors}
+    never = every.keys() - evaluated.keys() - ill
+    late = [
+        rule for rule in every.keys() & evaluated.keys() - ill if now - evaluated[rule] > MISSED_SLOTS * every[rule]
+    ]
+    doubts: list[str] = []
+    if ill:
+        doubts.append(f"{_rules(len(ill))} could not be evaluated")
+    if never:
+        doubts.append(f"{_rules(len(never))} {'was' if len(never) == 1 else 'were'} never evaluated")
+    if late:
+        since = min(evaluated[rule] for rule in late)
+        has = "has" if len(late) == 1 else "have"
+        doubts.append(f"{_rules(len(late))} {has} not been evaluated since {since.day} {since:%B %Y}")
+    return newest, listed(doubts)
+
+
+def _rules(number: int) -> str:
+    return f"{number} {'rule' if number == 1 else 'rules'}"
 
 
 def _instant(day: date) -> datetime:

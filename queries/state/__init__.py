@@ -9,16 +9,20 @@ from queries.state.database import open_state, passing_state
 from queries.state.decisions import Decision, Override, overrides, record_decision, record_override
 from queries.state.escalations import BEYOND, TOLD, WITHHELD, Escalation, RuleTally, rule_tallies, spent, unnamed
 from queries.state.evaluations import (
+    MISSED_SLOTS,
     Calibration,
     Evaluated,
     Newest,
     Remembered,
+    RuleError,
     RuleVersion,
     StoredBaseline,
     baselines,
     calibrations,
+    evaluated_at,
     newest_slots,
     remembered,
+    rule_errors,
     rule_hashes,
     rule_version,
     store_calibration,

@@ -7,11 +7,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Final
 
 from sqlalchemy import Connection, delete, func, insert, select
 
 from queries.instants import aware, naive
 from queries.state import tables
+
+MISSED_SLOTS: Final = 3
+"""A rule that missed so many of its slots is not evaluated any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,24 @@ class Calibration:
     calibrated_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class RuleError:
+    """A rule, or one of its slices, that could not be evaluated: why in one line, and since when, aware UTC.
+
+    An empty slice is all of them.
+    """
+
+    rule: str
+    slice: str
+    reason: str
+    since: datetime
+
+    @property
+    def where(self) -> str:
+        """The rule, and its slice where only that is concerned."""
+        return f"{self.rule} ({self.slice})" if self.slice else self.rule
+
+
 def remembered(conn: Connection) -> tuple[Remembered, ...]:
     """Every instance that is not as it began."""
     return tuple(Remembered(*row) for row in conn.execute(select(tables.instance)))
@@ -109,6 +131,20 @@ def newest_slots(conn: Connection) -> dict[str, Newest]:
     # Of the rows of one slot the last to come wins below: that of the newest generation.
     rows = conn.execute(select(table).join_from(newest, table, same_slot).order_by(table.c.generation))
     return {row.rule: Newest(row.slot, row.generation, aware(row.evaluated_at)) for row in rows}
+
+
+def evaluated_at(conn: Connection) -> Mapping[str, datetime]:
+    """When each rule was last evaluated, aware UTC."""
+    table = tables.eval_slot
+    newest = select(table.c.rule, func.max(table.c.evaluated_at)).group_by(table.c.rule)
+    return {rule: aware(at) for rule, at in conn.execute(newest)}
+
+
+def rule_errors(conn: Connection) -> tuple[RuleError, ...]:
+    """What could not be evaluated when that was last tried, in order of the rules."""
+    table = tables.rule_error
+    rows = conn.execute(select(table).order_by(table.c.rule, table.c.slice))
+    return tuple(RuleError(row.rule, row.slice, row.reason, aware(row.since)) for row in rows)
 
 
 def rule_version(conn: Connection, hash_: str) -> RuleVersion | None:

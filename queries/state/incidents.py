@@ -17,7 +17,7 @@ from config.errors import EarshotError
 from queries.instants import aware, naive
 from queries.scope import Scope
 from queries.state import tables
-from queries.state.evaluations import Evaluated, Remembered, RuleVersion
+from queries.state.evaluations import Evaluated, Remembered, RuleError, RuleVersion
 
 NAMESPACE: Final[UUID] = uuid5(NAMESPACE_URL, "https://earshot.invalid/incident")
 OPEN: Final = "open"
@@ -123,7 +123,10 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class TickRecord:
-    """Everything one tick writes, in one transaction. `changed` incidents come with the version they were read at."""
+    """Everything one tick writes, in one transaction. `changed` incidents come with the version they were read at.
+
+    `errors` are all rules that could not be evaluated; None where they are as they were.
+    """
 
     slots: tuple[Evaluated, ...] = ()
     versions: tuple[RuleVersion, ...] = ()
@@ -134,6 +137,7 @@ class TickRecord:
     queued: tuple[Queued, ...] = ()
     baselines: tuple[Any, ...] = ()
     escalations: tuple[Any, ...] = ()
+    errors: tuple[RuleError, ...] | None = None
 
 
 def incident_id(rule: str, slice_: str, slot: date | None) -> str:
@@ -245,6 +249,9 @@ def write(conn: Connection, record: TickRecord) -> None:
         _insert(conn, tables.incident_event, record.entries)
         _insert(conn, tables.outbox, record.queued)
         _insert(conn, tables.escalation, record.escalations)
+        if record.errors is not None:
+            conn.execute(delete(tables.rule_error))
+            _insert(conn, tables.rule_error, record.errors)
     except IntegrityError as error:
         raise RacedError("another process evaluated the same slots first; nothing was written") from error
 

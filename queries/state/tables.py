@@ -26,7 +26,7 @@ state: Final = MetaData()
 VERSIONS: Final = "alembic_version"
 """The table that says which version of these tables a state has."""
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The version of the tables below: whoever changes them adds a file to migrations/versions, and its number here."""
 
 KEY: Final = {"holds": "key"}
@@ -91,6 +91,16 @@ instance = Table(
     Column("body", Text, nullable=False, info=JSON),
     Column("incident_id", String),
 )
+
+rule_error = Table(
+    "rule_error",
+    state,
+    Column("rule", String, primary_key=True),
+    Column("slice", String, primary_key=True, info=SLICE),
+    Column("reason", String, nullable=False),
+    Column("since", DateTime, nullable=False),
+)
+"""The rules that could not be evaluated when that was last tried; an empty slice is all of them."""
 
 incident = Table(
     "incident",

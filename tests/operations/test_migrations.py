@@ -30,6 +30,11 @@ from queries.state.tables import HEAD, VERSIONS
 from tests.counterparts.postgres import NewDatabase
 from tests.support.answering import answering
 
+VERSIONS_BEFORE: Final = [
+    revision.revision
+    for revision in ScriptDirectory.from_config(migrations.config()).walk_revisions()
+    if revision.revision != HEAD
+]
 OLDER: Final = Path(__file__).parent / "older_state"
 NOW: Final = datetime(2026, 5, 6, tzinfo=UTC)
 
@@ -120,6 +125,23 @@ def test_a_state_of_an_older_version_keeps_all_it_holds(store: Store, stamp: str
     with pytest.raises(IntegrityError), engine.begin() as conn:  # one open incident a slice: the constraint came along
         conn.execute(insert(state_tables.incident).values(**{**row, "id": "i2"}))
     engine.dispose()
+
+
+@pytest.mark.parametrize("older", VERSIONS_BEFORE)
+def test_a_state_of_each_version_before_is_brought_up_with_all_it_holds(store: Store, older: str) -> None:
+    engine = store.raw()
+    with engine.begin() as conn:
+        migrations.upgrade(conn, older)
+        conn.execute(text("insert into heartbeat values ('triggers', '2026-05-05 12:00:00', '3')"))
+        conn.execute(text("insert into rule_version values ('h', 'defects', '{}', null, '2026-05-05 12:00:00')"))
+    assert version(engine) == older
+    engine.dispose()
+    opened = store.open()
+    assert (version(opened), missing(opened)) == (HEAD, "")
+    with opened.connect() as conn:
+        assert read_health(conn, NOW).beats["triggers"].note == "3"
+        assert conn.execute(select(state_tables.rule_version.c.rule)).scalar_one() == "defects"
+    opened.dispose()
 
 
 def test_a_new_state_is_that_of_the_newest_version(store: Store) -> None:
@@ -292,7 +314,7 @@ def test_a_state_from_between_two_versions_is_completed(store: Store) -> None:
     engine = store.raw()
     with engine.begin() as conn:
         state_tables.state.create_all(
-            conn, [t for t in state_tables.state.sorted_tables if t.name not in ("letter", "restored", "erasure")]
+            conn, [t for t in state_tables.state.sorted_tables if t.name not in ("letter", "restored", "erasure", "rule_error")]
         )
         conn.execute(text("drop index incident_by_state"))
         conn.execute(text("alter table incident drop column assigned_to"))

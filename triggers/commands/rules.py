@@ -16,11 +16,12 @@ from config.settings import read_settings
 from queries.metrics.measure import Ask, measure
 from queries.operations.output import echo, print_table
 from queries.scope import EVERYTHING
-from queries.state import Calibration, calibrations, open_incidents, rule_version, store_calibration
+from queries.state import Calibration, calibrations, open_incidents, rule_errors, rule_version, store_calibration
 from queries.stores import Installation, open_installation
 from queries.warehouse import COLUMNS, NoWarehouseError, Pin, settle
 from triggers.commands.arguments import AddCommand
 from triggers.evaluation.evaluate import design_effects_at
+from triggers.evaluation.failures import contained, reason
 from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.metric_rules import reader
 from triggers.lab.backtest import iso_instant
@@ -45,6 +46,10 @@ def check(arguments: Namespace) -> None:
         rules = site.catalog.rules
         enabled = sum(rule.enabled for rule in rules)
         echo(f"{len(rules)} rules, {enabled} of them on; no mistakes in {site.settings.config}")
+        with site.reading() as conn:
+            errors = rule_errors(conn)
+        for error in errors:
+            echo(f"{error.where}: could not be evaluated since {error.since:%Y-%m-%d %H:%M} UTC: {error.reason}")
         try:
             with site.warehouse.pin() as pin:
                 now, generation = datetime.now(UTC), pin.generation
@@ -126,9 +131,16 @@ def calibrated(
         elif not kind_of(task.subject.rule).uncalibrated:
             due.append(task)
     of_all_time = [replace(task, first_run=True, slots=(), again=None) for task in due]
-    for task, basis in reader(conn, moment, design_effects_at(conn, moment)).bases(of_all_time):
-        found = calibrate(task.subject, basis, moment.now)
-        yield Checked(task.subject.rule.name, found, "not calibrated: no slot has rows to judge yet")
+    source = reader(conn, moment, design_effects_at(conn, moment))
+    shared = source.shared(of_all_time)
+    for task in of_all_time:
+        failures, found = dict[str, Exception](), None
+        with contained(failures, ""):
+            found = calibrate(task.subject, source.basis(task, shared), moment.now)
+        why = "not calibrated: no slot has rows to judge yet"
+        if failures:
+            why = f"could not be evaluated: {reason(failures[''])}"
+        yield Checked(task.subject.rule.name, found, why)
 
 
 def _calibrate(site: Installation, pin: Pin, moment: Moment, *, again: bool) -> None:

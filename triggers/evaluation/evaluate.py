@@ -8,9 +8,10 @@ from sqlalchemy import Connection
 
 from queries.metrics import design_effects
 from queries.state import Remembered, StoredBaseline, slice_key, tally_text
+from triggers.evaluation.failures import contained
 from triggers.evaluation.kinds.window import EffectsAt
-from triggers.evaluation.metric_rules import evaluate_rule, reader
-from triggers.evaluation.quiet_rules import QuietRuleEvaluator
+from triggers.evaluation.metric_rules import EvaluationInput, evaluate_apart, evaluate_rule, reader
+from triggers.evaluation.quiet_rules import QuietRuleEvaluator, as_quiet
 from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
 from triggers.rules import Moment, Task, remember
 
@@ -26,6 +27,7 @@ class Evaluation:
         findings: what was found.
         baselines: those that a chart froze.
         verticals: of the accounts that are told apart, the vertical of each.
+        errors: why a slice could not be evaluated, by its key; "" is the whole task.
     """
 
     task: Task
@@ -34,28 +36,51 @@ class Evaluation:
     findings: tuple[StateChange, ...]
     baselines: tuple[StoredBaseline, ...] = ()
     verticals: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, Exception] = field(default_factory=dict)
 
 
 def evaluate(conn: Connection, tasks: Iterable[Task], moment: Moment) -> Iterator[Evaluation]:
-    """Evaluate every task on the warehouse's data as of the moment."""
-    given = tuple(tasks)
+    """Evaluate every task on the warehouse's data as of the moment; one that fails stops no other."""
+    given = tuple(task for task in tasks if task.slots or task.first_run)
     rates = [task for task in given if task.subject.rule.metric_names]
-    for task, basis in reader(conn, moment, design_effects_at(conn, moment)).bases(rates):
-        subject, judged = task.subject, evaluate_rule(task.subject, basis, task.instances)
-        stored = tuple(
-            StoredBaseline(
-                subject.hash, slice_key(subject.by, slice_), b.since, b.until, tally_text(b.tally), moment.now
-            )
-            for slice_, b in basis.fresh.items()
-        )
-        yield replace(_evaluation(task, basis.slots, judged, moment), baselines=stored)
-    listener = QuietRuleEvaluator(conn, moment)
-    for task, slots, judged in listener.judged(given):
-        evaluation = _evaluation(task, slots, judged, moment)
-        if task.subject.by == ("account_id",):
-            accounts = sorted({finding.reading.slice[0] for finding in evaluation.findings})
-            evaluation = replace(evaluation, verticals=listener.verticals(accounts))
+    source, listener = reader(conn, moment, design_effects_at(conn, moment)), QuietRuleEvaluator(conn, moment)
+    shared = source.shared(rates)
+    for task in rates:
+        failures = dict[str, Exception]()
+        evaluation = Evaluation(task, (), (), (), errors=failures)
+        with contained(failures, ""):
+            evaluation = _metric_rule(task, source.basis(task, shared), moment)
         yield evaluation
+    for task in given:
+        if as_quiet(task.subject.rule):
+            failures = {}
+            evaluation = Evaluation(task, (), (), (), errors=failures)
+            with contained(failures, ""):
+                evaluation = _quiet_rule(task, listener, moment)
+            yield evaluation
+
+
+def _metric_rule(task: Task, basis: EvaluationInput, moment: Moment) -> Evaluation:
+    subject, failures, failed = task.subject, dict[str, Exception](), dict[str, Exception]()
+    with contained(failures, ""):
+        judged = evaluate_rule(subject, basis, task.instances)
+    if failures:
+        judged, apart = evaluate_apart(subject, basis, task.instances, failures[""])
+        failed = {slice_key(subject.by, slice_): error for slice_, error in apart.items() if task.is_own(slice_)}
+    stored = tuple(
+        StoredBaseline(subject.hash, slice_key(subject.by, slice_), b.since, b.until, tally_text(b.tally), moment.now)
+        for slice_, b in basis.fresh.items()
+    )
+    return replace(_evaluation(task, basis.slots, judged, moment), baselines=stored, errors=failed)
+
+
+def _quiet_rule(task: Task, listener: QuietRuleEvaluator, moment: Moment) -> Evaluation:
+    _, slots, judged = next(listener.judged([task]))
+    evaluation = _evaluation(task, slots, judged, moment)
+    if task.subject.by != ("account_id",):
+        return evaluation
+    accounts = sorted({finding.reading.slice[0] for finding in evaluation.findings})
+    return replace(evaluation, verticals=listener.verticals(accounts))
 
 
 def design_effects_at(conn: Connection, moment: Moment) -> EffectsAt:

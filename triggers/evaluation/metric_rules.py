@@ -1,7 +1,7 @@
 """Evaluate the rules that read a metric: their counts from what rules share, all else in memory."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import numpy as np
@@ -10,12 +10,13 @@ from sqlalchemy import Connection
 from config.models import RateRule
 from queries.statistics.estimates import Floats
 from queries.warehouse import ConditionPeriod, condition_periods
+from triggers.evaluation.failures import contained
 from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.kinds.window import EffectsAt, Inputs, Windows, bonferroni, verdicts
 from triggers.evaluation.quantiles import first_day, measured
 from triggers.evaluation.replay import EvaluatedRule
 from triggers.evaluation.shared_counts import CountRequest, SharedCounts, read_shared_counts
-from triggers.rules import Bools, FrozenBaseline, History, Moment, Slice, Subject, Task
+from triggers.rules import Bools, Counts, FrozenBaseline, History, Moment, Slice, Subject, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,20 @@ class Reader:
     def bases(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, EvaluationInput]]:
         """Each task with what it is judged on: one query for all that share a rollup."""
         given = tuple(task for task in tasks if task.slots or task.first_run)
-        added = [task for task in given if not task.subject.is_quantile]
-        wanted = (want for task in added for want in count_requests(task))
-        shared = read_shared_counts(self.conn, wanted, self.moment.now, self.moment.settle)
+        shared = self.shared(given)
         for task in given:
-            yield task, self._quantile(task) if task.subject.is_quantile else self._added(task, shared)
+            yield task, self.basis(task, shared)
 
-    def _added(self, task: Task, shared: SharedCounts) -> EvaluationInput:
+    def shared(self, tasks: Iterable[Task]) -> SharedCounts:
+        """The counts of all tasks that are due."""
+        added = (task for task in tasks if not task.subject.is_quantile)
+        wanted = (want for task in added for want in count_requests(task))
+        return read_shared_counts(self.conn, wanted, self.moment.now, self.moment.settle)
+
+    def basis(self, task: Task, shared: SharedCounts) -> EvaluationInput:
+        """What a task is judged on; its counts are among those that are shared."""
+        if task.subject.is_quantile:
+            return self._quantile(task)
         subject, whole = task.subject, task.is_whole
         known = frozenset(task.instances) if len(subject.figures) == 1 else frozenset()
         counts = [shared.history(figure, known, subject.cadence, whole=whole) for figure in subject.figures]
@@ -141,6 +149,52 @@ def evaluate_rule(subject: Subject, basis: EvaluationInput, remembered: Iterable
     alpha = alphas(subject, basis, frozenset(remembered))
     found = panel(subject, basis.given, basis.slots, alpha)
     return EvaluatedRule(found, alpha, verdicts(subject.rule, found, alpha))
+
+
+@dataclass(frozen=True, slots=True)
+class _SomeSlices:
+    """Counts without the other slices."""
+
+    counts: Counts
+    columns: tuple[int, ...]
+
+    @property
+    def slices(self) -> tuple[Slice, ...]:
+        return tuple(self.counts.slices[column] for column in self.columns)
+
+    def spans(self, since: Sequence[date], until: Sequence[date]) -> Floats:
+        return self.counts.spans(since, until)[:, list(self.columns)]
+
+
+def evaluate_apart(
+    subject: Subject, basis: EvaluationInput, remembered: Iterable[Slice], error: Exception
+) -> tuple[EvaluatedRule, Mapping[Slice, Exception]]:
+    """What a rule makes of the slices that can be evaluated, where `error` was raised for all together.
+
+    Each slice is judged alone, as surely as among the others. Raises `error` where no slice alone is to blame.
+    """
+    if not isinstance(subject.rule, RateRule) or kind_of(subject.rule).null == "all verticals together":
+        raise error  # each slice is held against the others: without one of them all figures change
+    given, by = basis.given, len(subject.rule.by)
+    sides = [counts for counts in (given.counts, given.other, given.plain) if counts is not None]
+    own = {slice_[:by] for counts in sides for slice_ in counts.slices}.union(given.known)
+    alpha, failures = alphas(subject, basis, frozenset(remembered)), dict[Slice, Exception]()
+
+    def part(side: Counts, slices: Collection[Slice]) -> Counts:
+        return _SomeSlices(side, tuple(i for i, slice_ in enumerate(side.slices) if slice_[:by] in slices))
+
+    def only(slices: Collection[Slice]) -> Inputs:
+        other, plain = (part(side, slices) if side is not None else None for side in (given.other, given.plain))
+        known = given.known.intersection(slices)
+        return replace(given, counts=part(given.counts, slices), other=other, plain=plain, known=known)
+
+    for slice_ in sorted(own):
+        with contained(failures, slice_):
+            panel(subject, only({slice_}), basis.slots, alpha)
+    if not failures or len(failures) == len(own):
+        raise error
+    found = panel(subject, only(own.difference(failures)), basis.slots, alpha)
+    return EvaluatedRule(found, alpha, verdicts(subject.rule, found, alpha)), failures
 
 
 def alphas(subject: Subject, basis: EvaluationInput, remembered: frozenset[Slice]) -> Floats:

@@ -1,6 +1,6 @@
 """What a tick found, as the rows that record and tell it. Pure: ids and versions make writing it twice impossible."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -49,6 +49,7 @@ class IncidentLedger:
         zone: the zone of routes that name none.
         asked: whom steps of ladders asked for.
         spent: how often each person was named in this week before.
+        errors: the rule and slice of what could not be evaluated: its incidents stay as they are.
     """
 
     catalog: Catalog
@@ -63,6 +64,7 @@ class IncidentLedger:
     zone: ZoneInfo = UTC_ZONE
     asked: list[Escalation] = field(default_factory=list)
     spent: Mapping[str, int] = field(default_factory=dict)
+    errors: Collection[tuple[str, str]] = ()
 
     def record_breach(
         self,
@@ -142,7 +144,7 @@ class IncidentLedger:
     def release_inhibited(self) -> None:
         """Let those speak for themselves whose parent is over while they hold: their ladders begin now."""
         for incident in tuple(self.incidents.values()):
-            if incident.id not in self.told and self._is_late(incident):
+            if incident.id not in self.told and not self._is_in_doubt(incident) and self._is_late(incident):
                 begins = self._begins(incident.severity, self.catalog.route(incident.route))
                 step = {
                     "next_step": 1,
@@ -152,8 +154,12 @@ class IncidentLedger:
                 self._change(incident, "released", reason, self.now, None, **step)
 
     def uninhibited(self) -> tuple[Incident, ...]:
-        """The incidents that no other speaks for."""
-        return tuple(incident for incident in self.incidents.values() if self.inhibitor(incident) is None)
+        """The incidents that no other speaks for and that could be evaluated: nothing is escalated on doubt."""
+        surely = (incident for incident in self.incidents.values() if not self._is_in_doubt(incident))
+        return tuple(incident for incident in surely if self.inhibitor(incident) is None)
+
+    def _is_in_doubt(self, incident: Incident) -> bool:
+        return (incident.rule, "") in self.errors or (incident.rule, incident.slice) in self.errors
 
     def record(self) -> TickRecord:
         """The rows to write: incidents with all their changes, and messages for the state they end in."""

@@ -4,7 +4,7 @@ Nothing is sent here. Slots, incidents and messages have keys that follow from w
 same slots, in this process or another, writes nothing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -15,12 +15,13 @@ from sqlalchemy import Connection, Engine
 from config.errors import EarshotError
 from config.models import Catalog
 from queries.instants import aware
-from queries.state import Evaluated, Remembered, RuleVersion, TickRecord, incidents_by_id, spent, write
+from queries.state import Evaluated, Remembered, RuleError, RuleVersion, TickRecord, incidents_by_id, spent, write
 from queries.warehouse import Pin, settle
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.scan import NAME, FaultScanner, new_faults, rule_of_faults
 from triggers.evaluation.evaluate import Evaluation, evaluate
 from triggers.evaluation.event_rules import EventRuleResult, event_rules, find_cases
+from triggers.evaluation.failures import contained, log_errors, rule_errors
 from triggers.evaluation.replay import StateChange
 from triggers.incidents import escalation, person_budget
 from triggers.incidents.ledger import IncidentLedger
@@ -49,11 +50,14 @@ class Report:
     open: int = 0
     queued: int = 0
     instances: int = 0
+    errors: tuple[RuleError, ...] = ()
 
     def __str__(self) -> str:
         """The report in one line."""
         found = f"{self.opened} opened, {self.worsened} worsened, {self.over} over, {self.open} open"
-        return f"generation {self.generation}: {self.slots} slots evaluated, {found}, {self.queued} messages queued"
+        line = f"generation {self.generation}: {self.slots} slots evaluated, {found}, {self.queued} messages queued"
+        ill = len({error.rule for error in self.errors})
+        return f"{line}, {ill} {'rule' if ill == 1 else 'rules'} could not be evaluated" if ill else line
 
 
 def tick(
@@ -67,6 +71,8 @@ def tick(
     scans: bool = True,
 ) -> Report:
     """Evaluate every slot that is due, and record what it means.
+
+    A rule or slice that cannot be evaluated is recorded as such: its incidents stay as they are, and the others go on.
 
     Args:
         states: the state.
@@ -90,9 +96,11 @@ def tick(
     moment = Moment(now, pinned.number, aware(pinned.published_at), ZoneInfo(pinned.zone), settle(pin.conn))
     evaluations = tuple(evaluate(pin.conn, tasks(catalog, memory, moment), moment))
     scanner = FaultScanner(pin.conn, catalog.guard, moment)
-    severe = tuple(find_cases(pin.conn, rule, memory, moment) for rule in event_rules(catalog))
-    if scans:
-        severe = (*severe, _faults(scanner, catalog, memory))
+    failures = {(e.task.subject.rule.name, key): error for e in evaluations for key, error in e.errors.items()}
+    severe = tuple(_severe(scanner, catalog, memory, failures, scans=scans))
+    # Tried are all rules that were due; what was not keeps the error that it had.
+    tried = {NAME, *(e.task.subject.rule.name for e in evaluations), *(rule.name for rule in event_rules(catalog))}
+    kept = {rule.name for rule in catalog.rules if rule.enabled} - tried
     ledger = IncidentLedger(catalog, moment.generation, now, dict(memory.incidents), memory.told, zone=moment.zone)
     with states.connect() as conn:
         ledger.spent = spent(conn, person_budget.monday(now, moment.zone))
@@ -105,13 +113,42 @@ def tick(
         else found
         for found in severe
     )
-    record = _recorded(ledger, memory, moment, evaluations, severe, scanner.explained, author)
+    ledger.errors = {(e.rule, e.slice) for e in rule_errors(memory.errors, failures, kept, now)}
+
+    def explained(subject: Subject, finding: StateChange) -> DataFault | None:
+        fault: DataFault | None = None
+        with contained(failures, (NAME, "")):
+            fault = scanner.explained(subject, finding)
+        return fault  # noqa: RET504 - what is returned within is lost to the checker
+
+    record = _recorded(ledger, memory, moment, evaluations, severe, explained, author)
+    errors = rule_errors(memory.errors, failures, kept, now)
+    if errors != memory.errors:
+        record = replace(record, errors=errors)
     if record != TickRecord():
         with states.begin() as conn:
             # In the transaction that writes: a lease that ran out before it would let two processes write.
             guard(conn)
             write(conn, record)
-    return _report(record, ledger)
+        log_errors(memory.errors, errors, failures)
+    return replace(_report(record, ledger), errors=errors)
+
+
+def _severe(
+    scanner: FaultScanner,
+    catalog: Catalog,
+    memory: PreviousState,
+    failures: MutableMapping[tuple[str, str], Exception],
+    *,
+    scans: bool,
+) -> Iterator[EventRuleResult]:
+    """The severe cases of the event rules, and the faults of the data as cases; what fails is noted and left out."""
+    for rule in event_rules(catalog):
+        with contained(failures, (rule.name, "")):
+            yield find_cases(scanner.conn, rule, memory, scanner.moment)
+    if scans:
+        with contained(failures, (NAME, "")):
+            yield _faults(scanner, catalog, memory)
 
 
 def _faults(scanner: FaultScanner, catalog: Catalog, memory: PreviousState) -> EventRuleResult:

@@ -107,7 +107,10 @@ def past(
         with states.begin() as conn:
             for calibration in calibrations.values():
                 store_calibration(conn, calibration)
-        tick(states, pin, _turned_on(catalog, names), end, scans=names is None)
+        report = tick(states, pin, _turned_on(catalog, names), end, scans=names is None)
+        if report.errors:
+            ill = "; ".join(f"{error.where}: {error.reason}" for error in report.errors)
+            raise EarshotError(f"what would have been cannot be told, for not every rule could be evaluated ({ill})")
         with states.connect() as conn:
             found = incidents(conn, EVERYTHING, until=end)
             rows = _rows(conn, found, midnight(since, zone), names)

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from config.models import Catalog, WatchRule
 from queries.operations.health import UNFINISHED, StateHealth
-from queries.state import FAILED, FOUND, LIMITED
+from queries.state import FAILED, FOUND, LIMITED, MISSED_SLOTS
 
 SILENT: Final = timedelta(minutes=5)
 """A process that has said nothing for so long is gone."""
@@ -17,8 +17,6 @@ STUCK: Final = timedelta(minutes=15)
 """A message, a step or a press that waits for so long is stuck."""
 
 A_DAY: Final = timedelta(days=1)
-INTERVALS: Final = 3
-"""A rule that missed so many of its slots is not evaluated any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +88,13 @@ def _evaluation(seen: StateHealth, expected: ExpectedState) -> Iterator[Fault]:
     for rule in expected.catalog.rules:
         if isinstance(rule, WatchRule) and rule.enabled:
             at = seen.evaluated_at.get(rule.name)
-            if at is None or seen.at - at > INTERVALS * rule.every:
+            if at is None or seen.at - at > MISSED_SLOTS * rule.every:
                 since = f"for {_long(seen.at - at)}" if at else "yet"
                 todo = "load new data, or see `python -m triggers check` for what it lacks"
                 yield Fault(f"rule {rule.name} was not evaluated {since}", todo)
+    for error in seen.errors:
+        what = f"rule {error.where} could not be evaluated for {_long(seen.at - error.since)}: {error.reason}"
+        yield Fault(what, "change the rule or its data; its incidents stay as they are until then")
     if expected.newest_load is None:
         yield Fault("nothing is loaded", "run `python -m queries load`")
     elif seen.at - expected.newest_load > expected.stale_after:
@@ -176,6 +177,7 @@ def gauges(seen: StateHealth, faults: Sequence[Fault]) -> tuple[Gauge, ...]:
         _count("evaluations", "slots of rules that were evaluated", seen.evaluations),
         _count("tick_errors", "ticks that ended in an error", seen.counted.get(FAILED, 0)),
         _many("evaluation_lag_seconds", "since a rule was last evaluated", ("rule",), lags),
+        _one("rule_errors", "rules and slices that could not be evaluated", len(seen.errors)),
         _many("incidents", "incidents", ("state", "class"), dict[tuple[str, ...], float](seen.incidents.items())),
         _one("steps_overdue", "steps of ladders that are overdue", len(seen.overdue)),
         _many("messages", "messages", ("state",), {(state,): n for state, n in seen.messages.items()}),

@@ -29,7 +29,7 @@ from queries.messages.leases import record_heartbeat
 from queries.messages.silences import active_silences
 from queries.operations.health import StateHealth, read_health
 from queries.scope import EVERYTHING
-from queries.state import RacedError
+from queries.state import RacedError, rule_errors
 from queries.state.incidents import incidents
 from queries.warehouse import COLUMNS, Generation, NoWarehouseError, Warehouse
 from triggers.incidents.escalation import overdue_steps
@@ -79,6 +79,9 @@ class Watchdog:
         now, zone = self.clock(), self._zone()
         with self.states.connect().execution_options(reading=True) as conn:
             standing = incidents(conn, EVERYTHING, since=now - STUCK)
+            ill = {(error.rule, error.slice) for error in rule_errors(conn)}
+            # The ladder of what could not be evaluated stands still on purpose.
+            standing = tuple(i for i in standing if ill.isdisjoint({(i.rule, ""), (i.rule, i.slice)}))
             steps = overdue_steps(standing, active_silences(conn, now - STUCK), self.catalog, zone, now, STUCK)
             found = replace(read_health(conn, now), overdue=steps)
         return Observation(found, audit(found, self._expected(unread)))

@@ -156,7 +156,9 @@ def _ticked(entry: ConfigEntry[RuleTest], catalog: Catalog) -> Iterator[OpenedIn
     states = passing_state()
     try:
         with open_fixture(catalog, entry.item.zone, tuple(_rows(entry, rule)), now) as pin:
-            tick(states, pin, catalog, now)
+            report = tick(states, pin, catalog, now)
+        if report.errors:
+            raise EarshotError("; ".join(f"{e.where} could not be evaluated: {e.reason}" for e in report.errors))
         with states.connect() as conn:
             for incident in incidents(conn, EVERYTHING):
                 if incident.rule != rule.name:

@@ -15,11 +15,13 @@ from queries.state import (
     Incident,
     Newest,
     Remembered,
+    RuleError,
     baselines,
     calibrations,
     newest_slots,
     open_incidents,
     remembered,
+    rule_errors,
     rule_hashes,
     rule_version,
 )
@@ -51,6 +53,7 @@ class PreviousState:
         versions: those that open incidents began under, by hash.
         baselines: those that charts froze, by hash and slice.
         alphas: what null replays found, by hash.
+        errors: the rules that could not be evaluated.
     """
 
     instances: Mapping[str, Mapping[str, Instance]]
@@ -61,6 +64,7 @@ class PreviousState:
     versions: Mapping[str, Version]
     baselines: Mapping[str, Mapping[str, FrozenBaseline]] = field(default_factory=dict)
     alphas: Mapping[str, float] = field(default_factory=dict)
+    errors: tuple[RuleError, ...] = ()
 
     @property
     def generation(self) -> int:
@@ -81,7 +85,8 @@ def read_previous_state(conn: Connection) -> PreviousState:
     frozen: dict[str, dict[str, FrozenBaseline]] = {}
     for hash_, stored in baselines(conn).items():
         frozen[hash_] = {b.slice: FrozenBaseline(b.since, b.until, tuple(json.loads(b.tally))) for b in stored}
-    return PreviousState(instances, newest_slots(conn), found, told, rule_hashes(conn), versions, frozen, alphas)
+    slots, known, errors = newest_slots(conn), rule_hashes(conn), rule_errors(conn)
+    return PreviousState(instances, slots, found, told, known, versions, frozen, alphas, errors)
 
 
 def _version(conn: Connection, hash_: str) -> Version | None:
