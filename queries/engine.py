@@ -30,9 +30,13 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy import table as table_clause
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
 
 from config.errors import EarshotError
+
+STORE_ERRORS: Final = (SQLAlchemyError, OSError)
+"""What is raised where a store is away, or refuses a statement."""
 
 MEMORY_LIMIT: Final = "1GB"
 READING_LIMIT: Final = "512MB"

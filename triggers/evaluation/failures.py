@@ -8,16 +8,15 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Final, TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from config.errors import EarshotError
+from queries.engine import STORE_ERRORS
 from queries.state import RuleError
 
 log: Final = logging.getLogger("triggers")
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 
-NOT_A_RULES: Final = (SQLAlchemyError, OSError, MemoryError)
+NOT_A_RULES: Final = (*STORE_ERRORS, MemoryError)
 """Errors that no rule is to blame for: a store that is away would make every one of them ill."""
 
 
