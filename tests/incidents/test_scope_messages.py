@@ -1,9 +1,12 @@
 """No message holds an account or a cell outside the scope of whoever reads it, whatever routes and people there are."""
 
 import json
-from collections.abc import Iterator, Sequence
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from types import SimpleNamespace
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -19,6 +22,7 @@ from queries.instants import naive
 from queries.messages.digests import Digest, Group, Worst
 from queries.messages.direct_messages import queue_direct_message
 from queries.messages.outbox import DIVERTED, DueMessage, QueuedMessage
+from queries.scope import EVERYTHING
 from queries.state import (
     Escalation,
     HistoryEntry,
@@ -26,6 +30,8 @@ from queries.state import (
     NewAction,
     RuleVersion,
     TickRecord,
+    UnknownIncidentError,
+    incident,
     incident_id,
     passing_state,
     record_action,
@@ -34,8 +40,10 @@ from queries.state import (
 )
 from queries.state.actions import actions
 from queries.warehouse import EmbeddedWarehouse, Pin
+from tests.slack.test_card import incident as an_incident
 from tests.support.company import catalog, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
+from triggers.commands.incidents import close, take_on
 from triggers.incidents.access import channel_reader, may_read, reader_scope
 from triggers.incidents.escalation import due_steps, snapshot
 from triggers.incidents.person_budget import assign_steps
@@ -427,3 +435,31 @@ def test_an_action_is_read_by_whoever_may_read_its_incident(world: World) -> Non
         for reader in (*world.catalog.people, *world.catalog.routes):
             read = {action.incident_id for action in actions(conn, reader_scope(reader))}
             assert read == {one.id for one in world.incidents if may_read(reader, one)}
+
+
+@pytest.mark.parametrize("act", [take_on, close], ids=lambda act: str(act.__name__))
+@pytest.mark.parametrize("by", ["ana", "ben", "root"])
+def test_who_acts_on_the_command_line_acts_within_their_scope(
+    act: Callable[[Namespace], None], by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the same rule as in Slack and on the page; a login that nobody configured keeps the machine."""
+    people = (
+        Person(name="ana", label="Ana", audience="gm", verticals=("Zebras",)),
+        Person(name="ben", label="Ben", audience="gm", verticals=("Yachts",)),
+    )
+    config = _catalog((Route(name="delivery", channel="C000000104"),), people)
+    zebras = an_incident(slice_="vertical=Zebras", vertical="Zebras")
+    with disposing(passing_state()) as states:
+        with states.begin() as conn:
+            write(conn, TickRecord(opened=(zebras,), entries=(HistoryEntry(zebras.id, 1, NOW, "opened", "over"),)))
+        site = nullcontext(SimpleNamespace(states=states, catalog=config))
+        monkeypatch.setattr("triggers.commands.incidents.open_installation", lambda: site)
+        asked = Namespace(incident=zebras.id, by=by, note="done")
+        if by == "ben":
+            with pytest.raises(UnknownIncidentError):
+                act(asked)
+        else:
+            act(asked)
+        with states.connect() as conn:
+            after = incident(conn, zebras.id, EVERYTHING)
+        assert (after.version == 1) == (by == "ben")

@@ -16,6 +16,7 @@ from triggers.incidents.business_hours import Timetable
 from triggers.slack.blocks import form
 from triggers.slack.interactions import (
     FORMS,
+    PLAIN,
     Do,
     Interaction,
     InteractionContext,
@@ -90,6 +91,18 @@ CLOSED: Final = HistoryEntry(ID, 2, NOW - timedelta(hours=1), "closed", "part re
 )
 def test_what_changes(done: Interaction, by: InteractionContext, decision: object) -> None:
     assert decide(done, by) == decision
+
+
+@pytest.mark.parametrize("action", sorted(PLAIN))
+@pytest.mark.parametrize("kind", ["button", "form", "reaction"])
+@pytest.mark.parametrize("channel", ["C1", "C2"])
+def test_whoever_may_not_read_it_hears_nothing_of_it(action: str, kind: Any, channel: str) -> None:
+    """Whatever they press or send, forged or left open from when they could, and whatever has become of it."""
+    secret = {"touchpoint": "repair", "slice": "vertical=Retail|touchpoint=repair"}
+    for state in ({}, TAKEN, OVER):
+        done = press(action, kind=kind, channel=channel, choice="1h", fields={"to": "ana", "note": "x", "what": "x"})
+        about = seen(person=BEN, incident=replace(incident(**state), **secret), entries=(OPENED, CLOSED))
+        assert decide(done, about) == Tell("This incident is outside what you may see, so nothing was changed.")
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from queries.warehouse import Pin, settle
 from triggers.commands.arguments import AddCommand, add_author
 from triggers.evaluation.evaluate import design_effects_at
 from triggers.evaluation.metric_rules import evaluate_rule, reader
+from triggers.incidents.access import scope_of
 from triggers.incidents.actions import acknowledge, resolve
 from triggers.lab.backtest import iso_instant
 from triggers.messages.card import conditions
@@ -65,14 +66,16 @@ def declare_ack_and_resolve(command: AddCommand) -> None:
 def take_on(arguments: Namespace) -> None:
     """Take an incident on."""
     with open_installation() as site, site.states.begin() as conn:
-        found = acknowledge(conn, arguments.incident, arguments.by, EVERYTHING, datetime.now(UTC))
+        scope = scope_of(site.catalog, arguments.by)
+        found = acknowledge(conn, arguments.incident, arguments.by, scope, datetime.now(UTC))
     echo(f"taken on by {found.acknowledged_by}: no further step of its ladder")
 
 
 def close(arguments: Namespace) -> None:
     """Declare an incident over."""
     with open_installation() as site, site.states.begin() as conn:
-        resolve(conn, arguments.incident, arguments.by, arguments.note, EVERYTHING, datetime.now(UTC))
+        scope = scope_of(site.catalog, arguments.by)
+        resolve(conn, arguments.incident, arguments.by, arguments.note, scope, datetime.now(UTC))
     echo("closed; the rule stays quiet there until the figure has recovered")
 
 

@@ -1,7 +1,7 @@
 """Who may read of an incident: a channel by its route, a person by who they are. Pure."""
 
 from config.models import Catalog, Person, Route
-from queries.scope import Scope
+from queries.scope import EVERYTHING, Scope
 from queries.state import Incident
 from queries.warehouse import UNKNOWN
 
@@ -14,6 +14,12 @@ def reader_scope(reader: Person | Route) -> Scope:
     touchpoints = frozenset(reader.touchpoints) if reader.touchpoints is not None else None
     accounts = frozenset(reader.accounts) if reader.accounts is not None else None
     return Scope(reader.audience, verticals, touchpoints, accounts)
+
+
+def scope_of(catalog: Catalog, name: str) -> Scope:
+    """What somebody may act on by that name. A login that the configuration does not know is this machine's keeper."""
+    person = next((person for person in catalog.people if person.name == name), None)
+    return reader_scope(person) if person else EVERYTHING
 
 
 def may_read(reader: Person | Route, incident: Incident) -> bool:
