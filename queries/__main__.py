@@ -1,5 +1,6 @@
-"""`python -m queries`: load, drop, forget, status, sample, demo, backup, restore, repair, metric."""
+"""`python -m queries`: load, drop, forget, status, quarantine, sample, demo, backup, restore, repair, metric."""
 
+import json
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
@@ -12,16 +13,18 @@ from config.errors import EarshotError
 from config.models import Catalog
 from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
+from queries.loading.contract import mask
 from queries.loading.load import LoadRequest, load
-from queries.loading.sources import open_source
+from queries.loading.quarantine import keep_refused, quarantined_rows, refused_rows
+from queries.loading.sources import LoadRefusedError, open_source
 from queries.operations.command_line import parse_day, run_command, whole
 from queries.operations.drop_source import drop
 from queries.operations.erase import forget
-from queries.operations.output import echo
+from queries.operations.output import aligned, echo, on_one_line
 from queries.operations.status import status_lines
 from queries.operations.storage_errors import storage_errors_as_text
 from queries.stores import Installation, open_installation, open_warehouse
-from queries.warehouse import COLUMNS, EmbeddedWarehouse, Kind, LoadReport
+from queries.warehouse import COLUMNS, EmbeddedWarehouse, Kind, LoadReport, NoWarehouseError
 
 SAMPLE_CONTACTS: Final = 200_000
 
@@ -64,6 +67,9 @@ def _declare_contents(command: Callable[..., ArgumentParser]) -> None:
     who.add_argument("--account", metavar="ID")
     who.add_argument("--person", metavar="ID")
     command("status", _status, "generations, rows, freshness and quarantine")
+    rejected = command("quarantine", _quarantine, "the rows that were not let in: line, reason, value")
+    rejected.add_argument("--source", metavar="SOURCE", help="only of this source")
+    rejected.add_argument("--reason", metavar="TEXT", help="only reasons that hold this text")
     add_arguments(command("metric", lambda arguments: show_metric(arguments, _now()), "one metric over time"))
 
 
@@ -94,7 +100,14 @@ def _load(arguments: Namespace) -> None:
     order = LoadRequest(source, folder, arguments.data, catalog, settings.zone, **how)
     with closing(open_warehouse(settings)) as warehouse:
         _make_folder(settings)
-        _tell(load(warehouse, order, _now(), echo))
+        try:
+            report = load(warehouse, order, _now(), echo)
+        except LoadRefusedError as error:
+            if error.rows:
+                keep_refused(settings.data, source.name, error.rows)
+            raise
+        keep_refused(settings.data, source.name, ())
+        _tell(report)
 
 
 def _drop(arguments: Namespace) -> None:
@@ -112,6 +125,9 @@ def _forget(arguments: Namespace) -> None:
     with _opened() as installation:
         discard_unfinished(installation.settings)
         forget(installation.warehouse, installation.states, kind, key, installation.catalog, _now(), echo)
+        # Rows of refused loads may name it too, and serve only until the next load.
+        for row in refused_rows(installation.settings.data):
+            keep_refused(installation.settings.data, row.source, ())
 
 
 def _status(_: Namespace) -> None:
@@ -119,6 +135,25 @@ def _status(_: Namespace) -> None:
     with closing(open_warehouse(settings)) as warehouse:
         for line in status_lines(warehouse, _now()):
             echo(line)
+
+
+def _quarantine(arguments: Namespace) -> None:
+    settings = read_settings()
+    with closing(open_warehouse(settings)) as warehouse:
+        try:
+            with warehouse.pin() as pin:
+                kept = quarantined_rows(pin.conn)
+        except NoWarehouseError:
+            kept = []
+    for heading, rows in (("in quarantine", kept), ("of loads refused as a whole", refused_rows(settings.data))):
+        shown = [("source", "table", "key", "line", "reason")]
+        for row in rows:
+            if arguments.source in {None, row.source} and (arguments.reason or "").lower() in row.reason.lower():
+                line = json.loads(row.row).get("line", "")
+                shown.append((row.source, row.table_name, row.key, line, mask(row.reason)))
+        echo(f"rows {heading}: {len(shown) - 1:,}")
+        for text in aligned([[on_one_line(cell, 160) for cell in row] for row in shown]) if shown[1:] else ():
+            echo(text.rstrip())
 
 
 def _backup(arguments: Namespace) -> None:

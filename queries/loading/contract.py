@@ -1,10 +1,15 @@
 """What a source's rows are held to: one SELECT that casts them to a canonical table and says why a row is refused."""
 
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Final
 
+import duckdb
+import pyarrow as pa
 from sqlalchemy import Boolean, Column, Date, DateTime, Double, SmallInteger, Table
 
 from config.errors import EarshotError
@@ -19,9 +24,21 @@ _TYPES: Final = {Boolean: "BOOLEAN", Date: "DATE", DateTime: "TIMESTAMP", Double
 _NOUNS: Final = {"BOOLEAN": "true or false", "DATE": "a date", "TIMESTAMP": "a timestamp", "DOUBLE": "a number",
                  "SMALLINT": "a whole number"}  # fmt: skip
 _WHOLE: Final = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
-_MAIL: Final = r"[\pL\pN._%+-]+@[\pL\pN-]+(?:\.[\pL\pN-]+)*"
-_NUMBER: Final = r"[+(]?\d(?:[ ().-]{0,3}\d){6,}|\d{6,}"
-"""Seven digits with little between them (a phone number, however written), or six without a break."""
+_SUSPECT: Final = r"@|＠|﹫|(?i:[(\[]\s*at\s*[)\]])|(?:\pN[^\pN]*){6}"
+_WORD: Final = r"[^\s@<>()\[\]{},;:!?\"]{1,128}"
+_AT: Final = r"(?:[ ]?@[ ]?(?=[^\s@]*\.\w)|@|\s{0,3}[(\[]\s{0,3}at\s{0,3}[)\]]\s{0,3})"
+_MAIL: Final = re.compile(rf"(?:\"[^\"\n]{{1,64}}\"|{_WORD}){_AT}{_WORD}(?<![.])", re.IGNORECASE)
+# Whatever separates groups of digits: white space, marks of formatting, and punctuation of any script but : and ;.
+_BETWEEN: Final = r"(?:[^\w:;!?\"'@\[\]{}<>=%&#*,]|_){0,3}"
+_DAY: Final = r"(?:\d{4}(?P<a>[-./])\d\d?(?P=a)\d\d?|\d\d?(?P<b>[-./])[ ]?\d\d?(?P=b)[ ]?(?:19|20)\d\d)"
+_NUMBER_OR_DATE: Final = re.compile(
+    rf"(?P<date>(?<!\d)(?<!\d[-./]){_DAY}(?:(?:[ T]|, )\d\d?:\d\d(?::\d\d)?)?(?![-./]?\d))"
+    rf"|[+(]?\d(?:(?:{_BETWEEN}|,)\d){{6,}}|\d{{6,}}"
+)
+"""A date, which stays; seven digits with little between them (a phone number, however written), or six unbroken."""
+
+AHEAD: Final = timedelta(days=2)
+"""How far after the load what has happened may lie: clocks and zones are not all right."""
 
 _ZONED: Final = "TIMESTAMP WITH TIME ZONE"
 _NESTED: Final = ("STRUCT", "MAP", "UNION", "BLOB", "BIT", "INTERVAL", "TIME ")
@@ -39,6 +56,7 @@ class Contract:
         offered: the columns and types of the SELECT.
         zone: the zone of the source's naive timestamps.
         reporting: the zone whose dates are the days.
+        now: when the rows are loaded, naive UTC.
     """
 
     table: Table
@@ -46,6 +64,7 @@ class Contract:
     offered: Offered
     zone: Zone
     reporting: Zone
+    now: datetime
 
     def select(self, rows: str) -> str:
         """The SELECT over the relation `rows`: every canonical column but the load's own, then `reason` and `row`.
@@ -100,7 +119,9 @@ class Contract:
         if wanted == "VARCHAR":
             text = raw if offered == "VARCHAR" else f"cast({raw} as varchar)"
             if column.name == "comment":
-                return masked(text)
+                return f"masked({text})"
+            if column.primary_key or "refers" in column.info:
+                return f"as_key({text})"
             # Empty text becomes null here only where something depends on it; the sandbox does the rest for less.
             return f"nullif({text}, '')" if "domain" in column.info else text
         return _cast(wanted, f"nullif({raw}, '')" if offered == "VARCHAR" else raw, offered)
@@ -170,6 +191,8 @@ class Contract:
         if between := column.info.get("between"):
             low, high = between
             yield f"{value} not between {low} and {high}", _said(name, raw, f"is outside {low} to {high}")
+        if isinstance(column.type, Date | DateTime) and not column.info.get("planned"):
+            yield f"{value} > timestamp '{self.now + AHEAD}'", _said(name, raw, "lies after the day of the load")
         if name == "month":
             yield f"day({value}) <> 1", _said(name, raw, "is not the first day of a month")
 
@@ -241,9 +264,32 @@ def _said(name: str, raw: str, what: str) -> str:
     return f"{literal(f'{name}: ')} || '''' || left(cast({raw} as varchar), 60) || ''' {what}'"
 
 
-def masked(column: str) -> str:
-    """SQL of a text column with its mail addresses and long numbers replaced by `[mail]` and `[number]`."""
-    return f"regexp_replace(regexp_replace({column}, '{_MAIL}', '[mail]', 'g'), '{_NUMBER}', '[number]', 'g')"
+def mask(text: str) -> str:
+    """A text with its mail addresses and long numbers replaced by `[mail]` and `[number]`; dates stay.
+
+    What is replaced is looked for in the text's compatible form (NFKC), where a no-break space is a space and a wide
+    digit a digit. A text without any stays as it was written.
+    """
+    plain = unicodedata.normalize("NFKC", text)
+    # Long texts rarely hold an address, and it is slow to look for what comes before one.
+    hidden = _MAIL.sub("[mail]", plain) if re.search(_AT, plain, re.IGNORECASE) else plain
+    hidden = _NUMBER_OR_DATE.sub(lambda match: match[0] if match["date"] else "[number]", hidden)
+    return text if hidden == plain else hidden
+
+
+def offer_text_functions(conn: duckdb.DuckDBPyConnection) -> None:
+    """Give a connection the functions `masked`, which does to a column what `mask` does to a text, and `as_key`."""
+
+    def mask_all(texts: pa.ChunkedArray) -> pa.Array:
+        return pa.array((mask(text) for text in texts.to_pylist()), pa.string())
+
+    conn.create_function("mask_all", mask_all, ["VARCHAR"], "VARCHAR", type="arrow")
+    # Most texts hold neither six digits nor an address, and Python is slow.
+    # Keys are compared letter by letter, and people cannot see white space around them or signs without a width.
+    seen = r"regexp_replace(nfc_normalize(t), '[\p{Cf}\x{0}-\x{8}\x{E}-\x{1F}\x{7F}-\x{9F}]', '', 'g')"
+    bare = rf"regexp_replace({seen}, '^[\s\pZ]+|[\s\pZ]+$', '', 'g')"
+    conn.execute(f"create macro as_key(t) as case when regexp_matches(t, '[^!-~]') then {bare} else t end")
+    conn.execute(f"create macro masked(t) as case when regexp_matches(t, '{_SUSPECT}') then mask_all(t) else t end")
 
 
 def _instants(raw: str, offered: str) -> tuple[str, str]:

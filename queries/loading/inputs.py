@@ -5,7 +5,8 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import chain
@@ -23,6 +24,11 @@ from queries.loading.text_files import copy_text
 
 _OTHER_DELIMITERS: Final = {";": ";", "\t": "\\t", "|": "|", ",": ","}
 _WIDEST: Final = 16 << 20
+_SEARCHED: Final = 1 << 28
+"""How many bytes of files are searched for the lines of refused rows: some seconds' worth."""
+
+_RARE: Final = 8
+"""In how many rows a value may stand that still tells a line from the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,52 @@ def offer(source: Source, data: Path, private: Path, say: Callable[[str], None])
         warnings = tuple(chain.from_iterable(_copy(file, wanted) for file in files))
         offers.append(Offer(name, files, _SCANS[wanted.format](files, wanted), warnings))
     return tuple(offers)
+
+
+def lines_of(source: Source, data: Path, rows: Sequence[frozenset[str]]) -> list[str]:
+    """Where each row stands in the source's text files, such as `orders.csv:5`: where most of its values stand.
+
+    Empty where no line can be told from the others, or the files are too large to be searched.
+    """
+    shared = Counter(chain.from_iterable(rows))
+    rows_of: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        for value in row:
+            if value and shared[value] <= _RARE:
+                rows_of.setdefault(value, []).append(number)
+    # One value in common says little, unless there is but one.
+    best = [min(2, len(row)) for row in rows]
+    places: list[list[str]] = [[] for _ in rows]
+    texts = [(name, wanted) for name, wanted in source.inputs.items() if rows and wanted.format != "parquet"]
+    files = [(file, wanted) for name, wanted in texts for file in _find(name, wanted.file, data)]
+    if sum(file.stat().st_size for file, _ in files) > _SEARCHED:
+        return ["" for _ in rows]
+    for file, wanted in files:
+        for line, values in _records(file, wanted):
+            for number in {number for value in values if value in rows_of for number in rows_of[value]}:
+                alike = len(rows[number] & values)
+                if alike > best[number]:
+                    best[number], places[number] = alike, []
+                if alike == best[number]:
+                    places[number].append(f"{file.relative_to(data)}:{line}")
+    return [" or ".join(lines) if len(lines) <= _RARE else "" for lines in places]
+
+
+def _records(file: Path, wanted: SourceInput) -> Iterator[tuple[int, frozenset[str]]]:
+    """The line and the values of every record of a text file."""
+    with file.open(encoding=wanted.encoding, newline="", errors="replace") as text:
+        if wanted.format == "jsonl":
+            for number, line in enumerate(text, start=1):
+                values = json.loads(line).values() if line.strip() else ()
+                yield number, frozenset(str(value).strip() for value in values)
+            return
+        csv.field_size_limit(_WIDEST)
+        reader = csv.reader(text, delimiter=wanted.delimiter)
+        next(reader, None)
+        number = reader.line_num + 1
+        for record in reader:
+            yield number, frozenset(value.strip() for value in record)
+            number = reader.line_num + 1
 
 
 def _find(name: str, pattern: str, data: Path) -> tuple[Path, ...]:

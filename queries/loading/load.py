@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Final
@@ -13,9 +14,16 @@ import pyarrow as pa
 from sqlalchemy import func, select
 
 from config.models import Catalog, Source
+from queries.loading.inputs import lines_of
 from queries.loading.merge import Merged, Merging, merge, withdraw
 from queries.loading.publish import derive, generation_key, has_generation_key, record_generation
-from queries.loading.quarantine import bring_back, count_reasons, reject_invalid_rows, write_quarantine
+from queries.loading.quarantine import (
+    bring_back,
+    count_reasons,
+    reject_invalid_rows,
+    rejected_rows,
+    write_quarantine,
+)
 from queries.loading.sandbox import staged
 from queries.loading.sources import LoadRefusedError, reporting_zone, samples_to_leave, sources
 from queries.warehouse import (
@@ -151,7 +159,8 @@ def _drafted(draft: NewGeneration, order: LoadRequest, now: datetime, clock: _Cl
     with draft.stage(empty=not present) as stage:
         verdict = _judged(stage, merging, order, basis.zone, samples, clock)
         with clock.stage("writing the quarantine"):
-            moved = write_quarantine(conn, stage, source.name, now, snapshot=order.snapshot)
+            lines = partial(lines_of, source, order.data)
+            moved = write_quarantine(conn, stage, source.name, now, lines, snapshot=order.snapshot)
         merged = _merge(merging, stage, samples, clock)
         if not order.allow_removal:
             _refuse_removal(source, merged)
@@ -180,22 +189,25 @@ def _judged(
         erased = drop_erased(stage)
         reject_invalid_rows(stage, samples | {merging.source} if order.snapshot else samples)
     rejected: Counter[str] = Counter()
-    for table, rows in stage:
-        count = select(func.count()).where(rows.c.reason.is_not(None))
+    for table, judged_rows in stage:
+        count = select(func.count()).where(judged_rows.c.reason.is_not(None))
         rejected[table.name] = int(stage.conn.execute(count).scalar_one())
     verdict = _Verdict(read, rejected, count_reasons(stage), erased)
     judged, wrong, most = read.total() + back, rejected.total(), order.source.max_rejected
     if wrong > most * judged:
         top = "; ".join(f"{number:,} x {reason}" for reason, number in verdict.reasons.most_common(3))
         share = f"{wrong:,} of {judged:,} rows of {merging.source} are wrong, more than the share of {most:g}"
-        advice = "nothing was loaded; correct the source, or raise max_rejected in its source.toml"
-        raise LoadRefusedError(f"{share} that may be: {top}; {advice}")
+        advice = (
+            "nothing was loaded; python -m queries quarantine shows them; correct the source, or raise max_rejected"
+        )
+        rows = rejected_rows(stage, merging.source, partial(lines_of, order.source, order.data))
+        raise LoadRefusedError(f"{share} that may be: {top}; {advice} in its source.toml", rows)
     return verdict
 
 
 def _read(stage: Stage, order: LoadRequest, zone: str, now: datetime, clock: _Clock) -> Counter[str]:
     read: Counter[str] = Counter()
-    with staged(order.source, order.folder, order.data, zone, clock.say) as tables:
+    with staged(order.source, order.folder, order.data, zone, now, clock.say) as tables:
         for item in tables:
             with clock.stage(f"reading {item.table}"):
                 read[item.table] = stage.fill(item.table, clock.counted(item.rows, item.table), now)

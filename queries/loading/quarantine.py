@@ -6,9 +6,11 @@ Here they are held to the rest: keys that stand once, and references that exist.
 import json
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 from sqlalchemy import (
@@ -43,7 +45,24 @@ COMPANY_WIDE: Final = frozenset({"account", "person"})
 WAITS: Final = "unknown "
 """How the reasons begin that a later load can cure: what the row refers to may still come."""
 
-_COLUMNS: Final = ("source", "table_name", "key", "reason", "row")
+LISTED: Final = 1_000
+"""How many rejected rows of a table are looked for in the files, and how many of a refused load are kept."""
+
+FindLines = Callable[[Sequence[frozenset[str]]], Sequence[str]]
+"""Where in the source's files the rows stand that hold these values."""
+
+
+class Rejected(NamedTuple):
+    """A row that was not let in; `row` is JSON, with the `line` it stands on where that was found."""
+
+    source: str
+    table_name: str
+    key: str
+    reason: str
+    row: str
+
+
+_COLUMNS: Final = Rejected._fields
 # To the last apostrophe: the value may hold some, as O'Brien does.
 _QUOTED: Final = re.compile("'.*'", re.DOTALL)
 _ROWS_AT_ONCE: Final = 10_000
@@ -121,15 +140,18 @@ def without_values(reason: str) -> str:
     return _QUOTED.sub("'…'", reason)
 
 
-def write_quarantine(conn: Connection, stage: Stage, source: str, now: datetime, *, snapshot: bool) -> int:
+def write_quarantine(
+    conn: Connection, stage: Stage, source: str, now: datetime, lines: FindLines, *, snapshot: bool
+) -> int:
     """Put the rejected rows away and let go of those that came again: of a snapshot all, else those of the same key.
 
     Returns how many rows of the quarantine came or went.
     """
     arriving = _texts("arriving_quarantine", *_COLUMNS)
     arriving.create(conn)
-    for table, staged in stage:
-        _collect(conn, arriving, table, staged, source)
+    for batch in _batches(stage, source, lines):
+        columns = [pa.array(column, pa.string()) for column in zip(*batch, strict=True)]
+        insert_arrow(conn, arriving, pa.Table.from_arrays(columns, _COLUMNS).to_reader())
     there, new = tables.quarantine, arriving
     same = and_(*(there.c[name] == new.c[name] for name in _COLUMNS))
     outdated = true() if snapshot else _came_again(conn, stage)
@@ -152,28 +174,76 @@ def bring_back(conn: Connection, stage: Stage, source: str, now: datetime) -> in
             stage.fill(name, _arrow(table, []).to_reader(), now)
         staged, again = stage.tables[name], stage.table(name, "again")
         again.create(stage.conn)
-        insert_arrow(stage.conn, again, _arrow(table, waiting).to_reader())
+        as_kept = pa.array((json.dumps(row, ensure_ascii=False) for row in waiting), pa.string())
+        insert_arrow(stage.conn, again, _arrow(table, waiting).append_column("row", as_kept).to_reader())
         newer = exists().where(*(staged.c[key] == again.c[key] for key in _own_key(table)))
         number += append(stage.conn, staged, select(again).where(not_(newer)))
     return number
+
+
+def rejected_rows(stage: Stage, source: str, lines: FindLines) -> list[Rejected]:
+    """The first rejected rows, for a load that keeps none."""
+    return list(islice(chain.from_iterable(_batches(stage, source, lines)), LISTED))
+
+
+def quarantined_rows(conn: Connection) -> list[Rejected]:
+    """The rows of the quarantine, by source, table and key."""
+    there = tables.quarantine
+    columns = [there.c[name] for name in _COLUMNS]
+    return [Rejected(*row) for row in conn.execute(select(*columns).order_by(*columns))]
+
+
+def keep_refused(data: Path, source: str, rows: Sequence[Rejected]) -> None:
+    """Keep the rejected rows of a refused load until the source is loaded again; without any, forget the last ones."""
+    file = data / "refused" / f"{source}.jsonl"
+    if not rows:
+        file.unlink(missing_ok=True)
+        return
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def refused_rows(data: Path) -> list[Rejected]:
+    """The rejected rows of each source's last load, where that was refused."""
+    files = sorted((data / "refused").glob("*.jsonl"))
+    return [Rejected(*json.loads(line)) for file in files for line in file.read_text("utf-8").splitlines()]
 
 
 def _texts(name: str, *columns: str) -> Table:
     return temporary(name, *(Column(column, String) for column in columns))
 
 
-def _collect(conn: Connection, arriving: Table, table: Table, staged: Table, source: str) -> None:
-    rejected = conn.execute(select(staged).where(staged.c.reason.is_not(None))).mappings()
-    for rows in iter(lambda: rejected.fetchmany(_ROWS_AT_ONCE), []):
-        records = []
-        for row in rows:
-            # Without what a load adds: the same row put away twice is the same.
-            names = [column.name for column in table.c if column.name not in LOADED and row[column.name] is not None]
-            values = json.dumps({name: row[name] for name in names}, ensure_ascii=False, default=str)
-            key = "|".join("" if row[name] is None else str(row[name]) for name in _own_key(table))
-            records.append((source, table.name, key, row["reason"], row["row"] or values))
-        columns = [pa.array(column, pa.string()) for column in zip(*records, strict=True)]
-        insert_arrow(conn, arriving, pa.Table.from_arrays(columns, _COLUMNS).to_reader())
+def _batches(stage: Stage, source: str, lines: FindLines) -> Iterator[list[Rejected]]:
+    """The rejected rows of every table; of the first the lines they stand on are looked for."""
+    for table, staged in stage:
+        keys = [staged.c[name] for name in _own_key(table)]
+        rejected = stage.conn.execute(select(staged).where(staged.c.reason.is_not(None)).order_by(*keys)).mappings()
+        searched = LISTED
+        for rows in iter(lambda: rejected.fetchmany(_ROWS_AT_ONCE), []):  # noqa: B023 - read before the next table
+            said: list[dict[str, Any]] = []
+            for row in rows:
+                # Without what a load adds: the same row put away twice is the same.
+                names = (c.name for c in table.c if c.name not in LOADED and row[c.name] is not None)
+                said.append(json.loads(row["row"]) if row["row"] else {name: row[name] for name in names})
+            # A row that waits has its line from the file it came in.
+            values = [
+                frozenset() if "line" in item else frozenset(str(value).strip() for value in item.values())
+                for item in said[:searched]
+            ]
+            for item, line in zip(said, lines(values), strict=False):
+                if line:
+                    item["line"] = line
+            searched = 0
+            yield [
+                Rejected(
+                    source,
+                    table.name,
+                    "|".join("" if row[name] is None else str(row[name]) for name in _own_key(table)),
+                    row["reason"],
+                    json.dumps(item, ensure_ascii=False, default=str),
+                )
+                for row, item in zip(rows, said, strict=True)
+            ]
 
 
 def _own_key(table: Table) -> list[str]:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from shutil import rmtree
 from typing import Any, Final
@@ -22,7 +23,7 @@ import pyarrow.compute as pc
 
 from config.errors import EarshotError
 from config.models import Source
-from queries.loading.contract import Contract, check_columns, quoted, sql_type
+from queries.loading.contract import Contract, check_columns, offer_text_functions, quoted, sql_type
 from queries.loading.date_order import DayCount
 from queries.loading.inputs import Offer, first_line, literal, no_space, offer
 from queries.loading.sources import Select, selects
@@ -88,7 +89,7 @@ class _Sandbox:
 
 
 @contextmanager
-def staged(source: Source, folder: Path, data: Path, zone: str, say: Say) -> Iterator[Staging]:
+def staged(source: Source, folder: Path, data: Path, zone: str, now: datetime, say: Say) -> Iterator[Staging]:
     """The rows of a source, checked against the canonical tables and streamed.
 
     Args:
@@ -96,6 +97,7 @@ def staged(source: Source, folder: Path, data: Path, zone: str, say: Say) -> Ite
         folder: where the SELECTs are.
         data: where the inputs are.
         zone: the reporting zone, whose dates are the days.
+        now: when the source is loaded, naive UTC.
         say: told what is being done, and every warning.
 
     Raises:
@@ -114,7 +116,7 @@ def staged(source: Source, folder: Path, data: Path, zone: str, say: Say) -> Ite
                     raise _translated(error, sandbox, made.files[0].original) from error
             # No SELECT is looked at before this, not even to learn its columns: that alone would read files.
             _shut_off(conn, private, source.zone)
-            contracts = [_contract(sandbox, select, source, zone) for select in selects(folder)]
+            contracts = [_contract(sandbox, select, source, zone, now) for select in selects(folder)]
             staging.tables = _stage(sandbox, contracts)
             try:
                 yield staging
@@ -152,6 +154,7 @@ def private_folder() -> Iterator[Path]:
 
 def _shut_off(conn: duckdb.DuckDBPyConnection, private: Path, zone: str) -> None:
     offer_functions(conn, zone)
+    offer_text_functions(conn)
     conn.execute("set enable_progress_bar = false")
     # In this order: after the second nothing outside can be allowed, after the third nothing be changed back.
     conn.execute(f"set allowed_directories = [{literal(str(private))}]")
@@ -159,7 +162,7 @@ def _shut_off(conn: duckdb.DuckDBPyConnection, private: Path, zone: str) -> None
     conn.execute("set lock_configuration = true")
 
 
-def _contract(sandbox: _Sandbox, select: Select, source: Source, zone: str) -> tuple[Select, Contract]:
+def _contract(sandbox: _Sandbox, select: Select, source: Source, zone: str, now: datetime) -> tuple[Select, Contract]:
     try:
         kinds = [statement.type for statement in duckdb.extract_statements(select.sql)]
     except duckdb.Error as error:
@@ -180,9 +183,11 @@ def _contract(sandbox: _Sandbox, select: Select, source: Source, zone: str) -> t
         described = sandbox.conn.execute(f"describe {view}").fetchall()
     except duckdb.Error as error:
         raise _translated(error, sandbox, select.file) from error
-    offered = {str(row[0]): str(row[1]) for row in described}
+    # DuckDB gives a column the spelling of the file's header, and compares names without their case.
+    canonical = {name.casefold(): name for name in select.table.c.keys()}  # noqa: SIM118
+    offered = {canonical.get(str(name).casefold(), str(name)): str(kind) for name, kind, *_ in described}
     check_columns(select.table, offered, str(select.file))
-    return select, Contract(select.table, source.name, offered, zone_named(source.zone), zone_named(zone))
+    return select, Contract(select.table, source.name, offered, zone_named(source.zone), zone_named(zone), now)
 
 
 def _stage(sandbox: _Sandbox, contracts: Sequence[tuple[Select, Contract]]) -> Iterator[Staged]:

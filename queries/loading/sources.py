@@ -1,6 +1,7 @@
 """A source: a folder with a source.toml and one SELECT per canonical table, and whether it may come in as it is."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +12,7 @@ from config.errors import EarshotError
 from config.files import refuse_irregular
 from config.models import Source
 from config.reading.loader import read_source
+from queries.loading.quarantine import Rejected
 from queries.warehouse import CANONICAL, Generation, quarantine, sample_sources
 
 
@@ -77,7 +79,11 @@ def _instead(name: str, names: list[str]) -> str:
 
 
 class LoadRefusedError(EarshotError):
-    """The load would spoil the warehouse, and was stopped before anybody saw it."""
+    """The load would spoil the warehouse, and was stopped before anybody saw it; `rows` are those that were wrong."""
+
+    def __init__(self, message: str, rows: Sequence[Rejected] = ()) -> None:
+        super().__init__(message)
+        self.rows = rows
 
 
 def sources(conn: Connection) -> frozenset[str]:

@@ -7,6 +7,7 @@ of times) and what is known when. What a column promises beyond its type stands 
 - `domain`: the values allowed
 - `not_before`: the instant in the same row that may not lie after this one
 - `known_at`: the instant that makes the value known; read before it, the value is null
+- `planned`: the date may lie ahead of the load
 - `made`: filled by the load, never by a source
 - `day_of`: the instant or date whose day in the reporting zone this is
 """
@@ -93,8 +94,8 @@ account_history = Table(
     warehouse,
     _source(),
     _text("account_id", key=True, refers="account"),
-    _date("valid_from", key=True),
-    _date("valid_to", not_before="valid_from"),
+    _date("valid_from", planned=True, key=True),
+    _date("valid_to", planned=True, not_before="valid_from"),
     _text("vertical"),
     _text("tier"),
     _text("owner"),
@@ -110,8 +111,8 @@ person = Table(
     _text("source", made=True),
     _text("account_id", required=True, refers="account"),
     _text("role", domain=("decision-maker", "influencer", "user")),
-    _date("active_from"),
-    _date("active_to", not_before="active_from"),
+    _date("active_from", planned=True),
+    _date("active_to", planned=True, not_before="active_from"),
     _column("opted_out", Boolean, {}),
     *_lifecycle(),
 )
@@ -121,7 +122,7 @@ revenue = Table(
     warehouse,
     _source(),
     _text("account_id", key=True, refers="account"),
-    _date("month", key=True),
+    _date("month", planned=True, key=True),
     _column("amount", Double, {"required": True}),
     _text("currency"),
     _column("share_of_wallet", Double, {"between": (0, 1)}),
@@ -133,7 +134,7 @@ fx_rate = Table(
     warehouse,
     _source(),
     _text("currency", key=True),
-    _date("month", key=True),
+    _date("month", planned=True, key=True),
     _column("rate", Double, {"required": True}),
     *_lifecycle(),
 )
@@ -147,7 +148,7 @@ journey = Table(
     _text("journey_type", required=True),
     _text("goal"),
     _instant("started_at", required=True, event=True),
-    _instant("promised_at"),
+    _instant("promised_at", planned=True),
     _instant("ended_at", not_before="started_at", known_at="ended_at"),
     _text("outcome", domain=("reached", "failed", "abandoned", "open"), known_at="ended_at"),
     *_fact_segment(),
@@ -229,8 +230,8 @@ condition = Table(
     _text("id", key=True),
     _text("name", required=True),
     _text("kind", required=True, domain=("internal", "external")),
-    _instant("starts_at", required=True, event=True),
-    _instant("ends_at", not_before="starts_at", known_at="ends_at"),
+    _instant("starts_at", planned=True, required=True, event=True),
+    _instant("ends_at", planned=True, not_before="starts_at", known_at="ends_at"),
     _text("verticals"),
     _text("touchpoints"),
     *_lifecycle(),

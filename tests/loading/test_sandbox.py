@@ -15,7 +15,7 @@ from config.errors import EarshotError
 from config.models import Source
 from queries.loading import sandbox
 from queries.loading.sources import find_source, open_source, selects
-from tests.support.offering import offered, write_source
+from tests.support.offering import FAR_LATER, offered, write_source
 
 PEOPLE = {"t.csv": "id,name,stamp\n1,Ana,2024-01-01\n2,Bo,x\n"}
 GOOD = "select id as account_id, name from t"
@@ -164,7 +164,7 @@ def test_a_failure_half_way_is_the_loads_error_whoever_reads(tmp_path: Path) -> 
 def _load_elsewhere(source: Source, folder: Path) -> None:
     with (
         duckdb.connect() as reader,
-        sandbox.staged(source, folder / "source", folder / "data", "UTC", print) as staging,
+        sandbox.staged(source, folder / "source", folder / "data", "UTC", FAR_LATER, print) as staging,
     ):
         for item in staging:
             reader.register("arriving", item.rows)
@@ -188,7 +188,7 @@ def test_tables_come_parents_first(tmp_path: Path) -> None:
 
 def test_every_canonical_column_comes_with_its_type(tmp_path: Path) -> None:
     source = write_source(tmp_path, {"account": GOOD}, PEOPLE)
-    with sandbox.staged(source, tmp_path / "source", tmp_path / "data", "UTC", print) as staging:
+    with sandbox.staged(source, tmp_path / "source", tmp_path / "data", "UTC", FAR_LATER, print) as staging:
         rows = next(iter(staging)).rows
         assert {field.name: str(field.type) for field in rows.schema} == {
             "account_id": "string",
@@ -230,11 +230,11 @@ def test_a_load_larger_than_memory_streams(tmp_path: Path) -> None:
 from pathlib import Path
 from typing import Final
 from queries.loading.sandbox import staged
-from tests.support.offering import write_source
+from tests.support.offering import FAR_LATER, write_source
 folder = Path({str(tmp_path)!r})
 sql = "select 'account ' || range as account_id, repeat('x', 200) || range as name from t, range(4000000)"
 source = write_source(folder, {{"account": sql}}, {{"t.csv": "id\\n1\\n"}})
-with staged(source, folder / "source", folder / "data", "UTC", print) as staging:
+with staged(source, folder / "source", folder / "data", "UTC", FAR_LATER, print) as staging:
     for item in staging:
         print(sum(batch.num_rows for batch in item.rows))
 peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))

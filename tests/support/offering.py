@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from config.models import Source, SourceInput
 from queries.loading.sandbox import staged
+
+FAR_LATER: Final = datetime(2199, 12, 31, tzinfo=UTC).replace(tzinfo=None)
+"""When sources are read whose dates do not matter."""
 
 Row = dict[str, Any]
 
@@ -26,9 +30,9 @@ class Read:
         return [row[column] for row in self.tables[table]]
 
 
-def read(source: Source, folder: Path, data: Path, zone: str | None = None) -> Read:
+def read(source: Source, folder: Path, data: Path, zone: str | None = None, now: datetime = FAR_LATER) -> Read:
     said: list[str] = []
-    with staged(source, folder, data, zone or source.zone, said.append) as staging:
+    with staged(source, folder, data, zone or source.zone, now, said.append) as staging:
         tables = {item.table: _rows(item.rows.read_all().to_pylist()) for item in staging}
         return Read(tables, staging.warnings, said)
 
@@ -44,11 +48,12 @@ def offered(
     files: Mapping[str, bytes | str],
     zone: str = "UTC",
     reporting: str | None = None,
+    now: datetime = FAR_LATER,
     **inputs: Any,
 ) -> Read:
     """Read a source whose inputs are `files` (name.format to content) through `selects` (table to SQL)."""
     source = write_source(folder, selects, files, zone, **inputs)
-    return read(source, folder / "source", folder / "data", reporting)
+    return read(source, folder / "source", folder / "data", reporting, now)
 
 
 def write_source(
