@@ -10,6 +10,7 @@ from typing import Final
 
 import duckdb
 import pyarrow as pa
+from duckdb.func import ARROW
 from sqlalchemy import Boolean, Column, Date, DateTime, Double, SmallInteger, Table
 
 from config.errors import EarshotError
@@ -283,7 +284,7 @@ def offer_text_functions(conn: duckdb.DuckDBPyConnection) -> None:
     def mask_all(texts: pa.ChunkedArray) -> pa.Array:
         return pa.array((mask(text) for text in texts.to_pylist()), pa.string())
 
-    conn.create_function("mask_all", mask_all, ["VARCHAR"], "VARCHAR", type="arrow")
+    conn.create_function("mask_all", mask_all, ["VARCHAR"], "VARCHAR", type=ARROW)
     # Most texts hold neither six digits nor an address, and Python is slow.
     # Keys are compared letter by letter, and people cannot see white space around them or signs without a width.
     seen = r"regexp_replace(nfc_normalize(t), '[\p{Cf}\x{0}-\x{8}\x{E}-\x{1F}\x{7F}-\x{9F}]', '', 'g')"

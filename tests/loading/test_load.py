@@ -216,7 +216,8 @@ def test_too_many_rejected_rows_stop_the_load(tmp_path: Path, loaded: EmbeddedWa
         deliver(tmp_path, rows, max_rejected=0.2).load(loaded, LATER)
     assert str(error.value) == (
         "2 of 8 rows of crm are wrong, more than the share of 0.2 that may be: 2 x contact: unknown account '…'; "
-        "nothing was loaded; correct the source, or raise max_rejected in its source.toml"
+        "nothing was loaded; python -m queries quarantine shows them; correct the source, or raise max_rejected in its "
+        "source.toml"
     )
     assert (number(loaded), held(loaded)) == (1, before)
     rows["contact"][1] = contact("c2", 2)  # 1 of 8 is few enough
