@@ -111,7 +111,7 @@ class EmbeddedWarehouse:
                 draft = NewGeneration(conn, number, lambda empty: self._staged(conn, number, empty))
                 yield draft
                 conn.commit()
-                rows, erased = count_rows(conn), conn.execute(select(tables.erased)).all()
+                rows = count_rows(conn)
             # Else the file's newest rows lie in a .wal beside it, which the rename would leave behind.
             if draft.kept:
                 _checkpoint(engine)
@@ -122,7 +122,6 @@ class EmbeddedWarehouse:
             remove(file)
             file = anew
         if draft.kept:
-            self.files.keep_tombstones({row.hash: row.at.isoformat() for row in erased})
             self.files.publish(file, number, rows, alone=draft.erasing)
 
     def _bury(self, conn: Connection) -> None:

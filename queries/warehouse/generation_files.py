@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError
 
 from config.errors import EarshotError
 from config.files import refuse_irregular
 from queries.engine import READING_LIMIT, disposing, embedded, reading
+from queries.warehouse import tables
 from queries.warehouse.generations import latest
 
 REPAIR: Final = "python -m queries repair"
@@ -120,7 +121,7 @@ class GenerationFiles:
         """The newest generation whose file opens and says that it is that one."""
         for number in self.numbers():
             with suppress(BrokenWarehouseError):
-                self._count(self.file(number), number)
+                self._read(self.file(number), number)
                 return number
         return None
 
@@ -140,12 +141,14 @@ class GenerationFiles:
         """
         # What is not on the disk before the rename may be missing behind a new name after a power cut.
         _fsync(draft)
-        if (found := self._count(draft, number)) != rows:
+        found, erased = self._read(draft, number)
+        if found != rows:
             differs = sorted(name for name in rows.keys() | found.keys() if rows.get(name) != found.get(name))
             raise BrokenWarehouseError(
                 f"{draft} lacks rows of {', '.join(differs)}; the generation before is served: free some space and "
                 "run it again"
             )
+        self._keep_tombstones(erased)
         if alone:
             _write(self._alone, str(number))
         _write(self._announced, str(number))
@@ -199,8 +202,7 @@ class GenerationFiles:
             return {}
         return kept
 
-    def keep_tombstones(self, erased: Mapping[str, str]) -> None:
-        """Add to them; what is there stays."""
+    def _keep_tombstones(self, erased: Mapping[str, str]) -> None:
         kept = self.tombstones()
         if erased.items() <= kept.items():
             return
@@ -208,8 +210,8 @@ class GenerationFiles:
         _write(part, json.dumps({**kept, **erased}, indent=0, sort_keys=True))
         part.rename(self._tombstones)
 
-    def _count(self, file: Path, number: int) -> dict[str, int]:
-        """The rows of each table of a file that is whole. Raises BrokenWarehouseError."""
+    def _read(self, file: Path, number: int) -> tuple[dict[str, int], dict[str, str]]:
+        """The rows of each table of a file that is whole, and its tombstones. Raises BrokenWarehouseError."""
         # The newest rows of a file with a log beside it are in the log, which does not get its name.
         if _log_of(file).exists():
             raise BrokenWarehouseError(f"{file} was not written to its end; run it again")
@@ -220,12 +222,13 @@ class GenerationFiles:
                 reading(engine) as conn,
             ):
                 newest, rows = latest(conn), count_rows(conn)
+                erased = conn.execute(select(tables.erased)).all() if tables.erased.name in rows else ()
         except (DBAPIError, OSError) as error:
             reason = error.orig if isinstance(error, DBAPIError) else error.strerror
             raise BrokenWarehouseError(f"{file} cannot be read ({str(reason).splitlines()[0]})") from error
         if newest is None or newest.number != number:
             raise BrokenWarehouseError(f"{file} is generation {newest.number if newest else 0} and not {number}")
-        return rows
+        return rows, {row.hash: row.at.isoformat() for row in erased}
 
 
 def count_rows(conn: Connection) -> dict[str, int]:

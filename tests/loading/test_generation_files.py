@@ -166,6 +166,15 @@ def test_what_was_erased_stays_out_though_every_generation_is_lost(embedded: Emb
         assert {row.hash: row.at for row in pin.conn.execute(select(tables.erased))} == {"x": AT, "y": AT}
 
 
+def test_what_a_restored_generation_knows_to_be_erased_is_kept_beside_it(
+    embedded: EmbeddedWarehouse, tmp_path: Path
+) -> None:
+    erase(embedded)
+    with closing(EmbeddedWarehouse(tmp_path / "restored")) as restored:
+        restored.adopt(embedded.files.file(4), 4)
+        assert restored.files.tombstones() == {"x": AT.isoformat()}
+
+
 def lost_rows(file: Path) -> None:
     engine = engine_of(file, read_only=False)
     with engine.connect() as conn:
