@@ -43,12 +43,16 @@ _POSTGRESQL: Final = ("postgresql", "postgresql+psycopg")
 
 def _database(url: SecretStr) -> SecretStr:
     """The address holds a password: no message repeats it."""
+    text = url.get_secret_value()
     try:
-        good = urlsplit(url.get_secret_value()).scheme in _POSTGRESQL
+        parts = urlsplit(text)
+        # Of a password with an @ or a / in it the driver would take the end for the host's name, and say it.
+        good = parts.scheme in _POSTGRESQL and text.count("@") == parts.netloc.count("@") <= 1 and parts.port != 0
     except ValueError:
         good = False
     if not good:
-        message = "the url is no PostgreSQL address; write postgresql://user:password@host/database"
+        address = "postgresql://user:password@host/database, with %40 for @ and %2F for / in the password"
+        message = f"the url is no PostgreSQL address; write {address}"
         raise ValueError(message)
     return url
 
@@ -56,7 +60,8 @@ def _database(url: SecretStr) -> SecretStr:
 def _web(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
-        message = f"{url!r} is no web address; write one that starts with http:// or https://"
+        shown = re.sub("//.*@", "//***@", url)
+        message = f"{shown!r} is no web address; write one that starts with http:// or https://"
         raise ValueError(message)
     return url
 
@@ -97,6 +102,7 @@ class WarehouseSettings(_Part):
     url: DatabaseUrl | None = None
     memory_limit: Memory = "1GB"
     reading_limit: Memory = "512MB"
+    select_limit: Annotated[Duration, Field(ge=timedelta(minutes=1))] = timedelta(hours=1)
 
 
 class StateSettings(_Part):

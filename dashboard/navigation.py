@@ -7,9 +7,10 @@ from typing import Final
 
 import streamlit as st
 
-from config.errors import ConfigError, EarshotError
+from config.errors import ConfigError
 from dashboard import markup
 from dashboard.page_session import PageSession, banners, page_session
+from queries.operations.storage_errors import refusal
 from queries.warehouse import NoWarehouseError
 
 FOLDER: Final = Path(__file__).parent
@@ -73,9 +74,12 @@ def navigate() -> None:
             st.html(markup.notice("A made-up company, to look around:", command="python -m queries demo"))
             st.html(markup.notice("Your own files:", command="python -m queries load SOURCE --data DIR"))
             st.html(markup.notice("Then let the rules look at it:", command="python -m triggers run --once"))
-        except EarshotError as error:
+        except Exception as error:
+            told = refusal(error)
+            if told is None:
+                raise
             st.html(markup.section("This page cannot be shown"))
-            st.html(markup.notice(str(error), attention=True))
+            st.html(markup.notice(str(told), attention=True))
 
 
 def run_page(name: str, show: Callable[[PageSession], None]) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Lock
 
-from config.errors import EarshotError
 from config.settings import read_settings
+from queries.messages.leases import astray_lease
 from queries.messages.outbox import unsent
+from queries.operations.storage_errors import storage_error
 from queries.stores import Stores, open_stores
 
 _opening = Lock()
@@ -56,21 +57,23 @@ def health() -> Health:
     """Reach for the warehouse and the state."""
     try:
         opened = stores()
-    except EarshotError as error:
+    except Exception as error:  # noqa: BLE001 - a health check reports whatever is wrong
         return Health(None, None, state=False, problem=_line(error))
-    problem = ""
+    problem = warning = ""
     try:
         with opened.reading() as conn:
             unsent(conn)
-    except Exception as error:  # noqa: BLE001 - a health check reports whatever is wrong
+            warning = astray_lease(conn, datetime.now(UTC))
+    except Exception as error:  # noqa: BLE001
         problem = _line(error)
     try:
         with opened.pinned() as pin:
             at = pin.generation.published_at.replace(tzinfo=UTC)
-            return Health(pin.generation.number, at, state=not problem, problem=problem)
+            return Health(pin.generation.number, at, state=not problem, problem=problem or warning)
     except Exception as error:  # noqa: BLE001
         return Health(None, None, state=not problem, problem=problem or _line(error))
 
 
 def _line(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+    text = str(storage_error(error) or error)
+    return text.splitlines()[0][:300] if text else type(error).__name__

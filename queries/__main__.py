@@ -13,17 +13,21 @@ from config.errors import EarshotError
 from config.models import Catalog
 from config.reading.loader import read_catalog
 from config.settings import Settings, read_settings
+from queries.engine import disposing
 from queries.loading.contract import mask
+from queries.loading.limits import Limits
 from queries.loading.load import LoadRequest, load
 from queries.loading.quarantine import keep_refused, quarantined_rows, refused_rows
 from queries.loading.sources import LoadRefusedError, open_source
+from queries.messages.leases import astray_lease
 from queries.operations.command_line import parse_day, run_command, whole
 from queries.operations.drop_source import drop
 from queries.operations.erase import forget
 from queries.operations.output import aligned, echo, on_one_line
 from queries.operations.status import status_lines
 from queries.operations.storage_errors import storage_errors_as_text
-from queries.stores import Installation, open_installation, open_warehouse
+from queries.state.database import FILE as STATE_FILE
+from queries.stores import Installation, open_installation, open_states, open_warehouse
 from queries.warehouse import COLUMNS, EmbeddedWarehouse, Kind, LoadReport, NoWarehouseError
 
 SAMPLE_CONTACTS: Final = 200_000
@@ -96,8 +100,9 @@ def _declare_copies(command: Callable[..., ArgumentParser]) -> None:
 def _load(arguments: Namespace) -> None:
     settings, catalog = _configured()
     source, folder = open_source(arguments.source, settings.config)
+    limits = Limits(settings.warehouse.select_limit, settings.warehouse.memory_limit)
     how = {"replace_sample": arguments.replace_sample, "allow_removal": arguments.allow_removal}
-    order = LoadRequest(source, folder, arguments.data, catalog, settings.zone, **how)
+    order = LoadRequest(source, folder, arguments.data, catalog, settings.zone, limits=limits, **how)
     with closing(open_warehouse(settings)) as warehouse:
         _make_folder(settings)
         try:
@@ -135,6 +140,10 @@ def _status(_: Namespace) -> None:
     with closing(open_warehouse(settings)) as warehouse:
         for line in status_lines(warehouse, _now()):
             echo(line)
+    if settings.state.url or (settings.data / STATE_FILE).exists():
+        with disposing(open_states(settings)) as states, states.connect() as conn:
+            if astray := astray_lease(conn, _now()):
+                echo(astray)
 
 
 def _quarantine(arguments: Namespace) -> None:

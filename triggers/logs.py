@@ -4,6 +4,8 @@ import logging
 from datetime import UTC, datetime
 from typing import Final
 
+from queries.operations.output import printable
+
 ABOUT: Final = ("incident", "message", "rule", "channel", "code")
 """What a line may be about: ids, rules, channels and codes of errors, never a name or a comment."""
 
@@ -22,7 +24,7 @@ class KeyValue(logging.Formatter):
         about = {name: getattr(record, f"about_{name}") for name in ABOUT if hasattr(record, f"about_{name}")}
         pairs = {**head, "event": record.getMessage(), **about}
         line = " ".join(f"{name}={_quoted(str(value))}" for name, value in pairs.items())
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return printable(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)
 
 
 def about(**what: str | None) -> dict[str, str]:

@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 
 from config.models import Catalog, Source
 from queries.loading.inputs import lines_of
+from queries.loading.limits import UNLESS_SET, Limits
 from queries.loading.merge import Merged, Merging, merge, withdraw
 from queries.loading.publish import derive, generation_key, has_generation_key, record_generation
 from queries.loading.quarantine import (
@@ -65,6 +66,7 @@ class LoadRequest:
     zone: str | None = None
     replace_sample: bool = False
     allow_removal: bool = False
+    limits: Limits = UNLESS_SET
 
     @property
     def snapshot(self) -> bool:
@@ -207,7 +209,7 @@ def _judged(
 
 def _read(stage: Stage, order: LoadRequest, zone: str, now: datetime, clock: _Clock) -> Counter[str]:
     read: Counter[str] = Counter()
-    with staged(order.source, order.folder, order.data, zone, now, clock.say) as tables:
+    with staged(order.source, order.folder, order.data, zone, now, clock.say, order.limits) as tables:
         for item in tables:
             with clock.stage(f"reading {item.table}"):
                 read[item.table] = stage.fill(item.table, clock.counted(item.rows, item.table), now)

@@ -22,17 +22,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from config.errors import EarshotError
-from config.models import Source
+from config.files import refuse_irregular
+from config.models import Source, duration_text
 from queries.loading.contract import Contract, check_columns, offer_text_functions, quoted, sql_type
 from queries.loading.date_order import DayCount
 from queries.loading.inputs import Offer, first_line, literal, no_space, offer
+from queries.loading.limits import MEMORY_LIMIT, UNLESS_SET, Limits, TimeLimit, memory_held
 from queries.loading.sources import Select, selects
 from queries.loading.time_zones import zone as zone_named
 from queries.loading.written_times import offer_functions, with_zones_kept
 
 Say = Callable[[str], None]
 
-MEMORY_LIMIT: Final = "768MB"
 _BATCH: Final = 122_880
 """Rows a batch: DuckDB's own row group."""
 
@@ -86,10 +87,13 @@ class _Sandbox:
     offers: tuple[Offer, ...]
     staging: Staging
     say: Say
+    time: TimeLimit
 
 
 @contextmanager
-def staged(source: Source, folder: Path, data: Path, zone: str, now: datetime, say: Say) -> Iterator[Staging]:
+def staged(
+    source: Source, folder: Path, data: Path, zone: str, now: datetime, say: Say, limits: Limits = UNLESS_SET
+) -> Iterator[Staging]:
     """The rows of a source, checked against the canonical tables and streamed.
 
     Args:
@@ -99,6 +103,7 @@ def staged(source: Source, folder: Path, data: Path, zone: str, now: datetime, s
         zone: the reporting zone, whose dates are the days.
         now: when the source is loaded, naive UTC.
         say: told what is being done, and every warning.
+        limits: what the SELECTs may take.
 
     Raises:
         EarshotError: an input, a SELECT or its columns are not as they must be; also while the rows are read.
@@ -107,7 +112,7 @@ def staged(source: Source, folder: Path, data: Path, zone: str, now: datetime, s
         offers = offer(source, data, private, say)
         with duckdb.connect(":memory:", config={**_SEALED, "temp_directory": str(private / "spill")}) as conn:
             staging = Staging(iter(()))
-            sandbox = _Sandbox(conn, offers, staging, say)
+            sandbox = _Sandbox(conn, offers, staging, say, TimeLimit(conn, limits.time))
             _warn(sandbox, (warning for made in offers for warning in made.warnings))
             for made in offers:
                 try:
@@ -116,20 +121,26 @@ def staged(source: Source, folder: Path, data: Path, zone: str, now: datetime, s
                     raise _translated(error, sandbox, made.files[0].original) from error
             # No SELECT is looked at before this, not even to learn its columns: that alone would read files.
             _shut_off(conn, private, source.zone)
-            contracts = [_contract(sandbox, select, source, zone, now) for select in selects(folder)]
-            staging.tables = _stage(sandbox, contracts)
-            try:
-                yield staging
-            except Exception as error:
-                # An error inside a stream reaches the caller in whatever its reader makes of it.
-                if staging.error and error is not staging.error:
-                    raise staging.error from error
-                raise
+            with memory_held(limits):
+                contracts = [_contract(sandbox, select, source, zone, now) for select in selects(folder)]
+                staging.tables = _stage(sandbox, contracts)
+                try:
+                    yield staging
+                except Exception as error:
+                    # An error inside a stream reaches the caller in whatever its reader makes of it.
+                    if staging.error and error is not staging.error:
+                        raise staging.error from error
+                    raise
 
 
 def remove_left_copies() -> None:
     """Remove what loads that were killed had copied of their inputs."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            # Anybody may make a folder of that name there, with a pipe in it that nobody fills.
+            if left.is_symlink() or left.stat().st_uid != os.getuid():
+                continue
+            refuse_irregular(left / "held")
         with suppress(OSError), (left / "held").open() as hold:
             fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
             rmtree(left, ignore_errors=True)
@@ -194,7 +205,8 @@ def _stage(sandbox: _Sandbox, contracts: Sequence[tuple[Select, Contract]]) -> I
     for select, contract in contracts:
         statement = contract.select(quoted(f"offered {select.table.name}"))
         try:
-            reader = sandbox.conn.execute(statement).to_arrow_reader(_BATCH)
+            with sandbox.time.running():
+                reader = sandbox.conn.execute(statement).to_arrow_reader(_BATCH)
         except duckdb.Error as error:
             raise _failed(error, sandbox, select.file) from error
         counts = {c.name: DayCount(contract.zone) for c in contract.given() if sql_type(c) in {"TIMESTAMP", "DATE"}}
@@ -206,7 +218,7 @@ def _watched(
     reader: pa.RecordBatchReader, counts: dict[str, DayCount], sandbox: _Sandbox, select: Select
 ) -> Iterator[pa.RecordBatch]:
     try:
-        for batch in reader:
+        while (batch := _next(reader, sandbox)) is not None:
             for name, count in counts.items():
                 count.see(batch.column(name))
             if column := _column_with_nul(batch):
@@ -214,10 +226,15 @@ def _watched(
                 sandbox.staging.error = error
                 raise error
             yield _without_empty(batch)
-    except (duckdb.Error, pa.ArrowException, OSError) as broken:
+    except (duckdb.Error, pa.ArrowException, OSError, MemoryError) as broken:
         raise _failed(broken, sandbox, select.file) from broken
     suspicions = (count.suspicion(f"{select.table.name}.{name}") for name, count in counts.items())
     _warn(sandbox, (suspicion for suspicion in suspicions if suspicion))
+
+
+def _next(reader: pa.RecordBatchReader, sandbox: _Sandbox) -> pa.RecordBatch | None:
+    with sandbox.time.running():
+        return next(iter(reader), None)
 
 
 def _without_empty(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -249,7 +266,8 @@ def _warn(sandbox: _Sandbox, warnings: Iterator[str]) -> None:
 
 def _failed(error: Exception, sandbox: _Sandbox, file: Path) -> EarshotError:
     # While rows are read a LINE is one of our statement around theirs.
-    sandbox.staging.error = _translated(_LINE.sub("", str(error)), sandbox, file)
+    told = error if isinstance(error, MemoryError) else _LINE.sub("", str(error))
+    sandbox.staging.error = _translated(told, sandbox, file)
     return sandbox.staging.error
 
 
@@ -258,7 +276,10 @@ def _translated(error: Exception | str, sandbox: _Sandbox, file: Path) -> Earsho
     text = str(error)
     if "No space left" in text or "max_temp_directory_size" in text:
         return no_space(Path(tempfile.gettempdir()) / "spill")
-    if "Out of Memory" in text:
+    if sandbox.time.is_over:
+        said = f"{file}: the SELECTs ran for longer than {duration_text(sandbox.time.limit)}"
+        return EarshotError(f"{said}; join and sort less, or raise EARSHOT_WAREHOUSE__SELECT_LIMIT")
+    if isinstance(error, MemoryError) or any(sign in text.lower() for sign in ("out of memory", "bad_alloc", "malloc")):
         return EarshotError(f"{file}: the SELECT needs more than {MEMORY_LIMIT}; sort or join less at once")
     for made in sandbox.offers:
         for private in made.files:

@@ -1,13 +1,17 @@
 """Who may do a kind of work alone for a while, and when each process last said that it runs."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from queries.instants import aware, naive
 from queries.state.tables import heartbeat, lease
+
+ASTRAY: Final = timedelta(minutes=10)
+"""What ends later than this from now was given by a clock that is wrong, for no lease is given for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +23,24 @@ class Lease:
     fence: int
     until: datetime
 
+    def astray(self, now: datetime) -> str:
+        """What to say where it ends so far ahead that a clock must be wrong; empty where it does not."""
+        if self.until - now <= ASTRAY:
+            return ""
+        what = f"{self.holder.split(' ')[0]} claims the {self.name} until {self.until:%Y-%m-%d %H:%M} UTC"
+        return f"{what}, too far ahead; set that machine's clock (the next tick takes over)"
+
 
 def lease_holder(conn: Connection, name: str) -> Lease | None:
     """Who has, or had, the lease of that name."""
     row = conn.execute(select(lease).where(lease.c.name == name)).one_or_none()
     return Lease(row.name, row.holder, row.fence, aware(row.until)) if row else None
+
+
+def astray_lease(conn: Connection, now: datetime) -> str:
+    """What to say of a lease that ends too far ahead; empty where none does."""
+    held = (Lease(row.name, row.holder, row.fence, aware(row.until)) for row in conn.execute(select(lease)))
+    return next((words for each in held if (words := each.astray(now))), "")
 
 
 def take_lease(conn: Connection, wanted: Lease, seen: Lease | None) -> bool:

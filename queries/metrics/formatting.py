@@ -13,7 +13,7 @@ MINUS: Final = "\N{MINUS SIGN}"
 NO_FIGURE: Final = "–"
 MOST_DECIMALS: Final = 2
 _SIGNS: Final = "=+\\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
-_FORMULA: Final = re.compile(rf"(^|[;|\t\r\n])(?=[^\S\t\r\n]*[{_SIGNS}])|^(?=[\t\r])")
+_FORMULA: Final = re.compile(rf"^(?=[\t\r])|(^|[;|\t\r\n])(?=[^\S\t\r\n]*[{_SIGNS}])")
 """Where a spreadsheet would take a formula to begin: in a text, and in each piece of it. Where commas are for decimals
 it splits at other signs than commas; and East Asian keyboards write wide signs, which it reads like the others.
 """

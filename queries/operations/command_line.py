@@ -104,6 +104,8 @@ def run_command(parser: ArgumentParser, words: Sequence[str], interrupted: str =
         if told is None:
             raise
         complain(str(told))
+        if isinstance(error, OSError):
+            sys.stdout = None  # it may be what is full, and would fail again at the end
         return 1
     return status
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, func, select
 
 from queries.instants import aware, naive
 from queries.messages.canary import Canary, newest_canary
+from queries.messages.leases import astray_lease
 from queries.state import CANARY, RuleError, evaluated_at, rule_errors
 from queries.state.counters import counters
 from queries.state.tables import eval_slot, heartbeat, inbound, incident, instance, outbox
@@ -44,6 +45,7 @@ class StateHealth:
         to_acknowledge: seconds from opening to acknowledgement of the incidents taken on in the last 30 days.
         overdue: since when each step of a ladder is due that should have been taken, the oldest first; whoever knows
             the ladders fills it in.
+        astray: what is wrong with a lease that ends too far ahead.
     """
 
     at: datetime
@@ -61,6 +63,7 @@ class StateHealth:
     counted: Mapping[str, int] = field(default_factory=dict)
     canary: Canary | None = None
     overdue: tuple[datetime, ...] = ()
+    astray: str = ""
 
 
 def read_health(conn: Connection, now: datetime) -> StateHealth:
@@ -89,6 +92,7 @@ def read_health(conn: Connection, now: datetime) -> StateHealth:
         evaluations=int(conn.execute(select(func.count()).select_from(eval_slot)).scalar_one()),
         counted=counters(conn),
         canary=newest_canary(conn),
+        astray=astray_lease(conn, now),
     )
 
 

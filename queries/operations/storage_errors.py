@@ -1,6 +1,7 @@
 """What the machine or a store refuses, said in one line: the one door of commands, processes, pages and /healthz."""
 
 import errno
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ from config.settings import Settings, read_settings
 from queries.state.tables import state
 from queries.stores import open_stores
 from queries.warehouse import CANONICAL, NoWarehouseError
+
+log: Final = logging.getLogger("triggers")
 
 
 class StorageError(EarshotError):
@@ -87,13 +90,21 @@ def storage_error(error: BaseException, place: object = "") -> EarshotError | No
     return None
 
 
-def refusal(error: BaseException) -> EarshotError | None:
+def refusal(error: BaseException, settings: Settings | None = None) -> EarshotError | None:
     """The same, and where the error itself does not say it, whether a store of the settings is damaged."""
     try:
-        settings = read_settings()
+        settings = settings or read_settings()
     except EarshotError:
         return storage_error(error)
     return storage_error(error, settings.data) or _damage(settings)
+
+
+def log_failure(what: str, error: BaseException, settings: Settings) -> None:
+    """Log that something failed which is tried again: in one line, or with its trace where the program is mistaken."""
+    if told := refusal(error, settings):
+        log.error("%s failed (%s); the next one tries again", what, told)
+    else:
+        log.error("%s failed; the next one tries again", what, exc_info=error)
 
 
 @contextmanager

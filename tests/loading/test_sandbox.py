@@ -2,9 +2,11 @@
 
 import fcntl
 import os
+import resource
 import subprocess
 import sys
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +15,8 @@ import pytest
 
 from config.errors import EarshotError
 from config.models import Source
-from queries.loading import sandbox
+from queries.loading import limits, sandbox
+from queries.loading.limits import Limits
 from queries.loading.sources import find_source, open_source, selects
 from tests.support.offering import FAR_LATER, offered, write_source
 
@@ -313,3 +316,43 @@ def test_loads_at_the_same_time_leave_each_other_their_folders(tmp_path: Path) -
     done = subprocess.run([sys.executable, "-c", CROWD], env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert list(tmp_path.iterdir()) == []
+
+
+ENDLESS: Final = (
+    "with recursive r(i) as (select 1 union all select i + 1 from r) select max(i)::varchar account_id, '' name from r"
+)
+GREEDY: Final = "select quantile_cont(i, 0.5)::varchar account_id, 'x' name from range(400000000) t(i)"
+
+
+def staged_under(tmp_path: Path, sql: str, most: Limits) -> None:
+    source = write_source(tmp_path, {"account": sql}, PEOPLE)
+    with sandbox.staged(source, tmp_path / "source", tmp_path / "data", "UTC", print, most) as staging:
+        for item in staging:
+            item.rows.read_all()
+
+
+def test_a_select_that_does_not_end_is_ended(tmp_path: Path) -> None:
+    with pytest.raises(EarshotError, match=r"account\.sql: the SELECTs ran for longer than 0m; .*__SELECT_LIMIT"):
+        staged_under(tmp_path, ENDLESS, Limits(timedelta(seconds=1)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system counts a process's memory on Linux alone")
+def test_a_select_takes_no_more_memory_than_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB does not count what a quantile keeps; the system does, and lets go again afterwards."""
+    monkeypatch.setattr(limits, "MEMORY_LIMIT", "100MB")
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with pytest.raises(EarshotError, match=r"account\.sql: the SELECT needs more than 768MB"):
+        staged_under(tmp_path, GREEDY, Limits(timedelta(minutes=5), "1MB"))
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+def test_a_pipe_in_somebodys_folder_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "earshot-pipe").mkdir()
+    os.mkfifo(tmp_path / "earshot-pipe" / "held")
+    (tmp_path / "earshot-link").symlink_to(tmp_path / "data")
+    (tmp_path / "earshot-file").touch()
+    source = write_source(tmp_path, {"account": GOOD}, PEOPLE)
+    with sandbox.staged(source, tmp_path / "source", tmp_path / "data", "UTC", print) as staging:
+        assert sum(item.rows.read_all().num_rows for item in staging) == 2
+    assert (tmp_path / "earshot-pipe" / "held").exists()

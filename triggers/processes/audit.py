@@ -66,6 +66,9 @@ def audit(seen: StateHealth, expected: ExpectedState) -> tuple[Fault, ...]:
 
 def _processes(seen: StateHealth, expected: ExpectedState) -> Iterator[Fault]:
     yield from _alive(seen, "triggers", "start `python -m triggers run`")
+    if seen.astray:
+        what, _, todo = seen.astray.partition("; ")
+        yield Fault(what, todo)
     if expected.hears:
         yield from _alive(seen, "listener", "start `python -m triggers listen`")
     names = ("triggers", "listener") if expected.hears else ("triggers",)

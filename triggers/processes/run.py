@@ -19,6 +19,7 @@ from config.settings import Settings
 from queries.messages.direct_messages import addressees, queue_direct_message, read_direct_message
 from queries.messages.leases import record_heartbeat
 from queries.messages.silences import muted
+from queries.operations.storage_errors import log_failure
 from queries.state import RacedError, counters
 from queries.warehouse import COLUMNS, NoWarehouseError, Pin, Warehouse
 from triggers.incidents.tick import Report, tick
@@ -180,8 +181,8 @@ class Runner:
                 log.info("%s", error)
             except EarshotError as error:
                 log.error("%s", error)  # noqa: TRY400 - its line says what to do; a trace would hide it
-            except Exception:  # a full disk or a lost database must not end the watch
-                log.exception("the tick failed; the next one tries again")
+            except Exception as error:  # noqa: BLE001 - a full disk or a lost database must not end the watch
+                log_failure("the tick", error, self.settings)
                 self._note_failure()
             if not ended.is_set():
                 woken.wait(min(POLL_S, interval.total_seconds()))

@@ -28,6 +28,7 @@ from queries.instants import aware
 from queries.messages.leases import record_heartbeat
 from queries.messages.silences import active_silences
 from queries.operations.health import StateHealth, read_health
+from queries.operations.storage_errors import log_failure
 from queries.scope import EVERYTHING
 from queries.state import RacedError, rule_errors
 from queries.state.incidents import incidents
@@ -152,8 +153,8 @@ def turn(watchdog: Watchdog, live: LiveRules, say: Callable[[str], None]) -> Wat
         seen = watchdog.once()
         with watchdog.states.begin() as conn:
             record_heartbeat(conn, "audit", f"{len(seen.faults)} faults", watchdog.clock())
-    except Exception:  # a lost database must not end the watch; without a call the dead-man address tells it
-        log.exception("the audit failed; the next one tries again")
+    except Exception as error:  # noqa: BLE001 - a lost database must not end the watch; the dead-man address tells
+        log_failure("the audit", error, watchdog.settings)
         return watchdog
     for line in in_words(seen.faults):
         say(line)
