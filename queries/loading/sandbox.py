@@ -141,9 +141,9 @@ def remove_left_copies() -> None:
             if left.is_symlink() or left.stat().st_uid != os.getuid():
                 continue
             refuse_irregular(left / "held")
-        with suppress(OSError), (left / "held").open() as hold:
-            fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            rmtree(left, ignore_errors=True)
+            with (left / "held").open() as hold:
+                fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                rmtree(left, ignore_errors=True)
 
 
 @contextmanager

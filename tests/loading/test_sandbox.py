@@ -319,9 +319,10 @@ def test_loads_at_the_same_time_leave_each_other_their_folders(tmp_path: Path) -
 
 
 ENDLESS: Final = (
-    "with recursive r(i) as (select 1 union all select i + 1 from r) select max(i)::varchar account_id, '' name from r"
+    "with recursive r(i) as (select 1 union all select i + 1 from r) "
+    "select max(i)::varchar as account_id, '' as name from r"
 )
-GREEDY: Final = "select quantile_cont(i, 0.5)::varchar account_id, 'x' name from range(400000000) t(i)"
+GREEDY: Final = "select quantile_cont(i, 0.5)::varchar as account_id, 'x' as name from range(400000000) t(i)"
 
 
 def staged_under(tmp_path: Path, sql: str, most: Limits) -> None:
