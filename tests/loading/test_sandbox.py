@@ -327,7 +327,7 @@ GREEDY: Final = "select quantile_cont(i, 0.5)::varchar as account_id, 'x' as nam
 
 def staged_under(tmp_path: Path, sql: str, most: Limits) -> None:
     source = write_source(tmp_path, {"account": sql}, PEOPLE)
-    with sandbox.staged(source, tmp_path / "source", tmp_path / "data", "UTC", print, most) as staging:
+    with sandbox.staged(source, tmp_path / "source", tmp_path / "data", "UTC", FAR_LATER, print, most) as staging:
         for item in staging:
             item.rows.read_all()
 
@@ -354,6 +354,6 @@ def test_a_pipe_in_somebodys_folder_is_not_waited_for(tmp_path: Path, monkeypatc
     (tmp_path / "earshot-link").symlink_to(tmp_path / "data")
     (tmp_path / "earshot-file").touch()
     source = write_source(tmp_path, {"account": GOOD}, PEOPLE)
-    with sandbox.staged(source, tmp_path / "source", tmp_path / "data", "UTC", print) as staging:
+    with sandbox.staged(source, tmp_path / "source", tmp_path / "data", "UTC", FAR_LATER, print) as staging:
         assert sum(item.rows.read_all().num_rows for item in staging) == 2
     assert (tmp_path / "earshot-pipe" / "held").exists()
