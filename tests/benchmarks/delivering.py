@@ -31,7 +31,7 @@ from tests.counterparts import postgres as postgresql
 from tests.counterparts import proxy, slack
 from tests.counterparts.proxy import Call, FaultProxy
 from tests.counterparts.slack import CHANNELS, TOKEN, Slack
-from tests.slack.faults.ground import ROUTES, Deck, count, fill
+from tests.slack.faults.ground import ROUTES, FixedCards, count, fill
 from tests.slack.faults.matrix import bench
 from tests.slack.faults.worker import Asked
 from tests.support.company import Rows, publish, rows_of, weeks
@@ -174,7 +174,7 @@ def bare(of: Slack, number: int) -> float:
         states = open_state(Path(folder))
         fill(states, 1)
         with states.connect() as conn:
-            words = render(incident_message(Deck().card(conn, open_incidents(conn, EVERYTHING)[0].id)))
+            words = render(incident_message(FixedCards().card(conn, open_incidents(conn, EVERYTHING)[0].id)))
         states.dispose()
     client, places = WebClient(token=TOKEN, base_url=of.base_url, timeout=10, retry_handlers=[]), tuple(ROUTES.values())
     began = time.monotonic()

@@ -53,10 +53,10 @@ TESTS: Final = sorted((ROOT / "tests").rglob("*.py"))
 BY_THE_REAL_CLOCK: Final = {
     "conftest.py": "tests are given `now` and `today`, and live on other days where they are marked `dated`",
     "support/clocks.py": "what a test starts begins at the test's own time",
-    "slack/faults/ground.py": "couriers that are killed work by the clock of the Slack emulator",
-    "slack/faults/worker.py": "couriers that are killed work by the clock of the Slack emulator",
-    "slack/faults/naive.py": "couriers that are killed work by the clock of the Slack emulator",
-    "slack/faults/matrix.py": "couriers that are killed work by the clock of the Slack emulator",
+    "slack/faults/ground.py": "workers that are killed work by the clock of the Slack emulator",
+    "slack/faults/worker.py": "workers that are killed work by the clock of the Slack emulator",
+    "slack/faults/naive.py": "workers that are killed work by the clock of the Slack emulator",
+    "slack/faults/matrix.py": "workers that are killed work by the clock of the Slack emulator",
     "benchmarks/delivering.py": "delays are measured on the clock of the Slack emulator",
 }
 VAGUE: Final = {"utils", "util", "helpers", "common", "manager", "service", "base", "misc"}

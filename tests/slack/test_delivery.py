@@ -471,7 +471,7 @@ def test_everything_stays_inside_slacks_limits(tmp_path: Path, slack_proxy: Faul
 
 
 def test_many_incidents_each_once(tmp_path: Path, slack_proxy: FaultProxy, slack: Slack) -> None:
-    """Faults on every second call, two couriers in turn: each incident has one message."""
+    """Faults on every second call, two workers in turn: each incident has one message."""
     company = [week for i in range(12) for week in weeks(FIRST, STORY, vertical=f"V{i}")]
     config = catalog(rule(false_alarms_per_year=6))
     turns: Iterator[int] = iter(range(10_000))
@@ -564,7 +564,7 @@ def test_the_most_severe_goes_through_when_the_budget_is_used_up(flood: Watch, s
 
 @BY_SLACKS_CLOCK
 def test_ten_thousand_at_once_keep_the_pace(tmp_path: Path, slack_proxy: FaultProxy, slack: Slack, now: Now) -> None:
-    """One message a second and channel on the couriers' clock; the digests come first; nobody is left out."""
+    """One message a second and channel on the workers' clock; the digests come first; nobody is left out."""
     arrived: list[tuple[datetime, str]] = []
     clock = [now()]
 
@@ -579,7 +579,7 @@ def test_ten_thousand_at_once_keep_the_pace(tmp_path: Path, slack_proxy: FaultPr
     messages = ground.fill(states, 10_000)
     began = clock[0] = now()
     sender = client.Slack(TOKEN, slack_proxy.base_url, 1)
-    done = DeliveryWorker(states, sender, ground.Deck(), ground.config(5), 1.0, lambda: clock[0], wait).deliver()
+    done = DeliveryWorker(states, sender, ground.FixedCards(), ground.config(5), 1.0, lambda: clock[0], wait).deliver()
     assert (done.sent, done.folded) == (12, 9_990)
     assert ground.count(slack, states, messages) == ground.Count(10_000, 0, 0)
     for channel in ground.ROUTES.values():

@@ -34,7 +34,7 @@ FIVE_MINUTES: Final = 300.0
 SETTINGS: Final = tuple(product(DATABASES, WORKERS))
 
 
-pytestmark = pytest.mark.xdist_group("faults")  # one process that forks couriers is enough
+pytestmark = pytest.mark.xdist_group("faults")  # one process that forks workers is enough
 
 WITHOUT: Final = pytest.mark.skipif(bool(postgresql.missing()), reason=str(postgresql.missing()))
 ON: Final = {"SQLite": (), "PostgreSQL": (WITHOUT,)}
@@ -44,14 +44,14 @@ EACH_SETTING: Final = [pytest.param(name, workers, marks=ON[name]) for name, wor
 
 @pytest.fixture(scope="module")
 def on(request: pytest.FixtureRequest, slack_process: Slack) -> Iterator[Bench]:
-    """Slack, its proxy, databases and couriers."""
+    """Slack, its proxy, databases and workers."""
     cluster: Postgres | None = None if postgresql.missing() else request.getfixturevalue("postgres")
     with bench(slack_process, cluster.database if cluster else None) as made:
         yield made
 
 
 def test_the_part_holds_every_pair() -> None:
-    """Of point and fault, and of each of them with each database and each number of couriers."""
+    """Of point and fault, and of each of them with each database and each number of workers."""
     dealt = parts(SEED)
     found = [case for cases in dealt.values() for case in cases]
     assert len(found) == len(set(found)) == len(POINTS) * len(FAULTS)
@@ -86,7 +86,7 @@ def test_killed_while_folding_into_a_digest(on: Bench, database: str, workers: i
 @pytest.mark.parametrize("database", EACH_DATABASE)
 @pytest.mark.parametrize("end", ["stop", "stop, then kill"])
 def test_frozen_past_the_lease(on: Bench, database: str, end: str, prove: bool) -> None:  # noqa: FBT001
-    """Only between the lease check and the call can a thawed courier post again: it is taken back, or swept."""
+    """Only between the lease check and the call can a thawed worker post again: it is taken back, or swept."""
     for points in (OPEN, HELD) if prove else (OPEN,):
         found = run_frozen(on, database, points, end)
         assert found.ran.stops == len(points)

@@ -122,7 +122,7 @@ class Crashed:
 
 @dataclass
 class Trial:
-    """Couriers that meet an outage at one point of the first message, and go on as `run` does."""
+    """Workers that meet an outage at one point of the first message, and go on as `run` does."""
 
     states: Engine
     slack: Slack
@@ -136,12 +136,12 @@ class Trial:
     def deliver(self) -> None:
         """Until nothing is owed. Whatever fails is tried again by the next turn."""
         sender, ended = client.Slack(TOKEN, self.slack.base_url, 1), time.monotonic() + 90
-        place = (self.states, sender, ground.Deck(), ground.config(), 1.0, self.now)
+        place = (self.states, sender, ground.FixedCards(), ground.config(), 1.0, self.now)
         pauses: dict[str, Any] = {"wait": lambda pause: time.sleep(pause.total_seconds()), "spacing": timedelta(0)}
-        courier = DeliveryWorker(*place, crash_point=self._pass, back_off=timedelta(seconds=0.2), **pauses)
+        worker = DeliveryWorker(*place, crash_point=self._pass, back_off=timedelta(seconds=0.2), **pauses)
         while time.monotonic() < ended:
             try:
-                courier.deliver()
+                worker.deliver()
                 if not self._owes():
                     return
             except DBAPIError as error:

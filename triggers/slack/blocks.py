@@ -14,7 +14,7 @@ from config.models import Person
 from queries.state import Incident
 from triggers.incidents.access import may_read
 from triggers.messages.delivery_channel import Ids
-from triggers.messages.message import Choice, Control, Fact, Link, Message
+from triggers.messages.message import Choice, Control, Link, Message
 from triggers.slack.interactions import Interaction
 
 EVENT_TYPE: Final = "earshot"
@@ -52,7 +52,11 @@ def _blocks(message: Message) -> Iterator[Block]:
     if message.title:
         yield {"type": "header", "text": plain(message.title, HEADER)}
     yield from (_section(sentence) for sentence in message.sentences)
-    yield from _facts(message.facts)
+    # Short facts stand beside each other, long ones below, each by itself.
+    short = [fact for fact in message.facts if len(fact.text) <= SHORT][:FIELDS]
+    if short:
+        yield {"type": "section", "fields": [plain(f"{fact.label}\n{fact.text}", FIELD) for fact in short]}
+    yield from (_section(f"{fact.label}\n{fact.text}") for fact in message.facts if fact not in short)
     if message.news:
         yield _section(message.news)
     if mentions := _mentions(message.mentions):
@@ -73,14 +77,6 @@ def _blocks(message: Message) -> Iterator[Block]:
 
 def _section(text: str) -> Block:
     return {"type": "section", "text": plain(text, SECTION)}
-
-
-def _facts(facts: Sequence[Fact]) -> Iterator[Block]:
-    """Short facts beside each other, long ones below, each by itself."""
-    short = [fact for fact in facts if len(fact.text) <= SHORT][:FIELDS]
-    if short:
-        yield {"type": "section", "fields": [plain(f"{fact.label}\n{fact.text}", FIELD) for fact in short]}
-    yield from (_section(f"{fact.label}\n{fact.text}") for fact in facts if fact not in short)
 
 
 def _mentions(people: Sequence[Person]) -> str:

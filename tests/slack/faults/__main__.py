@@ -1,6 +1,6 @@
 """The whole matrix, as the page that the docs show: `python -m tests.slack.faults > docs/explanation/faults.md`.
 
-Takes half an hour; `--random SECONDS` says how long couriers are killed at random moments at its end.
+Takes half an hour; `--random SECONDS` says how long workers are killed at random moments at its end.
 """
 
 import sys
@@ -82,14 +82,14 @@ def _page(on: Bench, random_s: float) -> Iterator[str]:
 _HEAD: Final = (
     "# Nothing lost, nothing said twice: measured",
     "",
-    "Couriers that deliver messages are killed at each numbered point of their work while Slack fails in each of",
+    "Workers that deliver messages are killed at each numbered point of their work while Slack fails in each of",
     "ten ways. Slack is a program that we did not write (npm `emulate`); what it shows at the end is counted there,",
     "by the outbox id in each message's metadata. *Lost* is a message that it does not show, *duplicated* one that",
     "it shows more than once. The HTTP time-out is 1 s, the quiet period 2 s. `python -m tests.slack.faults`",
     "writes this page; `make prove` runs the same.",
     "",
-    "Each pair of point and fault occurs twice with each database and number of couriers, together with messages",
-    "that meet a fault while others' couriers die.",
+    "Each pair of point and fault occurs twice with each database and number of workers, together with messages",
+    "that meet a fault while others' workers die.",
 )
 
 
@@ -120,7 +120,7 @@ def _where(case: Case) -> str:
 def _by_setting(runs: list[tuple[str, int, list[Ran]]]) -> Iterator[str]:
     yield from (
         "",
-        "| database | couriers | messages | kills | posts | lost | duplicated |",
+        "| database | workers | messages | kills | posts | lost | duplicated |",
         "| --- | --- |" + " ---: |" * 5,
     )
     for database, workers, rans in runs:
@@ -159,7 +159,7 @@ def _folding(runs: list[tuple[str, str, int, Ran]]) -> Iterator[str]:
         "## More than a channel takes",
         "",
         "Twenty incidents at once for two channels with room for three each: the rest goes into one digest a channel.",
-        f"Couriers die at point {folding}, and at point {folded}.",
+        f"Workers die at point {folding}, and at point {folded}.",
         "Each fault meets the digest's own post.",
         "",
         f"{len(runs)} runs, {total.messages:,} incidents, {kills} kills: {total.lost} lost, {twice} told twice.",
@@ -169,10 +169,10 @@ def _folding(runs: list[tuple[str, str, int, Ran]]) -> Iterator[str]:
 def _flood(on: Bench) -> Iterator[str]:
     yield from (
         "",
-        "Ten thousand incidents at once, three couriers, two channels with room for 60 an hour each. Slack refuses",
+        "Ten thousand incidents at once, three workers, two channels with room for 60 an hour each. Slack refuses",
         "(429) what comes within a second of the message before in its channel.",
         "",
-        "| database | posts | last digest after | shortest distance | 429 | memory a courier | lost | twice |",
+        "| database | posts | last digest after | shortest distance | 429 | memory a worker | lost | twice |",
         "| --- |" + " ---: |" * 7,
     )
     for database in DATABASES:
@@ -185,7 +185,7 @@ def _flood(on: Bench) -> Iterator[str]:
 def _naive(on: Bench) -> Iterator[str]:
     cases = [Case(point, fault) for point in (CrashPoint.WRITING, CrashPoint.ANSWERED) for fault in FAULTS]
     yield from ("", "## The same harness, and what others do", "")
-    yield "One courier on SQLite, killed before and after the call, with each fault once."
+    yield "One worker on SQLite, killed before and after the call, with each fault once."
     yield from ("", "| strategy | messages | lost | duplicated |", "| --- |" + " ---: |" * 3)
     for name in (*naive.STRATEGIES, "outbox"):
         found = _told(name, partial(run, on, "SQLite", cases, 1, name)).count
@@ -206,9 +206,9 @@ _FROZEN: Final = (
     "",
     "## Frozen in the middle",
     "",
-    "Couriers are stopped (SIGSTOP) at each point until long after their lease, while others take over, and then go",
+    "Workers are stopped (SIGSTOP) at each point until long after their lease, while others take over, and then go",
     "on. No fence can hold back a call whose lease was checked before the freeze: it posts a second time. The",
-    "courier sees that it was replaced and takes its message back; where it dies before, the sweep does, which runs",
+    "worker sees that it was replaced and takes its message back; where it dies before, the sweep does, which runs",
     "every 20 s.",
     "",
     "| database | then | frozen | posted twice | there when all were done | removed by one sweep | left | lost |",
@@ -246,7 +246,7 @@ def _random(on: Bench, seconds: float) -> Iterator[str]:
     total, kills = sum((ran.count for ran in rans), Count(0, 0, 0)), sum(ran.kills for ran in rans)
     yield from (*_OUTAGES, "", "## Killed at any moment", "")
     yield (
-        f"Three couriers, killed at random moments for {seconds / 60:.0f} minutes, with half of all posts failing: "
+        f"Three workers, killed at random moments for {seconds / 60:.0f} minutes, with half of all posts failing: "
         f"{total.messages:,} messages, {kills:,} kills, {total.lost} lost, {total.duplicated} duplicated."
     )
 

@@ -1,4 +1,4 @@
-"""What the couriers of the fault matrix work on: incidents that are owed a message, and what is counted afterwards."""
+"""What the workers of the fault matrix work on: incidents that are owed a message, and what is counted afterwards."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -117,7 +117,7 @@ def _incident(number: int, route: str, severity: int) -> Incident:
 
 
 @dataclass(frozen=True, slots=True)
-class Deck:
+class FixedCards:
     """Cards from the state alone."""
 
     public_url: str = "https://earshot.example"

@@ -1,4 +1,4 @@
-"""The fault matrix: which message meets which fault and which death, on every database, with one and three couriers."""
+"""The fault matrix: which message meets which fault and which death, on every database, with one and three workers."""
 
 import json
 import random
@@ -47,7 +47,7 @@ UNSENT: Final = frozenset({"429 with Retry-After", REFUSED})
 
 POINTS: Final = tuple(point for point in CrashPoint if point < CrashPoint.FOLDING)
 HELD: Final = (CrashPoint.CLAIMING, CrashPoint.RECORDING)
-"""Frozen there a courier keeps a transaction open: others wait for it, and do not take over."""
+"""Frozen there a worker keeps a transaction open: others wait for it, and do not take over."""
 
 OPEN: Final = tuple(point for point in POINTS if point not in HELD)
 FOLDS: Final = (CrashPoint.FOLDING, CrashPoint.FOLDED)
@@ -57,7 +57,7 @@ WORKERS: Final = (1, 3)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What one message goes through. Without a point its courier is not killed for it, only for others."""
+    """What one message goes through. Without a point its worker is not killed for it, only for others."""
 
     point: CrashPoint | None
     fault: str
@@ -75,7 +75,7 @@ PAIRS: Final = tuple(Case(point, fault) for point, fault in product(POINTS, FAUL
 
 
 def whole(seed: int) -> tuple[Case, ...]:
-    """Every pair of point and fault, and with each two messages that meet a fault while others' couriers die."""
+    """Every pair of point and fault, and with each two messages that meet a fault while others' workers die."""
     dice = random.Random(seed)
     found = [*PAIRS, *(Case(None, dice.choice(list(FAULTS))) for _ in range(2 * len(PAIRS)))]
     dice.shuffle(found)
@@ -83,7 +83,7 @@ def whole(seed: int) -> tuple[Case, ...]:
 
 
 def parts(seed: int) -> dict[tuple[str, int], tuple[Case, ...]]:
-    """Every pair of point and fault once, dealt over databases and numbers of couriers so that all pairs occur."""
+    """Every pair of point and fault once, dealt over databases and numbers of workers so that all pairs occur."""
     dice = random.Random(seed)
     settings = list(product(DATABASES, WORKERS))
     dealt = defaultdict[tuple[str, int], list[Case]](list)
@@ -97,7 +97,7 @@ def parts(seed: int) -> dict[tuple[str, int], tuple[Case, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What runs take place on: Slack behind a proxy, a maker of databases, and the process that forks couriers."""
+    """What runs take place on: Slack behind a proxy, a maker of databases, and the process that forks workers."""
 
     slack: Slack
     proxy: FaultProxy
@@ -108,7 +108,7 @@ class Bench:
         print(json.dumps(asdict(asked)), file=_pipe(self.server.stdin), flush=True)
         line = _pipe(self.server.stdout).readline()
         if not line:
-            raise RuntimeError("the couriers' process ended")
+            raise RuntimeError("the workers' process ended")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -199,7 +199,7 @@ def run_folding(bench_: Bench, database: str, fault: str, workers: int) -> Ran:
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """A run of frozen couriers: what Slack showed when all were done, and after one sweep."""
+    """A run of frozen workers: what Slack showed when all were done, and after one sweep."""
 
     ran: Ran
     posted_twice: int
@@ -209,7 +209,7 @@ class Frozen:
 
 
 def run_frozen(bench_: Bench, database: str, points: Sequence[CrashPoint], end: str) -> Frozen:
-    """A courier is frozen at each point past its lease, while two others take over; then it goes on, or dies."""
+    """A worker is frozen at each point past its lease, while two others take over; then it goes on, or dies."""
     with bench_.ground(database) as (ground, states):
         messages = fill(states, len(points))
         plan = dict(zip(messages, map(int, points), strict=True))
@@ -237,7 +237,7 @@ class Flood:
         refused: calls within a second of the one before in their channel, which Slack answers with 429.
         digest_s: when the last channel's digest was posted, in seconds.
         shortest_s: between two messages of a channel, as they arrived.
-        mib: the most memory that a courier took.
+        mib: the most memory that a worker took.
     """
 
     ran: Ran
@@ -283,7 +283,7 @@ def run_flood(bench_: Bench, database: str, messages: int, hourly: int, workers:
 
 
 def run_random(bench_: Bench, database: str, workers: int, seconds: float, messages: int = 40) -> Ran:
-    """Half of all posts fail somehow, and couriers are killed at random moments."""
+    """Half of all posts fail somehow, and workers are killed at random moments."""
     dice = random.Random(7)
     with bench_.ground(database) as (ground, states):
         ids = fill(states, messages)

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select, update
 from config.errors import EarshotError
 from queries.state.tables import outbox
 from tests.counterparts.slack import TOKEN
-from tests.slack.faults.ground import ROUTES, Deck
+from tests.slack.faults.ground import ROUTES, FixedCards
 from triggers.messages.card import incident_message
 from triggers.messages.delivery import CrashPoint
 from triggers.messages.delivery_channel import Ids
@@ -81,6 +81,6 @@ def _said(states: Engine, row: Any) -> tuple[str, Message, Ids]:
     with states.connect().execution_options(reading=True) as conn:
         return (
             ROUTES[row.target],
-            incident_message(Deck().card(conn, row.incident_id)),
+            incident_message(FixedCards().card(conn, row.incident_id)),
             Ids(row.id, row.incident_id),
         )

@@ -1,6 +1,6 @@
-"""Couriers that are killed or frozen on their way: `python -m tests.slack.faults.worker`.
+"""Workers that are killed or frozen on their way: `python -m tests.slack.faults.worker`.
 
-Reads a line of JSON for each run (see Asked), answers with what it did. Everything is imported once; each courier is a
+Reads a line of JSON for each run (see Asked), answers with what it did. Everything is imported once; each worker is a
 fork, a kill is a kill -9 at the point itself, a freeze is SIGSTOP until the lease is long over.
 """
 
@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 from queries.messages import outbox
 from tests.counterparts.slack import TOKEN
 from tests.slack.faults import naive
-from tests.slack.faults.ground import Deck, Ground, config
+from tests.slack.faults.ground import FixedCards, Ground, config
 from triggers.messages.delivery import CrashPoint, DeliveryWorker
 from triggers.messages.delivery_channel import Ids, Posted
 from triggers.messages.message import Message
@@ -30,7 +30,7 @@ from triggers.slack.client import Slack
 
 TIMEOUT_S: Final = 1.0
 FROZEN_S: Final = 5.0
-"""Twice the quiet period: by then another courier has taken over and posted."""
+"""Twice the quiet period: by then another worker has taken over and posted."""
 
 BACK_OFF: Final = timedelta(seconds=0.5)
 ASK_S: Final = 0.3
@@ -48,12 +48,12 @@ class Asked:
         base_url: Slack's.
         strategy: outbox, or one of the naive ones.
         end: kill, stop, or stop and then kill after posting.
-        points: where each message's courier ends, once; a channel's id for the points of folding.
+        points: where each message's worker ends, once; a channel's id for the points of folding.
         refused: the messages whose first post finds nobody listening.
-        workers: couriers at a time.
+        workers: how many at a time.
         hourly: each channel's budget.
         spacing_s: between two messages to one channel.
-        random_s: kill couriers at random moments for so long, in place of at points.
+        random_s: kill workers at random moments for so long, in place of at points.
         patience_s: wake who is frozen after so long, also where others still wait for it.
         most_s: give up after so long.
     """
@@ -110,7 +110,7 @@ def serve() -> None:
 
 
 def _warmed(asked: Asked) -> Engine:
-    """An engine that has compiled what couriers ask, without a connection: forks share no socket."""
+    """An engine that has compiled what workers ask, without a connection: forks share no socket."""
     states, channels = asked.ground.open(), dict.fromkeys((route.name for route in config(asked.hourly).routes), "C")
     with states.connect() as conn:
         outbox.due_messages(conn, datetime.now(UTC), channels)
@@ -121,7 +121,7 @@ def _warmed(asked: Asked) -> Engine:
 
 @dataclass
 class _Run:
-    """The couriers of one run, and what became of them."""
+    """The workers of one run, and what became of them."""
 
     asked: Asked
     states: Engine
@@ -178,7 +178,7 @@ class _Run:
                 self.kills += 1
                 self._spawn()
             elif os.WEXITSTATUS(status):
-                message = f"a courier failed with {os.WEXITSTATUS(status)}"
+                message = f"a worker failed with {os.WEXITSTATUS(status)}"
                 raise RuntimeError(message)
 
     def _thaw(self) -> None:
@@ -207,7 +207,7 @@ class _Run:
 
 
 def _work(asked: Asked, states: Engine) -> None:
-    """A courier's whole life. It ends when nothing is owed."""
+    """A worker's whole life. It ends when nothing is owed."""
     status = 1
     try:
         strategy = naive.STRATEGIES.get(asked.strategy)
@@ -225,10 +225,10 @@ def _work(asked: Asked, states: Engine) -> None:
 
 def _deliver(asked: Asked, states: Engine) -> None:
     slack, now = Wire(asked), lambda: datetime.now(UTC)
-    courier = DeliveryWorker(
+    worker = DeliveryWorker(
         states,
         slack,
-        Deck(),
+        FixedCards(),
         config(asked.hourly),
         TIMEOUT_S,
         now,
@@ -239,7 +239,7 @@ def _deliver(asked: Asked, states: Engine) -> None:
         BACK_OFF,
     )
     while True:
-        courier.deliver()
+        worker.deliver()
         with states.connect().execution_options(reading=True) as conn:
             if not outbox.unsent(conn):
                 return
