@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from config.settings import Settings, read_settings
 from queries.__main__ import main
 from queries.instants import naive
 from queries.operations.backup import check_files, read_manifest
+from queries.operations.database_copy import copy_journal
 from queries.state import tables as state_tables
 from queries.stores import HalfRestoredError, open_states, open_warehouse
 from queries.warehouse import EmbeddedWarehouse, NoWarehouseError, tables
@@ -437,6 +438,88 @@ def test_an_erasure_removes_what_a_stopped_restore_had_made_ready(
     assert traces(forgotten)
     assert run(forgotten, "forget", "--account", "A10") == 0
     assert traces(forgotten) == set()
+
+
+def test_a_backup_begins_again_where_somebody_is_erased_while_it_is_made(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the copy of the state, which still knows the customer, and that of the warehouse."""
+    copies = list[Path]()
+
+    def copy(source: Path, to: Path) -> None:
+        copy_journal(source, to)
+        copies.append(to)
+        if len(copies) == 1:
+            assert run(site, *FORGET) == 0
+
+    monkeypatch.setattr("queries.operations.backup.copy_journal", copy)
+    assert run(site, "backup", "--to", str(tmp_path / "saved")) == 0
+    assert len(copies) == 2
+    assert traces(tmp_path / "saved") == set()
+
+
+# On a full disk
+
+
+FULL: Final = """
+import subprocess, sys
+from pathlib import Path
+from tests.operations import test_stopped as t
+base, disk, room, words = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
+def mount(*options): subprocess.run(["mount", *options, str(disk)], check=True)
+mount("-t", "tmpfs", "-o", f"size={t.size(base) + room}", "tmpfs")
+subprocess.run(["cp", "-a", str(base), str(disk / "data")], check=True)
+t.check_full(disk, words, lambda: mount("-o", "remount,size=1g"))
+"""
+
+
+def size(folder: Path) -> int:
+    return sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
+
+
+def check_full(disk: Path, words: list[str], make_room: Callable[[], None]) -> None:
+    """Run a command where there is little room: it is done, or refused with all as it was; with room it is done."""
+    data, saved = disk / "data", disk / "saved"
+    before = known(data)
+    is_done = run(data, *words) == 0
+    print("done" if is_done else "refused", flush=True)
+    if words[0] == "forget":
+        assert known(data) in ([set()] if is_done else [set(), before])
+    else:
+        assert known(data) == before
+        assert words[0] == "restore" or saved.exists() == is_done
+    make_room()
+    if words[0] == "backup":
+        assert is_done or run(data, *words) == 0
+        check_files(saved, read_manifest(saved))
+    else:
+        assert run(data, *words) == 0
+        assert (known(data), traces(data)) == (set(), set())
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs a disk of its own, and so root")
+@pytest.mark.parametrize("command", ["forget", "backup", "restore"])
+def test_on_a_full_disk_a_command_is_done_or_changes_nothing(
+    forgotten: Path, company: Path, tmp_path: Path, *, command: str, prove: bool
+) -> None:
+    """With room for half the generation up to three times as much."""
+    base = forgotten if command == "restore" else company
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    words = {
+        "forget": FORGET,
+        "backup": ("backup", "--to", str(disk / "saved")),
+        "restore": ("restore", "--from", str(tmp_path / "backup"), "--replace"),
+    }[command]
+    generation = max(file.stat().st_size for file in base.rglob("generation-*.duckdb"))
+    rooms = range(generation // 2, 3 * generation, 2_000_000 if prove else generation)
+    seen = Counter[str]()
+    for room in rooms:
+        inner = [sys.executable, "-c", FULL, str(base), str(disk), str(room), *words]
+        done = subprocess.run(["unshare", "-m", *inner], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (room, done.stdout, done.stderr)
+        seen[next(line for line in done.stdout.splitlines() if line in ("done", "refused"))] += 1
+    print(command, generation, dict(seen))
 
 
 # Links
