@@ -58,6 +58,11 @@ def section(title: str, lede: str = "") -> Markup:
     return _MACROS.section(title, lede)
 
 
+def stacked(*pieces: Markup) -> Markup:
+    """Pieces below one another, at the page's own distance: a run sends one element for them, and not one for each."""
+    return Markup('<div class="e-stack">{}</div>').format(Markup("").join(pieces))
+
+
 def bullets(lines: Iterable[str]) -> Markup:
     """Lines of text."""
     return _MACROS.bullets(lines)

@@ -14,7 +14,7 @@ from config.models import Catalog
 from dashboard import cache, markup
 from dashboard.stores import stores
 from dashboard.viewer import Viewer, viewer
-from queries.messages.outbox import dead, unsent
+from queries.messages.outbox import waiting_and_dead
 from queries.metrics.formatting import count
 from queries.state import rule_errors
 from queries.stores import Stores
@@ -73,7 +73,7 @@ def page_session() -> Iterator[PageSession]:
 
 def banners(session: PageSession) -> None:
     """What every page says first: who can see this, what Slack has not been told, which rules are not evaluated."""
-    waiting, lost = len(unsent(session.state)), len(dead(session.state))
+    waiting, lost = waiting_and_dead(session.state)
     lines = [session.viewer.notice] if session.viewer.notice else []
     if session.stores.settings.slack.token is None:
         lines.append("Slack has no token" + (f": {_messages(waiting, 'wait')}." if waiting else "."))

@@ -57,7 +57,11 @@ def embedded(file: Path, *, read_only: bool, memory_limit: str = MEMORY_LIMIT) -
         "preserve_insertion_order": "false",
         "temp_directory": str(spill_of(file)),
     }
-    return create_engine(f"duckdb:///{file}", connect_args={"read_only": read_only, "config": options})
+    connect = {"read_only": read_only, "config": options}
+    # Where nothing is written nothing is to be undone: a reader who found all in a cache asks the engine for nothing.
+    return create_engine(
+        f"duckdb:///{file}", connect_args=connect, pool_reset_on_return=None if read_only else "rollback"
+    )
 
 
 def spill_of(file: Path) -> Path:

@@ -1,6 +1,9 @@
 """The monthly review: the meeting runs on this page. Issues and actions first, financials last."""
 
+from collections.abc import Iterable
+
 import streamlit as st
+from markupsafe import Markup
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import markup as parts
@@ -20,23 +23,29 @@ def show(session: PageSession) -> None:
         st.html(parts.notice("The data holds no month that you may see.", command="python -m queries status"))
         return
     review = data.review(key, session.pin, session.state)
-    st.html(markup.review_header(review, review.vertical or EVERYWHERE))
+    head = [markup.review_header(review, review.vertical or EVERYWHERE)]
     if review.doubt:
         words = f"Incidents may be missing: {review.doubt}."
-        st.html(parts.notice(words, attention=True, command="python -m triggers audit"))
+        head.append(parts.notice(words, attention=True, command="python -m triggers audit"))
     if review.maturity:
-        st.html(parts.notice(review.maturity))
+        head.append(parts.notice(review.maturity))
     if review.data_problems:
         problems = "problem" if review.data_problems == 1 else "problems"
-        st.html(parts.notice(f"{review.data_problems} {problems} with the data itself; they are no customer issue."))
+        head.append(
+            parts.notice(f"{review.data_problems} {problems} with the data itself; they are no customer issue.")
+        )
+    none = "None: no incident was open and no goal was missed."
+    if review.doubt:
+        none = f"None is known: no goal was missed, but {review.doubt}."
+    issues = parts.section("Key issues") + ("" if review.issues else parts.bullets([none]))
+    st.html(parts.stacked(*head, issues))
     _issues(session, review)
     metric = _against_goals(session, key, review)
     lede = "By more than chance, allowing for every comparison made on this page."
     improved = parts.bullets(review.improved or ("Nothing that the data can carry.",))
-    st.html(parts.section("What improved", lede) + improved)
     carried = markup.carried(review.carried) if review.carried else parts.bullets(["None."])
-    st.html(parts.section("Actions carried over") + carried)
-    _financials(session, key, review)
+    rest = (parts.section("What improved", lede) + improved, parts.section("Actions carried over") + carried)
+    _financials(session, key, review, rest)
     # The downloads stand at the top and are made last: they hold the chart's metric, which is chosen on its way.
     with top:
         _downloads(session, key, review, metric)
@@ -69,13 +78,6 @@ def _drop_unknown(name: str, known: tuple[str, ...]) -> None:
 
 
 def _issues(session: PageSession, review: Review) -> None:
-    if not review.issues:
-        none = "None: no incident was open and no goal was missed."
-        if review.doubt:
-            none = f"None is known: no goal was missed, but {review.doubt}."
-        st.html(parts.section("Key issues") + parts.bullets([none]))
-        return
-    st.html(parts.section("Key issues"))
     for number, issue in enumerate(review.issues, start=1):
         st.html(markup.issue(number, issue))
         _decide(session, review, number, issue)
@@ -135,30 +137,33 @@ def _against_goals(session: PageSession, key: Key, review: Review) -> str | None
     return chosen
 
 
-def _financials(session: PageSession, key: Key, review: Review) -> None:
-    st.html(parts.section("Financials"))
+def _financials(session: PageSession, key: Key, review: Review, above: Iterable[Markup]) -> None:
+    pieces = [*above, parts.section("Financials")]
     if not review.financials_open:
         needs = "issue needs" if review.undecided == 1 else "issues need"
-        st.html(parts.notice(f"Closed: {review.undecided} key {needs} an owner and a decision first."))
-        name = f"overrule-{review.month}-{review.vertical}"
-        slot = st.popover("Open all the same", key=name, type="tertiary", on_change="rerun")
-        if slot.open:
-            with slot, st.form(session.own_key("overrule"), border=False):
-                reason = st.text_input("Why (it is kept with the review)", max_chars=300) or ""
-                if st.form_submit_button("Open the financials"):
-                    new = Override(session.viewer.name, reason, session.now.replace(tzinfo=None))
-                    session.write(lambda conn: record_override(conn, review.month, review.vertical, new))
-        return
-    if review.overrides:
-        last = review.overrides[-1]
-        by = f"Opened by {last.author} on {parts.day_words(last.at)} with issues undecided: {last.reason}"
-        st.html(parts.notice(by, attention=True))
-    if review.no_money:
-        st.html(parts.notice(f"Revenue is not shown: {review.no_money}.", attention=True))
-    elif review.money:
-        st.html(markup.finances(review.money, key.currency, review.month))
+        pieces.append(parts.notice(f"Closed: {review.undecided} key {needs} an owner and a decision first."))
     else:
-        st.html(parts.notice("No revenue is loaded for this month; fill the table `revenue` from a source."))
+        if review.overrides:
+            last = review.overrides[-1]
+            by = f"Opened by {last.author} on {parts.day_words(last.at)} with issues undecided: {last.reason}"
+            pieces.append(parts.notice(by, attention=True))
+        if review.no_money:
+            pieces.append(parts.notice(f"Revenue is not shown: {review.no_money}.", attention=True))
+        elif review.money:
+            pieces.append(markup.finances(review.money, key.currency, review.month))
+        else:
+            pieces.append(parts.notice("No revenue is loaded for this month; fill the table `revenue` from a source."))
+    st.html(parts.stacked(*pieces))
+    if review.financials_open:
+        return
+    name = f"overrule-{review.month}-{review.vertical}"
+    slot = st.popover("Open all the same", key=name, type="tertiary", on_change="rerun")
+    if slot.open:
+        with slot, st.form(session.own_key("overrule"), border=False):
+            reason = st.text_input("Why (it is kept with the review)", max_chars=300) or ""
+            if st.form_submit_button("Open the financials"):
+                new = Override(session.viewer.name, reason, session.now.replace(tzinfo=None))
+                session.write(lambda conn: record_override(conn, review.month, review.vertical, new))
 
 
 def _downloads(session: PageSession, key: Key, review: Review, metric: str | None) -> None:

@@ -101,6 +101,13 @@ def dead(conn: Connection) -> tuple[QueuedMessage, ...]:
     return tuple(_read(row) for row in conn.execute(found))
 
 
+def waiting_and_dead(conn: Connection) -> tuple[int, int]:
+    """How many messages are not finished, and how many Slack will never take."""
+    told = select(outbox.c.state, func.count().label("number")).where(outbox.c.state.in_((*UNFINISHED, "dead")))
+    numbers = {row.state: row.number for row in conn.execute(told.group_by(outbox.c.state))}
+    return sum(number for state, number in numbers.items() if state != "dead"), numbers.get("dead", 0)
+
+
 def notified_ids(conn: Connection, incidents: Sequence[str]) -> frozenset[str]:
     """Those of `incidents` whose root message was queued."""
     notified: set[str] = set()

@@ -52,13 +52,20 @@ class Server:
         status = Path(f"/proc/{self.process}/status").read_text(encoding="ascii")
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
+    @property
+    def worked(self) -> float:
+        """Seconds of processor time so far."""
+        stat = Path(f"/proc/{self.process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Runs a second, and the seconds that each of them took."""
+    """Runs a second, the seconds that each of them took, and the processor's seconds that one cost the server."""
 
     rate: float
     times: tuple[float, ...]
+    work: float
 
 
 async def _view(port: int, until: float, most: int, times: list[float]) -> None:
@@ -67,7 +74,7 @@ async def _view(port: int, until: float, most: int, times: list[float]) -> None:
     run.rerun_script.query_string = ""
     address, protocol = f"ws://127.0.0.1:{port}/_stcore/stream", Subprotocol("streamlit")
     async with connect(address, subprotocols=[protocol], max_size=None, compression=None, open_timeout=60) as page:
-        while len(times) < most and time.perf_counter() < until:
+        while not times or (len(times) < most and time.perf_counter() < until):
             began = time.perf_counter()
             await page.send(run.SerializeToString())
             async for answer in page:
@@ -81,11 +88,12 @@ def pace(server: Server, viewers: int, seconds: float) -> Pace:
     """So many viewers for so many seconds."""
 
     async def together() -> Pace:
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), server.worked
         times = [list[float]() for _ in range(viewers)]
         await asyncio.gather(*(_view(server.port, began + seconds, sys.maxsize, own) for own in times))
         taken = tuple(taken for own in times for taken in own)
-        return Pace(len(taken) / (time.perf_counter() - began), taken)
+        elapsed, work = time.perf_counter() - began, server.worked - worked
+        return Pace(len(taken) / elapsed, taken, work / len(taken))
 
     return asyncio.run(together())
 
@@ -183,10 +191,10 @@ def _table(when: str, servers: Mapping[str, Server], seconds: float) -> None:
         for name, rounds in paces.items():
             rate, times = median(one.rate for one in rounds), sorted(taken for one in rounds for taken in one.times)
             middle, slow = median(times) * 1000, times[ceil(0.99 * len(times)) - 1] * 1000
-            figures = f"{rate:6.1f} pages/s, {rate / empty:5.2f} of the empty page's  p50 {middle:6.0f} ms"
-            print(
-                f"    {viewers:>2} viewers {name:<12}{figures}  p99 {slow:6.0f} ms  {servers[name].megabytes:4.0f} MB"
-            )
+            work = median(one.work for one in rounds) * 1000
+            speed = f"{rate:6.1f} pages/s, {rate / empty:5.2f} of the empty page's, {work:5.1f} ms of processor time"
+            delay = f"p50 {middle:6.0f}, p99 {slow:6.0f} ms"
+            print(f"    {viewers:>2} viewers {name:<12}{speed}  {delay}  {servers[name].megabytes:4.0f} MB")
 
 
 def _endure(servers: Mapping[str, Server], runs: int, seconds: float) -> None:
