@@ -160,6 +160,9 @@ class ChartRule(MeasureFields):
                 raise KeyedError(part, message)
         if self.method == "cusum" and not self.floor:
             raise KeyedError("floor", "a cusum looks for a shift of a certain size; write it as floor, above 0")
+        if self.method != "g" and self.window < self.every:
+            days = f"{self.every.days}d"
+            raise KeyedError("window", f"a chart looks back over whole periods of {days}; write '{days}' or more")
         return self
 
     @property

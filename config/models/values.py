@@ -19,8 +19,10 @@ ZERO: Final = timedelta(0)
 FIRST_DAY: Final = date(1900, 1, 1)
 LAST_DAY: Final = date(2199, 12, 31)
 LONGEST: Final = timedelta(days=36_525)
+SMALLEST: Final = 1e-9
 LARGEST: Final = 1e15
-"""What is farther, longer or larger than any of these is a slip of the pen, and no database or clock adds it up."""
+"""What is farther, longer or larger than any of these is a slip of the pen, and no database or clock adds it up; what
+is smaller without being 0 divides into what is larger."""
 
 
 class FrozenModel(BaseModel):
@@ -34,6 +36,9 @@ class FrozenModel(BaseModel):
         for part in value if isinstance(value, tuple) else (value,):
             if isinstance(part, int | float) and abs(part) > LARGEST:
                 message = f"the number is too large; write one from {-LARGEST:.0f} to {LARGEST:.0f}"
+                raise ValueError(message)
+            if isinstance(part, float) and 0 < abs(part) < SMALLEST:
+                message = f"the number is too small; write 0, or one from {SMALLEST:g} on"
                 raise ValueError(message)
             if isinstance(part, date) and not isinstance(part, datetime) and not FIRST_DAY <= part <= LAST_DAY:
                 message = f"{part} is too far away; write a day from {FIRST_DAY} to {LAST_DAY}"

@@ -44,15 +44,17 @@ class Chart(MetricKind[ChartRule]):
         begins = np.array([known.until.toordinal() for known in baselines], dtype=np.int64)
         newest = windows(counts, slots, rule.every)
         effects = window_design_effects(subject, given, slots, newest)
-        lookbacks = [_periods(rule, counts, slot, begins) for slot in slots]
-        signals = [
-            _signal(rule, metric, periods, baseline, effects[i], float(alpha[i])) for i, periods in enumerate(lookbacks)
-        ]
+        signals, sums = list[control_charts.Signal](), list[Floats]()
+        # One lookback at a time: those of all slots together take many times the room of the past itself.
+        for i, slot in enumerate(slots):
+            periods = _periods(rule, counts, slot, begins)
+            signals.append(_signal(rule, metric, periods, baseline, effects[i], float(alpha[i])))
+            sums.append(periods.sum(axis=0))
         level, bad, strength, n = (
             np.array([getattr(s, part) for s in signals]).reshape(newest.shape[:2])
             for part in ("level", "bad", "strength", "n")
         )
-        rows = np.array([periods.sum(axis=0) for periods in lookbacks]).reshape(newest.shape)
+        rows = np.array(sums).reshape(newest.shape)
         held = np.broadcast_to(window_values(metric, baseline), level.shape)
         enough = (rows[..., 0] >= minimum(rule, metric)) & np.isfinite(strength) & np.isfinite(bad)
         floor = 0.0 if rule.method == "cusum" else rule.floor
