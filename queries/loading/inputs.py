@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,9 @@ from queries.loading.text_files import copy_text
 
 _OTHER_DELIMITERS: Final = {";": ";", "\t": "\\t", "|": "|", ",": ","}
 _WIDEST: Final = 16 << 20
+_SEPARATOR: Final = re.compile(r'"?sep=.?"?\s*$', re.IGNORECASE)
+"""What Excel writes above the header to tell itself the delimiter."""
+
 _SEARCHED: Final = 1 << 28
 """How many bytes of files are searched for the lines of refused rows: some seconds' worth."""
 
@@ -183,7 +187,10 @@ def _csv(files: Sequence[Private], wanted: SourceInput) -> str:
 
 def _header(file: Private, delimiter: str) -> _Header:
     with file.copy.open(encoding="utf-8", newline="") as text:
-        line, skip = next(((line, number) for number, line in enumerate(text) if line.strip("\r\n")), ("", 0))
+        lines = enumerate(text)
+        line, skip = next(
+            ((line, n) for n, line in lines if line.strip("\r\n") and not _SEPARATOR.match(line)), ("", 0)
+        )
         if not line:
             raise EarshotError(f"{file.original} is empty; a CSV file begins with a line of column names")
         try:

@@ -241,3 +241,10 @@ def test_parquet_is_copied_where_it_cannot_be_linked(tmp_path: Path, monkeypatch
     monkeypatch.setattr(os, "link", elsewhere)
     content = _parquet(pa.table({"id": ["1"], "name": ["a"]}))
     assert names(offered(tmp_path, ACCOUNTS, {"t.parquet": content})) == ["a"]
+
+
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "SEP=;", "\nsep=;"])
+def test_the_line_in_which_excel_tells_itself_the_delimiter_is_no_header(tmp_path: Path, line: str) -> None:
+    sql = {"account": "select id as account_id, word as name from t"}
+    rows = offered(tmp_path, sql, {"t.csv": f"{line}\r\nid;word\r\n1;x\r\n"}, delimiter=";")
+    assert rows.values("account", "account_id") == ["1"]
