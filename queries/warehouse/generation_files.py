@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -195,12 +196,20 @@ class GenerationFiles:
         return whole
 
     def tombstones(self) -> dict[str, str]:
-        """What was ever erased: hashes, with when (ISO, naive UTC). Beside the generations, to outlive them all."""
+        """What was ever erased: hashes, with when (ISO, naive UTC). Beside the generations, to outlive them all.
+
+        Raises:
+            BrokenWarehouseError: the file is damaged.
+        """
         try:
-            kept: dict[str, str] = json.loads(self._tombstones.read_text(encoding="ascii"))
+            refuse_irregular(self._tombstones)
+            kept = json.loads(self._tombstones.read_text(encoding="ascii"))
+            return {key: datetime.fromisoformat(at).isoformat() for key, at in kept.items()}
         except FileNotFoundError:
             return {}
-        return kept
+        except (ValueError, TypeError, AttributeError) as error:
+            advice = "remove it: the newest generation holds what it held"
+            raise BrokenWarehouseError(f"{self._tombstones} is damaged; {advice}") from error
 
     def _keep_tombstones(self, erased: Mapping[str, str]) -> None:
         kept = self.tombstones()

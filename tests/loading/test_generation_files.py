@@ -166,6 +166,18 @@ def test_what_was_erased_stays_out_though_every_generation_is_lost(embedded: Emb
         assert {row.hash: row.at for row in pin.conn.execute(select(tables.erased))} == {"x": AT, "y": AT}
 
 
+@pytest.mark.parametrize("said", ["", "{", "[]", '{"x": 1}', '{"x": "never"}', "\xff"], ids=repr)
+def test_damaged_tombstones_are_said_and_made_anew_from_the_generation(embedded: EmbeddedWarehouse, said: str) -> None:
+    erase(embedded)
+    kept = embedded.folder / "erased.json"
+    kept.write_text(said, encoding="utf-8")
+    with pytest.raises(BrokenWarehouseError, match=r"erased\.json is damaged; remove it"):
+        publish(embedded)
+    kept.unlink()
+    assert publish(embedded) == 5
+    assert embedded.files.tombstones() == {"x": AT.isoformat()}
+
+
 def test_what_a_restored_generation_knows_to_be_erased_is_kept_beside_it(
     embedded: EmbeddedWarehouse, tmp_path: Path
 ) -> None:
