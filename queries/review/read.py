@@ -207,7 +207,7 @@ def _evaluation(conn: Connection, catalog: Catalog, now: datetime) -> tuple[date
         since = min(evaluated[rule] for rule in late)
         has = "has" if len(late) == 1 else "have"
         doubts.append(f"{_rules(len(late))} {has} not been evaluated since {since.day} {since:%B %Y}")
-    return newest, listed(doubts)
+    return newest, listed(doubts) if doubts else ""
 
 
 def _rules(number: int) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert
 
 from config.models import Calendar
 from queries.engine import disposing
-from queries.state import HistoryEntry, Incident, TickRecord, incident_id, open_state, write
+from queries.state import Evaluated, HistoryEntry, Incident, TickRecord, incident_id, open_state, write
 from queries.warehouse import EmbeddedWarehouse, rollups, tables
 from queries.warehouse.calendar import calendar_days
 
@@ -151,7 +151,7 @@ def found(folder: Path, today: date, verticals: Sequence[str] = VERTICALS, month
     periods = tuple(_month(today, back) for back in range(months, 0, -1))
     with EmbeddedWarehouse(data / "warehouse").draft() as draft:
         _facts(draft.conn, draft.number, periods, verticals)
-    ids = _incidents(data, periods[-1], verticals)
+    ids = _incidents(data, periods[-1], verticals, today)
     return Company(config, data, periods, *ids)
 
 
@@ -242,7 +242,7 @@ def _accounts(conn: Connection, months: Sequence[date], verticals: Sequence[str]
     _fill(conn, tables.revenue, [{**row, "currency": "EUR"} for row in amounts])
 
 
-def _incidents(data: Path, month: date, verticals: Sequence[str]) -> tuple[str, str]:
+def _incidents(data: Path, month: date, verticals: Sequence[str], today: date) -> tuple[str, str]:
     slot = month.replace(day=5)
     at = datetime(month.year, month.month, 5, 7, 30, tzinfo=UTC)
     slice_ = f"vertical={verticals[1]}".replace("|", "\\|")
@@ -270,7 +270,10 @@ def _incidents(data: Path, month: date, verticals: Sequence[str]) -> tuple[str, 
         ),
     )
     with disposing(open_state(data)) as states, states.begin() as conn:
-        write(conn, TickRecord(opened=(broken, shout), entries=entries))
+        # Its rules are evaluated as they should be: the pages need not doubt that all incidents are here.
+        now = datetime(today.year, today.month, today.day, tzinfo=UTC)
+        slots = tuple(Evaluated(rule, today, 1, "", "made", now) for rule in ("promises", "detractor"))
+        write(conn, TickRecord(slots=slots, opened=(broken, shout), entries=entries))
     return broken.id, shout.id
 
 
