@@ -171,6 +171,8 @@ def run(data: Path, *words: str) -> int:
     with pytest.MonkeyPatch.context() as environment:
         for name, value in variables(data).items():
             environment.setenv(name, value)
+        # A command that cannot print any more gives the stream up; the next one, in the same process, has its own.
+        environment.setattr(sys, "stdout", sys.stdout)
         return main(list(words))
 
 
