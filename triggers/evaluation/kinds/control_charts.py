@@ -6,8 +6,7 @@ about the last period only. `alpha` is the false-alarm probability of one slot. 
 count its error in (as if the period had n·n0/(n + n0) rows); the CUSUM does not and needs a large one.
 
 Sources: Laney 2002 (p'), Lucas & Saccucci 1990 (EWMA), Steiner, Cook, Farewell & Treasure 2000 (binomial CUSUM),
-Brook & Evans 1972 (average run length by Markov chain), Reynolds & Stoumbos 1999 (Bernoulli CUSUM), Benneyan 2001
-(g-chart).
+Brook & Evans 1972 (run length by Markov chain), Reynolds & Stoumbos 1999 (Bernoulli CUSUM), Benneyan 2001 (g-chart).
 """
 
 from dataclasses import dataclass
@@ -114,9 +113,9 @@ def cusum(periods: Floats, baseline: Floats, deffs: Floats, metric: Metric, alph
 
     Scores are log-likelihood ratios of the baseline's share p0 and p1, `shift` (metric's unit, > 0) to its bad side,
     over the design effect; the limit h gives an average run length of 1/alpha periods at the row's median n. A baseline
-    is a sample too, and the sum adds up its error: p0 is one standard error to its bad side. The sum
-    starts again at zero where it has fallen by h from its height: as much evidence for the return as for the alarm.
-    Level and n are those of the periods since the sum last was zero (the likely start), or of the last period.
+    is a sample too, and the sum adds up its error: p0 is one standard error to its bad side. The sum starts again at
+    zero where it has fallen by h from its height: as much evidence for the return as for the alarm. Level and n are
+    those of the periods since the sum last was zero (the likely start), or of the last period.
     Strength: sum / h.
     """
     _refuse(metric, "a CUSUM")
@@ -158,10 +157,9 @@ def g_chart(
 def decision_limit(base: float, worse: float, n: int, run_length: float) -> float:
     """The limit h of the binomial CUSUM whose in-control average run length is `run_length` periods of `n` rows.
 
-    `base` < `worse` are the shares of bad events. h is at most log(run_length), since the sum's exponential is a
-    likelihood ratio. It is the least h that has the run length: where counts are few, the next one
-    below may have far less. A longer run length never has a lower limit: widths are powers of two, and the first is
-    taken that puts the limit into the upper half of its states, so that a finer one never reaches beyond it.
+    `base` < `worse` are the shares of bad events. h is the least that has the run length, and at most its log, since
+    the sum's exponential is a likelihood ratio. It rises with the run length: widths are powers of two, and the first
+    is taken that puts the limit into the upper half of its states, so that a finer one never reaches beyond it.
     """
     bound = min(max(log(run_length), _LEAST_LIMIT), _GREATEST_LIMIT)
     width = 2.0 ** floor(log2(2 * bound / _STATES))
@@ -175,10 +173,7 @@ def decision_limit(base: float, worse: float, n: int, run_length: float) -> floa
 
 
 def average_run_length(limit: float, base: float, worse: float, n: int, truth: float) -> float:
-    """Periods of `n` rows until the CUSUM for `base` against `worse` reaches `limit`, where the share is `truth`.
-
-    Infinite where it never does, as far as floating-point numbers tell.
-    """
+    """Periods of `n` rows until the CUSUM for `base` against `worse` reaches `limit`, at the share `truth`; or inf."""
     return float(_run_lengths(limit / _STATES, base, worse, n, truth)[-1])
 
 
@@ -186,9 +181,8 @@ def _run_lengths(width: float, base: float, worse: float, n: int, truth: float) 
     """The average run length to each limit of 1 to _STATES widths: rising, by one Markov chain for all of them.
 
     Brook & Evans 1972: a chain over equal steps of the sum. A sum that lands between two states goes to both by
-    nearness: rounding to the nearer one misses by a quarter where counts are few, and never moves where steps are
-    small. The states are left out one by one from zero on (Grassmann, Taksar & Heyman 1985); nothing is ever
-    subtracted, so that lengths of any size keep all their digits, where solving for them loses as many as they have.
+    nearness: rounding misses by a quarter where counts are few, and never moves where steps are small. States are
+    left out one by one from zero on (Grassmann, Taksar & Heyman 1985): without subtraction no digit is lost.
     """
     hits = np.arange(n + 1)
     chances = binom.pmf(hits, n, truth)
@@ -347,12 +341,10 @@ def _masked(signal: Signal, known: Any) -> Signal:
 
 _STATES: Final = 200
 _LEAST_LIMIT: Final = 1e-4
-_GREATEST_LIMIT: Final = 700.0
-"""The log of the longest run length that a floating-point number holds."""
+_GREATEST_LIMIT: Final = 700.0  # the log of the longest run length that a floating-point number holds
 _NEVER: Final = 1e-20
 _ROUNDING: Final = 1e-9
 _TINY: Final = 1e-300
-_MOST: Final = 0.99
-"""A baseline beyond it has nowhere worse to go."""
+_MOST: Final = 0.99  # a baseline beyond it has nowhere worse to go
 _D2: Final = 1.128
 """The mean range of two standard normal values."""
