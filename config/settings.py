@@ -23,17 +23,18 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from config.errors import ENVIRONMENT, ConfigError, Mistake
 from config.models import ChannelId, Duration, Zone, matching
-from config.reading.entries import findings
-from config.reading.environment import (
+from config.reading import (
+    Document,
     Variable,
+    findings,
     from_dotenv,
     from_environment,
     nested,
+    read_toml,
     unknown,
     variable_name,
     variable_names,
 )
-from config.reading.toml_lines import Document, read_toml
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 _MEMORY: Final = re.compile(r"[1-9][0-9]*(\.[0-9]+)? ?(MB|GB|MiB|GiB)")

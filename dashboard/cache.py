@@ -16,7 +16,7 @@ import streamlit as st
 
 from config.files import refuse_irregular
 from config.models import Catalog
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from config.settings import Settings
 from queries.scope import Scope
 from queries.warehouse import COLUMNS

@@ -14,7 +14,7 @@ from config.models import Catalog
 from dashboard import cache, markup
 from dashboard.stores import stores
 from dashboard.viewer import Viewer, viewer
-from queries.messages.outbox import waiting_and_dead
+from queries.messages import waiting_and_dead
 from queries.metrics.formatting import count
 from queries.state import rule_errors
 from queries.stores import Stores

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from threading import Lock
 
 from config.settings import read_settings
-from queries.messages.leases import astray_lease
-from queries.messages.outbox import unsent
+from queries.messages import astray_lease, unsent
 from queries.operations.storage_errors import storage_error
 from queries.stores import Stores, open_stores
 

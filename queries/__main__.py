@@ -11,7 +11,7 @@ from typing import Final
 
 from config.errors import EarshotError
 from config.models import Catalog
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from config.settings import Settings, read_settings
 from queries.engine import disposing
 from queries.loading.contract import mask
@@ -19,14 +19,14 @@ from queries.loading.limits import Limits
 from queries.loading.load import LoadRequest, load
 from queries.loading.quarantine import keep_refused, quarantined_rows, refused_rows
 from queries.loading.sources import LoadRefusedError, open_source
-from queries.messages.leases import astray_lease
+from queries.messages import astray_lease
 from queries.operations.command_line import parse_day, run_command, whole
 from queries.operations.drop_source import drop
 from queries.operations.erase import forget
 from queries.operations.output import aligned, echo, on_one_line
 from queries.operations.status import status_lines
 from queries.operations.storage_errors import storage_errors_as_text
-from queries.state.database import FILE as STATE_FILE
+from queries.state import FILE as STATE_FILE
 from queries.stores import Installation, open_installation, open_states, open_warehouse
 from queries.warehouse import COLUMNS, EmbeddedWarehouse, Kind, LoadReport, NoWarehouseError
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from config.errors import EarshotError
 from config.files import refuse_stray
 from config.models import Catalog
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from config.settings import Settings, read_settings
 from queries.engine import disposing
 from queries.state import open_state

@@ -11,7 +11,7 @@ from queries.monitoring.evidence import Evidence
 from queries.review.incident_page import IncidentPage, Trend, current_rule, read_account_name, read_evidence, read_trend
 from queries.state import Action, Incident
 from queries.warehouse import Pin
-from triggers.messages.card import Card
+from triggers.messages import Card
 
 
 @shared({Incident: repr})

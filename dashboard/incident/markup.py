@@ -16,10 +16,9 @@ from queries.metrics.formatting import count, figure, half_width, interval
 from queries.review.incident_page import IncidentPage
 from queries.review.read import label_of, slice_words
 from queries.state import Action, HistoryEntry, Incident
-from triggers.evaluation.kinds.kind import sentence_start
-from triggers.evaluation.kinds.registry import kind_of
+from triggers.evaluation.kinds import kind_of, sentence_start
+from triggers.messages import Card, called
 from triggers.messages import card as messages_card
-from triggers.messages.card import Card, called
 
 UTC: Final = ZoneInfo("UTC")
 _MACROS: Final = macros("incident/macros.html")

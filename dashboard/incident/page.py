@@ -14,8 +14,7 @@ from dashboard import markup as parts
 from dashboard.incident import charts, data, markup
 from dashboard.page_session import PageSession, banners
 from queries.review.incident_page import IncidentPage, current_rule, read_incident_page
-from queries.state import Incident, NewAction, UnknownIncidentError, finish_action, record_action
-from queries.state.incidents import incidents
+from queries.state import Incident, NewAction, UnknownIncidentError, finish_action, read_incidents, record_action
 from triggers.incidents.actions import OverError, acknowledge, resolve
 
 MOST: Final = 200
@@ -54,7 +53,7 @@ def _list(session: PageSession) -> None:
     st.html('<h1 class="e-headline">Incidents</h1>')
     banners(session)
     only_open = st.toggle("Open only", value=True, key="open", bind="query-params")
-    found = incidents(session.state, session.viewer.scope, "open" if only_open else None)
+    found = read_incidents(session.state, session.viewer.scope, "open" if only_open else None)
     if not found:
         st.html(parts.notice("No incident is open." if only_open else "No rule has found anything yet."))
         return

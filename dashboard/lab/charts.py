@@ -12,9 +12,7 @@ from dashboard.charts import ATTENTION, BETTER, GREY, QUIET, Rows
 from queries.metrics.formatting import shown, unit
 from queries.state import slice_values
 from queries.warehouse import ConditionPeriod
-from triggers.lab.parameter_sweep import ParameterSweep, setting
-from triggers.lab.scores import Score
-from triggers.lab.what_if import TrialIncident, TrialOutcome
+from triggers.lab import ParameterSweep, Score, TrialIncident, TrialOutcome, setting
 
 READERS: Final = 4
 """How many readers a curve is drawn for; those after them are told less."""

@@ -5,20 +5,24 @@ from datetime import date
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.reading.loader import Drafts, parse_drafts
+from config.reading import Drafts, parse_drafts
 from dashboard.cache import Hashes, Key, copied, shared
 from dashboard.charts import finished
 from dashboard.lab.charts import IncidentTimeline, attention_curve, time_line
 from queries.warehouse import COLUMNS, ConditionPeriod, Pin, condition_periods
-from triggers.lab.parameter_sweep import (
+from triggers.lab import (
     FalseAlarmRate,
     ParameterSweep,
+    Trial,
+    TrialOutcome,
     false_alarm_rate,
+    fault_scanner,
+    outcome,
     own_metric,
     sweep_setting,
+    trial,
     with_value,
 )
-from triggers.lab.what_if import Trial, TrialOutcome, fault_scanner, outcome, trial
 
 
 @dataclass(frozen=True, slots=True)

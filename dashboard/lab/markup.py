@@ -8,17 +8,18 @@ from dashboard.lab.charts import place_words, reader_name
 from dashboard.markup import day_words, macros
 from queries.metrics.formatting import figure
 from queries.state.feedback import Precision
-from triggers.evaluation.kinds.kind import sentence_start
-from triggers.lab.parameter_sweep import (
+from triggers.evaluation.kinds import sentence_start
+from triggers.lab import (
     FalseAlarmRate,
     ParameterSweep,
+    Score,
+    Trial,
+    TrialOutcome,
     days_open,
     own_metric,
     setting,
     typical_range,
 )
-from triggers.lab.scores import Score
-from triggers.lab.what_if import Trial, TrialOutcome
 
 LISTED: Final = 60
 VERDICTS: Final = {"found": "found", "missed": "missed", "open before": "an incident was open before it began"}

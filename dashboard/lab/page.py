@@ -8,16 +8,27 @@ from streamlit.delta_generator import DeltaGenerator
 
 from config.errors import ConfigError
 from config.models import Metric, Rule
-from config.reading.known_incidents import parse_known_incidents
+from config.reading import parse_known_incidents
 from dashboard import markup as parts
 from dashboard.lab import charts, data, markup
 from dashboard.page_session import PageSession, banners
 from queries.state import calibrations
 from queries.state.feedback import precisions
-from triggers.lab.parameter_sweep import ParameterSweep, own_metric, setting, toml_lines, with_value
-from triggers.lab.rule_toml import rule_as_toml
-from triggers.lab.scores import Score, scored
-from triggers.lab.what_if import Trial, TrialOutcome, UntriedError, is_tried, rows
+from triggers.lab import (
+    ParameterSweep,
+    Score,
+    Trial,
+    TrialOutcome,
+    UntriedError,
+    is_tried,
+    own_metric,
+    rows,
+    rule_as_toml,
+    scored,
+    setting,
+    toml_lines,
+    with_value,
+)
 
 YEARS: Final = (1, 2, 3)
 YEAR: Final = timedelta(days=365)

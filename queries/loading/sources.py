@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, select, union
 from config.errors import EarshotError
 from config.files import refuse_irregular
 from config.models import Source
-from config.reading.loader import read_source
+from config.reading import read_source
 from queries.loading.quarantine import Rejected
 from queries.warehouse import CANONICAL, Generation, quarantine, sample_sources
 

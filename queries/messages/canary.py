@@ -6,8 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from queries.instants import aware
-from queries.state import CANARY
-from queries.state.tables import incident, incident_event, outbox
+from queries.state import CANARY, incident, incident_event, outbox
 
 SEEN = "found"
 """The kind of entry that says that the canary's message was found in Slack."""

@@ -12,8 +12,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from queries.instants import aware, naive
 from queries.messages.outbox import PostedMessage, QueuedMessage, queue
 from queries.messages.rate_limits import HOUR
-from queries.state import CHUNK, NAMESPACE
-from queries.state.tables import digest_part, incident, incident_event, outbox, slack_root
+from queries.state import CHUNK, NAMESPACE, digest_part, incident, incident_event, outbox, slack_root
 
 LINES: Final = 12
 SHOWN: Final = 5

@@ -11,8 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from queries.instants import aware, naive
 from queries.messages.outbox import UNFINISHED, QueuedMessage, queue
-from queries.state import NAMESPACE, RacedError
-from queries.state.tables import letter, outbox
+from queries.state import NAMESPACE, RacedError, letter, outbox
 
 MAILBOX: Final = "@"
 """Begins the target of a letter: `@NAME` leads to that person's direct messages."""

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from queries.instants import aware, naive
-from queries.state.tables import inbound, outbox, slack_root
+from queries.state import inbound, outbox, slack_root
 
 PENDING, DONE, GIVEN_UP = "pending", "done", "given_up"
 MOST_ATTEMPTS: Final = 5

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from queries.instants import aware, naive
-from queries.state.tables import heartbeat, lease
+from queries.state import heartbeat, lease
 
 ASTRAY: Final = timedelta(minutes=10)
 """What ends later than this from now was given by a clock that is wrong, for no lease is given for so long."""

@@ -13,8 +13,7 @@ from sqlalchemy import Connection, Engine, case, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from queries.instants import aware, naive
-from queries.state import counters
-from queries.state.tables import channel_gate
+from queries.state import channel_gate, counters
 
 HOUR: Final = timedelta(hours=1)
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -10,8 +10,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from queries.instants import aware, naive
 from queries.messages.outbox import UNFINISHED, QueuedMessage, queue
-from queries.state import NAMESPACE
-from queries.state.tables import heartbeat, incident, outbox, restored, slack_root
+from queries.state import NAMESPACE, heartbeat, incident, outbox, restored, slack_root
 
 FOUND_AGAIN: Final = timedelta(days=1)
 """How long after a restore the ticks may still find again what the lost state knew."""

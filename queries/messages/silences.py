@@ -13,9 +13,8 @@ from config.errors import EarshotError
 from queries.instants import aware, naive
 from queries.messages.outbox import unsent
 from queries.scope import Scope
-from queries.state import Incident, incidents_by_id
-from queries.state.incidents import incidents
-from queries.state.tables import silence as table
+from queries.state import Incident, incidents_by_id, read_incidents
+from queries.state import silence as table
 from queries.warehouse import CANONICAL
 
 LONGEST: Final = timedelta(days=366)
@@ -146,7 +145,7 @@ def active_silences(conn: Connection, now: datetime) -> tuple[Silence, ...]:
 
 def preview(conn: Connection, matchers: Matchers, scope: Scope, since: datetime) -> Preview:
     """What a silence with these matchers mutes now, and what it would have muted since a day."""
-    muted = [incident for incident in incidents(conn, scope, since=since) if matchers.match(incident)]
+    muted = [incident for incident in read_incidents(conn, scope, since=since) if matchers.match(incident)]
     still_open = tuple(incident for incident in muted if incident.is_open)
     return Preview(still_open, sum(incident.opened_at >= since for incident in muted))
 

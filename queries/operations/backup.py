@@ -19,7 +19,7 @@ from config.errors import EarshotError
 from config.files import refuse_irregular
 from config.settings import Settings
 from queries.operations.database_copy import copy_journal, dump
-from queries.state.tables import VERSIONS, state
+from queries.state import VERSIONS, state
 from queries.stores import open_warehouse
 from queries.warehouse import EmbeddedWarehouse, NoWarehouseError, Warehouse, tables
 

@@ -19,7 +19,7 @@ from queries.engine import vacuum
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.loading.sandbox import remove_left_copies
 from queries.operations.redaction import Redacted, Redaction, redact
-from queries.state.tables import erasure
+from queries.state import erasure
 from queries.warehouse import (
     Kind,
     LoadReport,

@@ -7,11 +7,20 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, select
 
 from queries.instants import aware, naive
-from queries.messages.canary import Canary, newest_canary
-from queries.messages.leases import astray_lease
-from queries.state import CANARY, RuleError, evaluated_at, rule_errors
-from queries.state.counters import counters
-from queries.state.tables import eval_slot, heartbeat, inbound, incident, instance, outbox
+from queries.messages import Canary, astray_lease, newest_canary
+from queries.state import (
+    CANARY,
+    RuleError,
+    eval_slot,
+    evaluated_at,
+    heartbeat,
+    inbound,
+    incident,
+    instance,
+    outbox,
+    read_counters,
+    rule_errors,
+)
 
 UNFINISHED = ("pending", "claimed", "unsure")
 
@@ -90,7 +99,7 @@ def read_health(conn: Connection, now: datetime) -> StateHealth:
         to_acknowledge=_to_acknowledge(conn, now - timedelta(days=30)),
         refused=int(conn.execute(refused).scalar_one()),
         evaluations=int(conn.execute(select(func.count()).select_from(eval_slot)).scalar_one()),
-        counted=counters(conn),
+        counted=read_counters(conn),
         canary=newest_canary(conn),
         astray=astray_lease(conn, now),
     )

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from config.errors import EarshotError
 from config.models import Condition, Metric, Scalar
-from config.reading.entries import suggest
-from config.reading.loader import read_catalog
+from config.reading import read_catalog, suggest
 from config.settings import read_settings
 from queries.metrics.formatting import interval, point_figure
 from queries.metrics.measure import Ask, MetricPoint, measure

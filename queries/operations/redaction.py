@@ -13,8 +13,16 @@ from sqlalchemy import Column, Connection, delete, insert, select, union, update
 
 from queries.instants import naive
 from queries.scope import EVERYTHING
-from queries.state import NAMESPACE, HistoryEntry, Incident, annotate, incidents_by_id, map_slice, tables
-from queries.state.incidents import incidents
+from queries.state import (
+    NAMESPACE,
+    HistoryEntry,
+    Incident,
+    annotate,
+    incidents_by_id,
+    map_slice,
+    read_incidents,
+    tables,
+)
 from queries.warehouse import KEYS
 
 REASON: Final = "what it was about has been erased"
@@ -129,7 +137,7 @@ class Redacted:
 def redact(conn: Connection, what: Redaction, now: datetime) -> Redacted:
     """Take the keys out of the state. Incidents stay; one that is open and about the key is closed."""
     changed = set[str]()
-    for incident in incidents(conn, EVERYTHING):
+    for incident in read_incidents(conn, EVERYTHING):
         is_own = what.account is not None and incident.account_id == what.account
         after = what.slice(incident.slice)
         if is_own:

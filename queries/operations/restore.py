@@ -23,7 +23,7 @@ from config.models import Catalog
 from config.settings import Settings
 from queries.engine import disposing, journal, shared
 from queries.instants import aware
-from queries.messages.restores import mark_restored
+from queries.messages import mark_restored
 from queries.operations.backup import (
     JOURNAL,
     NAME,
@@ -47,7 +47,7 @@ from queries.operations.database_copy import (
     undump_aside,
 )
 from queries.operations.erase import finish_erasures, intend, noted_keys
-from queries.state.tables import VERSIONS, erasure, heartbeat, incident, state
+from queries.state import VERSIONS, erasure, heartbeat, incident, state
 from queries.stores import RESTORING, SWITCHING, Stores, open_stores, open_warehouse
 from queries.warehouse import (
     CANONICAL,

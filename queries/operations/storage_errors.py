@@ -20,7 +20,7 @@ from sqlalchemy.exc import (
 
 from config.errors import EarshotError
 from config.settings import Settings, read_settings
-from queries.state.tables import state
+from queries.state import state
 from queries.stores import open_stores
 from queries.warehouse import CANONICAL, NoWarehouseError
 

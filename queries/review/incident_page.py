@@ -12,8 +12,7 @@ from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.monitoring.evidence import Evidence, Overlap, Question, gather, gather_case, overlaps
 from queries.review.read import conditions_of, label_of
 from queries.scope import Scope
-from queries.state import Action, HistoryEntry, Incident, entries, incident, slice_values
-from queries.state.actions import actions
+from queries.state import Action, HistoryEntry, Incident, entries, read_actions, read_incident, slice_values
 from queries.warehouse import tables
 
 BEFORE: Final = timedelta(weeks=40)
@@ -47,9 +46,9 @@ class IncidentPage:
 
 def read_incident_page(conn: Connection, catalog: Catalog, id_: str, scope: Scope) -> IncidentPage:
     """One incident in scope. Raises UnknownIncidentError."""
-    found = incident(conn, id_, scope)
+    found = read_incident(conn, id_, scope)
     rule, metric = current_rule(found, catalog)
-    mine = (action for action in actions(conn, scope) if action.incident_id == id_)
+    mine = (action for action in read_actions(conn, scope) if action.incident_id == id_)
     named = tuple(replace(action, owner=label_of(action.owner, catalog)) for action in mine)
     return IncidentPage(found, rule, metric, entries(conn, id_), named)
 

@@ -17,10 +17,18 @@ from queries.review.action_effects import LEFT_OUT, ActionEffect, effect_of
 from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, ReviewIncident, metric_status
 from queries.scope import Scope
 from queries.sql_functions import whole
-from queries.state import MISSED_SLOTS, Action, Incident, evaluated_at, overrides, rule_errors, slice_values
-from queries.state.actions import actions
-from queries.state.decisions import decisions
-from queries.state.incidents import incidents
+from queries.state import (
+    MISSED_SLOTS,
+    Action,
+    Incident,
+    evaluated_at,
+    overrides,
+    read_actions,
+    read_decisions,
+    read_incidents,
+    rule_errors,
+    slice_values,
+)
 from queries.warehouse import COLUMNS, UNKNOWN, Pin, rollups, tables, typed
 
 HISTORY: Final = 24
@@ -171,7 +179,7 @@ def read_meeting(conn: Connection, context: ReviewContext) -> MeetingState:
     """What the state says about a month. Never cached: somebody may have decided a second ago."""
     period, scope = context.period, context.scope
     since, until = _instant(period.first), _instant(period.until)
-    open_then = incidents(conn, scope, since=since, until=until)
+    open_then = read_incidents(conn, scope, since=since, until=until)
     events = {rule.name for rule in context.catalog.rules if rule.is_case}
     # A severe case belongs to the month it became known in; it stays open longer only so that somebody sees to it.
     current = [each for each in open_then if each.rule not in events or each.opened_at >= since]
@@ -179,9 +187,9 @@ def read_meeting(conn: Connection, context: ReviewContext) -> MeetingState:
     data = sum(each.class_ != "customer" and each.is_open for each in open_then)
     # The state keeps its instants in UTC without saying so.
     month_began = since.replace(tzinfo=None)
-    running = [a for a in actions(conn, scope, period.until) if a.done_at is None or a.done_at >= month_began]
+    running = [a for a in read_actions(conn, scope, period.until) if a.done_at is None or a.done_at >= month_began]
     named = tuple(replace(action, owner=label_of(action.owner, context.catalog)) for action in running)
-    decided = decisions(conn, period.first, context.vertical)
+    decided = read_decisions(conn, period.first, context.vertical)
     overruled = overrides(conn, period.first, context.vertical)
     return MeetingState(customer, named, decided, overruled, data, *_evaluation(conn, context.catalog, context.as_of))
 

@@ -3,11 +3,21 @@
 May import scope, warehouse, statistics, the engine and config.
 """
 
-from queries.state.actions import Action, NewAction, finish_action, record_action
-from queries.state.counters import FAILED, FOUND, LIMITED
-from queries.state.database import open_state, passing_state
-from queries.state.decisions import Decision, Override, overrides, record_decision, record_override
-from queries.state.escalations import BEYOND, TOLD, WITHHELD, Escalation, RuleTally, rule_tallies, spent, unnamed
+from queries.state.actions import Action, NewAction, finish_action, read_actions, record_action
+from queries.state.counters import FAILED, FOUND, LIMITED, read_counters
+from queries.state.database import FILE, open_state, passing_state
+from queries.state.decisions import Decision, Override, overrides, read_decisions, record_decision, record_override
+from queries.state.escalations import (
+    BEYOND,
+    TOLD,
+    WITHHELD,
+    Escalation,
+    RuleTally,
+    read_escalations,
+    rule_tallies,
+    spent,
+    unnamed,
+)
 from queries.state.evaluations import (
     MISSED_SLOTS,
     Calibration,
@@ -41,12 +51,32 @@ from queries.state.incidents import (
     annotate,
     delivery_id,
     entries,
-    incident,
     incident_id,
     incidents_by_id,
     map_slice,
     open_incidents,
+    read_incident,
+    read_incidents,
     slice_key,
     slice_values,
     write,
+)
+from queries.state.tables import (
+    VERSIONS,
+    channel_gate,
+    digest_part,
+    erasure,
+    eval_slot,
+    heartbeat,
+    inbound,
+    incident,
+    incident_event,
+    instance,
+    lease,
+    letter,
+    outbox,
+    restored,
+    silence,
+    slack_root,
+    state,
 )

@@ -56,7 +56,7 @@ class NewAction:
 
 def _in_scope(scope: Scope) -> ColumnElement[bool]:
     """The actions that a reader may see: those of incidents in scope, and what is undertaken inside the scope."""
-    own = true()
+    own: ColumnElement[bool] = true()
     for column, allowed in ((table.c.vertical, scope.verticals), (table.c.touchpoint, scope.touchpoints)):
         if allowed is not None:
             own &= column.is_(None) | column.in_(sorted(allowed))
@@ -64,7 +64,7 @@ def _in_scope(scope: Scope) -> ColumnElement[bool]:
     return and_(own, table.c.incident_id.is_(None) | scope.where(incident))
 
 
-def actions(conn: Connection, scope: Scope, until: date | None = None) -> tuple[Action, ...]:
+def read_actions(conn: Connection, scope: Scope, until: date | None = None) -> tuple[Action, ...]:
     """The actions begun before `until` (all by default), newest first."""
     query = select(table, incident.c.slot).outerjoin(incident, incident.c.id == table.c.incident_id)
     query = query.where(_in_scope(scope)).order_by(table.c.started_on.desc(), table.c.id)

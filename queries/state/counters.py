@@ -28,6 +28,6 @@ def increment(conn: Connection, name: str, by: int = 1) -> None:
         conn.execute(mine)
 
 
-def counters(conn: Connection) -> dict[str, int]:
+def read_counters(conn: Connection) -> dict[str, int]:
     """Every counter that ever counted."""
     return {row.name: row.n for row in conn.execute(select(counter))}

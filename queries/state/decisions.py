@@ -37,7 +37,7 @@ class Override:
     at: datetime
 
 
-def decisions(conn: Connection, month: date, vertical: str | None) -> dict[str, Decision]:
+def read_decisions(conn: Connection, month: date, vertical: str | None) -> dict[str, Decision]:
     """The decision that holds for each issue of a review: the newest."""
     query = select(table).where(table.c.month == month, table.c.vertical == (vertical or COMPANY)).order_by(table.c.seq)
     return {row.issue: Decision(row.issue, row.owner, row.decision, row.author, row.at) for row in conn.execute(query)}

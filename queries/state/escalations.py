@@ -30,7 +30,7 @@ def spent(conn: Connection, since: datetime) -> dict[str, int]:
     return {person: int(n) for person, n in conn.execute(mine)}
 
 
-def escalations(conn: Connection, told: int, since: datetime, until: datetime) -> tuple[Escalation, ...]:
+def read_escalations(conn: Connection, told: int, since: datetime, until: datetime) -> tuple[Escalation, ...]:
     """What became so of steps in [since, until), oldest first."""
     c = escalation.c
     within = (c.told == told) & (c.at >= naive(since)) & (c.at < naive(until))

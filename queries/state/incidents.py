@@ -176,7 +176,7 @@ def delivery_id(incident: Incident, kind: str, step: int, target: str) -> str:
     return str(uuid5(NAMESPACE, json.dumps([incident.id, incident.episode, kind, step, target])))
 
 
-def incidents(
+def read_incidents(
     conn: Connection,
     scope: Scope,
     state_: str | None = None,
@@ -199,10 +199,10 @@ def incidents(
 
 def open_incidents(conn: Connection, scope: Scope) -> tuple[Incident, ...]:
     """Incidents in scope whose breach holds, the newest first."""
-    return incidents(conn, scope, OPEN)
+    return read_incidents(conn, scope, OPEN)
 
 
-def incident(conn: Connection, id_: str, scope: Scope) -> Incident:
+def read_incident(conn: Connection, id_: str, scope: Scope) -> Incident:
     """One incident. Raises UnknownIncidentError where there is none in scope."""
     table = tables.incident
     row = conn.execute(select(table).where(table.c.id == id_, scope.where(table))).mappings().one_or_none()

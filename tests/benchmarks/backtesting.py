@@ -18,9 +18,8 @@ from queries.scope import EVERYTHING
 from queries.warehouse import EmbeddedWarehouse, Pin
 from tests.benchmarks.process import peak
 from tests.benchmarks.sizes import catalog, data, label
+from triggers.lab import sweep_setting, trial
 from triggers.lab.backtest import backtest
-from triggers.lab.parameter_sweep import sweep_setting
-from triggers.lab.what_if import trial
 
 RULES: Final = 50
 WIDEST: Final = "touchpoint-satisfaction"

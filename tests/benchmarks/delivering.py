@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from slack_sdk import WebClient
 
 from config.models import Catalog
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from config.settings import CHECKOUT, Settings, SlackSettings
 from queries.scope import EVERYTHING
 from queries.state import open_incidents, open_state
@@ -36,8 +36,8 @@ from tests.slack.faults.matrix import bench
 from tests.slack.faults.worker import Asked
 from tests.support.company import Rows, publish, rows_of, weeks
 from tests.support.installation import RULE, configure
+from triggers.messages import Ids
 from triggers.messages.card import incident_message
-from triggers.messages.delivery_channel import Ids
 from triggers.processes.run import POLL_S, Runner
 from triggers.slack.blocks import metadata, render
 

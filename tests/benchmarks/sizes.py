@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from config.models import Catalog
-from config.reading.loader import read_catalog, read_source
+from config.reading import read_catalog, read_source
 from queries.loading.load import LoadRequest, load
 from queries.sample import generate
 from queries.warehouse import COLUMNS, EmbeddedWarehouse

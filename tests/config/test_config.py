@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from config.errors import ConfigError, Mistake
 from config.models import TABLES, Catalog, Condition, Goal, Metric, duration_text, parse_duration
 from config.models.rules import EventRule, ThresholdRule
+from config.reading import FILES, read_catalog, read_source, read_toml
 from config.reading.cross_checks import RESERVED
-from config.reading.loader import FILES, read_catalog, read_source
-from config.reading.toml_lines import _lines, read_toml
+from config.reading.toml_lines import _lines
 from config.settings import CHECKOUT
 from queries.warehouse import COLUMNS
 from queries.warehouse import tables as warehouse_tables

@@ -19,11 +19,10 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import select
 
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from config.settings import Settings, read_settings
 from queries.scope import EVERYTHING
-from queries.state import open_state, tables
-from queries.state.incidents import incidents
+from queries.state import open_state, read_incidents, tables
 from queries.warehouse import COLUMNS
 from tests.support.company import catalog, noon, publish, rows_of, rule, warehouse, weeks
 from tests.support.installation import RULE, configure
@@ -167,7 +166,7 @@ def test_an_open_incident_stays_with_its_version_through_a_change(desk: Desk, tm
         for now in when[1:]:
             tick(states, pin, new, now, author="Ben")
     with states.connect() as conn:
-        (incident,) = (found for found in incidents(conn, EVERYTHING) if found.rule == "defects")
+        (incident,) = (found for found in read_incidents(conn, EVERYTHING) if found.rule == "defects")
         stored = conn.execute(select(tables.rule_version).where(tables.rule_version.c.rule == "defects"))
         authors = {row.hash: row.author for row in stored}
     states.dispose()

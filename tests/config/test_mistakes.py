@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from config.errors import ConfigError
-from config.reading.loader import read_catalog, read_source
+from config.reading import read_catalog, read_source
 from config.settings import read_settings
 
 HERE: Final = Path(__file__).parent

@@ -15,7 +15,7 @@ from shutil import copytree
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from config.settings import read_settings
 from dashboard import cache, stores
 from dashboard.review import data as review_data
@@ -24,7 +24,7 @@ from dashboard.viewer import NotSignedInError, viewer
 from queries.review.action_effects import effect_of
 from queries.review.document import Issue, MetricStatus, Money
 from queries.scope import Scope
-from queries.state import Action, UnknownIncidentError, entries, incident
+from queries.state import Action, UnknownIncidentError, entries, read_incident
 from queries.warehouse import EmbeddedWarehouse
 from tests.support.small_company import BROKEN, VERTICALS, Company, found, write_config
 from tests.support.states import NewState
@@ -303,7 +303,7 @@ def test_what_is_over_cannot_be_taken_on(company: Company, new_state: NewState) 
             actions.resolve(conn, company.incident, "ana", "  ", everything, NOW, must_say_why=True)
         actions.resolve(conn, company.incident, "ana", "a test truck", everything, NOW, must_say_why=True)
     with states.begin() as conn:
-        assert incident(conn, company.incident, everything).state == "closed"
+        assert read_incident(conn, company.incident, everything).state == "closed"
         with pytest.raises(actions.OverError, match="nothing to do"):
             actions.acknowledge(conn, company.incident, "ben", everything, NOW, must_be_first=True)
 
@@ -327,7 +327,7 @@ def test_taking_on_ends_a_snooze(opened: Opened, company: Company, new_state: Ne
     next(button for button in at.button if button.label == "I take this on").click().run()
     assert "Open, taken on by open mode" in page(at)
     with new_state(company.data).connect() as conn:
-        found = incident(conn, company.incident, Scope())
+        found = read_incident(conn, company.incident, Scope())
     assert (found.snoozed_until, found.assigned_to) == (None, "open mode")
 
 

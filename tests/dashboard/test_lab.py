@@ -10,7 +10,7 @@ from shutil import copytree
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from config.reading.known_incidents import parse_known_incidents
+from config.reading import parse_known_incidents
 from dashboard import stores
 from dashboard.lab import page as lab_page
 from dashboard.viewer import Viewer

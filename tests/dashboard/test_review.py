@@ -35,13 +35,15 @@ from queries.state import (
     Override,
     finish_action,
     overrides,
+    read_actions,
+    read_decisions,
     record_action,
     record_decision,
     record_override,
     slice_values,
 )
-from queries.state.actions import ActionError, actions
-from queries.state.decisions import DecisionError, decisions
+from queries.state.actions import ActionError
+from queries.state.decisions import DecisionError
 from tests.support.states import NewState
 
 MONTHS = (date(2026, 7, 1), date(2026, 8, 1), date(2026, 9, 1), date(2026, 10, 1))
@@ -320,10 +322,10 @@ def test_the_newest_decision_holds_and_none_is_lost(tmp_path: Path, new_state: N
             Decision("goal:x|Energy|", "Ben", "other", "open mode", NOW.replace(tzinfo=None)),
         )
     with states.connect() as conn:
-        (held,) = decisions(conn, MONTHS[-1], None).values()
+        (held,) = read_decisions(conn, MONTHS[-1], None).values()
         assert (held.owner, held.decision) == ("Ana", "send two engineers")
-        assert decisions(conn, MONTHS[-1], "Energy")["goal:x|Energy|"].owner == "Ben"
-        assert decisions(conn, MONTHS[0], None) == {}
+        assert read_decisions(conn, MONTHS[-1], "Energy")["goal:x|Energy|"].owner == "Ben"
+        assert read_decisions(conn, MONTHS[0], None) == {}
         assert conn.exec_driver_sql("select count(*) from decision").scalar() == 3
 
 
@@ -362,9 +364,9 @@ def test_an_action_is_recorded_once_and_seen_by_its_vertical(tmp_path: Path, new
         record_action(conn, new(vertical=None, what="Everywhere"), "open mode", NOW)
         assert first.id == again.id
     with states.connect() as conn:
-        assert len(actions(conn, Scope())) == 2
-        assert {a.what for a in actions(conn, Scope("gm", frozenset({"Payments"})))} == {"Everywhere"}
-        assert actions(conn, Scope(), until=date(2026, 9, 1)) == ()
+        assert len(read_actions(conn, Scope())) == 2
+        assert {a.what for a in read_actions(conn, Scope("gm", frozenset({"Payments"})))} == {"Everywhere"}
+        assert read_actions(conn, Scope(), until=date(2026, 9, 1)) == ()
     with states.begin() as conn:
         assert finish_action(conn, first.id, NOW)
         assert not finish_action(conn, first.id, NOW)  # done is done

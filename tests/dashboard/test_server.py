@@ -25,7 +25,7 @@ from config.errors import ConfigError
 from config.settings import read_settings
 from dashboard import memory
 from queries.scope import EVERYTHING
-from queries.state import incident
+from queries.state import read_incident
 from tests.support.small_company import Company, found
 from tests.support.states import NewState
 
@@ -266,7 +266,7 @@ def test_what_one_session_was_shown_no_other_can_press(served: Served, new_state
 
     def taken_by() -> str | None:
         with states.connect() as conn:
-            return incident(conn, id_, EVERYTHING).acknowledged_by
+            return read_incident(conn, id_, EVERYTHING).acknowledged_by
 
     with served.socket() as mine, served.socket() as theirs:
         shown, others = button(run(mine, id_)), button(run(theirs, id_))

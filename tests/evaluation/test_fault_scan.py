@@ -13,8 +13,7 @@ from config.models import Rule
 from queries.engine import disposing
 from queries.monitoring.row_profiles import PROFILED
 from queries.scope import EVERYTHING
-from queries.state import entries, passing_state
-from queries.state.incidents import incidents
+from queries.state import entries, passing_state, read_incidents
 from queries.warehouse import COLUMNS
 from queries.warehouse import tables as warehouse_tables
 from tests.support.company import Rows, catalog, noon, rule, warehouse
@@ -151,7 +150,7 @@ def opened(folder: Path, tell: Tell, *rules: Rule) -> list[Opened]:
     ):
         tick(states, pin, config, noon(END))
         with states.connect() as conn:
-            found = [(one, entries(conn, one.id)[0].sample or {}) for one in incidents(conn, EVERYTHING)]
+            found = [(one, entries(conn, one.id)[0].sample or {}) for one in read_incidents(conn, EVERYTHING)]
     return [Opened(one.rule, one.class_, one.slice, sample.get("artefact")) for one, sample in found]
 
 

@@ -6,9 +6,10 @@ import pytest
 from pydantic import TypeAdapter
 
 from config.models import RULES, RateRule, Rule, WatchRule
+from triggers.evaluation.kinds import kind_of
 from triggers.evaluation.kinds.kind import MetricKind
-from triggers.evaluation.kinds.registry import KINDS, kind_of
-from triggers.lab.rule_toml import rule_as_toml
+from triggers.evaluation.kinds.registry import KINDS
+from triggers.lab import rule_as_toml
 
 _RULE: Final = {"name": "r", "severity": 2, "route": "delivery", "owner": "delivery-lead"}
 _WATCH: Final = {**_RULE, "window": "28d", "every": "7d", "false_alarms_per_year": 0.5, "keep_firing": "14d"}

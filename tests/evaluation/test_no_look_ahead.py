@@ -39,10 +39,7 @@ from tests.support.daily import (
 )
 from triggers.data_faults.detect import detect
 from triggers.data_faults.detectors.fault import DataFault
-from triggers.evaluation.evaluate import design_effects_at
-from triggers.evaluation.metric_rules import evaluate_rule, reader
-from triggers.evaluation.quiet_rules import QuietRuleEvaluator
-from triggers.evaluation.replay import EvaluatedRule
+from triggers.evaluation import EvaluatedRule, QuietRuleEvaluator, design_effects_at, evaluate_rule, reader
 from triggers.rules import Moment, Slice, Subject, midnight, read_previous_state, tasks
 
 SLOTS: Final = (

@@ -15,12 +15,11 @@ import pytest
 
 from config.models import Catalog, Rule
 from config.models.rules import ChartRule, ThresholdRule
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source
 from queries.scope import EVERYTHING
-from queries.state import Incident, entries
-from queries.state.incidents import incidents
+from queries.state import Incident, entries, read_incidents
 from queries.warehouse import COLUMNS, EmbeddedWarehouse, Pin
 from tests.support.states import NewState
 from triggers.incidents.tick import tick
@@ -101,10 +100,10 @@ def test_lateness_could_not_be_known_before_january(orders: Pin, rules: Catalog,
     states = new_state()
     tick(states, orders, rules, midnight(date(2018, 1, 8), ZONE) - timedelta(minutes=1))
     with states.connect() as conn:
-        assert [i for i in incidents(conn, EVERYTHING) if i.class_ == "customer"] == []
+        assert [i for i in read_incidents(conn, EVERYTHING) if i.class_ == "customer"] == []
     tick(states, orders, rules, midnight(date(2018, 1, 8), ZONE))
     with states.connect() as conn:
-        found = [i for i in incidents(conn, EVERYTHING) if i.class_ == "customer"]
+        found = [i for i in read_incidents(conn, EVERYTHING) if i.class_ == "customer"]
         windows = [(entries(conn, i.id)[0].sample or {})["until"] for i in found]
     assert sorted(i.rule for i in found) == sorted(WHOLE)
     assert [date.fromisoformat(end) + SETTLE for end in windows] == [date(2018, 1, 8)] * 2
@@ -140,7 +139,7 @@ def test_what_a_backtest_says_is_what_would_have_happened(
     for week in range(21):
         tick(states, orders, rules, begin + timedelta(weeks=week, hours=7))
     with states.connect() as conn:
-        live = incidents(conn, EVERYTHING)
+        live = read_incidents(conn, EVERYTHING)
     end = begin + timedelta(weeks=20, hours=7)
     assert sorted((i.rule, i.slice, i.opened_at) for i in live) == sorted(
         (row.rule, row.slice, row.opened_at) for row in rows if row.opened_at <= end

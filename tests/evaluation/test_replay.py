@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from config.models.rules import ThresholdRule
 from queries.state import incident_id, slice_key
 from tests.support.company import rule, subject
-from triggers.evaluation.kinds.window import VERDICTS, Windows
-from triggers.evaluation.replay import EvaluatedRule, EvaluatedWindow, StateChange, replay
+from triggers.evaluation import EvaluatedRule, EvaluatedWindow, StateChange
+from triggers.evaluation.kinds import VERDICTS, Windows
+from triggers.evaluation.replay import replay
 from triggers.rules import FRESH, OPEN, TALLY, Instance, Slice, Subject, step
 
 MONDAY: Final = date(2026, 3, 2)

@@ -16,20 +16,16 @@ from pydantic import TypeAdapter
 from config.errors import ConfigError
 from config.models import Catalog, Goal, Metric, Rule
 from config.models.rules import ThresholdRule
-from config.reading.entries import ConfigEntry
-from config.reading.loader import read_catalog
+from config.reading import ConfigEntry, Document, RuleTest, read_catalog, read_rule_tests
 from config.reading.number_series import ramp
-from config.reading.rule_tests import RuleTest, read_rule_tests
-from config.reading.toml_lines import Document
 from queries.loading.fixture_warehouse import open_fixture
 from queries.scope import EVERYTHING
-from queries.state import entries, passing_state
-from queries.state.incidents import incidents
+from queries.state import entries, passing_state, read_incidents
 from queries.warehouse import COLUMNS, Pin
 from tests.project.test_docs import DOCS, PACKAGES, Checkout, blocks
 from triggers.__main__ import main
 from triggers.incidents.tick import tick
-from triggers.lab.rule_toml import rule_as_toml
+from triggers.lab import rule_as_toml
 from triggers.rule_tests.compare import OpenedIncident
 from triggers.rule_tests.runner import RuleTestResult, run_rule_test, suite
 from triggers.rule_tests.written_counts import scored_column, tally, unit_tally
@@ -367,7 +363,7 @@ def _ticked(pin: Pin, now: datetime) -> Mapping[str, set[OpenedIncident]]:
     states, found = passing_state(), {name: set[OpenedIncident]() for name in RULES}
     tick(states, pin, KNOWN, now)
     with states.connect() as conn:
-        for one in (incident for incident in incidents(conn, EVERYTHING) if incident.rule in RULES):
+        for one in (incident for incident in read_incidents(conn, EVERYTHING) if incident.rule in RULES):
             opening = entries(conn, one.id)[0]
             sample = opening.sample or {}
             over = one.resolved_at.date() if one.resolved_at else None

@@ -15,13 +15,12 @@ from sqlalchemy.pool import StaticPool
 
 from config.models import Catalog, RateRule, Rule, WatchRule
 from config.models.rules import ChartRule, GapRule
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from queries.engine import disposing
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.sample import generate
 from queries.scope import EVERYTHING
-from queries.state import Incident, passing_state
-from queries.state.incidents import incidents
+from queries.state import Incident, passing_state, read_incidents
 from queries.warehouse import COLUMNS, LoadReport, Pin, latest, tables
 from tests.support.company import LOADED
 from triggers.incidents.tick import tick
@@ -87,7 +86,7 @@ def found(pin: Pin, catalog: Catalog, end: date) -> tuple[Incident, ...]:
     with disposing(passing_state()) as states:
         tick(states, pin, catalog, datetime.combine(end, time(), UTC))
         with states.connect() as conn:
-            return incidents(conn, EVERYTHING)
+            return read_incidents(conn, EVERYTHING)
 
 
 @pytest.fixture(scope="module")

@@ -15,16 +15,8 @@ from scipy.stats import lomax, poisson
 
 from queries.metrics.cube import Ints
 from queries.monitoring.activity import Signals
-from triggers.evaluation.kinds.silence import (
-    Floats,
-    Silences,
-    Upper,
-    alpha_of,
-    by_chance,
-    overdue_instruments,
-    stale,
-    unit_silences,
-)
+from triggers.evaluation.kinds import alpha_of, overdue_instruments, stale, unit_silences
+from triggers.evaluation.kinds.silence import Floats, Silences, Upper, by_chance
 
 YEAR: Final = 365
 START: Final = date(2020, 1, 1).toordinal()

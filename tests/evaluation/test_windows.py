@@ -16,11 +16,12 @@ from config.models.rules import ChangeRule, ChartRule, GapRule, GoalRule
 from queries.metrics.design_effects import DesignEffect
 from queries.statistics.estimates import Floats, tail
 from tests.support.company import METRIC, rule, subject
+from triggers.evaluation import EvaluatedRule, EvaluationInput, evaluate_rule
+from triggers.evaluation.kinds import BREACH, VERDICTS, Inputs, Windows, bonferroni, kind_of, verdicts
 from triggers.evaluation.kinds.chart import freeze
-from triggers.evaluation.kinds.registry import kind_of
-from triggers.evaluation.kinds.window import BREACH, NO_DATA, VERDICTS, Inputs, Windows, bonferroni, verdicts
-from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule, panel
-from triggers.evaluation.replay import EvaluatedRule, replay
+from triggers.evaluation.kinds.window import NO_DATA
+from triggers.evaluation.metric_rules import panel
+from triggers.evaluation.replay import replay
 from triggers.rules import TALLY, FrozenBaseline, History, Slice, Subject, read_version, version
 
 MONDAY: Final = date(2026, 3, 2)

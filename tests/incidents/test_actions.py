@@ -17,12 +17,11 @@ from sqlalchemy import Connection, Engine, select
 
 from config.errors import EarshotError
 from config.models import Catalog, Person, Route, Step
-from queries.messages import inbox, silences
-from queries.messages.inbox import Arrived, Done
-from queries.messages.outbox import PostedMessage, record_root
-from queries.messages.silences import Matchers, SilenceError
+from queries.messages import Arrived, Done, Matchers, PostedMessage, inbox, silences
+from queries.messages.outbox import record_root
+from queries.messages.silences import SilenceError
 from queries.scope import EVERYTHING
-from queries.state import HistoryEntry, Incident, TickRecord, entries, incident, open_incidents, open_state, write
+from queries.state import HistoryEntry, Incident, TickRecord, entries, open_incidents, open_state, read_incident, write
 from queries.state import tables as state_tables
 from queries.state.feedback import Verdict, vote, votes_by_rule
 from queries.warehouse import tables
@@ -200,7 +199,7 @@ def opened(states: Engine, **changes: Any) -> str:
 
 
 def now_of(conn: Connection) -> Incident:
-    return incident(conn, "i1", EVERYTHING)
+    return read_incident(conn, "i1", EVERYTHING)
 
 
 def kinds(conn: Connection) -> list[str]:

@@ -13,8 +13,7 @@ from config.models.rules import EventRule
 from queries.engine import disposing
 from queries.messages import outbox
 from queries.scope import EVERYTHING
-from queries.state import Incident, entries, passing_state
-from queries.state.incidents import incidents
+from queries.state import Incident, entries, passing_state, read_incidents
 from queries.warehouse import Pin, tables
 from tests.support.company import LOADED, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
@@ -46,7 +45,7 @@ def made(parent: object = COMPANY, child: object = CHILD) -> Catalog:
 
 def found(states: Engine) -> dict[str, Incident]:
     with states.connect() as conn:
-        return {incident.rule: incident for incident in incidents(conn, EVERYTHING)}
+        return {incident.rule: incident for incident in read_incidents(conn, EVERYTHING)}
 
 
 def kinds(states: Engine, incident: Incident) -> list[str]:
@@ -57,7 +56,7 @@ def kinds(states: Engine, incident: Incident) -> list[str]:
 def told(states: Engine) -> list[tuple[str, str]]:
     """What waits to be sent, as the rule and the kind of message."""
     with states.connect() as conn:
-        names = {incident.id: incident.rule for incident in incidents(conn, EVERYTHING)}
+        names = {incident.id: incident.rule for incident in read_incidents(conn, EVERYTHING)}
         return [(names[message.incident_id], message.kind) for message in outbox.unsent(conn)]
 
 
@@ -132,7 +131,7 @@ def test_only_the_same_slice_or_all_of_it_speaks_for_a_child(tmp_path: Path, new
     with warehouse(tmp_path, config, rows_of(company)) as store, store.pin() as both:
         states = lived(new_state(), both, config, OPENS + WEEK)
     with states.connect() as conn:
-        everything = {(i.rule, i.slice): i.id for i in incidents(conn, EVERYTHING)}
+        everything = {(i.rule, i.slice): i.id for i in read_incidents(conn, EVERYTHING)}
         owed = {message.incident_id for message in outbox.unsent(conn)}
     spoken = {name for name, id_ in everything.items() if id_ in owed}
     assert spoken == {("company", "vertical=Energy"), ("vertical", "vertical=Retail")}

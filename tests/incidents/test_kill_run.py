@@ -18,8 +18,7 @@ import pytest
 
 from queries.messages import outbox
 from queries.scope import EVERYTHING
-from queries.state import HistoryEntry, Incident, entries, open_state
-from queries.state.incidents import incidents
+from queries.state import HistoryEntry, Incident, entries, open_state, read_incidents
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.installation import configure
@@ -66,7 +65,7 @@ class Runs:
     def recorded(self) -> list[tuple[Incident, tuple[HistoryEntry, ...]]]:
         states = open_state(self.folder)
         with states.connect() as conn:
-            found = [(i, entries(conn, i.id)) for i in incidents(conn, EVERYTHING)]
+            found = [(i, entries(conn, i.id)) for i in read_incidents(conn, EVERYTHING)]
         states.dispose()
         return sorted(found, key=lambda pair: pair[0].id)
 

@@ -26,11 +26,11 @@ from queries.state import (
     RuleTally,
     entries,
     open_state,
+    read_escalations,
+    read_incidents,
     spent,
 )
-from queries.state.escalations import escalations
 from queries.state.feedback import Verdict, vote
-from queries.state.incidents import incidents
 from queries.warehouse import EmbeddedWarehouse, tables
 from tests.counterparts.slack import CHANNELS, USERS, Slack
 from tests.support.company import LOADED, catalog, noon, rows_of, rule, warehouse, weeks
@@ -198,7 +198,7 @@ def ticked(states: Engine, company: EmbeddedWarehouse, of: Catalog, *days: date)
 
 def history(states: Engine) -> dict[str, list[HistoryEntry]]:
     with states.connect() as conn:
-        return {i.slice: list(entries(conn, i.id)) for i in incidents(conn, EVERYTHING) if i.rule == "defects"}
+        return {i.slice: list(entries(conn, i.id)) for i in read_incidents(conn, EVERYTHING) if i.rule == "defects"}
 
 
 STEP_DAY: Final = OPENS + timedelta(days=1)
@@ -210,7 +210,7 @@ def test_of_three_steps_one_is_told_and_two_wait(states: Engine, company: Embedd
     assert kinds == ["deferred", "deferred", "escalated", "opened", "opened", "opened"]
     with states.connect() as conn:
         assert spent(conn, monday(noon(STEP_DAY), UTC_ZONE)) == {"ana": 1}
-        assert len(escalations(conn, BEYOND, noon(STEP_DAY), noon(STEP_DAY) + timedelta(days=1))) == 2
+        assert len(read_escalations(conn, BEYOND, noon(STEP_DAY), noon(STEP_DAY) + timedelta(days=1))) == 2
         replies = [message for message in outbox.unsent(conn) if message.kind == "reply"]
     assert len(replies) == 1
 
@@ -261,7 +261,7 @@ def test_the_letters_arrive_as_direct_messages(
     settings = read_settings(environ, None)
     ticked(states, company, config(), OPENS - timedelta(weeks=1), OPENS, STEP_DAY)
     with states.begin() as conn:
-        (some, *_) = incidents(conn, EVERYTHING)
+        (some, *_) = read_incidents(conn, EVERYTHING)
         vote(conn, some.id, "ben", noon(STEP_DAY), useful=False)
     for _ in range(2):
         monday_noon = noon(date(2026, 1, 5))

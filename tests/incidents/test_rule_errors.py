@@ -17,8 +17,7 @@ from config.errors import EarshotError
 from config.models import Catalog, Route, Step
 from queries.operations.health import read_health
 from queries.scope import EVERYTHING
-from queries.state import Incident, RuleError, entries, newest_slots, rule_errors
-from queries.state.incidents import incidents
+from queries.state import Incident, RuleError, entries, newest_slots, read_incidents, rule_errors
 from queries.warehouse import Pin
 from tests.support.company import Rows, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
@@ -59,7 +58,7 @@ def failing(
 
 def found(states: Engine) -> dict[tuple[str, str], Incident]:
     with states.connect() as conn:
-        return {(i.rule, i.slice): i for i in incidents(conn, EVERYTHING) if i.rule != scan.NAME}
+        return {(i.rule, i.slice): i for i in read_incidents(conn, EVERYTHING) if i.rule != scan.NAME}
 
 
 def errors(states: Engine) -> tuple[RuleError, ...]:

@@ -19,9 +19,8 @@ from config.models import Catalog, Person, Route, Rule, Step
 from config.models.rules import EventRule
 from queries.engine import disposing
 from queries.instants import naive
-from queries.messages.digests import Digest, Group, Worst
-from queries.messages.direct_messages import queue_direct_message
-from queries.messages.outbox import DIVERTED, DueMessage, QueuedMessage
+from queries.messages import DIVERTED, Digest, DueMessage, QueuedMessage, Worst, queue_direct_message
+from queries.messages.digests import Group
 from queries.scope import EVERYTHING
 from queries.state import (
     Escalation,
@@ -31,14 +30,14 @@ from queries.state import (
     RuleVersion,
     TickRecord,
     UnknownIncidentError,
-    incident,
     incident_id,
     passing_state,
+    read_actions,
+    read_incident,
     record_action,
     tables,
     write,
 )
-from queries.state.actions import actions
 from queries.warehouse import EmbeddedWarehouse, Pin
 from tests.slack.test_card import incident as an_incident
 from tests.support.company import catalog, rows_of, rule, warehouse, weeks
@@ -47,8 +46,8 @@ from triggers.commands.incidents import close, take_on
 from triggers.incidents.access import channel_reader, may_read, reader_scope
 from triggers.incidents.escalation import due_steps, snapshot
 from triggers.incidents.person_budget import assign_steps
-from triggers.messages.card import Card, incident_message, news_message
-from triggers.messages.card_reader import CardReader
+from triggers.messages import Card, CardReader
+from triggers.messages.card import incident_message, news_message
 from triggers.messages.compose import Composer, digest_message, digest_reply
 from triggers.messages.direct_messages import DirectMessageWriter, due_direct_messages
 from triggers.rules import version_of
@@ -432,8 +431,9 @@ def test_an_action_is_read_by_whoever_may_read_its_incident(world: World) -> Non
         for one in world.incidents:
             new = NewAction(f"answer {one.id}", "owner", NOW.date(), incident_id=one.id, vertical=one.vertical)
             record_action(conn, new, "owner", NOW)
-        for reader in (*world.catalog.people, *world.catalog.routes):
-            read = {action.incident_id for action in actions(conn, reader_scope(reader))}
+        readers: tuple[Person | Route, ...] = (*world.catalog.people, *world.catalog.routes)
+        for reader in readers:
+            read = {action.incident_id for action in read_actions(conn, reader_scope(reader))}
             assert read == {one.id for one in world.incidents if may_read(reader, one)}
 
 
@@ -461,5 +461,5 @@ def test_who_acts_on_the_command_line_acts_within_their_scope(
         else:
             act(asked)
         with states.connect() as conn:
-            after = incident(conn, zebras.id, EVERYTHING)
+            after = read_incident(conn, zebras.id, EVERYTHING)
         assert (after.version == 1) == (by == "ben")

@@ -14,12 +14,10 @@ from sqlalchemy import Engine, func, select
 from config.models import Catalog
 from config.models.rules import EventRule
 from queries.engine import disposing
-from queries.messages import outbox
-from queries.messages.leases import lease_holder, take_lease
+from queries.messages import lease_holder, outbox, take_lease
 from queries.scope import EVERYTHING, Scope
-from queries.state import Incident, RacedError, entries, open_state, remembered
+from queries.state import Incident, RacedError, entries, open_state, read_incidents, remembered
 from queries.state import tables as state_tables
-from queries.state.incidents import incidents
 from queries.warehouse import Pin, SharedWarehouse, Warehouse
 from queries.warehouse import tables as warehouse_tables
 from tests.counterparts.postgres import NewDatabase
@@ -29,7 +27,8 @@ from triggers.commands.incidents import explain
 from triggers.data_faults.scan import NAME
 from triggers.evaluation import event_rules
 from triggers.incidents.tick import OldGenerationError, Report, tick
-from triggers.lab.backtest import HEAD, Row, backtest, only
+from triggers.lab import HEAD
+from triggers.lab.backtest import Row, backtest, only
 from triggers.processes import lease
 
 FIRST: Final = date(2025, 9, 1)
@@ -74,7 +73,7 @@ def found(states: Engine) -> tuple[Incident, ...]:
 
 def everything(states: Engine) -> tuple[Incident, ...]:
     with states.connect() as conn:
-        return incidents(conn, EVERYTHING)
+        return read_incidents(conn, EVERYTHING)
 
 
 def would_be(pin: Pin, config: Catalog, since: date, until: date) -> tuple[Row, ...]:
@@ -353,7 +352,7 @@ def test_who_may_see_an_incident(tmp_path: Path, new_state: NewState) -> None:
             (Scope("account-team", accounts=frozenset({"Retail-0"})), set()),
             (EVERYTHING, {"Retail", "Energy"}),
         ):
-            assert {i.vertical for i in incidents(conn, scope)} == seen
+            assert {i.vertical for i in read_incidents(conn, scope)} == seen
 
 
 def test_explain_shows_the_figures_then_and_now(tmp_path: Path, new_state: NewState) -> None:

@@ -24,11 +24,11 @@ from config.models import Goal, Metric, RateRule, Rule
 from config.models.rules import ChartRule
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects, ratio
 from queries.statistics.estimates import Floats
+from triggers.evaluation import EvaluatedRule, EvaluationInput, StateChange
+from triggers.evaluation.kinds import Inputs, Windows, bonferroni, kind_of, verdicts
 from triggers.evaluation.kinds.chart import freeze
-from triggers.evaluation.kinds.registry import kind_of
-from triggers.evaluation.kinds.window import Inputs, Windows, bonferroni, verdicts
-from triggers.evaluation.metric_rules import EvaluationInput, panel
-from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
+from triggers.evaluation.metric_rules import panel
+from triggers.evaluation.replay import replay
 from triggers.lab.calibrate import calibrate
 from triggers.lab.simulation import Ints, PeriodCounts, period_counts
 from triggers.rules import Cadence, Slice, Subject, version

@@ -11,16 +11,15 @@ import pytest
 
 from config.errors import ConfigError
 from config.models import Catalog, Person, Route
-from config.reading.known_incidents import KnownIncident, parse_known_incidents
-from config.reading.loader import parse_drafts, read_drafts
+from config.reading import KnownIncident, parse_drafts, parse_known_incidents, read_drafts
 from queries.state import Calibration, Incident
 from queries.warehouse import COLUMNS, Pin
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.installation import DEFECTS, Terminal, installed
 from triggers.incidents.escalation import snapshot
 from triggers.incidents.notification_load import notification_loads, notifications
-from triggers.lab.backtest import Row, backtest, past
-from triggers.lab.scores import paired, scored
+from triggers.lab import paired, past, scored
+from triggers.lab.backtest import Row, backtest
 from triggers.rules import version_of
 
 FIRST: Final = date(2025, 9, 1)

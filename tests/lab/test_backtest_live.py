@@ -22,8 +22,7 @@ from config.models import Catalog, Rule, WatchRule
 from config.models.rules import ChangeRule, EventRule, QuietRule
 from queries.engine import disposing
 from queries.scope import EVERYTHING
-from queries.state import entries, open_state, passing_state, slice_values
-from queries.state.incidents import incidents
+from queries.state import entries, open_state, passing_state, read_incidents, slice_values
 from queries.warehouse import EmbeddedWarehouse, SharedWarehouse, tables
 from tests.counterparts.postgres import NewDatabase
 from tests.support.daily import (
@@ -48,7 +47,7 @@ from tests.support.daily import (
 from tests.support.installation import configure
 from tests.support.states import NewState
 from triggers.data_faults.scan import NAME
-from triggers.evaluation.kinds.registry import kind_of
+from triggers.evaluation.kinds import kind_of
 from triggers.incidents.tick import tick
 from triggers.rules.schedule import ANCHOR
 
@@ -84,7 +83,7 @@ def log(states: Engine) -> tuple[Line, ...]:
     with states.connect() as conn:
         lines = [
             Line(i.rule, i.slice, i.opened_at, i.resolved_at, entry.at, entry.kind, entry.reason, entry.sample or {})
-            for i in incidents(conn, EVERYTHING)
+            for i in read_incidents(conn, EVERYTHING)
             for entry in entries(conn, i.id)
             if entry.kind in FOUND
         ]

@@ -18,9 +18,10 @@ from tests.lab.null_study import DECLARED, KINDS, METRIC, SEGMENTS, subject, wor
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
 from triggers.commands.rules import LASTS, Checked, calibrated
-from triggers.evaluation.kinds.registry import kind_of
-from triggers.evaluation.metric_rules import EvaluationInput
-from triggers.lab.calibrate import Replayed, Size, calibrate
+from triggers.evaluation import EvaluationInput
+from triggers.evaluation.kinds import kind_of
+from triggers.lab import Replayed
+from triggers.lab.calibrate import Size, calibrate
 from triggers.lab.simulation import period_counts
 from triggers.lab.simulation_inputs import MOST
 from triggers.rules import Moment, Subject, read_previous_state, version_of

@@ -13,7 +13,7 @@ from sqlalchemy import insert
 
 from config.models import Catalog, Rule, WatchRule
 from config.models.rules import ChangeRule, ChartRule, GapRule, QuietRule, ThresholdRule
-from config.reading.loader import parse_drafts, read_catalog
+from config.reading import parse_drafts, read_catalog
 from queries.state import TickRecord, passing_state, tables, write
 from queries.state.feedback import precisions, vote
 from queries.warehouse import COLUMNS, Pin
@@ -22,21 +22,26 @@ from tests.support.company import CONFIG, catalog, rows_of, rule, warehouse, wee
 from tests.support.installation import installed
 from triggers.__main__ import main
 from triggers.commands.tune import budget
-from triggers.evaluation.kinds.kind import Setting
+from triggers.evaluation.kinds import Setting
 from triggers.incidents.notification_load import NotificationLoad
-from triggers.lab.backtest import backtest
-from triggers.lab.parameter_sweep import (
+from triggers.lab import (
     Budget,
     ParameterSweep,
+    TrialOutcome,
+    UntriedError,
     false_alarm_rate,
+    fault_scanner,
+    outcome,
     propose,
-    setting_of,
+    rows,
+    rule_as_toml,
     sweep_setting,
+    trial,
     typical_range,
     with_value,
 )
-from triggers.lab.rule_toml import rule_as_toml
-from triggers.lab.what_if import TrialOutcome, UntriedError, fault_scanner, outcome, rows, trial
+from triggers.lab.backtest import backtest
+from triggers.lab.parameter_sweep import setting_of
 
 NOW: Final = datetime(2026, 4, 1, tzinfo=UTC)
 SHARED: Final[dict[str, Any]] = {

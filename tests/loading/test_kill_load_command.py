@@ -19,7 +19,7 @@ from typing import Final
 
 import pytest
 
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from queries.warehouse import COLUMNS, EmbeddedWarehouse, NoWarehouseError, SharedWarehouse, Warehouse
 from tests.counterparts.postgres import NewDatabase
 from tests.support.deliveries import NOW, WHEN_LOADED, Delivery, Held, company, deliver, held

@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from config.errors import EarshotError
 from config.models import Calendar
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from queries.loading import load as loading
 from queries.loading.load import load
 from queries.loading.sources import LoadRefusedError

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from config.models import Catalog
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from queries.__main__ import main
 from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source

@@ -28,7 +28,7 @@ from queries.sample import generate
 from queries.scope import EVERYTHING, Scope
 from queries.warehouse import tables
 from queries.warehouse.rollups import rebuild_rollups
-from triggers.evaluation.kinds.silence import alpha_of, stale, unit_silences
+from triggers.evaluation.kinds import alpha_of, stale, unit_silences
 
 ROOT: Final = Path(__file__).parents[2]
 NOW: Final = datetime(2026, 6, 1, tzinfo=UTC)

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, insert, select, text
 
 from config.errors import EarshotError
 from config.models import Condition, Metric
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from queries.engine import shared
 from queries.metrics import query_plan
 from queries.metrics.design_effects import DesignEffect, ratio, read_design_effects

@@ -24,14 +24,10 @@ from sqlalchemy import Engine, insert, select, update
 from config.models import Route, Step
 from config.settings import read_settings
 from queries.instants import naive
-from queries.messages import outbox, rate_limits
-from queries.messages.canary import Canary, newest_canary
-from queries.messages.leases import record_heartbeat
-from queries.messages.silences import Matchers, Silence
+from queries.messages import Canary, Matchers, Silence, newest_canary, outbox, rate_limits, record_heartbeat
 from queries.operations.health import Beat, StateHealth, read_health
 from queries.scope import EVERYTHING
-from queries.state import Incident, counters, open_state, tables
-from queries.state.incidents import incidents
+from queries.state import Incident, counters, open_state, read_incidents, tables
 from queries.warehouse import COLUMNS, EmbeddedWarehouse
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.slack.test_card import incident as an_incident
@@ -259,7 +255,7 @@ def test_a_429_and_a_message_found_again_are_counted(states: Engine) -> None:
         for _ in range(2):
             rate_limits.block(conn, "C1", NOW)
         counters.increment(conn, counters.FOUND, 3)
-        assert counters.counters(conn) == {"rate_limited": 2, "found_again": 3}
+        assert counters.read_counters(conn) == {"rate_limited": 2, "found_again": 3}
 
 
 def served(seen: StateHealth, **expected: Any) -> Mapping[str, float]:
@@ -422,7 +418,7 @@ def test_the_canary_goes_out_once_a_day_and_is_found_again(tmp_path: Path, slack
         assert newest(watchdog.states).found
         assert not set_out(watchdog.states, NOW.date(), NOW)
         with watchdog.states.connect() as conn:
-            assert newest(watchdog.states).incident_id not in {found.id for found in incidents(conn, EVERYTHING)}
+            assert newest(watchdog.states).incident_id not in {found.id for found in read_incidents(conn, EVERYTHING)}
             assert outbox.unsent(conn) == ()
             assert ("closed", "data") not in read_health(conn, NOW).incidents
         assert set_out(watchdog.states, NOW.date() + timedelta(days=1), NOW)

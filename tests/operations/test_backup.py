@@ -18,19 +18,16 @@ from sqlalchemy import Engine, insert, select
 
 from config.errors import EarshotError
 from config.models import Catalog
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from config.settings import Settings, read_settings
 from queries.instants import naive
-from queries.messages import outbox
-from queries.messages.leases import record_heartbeat
-from queries.messages.restores import last_restore
+from queries.messages import last_restore, outbox, record_heartbeat
 from queries.operations.backup import NAME, BadBackupError, NotNowError, backup, read_manifest
 from queries.operations.erase import forget
 from queries.operations.restore import restore
 from queries.scope import EVERYTHING
-from queries.state import Incident
+from queries.state import Incident, read_incidents
 from queries.state import tables as state_tables
-from queries.state.incidents import incidents
 from queries.stores import open_states, open_warehouse
 from queries.warehouse import COLUMNS, Warehouse, tables
 from tests.counterparts.postgres import NewDatabase
@@ -94,7 +91,7 @@ class Place:
 
     def incidents(self) -> list[Incident]:
         with self.opened[-1][1].connect() as conn:
-            return sorted(incidents(conn, EVERYTHING), key=lambda found: found.id)
+            return sorted(read_incidents(conn, EVERYTHING), key=lambda found: found.id)
 
     def destroy(self) -> None:
         self.close()

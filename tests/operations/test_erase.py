@@ -16,17 +16,15 @@ from queries.operations.drop_source import drop
 from queries.operations.erase import Forgotten, forget
 from queries.operations.redaction import Redacted, Redaction, redact
 from queries.scope import EVERYTHING
-from queries.state import HistoryEntry, Incident, Queued, TickRecord, incident, open_state, write
+from queries.state import HistoryEntry, Incident, Queued, TickRecord, open_state, read_incident, read_incidents, write
 from queries.state import tables as state_tables
-from queries.state.incidents import incidents
 from queries.warehouse import EmbeddedWarehouse, Kind, Warehouse, hash_of, tables
 from tests.counterparts.slack import CHANNELS, TOKEN, Slack
 from tests.support.company import catalog, noon, rows_of, rule, weeks
 from tests.support.company import warehouse as company_of
 from tests.support.loading import CATALOG, COMPANY, NOW, bring, contents, opened, order, rows
 from triggers.incidents.tick import tick
-from triggers.messages.card_reader import CardReader
-from triggers.messages.delivery import DeliveryWorker
+from triggers.messages import CardReader, DeliveryWorker
 from triggers.slack import client
 
 LATER: Final = NOW + timedelta(hours=1)
@@ -273,7 +271,7 @@ def test_the_state_forgets_an_account_and_keeps_its_incidents(states: Engine) ->
     assert "Acme" not in after
     assert "R-A1'" not in after
     with states.connect() as conn:
-        found = {one.id: one for one in incidents(conn, EVERYTHING)}
+        found = {one.id: one for one in read_incidents(conn, EVERYTHING)}
     case, sliced = found["i-case"], found["i-account"]
     assert (case.slice, case.account_id, case.state, case.version) == (f"response={MARK}/i-case", None, "closed", 2)
     assert (sliced.slice, sliced.state, sliced.next_step_at) == (f"vertical=Retail|account_id={MARK}", "closed", None)
@@ -312,7 +310,7 @@ def test_any_text_can_be_a_key(states: Engine, key: str) -> None:
     redacted(states, key)
     mark = f"erased-{hash_of('account', key)[:8]}"
     with states.connect() as conn:
-        assert incident(conn, "i", EVERYTHING).slice == f"account_id={mark}|vertical=Retail"
+        assert read_incident(conn, "i", EVERYTHING).slice == f"account_id={mark}|vertical=Retail"
         first = select(state_tables.incident_event.c.sample).where(state_tables.incident_event.c.seq == 1)
         sample = json.loads(conn.scalar(first) or "")
     assert sample == {"slice": f"account_id={mark}|vertical=Retail", "account_id": mark, "other": "ab"}

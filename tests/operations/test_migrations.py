@@ -23,10 +23,10 @@ from queries.engine import journal, shared
 from queries.messages import outbox
 from queries.operations.health import read_health
 from queries.scope import EVERYTHING
-from queries.state import incident, migrations, open_state, passing_state
+from queries.state import VERSIONS, migrations, open_state, passing_state, read_incident
 from queries.state import tables as state_tables
 from queries.state.database import NewerStateError
-from queries.state.tables import HEAD, VERSIONS
+from queries.state.tables import HEAD
 from tests.counterparts.postgres import NewDatabase
 from tests.support.answering import answering
 
@@ -113,7 +113,7 @@ def test_a_state_of_an_older_version_keeps_all_it_holds(store: Store, stamp: str
     engine = store.open()
     assert (version(engine), missing(engine)) == (HEAD, "")
     with engine.connect() as conn:
-        found = incident(conn, "i1", EVERYTHING)
+        found = read_incident(conn, "i1", EVERYTHING)
         assert (found.value, found.snoozed_until, found.assigned_to, found.version) == (0.4, None, None, 1)
         assert [message.id for message in outbox.unsent(conn)] == ["o1"]
         assert conn.execute(select(state_tables.action.c.what)).scalar_one() == "Call the engineer"

@@ -19,12 +19,12 @@ from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
 
 from config.errors import ConfigError
 from config.settings import read_settings
-from queries.messages.leases import ASTRAY, lease_holder
+from queries.messages import lease_holder
+from queries.messages.leases import ASTRAY
 from queries.operations.command_line import run_command
 from queries.operations.output import as_json, printable
 from queries.operations.storage_errors import storage_error
-from queries.state import open_state
-from queries.state.tables import lease
+from queries.state import lease, open_state
 from tests.support.company import CONFIG
 from triggers.__main__ import parser
 from triggers.logs import KeyValue

@@ -15,8 +15,7 @@ from typing import Any, Final
 import pytest
 
 from queries.scope import EVERYTHING
-from queries.state import open_state
-from queries.state.incidents import incidents
+from queries.state import open_state, read_incidents
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.installation import DEFECTS, GUARD, RULE, Terminal, configure, installed, share
@@ -163,7 +162,7 @@ def test_two_watchers_at_once_and_a_quiet_end(tmp_path: Path, built: Path, slack
     states = open_state(tmp_path)
     with states.connect() as conn:
         assert (
-            len([i for i in incidents(conn, EVERYTHING) if i.class_ == "customer"]) == 2
+            len([i for i in read_incidents(conn, EVERYTHING) if i.class_ == "customer"]) == 2
         )  # the guard names faults too
     states.dispose()
     assert len(slack.history("service-quality")) == 2

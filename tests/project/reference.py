@@ -32,8 +32,7 @@ from config.models import (
     duration_text,
 )
 from config.models.rules import Against, Baseline, ChartRule, EventRule, GapRule, QuietRule, ThresholdRule
-from config.reading.environment import variable_name
-from config.reading.loader import read_catalog
+from config.reading import read_catalog, variable_name
 from config.settings import CHECKOUT, Settings
 from queries.__main__ import parser as queries_parser
 from queries.warehouse import CANONICAL, COLUMNS, DAYS, LATE, SCALES

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from queries.engine import disposing
 from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source
@@ -23,8 +23,7 @@ from queries.monitoring.row_profiles import PROFILED, Profile, read_profile
 from queries.sample import generate
 from queries.sample.spoil import SPOILS, plant, spoilt
 from queries.scope import EVERYTHING
-from queries.state import Incident, passing_state
-from queries.state.incidents import incidents
+from queries.state import Incident, passing_state, read_incidents
 from queries.warehouse import COLUMNS, EmbeddedWarehouse, Pin
 from tests.sample.test_sample import PLANTED
 from triggers.data_faults.detect import detect
@@ -81,7 +80,7 @@ def opened(pin: Pin) -> tuple[Incident, ...]:
     with disposing(passing_state()) as states:
         tick(states, pin, read_catalog(ROOT / "config", COLUMNS), instant(END))
         with states.connect() as conn:
-            return incidents(conn, EVERYTHING)
+            return read_incidents(conn, EVERYTHING)
 
 
 def escalated(those: tuple[Incident, ...]) -> set[tuple[str, str]]:

@@ -17,16 +17,8 @@ from queries.monitoring.evidence import Contributor, DataFreshness, Evidence, Ov
 from queries.state import HistoryEntry, Incident, slice_key
 from tests.counterparts.limits import refusal
 from tests.support.company import METRIC, rule
-from triggers.messages.card import (
-    Card,
-    conditions,
-    facts,
-    headline,
-    incident_message,
-    news_message,
-    title,
-)
-from triggers.messages.delivery_channel import Ids
+from triggers.messages import Card, Ids, conditions
+from triggers.messages.card import facts, headline, incident_message, news_message, title
 from triggers.slack.blocks import SlackMessage, escaped, fallback, metadata, render
 
 OPENED: Final = datetime(2026, 3, 2, 23, 30, tzinfo=UTC)

@@ -17,12 +17,9 @@ from sqlalchemy import Engine, select, update
 
 from config.models import Catalog, Route, Step
 from queries.engine import journal
-from queries.messages import outbox
-from queries.messages.outbox import QueuedMessage
-from queries.messages.restores import last_restore, mark_restored
+from queries.messages import QueuedMessage, last_restore, mark_restored, outbox
 from queries.scope import EVERYTHING
-from queries.state import open_state, tables
-from queries.state.incidents import incidents
+from queries.state import open_state, read_incidents, tables
 from queries.warehouse import EmbeddedWarehouse
 from tests.counterparts import proxy as faults
 from tests.counterparts.limits import refusal
@@ -35,9 +32,7 @@ from tests.support.installation import configure
 from triggers.__main__ import main
 from triggers.incidents.actions import acknowledge, resolve
 from triggers.incidents.tick import tick
-from triggers.messages.card_reader import CardReader
-from triggers.messages.delivery import DeliveryWorker, Sent
-from triggers.messages.remove_duplicates import DuplicateRemover
+from triggers.messages import CardReader, DeliveryWorker, DuplicateRemover, Sent
 from triggers.slack import client
 
 GOLDEN: Final = Path(__file__).parent / "golden"
@@ -168,7 +163,7 @@ def test_what_came_and_went_during_an_outage_is_recorded_and_not_told(watch: Wat
     watch.tick(RECOVERS)
     watch.deliver()
     with watch.states.connect() as conn:
-        (found,) = incidents(conn, EVERYTHING)
+        (found,) = read_incidents(conn, EVERYTHING)
     assert (found.state, found.origin) == ("resolved", "live")
     assert seen(slack) == []
 
@@ -181,7 +176,7 @@ def test_the_first_run_is_silent_about_the_past_and_tells_what_fires_now(tmp_pat
         watched.tick(WORSENS + timedelta(weeks=len(STORY)))
         watched.deliver()
         with watched.states.connect() as conn:
-            found = incidents(conn, EVERYTHING)
+            found = read_incidents(conn, EVERYTHING)
         watched.states.dispose()
     assert [(i.state, i.origin) for i in found] == [("open", "backfill"), ("resolved", "backfill")]
     assert len(seen(slack)) == 1
@@ -200,7 +195,7 @@ def test_taking_on_and_closing_show_in_the_root(watch: Watch, slack: Slack) -> N
     watch.tick(OPENS)
     watch.deliver()
     with watch.states.begin() as conn:
-        (found,) = incidents(conn, EVERYTHING)
+        (found,) = read_incidents(conn, EVERYTHING)
         acknowledge(conn, found.id, "ana", EVERYTHING, watch.now)
         assert acknowledge(conn, found.id, "ben", EVERYTHING, watch.now).acknowledged_by == "ana"
     watch.deliver()
@@ -217,13 +212,13 @@ def test_what_was_closed_by_hand_stays_closed_until_it_recovered(watch: Watch, s
     watch.tick(OPENS)
     watch.deliver()
     with watch.states.begin() as conn:
-        (found,) = incidents(conn, EVERYTHING)
+        (found,) = read_incidents(conn, EVERYTHING)
         resolve(conn, found.id, "ana", "", EVERYTHING, watch.now)
     for week in range(1, 9):
         watch.tick(OPENS + timedelta(weeks=week))
         watch.deliver()
     with watch.states.connect() as conn:
-        assert [i.state for i in incidents(conn, EVERYTHING)] == ["closed"]
+        assert [i.state for i in read_incidents(conn, EVERYTHING)] == ["closed"]
     assert len(seen(slack)) == 1
 
 
@@ -691,7 +686,7 @@ def test_after_a_restore_the_message_shows_what_the_state_knows(watch: Watch, sl
     watch.deliver()
     _copy(watch.states, tmp_path / "backup.db")
     with watch.states.begin() as conn:
-        (found,) = incidents(conn, EVERYTHING)
+        (found,) = read_incidents(conn, EVERYTHING)
         acknowledge(conn, found.id, "ana", EVERYTHING, watch.now)
     watch.deliver()
     assert "ana" in json.dumps(seen(slack))

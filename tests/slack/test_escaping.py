@@ -16,15 +16,16 @@ from hypothesis import strategies as st
 from slack_sdk import WebClient
 
 from config.models import Person
-from queries.messages.digests import Digest, Group, Worst
+from queries.messages import Digest, Worst
+from queries.messages.digests import Group
 from tests.counterparts.limits import refusal
 from tests.slack.test_card import card, evidence
 from tests.slack.test_interactions import ANA, CLOSED, NOW, OPENED, OVER, TAKEN, incident, press, seen
 from tests.support.company import METRIC, catalog, rule
+from triggers.messages import Choice, Ids, Link, Message, Posted
 from triggers.messages.card import incident_message, news_message
 from triggers.messages.compose import digest_message, digest_reply
-from triggers.messages.delivery_channel import Ids, Posted
-from triggers.messages.message import Button, Choice, Fact, Link, Message
+from triggers.messages.message import Button, Fact
 from triggers.slack.blocks import form
 from triggers.slack.client import Slack
 from triggers.slack.interactions import FORMS, PLAIN, Tell, decide

@@ -98,7 +98,7 @@ def test_what_changes(done: Interaction, by: InteractionContext, decision: objec
 @pytest.mark.parametrize("channel", ["C1", "C2"])
 def test_whoever_may_not_read_it_hears_nothing_of_it(action: str, kind: Any, channel: str) -> None:
     """Whatever they press or send, forged or left open from when they could, and whatever has become of it."""
-    secret = {"touchpoint": "repair", "slice": "vertical=Retail|touchpoint=repair"}
+    secret: dict[str, Any] = {"touchpoint": "repair", "slice": "vertical=Retail|touchpoint=repair"}
     for state in ({}, TAKEN, OVER):
         done = press(action, kind=kind, channel=channel, choice="1h", fields={"to": "ana", "note": "x", "what": "x"})
         about = seen(person=BEN, incident=replace(incident(**state), **secret), entries=(OPENED, CLOSED))

@@ -23,8 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from config.settings import CHECKOUT
 from queries.messages import outbox
 from queries.scope import EVERYTHING
-from queries.state import open_state, tables
-from queries.state.incidents import incidents
+from queries.state import open_state, read_incidents, tables
 from tests.counterparts import postgres as postgresql
 from tests.counterparts.human import until
 from tests.counterparts.postgres import Server
@@ -35,7 +34,8 @@ from tests.support.company import catalog, rows_of, rule, warehouse, weeks
 from tests.support.installation import configure
 from tests.support.states import NewState
 from triggers.__main__ import main
-from triggers.messages.delivery import CrashPoint, DeliveryWorker
+from triggers.messages import DeliveryWorker
+from triggers.messages.delivery import CrashPoint
 from triggers.slack import client
 
 pytestmark = [pytest.mark.xdist_group("faults"), BY_SLACKS_CLOCK]
@@ -312,7 +312,7 @@ def survives(folder: Path, slack: Slack, outage: Outage, today: date, url: str |
         until(lambda: len(slack.history(CHANNEL)) >= VERTICALS and not _owed(states), 90)
     with states.connect() as conn:
         sent = set(conn.execute(select(tables.outbox.c.id).where(tables.outbox.c.kind == "root")).scalars())
-        assert len(incidents(conn, EVERYTHING)) == len(sent) >= VERTICALS
+        assert len(read_incidents(conn, EVERYTHING)) == len(sent) >= VERTICALS
     states.dispose()
     shown = Counter(message["metadata"]["event_payload"]["outbox"] for message in slack.history(CHANNEL))
     assert shown == Counter(sent)
@@ -332,7 +332,7 @@ def test_six_incidents_wait_to_be_told_on_any_day(tmp_path: Path, today: date, m
     states = open_state(tmp_path)
     with states.connect() as conn:
         assert len(outbox.unsent(conn)) >= VERTICALS
-        assert sum(one.class_ == "customer" for one in incidents(conn, EVERYTHING)) == VERTICALS
+        assert sum(one.class_ == "customer" for one in read_incidents(conn, EVERYTHING)) == VERTICALS
     states.dispose()
 
 

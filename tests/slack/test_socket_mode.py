@@ -22,14 +22,11 @@ from sqlalchemy import Engine, select, update
 from streamlit.testing.v1 import AppTest
 
 from config.models import Catalog
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from config.settings import CHECKOUT, Settings, SlackSettings, read_settings
-from queries.messages import inbox, outbox
-from queries.messages.inbox import Arrived
+from queries.messages import Arrived, inbox, outbox
 from queries.scope import EVERYTHING
-from queries.state import Incident, entries, open_state, tables
-from queries.state.actions import actions
-from queries.state.incidents import incidents
+from queries.state import Incident, entries, open_state, read_actions, read_incidents, tables
 from queries.stores import open_states, open_warehouse
 from queries.warehouse import COLUMNS, Warehouse
 from tests.counterparts import human
@@ -121,7 +118,7 @@ class Desk:
     @property
     def incident(self) -> Incident:
         with self.states.connect() as conn:
-            (found,) = incidents(conn, EVERYTHING)
+            (found,) = read_incidents(conn, EVERYTHING)
         return found
 
     def history(self) -> list[tuple[str, str | None, str]]:
@@ -295,7 +292,7 @@ def test_a_form_that_records_an_action(desk: Desk) -> None:
     desk.workspace.submit("ana", values)
     desk.settled(2)
     with desk.states.connect() as conn:
-        (found,) = actions(conn, EVERYTHING)
+        (found,) = read_actions(conn, EVERYTHING)
     assert (found.what, found.owner, found.author, found.due_on) == (
         "train the fitters",
         "ben",
@@ -318,7 +315,7 @@ def test_a_form_with_a_mistake_stays_open_and_keeps_nothing(desk: Desk) -> None:
     )
     until(lambda: "Write a number" in json.dumps(desk.workspace.traffic()))
     with desk.states.connect() as conn:
-        assert actions(conn, EVERYTHING) == ()
+        assert read_actions(conn, EVERYTHING) == ()
     assert desk.done() == 1  # the button
     assert "None recorded." in desk.agreed()
 
@@ -339,7 +336,7 @@ def test_a_form_may_be_due_today_where_the_day_is_not_over(desk: Desk) -> None:
     desk.workspace.submit("ana", values)
     desk.settled(2)
     with desk.states.connect() as conn:
-        (found,) = actions(conn, EVERYTHING)
+        (found,) = read_actions(conn, EVERYTHING)
     assert (found.started_on, found.due_on) == (date(2025, 12, 31), date(2025, 12, 31))
 
 

@@ -17,13 +17,11 @@ import pytest
 from sqlalchemy import Engine, select
 
 from config.models import Catalog
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from config.settings import Settings, read_settings
 from queries.messages import outbox
 from queries.scope import EVERYTHING
-from queries.state import Incident, tables
-from queries.state.actions import actions
-from queries.state.incidents import incidents
+from queries.state import Incident, read_actions, read_incidents, tables
 from queries.stores import open_states, open_warehouse
 from queries.warehouse import COLUMNS, Warehouse
 from tests.counterparts import human
@@ -127,7 +125,7 @@ class Story:
 
     def incident(self, vertical: str) -> Incident:
         with self.states.connect() as conn:
-            return next(one for one in incidents(conn, EVERYTHING) if one.vertical == vertical)
+            return next(one for one in read_incidents(conn, EVERYTHING) if one.vertical == vertical)
 
     def root(self, vertical: str) -> Mapping[str, Any]:
         """An incident's own message, as it stands."""
@@ -247,7 +245,7 @@ def _monday(story: Story) -> None:
     story.presses += 1
     story.done("2025-06-30T10:00")
     with story.states.connect() as conn:
-        (found,) = actions(conn, EVERYTHING)
+        (found,) = read_actions(conn, EVERYTHING)
     assert (found.what, found.owner, found.vertical) == ("train the new fitters", "ana", "Retail")
     assert "train the new fitters" in story.screens.page_of(story.incident("Retail").id)
     story.tell("Ana records what is done about it", Retail=ANAS)

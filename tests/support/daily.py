@@ -21,7 +21,7 @@ from sqlalchemy import Boolean, Connection, Date, DateTime, Double, SmallInteger
 from sqlalchemy.pool import StaticPool
 
 from config.models import Catalog
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from queries.engine import insert_arrow
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.warehouse import COLUMNS, LoadReport, Pin, latest, tables

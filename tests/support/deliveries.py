@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import Connection, func, select
 
 from config.models import Calendar, Catalog, Guard, ReviewSettings
-from config.reading.loader import read_source
+from config.reading import read_source
 from queries.loading.load import LoadRequest, load
 from queries.warehouse import ROLLUPS, LoadReport, Warehouse
 from queries.warehouse import tables as warehouse_tables

@@ -19,7 +19,7 @@ import duckdb  # noqa: F401 - imported once, not in each run
 import duckdb_sqlalchemy  # noqa: F401
 import pandas as pd  # noqa: F401 - DuckDB imports it with the first value that is bound
 
-from config.reading.loader import read_source
+from config.reading import read_source
 from queries.loading import load as loading
 from queries.warehouse import EmbeddedWarehouse
 from tests.support.deliveries import CATALOG

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Table, select
 
 from config.models import Catalog, Source
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from queries.loading.load import LoadRequest, load
 from queries.warehouse import COLUMNS, EmbeddedWarehouse, LoadReport, SharedWarehouse, Warehouse
 from queries.warehouse import tables as warehouse_tables

@@ -18,7 +18,7 @@ from streamlit.testing.v1 import AppTest
 from config.settings import CHECKOUT
 from dashboard import stores
 from queries.scope import EVERYTHING
-from queries.state import HistoryEntry, Incident, entries, incident
+from queries.state import HistoryEntry, Incident, entries, read_incident
 from tests.counterparts.human import APP_TOKEN, TOKEN, Workspace
 from tests.support.small_company import AUDIENCES, GOALS, METRICS
 from triggers.messages.card import news
@@ -126,7 +126,7 @@ class Screens:
     def agree(self, id_: str, message: Mapping[str, Any]) -> str:
         """See that state, message and page say the same of an incident. Returns the page."""
         with self.states.connect() as conn:
-            found, history = incident(conn, id_, EVERYTHING), entries(conn, id_)
+            found, history = read_incident(conn, id_, EVERYTHING), entries(conn, id_)
         html = self.page_of(id_)
         stored = self._stored(found, history)
         assert in_message(message) == stored

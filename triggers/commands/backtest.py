@@ -13,8 +13,7 @@ from sqlalchemy import Connection
 
 from config.errors import EarshotError
 from config.models import Catalog
-from config.reading.known_incidents import read_known_incidents
-from config.reading.loader import read_drafts
+from config.reading import read_drafts, read_known_incidents
 from queries.metrics.formatting import csv_cell
 from queries.operations.command_line import parse_day
 from queries.operations.output import echo, print_table
@@ -23,8 +22,7 @@ from queries.stores import open_installation
 from queries.warehouse import COLUMNS, Pin
 from triggers.commands.arguments import AddCommand
 from triggers.incidents.notification_load import NotificationLoad, by_incident
-from triggers.lab.backtest import HEAD, Past, iso_instant, past, rule_named
-from triggers.lab.scores import Pair, Scores, paired, scored
+from triggers.lab import HEAD, Pair, Past, Scores, iso_instant, paired, past, rule_named, scored
 from triggers.rules import read_version
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]

@@ -11,14 +11,14 @@ from sqlalchemy import Connection
 
 from config.errors import EarshotError
 from config.models import Catalog, Route, duration_text
-from queries.messages import outbox
-from queries.messages.restores import mark_restored
-from queries.messages.silences import (
+from queries.messages import (
     Matchers,
     Silence,
     active_silences,
     add_silence,
     end_silence,
+    mark_restored,
+    outbox,
     preview,
     refuse_unknown,
 )
@@ -30,7 +30,7 @@ from queries.warehouse import NoWarehouseError, Pin, condition_periods
 from triggers.commands.arguments import AddCommand, add_author, parse_end
 from triggers.incidents.business_hours import Timetable, local, timetable
 from triggers.incidents.escalation import begins, named_people
-from triggers.lab.backtest import iso_instant
+from triggers.lab import iso_instant
 
 
 def declare_outbox(command: AddCommand) -> None:

@@ -13,19 +13,16 @@ from queries.instants import aware
 from queries.metrics.formatting import figure, interval
 from queries.operations.output import FORMATS, echo, print_table
 from queries.scope import EVERYTHING
-from queries.state import Incident, entries, incident, slice_key
-from queries.state.incidents import incidents
+from queries.state import Incident, entries, read_incident, read_incidents, slice_key
 from queries.statistics.estimates import Tally, estimate
 from queries.stores import open_installation
 from queries.warehouse import Pin, settle
 from triggers.commands.arguments import AddCommand, add_author
-from triggers.evaluation.evaluate import design_effects_at
-from triggers.evaluation.metric_rules import evaluate_rule, reader
+from triggers.evaluation import design_effects_at, evaluate_rule, reader
 from triggers.incidents.access import scope_of
 from triggers.incidents.actions import acknowledge, resolve
-from triggers.lab.backtest import iso_instant
-from triggers.messages.card import conditions
-from triggers.messages.card_reader import rule_at_opening
+from triggers.lab import iso_instant
+from triggers.messages import conditions, rule_at_opening
 from triggers.rules import Moment, Subject, Task, subject_of, version_of
 
 HEAD: Final = (
@@ -44,7 +41,7 @@ def declare_incidents(command: AddCommand) -> None:
 def list_incidents(arguments: Namespace) -> None:
     """Every incident, the newest first."""
     with open_installation() as site, site.reading() as conn:
-        listed = incidents(conn, EVERYTHING, arguments.state)
+        listed = read_incidents(conn, EVERYTHING, arguments.state)
     rows = []
     for i in listed:
         over = iso_instant(i.resolved_at) if i.resolved_at else None
@@ -104,7 +101,7 @@ def explain(conn: Connection, pin: Pin, catalog: Catalog, id_: str, now: datetim
     Raises:
         UnknownIncidentError: there is no such incident.
     """
-    found, zone = incident(conn, id_, EVERYTHING), ZoneInfo(pin.generation.zone)
+    found, zone = read_incident(conn, id_, EVERYTHING), ZoneInfo(pin.generation.zone)
     of, history_ = rule_at_opening(conn, catalog, found), entries(conn, id_)
     yield f"incident {found.id}, episode {found.episode}: {found.state}"
     yield f"rule {found.rule} version {found.rule_hash}{_changed(catalog, found)}"

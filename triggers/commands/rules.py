@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from config.models import Catalog, Rule, WatchRule
-from config.reading.loader import read_catalog, read_drafts
+from config.reading import read_catalog, read_drafts
 from config.settings import read_settings
 from queries.metrics.measure import Ask, measure
 from queries.operations.output import echo, print_table
@@ -20,12 +20,10 @@ from queries.state import Calibration, calibrations, open_incidents, rule_errors
 from queries.stores import Installation, open_installation
 from queries.warehouse import COLUMNS, NoWarehouseError, Pin, settle
 from triggers.commands.arguments import AddCommand
-from triggers.evaluation.evaluate import design_effects_at
-from triggers.evaluation.failures import contained, reason
-from triggers.evaluation.kinds.registry import kind_of
-from triggers.evaluation.metric_rules import reader
-from triggers.lab.backtest import iso_instant
-from triggers.lab.calibrate import Replayed, calibrate
+from triggers.evaluation import contained, design_effects_at, reader, reason
+from triggers.evaluation.kinds import kind_of
+from triggers.lab import Replayed, iso_instant
+from triggers.lab.calibrate import calibrate
 from triggers.rule_tests.runner import suite
 from triggers.rules import Moment, PreviousState, Subject, read_previous_state, subject_of, tasks, version_of
 

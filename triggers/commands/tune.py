@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from config.errors import EarshotError
 from config.models import Catalog, Metric, WatchRule
-from config.reading.loader import read_drafts
+from config.reading import read_drafts
 from queries.operations.command_line import parse_day
 from queries.operations.output import echo, print_table
 from queries.state import calibrations
@@ -20,21 +20,23 @@ from queries.stores import open_installation
 from queries.warehouse import COLUMNS, Pin
 from triggers.commands.arguments import AddCommand
 from triggers.commands.backtest import Table
-from triggers.lab.backtest import rule_named
-from triggers.lab.parameter_sweep import (
+from triggers.lab import (
     Budget,
     FalseAlarmRate,
     ParameterSweep,
+    Trial,
+    TrialOutcome,
     days_open,
     false_alarm_rate,
     own_metric,
     propose,
+    rule_named,
     setting,
     sweep_setting,
     toml_lines,
+    trial,
     typical_range,
 )
-from triggers.lab.what_if import Trial, TrialOutcome, trial
 
 YEARS: Final = timedelta(days=730)
 """How much of the past is asked about where nothing else is said."""

@@ -16,9 +16,8 @@ from triggers.data_faults.detect import detect
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.detectors.history import BASELINE_WEEKS
 from triggers.data_faults.explanation import Breach, explains
-from triggers.evaluation.event_rules import SevereCase
-from triggers.evaluation.kinds.registry import kind_of
-from triggers.evaluation.replay import StateChange
+from triggers.evaluation import SevereCase, StateChange
+from triggers.evaluation.kinds import kind_of
 from triggers.rules import Cadence, Moment, Subject, midnight
 
 NAME: Final = DATA_FAULT

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from queries.metrics import design_effects
 from queries.state import Remembered, StoredBaseline, slice_key, tally_text
 from triggers.evaluation.failures import contained
-from triggers.evaluation.kinds.window import EffectsAt
+from triggers.evaluation.kinds import EffectsAt
 from triggers.evaluation.metric_rules import EvaluationInput, evaluate_apart, evaluate_rule, reader
 from triggers.evaluation.quiet_rules import QuietRuleEvaluator, as_quiet
 from triggers.evaluation.replay import EvaluatedRule, StateChange, replay

@@ -11,8 +11,7 @@ from config.models import RateRule
 from queries.statistics.estimates import Floats
 from queries.warehouse import ConditionPeriod, condition_periods
 from triggers.evaluation.failures import contained
-from triggers.evaluation.kinds.registry import kind_of
-from triggers.evaluation.kinds.window import EffectsAt, Inputs, Windows, bonferroni, verdicts
+from triggers.evaluation.kinds import EffectsAt, Inputs, Windows, bonferroni, kind_of, verdicts
 from triggers.evaluation.quantiles import first_day, measured
 from triggers.evaluation.replay import EvaluatedRule
 from triggers.evaluation.shared_counts import CountRequest, SharedCounts, read_shared_counts

@@ -21,8 +21,7 @@ from queries.monitoring.activity import (
 from queries.monitoring.revenue_coverage import revenue_coverage
 from queries.scope import EVERYTHING
 from queries.statistics.estimates import Floats
-from triggers.evaluation.kinds.silence import Delays, alpha_of, overdue_instruments, stale, unit_silences
-from triggers.evaluation.kinds.window import Windows, verdicts
+from triggers.evaluation.kinds import Delays, Windows, alpha_of, overdue_instruments, stale, unit_silences, verdicts
 from triggers.evaluation.replay import EvaluatedRule
 from triggers.rules import ROUNDING, Moment, Slice, Task
 

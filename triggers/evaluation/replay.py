@@ -9,7 +9,7 @@ import numpy as np
 
 from queries.state import incident_id, slice_key
 from queries.statistics.estimates import Floats, Tally
-from triggers.evaluation.kinds.window import BREACH, VERDICTS, Codes, Windows
+from triggers.evaluation.kinds import BREACH, VERDICTS, Codes, Windows
 from triggers.rules import FRESH, OPEN, Event, Instance, Sample, Slice, Subject, Verdict, step
 
 Clock = Callable[[date], datetime]

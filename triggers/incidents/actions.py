@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from config.errors import EarshotError
-from queries.messages.outbox import notified_ids
+from queries.messages import notified_ids
 from queries.scope import Scope
-from queries.state import HistoryEntry, Incident, annotate, incident
+from queries.state import HistoryEntry, Incident, annotate, read_incident
 from triggers.incidents.escalation import resumed
 from triggers.incidents.ledger import thread_messages
 
@@ -104,7 +104,7 @@ def resolve(
 
 
 def _open(conn: Connection, id_: str, scope: Scope) -> Incident:
-    found = incident(conn, id_, scope)
+    found = read_incident(conn, id_, scope)
     if not found.is_open:
         raise OverError(f"incident {id_} is {found.state} since {found.resolved_at:%Y-%m-%d %H:%M}: nothing to do")
     return found

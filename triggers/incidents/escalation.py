@@ -13,7 +13,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from config.models import Catalog, Person, Route, Step, duration_text, parse_duration
-from queries.messages.silences import Silence, silenced
+from queries.messages import Silence, silenced
 from queries.state import HistoryEntry, Incident, slice_values
 from triggers.incidents.access import may_name_accounts, may_read
 from triggers.incidents.business_hours import Timetable, timetable

@@ -9,8 +9,7 @@ from zoneinfo import ZoneInfo
 from config.models import Catalog, Guard, Route, Rule, WatchRule
 from queries.state import Escalation, HistoryEntry, Incident, Queued, TickRecord, delivery_id, slice_values
 from triggers.data_faults.detectors.fault import DataFault
-from triggers.evaluation.event_rules import EventRuleResult, SevereCase
-from triggers.evaluation.replay import StateChange
+from triggers.evaluation import EventRuleResult, SevereCase, StateChange
 from triggers.incidents import escalation
 from triggers.incidents.business_hours import timetable
 from triggers.incidents.person_budget import Assigned

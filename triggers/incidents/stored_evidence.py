@@ -6,7 +6,7 @@ from typing import Any
 from config.models import RateRule
 from queries.statistics.differences import gap_interval
 from queries.statistics.estimates import Tally, estimate
-from triggers.evaluation.replay import EvaluatedWindow, StateChange
+from triggers.evaluation import EvaluatedWindow, StateChange
 from triggers.rules import Subject
 
 

@@ -19,10 +19,9 @@ from queries.state import Evaluated, Remembered, RuleError, RuleVersion, TickRec
 from queries.warehouse import Pin, settle
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.scan import NAME, FaultScanner, new_faults, rule_of_faults
-from triggers.evaluation.evaluate import Evaluation, evaluate
-from triggers.evaluation.event_rules import EventRuleResult, event_rules, find_cases
-from triggers.evaluation.failures import contained, log_errors, rule_errors
-from triggers.evaluation.replay import StateChange
+from triggers.evaluation import Evaluation, EventRuleResult, StateChange, contained, find_cases, log_errors, rule_errors
+from triggers.evaluation.evaluate import evaluate
+from triggers.evaluation.event_rules import event_rules
 from triggers.incidents import escalation, person_budget
 from triggers.incidents.ledger import IncidentLedger
 from triggers.rules import FRESH, Moment, PreviousState, Subject, read_previous_state, remember, tasks, version

@@ -12,8 +12,7 @@ from config.errors import EarshotError
 from config.models import Catalog, Rule
 from queries.metrics.formatting import csv_cell
 from queries.scope import EVERYTHING
-from queries.state import Calibration, Incident, entries, passing_state, store_calibration
-from queries.state.incidents import incidents
+from queries.state import Calibration, Incident, entries, passing_state, read_incidents, store_calibration
 from queries.warehouse import Pin
 from triggers.incidents.notification_load import Notification, NotificationLoad, notification_loads, notifications
 from triggers.incidents.tick import tick
@@ -112,7 +111,7 @@ def past(
             ill = "; ".join(f"{error.where}: {error.reason}" for error in report.errors)
             raise EarshotError(f"what would have been cannot be told, for not every rule could be evaluated ({ill})")
         with states.connect() as conn:
-            found = incidents(conn, EVERYTHING, until=end)
+            found = read_incidents(conn, EVERYTHING, until=end)
             rows = _rows(conn, found, midnight(since, zone), names)
     finally:
         states.dispose()

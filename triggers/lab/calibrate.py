@@ -21,10 +21,9 @@ from numpy.random import default_rng
 
 from queries.state import Calibration
 from queries.statistics.estimates import Floats, garwood
-from triggers.evaluation.kinds.registry import kind_of
-from triggers.evaluation.kinds.window import YEAR, verdicts
-from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule
-from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
+from triggers.evaluation import EvaluatedRule, EvaluationInput, StateChange, evaluate_rule
+from triggers.evaluation.kinds import YEAR, kind_of, verdicts
+from triggers.evaluation.replay import replay
 from triggers.lab.simulation_inputs import MOST, SimulationInputs, simulate, simulation_inputs
 from triggers.rules import Slice, Subject
 

@@ -15,9 +15,7 @@ from sqlalchemy import Connection
 
 from config.models import Metric, WatchRule, duration_text
 from queries.metrics.formatting import figure, goal_figure, is_share, shown, unit
-from triggers.evaluation.kinds.kind import RuleKind, Setting, rounded
-from triggers.evaluation.kinds.registry import kind_of
-from triggers.evaluation.kinds.window import Windows
+from triggers.evaluation.kinds import RuleKind, Setting, Windows, kind_of, rounded
 from triggers.lab.calibrate import calibrate
 from triggers.lab.what_if import Trial, TrialOutcome, curve
 

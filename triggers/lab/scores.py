@@ -7,7 +7,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from config.models import Catalog
-from config.reading.known_incidents import KnownIncident
+from config.reading import KnownIncident
 from queries.state import slice_values
 from triggers.lab.backtest import Row
 from triggers.rules import midnight

@@ -12,9 +12,8 @@ from numpy.random import Generator
 from config.models import RateRule
 from queries.metrics.design_effects import DesignEffects
 from queries.statistics.estimates import Floats
-from triggers.evaluation.kinds.registry import kind_of
-from triggers.evaluation.kinds.window import YEAR, Inputs
-from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule
+from triggers.evaluation import EvaluationInput, evaluate_rule
+from triggers.evaluation.kinds import YEAR, Inputs, kind_of
 from triggers.lab.simulation import Distribution, Ints, PeriodCounts, alike, draw, period_counts, together
 from triggers.rules import TALLY, Bools, Counts, FrozenBaseline, Slice, Subject
 

@@ -19,10 +19,18 @@ from queries.state import Incident
 from queries.warehouse import Pin, settle
 from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.scan import FaultScanner
-from triggers.evaluation.evaluate import clock, design_effects_at
-from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule, reader
-from triggers.evaluation.quiet_rules import QuietRuleEvaluator, as_quiet
-from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
+from triggers.evaluation import (
+    EvaluatedRule,
+    EvaluationInput,
+    QuietRuleEvaluator,
+    StateChange,
+    as_quiet,
+    clock,
+    design_effects_at,
+    evaluate_rule,
+    reader,
+)
+from triggers.evaluation.replay import replay
 from triggers.incidents.ledger import IncidentLedger
 from triggers.incidents.notification_load import NotificationLoad, notification_loads, notifications
 from triggers.lab.backtest import Row

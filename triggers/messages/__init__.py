@@ -1,3 +1,10 @@
 """What is said of incidents, digests and letters, and how it is delivered once; in parts that know no channel.
 It may import incidents and what incidents may import; never slack.
 """
+
+from triggers.messages.card import Card, called, conditions
+from triggers.messages.card_reader import CardReader, rule_at_opening
+from triggers.messages.delivery import DeliveryWorker, Sent
+from triggers.messages.delivery_channel import Ids, Posted, SendError
+from triggers.messages.message import Choice, Control, Link, Message
+from triggers.messages.remove_duplicates import DuplicateRemover

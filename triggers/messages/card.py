@@ -10,8 +10,7 @@ from config.models import Conditions, Metric, Person, Route, Rule
 from queries.metrics.formatting import count
 from queries.monitoring.evidence import Evidence
 from queries.state import HistoryEntry, Incident, slice_values
-from triggers.evaluation.kinds.kind import figure_with_interval
-from triggers.evaluation.kinds.registry import kind_of
+from triggers.evaluation.kinds import figure_with_interval, kind_of
 from triggers.incidents.access import may_name_accounts, may_read
 from triggers.incidents.escalation import addressed
 from triggers.messages.message import Button, Choice, Control, Fact, Link, Message

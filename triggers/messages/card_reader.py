@@ -10,7 +10,7 @@ from config.errors import EarshotError
 from config.models import Catalog, Route
 from queries.monitoring.evidence import Evidence, Question, gather, gather_case
 from queries.scope import EVERYTHING, Scope
-from queries.state import HistoryEntry, Incident, entries, incident, rule_version, slice_values, unnamed
+from queries.state import HistoryEntry, Incident, entries, read_incident, rule_version, slice_values, unnamed
 from queries.warehouse import Pin
 from triggers.data_faults.scan import NAME, rule_of_faults
 from triggers.incidents.access import may_read, reader_scope
@@ -37,7 +37,7 @@ class CardReader:
         Raises:
             UnknownIncidentError: there is none.
         """
-        shown = incident(conn, id_, EVERYTHING)
+        shown = read_incident(conn, id_, EVERYTHING)
         opened_by = rule_at_opening(conn, self.catalog, shown)
         history = entries(conn, id_)
         withheld = not may_read(reader, shown)

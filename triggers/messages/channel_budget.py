@@ -8,8 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from config.models import Route
-from queries.messages import digests, outbox, rate_limits
-from queries.messages.rate_limits import RateLimit
+from queries.messages import RateLimit, digests, outbox, rate_limits
 
 SPACING: Final = timedelta(seconds=1.1)
 """Slack takes one message a second and channel; the rest is for what the network does to the distance."""

@@ -7,9 +7,7 @@ from typing import Final, Protocol
 from sqlalchemy import Connection
 
 from config.models import Catalog, Person, Route
-from queries.messages import digests, outbox
-from queries.messages.digests import Digest, Worst
-from queries.messages.outbox import DIVERTED, DueMessage, PostedMessage, QueuedMessage
+from queries.messages import DIVERTED, Digest, DueMessage, PostedMessage, QueuedMessage, Worst, digests, outbox
 from queries.state import HistoryEntry
 from queries.warehouse import UNKNOWN
 from triggers.incidents.access import channel_reader, reader_scope

@@ -16,8 +16,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from config.models import Catalog, Route
-from queries.messages import outbox, rate_limits, restores
-from queries.messages.outbox import DIVERTED, DueMessage, Outcome, PostedMessage, QueuedMessage
+from queries.messages import DIVERTED, DueMessage, Outcome, PostedMessage, QueuedMessage, outbox, rate_limits, restores
 from triggers.logs import about
 from triggers.messages import channel_budget
 from triggers.messages.compose import CardSource, Composer, Prepared

@@ -9,15 +9,22 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from config.models import Catalog, Person, Route, Rule
-from queries.messages import direct_messages
-from queries.messages.direct_messages import MAILBOX, DirectMessage
+from queries.messages import MAILBOX, DirectMessage, direct_messages
 from queries.metrics.formatting import count
 from queries.metrics.revenue import UnratedRevenueError, revenue_of
 from queries.scope import EVERYTHING
-from queries.state import BEYOND, WITHHELD, Incident, RuleTally, incidents_by_id, rule_tallies, slice_values
-from queries.state.escalations import escalations
+from queries.state import (
+    BEYOND,
+    WITHHELD,
+    Incident,
+    RuleTally,
+    incidents_by_id,
+    read_escalations,
+    read_incidents,
+    rule_tallies,
+    slice_values,
+)
 from queries.state.feedback import Verdict, votes_by_rule
-from queries.state.incidents import incidents
 from queries.warehouse import Pin
 from triggers.incidents.access import may_read, reader_scope
 from triggers.incidents.person_budget import monday
@@ -74,7 +81,7 @@ class DirectMessageWriter:
 
     def _overflow(self, conn: Connection, letter: DirectMessage, person: Person) -> Message:
         since, until = _week(letter.about, self.zone)
-        beyond = [step for step in escalations(conn, BEYOND, since, until) if step.person == person.name]
+        beyond = [step for step in read_escalations(conn, BEYOND, since, until) if step.person == person.name]
         known = incidents_by_id(conn, sorted({step.incident_id for step in beyond}))
         mine = [incident for incident in known.values() if may_read(person, incident)]
         accounts = {incident.account_id for incident in mine if incident.account_id}
@@ -160,11 +167,11 @@ def withheld(conn: Connection, catalog: Catalog, since: datetime, until: datetim
     rules = _named(catalog.rules)
     routes = {route.name: route for route in catalog.routes if route.verticals is not None}
     untold = list[Withheld]()
-    for incident in incidents(conn, EVERYTHING, since=since, until=until) if routes else ():
+    for incident in read_incidents(conn, EVERYTHING, since=since, until=until) if routes else ():
         route, rule = routes.get(incident.route), rules.get(incident.rule)
         if route and rule and since <= incident.opened_at and not may_read(route, incident):
             untold.append(Withheld(incident.id, rule.name, rule.owner, f"route {route.name}", incident.opened_at))
-    steps = escalations(conn, WITHHELD, since, until)
+    steps = read_escalations(conn, WITHHELD, since, until)
     known = incidents_by_id(conn, [step.incident_id for step in steps])
     for step in steps:
         about = known.get(step.incident_id)
@@ -185,7 +192,7 @@ def _weekly(
     conn: Connection, catalog: Catalog, since: datetime, until: datetime, now: datetime
 ) -> Iterator[DirectMessage]:
     about = since.date().isoformat()
-    for person in sorted({one.person for one in escalations(conn, BEYOND, since, until)}):
+    for person in sorted({one.person for one in read_escalations(conn, BEYOND, since, until)}):
         yield direct_messages.new_direct_message("overflow", person, about, now)
     owners = {rule.name: rule.owner for rule in catalog.rules}
     mine = {

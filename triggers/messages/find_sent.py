@@ -8,9 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from queries.messages import digests, outbox, rate_limits
-from queries.messages.outbox import DueMessage, PostedMessage, QueuedMessage
-from queries.messages.restores import last_restore
+from queries.messages import DueMessage, PostedMessage, QueuedMessage, digests, last_restore, outbox, rate_limits
 from triggers.messages.delivery_channel import DeliveryChannel, Posted, SendError
 
 LOOK_BACK: Final = timedelta(minutes=5)

@@ -9,8 +9,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from queries.messages import outbox, rate_limits
-from queries.messages.outbox import PossibleDuplicate
+from queries.messages import PossibleDuplicate, outbox, rate_limits
 from triggers.messages.delivery_channel import DeliveryChannel, Posted, SendError
 
 TURN: Final = "sweep"

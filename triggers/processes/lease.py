@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from queries.messages.leases import Lease, holds_lease, lease_holder, release_lease, take_lease
+from queries.messages import Lease, holds_lease, lease_holder, release_lease, take_lease
 from queries.state import RacedError
 
 log: Final = logging.getLogger("triggers")

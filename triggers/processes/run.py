@@ -16,18 +16,13 @@ from sqlalchemy import Engine
 from config.errors import EarshotError
 from config.models import Catalog, Route
 from config.settings import Settings
-from queries.messages.direct_messages import addressees, queue_direct_message, read_direct_message
-from queries.messages.leases import record_heartbeat
-from queries.messages.silences import muted
+from queries.messages import addressees, muted, queue_direct_message, read_direct_message, record_heartbeat
 from queries.operations.storage_errors import log_failure
 from queries.state import RacedError, counters
 from queries.warehouse import COLUMNS, NoWarehouseError, Pin, Warehouse
 from triggers.incidents.tick import Report, tick
 from triggers.logs import about
-from triggers.messages import direct_messages
-from triggers.messages.card_reader import CardReader
-from triggers.messages.delivery import DeliveryWorker, Sent
-from triggers.messages.remove_duplicates import DuplicateRemover
+from triggers.messages import CardReader, DeliveryWorker, DuplicateRemover, Sent, direct_messages
 from triggers.processes.lease import acquire, release
 from triggers.rules import LiveRules, Rules
 from triggers.slack.canary import with_canary

@@ -25,13 +25,11 @@ from config.errors import EarshotError
 from config.models import Catalog
 from config.settings import Settings
 from queries.instants import aware
-from queries.messages.leases import record_heartbeat
-from queries.messages.silences import active_silences
+from queries.messages import active_silences, record_heartbeat
 from queries.operations.health import StateHealth, read_health
 from queries.operations.storage_errors import log_failure
 from queries.scope import EVERYTHING
-from queries.state import RacedError, rule_errors
-from queries.state.incidents import incidents
+from queries.state import RacedError, read_incidents, rule_errors
 from queries.warehouse import COLUMNS, Generation, NoWarehouseError, Warehouse
 from triggers.incidents.escalation import overdue_steps
 from triggers.processes.audit import STUCK, ExpectedState, Fault, audit, gauges
@@ -79,7 +77,7 @@ class Watchdog:
         """What is, and what is wrong; nothing is changed."""
         now, zone = self.clock(), self._zone()
         with self.states.connect().execution_options(reading=True) as conn:
-            standing = incidents(conn, EVERYTHING, since=now - STUCK)
+            standing = read_incidents(conn, EVERYTHING, since=now - STUCK)
             ill = {(error.rule, error.slice) for error in rule_errors(conn)}
             # The ladder of what could not be evaluated stands still on purpose.
             standing = tuple(i for i in standing if ill.isdisjoint({(i.rule, ""), (i.rule, i.slice)}))

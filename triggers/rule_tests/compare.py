@@ -6,8 +6,7 @@ from datetime import date
 from typing import Any, Final
 
 from config.models import Rule
-from config.reading.entries import ConfigEntry
-from config.reading.rule_tests import ExpectedIncident, RuleTest, line
+from config.reading import ConfigEntry, ExpectedIncident, RuleTest, line
 from queries.state import slice_key
 from triggers.rule_tests.written_counts import slice_of
 from triggers.rules import ROUNDING

@@ -13,16 +13,14 @@ from zoneinfo import ZoneInfo
 
 from config.errors import ConfigError, EarshotError, Mistake
 from config.models import ZERO, Catalog, Rule
-from config.reading.entries import ConfigEntry, suggest
-from config.reading.rule_tests import RuleTest, WrittenSignals, line, read_rule_tests, tested_rule
+from config.reading import ConfigEntry, RuleTest, WrittenSignals, line, read_rule_tests, suggest, tested_rule
 from queries.loading.fixture_warehouse import WRITABLE, domain, missing, open_fixture
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect
 from queries.scope import EVERYTHING
-from queries.state import entries, passing_state
-from queries.state.incidents import incidents
+from queries.state import entries, passing_state, read_incidents
 from queries.warehouse import COLUMNS
-from triggers.evaluation.metric_rules import evaluate_rule, evaluation_input
-from triggers.evaluation.replay import StateChange, replay
+from triggers.evaluation import StateChange, evaluate_rule, evaluation_input
+from triggers.evaluation.replay import replay
 from triggers.incidents.tick import tick
 from triggers.rule_tests.compare import OpenedIncident, differences, matched
 from triggers.rule_tests.written_counts import histories, slice_of
@@ -160,7 +158,7 @@ def _ticked(entry: ConfigEntry[RuleTest], catalog: Catalog) -> Iterator[OpenedIn
         if report.errors:
             raise EarshotError("; ".join(f"{e.where} could not be evaluated: {e.reason}" for e in report.errors))
         with states.connect() as conn:
-            for incident in incidents(conn, EVERYTHING):
+            for incident in read_incidents(conn, EVERYTHING):
                 if incident.rule != rule.name:
                     continue
                 opening = entries(conn, incident.id)[0]

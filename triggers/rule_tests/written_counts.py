@@ -9,9 +9,7 @@ import numpy as np
 
 from config.errors import ConfigError, Mistake
 from config.models import Conditions, Metric, Scalar
-from config.reading.entries import ConfigEntry, suggest
-from config.reading.rule_tests import RuleTest, Series, Slices
-from config.reading.toml_lines import Place
+from config.reading import ConfigEntry, Place, RuleTest, Series, Slices, suggest
 from queries.metrics.cube import Coded, Cube
 from queries.statistics.estimates import Floats
 from triggers.rules import TALLY, History, Slice, Subject, slice_history

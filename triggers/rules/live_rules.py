@@ -10,7 +10,7 @@ from typing import Final
 from config.errors import ConfigError
 from config.files import refuse_irregular
 from config.models import Catalog
-from config.reading.loader import FILES, SETTINGS, read_catalog
+from config.reading import FILES, SETTINGS, read_catalog
 from config.settings import Settings, read_settings
 from triggers.rules.git_author import author
 

@@ -13,8 +13,7 @@ from typing import Any, Final
 from config.models import Person
 from queries.state import Incident
 from triggers.incidents.access import may_read
-from triggers.messages.delivery_channel import Ids
-from triggers.messages.message import Choice, Control, Link, Message
+from triggers.messages import Choice, Control, Ids, Link, Message
 from triggers.slack.interactions import Interaction
 
 EVENT_TYPE: Final = "earshot"

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from config.models import Catalog, Route
 from config.models.rules import EventRule
-from queries.messages.canary import SEEN, Canary, newest_canary
+from queries.messages import SEEN, Canary, newest_canary
 from queries.state import (
     CANARY,
     HistoryEntry,

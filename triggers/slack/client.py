@@ -11,8 +11,7 @@ from urllib.error import HTTPError, URLError
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from triggers.messages.delivery_channel import Ids, Posted, SendError
-from triggers.messages.message import Message
+from triggers.messages import Ids, Message, Posted, SendError
 from triggers.slack.blocks import EVENT_TYPE, metadata, render
 
 _UNSENT: Final = frozenset({"ratelimited", "rate_limited"})

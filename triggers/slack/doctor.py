@@ -16,8 +16,7 @@ from pydantic import SecretStr
 
 from config.models import Catalog, Person, Route
 from config.settings import SlackSettings
-from triggers.messages.delivery_channel import Ids, Posted
-from triggers.messages.message import Message
+from triggers.messages import Ids, Message, Posted
 from triggers.slack.client import Answer, Slack, SlackError
 
 SCOPES: Final[Mapping[str, str]] = {

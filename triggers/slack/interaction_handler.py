@@ -13,8 +13,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Engine
 
 from config.models import Catalog, Person, Route
-from queries.messages import inbox
-from queries.messages.inbox import Arrived, Done
+from queries.messages import Arrived, Done, inbox
 from queries.scope import EVERYTHING, Scope
 from queries.state import Incident, NewAction, RacedError, actions, entries, incidents_by_id, open_incidents
 from queries.state.feedback import vote
@@ -22,7 +21,7 @@ from triggers.incidents.access import may_read, reader_scope
 from triggers.incidents.actions import OverError, acknowledge, reassign, resolve, snooze
 from triggers.incidents.business_hours import Timetable, timetable
 from triggers.incidents.escalation import due_steps
-from triggers.messages.message import Message
+from triggers.messages import Message
 from triggers.slack.blocks import form
 from triggers.slack.client import Slack, SlackError
 from triggers.slack.interactions import (

@@ -14,7 +14,7 @@ from config.models import Person
 from queries.state import HistoryEntry, Incident
 from triggers.incidents.access import may_read
 from triggers.incidents.business_hours import Timetable
-from triggers.messages.card import called
+from triggers.messages import called
 
 ACKNOWLEDGING: Final = frozenset({"eyes", "white_check_mark", "heavy_check_mark", "ballot_box_with_check"})
 """The reactions by which an incident is taken on, by Slack's names without a skin tone."""

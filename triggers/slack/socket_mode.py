@@ -27,9 +27,7 @@ from sqlalchemy import Engine
 
 from config.errors import EarshotError
 from config.settings import SlackSettings
-from queries.messages import inbox
-from queries.messages.inbox import Arrived
-from queries.messages.leases import record_heartbeat
+from queries.messages import Arrived, inbox, record_heartbeat
 from triggers.rules import Rules
 from triggers.slack.interaction_handler import InteractionHandler
 from triggers.slack.interactions import form_errors, key, read_interaction

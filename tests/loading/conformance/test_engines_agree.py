@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from config.models import Catalog
-from config.reading.loader import read_catalog
+from config.reading import read_catalog
 from queries.metrics.design_effects import write_design_effects
 from queries.operations.drop_source import drop
 from queries.warehouse import CANONICAL, COLUMNS, EmbeddedWarehouse, LoadReport, SharedWarehouse, Warehouse, rollups

@@ -22,14 +22,14 @@ from queries.state import (
     TickRecord,
     delivery_id,
     entries,
-    incident,
     open_state,
+    read_incident,
     tables,
     write,
 )
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.support.company import METRIC, catalog, rule
-from triggers.messages.card import Card
+from triggers.messages import Card
 
 ROUTES: Final = {"delivery": CHANNELS["service-quality"], "accounts": CHANNELS["key-accounts"]}
 AMPLE: Final = 100_000
@@ -123,7 +123,7 @@ class FixedCards:
     public_url: str = "https://earshot.example"
 
     def card(self, conn: Connection, id_: str, _: Route | None = None, /) -> Card:
-        found = incident(conn, id_, EVERYTHING)
+        found = read_incident(conn, id_, EVERYTHING)
         route = Route(name=found.route)
         link, zone = f"{self.public_url}/incident?id={id_}", ZoneInfo("UTC")
         return Card(found, entries(conn, id_), rule(), METRIC, route, None, zone, link)

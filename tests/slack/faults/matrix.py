@@ -24,9 +24,9 @@ from tests.counterparts.proxy import Call, Fault, FaultProxy
 from tests.counterparts.slack import TOKEN, Slack
 from tests.slack.faults.ground import ROUTES, Count, Ground, count, fill, times
 from tests.slack.faults.worker import FROZEN_S, Asked
+from triggers.messages import DuplicateRemover
 from triggers.messages.channel_budget import SPACING
 from triggers.messages.delivery import CrashPoint
-from triggers.messages.remove_duplicates import DuplicateRemover
 from triggers.slack.client import Slack as Client
 
 REFUSED: Final = "connection refused"

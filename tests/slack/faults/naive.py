@@ -10,13 +10,12 @@ from slack_sdk import WebClient
 from sqlalchemy import Engine, select, update
 
 from config.errors import EarshotError
-from queries.state.tables import outbox
+from queries.state import outbox
 from tests.counterparts.slack import TOKEN
 from tests.slack.faults.ground import ROUTES, FixedCards
+from triggers.messages import Ids, Message
 from triggers.messages.card import incident_message
 from triggers.messages.delivery import CrashPoint
-from triggers.messages.delivery_channel import Ids
-from triggers.messages.message import Message
 from triggers.slack.blocks import metadata, render
 from triggers.slack.client import Slack
 

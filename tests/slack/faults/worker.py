@@ -23,9 +23,8 @@ from queries.messages import outbox
 from tests.counterparts.slack import TOKEN
 from tests.slack.faults import naive
 from tests.slack.faults.ground import FixedCards, Ground, config
-from triggers.messages.delivery import CrashPoint, DeliveryWorker
-from triggers.messages.delivery_channel import Ids, Posted
-from triggers.messages.message import Message
+from triggers.messages import DeliveryWorker, Ids, Message, Posted
+from triggers.messages.delivery import CrashPoint
 from triggers.slack.client import Slack
 
 TIMEOUT_S: Final = 1.0
