@@ -29,8 +29,8 @@ from queries.loading.date_order import DayCount
 from queries.loading.inputs import Offer, first_line, literal, no_space, offer
 from queries.loading.limits import MEMORY_LIMIT, UNLESS_SET, Limits, TimeLimit, memory_held
 from queries.loading.sources import Select, selects
+from queries.loading.time_zones import offer_functions, with_zones_kept
 from queries.loading.time_zones import zone as zone_named
-from queries.loading.written_times import offer_functions, with_zones_kept
 
 Say = Callable[[str], None]
 

@@ -9,18 +9,7 @@ column without it holds words and ids of the program's own making, which no eras
 
 from typing import Final
 
-from sqlalchemy import (
-    Column,
-    Date,
-    DateTime,
-    Double,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-)
+from sqlalchemy import Column, Date, DateTime, Double, Index, Integer, MetaData, String, Table, Text
 
 state: Final = MetaData()
 VERSIONS: Final = "alembic_version"

@@ -14,8 +14,7 @@ import pytest
 
 from queries.loading.contract import Contract, mask, offer_text_functions
 from queries.loading.date_order import DayCount
-from queries.loading.time_zones import zone
-from queries.loading.written_times import offer_functions
+from queries.loading.time_zones import offer_functions, zone
 from queries.warehouse import CANONICAL
 from tests.support.offering import FAR_LATER, Read, offered
 

@@ -57,6 +57,7 @@ BY_THE_REAL_CLOCK: Final = {
     "slack/faults/worker.py": "workers that are killed work by the clock of the Slack emulator",
     "slack/faults/naive.py": "workers that are killed work by the clock of the Slack emulator",
     "slack/faults/matrix.py": "workers that are killed work by the clock of the Slack emulator",
+    "incidents/test_run_hears.py": "from a load's end to its message is measured as it passes",
     "benchmarks/delivering.py": "delays are measured on the clock of the Slack emulator",
 }
 VAGUE: Final = {"utils", "util", "helpers", "common", "manager", "service", "base", "misc"}
