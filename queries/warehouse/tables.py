@@ -30,7 +30,6 @@ from sqlalchemy import (
 from sqlalchemy.sql.schema import SchemaItem
 
 warehouse: Final = MetaData()
-
 SCALES: Final = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7)}
 UNKNOWN: Final = "unknown"
 
