@@ -51,7 +51,8 @@ class GuardedApp(st.App):
                 return
             if message["type"] in {"http.response.start", "websocket.accept", "websocket.http.response.start"}:
                 accepted = True
-                message.setdefault("headers", [])
+                # A copy: whoever sends may send the same list again.
+                message = {**message, "headers": list(message.get("headers", []))}
                 headers = MutableHeaders(scope=message)
                 for name, value in FORBIDDING.items():
                     headers[name] = value

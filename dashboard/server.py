@@ -49,9 +49,13 @@ def app(settings: Settings) -> GuardedApp:
     # `/incident/_stcore/health` first, wait for that to fail, and only then try `/`.
     script = '<script>window.__streamlit = {BACKEND_BASE_URL: new URL(".", window.location.href).href}</script>'
     page = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
-    index = HTMLResponse(page.replace("<head>", f"<head>{script}", 1), headers={"Cache-Control": "no-cache"})
-    linked = [Route(page.link, index, methods=["GET"]) for page in PAGES if not page.is_first]
-    routes = [Route("/healthz", _healthz), *linked]
+    index = page.replace("<head>", f"<head>{script}", 1)
+
+    async def linked(_request: Request) -> HTMLResponse:
+        # One for each request: what compresses an answer changes its headers in place.
+        return HTMLResponse(index, headers={"Cache-Control": "no-cache"})
+
+    routes = [Route("/healthz", _healthz), *(Route(page.link, linked) for page in PAGES if not page.is_first)]
     return GuardedApp(APP, settings.dashboard, routes=routes, lifespan=_lifespan)
 
 

@@ -1,6 +1,7 @@
 """The server: who may ask it, what its answers forbid browsers to do, and when it collects garbage."""
 
 import gc
+import gzip
 import os
 import subprocess
 import sys
@@ -128,6 +129,20 @@ def test_every_answer_forbids_what_nobody_needs(served: Served, method: str, pat
     answer = served.ask(path, method)
     assert answer[0] == status
     assert answer[1].items() >= FORBIDDING.items()
+
+
+@pytest.mark.parametrize("path", ["/", "/incident?id=1", "/lab?rule=defects", "/healthz"])
+def test_a_compressed_answer_is_whole_however_often_it_is_asked_for(served: Served, path: str) -> None:
+    lengths = set()
+    for _ in range(3):
+        with closing(HTTPConnection("127.0.0.1", served.port, timeout=30)) as conn:
+            conn.request("GET", path, headers={"Accept-Encoding": "gzip"})
+            answer = conn.getresponse()
+            body, names = answer.read(), [name.lower() for name, _ in answer.getheaders()]
+        assert answer.status in {200, 503}
+        assert len(names) == len({*names}), names
+        lengths.add(len(gzip.decompress(body) if answer.headers["Content-Encoding"] == "gzip" else body))
+    assert len(lengths) == 1 or path == "/healthz"
 
 
 BROKEN = """

@@ -191,7 +191,7 @@ def test_health_and_the_empty_page_before_the_first_load(page_at: PageAt, tmp_pa
         assert tab.problems == []
 
 
-@pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 101), ("attacker.example", 403)])
+@pytest.mark.parametrize(("host", "status"), [("127.0.0.1", 101), ("attacker.example", 421)])
 def test_other_names_for_this_machine_are_refused(url: str, host: str, status: int) -> None:
     """A page of another site must not reach the server by a name of its own that leads to 127.0.0.1."""
     connection = HTTPConnection(url.removeprefix("http://"), timeout=20)
