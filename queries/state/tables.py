@@ -86,7 +86,7 @@ rule_error = Table(
     state,
     Column("rule", String, primary_key=True),
     Column("slice", String, primary_key=True, info=SLICE),
-    Column("reason", String, nullable=False),
+    Column("reason", String, nullable=False, info=SAID),
     Column("since", DateTime, nullable=False),
 )
 """The rules that could not be evaluated when that was last tried; an empty slice is all of them."""

@@ -58,7 +58,8 @@ OURS: Final = """
     incident.vertical incident_event.incident_id incident_event.kind instance.health instance.incident_id
     instance.rule instance.state lease.holder lease.name letter.about letter.id letter.kind outbox.channel
     outbox.error outbox.id outbox.incident_id outbox.kind outbox.state outbox.target outbox.ts override.vertical
-    rule_version.hash rule_version.rule silence.id slack_root.channel slack_root.incident_id slack_root.target
+    rule_error.rule rule_version.hash rule_version.rule silence.id slack_root.channel slack_root.incident_id
+    slack_root.target
     slack_root.ts vote.incident_id
 """
 """The columns of text that hold words and ids of the program's own making alone."""
