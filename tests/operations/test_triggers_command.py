@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, Final
 
 import pytest
@@ -127,7 +128,7 @@ def test_now_needs_once(triggers: Terminal) -> None:
 
 
 def test_nothing_is_loaded_yet(triggers: Terminal, tmp_path: Path) -> None:
-    (tmp_path / "warehouse").unlink()
+    rmtree(tmp_path / "warehouse")
     assert "nothing is loaded yet" in triggers("check")
     assert "nothing is loaded yet" in triggers("run", "--once", status=1)
 

@@ -108,8 +108,8 @@ def _work(asked: dict[str, Any]) -> None:
     except BaseException:  # noqa: BLE001 - told like any other
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # a command that cannot write sets its own aside
+            stream.flush()
         os._exit(status)
 
 
