@@ -114,6 +114,9 @@ def dashboard() -> AppTest:
     return AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=60)
 
 
+TAKE: Final = "I take this on"
+
+
 @dataclass
 class Screens:
     """One person's screens. `labels` are what people are called, by their names; `zone` is the reporting zone."""
@@ -150,12 +153,12 @@ class Screens:
 
     def takes(self) -> bool:
         """Whether the page that is shown has the button by which an incident is taken on."""
-        return any(button.key == "acknowledge" for button in self.page.button)
+        return any(button.label == TAKE for button in self.page.button)
 
     def take(self, id_: str) -> None:
         """Press that button."""
         self.page_of(id_)
-        self.page.button(key="acknowledge").click()
+        next(button for button in self.page.button if button.label == TAKE).click()
         self._run()
 
     def close(self, id_: str, reason: str) -> None:

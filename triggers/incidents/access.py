@@ -39,7 +39,9 @@ def channel_reader(catalog: Catalog, target: str, channel: str) -> Route:
     Of all routes that lead to the channel the least may be told there. Where none does any more nothing may be.
     """
     leading = [route for route in catalog.routes if route.channel == channel or route.name == target]
-    own = next((route for route in leading if route.name == target), Route(name=target))
+    # Not checked: a letter's target is a person, whose name with its @ no route may have.
+    gone = Route.model_construct(name=target)
+    own = next((route for route in leading if route.name == target), gone)
     limits = [frozenset(route.verticals) for route in leading if route.verticals is not None]
     verticals = tuple(sorted(frozenset.intersection(*limits))) if limits else None
     show = tuple(part for part in own.show if all(part in route.show for route in leading))
