@@ -43,4 +43,5 @@ def test_effects_are_those_of_the_newest_quarter_that_ended(empty: Warehouse, no
         draft.conn.execute(delete(tables.design_effect))
         draft.conn.execute(insert(tables.design_effect), values)
         assert read_design_effects(draft.conn, datetime(now.year, now.month, now.day, tzinfo=UTC)) == expected
+        draft.discard()
     empty.close()
