@@ -16,9 +16,9 @@ def refuse_irregular(file: Path) -> None:
     """
     mode = file.stat().st_mode
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "it is a folder and no file", str(file))
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, not a file", str(file))
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "it is a pipe or a device and no file", str(file))
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(file))
 
 
 def refuse_stray(file: Path, folder: Path) -> None:

@@ -4,7 +4,11 @@ import logging
 from datetime import UTC, datetime
 from typing import Final
 
+from config.settings import Settings
 from queries.operations.output import printable
+from queries.operations.storage_errors import refusal
+
+log: Final = logging.getLogger("triggers")
 
 ABOUT: Final = ("incident", "message", "rule", "channel", "code")
 """What a line may be about: ids, rules, channels and codes of errors, never a name or a comment."""
@@ -30,6 +34,14 @@ class KeyValue(logging.Formatter):
 def about(**what: str | None) -> dict[str, str]:
     """What a line is about, as `extra` of a logging call. What is unknown is left out."""
     return {f"about_{name}": value for name, value in what.items() if value is not None and name in ABOUT}
+
+
+def log_failure(what: str, error: BaseException, settings: Settings) -> None:
+    """Log that something failed which is tried again: in one line, or with its trace where the program is mistaken."""
+    if told := refusal(error, settings):
+        log.error("%s failed (%s); the next one tries again", what, told)
+    else:
+        log.error("%s failed; the next one tries again", what, exc_info=error)
 
 
 def _quoted(text: str) -> str:

@@ -14,10 +14,10 @@ import duckdb
 from pydantic import ByteSize, TypeAdapter
 
 MEMORY_LIMIT: Final = "768MB"
-TIMES: Final = 2
+HEADROOM: Final = 2
 """How much more than DuckDB counts a SELECT may really take: some aggregates keep their values outside its count."""
 
-_AT_FIRST: Final = resource.getrlimit(resource.RLIMIT_DATA)
+_INITIAL_LIMIT: Final = resource.getrlimit(resource.RLIMIT_DATA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Limits:
     beside: str = "1GB"
 
 
-UNLESS_SET: Final = Limits()
+DEFAULT_LIMITS: Final = Limits()
 
 
 @contextmanager
@@ -38,13 +38,13 @@ def memory_held(limits: Limits) -> Iterator[None]:
     with suppress(OSError, ValueError):  # where the system does not count it, DuckDB's own limit stands alone
         status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text("ascii").splitlines())
         taken = int(status["VmData"].split()[0]) * 1024
-        most = taken + TIMES * bytes_of(MEMORY_LIMIT) + bytes_of(limits.beside)
-        if _AT_FIRST[0] == resource.RLIM_INFINITY or most < _AT_FIRST[0]:
-            resource.setrlimit(resource.RLIMIT_DATA, (most, _AT_FIRST[1]))
+        most = taken + HEADROOM * bytes_of(MEMORY_LIMIT) + bytes_of(limits.beside)
+        if _INITIAL_LIMIT[0] == resource.RLIM_INFINITY or most < _INITIAL_LIMIT[0]:
+            resource.setrlimit(resource.RLIMIT_DATA, (most, _INITIAL_LIMIT[1]))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, _AT_FIRST)
+        resource.setrlimit(resource.RLIMIT_DATA, _INITIAL_LIMIT)
 
 
 class TimeLimit:

@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 
 from config.models import Catalog, Source
 from queries.loading.inputs import lines_of
-from queries.loading.limits import UNLESS_SET, Limits
+from queries.loading.limits import DEFAULT_LIMITS, Limits
 from queries.loading.merge import Merged, Merging, merge, withdraw
 from queries.loading.publish import derive, generation_key, has_generation_key, record_generation
 from queries.loading.quarantine import (
@@ -66,7 +66,7 @@ class LoadRequest:
     zone: str | None = None
     replace_sample: bool = False
     allow_removal: bool = False
-    limits: Limits = UNLESS_SET
+    limits: Limits = DEFAULT_LIMITS
 
     @property
     def snapshot(self) -> bool:

@@ -27,7 +27,7 @@ from config.models import Source, duration_text
 from queries.loading.contract import Contract, check_columns, offer_text_functions, quoted, sql_type
 from queries.loading.date_order import DayCount
 from queries.loading.inputs import Offer, first_line, literal, no_space, offer
-from queries.loading.limits import MEMORY_LIMIT, UNLESS_SET, Limits, TimeLimit, memory_held
+from queries.loading.limits import DEFAULT_LIMITS, MEMORY_LIMIT, Limits, TimeLimit, memory_held
 from queries.loading.sources import Select, selects
 from queries.loading.time_zones import offer_functions, with_zones_kept
 from queries.loading.time_zones import zone as zone_named
@@ -92,7 +92,7 @@ class _Sandbox:
 
 @contextmanager
 def staged(
-    source: Source, folder: Path, data: Path, zone: str, now: datetime, say: Say, limits: Limits = UNLESS_SET
+    source: Source, folder: Path, data: Path, zone: str, now: datetime, say: Say, limits: Limits = DEFAULT_LIMITS
 ) -> Iterator[Staging]:
     """The rows of a source, checked against the canonical tables and streamed.
 

@@ -48,7 +48,7 @@ def parse_span(text: str) -> timedelta:
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
     if not timedelta(0) < span <= LONGEST:
-        message = f"{text!r} is no length to wait; write one such as 5m"
+        message = f"{text!r} is not a length of time; write one such as 5m"
         raise ArgumentTypeError(message)
     return span
 
@@ -62,7 +62,7 @@ def whole(least: int, most: int) -> Callable[[str], int]:
         except ValueError:
             number = least - 1
         if not least <= number <= most:
-            message = f"{text[:40]!r} is no number that fits; write a whole number from {least} to {most}"
+            message = f"{text[:40]!r} is not a number that fits; write a whole number from {least} to {most}"
             raise ArgumentTypeError(message)
         return number
 
@@ -84,7 +84,7 @@ def run_command(parser: ArgumentParser, words: Sequence[str], interrupted: str =
     if isinstance(sys.stdout, TextIOWrapper):  # what the terminal's encoding lacks is shown all the same
         sys.stdout.reconfigure(errors="backslashreplace")
     if odd := next((word for word in words if not word.isascii() and not _is_text(word)), None):
-        complain(f"{printable(odd)} is no UTF-8; write it in UTF-8")
+        complain(f"{printable(odd)} is not UTF-8; write it in UTF-8")
         return 2
     arguments = parser.parse_args(words)
     try:

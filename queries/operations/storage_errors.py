@@ -1,7 +1,6 @@
 """What the machine or a store refuses, said in one line: the one door of commands, processes, pages and /healthz."""
 
 import errno
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +22,6 @@ from config.settings import Settings, read_settings
 from queries.state import state
 from queries.stores import open_stores
 from queries.warehouse import CANONICAL, NoWarehouseError
-
-log: Final = logging.getLogger("triggers")
 
 
 class StorageError(EarshotError):
@@ -97,14 +94,6 @@ def refusal(error: BaseException, settings: Settings | None = None) -> EarshotEr
     except EarshotError:
         return storage_error(error)
     return storage_error(error, settings.data) or _damage(settings)
-
-
-def log_failure(what: str, error: BaseException, settings: Settings) -> None:
-    """Log that something failed which is tried again: in one line, or with its trace where the program is mistaken."""
-    if told := refusal(error, settings):
-        log.error("%s failed (%s); the next one tries again", what, told)
-    else:
-        log.error("%s failed; the next one tries again", what, exc_info=error)
 
 
 @contextmanager

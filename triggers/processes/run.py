@@ -17,11 +17,10 @@ from config.errors import EarshotError
 from config.models import Catalog, Route
 from config.settings import Settings
 from queries.messages import addressees, muted, queue_direct_message, read_direct_message, record_heartbeat
-from queries.operations.storage_errors import log_failure
 from queries.state import RacedError, counters
 from queries.warehouse import COLUMNS, NoWarehouseError, Pin, Warehouse
 from triggers.incidents.tick import Report, tick
-from triggers.logs import about
+from triggers.logs import about, log_failure
 from triggers.messages import CardReader, DeliveryWorker, DuplicateRemover, Sent, direct_messages
 from triggers.processes.lease import acquire, release
 from triggers.rules import LiveRules, Rules

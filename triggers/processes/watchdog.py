@@ -27,11 +27,11 @@ from config.settings import Settings
 from queries.instants import aware
 from queries.messages import active_silences, record_heartbeat
 from queries.operations.health import StateHealth, read_health
-from queries.operations.storage_errors import log_failure
 from queries.scope import EVERYTHING
 from queries.state import RacedError, read_incidents, rule_errors
 from queries.warehouse import COLUMNS, Generation, NoWarehouseError, Warehouse
 from triggers.incidents.escalation import overdue_steps
+from triggers.logs import log_failure
 from triggers.processes.audit import STUCK, ExpectedState, Fault, audit, gauges
 from triggers.rules import LiveRules, Rules
 from triggers.slack.canary import look, set_out
