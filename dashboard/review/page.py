@@ -30,10 +30,8 @@ def show(session: PageSession) -> None:
     if review.maturity:
         head.append(parts.notice(review.maturity))
     if review.data_problems:
-        problems = "problem" if review.data_problems == 1 else "problems"
-        head.append(
-            parts.notice(f"{review.data_problems} {problems} with the data itself; they are no customer issue.")
-        )
+        problems = "problem lies" if review.data_problems == 1 else "problems lie"
+        head.append(parts.notice(f"{review.data_problems} {problems} in the data itself, not with customers."))
     none = "None: no incident was open and no goal was missed."
     if review.doubt:
         none = f"None is known: no goal was missed, but {review.doubt}."
