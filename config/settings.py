@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from config.errors import ENVIRONMENT, ConfigError, Mistake
+from config import ENVIRONMENT, ConfigError, Mistake
 from config.models import ChannelId, Duration, Zone, matching
 from config.reading import (
     Document,

@@ -14,7 +14,7 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 import streamlit as st
 
-from config.files import refuse_irregular
+from config import refuse_irregular
 from config.models import Catalog
 from config.reading import read_catalog
 from config.settings import Settings

@@ -7,7 +7,7 @@ from typing import Final
 
 import streamlit as st
 
-from config.errors import ConfigError
+from config import ConfigError
 from dashboard import markup
 from dashboard.page_session import PageSession, banners, page_session
 from queries.operations.storage_errors import refusal

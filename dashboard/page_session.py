@@ -9,7 +9,7 @@ from secrets import token_urlsafe
 import streamlit as st
 from sqlalchemy import Connection
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog
 from dashboard import cache, markup
 from dashboard.stores import stores

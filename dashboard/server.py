@@ -19,7 +19,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime import SessionClient, get_instance
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.settings import Settings, read_settings
 from dashboard import memory
 from dashboard.guard import GuardedApp

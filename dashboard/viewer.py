@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.settings import Settings
 from queries.scope import Scope
 

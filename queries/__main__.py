@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog
 from config.reading import read_catalog
 from config.settings import Settings, read_settings

@@ -9,8 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
-from config.errors import EarshotError
-from config.files import refuse_stray
+from config import EarshotError, refuse_stray
 from config.models import Catalog
 from config.reading import read_catalog
 from config.settings import Settings, read_settings

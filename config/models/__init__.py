@@ -1,13 +1,32 @@
 """The frozen models that check what analysts write: metrics, rules, routes, sources, calendar.
 
-They import only errors.
+They import only config itself.
 """
 
 from config.models.calendar import Calendar
 from config.models.catalog import Catalog, Named
 from config.models.metrics import INEXACT, Goal, Metric, Shape, goal_of
 from config.models.routing import Audience, Person, ReviewSettings, Route, Step
-from config.models.rules import BY_KIND, DATA_FAULT, DECEIVES, RULES, Guard, RateRule, Rule, WatchRule
+from config.models.rules import (
+    BY_KIND,
+    DATA_FAULT,
+    DECEIVES,
+    RULES,
+    Against,
+    Baseline,
+    ChangeRule,
+    ChartRule,
+    EventRule,
+    GapRule,
+    GoalRule,
+    Guard,
+    QuietRule,
+    RateRule,
+    Rule,
+    ThresholdRule,
+    WatchRule,
+    program_rule,
+)
 from config.models.sources import TABLES, Source, SourceInput
 from config.models.values import (
     FIRST_DAY,

@@ -294,6 +294,12 @@ DECEIVES: Final = "The data deceives"
 """What that rule is called."""
 
 
+def program_rule(name: str, label: str, **fields: object) -> EventRule:
+    """The rule of what the program itself found, which no file holds: its incidents are recorded and shown by it."""
+    fixed = {"kind": "event", "table": "response", "dated_by": "invited_at", "class": "data"}
+    return EventRule.model_validate({"name": name, "label": label, **fixed, **fields})
+
+
 class Guard(FrozenModel):
     """Where the data's own faults go, and the breaches that they explain: to the analyst, never further."""
 

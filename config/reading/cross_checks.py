@@ -4,22 +4,26 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from config.errors import Mistake
+from config import Mistake
 from config.models import (
     INEXACT,
     Audience,
     Calendar,
+    ChartRule,
     Conditions,
+    EventRule,
+    GapRule,
     Goal,
     Guard,
     Metric,
     Person,
+    QuietRule,
     RateRule,
     ReviewSettings,
     Route,
     Rule,
+    ThresholdRule,
 )
-from config.models.rules import ChartRule, EventRule, GapRule, QuietRule, ThresholdRule
 from config.reading.entries import ConfigEntry, Sheet, suggest
 from config.reading.toml_lines import Place
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from config.errors import Mistake
+from config import Mistake
 from config.models import RULES, KeyedError
 from config.reading.toml_lines import Document, Place
 

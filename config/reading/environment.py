@@ -10,8 +10,7 @@ from dotenv.parser import parse_stream
 from pydantic import BaseModel
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
-from config.errors import ENVIRONMENT, Mistake
-from config.files import refuse_irregular
+from config import ENVIRONMENT, Mistake, refuse_irregular
 from config.reading.toml_lines import Place
 
 PREFIX: Final = "EARSHOT_"

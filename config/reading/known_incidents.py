@@ -6,7 +6,7 @@ from typing import Final, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from config.errors import ConfigError, Mistake
+from config import ConfigError, Mistake
 from config.models import LAST_DAY, Catalog, FrozenModel, KeyedError, Name
 from config.reading.entries import Kind, read_sheet, suggest
 from config.reading.loader import unknown_tops

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
-from config.errors import ConfigError, Mistake
+from config import ConfigError, Mistake
 from config.models import (
     BY_KIND,
     LAST_DAY,

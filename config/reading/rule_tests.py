@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from config.errors import ConfigError, Mistake
+from config import ConfigError, Mistake
 from config.models import ZERO, Catalog, Duration, FrozenModel, Goal, KeyedError, Listed, Rule, Zone
 from config.reading.cross_checks import Columns
 from config.reading.entries import ConfigEntry, Kind, read_entry, read_sheet, suggest

@@ -8,8 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
-from config.errors import ConfigError, Mistake
-from config.files import refuse_irregular
+from config import ConfigError, Mistake, refuse_irregular
 
 Place = tuple[str | int, ...]
 """The way to a value from the top of the file: `("rule", 0, "limit")`."""

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 from sqlalchemy import Connection
 
-from config.errors import EarshotError
+from config import EarshotError
 from dashboard import markup as parts
 from dashboard.incident import charts, data, markup
 from dashboard.page_session import PageSession, banners

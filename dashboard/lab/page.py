@@ -6,7 +6,7 @@ from typing import Final
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from config.errors import ConfigError
+from config import ConfigError
 from config.models import Metric, Rule
 from config.reading import parse_known_incidents
 from dashboard import markup as parts

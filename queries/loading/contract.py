@@ -13,7 +13,7 @@ import pyarrow as pa
 from duckdb.func import ARROW
 from sqlalchemy import Boolean, Column, Date, DateTime, Double, SmallInteger, Table
 
-from config.errors import EarshotError
+from config import EarshotError
 from queries.loading.inputs import literal
 from queries.loading.time_zones import Zone
 from queries.warehouse import SCALES

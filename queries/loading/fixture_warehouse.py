@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Date, DateTime, Table, insert
 from sqlalchemy.exc import IntegrityError, StatementError
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.warehouse import EmbeddedWarehouse, LoadReport, Pin, tables

@@ -18,8 +18,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from config.errors import EarshotError
-from config.files import refuse_stray
+from config import EarshotError, refuse_stray
 from config.models import Source, SourceInput
 from queries.loading.text_files import copy_text
 

@@ -35,8 +35,7 @@ from sqlalchemy import (
     update,
 )
 
-from queries.engine import append, insert_arrow
-from queries.sql_functions import hash64
+from queries.engine import append, hash64, insert_arrow
 from queries.warehouse import LOADED, Stage, tables, temporary
 
 COMPANY_WIDE: Final = frozenset({"account", "person"})

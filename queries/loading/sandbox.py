@@ -21,8 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from config.errors import EarshotError
-from config.files import refuse_irregular
+from config import EarshotError, refuse_irregular
 from config.models import Source, duration_text
 from queries.loading.contract import Contract, check_columns, offer_text_functions, quoted, sql_type
 from queries.loading.date_order import DayCount

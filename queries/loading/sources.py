@@ -8,8 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Table, select, union
 
-from config.errors import EarshotError
-from config.files import refuse_irregular
+from config import EarshotError, refuse_irregular
 from config.models import Source
 from config.reading import read_source
 from queries.loading.quarantine import Rejected

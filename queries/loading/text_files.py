@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
-from config.errors import EarshotError
+from config import EarshotError
 
 _CHUNK: Final = 1 << 24
 _SINGLE_BYTE: Final = {"iso8859-1", "iso8859-15", "cp1252"}

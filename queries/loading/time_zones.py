@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import duckdb
 import numpy as np
 
-from config.errors import EarshotError
+from config import EarshotError
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST: Final = datetime(2100, 1, 1, tzinfo=UTC)

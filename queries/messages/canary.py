@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from queries.instants import aware
+from queries.engine import aware
 from queries.state import CANARY, incident, incident_event, outbox
 
 SEEN = "found"

@@ -9,7 +9,7 @@ from uuid import uuid5
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from queries.instants import aware, naive
+from queries.engine import aware, naive
 from queries.messages.outbox import PostedMessage, QueuedMessage, queue
 from queries.messages.rate_limits import HOUR
 from queries.state import CHUNK, NAMESPACE, digest_part, incident, incident_event, outbox, slack_root

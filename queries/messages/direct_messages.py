@@ -9,7 +9,7 @@ from uuid import uuid5
 from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from queries.instants import aware, naive
+from queries.engine import aware, naive
 from queries.messages.outbox import UNFINISHED, QueuedMessage, queue
 from queries.state import NAMESPACE, RacedError, letter, outbox
 

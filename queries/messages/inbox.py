@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from queries.instants import aware, naive
+from queries.engine import aware, naive
 from queries.state import inbound, outbox, slack_root
 
 PENDING, DONE, GIVEN_UP = "pending", "done", "given_up"

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from queries.instants import aware, naive
+from queries.engine import aware, naive
 from queries.state import heartbeat, lease
 
 ASTRAY: Final = timedelta(minutes=10)

@@ -13,7 +13,7 @@ from uuid import uuid5
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, insert, select, update
 
-from queries.instants import aware, naive
+from queries.engine import aware, naive
 from queries.state import CHUNK, NAMESPACE, incident, outbox, slack_root
 
 Outcome = Literal["sent", "superseded", "dead", "pending", "unsure"]

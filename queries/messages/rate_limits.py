@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, case, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from queries.instants import aware, naive
+from queries.engine import aware, naive
 from queries.state import channel_gate, counters
 
 HOUR: Final = timedelta(hours=1)

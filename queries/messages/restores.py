@@ -8,7 +8,7 @@ from uuid import uuid5
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from queries.instants import aware, naive
+from queries.engine import aware, naive
 from queries.messages.outbox import UNFINISHED, QueuedMessage, queue
 from queries.state import NAMESPACE, heartbeat, incident, outbox, restored, slack_root
 

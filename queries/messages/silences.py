@@ -9,8 +9,8 @@ from uuid import NAMESPACE_URL, uuid5
 
 from sqlalchemy import Connection, insert, select, update
 
-from config.errors import EarshotError
-from queries.instants import aware, naive
+from config import EarshotError
+from queries.engine import aware, naive
 from queries.messages.outbox import unsent
 from queries.scope import Scope
 from queries.state import Incident, incidents_by_id, read_incidents

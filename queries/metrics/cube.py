@@ -29,9 +29,9 @@ from sqlalchemy import (
     union_all,
 )
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Metric
-from queries.engine import fetch_arrow
+from queries.engine import epoch, fetch_arrow, micros
 from queries.metrics.query_plan import (
     Ask,
     clock_of,
@@ -45,8 +45,6 @@ from queries.metrics.query_plan import (
     weighted,
 )
 from queries.scope import Scope
-from queries.sql_functions import epoch, micros
-from queries.statistics.estimates import Floats
 from queries.warehouse import UNKNOWN, relation
 
 HOUR: Final = "known_hour"
@@ -80,7 +78,7 @@ class Cube:
 
     days: Ints
     dims: dict[str, Coded]
-    tallies: dict[str, Floats]
+    tallies: dict[str, NDArray[np.float64]]
 
     def column(self, name: str) -> Objects:
         """The values of a dimension, one a row."""

@@ -14,8 +14,8 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Double, Subquery, case, delete, func, insert, select
 
 from config.models import Catalog, Metric
+from queries.engine import newest_value
 from queries.metrics.query_plan import clock_of
-from queries.sql_functions import newest_value
 from queries.warehouse import DAYS, UNKNOWN, matching, relation, tables
 
 EVERY_VERTICAL: Final = "*"

@@ -13,10 +13,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, Subquery, and_, case, func, select
 
 from config.models import Condition, Metric
+from queries.engine import whole
 from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.metrics.query_plan import clock_of, plan, weighted
 from queries.scope import Scope
-from queries.sql_functions import whole
 from queries.statistics.estimates import wilson
 from queries.warehouse import UNKNOWN, matching
 

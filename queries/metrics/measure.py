@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Double, Select, Subquery, and_, case, func, select
 
 from config.models import Metric
+from queries.engine import quantile
 from queries.metrics.cube import Cube, read_cube
 from queries.metrics.design_effects import (
     EVERY_VERTICAL,
@@ -21,7 +22,6 @@ from queries.metrics.design_effects import (
 from queries.metrics.periods import Period, periods_of, read_periods
 from queries.metrics.query_plan import PARTS, Ask, Clock, Grain, clock_of, grouped, keyed, needed, sums, weighted
 from queries.scope import Scope
-from queries.sql_functions import quantile
 from queries.statistics.estimates import Estimate, Status, Tally, bounded, empty, estimate, ranks
 from queries.warehouse import UNKNOWN, matching
 

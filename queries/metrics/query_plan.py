@@ -28,11 +28,10 @@ from sqlalchemy import (
     union_all,
 )
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Conditions, Metric
-from queries.instants import naive
+from queries.engine import naive, whole
 from queries.scope import Scope
-from queries.sql_functions import whole
 from queries.warehouse import COLUMNS, DAYS, LATE, ROLLUPS, UNKNOWN, latest, matching, relation, tables
 
 Grain = Literal["day", "week", "month", "quarter", "all"]

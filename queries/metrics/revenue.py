@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import ColumnElement, Connection, Subquery, and_, func, select, true
 
-from config.errors import EarshotError
+from config import EarshotError
 from queries.engine import fetch_arrow
 from queries.metrics.formatting import listed
 from queries.scope import Scope

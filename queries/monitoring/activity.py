@@ -29,12 +29,10 @@ from sqlalchemy import (
 )
 
 from config.models import Conditions, parse_duration
-from queries.engine import fetch_arrow
-from queries.instants import naive
+from queries.engine import fetch_arrow, naive, newest_value
 from queries.metrics.cube import Ints, day_ordinals
 from queries.metrics.query_plan import clock_of
 from queries.scope import Scope
-from queries.sql_functions import newest_value
 from queries.warehouse import COLUMNS, matching, relation, tables
 
 _MONTHS: Final = 12

@@ -8,9 +8,8 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, String, Subquery, and_, case, func, literal, null, or_, select, true
 
 from config.models import Conditions, Metric
-from queries.instants import aware, naive
+from queries.engine import aware, naive, whole
 from queries.scope import Scope
-from queries.sql_functions import whole
 from queries.warehouse import COLUMNS, DAYS, matching, relation, tables
 
 MOST: Final = 5

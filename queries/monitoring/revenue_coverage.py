@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
 from queries.metrics.cube import Ints, day_ordinals
 from queries.metrics.revenue import read_revenue
 from queries.monitoring.activity import Signals, read_signals
 from queries.scope import Scope
-from queries.statistics.estimates import Floats
 from queries.warehouse import UNKNOWN, relation
 
 
@@ -83,7 +83,7 @@ class _Money:
     account: Ints
     month: Ints
     vertical: Ints
-    amount: Floats
+    amount: NDArray[np.float64]
 
 
 def _money(conn: Connection, scope: Scope, as_of: datetime, currency: str | None) -> _Money:

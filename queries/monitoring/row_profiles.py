@@ -13,13 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Double, FromClause, String, Table, case, func, select, true
 
-from config.errors import EarshotError
-from queries.engine import fetch_arrow
-from queries.instants import naive
+from config import EarshotError
+from queries.engine import epoch, fetch_arrow, micros, naive, newest_value, whole
 from queries.metrics.cube import Ints, day_ordinals
 from queries.metrics.query_plan import clock_of
-from queries.sql_functions import epoch, micros, newest_value, whole
-from queries.statistics.estimates import Floats
 from queries.warehouse import UNKNOWN, relation, tables
 
 PROFILED: Final = ("response", "journey", "contact", "defect")
@@ -57,7 +54,7 @@ class Breakdown:
 
     columns: tuple[str, ...]
     cells: tuple[tuple[str, ...], ...]
-    counts: Floats
+    counts: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,11 +7,9 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Subquery, and_, or_, select, true
 
-from config.models import Condition
-from config.models.rules import EventRule
-from queries.instants import naive
+from config.models import Condition, EventRule
+from queries.engine import epoch, naive
 from queries.scope import Scope
-from queries.sql_functions import epoch
 from queries.warehouse import COLUMNS, KEYS, LATE, matching, relation
 
 _LATE: Final[Mapping[str, Mapping[str, str]]] = {

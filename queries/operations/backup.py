@@ -15,8 +15,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from config.errors import EarshotError
-from config.files import refuse_irregular
+from config import EarshotError, refuse_irregular
 from config.settings import Settings
 from queries.operations.database_copy import copy_journal, dump
 from queries.state import VERSIONS, state

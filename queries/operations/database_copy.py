@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import inspect, make_url, text
 
-from config.errors import EarshotError
+from config import EarshotError
 from queries.engine import disposing, shared
 
 ASIDE: Final = "earshot_restoring"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from time import perf_counter
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog
 from queries.loading.load import withdraw_all
 from queries.loading.merge import Merging

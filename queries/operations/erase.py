@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, delete, insert, select, true, update
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog
 from queries.engine import vacuum
 from queries.loading.publish import derive, generation_key, record_generation

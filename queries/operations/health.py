@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
-from queries.instants import aware, naive
+from queries.engine import aware, naive
 from queries.messages import Canary, astray_lease, newest_canary
 from queries.state import (
     CANARY,

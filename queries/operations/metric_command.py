@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Condition, Metric, Scalar
 from config.reading import read_catalog, suggest
 from config.settings import read_settings

@@ -11,7 +11,7 @@ from uuid import uuid5
 
 from sqlalchemy import Column, Connection, delete, insert, select, union, update
 
-from queries.instants import naive
+from queries.engine import naive
 from queries.scope import EVERYTHING
 from queries.state import (
     NAMESPACE,

@@ -18,11 +18,10 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, inspect, select
 from sqlalchemy.exc import DBAPIError
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog
 from config.settings import Settings
-from queries.engine import disposing, journal, shared
-from queries.instants import aware
+from queries.engine import aware, disposing, journal, shared
 from queries.messages import mark_restored
 from queries.operations.backup import (
     JOURNAL,

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, func, literal, select
 
+from queries.engine import epoch, quantile
 from queries.loading.quarantine import without_values
 from queries.operations.output import aligned
-from queries.sql_functions import epoch, quantile
 from queries.warehouse import NoWarehouseError, Pin, Warehouse, tables
 
 GENERATIONS: Final = 5

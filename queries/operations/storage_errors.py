@@ -17,7 +17,7 @@ from sqlalchemy.exc import (
     PendingRollbackError,
 )
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.settings import Settings, read_settings
 from queries.state import state
 from queries.stores import open_stores

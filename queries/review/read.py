@@ -10,13 +10,13 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from config.models import Catalog, Condition, Metric, WatchRule
+from queries.engine import whole
 from queries.metrics.formatting import goal_figure, listed
 from queries.metrics.measure import Ask, MetricPoint, measure, measure_all
 from queries.metrics.revenue import UnratedRevenueError, read_revenue
 from queries.review.action_effects import LEFT_OUT, ActionEffect, effect_of
 from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, ReviewIncident, metric_status
 from queries.scope import Scope
-from queries.sql_functions import whole
 from queries.state import (
     MISSED_SLOTS,
     Action,

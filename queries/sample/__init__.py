@@ -12,6 +12,7 @@ from typing import Final
 from queries.sample.columns import Files
 from queries.sample.company import company_tables
 from queries.sample.contacts import comebacks, contact_columns, desk_contacts, journey_contacts
+from queries.sample.draws import Timeline
 from queries.sample.journeys import defect_columns, draw_journeys, journey_columns, world
 from queries.sample.planted_changes import PlantedAction, planted_actions
 from queries.sample.surveys import (
@@ -21,7 +22,6 @@ from queries.sample.surveys import (
     planted_columns,
     response_columns,
 )
-from queries.sample.timeline import Timeline
 
 __all__ = ["FEWEST", "PlantedAction", "generate", "planted_actions"]
 

@@ -11,8 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 from pyarrow import parquet
 
-from queries.sample.random_draws import Bools, Ints
-from queries.sample.timeline import DAY
+from queries.sample.draws import DAY, Bools, Ints
 
 Columns = Mapping[str, Any]
 

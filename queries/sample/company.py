@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from queries.sample.columns import Columns, dates_of, flags, ids, instants, labels, numbers, texts
+from queries.sample.draws import DAY, HOUR, MONTHS, Bools, Floats, Ints, Timeline, stream
 from queries.sample.names import (
     ACCOUNTS,
     COMMERCIAL,
@@ -29,8 +30,6 @@ from queries.sample.planted_changes import (
     QUIET,
     WANE_MONTH,
 )
-from queries.sample.random_draws import Bools, Floats, Ints, stream
-from queries.sample.timeline import DAY, HOUR, MONTHS, Timeline
 
 CURRENCY: Final = "EUR"
 _KEY_ACCOUNTS: Final = 40

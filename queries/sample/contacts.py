@@ -7,6 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from queries.sample.columns import Columns, flags, ids, instants, labels, smalls
+from queries.sample.draws import DAY, HOUR, SECOND, Bools, Floats, Ints, bent, levels, pick, stream
 from queries.sample.journeys import (
     KEY,
     LONGEST,
@@ -33,8 +34,6 @@ from queries.sample.names import (
     WRITTEN,
 )
 from queries.sample.planted_changes import NULL, QUIET, hushed
-from queries.sample.random_draws import Bools, Floats, Ints, levels, pick, stream
-from queries.sample.timeline import DAY, HOUR, SECOND, bent
 
 _LAG: Final = Lag(0.30, 2.5)
 _OTHER_CHANNEL: Final = 0.45

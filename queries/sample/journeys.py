@@ -9,6 +9,21 @@ from numpy.random import Generator
 
 from queries.sample.columns import Columns, ids, instants, labels, smalls
 from queries.sample.company import Company, company, moved
+from queries.sample.draws import (
+    DAY,
+    HORIZON,
+    HOUR,
+    SECOND,
+    Bools,
+    Floats,
+    Ints,
+    Timeline,
+    bent,
+    hashed,
+    pick,
+    pick_rows,
+    stream,
+)
 from queries.sample.names import (
     FAULT_NAMES,
     GOALS,
@@ -22,8 +37,6 @@ from queries.sample.names import (
     VERTICALS,
 )
 from queries.sample.planted_changes import NULL, QUIET, broken, defect_share, failing, hushed, struck
-from queries.sample.random_draws import Bools, Floats, Ints, hashed, pick, pick_rows, stream
-from queries.sample.timeline import DAY, HORIZON, HOUR, SECOND, Timeline, bent
 
 CHUNK: Final = 1 << 17
 """Journeys drawn at a time: about 640,000 contacts and half a gigabyte."""

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from queries.sample.draws import Bools, Floats, Ints, Timeline, month
 from queries.sample.names import (
     CAPITAL,
     COMMERCIAL,
@@ -21,8 +22,6 @@ from queries.sample.names import (
     VERTICALS,
     WEALTH,
 )
-from queries.sample.random_draws import Bools, Floats, Ints
-from queries.sample.timeline import Timeline, month
 
 NULL: Final = PUBLIC
 """The vertical where nothing happens."""

@@ -15,9 +15,8 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from queries.sample.columns import instants
+from queries.sample.draws import DAY, Bools, Ints, Timeline, hashed
 from queries.sample.names import RETAIL, VERTICALS
-from queries.sample.random_draws import Bools, Ints, hashed
-from queries.sample.timeline import DAY, Timeline
 
 _LAG_WEEKS: Final = 8
 _UNDECIDED_DAYS: Final = 42

@@ -9,6 +9,7 @@ from numpy.random import Generator
 from queries.sample.columns import Columns, ids, instants, labels, smalls, texts
 from queries.sample.company import opted_out
 from queries.sample.contacts import Contacts
+from queries.sample.draws import DAY, HOUR, Floats, Ints, bent, levels, pick, pick_rows, stream
 from queries.sample.journeys import Journeys, Lag, World, is_broken, person_of, product_of, segment
 from queries.sample.names import (
     COMMENTS,
@@ -25,8 +26,6 @@ from queries.sample.names import (
     TOUCHPOINTS,
 )
 from queries.sample.planted_changes import ANSWERS, NEAR_RISK, NULL, QUIET, SCRIPT_MONTH, failing, narrowed, struck
-from queries.sample.random_draws import Floats, Ints, levels, pick, pick_rows, stream
-from queries.sample.timeline import DAY, HOUR, bent
 
 NPS, CSAT, CES = range(3)
 _LAG: Final = Lag(0.30, 2.0)

@@ -6,7 +6,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from sqlalchemy import ColumnElement, Connection, and_, select, true, update
 
-from config.errors import EarshotError
+from config import EarshotError
 from queries.scope import Scope
 from queries.state.tables import action as table
 from queries.state.tables import incident

@@ -7,8 +7,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.pool import StaticPool
 
-from config.errors import EarshotError
-from config.files import refuse_irregular
+from config import EarshotError, refuse_irregular
 from queries.engine import journal, one_at_a_time, shared
 from queries.state.tables import HEAD, VERSIONS, incident, state
 

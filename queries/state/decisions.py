@@ -5,7 +5,7 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection, func, select
 
-from config.errors import EarshotError
+from config import EarshotError
 from queries.state.tables import decision as table
 from queries.state.tables import override as overrides_table
 

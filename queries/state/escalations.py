@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from queries.instants import aware, naive
+from queries.engine import aware, naive
 from queries.state.tables import escalation, incident
 
 BEYOND, TOLD, WITHHELD = 0, 1, 2

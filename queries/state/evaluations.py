@@ -11,7 +11,7 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from queries.instants import aware, naive
+from queries.engine import aware, naive
 from queries.state import tables
 
 MISSED_SLOTS: Final = 3

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from queries.instants import naive
+from queries.engine import naive
 from queries.state.tables import incident
 from queries.state.tables import vote as table
 from queries.statistics.estimates import wilson

@@ -13,8 +13,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from sqlalchemy import Connection, RowMapping, Table, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from config.errors import EarshotError
-from queries.instants import aware, naive
+from config import EarshotError
+from queries.engine import aware, naive
 from queries.scope import Scope
 from queries.state import tables
 from queries.state.evaluations import Evaluated, Remembered, RuleError, RuleVersion

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from scipy import special
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Metric
 from queries.statistics.estimates import ALPHA, Floats, Tally, interval, likeliest_minus, sample_variance, values
 

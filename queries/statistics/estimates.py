@@ -14,7 +14,7 @@ from scipy import special
 from scipy.stats import binom
 from statsmodels.stats.proportion import proportion_confint
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Metric
 
 ALPHA: Final = 0.05

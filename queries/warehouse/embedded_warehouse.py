@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from watchdog.events import DirMovedEvent, FileMovedEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from config.files import refuse_irregular
+from config import refuse_irregular
 from queries.engine import MEMORY_LIMIT, READING_LIMIT, attached, connected, disposing, embedded, reading, rewrite
 from queries.warehouse import tables
 from queries.warehouse.generation_files import GenerationFiles, count_rows, remove

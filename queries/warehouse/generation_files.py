@@ -17,8 +17,7 @@ from typing import Final
 from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError
 
-from config.errors import EarshotError
-from config.files import refuse_irregular
+from config import EarshotError, refuse_irregular
 from queries.engine import READING_LIMIT, disposing, embedded, reading
 from queries.warehouse import tables
 from queries.warehouse.generations import latest

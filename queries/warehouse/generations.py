@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable
 
-from config.errors import EarshotError
+from config import EarshotError
 from queries.engine import reading, shared, vacuum
 from queries.warehouse import rollups as _rollups  # noqa: F401 - its tables are among those that are made here
 from queries.warehouse import tables

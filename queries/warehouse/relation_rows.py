@@ -22,7 +22,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from queries.sql_functions import epoch, whole
+from queries.engine import epoch, whole
 from queries.warehouse import tables
 
 Columns = dict[str, ColumnElement[Any]]

@@ -26,9 +26,9 @@ from sqlalchemy import (
     true,
 )
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Condition, Scalar
-from queries.instants import naive
+from queries.engine import naive
 from queries.warehouse import tables
 from queries.warehouse.relation_rows import BUILDERS, Columns, Rows, column_as_known
 from queries.warehouse.tables import UNKNOWN

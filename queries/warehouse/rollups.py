@@ -29,8 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.functions import FunctionElement
 
-from queries.engine import append
-from queries.sql_functions import micros, newest_value, whole
+from queries.engine import append, micros, newest_value, whole
 from queries.warehouse import tables as warehouse_tables
 from queries.warehouse.changes import Touched
 from queries.warehouse.relations import relation

@@ -5,7 +5,7 @@ from typing import Literal
 
 from sqlalchemy import ColumnElement, delete, func, literal, select, update
 
-from queries.sql_functions import sha256_hex
+from queries.engine import sha256_hex
 from queries.warehouse import tables
 from queries.warehouse.staging import Stage
 

@@ -10,8 +10,7 @@ from statistics import median
 from time import perf_counter
 from typing import Final
 
-from config.models import Catalog, RateRule, WatchRule
-from config.models.rules import GapRule
+from config.models import Catalog, GapRule, RateRule, WatchRule
 from queries.metrics.cube import read_cube
 from queries.metrics.measure import Ask, measure
 from queries.scope import EVERYTHING

@@ -13,8 +13,7 @@ from time import perf_counter
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from config.models import Catalog, Condition, Metric
-from config.models.rules import ThresholdRule
+from config.models import Catalog, Condition, Metric, ThresholdRule
 from queries.metrics.cube import read_cube
 from queries.metrics.measure import Ask, measure
 from queries.scope import EVERYTHING

@@ -13,9 +13,19 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from config.errors import ConfigError, Mistake
-from config.models import LONGEST, TABLES, Catalog, Condition, Goal, Metric, duration_text, parse_duration
-from config.models.rules import EventRule, ThresholdRule
+from config import ConfigError, Mistake
+from config.models import (
+    LONGEST,
+    TABLES,
+    Catalog,
+    Condition,
+    EventRule,
+    Goal,
+    Metric,
+    ThresholdRule,
+    duration_text,
+    parse_duration,
+)
 from config.reading import FILES, read_catalog, read_source, read_toml
 from config.reading.cross_checks import RESERVED
 from config.reading.toml_lines import _lines

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from config.errors import ConfigError
+from config import ConfigError
 from config.reading import read_catalog, read_source
 from config.settings import read_settings
 

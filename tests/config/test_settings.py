@@ -11,7 +11,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from config.errors import ConfigError, Mistake
+from config import ConfigError, Mistake
 from config.settings import CHECKOUT, VARIABLES, Settings, read_settings
 from queries.stores import NoStateError, open_states, open_warehouse
 from queries.warehouse import EmbeddedWarehouse, SharedWarehouse

@@ -22,7 +22,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from config.errors import ConfigError
+from config import ConfigError
 from config.settings import read_settings
 from dashboard import memory
 from queries.scope import EVERYTHING

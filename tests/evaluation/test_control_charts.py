@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import brentq
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Metric
 from queries.statistics.estimates import Floats
 from tests.metrics.test_statistics import metric

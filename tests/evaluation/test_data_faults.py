@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from numpy.random import Generator
 from sqlalchemy import Table
 
-from config.errors import EarshotError
+from config import EarshotError
 from queries.monitoring.row_profiles import AGES, PROFILED, Breakdown, Profile, read_profile
 from queries.statistics.estimates import Floats
 from queries.warehouse import EmbeddedWarehouse, SharedWarehouse, tables
 from tests.support.company import catalog, publish, warehouse
 from triggers.data_faults.detect import detect
-from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.detectors.history import DataFault
 from triggers.data_faults.explanation import Breach, explains
 
 FIRST: Final = date(2024, 1, 1)

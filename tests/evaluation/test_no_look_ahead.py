@@ -13,8 +13,8 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection
 
-from config.models.rules import EventRule, QuietRule
-from queries.instants import aware, naive
+from config.models import EventRule, QuietRule
+from queries.engine import aware, naive
 from queries.loading.publish import derive
 from queries.metrics.cube import late_columns
 from queries.metrics.design_effects import read_design_effects
@@ -38,7 +38,7 @@ from tests.support.daily import (
     rulebook,
 )
 from triggers.data_faults.detect import detect
-from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.detectors.history import DataFault
 from triggers.evaluation import EvaluatedRule, QuietRuleEvaluator, design_effects_at, evaluate_rule, reader
 from triggers.rules import Moment, Slice, Subject, midnight, read_previous_state, tasks
 

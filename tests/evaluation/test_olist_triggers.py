@@ -13,8 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from config.models import Catalog, Rule
-from config.models.rules import ChartRule, ThresholdRule
+from config.models import Catalog, ChartRule, Rule, ThresholdRule
 from config.reading import read_catalog
 from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source

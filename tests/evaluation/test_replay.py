@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.models.rules import ThresholdRule
+from config.models import ThresholdRule
 from queries.state import incident_id, slice_key
 from tests.support.company import rule, subject
 from triggers.evaluation import EvaluatedRule, EvaluatedWindow, StateChange

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from config.errors import ConfigError
-from config.models import Catalog, Goal, Metric, Rule
-from config.models.rules import ThresholdRule
+from config import ConfigError
+from config.models import Catalog, Goal, Metric, Rule, ThresholdRule
 from config.reading import ConfigEntry, Document, RuleTest, read_catalog, read_rule_tests
 from config.reading.number_series import ramp
 from queries.loading.fixture_warehouse import open_fixture

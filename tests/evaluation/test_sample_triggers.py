@@ -13,8 +13,7 @@ from scipy.stats import poisson
 from sqlalchemy import Table, create_engine, func, select, text
 from sqlalchemy.pool import StaticPool
 
-from config.models import Catalog, RateRule, Rule, WatchRule
-from config.models.rules import ChartRule, GapRule
+from config.models import Catalog, ChartRule, GapRule, RateRule, Rule, WatchRule
 from config.reading import read_catalog
 from queries.engine import disposing
 from queries.loading.publish import derive, generation_key, record_generation

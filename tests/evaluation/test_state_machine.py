@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.models.rules import ThresholdRule
+from config.models import ThresholdRule
 from triggers.rules import FRESH, OPEN, Event, Instance, Sample, Verdict, step
 
 MONDAY: Final = date(2026, 1, 5)

@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from config.models import Goal, RateRule
-from config.models.rules import ChangeRule, ChartRule, GapRule, GoalRule
+from config.models import ChangeRule, ChartRule, GapRule, Goal, GoalRule, RateRule
 from queries.metrics.design_effects import DesignEffect
 from queries.statistics.estimates import Floats, tail
 from tests.support.company import METRIC, rule, subject

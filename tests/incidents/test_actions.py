@@ -15,7 +15,7 @@ import pytest
 from slack_sdk import WebClient
 from sqlalchemy import Connection, Engine, select
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog, Person, Route, Step
 from queries.messages import Arrived, Done, Matchers, PostedMessage, inbox, silences
 from queries.messages.outbox import record_root

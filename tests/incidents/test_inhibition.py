@@ -8,8 +8,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine
 
-from config.models import Catalog, Route, Step
-from config.models.rules import EventRule
+from config.models import Catalog, EventRule, Route, Step
 from queries.engine import disposing
 from queries.messages import outbox
 from queries.scope import EVERYTHING

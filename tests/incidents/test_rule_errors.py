@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog, Route, Step
 from queries.operations.health import read_health
 from queries.scope import EVERYTHING

@@ -15,10 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert
 
-from config.models import Catalog, Person, Route, Rule, Step
-from config.models.rules import EventRule
-from queries.engine import disposing
-from queries.instants import naive
+from config.models import Catalog, EventRule, Person, Route, Rule, Step
+from queries.engine import disposing, naive
 from queries.messages import DIVERTED, Digest, DueMessage, QueuedMessage, Worst, queue_direct_message
 from queries.messages.digests import Group
 from queries.scope import EVERYTHING

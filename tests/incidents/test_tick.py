@@ -11,8 +11,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Engine, func, select
 
-from config.models import Catalog
-from config.models.rules import EventRule
+from config.models import Catalog, EventRule
 from queries.engine import disposing
 from queries.messages import lease_holder, outbox, take_lease
 from queries.scope import EVERYTHING, Scope

@@ -20,8 +20,7 @@ from numpy.random import Generator, default_rng
 from pydantic import TypeAdapter
 from scipy import special
 
-from config.models import Goal, Metric, RateRule, Rule
-from config.models.rules import ChartRule
+from config.models import ChartRule, Goal, Metric, RateRule, Rule
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects, ratio
 from queries.statistics.estimates import Floats
 from triggers.evaluation import EvaluatedRule, EvaluationInput, StateChange

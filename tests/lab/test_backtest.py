@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from config.errors import ConfigError
+from config import ConfigError
 from config.models import Catalog, Person, Route
 from config.reading import KnownIncident, parse_drafts, parse_known_incidents, read_drafts
 from queries.state import Calibration, Incident

@@ -18,8 +18,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection, Engine, Table
 
-from config.models import Catalog, Rule, WatchRule
-from config.models.rules import ChangeRule, EventRule, QuietRule
+from config.models import Catalog, ChangeRule, EventRule, QuietRule, Rule, WatchRule
 from queries.engine import disposing
 from queries.scope import EVERYTHING
 from queries.state import entries, open_state, passing_state, read_incidents, slice_values

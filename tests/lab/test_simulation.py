@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from config.errors import EarshotError
+from config import EarshotError
 from queries.statistics.estimates import Floats, values
 from tests.lab.null_study import ALIKE, BASES, DECLARED, KINDS, alpha_of, false_alarms, plain, pooled, subject, world
 from tests.metrics.test_statistics import metric

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from sqlalchemy import insert
 
-from config.models import Catalog, Rule, WatchRule
-from config.models.rules import ChangeRule, ChartRule, GapRule, QuietRule, ThresholdRule
+from config.models import Catalog, ChangeRule, ChartRule, GapRule, QuietRule, Rule, ThresholdRule, WatchRule
 from config.reading import parse_drafts, read_catalog
 from queries.state import TickRecord, passing_state, tables, write
 from queries.state.feedback import precisions, vote

@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 from sqlalchemy import Connection, Engine, insert, select, text
 
-from config.errors import EarshotError
+from config import EarshotError
 from queries.__main__ import main
 from queries.engine import embedded as engine_of
 from queries.engine import reading

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Source, SourceInput
 from queries.loading import inputs
 from queries.loading.inputs import Private

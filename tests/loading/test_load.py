@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import select
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Calendar
 from config.reading import read_catalog
 from queries.loading import load as loading

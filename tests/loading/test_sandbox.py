@@ -13,7 +13,7 @@ from typing import Final
 import duckdb
 import pytest
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Source
 from queries.loading import limits, sandbox
 from queries.loading.limits import Limits

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from config.errors import EarshotError
+from config import EarshotError
 from tests.support.offering import Read, offered
 
 

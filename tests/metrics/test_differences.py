@@ -14,7 +14,7 @@ from scipy.optimize import brentq
 from scipy.special import xlogy
 from statsmodels.stats.proportion import confint_proportions_2indep, score_test_proportions_2indep
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Metric
 from queries.statistics.differences import (
     gap_interval,

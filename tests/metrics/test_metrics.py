@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, insert, select, text
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Condition, Metric
 from config.reading import read_catalog
 from queries.engine import shared

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Metric
 from queries.statistics.estimates import (
     Tally,

@@ -23,7 +23,7 @@ from sqlalchemy import Engine, insert, select, update
 
 from config.models import Route, Step
 from config.settings import read_settings
-from queries.instants import naive
+from queries.engine import naive
 from queries.messages import Canary, Matchers, Silence, newest_canary, outbox, rate_limits, record_heartbeat
 from queries.operations.health import Beat, StateHealth, read_health
 from queries.scope import EVERYTHING

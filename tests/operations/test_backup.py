@@ -16,11 +16,11 @@ from typing import Final
 import pytest
 from sqlalchemy import Engine, insert, select
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog
 from config.reading import read_catalog
 from config.settings import Settings, read_settings
-from queries.instants import naive
+from queries.engine import naive
 from queries.messages import last_restore, outbox, record_heartbeat
 from queries.operations.backup import NAME, BadBackupError, NotNowError, backup, read_manifest
 from queries.operations.erase import forget

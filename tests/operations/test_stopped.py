@@ -20,10 +20,10 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, insert, select
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.settings import Settings, read_settings
 from queries.__main__ import main
-from queries.instants import naive
+from queries.engine import naive
 from queries.operations.backup import check_files, read_manifest
 from queries.operations.database_copy import copy_journal
 from queries.state import tables as state_tables

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Engine, insert
 from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
 
-from config.errors import ConfigError
+from config import ConfigError
 from config.settings import read_settings
 from queries.messages import lease_holder
 from queries.messages.leases import ASTRAY

@@ -15,23 +15,29 @@ from sqlalchemy import Boolean, Column, Date, DateTime, Double, SmallInteger, Ta
 
 from config.models import (
     RULES,
+    Against,
     Audience,
+    Baseline,
     Calendar,
     Catalog,
+    ChartRule,
     Condition,
+    EventRule,
+    GapRule,
     Goal,
     Guard,
     Metric,
     Person,
+    QuietRule,
     ReviewSettings,
     Route,
     Rule,
     Source,
     SourceInput,
     Step,
+    ThresholdRule,
     duration_text,
 )
-from config.models.rules import Against, Baseline, ChartRule, EventRule, GapRule, QuietRule, ThresholdRule
 from config.reading import read_catalog, variable_name
 from config.settings import CHECKOUT, Settings
 from queries.__main__ import parser as queries_parser

@@ -28,8 +28,8 @@ ARROWS: Final = (
     *("triggers.logs", "queries.__main__", "queries.operations", "queries.review", "queries.loading.formats"),
     *("queries.loading", "queries.sample", "queries.monitoring", "queries.metrics", "queries.messages"),
     *("queries.stores", "queries.state", "queries.state.migrations", "queries.scope", "queries.warehouse"),
-    *("queries.statistics", "queries.sql_functions", "queries.engine", "queries.instants"),
-    *("config.settings", "config.reading", "config.models", "config.files", "config.errors", "config"),
+    *("queries.statistics", "queries.engine"),
+    *("config.settings", "config.reading", "config.models", "config"),
 )
 """Every room, and every module that stands beside the rooms: each may import only what comes after it."""
 TO_TRIGGERS: Final = ("incidents", "messages", "lab", "rules", "evaluation.kinds")

@@ -27,7 +27,7 @@ from queries.state import Incident, passing_state, read_incidents
 from queries.warehouse import COLUMNS, EmbeddedWarehouse, Pin
 from tests.sample.test_sample import PLANTED
 from triggers.data_faults.detect import detect
-from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.detectors.history import DataFault
 from triggers.data_faults.explanation import Breach, explains
 from triggers.data_faults.scan import NAME
 from triggers.incidents.tick import tick

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.models import Condition, Person, Route
-from config.models.rules import EventRule
+from config.models import Condition, EventRule, Person, Route
 from queries.monitoring.evidence import Contributor, DataFreshness, Evidence, Overlap
 from queries.state import HistoryEntry, Incident, slice_key
 from tests.counterparts.limits import refusal

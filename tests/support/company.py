@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Table, delete, insert
 
-from config.models import Catalog, Goal, Metric, RateRule, Route, Rule
-from config.models.rules import ThresholdRule
+from config.models import Catalog, Goal, Metric, RateRule, Route, Rule, ThresholdRule
 from config.reading import read_catalog
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.warehouse import COLUMNS, EmbeddedWarehouse, LoadReport, Warehouse, tables

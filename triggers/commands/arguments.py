@@ -6,7 +6,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from datetime import datetime, tzinfo
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import TooLongError, parse_duration
 from queries.operations.command_line import on_the_wall, parse_instant
 

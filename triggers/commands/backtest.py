@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 from sqlalchemy import Connection
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog
 from config.reading import read_drafts, read_known_incidents
 from queries.metrics.formatting import csv_cell

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog, Route, duration_text
 from queries.messages import (
     Matchers,

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from config.models import Catalog, RateRule
-from queries.instants import aware
+from queries.engine import aware
 from queries.metrics.formatting import figure, interval
 from queries.operations.output import FORMATS, echo, print_table
 from queries.scope import EVERYTHING

@@ -4,7 +4,7 @@ from argparse import Namespace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from config.errors import EarshotError
+from config import EarshotError
 from queries.messages import outbox
 from queries.operations.command_line import on_the_wall, parse_instant, parse_span, whole
 from queries.operations.erase import finish_erasures

@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog, Metric, WatchRule
 from config.reading import read_drafts
 from queries.operations.command_line import parse_day

@@ -17,8 +17,7 @@ from queries.monitoring.row_profiles import Profile
 from triggers.data_faults.detectors.collection_change import collection_changes
 from triggers.data_faults.detectors.copied_period import copied_periods
 from triggers.data_faults.detectors.duplicated_rows import duplicated_rows
-from triggers.data_faults.detectors.fault import DataFault
-from triggers.data_faults.detectors.history import RowHistory, row_history
+from triggers.data_faults.detectors.history import DataFault, RowHistory, row_history
 from triggers.data_faults.detectors.padded_promise import padded_promises
 from triggers.data_faults.detectors.publication_lag import publication_lags
 from triggers.data_faults.detectors.right_censoring import right_censoring

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Final
 
 from queries.monitoring.row_profiles import PROFILED
-from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.detectors.history import DataFault
 
 ROWS_OF: Final[Mapping[str, tuple[str, ...]]] = {
     **{table: (table,) for table in PROFILED},

@@ -7,14 +7,12 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from config.models import DATA_FAULT, DECEIVES, Guard, RateRule
-from config.models.rules import EventRule
+from config.models import DATA_FAULT, DECEIVES, EventRule, Guard, RateRule, program_rule
 from queries.monitoring.row_profiles import PROFILED, Profile, read_profile
 from queries.monitoring.severe_cases import Case
 from queries.state import Incident, incident_id, slice_values
 from triggers.data_faults.detect import detect
-from triggers.data_faults.detectors.fault import DataFault
-from triggers.data_faults.detectors.history import BASELINE_WEEKS
+from triggers.data_faults.detectors.history import BASELINE_WEEKS, DataFault
 from triggers.data_faults.explanation import Breach, explains
 from triggers.evaluation import SevereCase, StateChange
 from triggers.evaluation.kinds import kind_of
@@ -127,17 +125,12 @@ def _place(key: str) -> str:
 
 def rule_of_faults(guard: Guard) -> EventRule:
     """The rule that the faults of the data are recorded under."""
-    raw = {
-        "name": NAME,
-        "label": DECEIVES,
-        "kind": "event",
-        "table": "response",
-        "dated_by": "invited_at",
-        "class": "data",
-        "severity": guard.severity,
-        "route": guard.route,
-        "owner": guard.owner,
-        "runbook": guard.runbook,
-        "resolve_after": fault_duration(guard),
-    }
-    return EventRule.model_validate(raw)
+    return program_rule(
+        NAME,
+        DECEIVES,
+        severity=guard.severity,
+        route=guard.route,
+        owner=guard.owner,
+        runbook=guard.runbook,
+        resolve_after=fault_duration(guard),
+    )

@@ -5,8 +5,7 @@ from datetime import date
 
 from sqlalchemy import Connection
 
-from config.models import Catalog
-from config.models.rules import EventRule
+from config.models import Catalog, EventRule
 from queries.monitoring.severe_cases import Case, cases
 from queries.scope import EVERYTHING
 from queries.state import incident_id

@@ -8,7 +8,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Final, TypeVar
 
-from config.errors import EarshotError
+from config import EarshotError
 from queries.engine import STORE_ERRORS
 from queries.state import RuleError
 

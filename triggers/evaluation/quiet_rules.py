@@ -8,8 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from sqlalchemy import Connection
 
-from config.models import Conditions, Rule
-from config.models.rules import QuietRule
+from config.models import Conditions, QuietRule, Rule
 from queries.monitoring.activity import (
     Signals,
     account_signals,

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from config.errors import EarshotError
+from config import EarshotError
 from queries.messages import notified_ids
 from queries.scope import Scope
 from queries.state import HistoryEntry, Incident, annotate, read_incident

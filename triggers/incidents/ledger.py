@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from config.models import Catalog, Guard, Route, Rule, WatchRule
 from queries.state import Escalation, HistoryEntry, Incident, Queued, TickRecord, delivery_id, slice_values
-from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.detectors.history import DataFault
 from triggers.evaluation import EventRuleResult, SevereCase, StateChange
 from triggers.incidents import escalation
 from triggers.incidents.business_hours import timetable

@@ -12,12 +12,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog
-from queries.instants import aware
+from queries.engine import aware
 from queries.state import Evaluated, Remembered, RuleError, RuleVersion, TickRecord, incidents_by_id, spent, write
 from queries.warehouse import Pin, settle
-from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.detectors.history import DataFault
 from triggers.data_faults.scan import NAME, FaultScanner, new_faults, rule_of_faults
 from triggers.evaluation import Evaluation, EventRuleResult, StateChange, contained, find_cases, log_errors, rule_errors
 from triggers.evaluation.evaluate import evaluate

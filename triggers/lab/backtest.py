@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog, Rule
 from queries.metrics.formatting import csv_cell
 from queries.scope import EVERYTHING

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Shape
-from queries.statistics.estimates import Floats
 from triggers.rules import TALLY, Slice
 
+Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 

@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog, Rule, WatchRule
-from queries.instants import aware
+from queries.engine import aware
 from queries.monitoring.activity import Signals
 from queries.state import Incident
 from queries.warehouse import Pin, settle
-from triggers.data_faults.detectors.fault import DataFault
+from triggers.data_faults.detectors.history import DataFault
 from triggers.data_faults.scan import FaultScanner
 from triggers.evaluation import (
     EvaluatedRule,

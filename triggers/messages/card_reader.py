@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog, Route
 from queries.monitoring.evidence import Evidence, Question, gather, gather_case
 from queries.scope import EVERYTHING, Scope

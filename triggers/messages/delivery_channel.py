@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from config.errors import EarshotError
+from config import EarshotError
 from triggers.messages.message import Message
 
 Certainty = Literal["unsent", "ambiguous", "permanent"]

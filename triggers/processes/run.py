@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog, Route
 from config.settings import Settings
 from queries.messages import addressees, muted, queue_direct_message, read_direct_message, record_heartbeat

@@ -21,10 +21,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Catalog
 from config.settings import Settings
-from queries.instants import aware
+from queries.engine import aware
 from queries.messages import active_silences, record_heartbeat
 from queries.operations.health import StateHealth, read_health
 from queries.scope import EVERYTHING

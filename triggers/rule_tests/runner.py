@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.errors import ConfigError, EarshotError, Mistake
+from config import ConfigError, EarshotError, Mistake
 from config.models import ZERO, Catalog, Rule
 from config.reading import ConfigEntry, RuleTest, WrittenSignals, line, read_rule_tests, suggest, tested_rule
 from queries.loading.fixture_warehouse import WRITABLE, domain, missing, open_fixture

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from config.errors import ConfigError, Mistake
+from config import ConfigError, Mistake
 from config.models import Conditions, Metric, Scalar
 from config.reading import ConfigEntry, Place, RuleTest, Series, Slices, suggest
 from queries.metrics.cube import Coded, Cube

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from config.models import Condition
 from queries.metrics.cube import HOUR, Coded, Cube, Ints
-from queries.statistics.estimates import Floats
 
 Slice = tuple[str, ...]
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 TALLY: Final = 5
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from config.errors import ConfigError
-from config.files import refuse_irregular
+from config import ConfigError, refuse_irregular
 from config.models import Catalog
 from config.reading import FILES, SETTINGS, read_catalog
 from config.settings import Settings, read_settings

@@ -6,8 +6,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from config.models import Catalog, Route
-from config.models.rules import EventRule
+from config.models import Catalog, Route, program_rule
 from queries.messages import SEEN, Canary, newest_canary
 from queries.state import (
     CANARY,
@@ -28,19 +27,7 @@ from triggers.slack.client import Slack
 
 REASON: Final = "A message of every day that shows that messages arrive. Nothing is to be done"
 LOOK_BACK: Final = timedelta(minutes=5)
-RULE: Final = EventRule.model_validate(
-    {
-        "name": CANARY,
-        "label": "The watchdog's message of the day",
-        "kind": "event",
-        "table": "response",
-        "dated_by": "invited_at",
-        "class": "data",
-        "severity": 4,
-        "route": CANARY,
-        "owner": CANARY,
-    }
-)
+RULE: Final = program_rule(CANARY, "The watchdog's message of the day", severity=4, route=CANARY, owner=CANARY)
 """What the canary's incident was evaluated by, for its card: no tick evaluates it."""
 
 

@@ -25,7 +25,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
 from sqlalchemy import Engine
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.settings import SlackSettings
 from queries.messages import Arrived, inbox, record_heartbeat
 from triggers.rules import Rules

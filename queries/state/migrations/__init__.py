@@ -7,7 +7,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
 
-from config.errors import EarshotError
+from config import EarshotError
 
 FOLDER: Final = Path(__file__).parent
 FIRST: Final = "0002"

@@ -8,8 +8,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import select
 
-from queries.engine import fetch_arrow, insert_arrow
-from queries.sql_functions import epoch, micros, newest_value, quantile, sha256_hex
+from queries.engine import epoch, fetch_arrow, insert_arrow, micros, newest_value, quantile, sha256_hex
 from queries.warehouse import Warehouse, tables
 
 AT = datetime(2026, 3, 29, 1, 30, 0, 123_456)  # noqa: DTZ001 - the warehouse stores naive UTC

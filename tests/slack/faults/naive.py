@@ -9,7 +9,7 @@ from typing import Any, Final
 from slack_sdk import WebClient
 from sqlalchemy import Engine, select, update
 
-from config.errors import EarshotError
+from config import EarshotError
 from queries.state import outbox
 from tests.counterparts.slack import TOKEN
 from tests.slack.faults.ground import ROUTES, FixedCards

@@ -5,9 +5,8 @@ from math import log
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.fault import DataFault
 from triggers.data_faults.detectors.history import (
     ALPHA,
     BEFORE,
@@ -15,6 +14,7 @@ from triggers.data_faults.detectors.history import (
     SILENT,
     Cell,
     Cells,
+    DataFault,
     RowHistory,
     dispersion,
     every,
@@ -59,7 +59,7 @@ def _suspects(look: RowHistory, parts: Cells, alpha: float) -> list[int]:
     return np.flatnonzero(suspect & (longest >= _LEAST_SILENT) & (longest < look.weeks)).tolist()
 
 
-def _silence(weekly: Floats) -> Floats:
+def _silence(weekly: NDArray[np.float64]) -> NDArray[np.float64]:
     """The weekly rows up to which a cell is silent: a small part of those in weeks that have any."""
     usual = weekly.sum(axis=0) / np.maximum((weekly > 0).sum(axis=0), 1)
     return np.asarray(SILENT * usual, dtype=np.float64)

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.fault import DataFault
-from triggers.data_faults.detectors.history import ALPHA, Cell, RowHistory, everywhere, runs
+from triggers.data_faults.detectors.history import ALPHA, Cell, DataFault, RowHistory, everywhere, runs
 
 _LEAST_COPIED: Final = 7  # days
 

@@ -6,8 +6,7 @@ from typing import Final
 import numpy as np
 from scipy import special
 
-from triggers.data_faults.detectors.fault import DataFault
-from triggers.data_faults.detectors.history import ALPHA, Cell, RowHistory, daily_by, everywhere
+from triggers.data_faults.detectors.history import ALPHA, Cell, DataFault, RowHistory, daily_by, everywhere
 
 _DOUBLED: Final = 0.1  # of a day's rows
 _LEAST_DOUBLED: Final = 10  # rows

@@ -1,4 +1,4 @@
-"""What detectors look at: the rows of a table by day and week, its slices, and the exact tails of their counts.
+"""What detectors look at, and the fault that they find: a table's rows by day and week, its slices, exact tails.
 
 Weeks stand oldest first. Counts vary more than Poisson counts do: a dispersion is how many times as much, and both
 counts are divided by it.
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,57 @@ from scipy import special
 
 from queries.monitoring.row_profiles import Breakdown, Profile
 from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.fault import DataFault, Kind, Names
+
+Kind = Literal[
+    "publication-lag",
+    "right-censoring",
+    "collection-change",
+    "sampling-change",
+    "copied-period",
+    "duplicated-rows",
+    "swapped-dates",
+    "padded-promise",
+]
+
+Names = tuple[tuple[str, str], ...]
+"""Columns and their values, the vertical first: some of a table's rows; () is all."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataFault:
+    """One thing that is wrong with the data.
+
+    Args:
+        kind: which of the eight.
+        table: whose rows.
+        names: which of them.
+        since: the first day that it spoils.
+        until: the day after the last one, as far as is known.
+        reason: one sentence with the figures that show it.
+    """
+
+    kind: Kind
+    table: str
+    names: Names
+    since: date
+    until: date
+    reason: str
+
+    @property
+    def place(self) -> str:
+        """Which rows as text, such as "vertical=Retail, channel=phone"; "" is all."""
+        return ", ".join(f"{column}={value}" for column, value in self.names)
+
+    @property
+    def vertical(self) -> str | None:
+        """The only vertical concerned, if it is one."""
+        return dict(self.names).get("vertical")
+
+    @property
+    def touchpoint(self) -> str | None:
+        """The only touchpoint or journey type concerned, if it is one."""
+        return next((value for column, value in self.names if column in ("touchpoint", "journey_type")), None)
+
 
 ALPHA: Final = 1e-6
 """How rarely each detector may be wrong in one look."""

@@ -7,8 +7,7 @@ from typing import Final
 import numpy as np
 
 from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.fault import DataFault
-from triggers.data_faults.detectors.history import RowHistory, first_full_week, sides
+from triggers.data_faults.detectors.history import DataFault, RowHistory, first_full_week, sides
 
 _PADDED: Final = 1.10
 _SLOWER: Final = 1.05

@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 from typing import Final
 
-from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.fault import DataFault
+import numpy as np
+from numpy.typing import NDArray
+
 from triggers.data_faults.detectors.history import (
     ALPHA,
     BEFORE,
     NEAR,
     SILENT,
     Cell,
+    DataFault,
     RowHistory,
     at_most,
     dispersion,
@@ -53,7 +55,7 @@ def _lag(look: RowHistory, cell: Cell, alpha: float) -> DataFault | None:
     return look.found("publication-lag", cell.names, look.week(first), reason)
 
 
-def _usual_level(weekly: Floats) -> float | None:
+def _usual_level(weekly: NDArray[np.float64]) -> float | None:
     """Rows a week to be expected now: the level of two months ago, or less if the year before had fewer just now."""
     before = weekly[first_full_week(weekly) :]
     if len(before) < NEAR + 10:

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from queries.monitoring.row_profiles import AGES
-from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.fault import DataFault
-from triggers.data_faults.detectors.history import ALPHA, Cell, RowHistory, at_most, dispersion, everywhere
+from triggers.data_faults.detectors.history import ALPHA, Cell, DataFault, RowHistory, at_most, dispersion, everywhere
 
 _YOUNG: Final = 28  # days
 _YEAR: Final = 364
@@ -32,7 +31,7 @@ def right_censoring(look: RowHistory) -> Iterator[DataFault]:
             yield fault
 
 
-def _undecided(look: RowHistory, cell: Cell, ages: Floats) -> DataFault | None:
+def _undecided(look: RowHistory, cell: Cell, ages: NDArray[np.float64]) -> DataFault | None:
     """Compares the ends that journeys of the last 28 days have with those that older ones had at the same age."""
     until = look.end - AGES - _YOUNG
     older = ages[max(0, until - _YEAR) : max(0, until)].sum(axis=0)

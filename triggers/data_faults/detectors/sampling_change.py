@@ -10,8 +10,15 @@ from scipy import special
 
 from queries.monitoring.row_profiles import Profile
 from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.fault import DataFault
-from triggers.data_faults.detectors.history import ALPHA, BEFORE, RowHistory, daily_by, first_full_week, sides
+from triggers.data_faults.detectors.history import (
+    ALPHA,
+    BEFORE,
+    DataFault,
+    RowHistory,
+    daily_by,
+    first_full_week,
+    sides,
+)
 
 _MOVED: Final = 0.15
 _LEAST_BEFORE: Final = 50  # people

@@ -8,8 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from queries.statistics.estimates import Floats
-from triggers.data_faults.detectors.fault import DataFault
-from triggers.data_faults.detectors.history import ALPHA, Cell, RowHistory, at_least, at_most, dispersion, large
+from triggers.data_faults.detectors.history import (
+    ALPHA,
+    Cell,
+    DataFault,
+    RowHistory,
+    at_least,
+    at_most,
+    dispersion,
+    large,
+)
 
 _TWELVE: Final = 12  # days of a month whose number is also that of a month
 _LOST: Final = 0.3

@@ -7,8 +7,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from config.models import Metric
-from config.models.rules import ChartRule
+from config.models import ChartRule, Metric
 from queries.metrics.formatting import figure
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds import control_charts

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import special
 from scipy.stats import binom
 
-from config.errors import EarshotError
+from config import EarshotError
 from config.models import Metric
 from queries.statistics.differences import skewed_tails
 from queries.statistics.estimates import Floats, binomial_tails, values

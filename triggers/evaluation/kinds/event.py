@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from config.models import Metric
-from config.models.rules import EventRule
+from config.models import EventRule, Metric
 from triggers.evaluation.kinds.kind import Ends, Held, RuleKind, Sample, Setting
 from triggers.evaluation.kinds.window import Windows
 

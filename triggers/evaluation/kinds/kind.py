@@ -7,10 +7,10 @@ from datetime import date, timedelta
 from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from config.models import FrozenModel, Metric, RateRule, Rule, duration_text
 from queries.metrics.formatting import count, figure, half_width, interval
-from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.window import Inputs, Windows
 from triggers.rules import FrozenBaseline, History, Slice, Subject
 
@@ -117,7 +117,7 @@ class MetricKind(RuleKind[MetricRuleT]):
     """Whether what it takes as normal is made without the days under a condition."""
 
     @abstractmethod
-    def panel(self, subject: Subject, given: Inputs, slots: Sequence[date], alpha: Floats) -> Windows:
+    def panel(self, subject: Subject, given: Inputs, slots: Sequence[date], alpha: NDArray[np.float64]) -> Windows:
         """What its windows say.
 
         Args:
@@ -201,7 +201,7 @@ def copied(rule: ModelT, **changes: Any) -> ModelT:
     return rule.model_copy(update=changes)
 
 
-def spread(found: Floats, low: float, high: float) -> Ends:
+def spread(found: NDArray[np.float64], low: float, high: float) -> Ends:
     """Where two parts of all values lie below, and never at one point."""
     known = found[np.isfinite(found)]
     if not len(known):

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
 
-from config.models import Metric
-from config.models.rules import QuietRule
+from config.models import Metric, QuietRule
 from queries.metrics.formatting import count
 from triggers.evaluation.kinds.kind import Ends, Held, RuleKind, Sample, Setting, rows_behind, spread
 from triggers.evaluation.kinds.window import Windows

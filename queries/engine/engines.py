@@ -33,7 +33,7 @@ from sqlalchemy import table as table_clause
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
 
-from config.errors import EarshotError
+from config import EarshotError
 
 STORE_ERRORS: Final = (SQLAlchemyError, OSError)
 """What is raised where a store is away, or refuses a statement."""
