@@ -27,12 +27,17 @@ TABLES: Final = frozenset(
 
 
 class SourceInput(FrozenModel):
-    """How one input of a source is read. `file` is relative to the load's data folder and may be a glob."""
+    """How one input of a source is read. `file` is relative to the load's data folder and may be a glob.
+
+    Of CSV files: `skip` lines stand above the header, and `escape` stands before a quote inside a quoted value.
+    """
 
     file: Annotated[str, Field(min_length=1)]
     format: Literal["csv", "parquet", "jsonl"]
     encoding: str = "utf-8"
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    escape: Annotated[str, Field(min_length=1, max_length=1)] = '"'
+    skip: Annotated[int, Field(ge=0, le=1000)] = 0
 
     @field_validator("file")
     @classmethod
@@ -54,7 +59,8 @@ class SourceInput(FrozenModel):
 
     @model_validator(mode="after")
     def _has_what_its_format_knows(self) -> Self:
-        for key, formats in (("encoding", {"csv", "jsonl"}), ("delimiter", {"csv"})):
+        text, csv = {"csv", "jsonl"}, {"csv"}
+        for key, formats in {"encoding": text, "delimiter": csv, "escape": csv, "skip": csv}.items():
             if key in self.model_fields_set and self.format not in formats:
                 raise KeyedError(key, f"a {self.format} input has no {key!r}; leave it out")
         return self

@@ -76,7 +76,7 @@ class Contract:
         parsed = f"select {', '.join(self._parsed())} from {rows}"
         values = (f"{self._value(column)} as {quoted(column.name)}" for column in given)
         valued = f"select *, {', '.join(values)} from ({parsed})"
-        whens = " ".join(f"when {condition} then {reason}" for condition, reason in self._checks())
+        whens = " ".join(f"when {condition} then {reason}" for condition, reason in self._checks(rows))
         judged = f"select *, case {whens} else cast(null as varchar) end as reason from ({valued})"
         # A comment is kept as it would be stored: masked.
         pairs = (f"{literal(c.name)}: {quoted(c.name) if c.name == 'comment' else _raw(c)}" for c in given)
@@ -142,10 +142,15 @@ class Contract:
             f"case when length({_raw(instant)}) <= 10 then {as_offered} else {day} end" if offered == "VARCHAR" else day
         )
 
-    def _checks(self) -> Iterator[tuple[str, str]]:
+    def _checks(self, rows: str) -> Iterator[tuple[str, str]]:
         """The conditions under which a row is refused, and the reasons; the first that holds is the row's."""
         for column in self.given():
             yield from self._column_checks(column)
+            if sql_type(column) == "DOUBLE" and self.offered[column.name] == "VARCHAR":
+                raw, name = _raw(column), column.name
+                commas = f"exists (select 1 from {rows} where contains({quoted(name)}, ','))"
+                thousand = f"regexp_full_match(trim({raw}), '[+-]?\\d{{1,3}}\\.\\d{{3}}') and {commas}"
+                yield thousand, _said(name, raw, "may be a thousand: other rows write a decimal comma")
         for column in self.given():
             earlier = column.info.get("not_before")
             if earlier is None or earlier not in self.offered:

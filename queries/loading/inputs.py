@@ -6,13 +6,14 @@ import json
 import os
 import re
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import chain
+from itertools import chain, count, islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
@@ -26,6 +27,9 @@ _OTHER_DELIMITERS: Final = {";": ";", "\t": "\\t", "|": "|", ",": ","}
 _WIDEST: Final = 16 << 20
 _SEPARATOR: Final = re.compile(r'"?sep=.?"?\s*$', re.IGNORECASE)
 """What Excel writes above the header to tell itself the delimiter."""
+
+_LOOKED_AT: Final = 20
+"""Rows below a header that tell whether it is one."""
 
 _SEARCHED: Final = 1 << 28
 """How many bytes of files are searched for the lines of refused rows: some seconds' worth."""
@@ -73,8 +77,8 @@ def offer(source: Source, data: Path, private: Path, say: Callable[[str], None])
         originals = _find(name, wanted.file, data)
         files = tuple(Private(file, private / f"{name}-{i}.{wanted.format}") for i, file in enumerate(originals))
         say(f"checking {wanted.file} ({sum(file.stat().st_size for file in originals) / 1e6:,.1f} MB)")
-        warnings = tuple(chain.from_iterable(_copy(file, wanted) for file in files))
-        offers.append(Offer(name, files, _SCANS[wanted.format](files, wanted), warnings))
+        warnings = [warning for file in files for warning in _copy(file, wanted)]
+        offers.append(Offer(name, files, _SCANS[wanted.format](files, wanted, warnings), tuple(warnings)))
     return tuple(offers)
 
 
@@ -116,12 +120,13 @@ def _records(file: Path, wanted: SourceInput) -> Iterator[tuple[int, frozenset[s
                 yield number, frozenset(str(value).strip() for value in values)
             return
         csv.field_size_limit(_WIDEST)
-        reader = csv.reader(text, delimiter=wanted.delimiter)
+        deque(islice(text, wanted.skip), maxlen=0)
+        reader = _reader(text, wanted)
         next(reader, None)
-        number = reader.line_num + 1
+        number = wanted.skip + reader.line_num + 1
         for record in reader:
             yield number, frozenset(value.strip() for value in record)
-            number = reader.line_num + 1
+            number = wanted.skip + reader.line_num + 1
 
 
 def _find(name: str, pattern: str, data: Path) -> tuple[Path, ...]:
@@ -161,16 +166,14 @@ def no_space(folder: Path) -> EarshotError:
     return EarshotError(f"no space left in {folder.parent}; free some, or set TMPDIR to a folder on a larger disk")
 
 
-def _csv(files: Sequence[Private], wanted: SourceInput) -> str:
-    headers = {file: _header(file, wanted.delimiter) for file in files}
-    first = headers[files[0]]
-    for file, header in headers.items():
-        if odd := sorted(set(header.names) ^ set(first.names)):
-            raise EarshotError(
-                f"{file.original}: column {odd[0]!r} is not in both this file and {files[0].original.name}; "
-                "files of one input have the same columns"
-            )
-    # DuckDB reads many files with one header only: those that differ in the order of columns are read apart.
+def _csv(files: Sequence[Private], wanted: SourceInput, warnings: list[str]) -> str:
+    headers = {file: _header(file, wanted, warnings) for file in files}
+    having = Counter(name.casefold() for header in headers.values() for name in header.names)
+    for name, number in having.items():
+        if number < len(files):
+            where = f"{wanted.file}: column {name!r} is in {number} of {len(files)} files"
+            warnings.append(f"{where}; the others have it empty")
+    # DuckDB reads many files with one header only: those that differ in their columns or their order are read apart.
     groups: dict[_Header, list[Private]] = {}
     for file, header in headers.items():
         groups.setdefault(header, []).append(file)
@@ -178,56 +181,112 @@ def _csv(files: Sequence[Private], wanted: SourceInput) -> str:
     for header, group in groups.items():
         # Every column is text: what DuckDB's sniffer took for a number would lose its leading zeros.
         columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header.names)
-        how = f"auto_detect = false, header = true, quote = '\"', escape = '\"', max_line_size = {_WIDEST}"
+        marks = f"delim = {literal(wanted.delimiter)}, quote = '\"', escape = {literal(wanted.escape)}"
         # Left to itself DuckDB takes 32 lines of the widest for each file at once: too much for two files.
-        where = f"skip = {header.skip}, delim = {literal(wanted.delimiter)}, columns = {{{columns}}}"
-        scans.append(f"select * from read_csv({_paths(group)}, {how}, {where}, buffer_size = {2 * _WIDEST})")
+        size = f"max_line_size = {_WIDEST}, buffer_size = {2 * _WIDEST}"
+        where = f"{_paths(group)}, auto_detect = false, header = true, skip = {header.skip}, {marks}, {size}"
+        read = f"read_csv({where}, columns = {{{columns}}}"
+        if short := list(_short_rows(f"{read}, ignore_errors = true, store_rejects = true)", group)):
+            warnings += short
+            read += ", null_padding = true"
+        scans.append(f"select * from {read})")
     return " union all by name ".join(scans)
 
 
-def _header(file: Private, delimiter: str) -> _Header:
+def _short_rows(scan: str, files: Sequence[Private]) -> Iterator[str]:
+    """A warning for each file with rows that end before the header does, as Excel and form tools write them."""
+    with duckdb.connect(config={"memory_limit": "512MB"}) as conn:
+        with suppress(duckdb.Error):  # whatever else is wrong is said where the rows are read
+            conn.execute(f"select count(*) from {scan}").fetchall()
+        said = conn.execute(
+            "select file_path, count(*), min(line) from reject_errors join reject_scans using (scan_id, file_id) "
+            "where error_type = 'MISSING COLUMNS' group by file_path"
+        ).fetchall()
+    originals = {str(file.copy): file.original for file in files}
+    for path, rows, line in said:
+        some = "a row ends" if rows == 1 else f"{rows:,} rows end"
+        yield f"{originals[path]}:{line}: {some} before the header does; the columns that are missing are empty"
+
+
+def _reader(lines: Iterable[str], wanted: SourceInput) -> Any:
+    escape = None if wanted.escape == '"' else wanted.escape
+    return csv.reader(lines, delimiter=wanted.delimiter, escapechar=escape)
+
+
+def _header(file: Private, wanted: SourceInput, warnings: list[str]) -> _Header:
     with file.copy.open(encoding="utf-8", newline="") as text:
-        lines = enumerate(text)
+        lines = islice(enumerate(text), wanted.skip, None)
         line, skip = next(
             ((line, n) for n, line in lines if line.strip("\r\n") and not _SEPARATOR.match(line)), ("", 0)
         )
         if not line:
             raise EarshotError(f"{file.original} is empty; a CSV file begins with a line of column names")
+        reader = _reader(chain([line], text), wanted)
         try:
-            names = next(csv.reader(chain([line], text), delimiter=delimiter))
+            names = next(reader)
+            rows = [(skip + reader.line_num, len(row)) for row in islice(reader, _LOOKED_AT) if row]
         except csv.Error as error:
             raise EarshotError(f"{file.original}:{skip + 1}: the header cannot be read ({error})") from error
     where = f"{file.original}:{skip + 1}"
     other = next((d for d in _OTHER_DELIMITERS if d in names[0]), None)
     if len(names) == 1 and other:
         raise EarshotError(
-            f"{where}: {delimiter!r} makes one column of {names[0][:80]!r}; "
+            f"{where}: {wanted.delimiter!r} makes one column of {names[0][:80]!r}; "
             f'set delimiter = "{_OTHER_DELIMITERS[other]}" for this input'
         )
-    return _Header(_distinct(where, names), skip)
+    widths = Counter(columns for _, columns in rows)
+    enough = max(2, widths[len(names)])
+    wide = next((line for line, columns in rows if columns > len(names) and widths[columns] >= enough), None)
+    if wide:
+        raise EarshotError(
+            f"{where}: the header has {_columns(len(names))}, and line {wide} has more; "
+            f"if that line is the header, set skip = {wide - 1} for this input"
+        )
+    distinct = _distinct(names)
+    for name, called in zip(names, distinct, strict=True):
+        if name.strip() and called != name.strip():
+            warnings.append(f"{where}: column {name.strip()!r} stands there again; SELECTs find it as {called!r}")
+    return _Header(distinct, skip)
 
 
-def _distinct(where: str, names: list[str]) -> tuple[str, ...]:
-    """Stripped names; a column without one (a row number, a trailing delimiter) is called by its place."""
-    named = tuple(name.strip() or f"column{place}" for place, name in enumerate(names, start=1))
+def _columns(number: int) -> str:
+    return "one column" if number == 1 else f"{number} columns"
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Stripped names. A column without one (a row number, a trailing delimiter) is called by its place.
+
+    A name that stands there again is counted on: comment, comment_2, comment_3.
+    """
+    taken = {name.strip().casefold() for name in names}
+    called: list[str] = []
+    for place, written in enumerate(names, start=1):
+        name = written.strip() or f"column{place}"
+        if name.casefold() in {other.casefold() for other in called}:
+            name = next(n for n in (f"{name}_{i}" for i in count(2)) if n.casefold() not in taken)
+        taken.add(name.casefold())
+        called.append(name)
+    return tuple(called)
+
+
+def _once(where: Path, names: Sequence[str]) -> None:
     seen: set[str] = set()
-    for name in named:
+    for name in names:
         if name.casefold() in seen:
-            raise EarshotError(f"{where}: column {name!r} stands twice in the header; give each column its own name")
+            raise EarshotError(f"{where}: column {name!r} stands twice; give each column its own name")
         seen.add(name.casefold())
-    return named
 
 
-def _parquet(files: Sequence[Private], _wanted: SourceInput) -> str:
+def _parquet(files: Sequence[Private], _wanted: SourceInput, _warnings: list[str]) -> str:
     for file in files:
         try:
-            _distinct(str(file.original), pq.read_schema(file.copy).names)
+            _once(file.original, pq.read_schema(file.copy).names)
         except (pa.ArrowInvalid, OSError) as error:
             raise EarshotError(f"{file.original} is no Parquet file; write it again or correct its format") from error
     return f"select * from read_parquet({_paths(files)}, union_by_name = true)"
 
 
-def _jsonl(files: Sequence[Private], _wanted: SourceInput) -> str:
+def _jsonl(files: Sequence[Private], _wanted: SourceInput, _warnings: list[str]) -> str:
     """Keys become text columns; the keys of all lines are looked at, since a line may lack any of them."""
     names: dict[str, None] = {}
     keys_of = "case json_type(json) when 'OBJECT' then json_keys(json) else [null] end"
@@ -243,7 +302,8 @@ def _jsonl(files: Sequence[Private], _wanted: SourceInput) -> str:
         if None in keys:
             raise _not_json(file) or EarshotError(f"{file.original} holds an object without keys")
         names.update(dict.fromkeys(sorted(keys)))
-    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in _distinct(str(files[0].original), list(names)))
+    _once(files[0].original, list(names))
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
     return f"select * from read_json({_paths(files)}, format = 'newline_delimited', columns = {{{columns}}})"
 
 
@@ -260,7 +320,7 @@ def _not_json(file: Private) -> EarshotError | None:
     return None
 
 
-_SCANS: Final[dict[str, Callable[[Sequence[Private], SourceInput], str]]] = {
+_SCANS: Final[dict[str, Callable[[Sequence[Private], SourceInput, list[str]], str]]] = {
     "csv": _csv,
     "parquet": _parquet,
     "jsonl": _jsonl,

@@ -24,10 +24,10 @@ import pyarrow.compute as pc
 from config import EarshotError, refuse_irregular
 from config.models import Source, duration_text
 from queries.loading.contract import Contract, check_columns, offer_text_functions, quoted, sql_type
-from queries.loading.date_order import DayCount
 from queries.loading.inputs import Offer, first_line, literal, no_space, offer
 from queries.loading.limits import DEFAULT_LIMITS, MEMORY_LIMIT, Limits, TimeLimit, memory_held
 from queries.loading.sources import Select, selects
+from queries.loading.suspicions import DayCount, ScaleCount
 from queries.loading.time_zones import offer_functions, with_zones_kept
 from queries.loading.time_zones import zone as zone_named
 
@@ -50,7 +50,10 @@ _LINE: Final = re.compile(r"\bLINE (\d+):")
 _CSV_LINE: Final = re.compile(r"CSV Error on Line: (\d+)")
 _CSV_COLUMNS: Final = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 _CSV_MISTAKES: Final = {
-    "unterminated quote": ("a quote is not closed where its value ends", 'double quotes inside a value ("")'),
+    "unterminated quote": (
+        "a quote is not closed where its value ends",
+        'double quotes inside a value (""), or set escape to what stands before them',
+    ),
     "Maximum line size": ("the line is longer than 16 MB", "most likely a quote before it is not closed"),
 }
 _CANDIDATES: Final = re.compile(r"^(?:Candidate bindings|Did you mean)[^\n]*", re.MULTILINE)
@@ -216,10 +219,13 @@ def _stage(sandbox: _Sandbox, contracts: Sequence[tuple[Select, Contract]]) -> I
 def _watched(
     reader: pa.RecordBatchReader, counts: dict[str, DayCount], sandbox: _Sandbox, select: Select
 ) -> Iterator[pa.RecordBatch]:
+    scales = ScaleCount()
     try:
         while (batch := _next(reader, sandbox)) is not None:
             for name, count in counts.items():
                 count.see(batch.column(name))
+            if select.table.name == "response":
+                scales.see(batch.column("scale"), batch.column("score"))
             if column := _column_with_nul(batch):
                 error = EarshotError(f"{select.file}: {column} holds a NUL character; replace it in the SELECT")
                 sandbox.staging.error = error
@@ -229,6 +235,7 @@ def _watched(
         raise _failed(broken, sandbox, select.file) from broken
     suspicions = (count.suspicion(f"{select.table.name}.{name}") for name, count in counts.items())
     _warn(sandbox, (suspicion for suspicion in suspicions if suspicion))
+    _warn(sandbox, (f"{select.table.name}: {suspicion}" for suspicion in scales.suspicions()))
 
 
 def _next(reader: pa.RecordBatchReader, sandbox: _Sandbox) -> pa.RecordBatch | None:

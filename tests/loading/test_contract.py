@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from queries.loading.contract import Contract, mask, offer_text_functions
-from queries.loading.date_order import DayCount
+from queries.loading.suspicions import DayCount
 from queries.loading.time_zones import offer_functions, zone
 from queries.warehouse import CANONICAL
 from tests.support.offering import FAR_LATER, Read, offered

@@ -1,6 +1,7 @@
-"""Whether the dates of a column look as if day and month had been swapped when they were read."""
+"""What looks wrong though no row alone is: swapped days and months, answers asked for on another scale."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -8,11 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from queries.loading.time_zones import Zone
+from queries.warehouse import SCALES
 
 _SAMPLED: Final = 4_000
 """Rows looked at in each batch, spread over it: enough to see a pattern, and too few to slow a load."""
 
 _ENOUGH: Final = 50
+_ANSWERS: Final = 200
+"""Where three of a hundred give the best answer, 200 answers are without one in one case of four hundred."""
 _OF_A_MONTH: Final = 20
 _HALF: Final = 12
 _DAY: Final = 86_400_000_000
@@ -61,6 +65,29 @@ class DayCount:
             which = f"{len(halves)} months of {column} ({halves[0]}, {halves[1]}, ...)"
             return f"days above 12 never occur in {which}: day and month may be swapped in some rows"
         return None
+
+
+@dataclass(slots=True)
+class ScaleCount:
+    """How many answers each scale has, and the highest of them."""
+
+    answers: Counter[str] = field(default_factory=Counter)
+    highest: dict[str, int] = field(default_factory=dict)
+
+    def see(self, scales: pa.Array, scores: pa.Array) -> None:
+        """Count a batch: texts, and whole numbers."""
+        batch = pa.table({"scale": scales, "score": scores}).drop_null()
+        for row in batch.group_by("scale").aggregate([("score", "count"), ("score", "max")]).to_pylist():
+            self.answers[row["scale"]] += row["score_count"]
+            self.highest[row["scale"]] = max(self.highest.get(row["scale"], row["score_max"]), row["score_max"])
+
+    def suspicions(self) -> Iterator[str]:
+        """A warning for each scale whose best answer nobody gave."""
+        for scale, answers in sorted(self.answers.items()):
+            end = SCALES.get(scale, (0, 0))[1]
+            if answers >= _ANSWERS and self.highest[scale] < end:
+                said = f"none of {answers:,} answers on the scale {scale} is above {self.highest[scale]}"
+                yield f"{said}, and it ends at {end}: they may have been asked for on another scale"
 
 
 def _sampled(values: pa.Array, kind: type[np.generic]) -> Any:
