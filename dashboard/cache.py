@@ -1,14 +1,15 @@
 """What cached results hang on, and the two ways to cache one; each page's readers are in its own `data`.
 
 A key holds all that a result depends on: the generation, the configuration, the reader's scope, the month and the
-vertical. Two loads never meet on one page, and nobody is served what another may see. The state (incidents, decisions)
-is never cached. The theme is no part of a key: a finished chart suits both.
+vertical. Two loads never meet on one page, and nobody is served what another may see. What the state says (incidents,
+decisions) is kept only until it changes. The theme is no part of a key: a finished chart suits both.
 """
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
+from functools import wraps
 from pathlib import Path
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
@@ -23,7 +24,11 @@ from queries.warehouse import COLUMNS
 
 ENTRIES: Final = 256
 """How many results each cached function keeps."""
+STATE_ENTRIES: Final = 32
+"""The same where a change of the state makes all of them worthless."""
 Hashes = dict[str | type, Callable[[Any], Any]]
+Changes = tuple[int, int] | None
+"""What differs after every change of the state; None where that is not known."""
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -82,6 +87,20 @@ def shared(hashes: Hashes | None = None, *, spinner: str | bool = False, entries
     # `cache_data` would pickle each result and hand every page run a copy, which a frozen value has no need of.
     # The connection goes unhashed because the key's generation says what it reads.
     return st.cache_resource(max_entries=entries, show_spinner=spinner, hash_funcs={Key: _hashed, **(hashes or {})})
+
+
+def until_changed(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Cache a function whose frozen result hangs on the state, of which its second argument counts the changes.
+
+    Where they are not known the function is called every time.
+    """
+    cached = shared(entries=STATE_ENTRIES)(function)
+
+    @wraps(function)
+    def either(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        return (function if args[1] is None else cached)(*args, **kwargs)
+
+    return either
 
 
 def copied(hashes: Hashes | None = None) -> Decorator:

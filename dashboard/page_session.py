@@ -23,7 +23,10 @@ from queries.warehouse import Pin
 
 @dataclass(frozen=True, slots=True)
 class PageSession:
-    """What a page works with. `pin` and `state` are open for as long as the page runs."""
+    """What a page works with. `pin` and `state` are open for as long as the page runs.
+
+    `changes` counts the changes of the state before it was read; None where that is not known.
+    """
 
     stores: Stores
     viewer: Viewer
@@ -31,6 +34,7 @@ class PageSession:
     key: cache.Key
     pin: Pin
     state: Connection
+    changes: cache.Changes
     now: datetime
 
     def own_key(self, name: str) -> str:
@@ -66,14 +70,16 @@ def page_session() -> Iterator[PageSession]:
     stamp = cache.config_fingerprint(opened.settings.config)
     catalog = cache.catalog(str(opened.settings.config), stamp)
     # One generation for the whole run: a load that is published meanwhile is seen by the next one.
+    # Counted before the state is read: what is cached under a number is then never older than it.
+    changes = opened.changes.now()
     with opened.pinned() as pin, opened.reading() as state:
         key = cache.page_key(opened.settings, stamp, pin.generation.number, reader.scope, now)
-        yield PageSession(opened, reader, catalog, key, pin, state, now)
+        yield PageSession(opened, reader, catalog, key, pin, state, changes, now)
 
 
 def banners(session: PageSession) -> None:
     """What every page says first: who can see this, what Slack has not been told, which rules are not evaluated."""
-    waiting, lost = waiting_and_dead(session.state)
+    waiting, lost, ill = _troubles(session.key.data, session.changes, session.state)
     lines = [session.viewer.notice] if session.viewer.notice else []
     if session.stores.settings.slack.token is None:
         lines.append("Slack has no token" + (f": {_messages(waiting, 'wait')}." if waiting else "."))
@@ -85,10 +91,17 @@ def banners(session: PageSession) -> None:
     if lines:
         words = " ".join(lines) + (" Read them:" if command else "")
         st.html(markup.notice(words, attention=bool(lost), command=command))
-    if ill := len({error.rule for error in rule_errors(session.state)}):
+    if ill:
         rules = "rule" if ill == 1 else "rules"
         words = f"{count(ill)} {rules} could not be evaluated; incidents that are open stay as they are."
         st.html(markup.notice(words, attention=True, command="python -m triggers audit"))
+
+
+@cache.until_changed
+def _troubles(data: str, changes: cache.Changes, _state: Connection) -> tuple[int, int, int]:
+    """Messages that wait, messages that Slack refused, rules that could not be evaluated."""
+    del data, changes
+    return *waiting_and_dead(_state), len({error.rule for error in rule_errors(_state)})
 
 
 def _messages(number: int, verb: str = "") -> str:

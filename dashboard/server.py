@@ -86,8 +86,8 @@ class FirstReader(SessionClient):
 async def _lifespan(_app: st.App) -> AsyncIterator[None]:
     """What goes before the first request and after the last: the server listens from the `yield` on."""
     await FirstReader().read()
-    # From now on full collections are ours; those of young objects stay Python's.
-    gc.set_threshold(*gc.get_threshold()[:2], 1_000_000)
+    # From now on full collections are ours; those of young objects stay Python's, a few times a second at the most.
+    gc.set_threshold(50_000, 50, 1_000_000)
     memory.settle()
     collecting = asyncio.create_task(_collect())
     try:

@@ -1,22 +1,30 @@
 """The warehouse and the state this process serves, opened once: pages and the health check share them."""
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Lock
 
 from config.settings import read_settings
+from queries.engine import ChangeCount
 from queries.messages import astray_lease, unsent
 from queries.operations.storage_errors import storage_error
 from queries.stores import Stores, open_stores
 
 _opening = Lock()
-_opened: dict[tuple[tuple[str, str], ...], Stores] = {}
+_opened: dict[tuple[tuple[str, str], ...], "Opened"] = {}
 _until_closed = ExitStack()
 
 
-def stores() -> Stores:
+@dataclass(frozen=True, slots=True)
+class Opened(Stores):
+    """The stores, and what tells whether the state has changed since it was read."""
+
+    changes: ChangeCount
+
+
+def stores() -> Opened:
     """The stores that the settings name, read once for each set of `EARSHOT_` variables.
 
     Raises:
@@ -26,7 +34,9 @@ def stores() -> Stores:
     variables = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("EARSHOT_")))
     with _opening:
         if variables not in _opened:
-            _opened[variables] = _until_closed.enter_context(open_stores(read_settings()))
+            made = _until_closed.enter_context(open_stores(read_settings()))
+            changes = _until_closed.enter_context(closing(ChangeCount(made.states)))
+            _opened[variables] = Opened(made.settings, made.warehouse, made.states, changes)
         return _opened[variables]
 
 

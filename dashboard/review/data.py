@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from dashboard.cache import Key, copied, shared
+from dashboard.cache import Changes, Key, copied, shared, until_changed
 from dashboard.charts import finished
 from dashboard.review.charts import against_goals
 from queries.metrics.measure import MetricPoint
@@ -64,16 +64,23 @@ def effect(key: Key, _pin: Pin, action: Action, others: tuple[Action, ...]) -> A
     return read_effect(_pin.conn, _context(key, _pin), action, others)
 
 
-def review(key: Key, pin: Pin, state: Connection) -> Review:
+def review(key: Key, changes: Changes, pin: Pin, state: Connection) -> Review:
     """The document of one month: cached figures, and the state as it is now."""
-    context = _context(key, pin)
-    meeting = read_meeting(state, context)
-    effects = {action.id: effect(key, pin, action, meeting.actions) for action in meeting.actions}
+    review_facts(key, pin)  # here, for inside another cached function no one is shown that it takes long
+    return _review(key, changes, pin, state)
+
+
+@until_changed
+def _review(key: Key, changes: Changes, _pin: Pin, _state: Connection) -> Review:
+    del changes
+    context = _context(key, _pin)
+    meeting = read_meeting(_state, context)
+    effects = {action.id: effect(key, _pin, action, meeting.actions) for action in meeting.actions}
     # Every incident that has a metric, and the month's figure of it.
     wanted = {(found.metric.name, found.rule, found.group) for found in meeting.found if found.metric}
-    points = {(metric, group): _point(key, pin, metric, rule, group) for metric, rule, group in sorted(wanted)}
+    points = {(metric, group): _point(key, _pin, metric, rule, group) for metric, rule, group in sorted(wanted)}
     return compose(
-        review_facts(key, pin),
+        review_facts(key, _pin),
         meeting,
         {place: point for place, point in points.items() if point is not None},
         {id_: measured for id_, measured in effects.items() if measured is not None},

@@ -22,7 +22,7 @@ def show(session: PageSession) -> None:
     if key is None:
         st.html(parts.notice("The data holds no month that you may see.", command="python -m queries status"))
         return
-    review = data.review(key, session.pin, session.state)
+    review = data.review(key, session.changes, session.pin, session.state)
     head = [markup.review_header(review, review.vertical or EVERYWHERE)]
     if review.doubt:
         words = f"Incidents may be missing: {review.doubt}."

@@ -7,6 +7,7 @@ from queries.engine.engines import (
     MEMORY_LIMIT,
     READING_LIMIT,
     STORE_ERRORS,
+    ChangeCount,
     append,
     arriving,
     attached,

@@ -4,8 +4,9 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
+from threading import Lock
 from time import monotonic, sleep
 from typing import Any, Final
 
@@ -46,6 +47,7 @@ ARRIVING: Final = "arriving"
 BUSY_S: Final = 30.0
 """How long a process waits for another one that writes the state."""
 
+_COUNTS: Final = count()
 _SLICE: Final = 8
 """Batches a statement."""
 
@@ -83,6 +85,30 @@ def journal(file: Path) -> Engine:
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+class ChangeCount:
+    """What differs after every change of a state in SQLite. Of other databases nothing is known."""
+
+    def __init__(self, engine: Engine) -> None:
+        # One connection of its own: SQLite counts what others than the one that asks have committed since it began.
+        self._number = next(_COUNTS)
+        self._asking = Lock()
+        self._own: sqlite3.Connection | None = None
+        if engine.dialect.name == "sqlite":
+            self._own = sqlite3.connect(str(engine.url.database), check_same_thread=False, isolation_level=None)
+
+    def now(self) -> tuple[int, int] | None:
+        """Which count it is, and where it stands."""
+        if self._own is None:
+            return None
+        with self._asking:
+            return self._number, int(self._own.execute("PRAGMA data_version").fetchone()[0])
+
+    def close(self) -> None:
+        """Let the database go."""
+        if self._own is not None:
+            self._own.close()
 
 
 @contextmanager

@@ -21,10 +21,11 @@ from dashboard import cache, stores
 from dashboard.review import data as review_data
 from dashboard.server import options
 from dashboard.viewer import NotSignedInError, viewer
+from queries.engine import ChangeCount
 from queries.review.action_effects import effect_of
 from queries.review.document import Issue, MetricStatus, Money
 from queries.scope import Scope
-from queries.state import Action, UnknownIncidentError, entries, read_incident
+from queries.state import Action, Override, UnknownIncidentError, entries, read_incident, record_override
 from queries.warehouse import EmbeddedWarehouse
 from tests.support.small_company import BROKEN, VERTICALS, Company, found, write_config
 from tests.support.states import NewState
@@ -434,12 +435,35 @@ def test_a_reader_of_one_vertical_is_served_that_one(company: Company, new_state
     ):
         for scope in (Scope(), Scope("gm", frozenset({"Payments"}))):
             key = cache.page_key(settings, stamp, pin.generation.number, scope, NOW).of(company.month, None)
-            review = review_data.review(key, pin, state)
+            review = review_data.review(key, (-1, 1), pin, state)
             shown: list[MetricStatus | Money | Issue] = [*review.standings, *review.money, *review.issues]
             seen[scope.role] = {part.vertical for part in shown}
             assert (BROKEN in repr(review)) == (scope.role == "analyst")
     assert seen["gm"] == {"Payments"}
     assert seen["analyst"] >= set(VERTICALS)
+
+
+def test_what_the_state_says_is_read_again_after_every_change(tmp_path: Path, new_state: NewState) -> None:
+    read: list[int] = []
+
+    @cache.until_changed
+    def figure(place: str, changes: cache.Changes) -> int:
+        del place, changes
+        read.append(1)
+        return len(read)
+
+    state = new_state(tmp_path)
+    with closing(ChangeCount(state)) as changes, closing(ChangeCount(state)) as another:
+        assert [figure("here", changes.now()) for _ in range(3)] == [1, 1, 1]
+        for number in range(2, 5):
+            with state.begin() as conn:
+                new = Override("A", f"because {number}", NOW.replace(tzinfo=None))
+                record_override(conn, TODAY - timedelta(days=number), None, new)
+            assert [figure("here", changes.now()) for _ in range(2)] == [number, number]
+        # A second dashboard of the same process, as tests and reopened stores make one, shares nothing with the first.
+        assert another.now() != changes.now()
+        assert figure("here", another.now()) == 5
+    assert [figure("there", None) for _ in range(2)] == [6, 7], "unknown changes: nothing is kept"
 
 
 # The server
