@@ -11,8 +11,6 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
-from scipy.stats import binom
-from statsmodels.stats.proportion import proportion_confint
 
 from config import EarshotError
 from config.models import Metric
@@ -97,8 +95,9 @@ def interval(metric: Metric, tally: Tally, deff: float) -> tuple[float, float, f
 
 def wilson(plus: float, n: float, deff: float = 1.0) -> tuple[float, float, float]:
     """A share with its Wilson interval."""
-    low, high = proportion_confint(plus / deff, n / deff, alpha=ALPHA, method="wilson")
-    return plus / n, float(low), float(high)
+    share, pull = plus / n, Z**2 * deff / n
+    middle, half = share + pull / 2, Z * sqrt(share * (1 - share) * deff / n + pull**2 / (4 * Z**2))
+    return share, (middle - half) / (1 + pull), (middle + half) / (1 + pull)
 
 
 def adjusted_wald(plus: float, minus: float, n: float, deff: float = 1.0) -> tuple[float, float, float]:
@@ -133,6 +132,8 @@ def garwood(n: float, deff: float = 1.0) -> tuple[float, float, float]:
 
 def ranks(n: int, q: float, deff: float = 1.0) -> tuple[int, int]:
     """The ranks (from 1) of the ordered values that hold the quantile `q` between them with 95% confidence."""
+    from scipy.stats import binom  # noqa: PLC0415 - takes a second, and few figures are quantiles
+
     size = max(floor(n / deff), 1)
     low, high = (float(edge) for edge in binom.ppf([ALPHA / 2, 1 - ALPHA / 2], size, q))
     stretch = n / size

@@ -65,14 +65,14 @@ class Made:
         """Every row of the first vertical is a journey with so many days promised and taken, by day of its start."""
         self.ages = np.zeros((DAYS, 1, AGES + 1))
         self.promised, self.took = np.zeros((DAYS, 1, 3)), np.zeros((DAYS, 1, 4))
-        for day in range(DAYS):
-            n = int(self.counts[day, :3].sum())
-            days = transit[day] * np.exp(0.5 * self.rng.standard_normal(n))
-            self.promised[day, 0] = n, n * promise[day], n * promise[day] ** 2
-            np.add.at(self.ages[day, 0], np.minimum(days.astype(int), AGES - 1), 1)
-            for value in days[day + days.astype(int) < DAYS]:
-                at = day + int(value)
-                self.took[at, 0] += 1, value, value**2, float(value > promise[day])
+        many = self.counts[:, :3].sum(axis=1)
+        self.promised[:, 0] = np.stack([many, many * promise, many * promise**2], axis=1)
+        day = np.repeat(np.arange(DAYS), many.astype(int))
+        days = transit[day] * np.exp(0.5 * self.rng.standard_normal(len(day)))
+        np.add.at(self.ages, (day, 0, np.minimum(days.astype(int), AGES - 1)), 1)
+        end = day + days.astype(int)
+        took = np.stack([np.ones(len(day)), days, days**2, days > promise[day]], axis=1)
+        np.add.at(self.took, (end[end < DAYS], 0), took[end < DAYS])
 
     def profile(self, table: str = "contact") -> Profile:
         cells = tuple((vertical, channel) for vertical in VERTICALS for channel in CHANNELS)

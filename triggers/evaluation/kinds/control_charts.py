@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import numpy as np
 from scipy import special
-from scipy.stats import binom
 
 from config import EarshotError
 from config.models import Metric
@@ -184,6 +183,8 @@ def _run_lengths(width: float, base: float, worse: float, n: int, truth: float) 
     nearness: rounding misses by a quarter where counts are few, and never moves where steps are small. States are
     left out one by one from zero on (Grassmann, Taksar & Heyman 1985): without subtraction no digit is lost.
     """
+    from scipy.stats import binom  # noqa: PLC0415 - takes a second, and few rules are a CUSUM
+
     hits = np.arange(n + 1)
     chances = binom.pmf(hits, n, truth)
     kept = chances > _NEVER * chances.max()
