@@ -187,8 +187,8 @@ def test_what_is_planted_is_named(name: str) -> None:
 
 
 @pytest.mark.parametrize("table", PROFILED)
-def test_clean_rows_are_quiet_in_every_week(table: str) -> None:
-    for seed in SEEDS:
+def test_clean_rows_are_quiet_in_every_week(table: str, *, prove: bool) -> None:
+    for seed in SEEDS if prove else SEEDS[:4]:
         profile = Made(np.random.default_rng(seed)).profile(table)
         for back in range(0, 7 * (WEEKS - 6), 21):
             until = END - timedelta(days=back)

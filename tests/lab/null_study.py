@@ -8,7 +8,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from math import inf, sqrt
 from pathlib import Path
 from statistics import median
@@ -128,6 +128,7 @@ class World:
         return EvaluationInput(slots, Inputs(self.counts, self.effects, other, None, frozen), {})
 
 
+@lru_cache(maxsize=4)
 def world(base: float, alike: float, seeds: range, change: float = 1.0, since: int = WEEKS) -> World:
     """Draw what chance alone moves; from week `since` on the share of the first figure is `change` times `base`."""
     truth = np.where(np.arange(WEEKS) < since, base, base * change)

@@ -184,10 +184,10 @@ def test_a_year_of_days_and_one_backtest_come_to_the_same_log(
     prove: bool,
     new_state: NewState,
 ) -> None:
-    """A load a week on DuckDB, a fortnight on PostgreSQL, which takes longer; with --prove a load a day on both."""
+    """A load a fortnight on DuckDB, every fourth week on PostgreSQL; with --prove a load a day on both."""
     live, test, states = stores
     at_once = new_state()
-    step = 1 if prove else 14 if "shared" in request.node.name else 7
+    step = 1 if prove else 28 if "shared" in request.node.name else 14
     lived(live, states, range(HISTORY + 1, DAYS + 1, step))
     at_once_over(test, at_once, DAYS)
     found = log(states)
@@ -224,14 +224,16 @@ def test_from_the_very_first_day_on_it_is_the_same(record_property: Any, new_sta
 
 
 @pytest.mark.slow
-def test_twenty_ticks_as_processes_of_their_own_are_the_same(tmp_path: Path, new_state: NewState) -> None:
+def test_ticks_as_processes_of_their_own_are_the_same(tmp_path: Path, new_state: NewState, *, prove: bool) -> None:
+    """Twenty weeks: a tick each with --prove, else one every seventh."""
     environ = {**os.environ, **configure(tmp_path, rules=RULES.read_text(encoding="utf-8"))}
     warehouse, states, begun = EmbeddedWarehouse(tmp_path / "warehouse"), new_state(), HISTORY + 60
     arrived = arrivals(company().rows)
-    for number in range(20):
-        day = begun + 7 * number
+    every = 7 if prove else 49
+    for number in range(140 // every + 1):
+        day = begun + every * number
         with _drafted(warehouse) as conn:
-            new = [pair for n in range(day - 7, day) for pair in arrived.get(day_of(n), ())]
+            new = [pair for n in range(day - every, day) for pair in arrived.get(day_of(n), ())]
             bring(conn, new, begin(day)) if number else fill(conn, known(company().rows, begin(day)))
             publish(conn, number + 1, morning(day))
         with warehouse.pin() as pin:

@@ -87,6 +87,24 @@ def during(day: int, *spans: tuple[int, int]) -> bool:
     return any(since <= day - HISTORY < until for since, until in spans)
 
 
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A table's columns: all of them, its event, and of which other each is the day or becomes known with."""
+
+    names: tuple[str, ...]
+    event: str | None
+    days: Mapping[str, str]
+    late: Mapping[str, str]
+
+
+@lru_cache
+def columns(table: Table) -> Columns:
+    """Asked for each row, and found out once."""
+    days, late = ({c.name: c.info[of] for c in table.c if of in c.info} for of in ("day_of", "known_at"))
+    event = next((c.name for c in table.c if c.info.get("event")), None)
+    return Columns(tuple(c.name for c in table.c), event, days, late)
+
+
 @dataclass
 class Company:
     """Its rows as they are in the end, by table."""
@@ -96,11 +114,18 @@ class Company:
 
     def add(self, table: Table, **values: Any) -> None:
         """Add a row; the days of its instants are filled in."""
-        made = {"source": SOURCE, "first_loaded_at": begin(0), "loaded_at": begin(0)}
-        row: Row = {c.name: {**made, **values}.get(c.name) for c in table.c}
-        for column in table.c:
-            if "day_of" in column.info and row[column.info["day_of"]] is not None:
-                row[column.name] = row[column.info["day_of"]].replace(tzinfo=UTC).astimezone(ZONE).date()
+        own = columns(table)
+        made = {
+            **dict.fromkeys(own.names),
+            "source": SOURCE,
+            "first_loaded_at": begin(0),
+            "loaded_at": begin(0),
+            **values,
+        }
+        row: Row = {name: made[name] for name in own.names}
+        for name, at in own.days.items():
+            if row[at] is not None:
+                row[name] = row[at].replace(tzinfo=UTC).astimezone(ZONE).date()
         self.rows[table].append(row)
 
     def at(self, day: int, hours: float = 8.0) -> datetime:
@@ -269,14 +294,14 @@ def _seen(table: Table, row: Row, at: datetime) -> Row | None:
     happened = _happened(table, row)
     if happened is not None and happened >= at:
         return None
-    late = [c for c in table.c if "known_at" in c.info and row[c.info["known_at"]] is not None]
-    hidden = {c.name: _before(c.name) for c in late if row[c.info["known_at"]] >= at}
-    return {**row, **hidden}
+    late = columns(table).late.items()
+    hidden = {name: _before(name) for name, known_at in late if row[known_at] is not None and row[known_at] >= at}
+    return {**row, **hidden} if hidden else row
 
 
 def _happened(table: Table, row: Row) -> datetime | None:
     """When a row came into being: its event; a month's revenue is known when it is over."""
-    event = next((c.name for c in table.c if c.info.get("event")), None)
+    event = columns(table).event
     if event is not None:
         return row[event]  # type: ignore[no-any-return]
     return datetime.combine(row["month"] + timedelta(days=32), time()).replace(day=1) if "month" in row else None
@@ -288,7 +313,7 @@ def _before(column: str) -> str | None:
 
 def _changes(table: Table, row: Row) -> set[datetime]:
     """The instants at which something of a row becomes known."""
-    late = {row[c.info["known_at"]] for c in table.c if "known_at" in c.info}
+    late = {row[name] for name in columns(table).late.values()}
     return {at for at in (*late, _happened(table, row) or begin(0)) if at is not None}
 
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.counterparts.browser import PageAt, Tab
-from tests.dashboard.browser.test_pages import SERVERS, SIZES, health, is_inside, served
+from tests.dashboard.browser.test_pages import LOOKS, SERVERS, SIZES, health, is_inside, served
 from tests.support.company import catalog, rows_of, rule, warehouse, weeks
 from tests.support.installation import configure
 
@@ -41,8 +41,7 @@ def rested(page: Page) -> Page:
     return page
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@LOOKS
 def test_the_lab(page_at: PageAt, url: str, size: str, scheme: str) -> None:
     tab = page_at(*SIZES[size], scheme)
     page = settled(tab, url)

@@ -1,12 +1,10 @@
 """The pages in a real browser: what it makes of what the server sends, and that it complains of nothing."""
 
 import json
-import os
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from http.client import HTTPConnection
 from pathlib import Path
 from socket import socket
@@ -15,17 +13,26 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+import time_machine
 from playwright.sync_api import Page, expect
 
 from tests.counterparts.browser import PageAt, Tab
-from tests.support import clocks
+from tests.support import dashboards
 from tests.support.clocks import Now
 from tests.support.small_company import BROKEN, Company, found, write_config
 
 SERVERS = "each day takes a company and a server of its own"
 pytestmark = [pytest.mark.slow, pytest.mark.dated(in_turn=SERVERS)]
-CHECKOUT = Path(__file__).parents[3]
 SIZES = {"laptop": (1280, 800), "phone": (390, 844)}
+LOOKS = pytest.mark.parametrize(
+    ("size", "scheme"),
+    [
+        ("laptop", "light"),
+        ("phone", "dark"),
+        *(pytest.param(*look, marks=pytest.mark.proof) for look in (("laptop", "dark"), ("phone", "light"))),
+    ],
+)
+"""Each size and each scheme; with --prove each with each."""
 
 
 @contextmanager
@@ -34,14 +41,14 @@ def served(environ: dict[str, str]) -> Iterator[str]:
     with closing(socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    variables = {**os.environ, **environ, "EARSHOT_DASHBOARD__PORT": str(port)}
-    command = clocks.module("dashboard")
-    process = subprocess.Popen(command, cwd=CHECKOUT, env=variables, stdout=subprocess.DEVNULL)
+    then = datetime.now(UTC) if time_machine.escape_hatch.is_travelling() else None
+    process = dashboards.start({**environ, "EARSHOT_DASHBOARD__PORT": str(port)}, then)
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(20)
+        process.join(20)
+        assert process.exitcode is not None
 
 
 def health(url: str) -> tuple[int, dict[str, Any]]:
@@ -88,8 +95,7 @@ def test_the_state_is_closed_as_the_server_stops(tmp_path: Path, now: Now) -> No
     assert not log.exists()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@LOOKS
 def test_the_review(page_at: PageAt, url: str, size: str, scheme: str) -> None:
     tab = page_at(*SIZES[size], scheme)
     page = settled(tab, url)
@@ -100,8 +106,7 @@ def test_the_review(page_at: PageAt, url: str, size: str, scheme: str) -> None:
     assert tab.problems == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+@LOOKS
 def test_an_incident_by_its_link_from_slack(
     page_at: PageAt, url: str, company: Company, size: str, scheme: str
 ) -> None:

@@ -68,7 +68,7 @@ def _silence(weekly: NDArray[np.float64]) -> NDArray[np.float64]:
 def _silences(look: RowHistory, cell: Cell, alpha: float) -> Iterator[DataFault]:
     weekly, first_week = look.weekly(cell.daily), first_full_week(look.weekly(cell.whole))
     may_start = [column for column, _ in cell.names] not in ([], ["vertical"])
-    for first, last in runs(weekly <= _silence(weekly), first_week):
+    for first, last in runs(weekly <= _silence(weekly), first_week).tolist():
         if last - first < _LEAST_SILENT or last < look.concerned:
             continue
         if first > first_week:

@@ -38,7 +38,8 @@ def _copied(look: RowHistory, cell: Cell, counts: Floats, looks: int) -> DataFau
     doubt, targets = _doubt(days, same), np.arange(look.concern, look.end)
     enough = -log(ALPHA / (looks * len(targets) * look.end))
     apart = _repeating(same, doubt, targets, enough)
-    heaviest = [(*_heaviest(same, doubt, targets[targets >= lag], lag), lag) for lag in apart]
+    sums = np.concatenate(([0.0], doubt.cumsum()))
+    heaviest = [(*_heaviest(same, sums, max(look.concern, lag), lag), lag) for lag in apart]
     weight, first, last, lag = max(heaviest, default=(0.0, 0, 0, 0))
     if weight < enough or last - first < _LEAST_COPIED:
         return None
@@ -56,12 +57,14 @@ def _repeating(same: NDArray[np.uint64], doubt: Floats, targets: NDArray[np.int6
     return np.flatnonzero(np.bincount(apart[late], doubt[tells[day[late]]]) >= enough).tolist()
 
 
-def _heaviest(same: NDArray[np.uint64], doubt: Floats, targets: NDArray[np.int64], lag: int) -> tuple[float, int, int]:
+def _heaviest(same: NDArray[np.uint64], sums: Floats, begin: int, lag: int) -> tuple[float, int, int]:
     """The run of equal days with the most doubt: its sum, its first place and the place after its last."""
-    sums = np.concatenate(([0.0], doubt[targets].cumsum()))
-    found = [(float(sums[b] - sums[a]), a, b) for a, b in runs(same[targets] == same[targets - lag], 0)]
-    weight, first, last = max(found, default=(0.0, 0, 0))
-    return weight, int(targets[0]) + first, int(targets[0]) + last
+    found = runs(same[begin:] == same[begin - lag : len(same) - lag], 0) + begin
+    if not len(found):
+        return 0.0, 0, 0
+    weights = sums[found[:, 1]] - sums[found[:, 0]]
+    first, last = found[np.flatnonzero(weights == weights.max())[-1]].tolist()
+    return float(weights.max()), first, last
 
 
 def _doubt(days: Floats, same: NDArray[np.uint64]) -> Floats:

@@ -4,7 +4,6 @@ Weeks stand oldest first. Counts vary more than Poisson counts do: a dispersion 
 counts are divided by it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -245,10 +244,10 @@ def first_full_week(weekly: Floats) -> int:
     return int(np.argmax(weekly >= 0.5 * np.median(seen))) if len(seen) else len(weekly)
 
 
-def runs(flags: NDArray[np.bool_], begin: int) -> Iterator[tuple[int, int]]:
-    """The stretches of true flags from `begin` on, as [first, last)."""
+def runs(flags: NDArray[np.bool_], begin: int) -> NDArray[np.int64]:
+    """The stretches of true flags from `begin` on, as rows of [first, last)."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], flags[begin:].astype(np.int8), [0]))))
-    yield from ((int(a) + begin, int(b) + begin) for a, b in edges.reshape(-1, 2))
+    return edges.reshape(-1, 2) + begin
 
 
 def sides(weekly: Floats, splits: NDArray[np.int64]) -> tuple[Floats, Floats]:
