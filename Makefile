@@ -6,6 +6,8 @@ STAMP := $(VENV)/.earshot
 TOOLS := $(VENV)/.earshot-tools
 PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 WORKERS ?= 2
+# A worker takes whole files, in our order: what tests of a module share is made once.
+DIST := --dist loadfile --no-loadscope-reorder
 PYTEST ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OPENBLAS_NUM_THREADS ?= 1
@@ -57,14 +59,14 @@ run: demo  ## the sample company's monthly review, in the browser
 
 test: tools  ## everything that can be tested on this machine
 	@echo "test: pytest with $(WORKERS) workers (make test PYTEST='-k word' for some of it)"
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q $(PYTEST)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(DIST) -q $(PYTEST)
 
 newest:  ## `test` on the newest Python promised, in an environment of its own
 	@$(if $(NEWEST),$(MAKE) --no-print-directory test VENV=.venv-newest PYTHON=$(NEWEST),echo "newest: no Python 3.13 here")
 
 prove: tools  ## the whole matrices, of which `test` runs a part, and `newest`
 	@echo "prove: pytest over the whole matrices (long)"
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q --prove $(PYTEST)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(DIST) -q --prove $(PYTEST)
 	@$(MAKE) --no-print-directory newest
 
 bench: tools  ## how fast it is, in ratios measured in one run

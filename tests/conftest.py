@@ -53,10 +53,9 @@ def _stay_on_this_machine(event: str, arguments: tuple[Any, ...]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks tests by what they ask for. Browser tests run one at a time: the servers they visit need the other core.
+    """Marks tests by what they ask for, and begins with the long ones: no worker is left with one at the end.
 
-    What is marked `proof` is one of several alike: the others run always, all of them with --prove. The long ones
-    come first, so that no worker is left with one of them at the end.
+    What is marked `proof` is one of several alike: the others run always, all of them with --prove.
     """
     if not config.getoption("--prove"):
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("proof")])
@@ -65,21 +64,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for fixture, marker in MARKED_BY_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
-        if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.xdist_group("browser"))
-        elif not item.get_closest_marker("xdist_group") and (group := _sharing(item)):
-            item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: not item.get_closest_marker("slow"))
-
-
-def _sharing(item: pytest.Item) -> str:
-    """Whom a test shares what was made for its module with, or nobody: made by one worker, it is made once."""
-    if not isinstance(item, pytest.Function):
-        return ""
-    module, made = item.nodeid.partition("::")[0], item._fixtureinfo.name2fixturedefs.values()
-    if not any(fixtures[-1].scope == "module" and fixtures[-1].baseid == module for fixtures in made):
-        return ""
-    return f"{module} {item.callspec.params.get('clock', '') if hasattr(item, 'callspec') else ''}"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 FLAGS: Final = (
     "--no-sandbox",
@@ -61,6 +61,7 @@ def missing() -> str | None:
 @contextmanager
 def running() -> Iterator[Browser]:
     """Starts Chromium. While it runs, this thread has an event loop: no asyncio.run beside it."""
+    expect.set_options(timeout=20_000)  # as long as a page waits for anything else: other tests want the machine too
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), args=list(FLAGS))
         try:

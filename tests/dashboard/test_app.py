@@ -32,7 +32,6 @@ from tests.support.states import NewState
 from triggers.incidents import actions
 from triggers.incidents.actions import snooze
 
-pytestmark = pytest.mark.xdist_group("dashboard")
 CHECKOUT = Path(stores.__file__).parents[1]
 APP = str(CHECKOUT / "dashboard" / "app.py")
 TODAY = date(2026, 11, 21)

@@ -22,7 +22,6 @@ from tests.support.installation import RULE, configure
 from triggers.lab.backtest import backtest
 
 pytestmark = [
-    pytest.mark.xdist_group("dashboard"),
     pytest.mark.dated(in_turn="what these say hangs on the day only where the page itself does"),
 ]
 STORY = (4,) * 18 + (20,) * 4 + (45,) * 2 + (2,) * 12

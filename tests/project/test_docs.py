@@ -164,7 +164,6 @@ def with_sample(new_checkout: Callable[[], Checkout]) -> Checkout:
 
 @MINUTES
 @pytest.mark.slow
-@pytest.mark.xdist_group("docs")
 def test_the_tutorial_can_be_followed(with_sample: Checkout) -> None:
     with_sample.follow("tutorial.md")
     backtests = (said for command, said in with_sample.said.items() if "backtest" in command)
@@ -181,7 +180,6 @@ def opened(table: str) -> dict[str, str]:
 
 @MINUTES
 @pytest.mark.slow
-@pytest.mark.xdist_group("docs")
 @pytest.mark.parametrize("page", ["add-a-metric.md", "write-a-rule.md", "tune-a-trigger.md", "send-to-slack.md"])
 def test_what_is_said_about_the_sample_can_be_done(page: str, with_sample: Checkout) -> None:
     with_sample.follow(f"how-to/{page}")
@@ -189,7 +187,6 @@ def test_what_is_said_about_the_sample_can_be_done(page: str, with_sample: Check
 
 @MINUTES
 @pytest.mark.slow
-@pytest.mark.xdist_group("docs")
 def test_a_customer_of_the_sample_can_be_erased(with_sample: Checkout) -> None:
     with_sample.follow("how-to/erase-a-customer.md")
 

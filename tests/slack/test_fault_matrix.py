@@ -34,8 +34,6 @@ FIVE_MINUTES: Final = 300.0
 SETTINGS: Final = tuple(product(DATABASES, WORKERS))
 
 
-pytestmark = pytest.mark.xdist_group("faults")  # one process that forks workers is enough
-
 WITHOUT: Final = pytest.mark.skipif(bool(postgresql.missing()), reason=str(postgresql.missing()))
 ON: Final = {"SQLite": (), "PostgreSQL": (WITHOUT,)}
 EACH_DATABASE: Final = [pytest.param(name, marks=marks) for name, marks in ON.items()]

@@ -38,7 +38,7 @@ from triggers.messages import DeliveryWorker
 from triggers.messages.delivery import CrashPoint
 from triggers.slack import client
 
-pytestmark = [pytest.mark.xdist_group("faults"), BY_SLACKS_CLOCK]
+pytestmark = BY_SLACKS_CLOCK
 CHANNEL: Final = CHANNELS["service-quality"]
 MESSAGES: Final = 4
 DISK_MB: Final = 16

@@ -44,7 +44,6 @@ from triggers.slack.interaction_handler import InteractionHandler
 from triggers.slack.interactions import Interaction
 from triggers.slack.socket_mode import NoAppTokenError, Pulse, SocketListener, deaf
 
-pytestmark = pytest.mark.xdist_group("dashboard")
 FIRST, OPENS = date(2025, 9, 1), date(2025, 12, 22)
 STORY: Final = (4,) * 10 + (20,) * 4 + (45,) * 2 + (2,) * 8
 ZONE: Final = ZoneInfo("Europe/Berlin")

@@ -34,7 +34,6 @@ from triggers.slack.client import Slack
 from triggers.slack.interaction_handler import InteractionHandler
 from triggers.slack.socket_mode import SocketListener
 
-pytestmark = pytest.mark.xdist_group("dashboard")
 GOLDEN: Final = Path(__file__).parent / "golden" / "specialists_day.txt"
 BERLIN: Final = ZoneInfo("Europe/Berlin")
 FIRST: Final = date(2025, 3, 3)
