@@ -40,9 +40,7 @@ def main(words: list[str]) -> int:
 
 def parser() -> ArgumentParser:
     """What may be typed."""
-    whole_line = ArgumentParser(
-        prog="python -m queries", description="The warehouse: what comes in, and what is in it."
-    )
+    whole_line = ArgumentParser(prog="python -m queries", description="Load, query and maintain the warehouse.")
     commands = whole_line.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[Namespace], None], text: str) -> ArgumentParser:
@@ -59,42 +57,46 @@ def _declare_contents(command: Callable[..., ArgumentParser]) -> None:
     """What changes and shows the contents of the warehouse."""
     from queries.operations.metric_command import add_arguments, show_metric  # noqa: PLC0415 - statistics take a second
 
-    loading = command("load", _load, "bring a source's files into the warehouse")
+    loading = command("load", _load, "load a source's files into the warehouse")
     loading.add_argument("source", metavar="SOURCE", help="a folder in config/sources, or the path of such a folder")
-    loading.add_argument("--data", type=Path, metavar="DIR", required=True, help="where the source's files are")
-    loading.add_argument("--replace-sample", action="store_true", help="take the sample company out first")
-    removal = "load also what lacks more of the source's rows than its max_removed"
+    loading.add_argument("--data", type=Path, metavar="DIR", required=True, help="the folder with the source's files")
+    loading.add_argument("--replace-sample", action="store_true", help="remove the sample data first")
+    removal = "load even if more rows would be removed than the source's max_removed allows"
     loading.add_argument("--allow-removal", action="store_true", help=removal)
-    command("drop", _drop, "take a source out of the warehouse").add_argument("source", metavar="SOURCE")
-    erasing = command("forget", _forget, "erase an account or a person for ever")
+    dropping = command("drop", _drop, "remove a source from the warehouse")
+    dropping.add_argument("source", metavar="SOURCE", help="its name, as `status` lists it")
+    erasing = command("forget", _forget, "erase an account or a person permanently")
     who = erasing.add_mutually_exclusive_group(required=True)
-    who.add_argument("--account", metavar="ID")
-    who.add_argument("--person", metavar="ID")
-    command("status", _status, "generations, rows, freshness and quarantine")
-    rejected = command("quarantine", _quarantine, "the rows that were not let in: line, reason, value")
-    rejected.add_argument("--source", metavar="SOURCE", help="only of this source")
-    rejected.add_argument("--reason", metavar="TEXT", help="only reasons that hold this text")
-    add_arguments(command("metric", lambda arguments: show_metric(arguments, _now()), "one metric over time"))
+    who.add_argument("--account", metavar="ID", help="the account to erase, with its people")
+    who.add_argument("--person", metavar="ID", help="the person to erase")
+    command("status", _status, "show generations, row counts, freshness and quarantine")
+    rejected = command("quarantine", _quarantine, "list rejected rows with line, reason and value")
+    rejected.add_argument("--source", metavar="SOURCE", help="only rows of this source")
+    rejected.add_argument("--reason", metavar="TEXT", help="only reasons that contain this text")
+    add_arguments(command("metric", lambda arguments: show_metric(arguments, _now()), "show one metric over time"))
 
 
 def _declare_copies(command: Callable[..., ArgumentParser]) -> None:
     """The sample company, and copies of both stores."""
-    sample = command("sample", _sample, "write the files of the sample company")
-    sample.add_argument("--out", type=Path, metavar="DIR", required=True, help="where the files go")
-    sample.add_argument("--end", type=parse_day, metavar="DAY", help="the first day not covered (today)")
-    sample.add_argument("--seed", type=whole(0, 2**32 - 1), default=1)
-    how_many = whole(1, 100_000_000)
-    sample.add_argument("--contacts", type=how_many, default=SAMPLE_CONTACTS, help="about how many (%(default)s)")
-    sample.add_argument("--artefact", metavar="KIND", help="spoil the data in one way, such as copied-period")
-    command("demo", _demo, "make and load the sample company once, then keep it")
-    saved = command("backup", _backup, "copy the warehouse and the state into a folder, while everything runs")
-    saved.add_argument("--to", type=Path, metavar="DIR", required=True, help="a new folder")
-    restored = command("restore", _restore, "put both back as a backup holds them")
-    restored.add_argument("--from", type=Path, metavar="DIR", required=True, dest="folder", help="the backup")
-    newer = "a newer backup: what was erased by then is erased again"
+    sample = command("sample", _sample, "generate the files of the sample company")
+    sample.add_argument("--out", type=Path, metavar="DIR", required=True, help="the folder to write to")
+    sample.add_argument(
+        "--end", type=parse_day, metavar="DAY", help="the day after the last one covered (default: today)"
+    )
+    seed = "seed of the random generator (default: %(default)s)"
+    sample.add_argument("--seed", type=whole(0, 2**32 - 1), default=1, help=seed)
+    about, how_many = "approximate number of contacts (default: %(default)s)", whole(1, 100_000_000)
+    sample.add_argument("--contacts", type=how_many, default=SAMPLE_CONTACTS, help=about)
+    sample.add_argument("--artefact", metavar="KIND", help="plant one kind of data fault, such as copied-period")
+    command("demo", _demo, "generate and load the sample company, unless that is already done")
+    saved = command("backup", _backup, "copy the warehouse and the state into a folder; nothing has to be stopped")
+    saved.add_argument("--to", type=Path, metavar="DIR", required=True, help="a folder that does not exist yet")
+    restored = command("restore", _restore, "restore the warehouse and the state from a backup")
+    restored.add_argument("--from", type=Path, metavar="DIR", required=True, dest="folder", help="the backup's folder")
+    newer = "a newer backup; customers it records as erased are erased again"
     restored.add_argument("--erased-by", type=Path, metavar="DIR", help=newer)
-    restored.add_argument("--replace", action="store_true", help="what is there may go")
-    command("repair", _repair, "serve the newest whole generation where the pointer to it is lost")
+    restored.add_argument("--replace", action="store_true", help="overwrite existing data")
+    command("repair", _repair, "return to the newest intact generation if the pointer to it is lost")
 
 
 def _load(arguments: Namespace) -> None:

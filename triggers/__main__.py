@@ -1,4 +1,4 @@
-"""`python -m triggers`: what is watched, who hears of it, and what people do about it."""
+"""`python -m triggers`: evaluate rules, notify people, and record what they do."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -39,7 +39,7 @@ def main(words: list[str]) -> int:
 
 def parser() -> ArgumentParser:
     """What may be typed."""
-    whole_line = ArgumentParser(prog="python -m triggers", description="What is watched, and who hears of it.")
+    whole_line = ArgumentParser(prog="python -m triggers", description="Evaluate rules, notify people, tune and test.")
     commands = whole_line.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[Namespace], int | None], text: str) -> ArgumentParser:

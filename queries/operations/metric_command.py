@@ -24,15 +24,17 @@ GRAINS: Final = ("day", "week", "month", "quarter", "all")
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("name", metavar="NAME", help="a metric of metrics.toml")
-    parser.add_argument("--by", default="", metavar="COLUMNS", help="split by these, with commas: vertical,touchpoint")
+    parser.add_argument("name", metavar="NAME", help="a metric in metrics.toml")
+    parser.add_argument("--by", default="", metavar="COLUMNS", help="split by these columns: vertical,touchpoint")
     parser.add_argument("--grain", choices=GRAINS, default="month", help="length of a period (default: month)")
     parser.add_argument("--since", type=parse_day, metavar="DAY", help="first day, in the reporting zone")
-    parser.add_argument("--until", type=parse_day, metavar="DAY", help="first day that is not counted any more")
-    parser.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE", help="only these; may repeat")
+    parser.add_argument("--until", type=parse_day, metavar="DAY", help="the day after the last one")
+    parser.add_argument(
+        "--where", action="append", default=[], metavar="COLUMN=VALUE", help="only these rows; repeatable"
+    )
     parser.add_argument("--format", choices=tuple(FORMATS), default="table")
     parser.add_argument(
-        "--as-of", type=parse_instant, metavar="T", help="what was known at this instant (UTC unless it says)"
+        "--as-of", type=parse_instant, metavar="T", help="as known at this time (UTC unless it has an offset)"
     )
 
 

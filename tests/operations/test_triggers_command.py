@@ -103,8 +103,8 @@ def test_taking_on_and_closing(triggers: Terminal) -> None:
     run(triggers, OPENS - timedelta(weeks=1))
     run(triggers, OPENS)
     id_ = json.loads(triggers("incidents", "--format", "json"))[0]["id"]
-    assert "taken on by ana" in triggers("ack", id_, "--by", "ana")
-    assert "taken on by ana" in triggers("ack", id_, "--by", "ben")
+    assert "acknowledged by ana" in triggers("ack", id_, "--by", "ana")
+    assert "acknowledged by ana" in triggers("ack", id_, "--by", "ben")
     assert "closed" in triggers("resolve", id_, "--by", "ana", "--note", "spare part replaced")
     assert "is closed since" in triggers("resolve", id_, status=1)
     assert "spare part replaced" in triggers("explain", id_)
@@ -124,7 +124,7 @@ def test_a_backtest_prints_what_can_be_compared(triggers: Terminal) -> None:
 
 
 def test_now_needs_once(triggers: Terminal) -> None:
-    assert "add --once" in triggers("run", "--now", "2026-01-01", status=1)
+    assert "--now needs --once" in triggers("run", "--now", "2026-01-01", status=1)
 
 
 def test_nothing_is_loaded_yet(triggers: Terminal, tmp_path: Path) -> None:

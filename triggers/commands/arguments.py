@@ -32,7 +32,7 @@ def parse_end(text: str | None, now: datetime, zone: tzinfo) -> datetime | None:
 
 def add_author(parser: ArgumentParser) -> None:
     """Who did it, for what people do by hand."""
-    parser.add_argument("--by", default=_login(), help="who does it; the login by default")
+    parser.add_argument("--by", default=_login(), help="who does this (default: your login name)")
 
 
 def _login() -> str:

@@ -44,15 +44,15 @@ class ComparedRules:
 
 def declare_backtest(command: AddCommand) -> None:
     """`backtest`, and what it takes."""
-    parser = command(
-        "backtest", backtest_rules, "what the rules would have done, with nothing known before it happened"
-    )
+    parser = command("backtest", backtest_rules, "replay rules over past days, using only what was known at the time")
     parser.add_argument("--since", type=parse_day, required=True, help="first day, such as 2026-01-31")
-    parser.add_argument("--until", type=parse_day, required=True, help="the day after the last")
-    parser.add_argument("--rule", help="this rule only, also when it is turned off")
-    parser.add_argument("--draft", type=Path, metavar="FILE", help="the [[rule]]s of a file, not those configured")
-    parser.add_argument("--against", metavar="FILE|HASH", help="a second draft or version, side by side with the first")
-    parser.add_argument("--known", type=Path, metavar="FILE", help="what happened ([[known]]): is it found")
+    parser.add_argument("--until", type=parse_day, required=True, help="the day after the last one")
+    parser.add_argument("--rule", help="only this rule, even if it is disabled")
+    parser.add_argument("--draft", type=Path, metavar="FILE", help="use the draft rules in this file")
+    parser.add_argument("--against", metavar="FILE|HASH", help="compare with a second draft or a stored version")
+    parser.add_argument(
+        "--known", type=Path, metavar="FILE", help="known incidents ([[known]]): report hits and misses"
+    )
     parser.add_argument("--format", choices=("table", "csv"), default="table")
 
 

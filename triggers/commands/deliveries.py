@@ -35,17 +35,13 @@ from triggers.lab import iso_instant
 
 def declare_outbox(command: AddCommand) -> None:
     """`outbox` and `restored`, and what they take."""
-    listed = command("outbox", show_outbox, "messages that are not sent, and those that Slack refused")
-    listed.add_argument(
-        "--revive", action="store_true", help="try again what Slack refused, once what is wrong is put right"
-    )
-    restored = command(
-        "restored", note_restored, "say that the state was put back by other means than `queries restore`"
-    )
+    listed = command("outbox", show_outbox, "list unsent messages and those that Slack rejected")
+    listed.add_argument("--revive", action="store_true", help="resend the rejected messages, once the cause is fixed")
+    restored = command("restored", note_restored, "tell Earshot that the state was restored without `queries restore`")
     restored.add_argument(
         "--since",
         type=parse_instant,
-        help="the last moment that the backup holds; by default that of its newest message",
+        help="time of the backup (default: time of its newest message)",
     )
 
 
@@ -81,10 +77,10 @@ def note_restored(arguments: Namespace) -> None:
 
 def declare_route(command: AddCommand) -> None:
     """`route`, and what it takes."""
-    parser = command("route", trace_route, "whom a rule's incidents would be told to, and when")
-    parser.add_argument("rule", help="its name")
-    parser.add_argument("--vertical", help="of the incident")
-    parser.add_argument("--at", type=parse_instant, help="when it opens, such as 2026-11-21T09:00; now by default")
+    parser = command("route", trace_route, "show who would be notified of a rule's incident, and when")
+    parser.add_argument("rule", help="the rule's name")
+    parser.add_argument("--vertical", help="the incident's vertical")
+    parser.add_argument("--at", type=parse_instant, help="when it opens, such as 2026-11-21T09:00 (default: now)")
 
 
 def trace_route(arguments: Namespace) -> None:
@@ -145,24 +141,26 @@ BEFORE = timedelta(days=90)
 
 def declare_silence(command: AddCommand) -> None:
     """`silence`, and what it takes."""
-    parser = command("silence", silence, "mute deliveries for a time: preview, add, list or end")
+    parser = command("silence", silence, "mute notifications for a time: preview, add, list or end")
     add_author(parser)
-    parts = parser.add_subparsers(required=True, dest="part", help="what to do, see below")
+    parts = parser.add_subparsers(required=True, dest="part", help="what to do; each has its own --help")
 
     def part(name: str, text: str) -> ArgumentParser:
         return parts.add_parser(name, help=text, description=text)
 
-    matching = [part("preview", "what a silence would mute"), part("add", "begin a silence now")]
+    matching = [part("preview", "show what a silence would mute"), part("add", "start a silence now")]
     for made in matching:
         for name in ("rule", "route", "account"):
             made.add_argument(f"--{name}", help=f"only incidents of this {name}")
         for name in ("vertical", "touchpoint"):
-            made.add_argument(f"--{name}", action="append", default=[], help=f"only of this {name}; may be given again")
-        made.add_argument("--condition", help="what a condition of the warehouse concerns, until it is over")
+            made.add_argument(
+                f"--{name}", action="append", default=[], help=f"only incidents of this {name}; repeatable"
+            )
+        made.add_argument("--condition", help="what this condition affects, until it ends")
     matching[1].add_argument("--until", help="when it ends, such as 2026-12-24T18:00 or 3d")
-    matching[1].add_argument("--reason", required=True, help="why nobody has to hear of it")
-    part("list", "silences that are not over")
-    part("end", "end a silence now").add_argument("silence", help="the beginning of its id")
+    matching[1].add_argument("--reason", required=True, help="why nobody needs to be notified")
+    part("list", "list current silences")
+    part("end", "end a silence now").add_argument("silence", help="the first characters of its id")
 
 
 def silence(arguments: Namespace) -> None:

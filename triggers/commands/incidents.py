@@ -33,8 +33,8 @@ HEAD: Final = (
 
 def declare_incidents(command: AddCommand) -> None:
     """`incidents`, and what it takes."""
-    parser = command("incidents", list_incidents, "list incidents, the newest first")
-    parser.add_argument("--state", choices=("open", "resolved", "closed"))
+    parser = command("incidents", list_incidents, "list incidents, newest first")
+    parser.add_argument("--state", choices=("open", "resolved", "closed"), help="only incidents in this state")
     parser.add_argument("--format", choices=FORMATS, default="table")
 
 
@@ -52,24 +52,24 @@ def list_incidents(arguments: Namespace) -> None:
 
 def declare_ack_and_resolve(command: AddCommand) -> None:
     """`ack` and `resolve`, and what they take."""
-    ack = command("ack", take_on, "take an incident on")
-    closing = command("resolve", close, "declare an incident over")
+    ack = command("ack", take_on, "acknowledge an incident")
+    closing = command("resolve", close, "close an incident by hand")
     for parser in (ack, closing):
-        parser.add_argument("incident")
+        parser.add_argument("incident", help="the incident's id")
         add_author(parser)
-    closing.add_argument("--note", default="", help="why")
+    closing.add_argument("--note", default="", help="why it is closed")
 
 
 def take_on(arguments: Namespace) -> None:
-    """Take an incident on."""
+    """Acknowledge an incident."""
     with open_installation() as site, site.states.begin() as conn:
         scope = scope_of(site.catalog, arguments.by)
         found = acknowledge(conn, arguments.incident, arguments.by, scope, datetime.now(UTC))
-    echo(f"taken on by {found.acknowledged_by}: no further step of its ladder")
+    echo(f"acknowledged by {found.acknowledged_by}; escalation stops")
 
 
 def close(arguments: Namespace) -> None:
-    """Declare an incident over."""
+    """Close an incident by hand."""
     with open_installation() as site, site.states.begin() as conn:
         scope = scope_of(site.catalog, arguments.by)
         resolve(conn, arguments.incident, arguments.by, arguments.note, scope, datetime.now(UTC))
@@ -78,7 +78,8 @@ def close(arguments: Namespace) -> None:
 
 def declare_explain(command: AddCommand) -> None:
     """`explain`, and what it takes."""
-    command("explain", explain_incident, "figures of an incident, then and now").add_argument("incident")
+    parser = command("explain", explain_incident, "show an incident's figures, then and now")
+    parser.add_argument("incident", help="the incident's id")
 
 
 def explain_incident(arguments: Namespace) -> None:

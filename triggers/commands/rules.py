@@ -33,13 +33,13 @@ LASTS: Final = timedelta(days=28)
 
 def declare_check(command: AddCommand) -> None:
     """`check`, and what it takes."""
-    parser = command("check", check, "check the configuration, and find how sure each rule must be")
-    parser.add_argument("--quick", action="store_true", help="leave out how sure each rule must be: that takes longer")
-    parser.add_argument("--again", action="store_true", help="find it anew also where that was done of late")
+    parser = command("check", check, "check the configuration and calibrate each rule")
+    parser.add_argument("--quick", action="store_true", help="skip the calibration, which takes longer")
+    parser.add_argument("--again", action="store_true", help="recalibrate even if it was done recently")
 
 
 def check(arguments: Namespace) -> None:
-    """Check the configuration, and find how sure each rule must be."""
+    """Check the configuration and calibrate each rule."""
     with open_installation() as site:
         rules = site.catalog.rules
         enabled = sum(rule.enabled for rule in rules)
@@ -158,10 +158,10 @@ HEAD: Final = ("rule", "kind", "on", "version", "author", "since", "open", "olde
 
 def declare_rules(command: AddCommand) -> None:
     """`test` and `rules`, and what they take."""
-    tests = command("test", test_rules, "run tests of rules: what was counted, and the incidents that should follow")
-    tests.add_argument("file", nargs="+", type=Path, help="a file of tests, or a folder of them")
-    tests.add_argument("--draft", type=Path, metavar="DRAFT", help="the rules as a file of drafts has them")
-    command("rules", list_rules, "list the rules with their versions, who wrote them, and what is open")
+    tests = command("test", test_rules, "run rule tests: given counts, expected incidents")
+    tests.add_argument("file", nargs="+", type=Path, help="a test file or a folder of test files")
+    tests.add_argument("--draft", type=Path, metavar="DRAFT", help="test the draft rules in this file")
+    command("rules", list_rules, "list the rules with versions, authors and open incidents")
 
 
 def test_rules(arguments: Namespace) -> int:

@@ -23,18 +23,20 @@ from triggers.slack.socket_mode import SocketListener, try_socket
 
 def declare_run(command: AddCommand) -> None:
     """`run`, and what it takes."""
-    parser = command("run", run, "evaluate the rules and send what is owed, for ever or --once")
-    parser.add_argument("--once", action="store_true", help="one tick, one round of messages")
+    parser = command("run", run, "evaluate the rules and send pending messages; loop, or --once")
+    parser.add_argument("--once", action="store_true", help="evaluate and send once, then exit")
     parser.add_argument(
-        "--now", type=parse_instant, help="the time to evaluate at, such as 2026-11-21T09:00; needs --once"
+        "--now", type=parse_instant, help="evaluate as of this time, such as 2026-11-21T09:00; needs --once"
     )
-    parser.add_argument("--interval", type=parse_span, default=timedelta(seconds=60), help="between ticks, such as 5m")
+    parser.add_argument(
+        "--interval", type=parse_span, default=timedelta(seconds=60), help="time between ticks, such as 5m; default 1m"
+    )
 
 
 def run(arguments: Namespace) -> int:
-    """Evaluate and deliver, for ever or once."""
+    """Evaluate and deliver, in a loop or once."""
     if arguments.now and not arguments.once:
-        raise EarshotError("--now replays one moment; add --once")
+        raise EarshotError("--now needs --once")
 
     with open_installation() as site:
         finish_erasures(site.warehouse, site.states, site.catalog, datetime.now(UTC), echo)
@@ -61,11 +63,11 @@ def run(arguments: Namespace) -> int:
 
 def declare_listen(command: AddCommand) -> None:
     """`listen`."""
-    command("listen", listen, "hear what is pressed in Slack, for ever")
+    command("listen", listen, "receive button presses from Slack until stopped")
 
 
 def listen(_: Namespace) -> None:
-    """Hear what is pressed in Slack, for ever."""
+    """Receive button presses from Slack until stopped."""
     with open_installation() as site:
         token = site.settings.slack.token
         if token is None:
@@ -79,17 +81,17 @@ def listen(_: Namespace) -> None:
 
 def declare_audit(command: AddCommand) -> None:
     """`audit`, and what it takes."""
-    parser = command("audit", audit, "see that everybody is awake and nothing is late; 1 where something is wrong")
-    parser.add_argument("--every", type=parse_span, help="go on for ever, and look so often, such as 1m")
+    parser = command("audit", audit, "check that all processes run and nothing is overdue; exit 1 on problems")
+    parser.add_argument("--every", type=parse_span, help="keep checking at this interval, such as 1m")
     parser.add_argument(
-        "--port", type=whole(1, 65_535), help="serve figures for Prometheus on this port of 127.0.0.1; needs --every"
+        "--port", type=whole(1, 65_535), help="serve metrics for Prometheus on this port of 127.0.0.1; needs --every"
     )
 
 
 def audit(arguments: Namespace) -> int:
-    """See that nothing is late. Returns 1 where something is wrong."""
+    """Check that nothing is overdue. Returns 1 on problems."""
     if arguments.port is not None and not arguments.every:
-        raise EarshotError("--port serves figures for as long as the audit runs; add --every")
+        raise EarshotError("--port needs --every")
     with open_installation() as site:
         watchdog = Watchdog(site.settings, site.catalog, site.warehouse, site.states, partial(datetime.now, UTC))
         if arguments.every:
@@ -103,12 +105,12 @@ def audit(arguments: Namespace) -> int:
 
 def declare_doctor(command: AddCommand) -> None:
     """`doctor`, and what it takes."""
-    parser = command("doctor", examine, "try everything that Slack needs, and say how to set right what is not")
-    parser.add_argument("--channel", help="the id of the channel for the test message; a route's by default")
+    parser = command("doctor", examine, "test the connection to Slack, and say how to fix what fails")
+    parser.add_argument("--channel", help="id of the channel for the test message (default: the channel of a route)")
 
 
 def examine(arguments: Namespace) -> int:
-    """Try what Slack needs. Returns 1 where something is wrong."""
+    """Test the connection to Slack. Returns 1 on problems."""
     with open_installation() as site:
         doctor = Doctor(site.settings.slack, site.catalog, try_socket, datetime.now(UTC), arguments.channel)
         found = list[CheckResult]()

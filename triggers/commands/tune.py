@@ -55,12 +55,12 @@ def budget(text: str) -> Budget:
 
 def declare_tune(command: AddCommand) -> None:
     """`tune`, and what it takes."""
-    parser = command("tune", tune_rule, "the settings of a rule that keep an attention budget, and their curve")
+    parser = command("tune", tune_rule, "find the setting of a rule that meets an attention budget")
     parser.add_argument("rule", help="the rule's name")
     parser.add_argument("--budget", type=budget, required=True, help="such as '2 per person per week'")
-    parser.add_argument("--draft", type=Path, metavar="FILE", help="the rule as a file of drafts has it")
-    parser.add_argument("--since", type=parse_day, help="first day that counts; two years ago by default")
-    parser.add_argument("--until", type=parse_day, help="the day after the last; today by default")
+    parser.add_argument("--draft", type=Path, metavar="FILE", help="use the draft rule in this file")
+    parser.add_argument("--since", type=parse_day, help="first day (default: two years before the last)")
+    parser.add_argument("--until", type=parse_day, help="the day after the last one (default: today)")
 
 
 def tune_rule(arguments: Namespace) -> None:
