@@ -18,7 +18,7 @@ from queries.loading.contract import mask
 from queries.loading.limits import Limits
 from queries.loading.load import LoadRequest, load
 from queries.loading.quarantine import keep_refused, quarantined_rows, refused_rows
-from queries.loading.sources import LoadRefusedError, open_source
+from queries.loading.sources import LoadRefusedError, find_source, open_source, sources
 from queries.messages import astray_lease
 from queries.operations.command_line import parse_day, run_command, whole
 from queries.operations.drop_source import drop
@@ -153,10 +153,13 @@ def _quarantine(arguments: Namespace) -> None:
     with closing(open_warehouse(settings)) as warehouse:
         try:
             with warehouse.pin() as pin:
-                kept = quarantined_rows(pin.conn)
+                kept, known = quarantined_rows(pin.conn), sources(pin.conn)
         except NoWarehouseError:
-            kept = []
-    for heading, rows in (("in quarantine", kept), ("of loads refused as a whole", refused_rows(settings.data))):
+            kept, known = [], frozenset()
+    refused = refused_rows(settings.data)
+    if arguments.source not in {None, *known, *(row.source for row in refused)}:
+        find_source(arguments.source, settings.config)  # one that is there and has loaded nothing has no rows
+    for heading, rows in (("in quarantine", kept), ("of loads refused as a whole", refused)):
         shown = [("source", "table", "key", "line", "reason")]
         for row in rows:
             if arguments.source in {None, row.source} and (arguments.reason or "").lower() in row.reason.lower():

@@ -147,10 +147,9 @@ class Contract:
         for column in self.given():
             yield from self._column_checks(column)
             if sql_type(column) == "DOUBLE" and self.offered[column.name] == "VARCHAR":
-                raw, name = _raw(column), column.name
-                commas = f"exists (select 1 from {rows} where contains({quoted(name)}, ','))"
+                raw, commas = _raw(column), f"exists (from {rows} where contains({quoted(column.name)}, ','))"
                 thousand = f"regexp_full_match(trim({raw}), '[+-]?\\d{{1,3}}\\.\\d{{3}}') and {commas}"
-                yield thousand, _said(name, raw, "may be a thousand: other rows write a decimal comma")
+                yield thousand, _said(column.name, raw, "may be a thousand: other rows write a decimal comma")
         for column in self.given():
             earlier = column.info.get("not_before")
             if earlier is None or earlier not in self.offered:

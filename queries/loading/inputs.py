@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from config import EarshotError, refuse_stray
 from config.models import Source, SourceInput
-from queries.loading.text_files import copy_text
+from queries.loading.text_files import copy_text, line_ends
 
 _OTHER_DELIMITERS: Final = {";": ";", "\t": "\\t", "|": "|", ",": ","}
 _WIDEST: Final = 16 << 20
@@ -119,7 +119,6 @@ def _records(file: Path, wanted: SourceInput) -> Iterator[tuple[int, frozenset[s
                 values = json.loads(line).values() if line.strip() else ()
                 yield number, frozenset(str(value).strip() for value in values)
             return
-        csv.field_size_limit(_WIDEST)
         deque(islice(text, wanted.skip), maxlen=0)
         reader = _reader(text, wanted)
         next(reader, None)
@@ -188,7 +187,7 @@ def _csv(files: Sequence[Private], wanted: SourceInput, warnings: list[str]) -> 
         read = f"read_csv({where}, columns = {{{columns}}}"
         if short := list(_short_rows(f"{read}, ignore_errors = true, store_rejects = true)", group)):
             warnings += short
-            read += ", null_padding = true"
+            read += ", null_padding = true, parallel = false"  # side by side it cannot pad where values hold line ends
         scans.append(f"select * from {read})")
     return " union all by name ".join(scans)
 
@@ -199,16 +198,18 @@ def _short_rows(scan: str, files: Sequence[Private]) -> Iterator[str]:
         with suppress(duckdb.Error):  # whatever else is wrong is said where the rows are read
             conn.execute(f"select count(*) from {scan}").fetchall()
         said = conn.execute(
-            "select file_path, count(*), min(line) from reject_errors join reject_scans using (scan_id, file_id) "
-            "where error_type = 'MISSING COLUMNS' group by file_path"
+            "select file_path, count(distinct line), min(line_byte_position) from reject_errors "
+            "join reject_scans using (scan_id, file_id) where error_type = 'MISSING COLUMNS' group by file_path"
         ).fetchall()
     originals = {str(file.copy): file.original for file in files}
-    for path, rows, line in said:
+    for path, rows, position in said:
+        line = 1 + line_ends(Path(path), position)
         some = "a row ends" if rows == 1 else f"{rows:,} rows end"
         yield f"{originals[path]}:{line}: {some} before the header does; the columns that are missing are empty"
 
 
 def _reader(lines: Iterable[str], wanted: SourceInput) -> Any:
+    csv.field_size_limit(_WIDEST)
     escape = None if wanted.escape == '"' else wanted.escape
     return csv.reader(lines, delimiter=wanted.delimiter, escapechar=escape)
 

@@ -97,8 +97,13 @@ def _line_ends(pieces: Iterator[bytes]) -> Iterator[bytes]:
 def _lines(to: Path, target: IO[bytes]) -> int:
     """How many lines have been written: counted only when one must be named."""
     target.flush()
-    with to.open("rb") as copy:
-        return sum(chunk.count(b"\n") for chunk in iter(lambda: copy.read(_CHUNK), b""))
+    return line_ends(to, to.stat().st_size)
+
+
+def line_ends(file: Path, before: int) -> int:
+    """How many lines end among the first bytes of a file."""
+    with file.open("rb") as text:
+        return sum(text.read(min(_CHUNK, before - start)).count(b"\n") for start in range(0, before, _CHUNK))
 
 
 def _undecodable(error: UnicodeDecodeError, file: Path, encoding: str, lines: int) -> BadTextError:

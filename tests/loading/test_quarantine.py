@@ -71,7 +71,10 @@ def test_each_row_is_shown_with_its_line_reason_and_value(run: Run) -> None:
         ["shop", "response", "5", "answers.csv:7", "responded_at: 'call [number]' is not a timestamp"],
     ]
     assert run("quarantine", "--reason", "WHOLE NUMBER")[1].count("answers.csv") == 1
-    assert run("quarantine", "--source", "crm")[1] == "rows in quarantine: 0\nrows of loads refused as a whole: 0\n"
+    assert run("quarantine", "--source", "shop", "--reason", "whole number")[1].count("answers.csv") == 1
+    code, shown = run("quarantine", "--source", "shpo")
+    assert code == 1
+    assert "there is no source 'shpo'" in shown, "none in quarantine would be believed"
 
 
 def test_a_refused_load_keeps_its_rows_until_the_next(run: Run, tmp_path: Path) -> None:
