@@ -27,6 +27,7 @@ from queries.warehouse import (
     NoWarehouseError,
     Touched,
     Warehouse,
+    as_key,
     hash_of,
     latest,
     nothing_touched,
@@ -178,7 +179,7 @@ def forget(
         warehouse: rewritten; every older generation is removed at once.
         states: incidents stay, with a redacted slice; messages that may have named the key are due to be updated.
         kind: what the key is of.
-        key: the account_id or person_id. One that is not there gets its tombstone all the same.
+        key: the account_id or person_id, as `as_key` stores it. One that is not there gets its tombstone all the same.
         catalog: what the new generation is computed by.
         now: aware UTC.
         say: told what was done.
@@ -186,8 +187,10 @@ def forget(
     Raises:
         NoKeyError: the key is empty or blank.
     """
-    intend(warehouse, states, [(kind, key)], now)
-    return finish_erasures(warehouse, states, catalog, now, say)[hash_of(kind, key)]
+    stored = as_key(key)
+    # As it was given, too: rows may have been loaded when keys were still stored as they came.
+    intend(warehouse, states, [(kind, form) for form in {key: None, stored: None}], now)
+    return finish_erasures(warehouse, states, catalog, now, say)[hash_of(kind, stored)]
 
 
 def intend(warehouse: Warehouse, states: Engine, keys: Sequence[tuple[Kind, str]], now: datetime) -> None:
@@ -196,7 +199,7 @@ def intend(warehouse: Warehouse, states: Engine, keys: Sequence[tuple[Kind, str]
     Raises:
         NoKeyError: a key is empty or blank.
     """
-    if any(not key.strip() for _, key in keys):
+    if any(not as_key(key) for _, key in keys):
         raise NoKeyError("an erasure needs a key; write --account ID or --person ID, with the id as your data has it")
     erasures = {new.hash: new for kind, key in keys for new in [_Erasure(kind, key, now.replace(tzinfo=None))]}
     with suppress(NoWarehouseError), warehouse.pin() as pin:

@@ -26,5 +26,5 @@ from queries.warehouse.relations import COLUMNS, DAYS, KEYS, LATE, matching, rel
 from queries.warehouse.rollups import ROLLUPS
 from queries.warehouse.staging import LOADED, Stage, accepted, stamps
 from queries.warehouse.tables import CANONICAL, SCALES, UNKNOWN, quarantine
-from queries.warehouse.tombstones import Kind, drop_erased, hash_of
+from queries.warehouse.tombstones import Kind, as_key, drop_erased, hash_of
 from queries.warehouse.verticals import FILLED, fill, refill

@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 from typing import Literal
+from unicodedata import category, normalize
 
 from sqlalchemy import ColumnElement, delete, func, literal, select, update
 
@@ -10,6 +11,14 @@ from queries.warehouse import tables
 from queries.warehouse.staging import Stage
 
 Kind = Literal["account", "person"]
+
+
+def as_key(text: str) -> str:
+    """A key as the loader stores it: without the white space around it and the signs that nobody can see."""
+    seen = (
+        letter for letter in normalize("NFC", text) if category(letter) not in {"Cf", "Cc"} or letter in "\t\n\v\f\r"
+    )
+    return "".join(seen).strip()
 
 
 def hash_of(kind: Kind, key: str) -> str:

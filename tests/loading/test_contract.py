@@ -15,7 +15,7 @@ import pytest
 from queries.loading.contract import Contract, mask, offer_text_functions
 from queries.loading.suspicions import DayCount
 from queries.loading.time_zones import offer_functions, zone
-from queries.warehouse import CANONICAL
+from queries.warehouse import CANONICAL, as_key
 from tests.support.offering import FAR_LATER, Read, offered
 
 ONE = {"t.csv": "x\n1\n"}
@@ -474,3 +474,24 @@ def test_a_thousand_beside_a_comma_is_refused(tmp_path: Path, amounts: tuple[str
     found = offered(tmp_path, {"revenue": sql}, {"t.csv": rows}, delimiter=";")
     reasons = {row["reason"] for row in found.tables["revenue"] if row["reason"]}
     assert {amount for amount in amounts if any(f"'{amount}'" in reason for reason in reasons)} == refused
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "A3",
+        " A3 ",
+        "A\u200b3",
+        "\u00a0A3\u2003",
+        "A 3",
+        "\x07A3\x85",
+        "e\u0301",
+        "\tA3\n",
+        "A\n3",
+        "\ufeffA3",
+        "A\u20283\u2028",
+    ],
+)
+def test_a_key_is_stored_as_an_erasure_looks_for_it(tmp_path: Path, key: str) -> None:
+    sql = {"account": f"select '{key}' as account_id, 'x' as name from t"}
+    assert offered(tmp_path, sql, ONE).values("account", "account_id") == [as_key(key)]

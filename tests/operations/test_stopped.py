@@ -239,6 +239,13 @@ def test_a_blank_key_is_refused_and_nothing_changes(
     assert dump_of(site) == before
 
 
+def test_a_key_is_erased_however_it_is_typed(site: Path) -> None:
+    """Loads leave out the white space around a key and what cannot be seen in it; so does an erasure."""
+    assert run(site, *FORGET[:-1], f"\u00a0{FORGET[-1]}\u200b ") == 0
+    assert known(site) == set()
+    assert traces(site) == set()
+
+
 @pytest.mark.parametrize("word", ["--account", "--person"])
 def test_a_number_is_erased_where_it_is_a_key_and_nowhere_else(site: Path, word: str) -> None:
     """The account 30 and the person 30 are two; neither is in the program's sentences, in figures or in choices."""
