@@ -69,7 +69,7 @@ class Made:
         self.promised[:, 0] = np.stack([many, many * promise, many * promise**2], axis=1)
         day = np.repeat(np.arange(DAYS), many.astype(int))
         days = transit[day] * np.exp(0.5 * self.rng.standard_normal(len(day)))
-        np.add.at(self.ages, (day, 0, np.minimum(days.astype(int), AGES - 1)), 1)
+        np.add.at(self.ages, (day, np.zeros_like(day), np.minimum(days.astype(int), AGES - 1)), 1)
         end = day + days.astype(int)
         took = np.stack([np.ones(len(day)), days, days**2, days > promise[day]], axis=1)
         np.add.at(self.took, (end[end < DAYS], 0), took[end < DAYS])
