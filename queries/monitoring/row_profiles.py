@@ -11,12 +11,26 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Double, FromClause, String, Table, case, func, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    FromClause,
+    String,
+    Table,
+    and_,
+    case,
+    func,
+    literal,
+    select,
+    true,
+)
 
 from config import EarshotError
+from config.models import Metric
 from queries.engine import epoch, fetch_arrow, micros, naive, newest_value, whole
-from queries.metrics.cube import Ints, day_ordinals
-from queries.metrics.query_plan import clock_of
+from queries.metrics.cube import Cube, Ints, cube_of, day_ordinals
+from queries.metrics.query_plan import Ask, clock_of, dated, needed
 from queries.warehouse import UNKNOWN, relation, tables
 
 PROFILED: Final = ("response", "journey", "contact", "defect")
@@ -165,15 +179,47 @@ def _surplus(conn: Connection, table: str, span: _Span, step: int) -> Breakdown:
     What becomes known later is no part of it, so that it does not matter when the rows are looked at.
     """
     rows = tables.warehouse.tables[table]
-    at = rows.c[_EVENT[table]]
-    said = [c for c in rows.c if not (c.primary_key and c.name == "id") and not {"made", "known_at"} & c.info.keys()]
-    # The source and the day come first and may be among the others: engines refuse a key that is named twice.
-    keys = dict.fromkeys([rows.c.source, rows.c.day, *(c for c in said if c.name != "recorded_at")])
-    chosen = (span.holds(rows.c.day), micros(at) % _QUARTER_HOUR != 0, _chosen(at, step))
     more = (func.count() - 1).label("more")
-    query = select(rows.c.day, rows.c.vertical, more).where(*chosen).group_by(*keys)
-    same = query.having(func.count() > 1).subquery("same")
+    query = select(rows.c.day, rows.c.vertical, more).where(span.holds(rows.c.day), *_tells(rows, step))
+    same = query.group_by(*_said(rows)).having(func.count() > 1).subquery("same")
     return _grouped(conn, same, same.c.day, ("vertical",), (whole(func.sum(same.c.more)),), span)
+
+
+def _tells(rows: Table, step: int) -> tuple[ColumnElement[bool], ...]:
+    """The rows that are copies if another equals them: those that are dated finely."""
+    at = rows.c[_EVENT[rows.name]]
+    return micros(at) % _QUARTER_HOUR != 0, _chosen(at, step)
+
+
+def _said(rows: Table) -> tuple[ColumnElement[Any], ...]:
+    """What a source says of a row at its event, but for the id."""
+    said = (c for c in rows.c if not (c.primary_key and c.name == "id") and not {"made", "known_at"} & c.info.keys())
+    # The source and the day come first and may be among the others: engines refuse a key that is named twice.
+    return tuple(dict.fromkeys([rows.c.source, rows.c.day, *(c for c in said if c.name != "recorded_at")]))
+
+
+def read_copies(
+    conn: Connection, metric: Metric, dims: tuple[str, ...], days: tuple[date, date], as_of: datetime
+) -> Cube:
+    """The cube (see `queries.metrics.cube`) of those rows alone that came twice: of each set of equal ones all but one.
+
+    Args:
+        conn: the warehouse.
+        metric: over a table that has a profile.
+        dims: the dimensions of the cube.
+        days: of the rows' event, [since, until).
+        as_of: nothing later is read.
+    """
+    rows, names, dated_by = tables.warehouse.tables[metric.table], needed([metric], dims), dated(metric)
+    number = func.row_number().over(partition_by=_said(rows), order_by=rows.c.id).label("number")
+    within = rows.c.day >= days[0], rows.c.day < days[1]
+    numbered = select(rows.c.source, rows.c.id, number).where(*within, *_tells(rows, 1)).subquery("numbered")
+    facts = relation(metric.table, as_of, {*names, *dated_by, "source", "id"})
+    is_copy = and_(numbered.c.source == facts.c.source, numbered.c.id == facts.c.id, numbered.c.number > 1)
+    day = facts.c[dated_by[1]].label("on_day")
+    copies = select(*(facts.c[name] for name in sorted(names)), day, literal(1).label("c")).join(numbered, is_copy)
+    known = copies.where(facts.c[dated_by[0]] < clock_of(conn, as_of).as_of)
+    return cube_of(conn, known.subquery("copies"), [metric], Ask(by=dims, grain="day"))
 
 
 def _chosen(at: ColumnElement[Any], step: int) -> ColumnElement[bool]:

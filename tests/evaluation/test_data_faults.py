@@ -20,7 +20,7 @@ from queries.warehouse import EmbeddedWarehouse, SharedWarehouse, tables
 from tests.support.company import catalog, publish, warehouse
 from triggers.data_faults.detect import detect
 from triggers.data_faults.detectors.history import DataFault
-from triggers.data_faults.explanation import Breach, explains
+from triggers.data_faults.explanation import Breach, explanations
 
 FIRST: Final = date(2024, 1, 1)
 WEEKS: Final = 90
@@ -370,7 +370,7 @@ DOUBLED: Final = {"kind": "duplicated-rows", "table": "defect"}
 )
 def test_explains(changes: dict[str, Any], of: Breach, is_explained: bool) -> None:  # noqa: FBT001
     found = (artefact(**changes),)
-    assert explains(found, of) == (found[0] if is_explained else None)
+    assert tuple(explanations(found, of)) == (found if is_explained else ())
 
 
 BEGIN: Final = datetime.combine(FIRST, time())

@@ -131,7 +131,8 @@ def test_weekly_ticks_and_one_tick_come_to_the_same_incidents(stores: tuple[Made
         tick(at_once, pin, config, noon(FIRST + 49 * WEEK))
     weekly = [replace(i, origin="", next_step_at=None) for i in everything(states)]
     assert weekly == [replace(i, origin="", next_step_at=None) for i in everything(at_once)]
-    assert sorted(Counter(i.rule for i in everything(states)).items()) == [(NAME, 4), ("defects", 6)]
+    # Two verticals end before the third: that, and nothing else, is a fault of the data.
+    assert sorted(Counter(i.rule for i in everything(states)).items()) == [(NAME, 2), ("defects", 6)]
 
 
 def test_a_backtest_says_what_live_ticks_did(tmp_path: Path, new_state: NewState) -> None:

@@ -28,7 +28,7 @@ from queries.warehouse import COLUMNS, EmbeddedWarehouse, Pin
 from tests.sample.test_sample import PLANTED
 from triggers.data_faults.detect import detect
 from triggers.data_faults.detectors.history import DataFault
-from triggers.data_faults.explanation import Breach, explains
+from triggers.data_faults.explanation import Breach, explanations
 from triggers.data_faults.scan import NAME
 from triggers.incidents.tick import tick
 
@@ -134,8 +134,8 @@ def test_who_is_invited_is_named_and_explains_its_vertical_alone(profiles: dict[
     assert is_invitations(one)
     assert abs((one.since - since).days) <= 7
     assert "role" in one.reason
-    assert explains((one,), _breach(INVITED["vertical"])) is one
-    assert explains((one,), _breach(PLANTED["null"]["vertical"])) is None
+    assert tuple(explanations((one,), _breach(INVITED["vertical"]))) == (one,)
+    assert tuple(explanations((one,), _breach(PLANTED["null"]["vertical"]))) == ()
     before = found(profiles["response"], since)
     assert before == ()
 

@@ -1,6 +1,6 @@
 """A figure that breached: which tables' rows it is made of, and which artefact explains it."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -42,6 +42,8 @@ class Breach:
         place: the values that its rows have, by column; a column that is absent may have any.
         since: the first day of its window.
         until: the day after the last one.
+        counts_open: whether it counts journeys that may not be decided yet: a share of those begun or due, of a metric
+            that does not wait until they are.
     """
 
     relation: str
@@ -49,6 +51,7 @@ class Breach:
     place: Mapping[str, Collection[str]]
     since: date
     until: date
+    counts_open: bool = False
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -66,24 +69,25 @@ class Breach:
         return named is None or value in named
 
 
-def explains(artefacts: Iterable[DataFault], breach: Breach) -> DataFault | None:
-    """The first artefact that explains a breach, if any: it spoils the window and is not about other rows.
+def explanations(faults: Iterable[DataFault], breach: Breach) -> Iterator[DataFault]:
+    """The faults that may explain a breach: they spoil the window and are not about other rows.
 
     A promise that was padded makes figures look better than they are, so it explains no breach. More or fewer defects
     are what happens to customers, so of the faults of defects only those explain the figure of a journey that the rows
-    themselves betray: they came twice.
+    themselves betray: they came twice. Journeys whose ends are not in make no other journey longer.
 
     Args:
-        artefacts: what `detect` found, of one table or several.
-        breach: of the whole company where it names no vertical: no artefact of a single vertical explains that.
+        faults: what `detect` found, of one table or several.
+        breach: of the whole company where it names no vertical: no fault of a single vertical explains that.
     """
     tables = breach.tables
-    return next((a for a in artefacts if a.table in tables and _explains(a, breach)), None)
+    yield from (fault for fault in faults if fault.table in tables and _explains(fault, breach))
 
 
-def _explains(artefact: DataFault, breach: Breach) -> bool:
-    is_own = artefact.table == breach.relation
-    tells = artefact.kind != "padded-promise" and (artefact.table != "defect" or is_own or artefact.kind in _REPEATED)
-    overlaps = artefact.since < breach.until and artefact.until > breach.since
-    names = artefact.names if is_own else (name for name in artefact.names if name[0] not in _ELSEWHERE)
+def _explains(fault: DataFault, breach: Breach) -> bool:
+    is_own = fault.table == breach.relation
+    tells = fault.kind != "padded-promise" and (fault.table != "defect" or is_own or fault.kind in _REPEATED)
+    tells = tells and (fault.kind != "right-censoring" or breach.counts_open)
+    overlaps = fault.since < breach.until and fault.until > breach.since
+    names = fault.names if is_own else (name for name in fault.names if name[0] not in _ELSEWHERE)
     return tells and overlaps and all(breach.may_hold(column, value) for column, value in names)

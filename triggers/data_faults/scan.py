@@ -8,13 +8,15 @@ from typing import Final
 from sqlalchemy import Connection
 
 from config.models import DATA_FAULT, DECEIVES, EventRule, Guard, RateRule, program_rule
+from queries.metrics.query_plan import known_at
 from queries.monitoring.row_profiles import PROFILED, Profile, read_profile
 from queries.monitoring.severe_cases import Case
-from queries.state import Incident, incident_id, slice_values
+from queries.state import Incident, incident_id
 from triggers.data_faults.detect import detect
 from triggers.data_faults.detectors.history import BASELINE_WEEKS, DataFault
-from triggers.data_faults.explanation import Breach, explains
-from triggers.evaluation import SevereCase, StateChange
+from triggers.data_faults.explanation import Breach, explanations
+from triggers.data_faults.remainder import stands
+from triggers.evaluation import EvaluatedWindow, SevereCase
 from triggers.evaluation.kinds import kind_of
 from triggers.rules import Cadence, Moment, Subject, midnight
 
@@ -37,23 +39,25 @@ class FaultScanner:
     profiles: dict[str, Profile] = field(default_factory=dict)
     found: dict[tuple[str, date, date], tuple[DataFault, ...]] = field(default_factory=dict)
 
-    def explained(self, subject: Subject, finding: StateChange) -> DataFault | None:
-        """The fault that explains a breach, if there is one."""
-        rule = subject.rule
-        if not isinstance(rule, RateRule) or rule.class_ == "data" or finding.event.change != "opened":
+    def explained(self, subject: Subject, reading: EvaluatedWindow) -> DataFault | None:
+        """The fault that explains a breach, if there is one: without the rows that it spoils there is no breach."""
+        rule, slot = subject.rule, reading.slot
+        if not isinstance(rule, RateRule) or rule.class_ == "data":
             return None
-        slot = finding.reading.slot
         since = slot - kind_of(rule).lookback
         for figure in subject.figures:
             # The figure is made of those rows that the slice and the conditions leave.
             conditions = (*figure.metric.where, *figure.where)
             place = {c.column: tuple(map(str, c.any_of)) for c in conditions if c.any_of is not None}
-            place |= {column: (value,) for column, value in slice_values(finding.slice).items()}
+            place |= {column: (value,) for column, value in zip(subject.by, reading.slice, strict=False)}
             columns = figure.metric.columns.union(figure.dims)
-            breach = Breach(figure.metric.table, columns, place, since, slot)
+            metric, is_late = figure.metric, known_at(figure.metric.table, figure.metric.dated_by) is not None
+            counts_open = metric.table == "journey" and metric.value is None and not (metric.matures or is_late)
+            breach = Breach(metric.table, columns, place, since, slot, counts_open)
             faults = (fault for table in breach.tables for fault in self._faults(table, breach.since, breach.until))
-            if fault := explains(faults, breach):
-                return fault
+            for fault in explanations(faults, breach):
+                if not stands(self.conn, self.moment, subject, reading, fault):
+                    return fault
         return None
 
     @property

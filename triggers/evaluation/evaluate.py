@@ -28,6 +28,7 @@ class Evaluation:
         baselines: those that a chart froze.
         verticals: of the accounts that are told apart, the vertical of each.
         errors: why a slice could not be evaluated, by its key; "" is the whole task.
+        judged: what every window came to; None where none could be judged.
     """
 
     task: Task
@@ -37,6 +38,7 @@ class Evaluation:
     baselines: tuple[StoredBaseline, ...] = ()
     verticals: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, Exception] = field(default_factory=dict)
+    judged: EvaluatedRule | None = None
 
 
 def evaluate(conn: Connection, tasks: Iterable[Task], moment: Moment) -> Iterator[Evaluation]:
@@ -112,4 +114,4 @@ def _evaluation(task: Task, slots: tuple[date, ...], judged: EvaluatedRule, mome
     after, findings = replay(task.subject, judged, task.instances, clock(task, moment), task.is_own)
     changed = ((slice_, instance) for slice_, instance in after.items() if task.instances.get(slice_) != instance)
     remembered = tuple(remember(rule, slice_key(by, slice_), instance) for slice_, instance in changed)
-    return Evaluation(task, slots, remembered, findings)
+    return Evaluation(task, slots, remembered, findings, judged=judged)

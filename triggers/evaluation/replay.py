@@ -1,6 +1,6 @@
 """One rule over its slots, oldest first: every slice's instance afterwards, and what was found on the way. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -89,6 +89,14 @@ class EvaluatedRule:
             VERDICTS[self.codes[at]],
             bad or 0.0,
         )
+
+    def breach(self, by: Sequence[str], slot: date, slice_: str) -> EvaluatedWindow | None:
+        """The window of a slice, by its key, in a slot, if it is in breach."""
+        keys = [slice_key(by, known) for known in self.panel.slices]
+        if slot not in self.panel.slots or slice_ not in keys:
+            return None
+        at = self.panel.slots.index(slot), keys.index(slice_)
+        return self.reading(*at) if self.codes[at] == BREACH else None
 
 
 def _known(value: Any) -> float | None:

@@ -27,7 +27,11 @@ LEFT: Final = 0
 """The next step of an incident that its parent speaks for: not even its own message is sent."""
 
 AFTER: Final = {"opened": "open", "reopened": "open", "worsened": "open", "resolved": "resolved", "closed": "closed"}
-PINGS: Final = frozenset({"worsened", "resolved", "closed", "escalated", "reopened", "reassigned", "lapsed", "woken"})
+_HELD: Final = ("acknowledged_at", "acknowledged_by", "assigned_to", "snoozed_until")
+OWN: Final = ("class_", "severity", "route", "ladder", "next_step", "next_step_at", "value", "n", *_HELD)
+"""What an incident begins anew with when it is handed over."""
+
+PINGS: Final = frozenset({*AFTER, "escalated", "reassigned", "lapsed", "woken", "released"}) - {"opened"}
 """What is worth a message in the thread; everything else only changes the root."""
 
 
@@ -49,6 +53,7 @@ class IncidentLedger:
         asked: whom steps of ladders asked for.
         spent: how often each person was named in this week before.
         errors: the rule and slice of what could not be evaluated: its incidents stay as they are.
+        moved: the ids of what was handed over to another route.
     """
 
     catalog: Catalog
@@ -64,6 +69,7 @@ class IncidentLedger:
     asked: list[Escalation] = field(default_factory=list)
     spent: Mapping[str, int] = field(default_factory=dict)
     errors: Collection[tuple[str, str]] = ()
+    moved: set[str] = field(default_factory=set)
 
     def record_breach(
         self,
@@ -112,6 +118,18 @@ class IncidentLedger:
         reason = f"{event.reason}, and the data explains it: {fault.reason}" if fault else event.reason
         named = {"artefact": fault.kind} if fault else {}
         self._open(replace(new, **values), reason, {**sample, **named})
+
+    def explained(self, subject: Subject) -> tuple[Incident, ...]:
+        """The open incidents of this version of a rule that the data explained when they opened."""
+        known = (subject.hash, "data", True) if subject.rule.class_ == "customer" else None
+        return tuple(one for one in self.incidents.values() if (one.rule_hash, one.class_, one.is_open) == known)
+
+    def hand_over(self, subject: Subject, incident: Incident, finding: StateChange) -> None:
+        """Tell those whom the rule tells of a breach that the data explained, and explains no longer."""
+        new, sample = self.opening(subject, finding, {}, None), stored_evidence(subject, finding)
+        self.moved |= {incident.id} if new.route != incident.route else set()
+        own = {name: getattr(new, name) for name in OWN}
+        self._change(incident, "released", finding.event.reason, finding.event.at, sample, **own)
 
     def record_case(self, found: EventRuleResult, one: SevereCase) -> None:
         """Record a severe case."""
@@ -249,8 +267,9 @@ class IncidentLedger:
 
     def _messages(self, id_: str) -> Iterable[Queued]:
         incident = self.incidents[id_]
-        if any(entry.kind == "released" for entry in self.entries[id_]):
-            return (self._root(incident),)
+        is_released = any(entry.kind == "released" for entry in self.entries[id_]) and id_ not in self.opened
+        if is_released and (id_ not in self.told or id_ in self.moved):
+            return (self._root(incident),) if incident.is_open else ()
         if id_ in self.opened:
             is_told = self._is_worth_telling(incident) and self.inhibitor(incident) is None
             return (self._root(incident),) if is_told else ()

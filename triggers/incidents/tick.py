@@ -19,18 +19,28 @@ from queries.state import Evaluated, Remembered, RuleError, RuleVersion, TickRec
 from queries.warehouse import Pin, settle
 from triggers.data_faults.detectors.history import DataFault
 from triggers.data_faults.scan import NAME, FaultScanner, new_faults, rule_of_faults
-from triggers.evaluation import Evaluation, EventRuleResult, StateChange, contained, find_cases, log_errors, rule_errors
+from triggers.evaluation import (
+    EvaluatedWindow,
+    Evaluation,
+    EventRuleResult,
+    StateChange,
+    clock,
+    contained,
+    find_cases,
+    log_errors,
+    rule_errors,
+)
 from triggers.evaluation.evaluate import evaluate
 from triggers.evaluation.event_rules import event_rules
 from triggers.incidents import escalation, person_budget
 from triggers.incidents.ledger import IncidentLedger
-from triggers.rules import FRESH, Moment, PreviousState, Subject, read_previous_state, remember, tasks, version
+from triggers.rules import FRESH, Event, Moment, PreviousState, Subject, read_previous_state, remember, tasks, version
 
 KEPT: Final = timedelta(days=90)
 """Of a past that is replayed only these slots are noted; the incidents of all of it are."""
 
 Guard = Callable[[Connection], None]
-Explained = Callable[[Subject, StateChange], DataFault | None]
+Explained = Callable[[Subject, EvaluatedWindow], DataFault | None]
 
 
 class OldGenerationError(EarshotError):
@@ -114,10 +124,10 @@ def tick(
     )
     ledger.errors = {(e.rule, e.slice) for e in rule_errors(memory.errors, failures, kept, now)}
 
-    def explained(subject: Subject, finding: StateChange) -> DataFault | None:
+    def explained(subject: Subject, reading: EvaluatedWindow) -> DataFault | None:
         fault: DataFault | None = None
         with contained(failures, (NAME, "")):
-            fault = scanner.explained(subject, finding)
+            fault = scanner.explained(subject, reading)
         return fault  # noqa: RET504 - what is returned within is lost to the checker
 
     record = _recorded(ledger, memory, moment, evaluations, severe, explained, author)
@@ -169,11 +179,8 @@ def _recorded(
 ) -> TickRecord:
     """Everything the tick has to write."""
     for evaluation in evaluations:
-        subject = evaluation.task.subject
-        for finding in evaluation.findings:
-            ledger.record_breach(
-                subject, finding, explained(subject, finding), evaluation.verticals, evaluation.task.first_run
-            )
+        for slot in evaluation.slots:
+            _record_slot(ledger, evaluation, slot, explained, clock(evaluation.task, moment))
     for found in severe:
         _record_cases(ledger, found, moment)
     # Before anything is released or escalated: an incident that ends here speaks for no other and climbs no ladder.
@@ -191,6 +198,23 @@ def _recorded(
         baselines=tuple(row for e in evaluations for row in e.baselines),
         instances=(*(row for e in evaluations for row in e.changed), *orphans),
     )
+
+
+def _record_slot(
+    ledger: IncidentLedger, evaluation: Evaluation, slot: date, explained: Explained, at: Callable[[date], datetime]
+) -> None:
+    """What changed in a slot, and which breaches the data does not explain any more."""
+    subject, judged = evaluation.task.subject, evaluation.judged
+    for finding in (finding for finding in evaluation.findings if finding.reading.slot == slot):
+        fault = explained(subject, finding.reading) if finding.event.change == "opened" else None
+        ledger.record_breach(subject, finding, fault, evaluation.verticals, evaluation.task.first_run)
+    for incident in ledger.explained(subject):
+        reading = judged.breach(subject.by, slot, incident.slice) if judged and incident.slot < slot else None
+        if reading and not explained(subject, reading):
+            event = Event(
+                "opened", f"{subject.rule.breach}, and the data explains it no more", at(slot), reading.sample
+            )
+            ledger.hand_over(subject, incident, StateChange(incident.slice, incident.id, event, reading))
 
 
 def _record_cases(ledger: IncidentLedger, found: EventRuleResult, moment: Moment) -> None:

@@ -228,7 +228,7 @@ def _incidents(
     for finding in findings:
         change, id_ = finding.event.change, finding.incident
         if change == "opened":
-            fault = scanner.explained(of, finding) if scanner else None
+            fault = scanner.explained(of, finding.reading) if scanner else None
             found[id_] = TrialIncident(ledger.opening(of, finding, on.verticals, fault), finding, fault)
         elif change in ("resolved", "closed") and id_ in found:
             over = replace(found[id_].incident, state=change, resolved_at=finding.event.at)

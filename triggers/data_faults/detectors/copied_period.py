@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.history import ALPHA, Cell, DataFault, RowHistory, everywhere, runs
 
 _LEAST_COPIED: Final = 7  # days
+_WEEKS_AROUND: Final = 8
+_NEVER: Final = 1e-300
+
+_Floats = NDArray[np.float64]
 
 
 def copied_periods(look: RowHistory) -> Iterator[DataFault]:
@@ -29,7 +32,7 @@ def copied_periods(look: RowHistory) -> Iterator[DataFault]:
         yield from [one] if one else []
 
 
-def _copied(look: RowHistory, cell: Cell, counts: Floats, looks: int) -> DataFault | None:
+def _copied(look: RowHistory, cell: Cell, counts: _Floats, looks: int) -> DataFault | None:
     """The strongest run of days each of which equals, cell for cell, the day so many days before it."""
     days = counts[: look.end]
     # One number for each day: equal days have equal ones, and different days nearly always not.
@@ -48,7 +51,7 @@ def _copied(look: RowHistory, cell: Cell, counts: Floats, looks: int) -> DataFau
     return look.found("copied-period", cell.names, first, f"{what}: {figures}", last)
 
 
-def _repeating(same: NDArray[np.uint64], doubt: Floats, targets: NDArray[np.int64], enough: float) -> list[int]:
+def _repeating(same: NDArray[np.uint64], doubt: _Floats, targets: NDArray[np.int64], enough: float) -> list[int]:
     """How many days apart days are equal so often that a run of them may tell."""
     tells = targets[doubt[targets] > 0]
     day, source = np.nonzero(same[tells][:, None] == same[None, :])
@@ -57,7 +60,7 @@ def _repeating(same: NDArray[np.uint64], doubt: Floats, targets: NDArray[np.int6
     return np.flatnonzero(np.bincount(apart[late], doubt[tells[day[late]]]) >= enough).tolist()
 
 
-def _heaviest(same: NDArray[np.uint64], sums: Floats, begin: int, lag: int) -> tuple[float, int, int]:
+def _heaviest(same: NDArray[np.uint64], sums: _Floats, begin: int, lag: int) -> tuple[float, int, int]:
     """The run of equal days with the most doubt: its sum, its first place and the place after its last."""
     found = runs(same[begin:] == same[begin - lag : len(same) - lag], 0) + begin
     if not len(found):
@@ -67,17 +70,36 @@ def _heaviest(same: NDArray[np.uint64], sums: Floats, begin: int, lag: int) -> t
     return float(weights.max()), first, last
 
 
-def _doubt(days: Floats, same: NDArray[np.uint64]) -> Floats:
+def _doubt(days: _Floats, same: NDArray[np.uint64]) -> _Floats:
     """For each day how surprising an equal day would be (minus the log of its chance); 0 for an empty day.
 
     The chance is that of two Poisson counts to be equal in every cell, and no less than how often days of the same
-    weekday are equal anyway.
+    weekday are equal anyway: in all the data, a week apart, and just before or just after that day. What a quota fills
+    is equal for as long as the quota stands, whenever it was last changed.
     """
     chance, rows = np.zeros(len(days)), days.sum(axis=1)
+    weekly = (same[7:] == same[:-7])[rows[7:] > 0]
+    usual = log((weekly.sum() + 2) / (len(weekly) + 2))
     for weekday in range(7):
         own = slice(weekday, None, 7)
         alone = float(np.log(special.ive(0, 2 * days[own].mean(axis=0))).sum())
         _, times = np.unique(same[own][rows[own] > 0], return_counts=True)
         pairs, equal = float(times.sum() * (times.sum() - 1)), float((times * (times - 1)).sum())
-        chance[own] = -max(alone, log((equal + 2) / (pairs + 2)))
-    return np.where(rows > 0, chance, 0.0)
+        chance[own] = max(alone, log((equal + 2) / (pairs + 2)), usual)
+    return np.where(rows > 0, -np.maximum(chance, np.log(np.maximum(_nearby(same), _NEVER))), 0.0)
+
+
+def _nearby(same: NDArray[np.uint64]) -> _Floats:
+    """For each day the part of the days of its weekday just before it, or just after, that equal it.
+
+    One of them may be its copy and is left out; of how many are looked at, the number with the largest part counts.
+    """
+    part = np.zeros(len(same))
+    for side in (same, same[::-1]):
+        equal, share = np.zeros(len(same)), np.zeros(len(same))
+        for weeks in range(1, _WEEKS_AROUND + 1):
+            equal[7 * weeks :] += side[7 * weeks :] == side[: -7 * weeks]
+            if weeks > 1:
+                share = np.maximum(share, (equal - 1) / (weeks - 1))
+        part = np.maximum(part, share if side is same else share[::-1])
+    return part

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.history import DataFault, RowHistory, first_full_week, sides
 
 _PADDED: Final = 1.10
@@ -18,10 +18,10 @@ _LEAST: Final = 20  # journeys on either side
 class _Change:
     """Sums on both sides of a week: n, sum and squares of the days promised and of those taken; of these also late."""
 
-    before: Floats
-    after: Floats
-    past: Floats
-    now: Floats
+    before: NDArray[np.float64]
+    after: NDArray[np.float64]
+    past: NDArray[np.float64]
+    now: NDArray[np.float64]
 
     @property
     def is_padded(self) -> bool:
@@ -61,15 +61,15 @@ def padded_promises(look: RowHistory) -> Iterator[DataFault]:
             yield look.found("padded-promise", names, since, f"{what}: {change}")
 
 
-def _mean(moments: Floats) -> float:
+def _mean(moments: NDArray[np.float64]) -> float:
     return float(moments[1] / max(moments[0], 1))
 
 
-def _late(moments: Floats) -> float:
+def _late(moments: NDArray[np.float64]) -> float:
     return float(moments[3] / max(moments[0], 1))
 
 
-def _welch(before: Floats, after: Floats) -> Floats:
+def _welch(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
     """How many standard errors a mean grew; the last axis holds n, sum and sum of squares. 0 under two cases."""
     errors, means = np.zeros(before.shape[:-1]), []
     for moments in (before, after):

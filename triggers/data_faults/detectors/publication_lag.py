@@ -5,6 +5,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
+from scipy.optimize import isotonic_regression
 
 from triggers.data_faults.detectors.history import (
     ALPHA,
@@ -16,13 +18,13 @@ from triggers.data_faults.detectors.history import (
     RowHistory,
     at_most,
     dispersion,
-    few,
     first_full_week,
     large,
 )
 
 _LAGGING: Final = 0.5
-_TAPERS: Final = 0.8
+_LEFT: Final = 0.3  # of the usual level: what is there of the last days while rows are on their way
+_CLEARER: Final = 10.0  # by how much the log-likelihood of ever fewer rows must beat that of a step
 _FULL: Final = 0.85  # of the usual level: a week that has so many rows is complete
 
 
@@ -68,10 +70,20 @@ def _usual_level(weekly: NDArray[np.float64]) -> float | None:
 
 
 def _tapers(look: RowHistory, cell: Cell, usual: float, noise: float) -> bool:
-    """Whether the last days have fewer rows than the days just before them: a fall to a lower level has not."""
-    before, newest = (float(week) for week in look.weekly(cell.daily)[-2:])
-    if before < _FULL * usual:
-        return newest <= _TAPERS * before and few(newest, before, 0.5, noise) < 0.01
+    """Whether there are ever fewer rows up to the end, where hardly any are left.
+
+    A fall to a lower level, on whatever day, is one step: ever fewer must be far likelier than the best of those.
+    """
     pattern = cell.daily[look.end - 7 * (NEAR + 8) : look.end - 56].reshape(NEAR, 7).sum(axis=0)
-    late, share = float(cell.daily[look.end - 3 : look.end].sum()), float(pattern[4:].sum() / max(pattern.sum(), 1))
-    return late < 0.7 * share * newest and few(late, newest - late, share, noise) < 0.01
+    due = np.maximum(np.resize(usual * pattern / max(pattern.sum(), 1), 7 * NEAR), 1e-6)
+    seen = cell.daily[look.end - 7 * NEAR : look.end]
+    falling = isotonic_regression(seen / due, weights=due, increasing=False).x
+    rows, expected = seen.cumsum(), due.cumsum()
+    steps = _fit(rows, expected) + _fit(rows[-1] - rows, expected[-1] - expected)
+    clearer = float(special.xlogy(seen, falling).sum()) - float(steps.max())
+    return bool(falling[-1] <= _LEFT and clearer >= _CLEARER * noise)
+
+
+def _fit(seen: NDArray[np.float64], due: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the best single level adds to the log-likelihood of Poisson counts."""
+    return np.asarray(special.xlogy(seen, seen / np.maximum(due, 1e-6)), dtype=np.float64)

@@ -1,13 +1,13 @@
 """Dates whose day and month are swapped."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 
-from queries.statistics.estimates import Floats
 from triggers.data_faults.detectors.history import (
     ALPHA,
     Cell,
@@ -22,8 +22,10 @@ from triggers.data_faults.detectors.history import (
 _TWELVE: Final = 12  # days of a month whose number is also that of a month
 _LOST: Final = 0.3
 _MONTHS: Final = 24  # in a look at most, about
+_WEEKS_AROUND: Final = 8
 
 _Places = NDArray[np.int64]
+_Floats = NDArray[np.float64]
 
 
 def swapped_dates(look: RowHistory) -> Iterator[DataFault]:
@@ -33,18 +35,27 @@ def swapped_dates(look: RowHistory) -> Iterator[DataFault]:
     # A month can be told by its first twelve days, which must all be in the look.
     whole = [month for month in months if month >= look.profile.first and month.replace(day=13) <= look.until]
     for cell in large(look.profile):
-        expected = _expected(cell.daily[: look.end])
-        faults = [fault for month in whole if (fault := _swapped(look, cell, month, expected))]
+        daily, expected = cell.daily[: look.end], _expected(look, cell.daily[: look.end])
+        moves = [move for month in whole if (move := _Move.of(look, month, expected))]
+        parts = _parts(daily, expected, moves)
+        found = [_swapped(look, cell, i, moves, parts, expected) for i in np.flatnonzero(parts).tolist()]
+        faults = [fault for fault in found if fault]
         yield from faults
         if faults and not cell.names:
             return
 
 
-def _expected(daily: Floats) -> Floats:
-    """For each day the mean of the same weekday up to five weeks before and after it, without the extremes."""
-    size, reach = len(daily), 35
-    wide = np.concatenate((np.full(reach, np.nan), daily, np.full(reach, np.nan)))
-    near = np.stack([wide[reach + 7 * k : reach + 7 * k + size] for k in range(-5, 6) if k])
+def _expected(look: RowHistory, daily: _Floats) -> _Floats:
+    """For each day the mean of the same weekday up to eight weeks before and after it, without the extremes.
+
+    Days up to the twelfth are left out: whichever months are swapped, the others are as they were.
+    """
+    size, reach = len(daily), 7 * _WEEKS_AROUND
+    numbers = np.array([look.day(place).day for place in range(size)])
+    sound = np.where(numbers > _TWELVE, daily, np.nan)
+    wide = np.concatenate((np.full(reach, np.nan), sound, np.full(reach, np.nan)))
+    around = range(-_WEEKS_AROUND, _WEEKS_AROUND + 1)
+    near = np.stack([wide[reach + 7 * k : reach + 7 * k + size] for k in around if k])
     known = np.isfinite(near).sum(axis=0)
     filled = np.nan_to_num(near)
     low, high = np.where(np.isfinite(near), near, np.inf).min(axis=0), filled.max(axis=0)
@@ -52,30 +63,71 @@ def _expected(daily: Floats) -> Floats:
     return np.where(known > 2, middle, np.nan)
 
 
-def _swapped(look: RowHistory, cell: Cell, month: date, expected: Floats) -> DataFault | None:
+class _Move:
+    """The days 1 to 12 of a month, and the days on which their rows turn up if day and month are swapped."""
+
+    def __init__(self, month: date, home: _Places, away: _Places) -> None:
+        self.month, self.home, self.away = month, home, away
+
+    @classmethod
+    def of(cls, look: RowHistory, month: date, expected: _Floats) -> "_Move | None":
+        """None where it is not known what to expect of a day."""
+        numbers = [number for number in range(1, _TWELVE + 1) if number != month.month]
+        home = np.array(numbers) + look.place(month) - 1
+        away = np.array([look.place(date(month.year, number, month.month)) for number in numbers])
+        inside = (away >= 0) & (away < look.end)
+        is_known = inside.any() and np.isfinite(expected[home]).all() and np.isfinite(expected[away[inside]]).all()
+        return cls(month, home, np.where(inside, away, -1)) if is_known else None
+
+
+def _parts(daily: _Floats, expected: _Floats, moves: Sequence[_Move]) -> _Floats:
+    """Of each month the part of its rows that moved, all months together: they take rows from, and give to, each other.
+
+    What is too little to matter is 0.
+    """
+    if not moves:
+        return np.zeros(0)
+    effect = np.zeros((len(daily), len(moves)))
+    for i, move in enumerate(moves):
+        there = move.away >= 0
+        effect[move.home, i] -= expected[move.home]
+        effect[move.away[there], i] += expected[move.home[there]]
+    days = np.flatnonzero(effect.any(axis=1))
+    spread = np.sqrt(np.maximum(expected[days], 1))
+    over = (daily[days] - expected[days]) / spread
+    found = np.minimum(nnls(effect[days] / spread[:, None], over)[0], 1.0)
+    return np.asarray(np.where(found >= _LOST, found, 0.0), dtype=np.float64)
+
+
+def _swapped(
+    look: RowHistory,
+    cell: Cell,
+    which: int,
+    moves: Sequence[_Move],
+    parts: _Floats,
+    expected: _Floats,
+) -> DataFault | None:
     """Rows lost from the days 1 to 12 of a month that turn up on the day of that number in other months."""
-    numbers = [number for number in range(1, _TWELVE + 1) if number != month.month]
-    home = np.array(numbers) + look.place(month) - 1
-    away = np.array([look.place(date(month.year, number, month.month)) for number in numbers])
-    inside = (away >= 0) & (away < look.end)
-    to = away[inside]
-    if not len(to) or not np.isfinite(expected[home]).all() or not np.isfinite(expected[to]).all():
+    move, others = moves[which], expected.copy()
+    for part, other in zip(parts.tolist(), moves, strict=True):
+        if other is not move:
+            there = other.away >= 0
+            others[other.home] -= part * expected[other.home]
+            others[other.away[there]] += part * expected[other.home[there]]
+    there = move.away >= 0
+    home, to = move.home, move.away[there]
+    daily, own = cell.daily[: look.end], expected[home]
+    brought = others[home] - own  # by other months; less than nothing where a day's own rows went
+    lost = float(own.sum() - np.maximum(daily[home] - np.maximum(brought, 0), 0).sum())
+    gained, due = float((daily[to] - others[to]).sum()), float(parts[which] * own[there].sum())
+    if lost < _LOST * own.sum() or not 0.5 * due <= gained <= 2 * due:
         return None
-    lost = expected[home].sum() - cell.daily[home].sum()
-    gained = cell.daily[to].sum() - expected[to].sum()
-    due = lost * expected[home[inside]].sum() / max(expected[home].sum(), 1)
-    if lost < _LOST * expected[home].sum() or not 0.5 * due <= gained <= 2 * due:
+    noise, alpha = dispersion(look.weekly(cell.daily)), ALPHA / _MONTHS
+    stayed = max(float(own.sum()) - lost, 0.0)
+    if at_most(stayed, float(own.sum()), noise) >= alpha:
         return None
-    if not _is_sure(look, cell, (home, to), expected):
+    if at_least(float(daily[to].sum()), float(np.maximum(others[to], 0).sum()), noise) >= alpha:
         return None
-    rows = f"{lost:.0f} rows missing there, {gained:.0f} too many on day {month.month} of other months"
-    what = f"{look.profile.table} rows{cell.called} of 1 to 12 {month:%B %Y} seem to have day and month swapped"
+    rows = f"{lost:.0f} rows missing there, {gained:.0f} too many on day {move.month.month} of other months"
+    what = f"{look.profile.table} rows{cell.called} of 1 to 12 {move.month:%B %Y} seem to have day and month swapped"
     return look.found("swapped-dates", cell.names, int(home[0]), f"{what}: {rows}", int(home[-1]) + 1)
-
-
-def _is_sure(look: RowHistory, cell: Cell, both: tuple[_Places, _Places], expected: Floats) -> bool:
-    """Whether the days lack more, and those where they turn up have more, than chance gives."""
-    (seen, due), (more, usual) = ((float(cell.daily[at].sum()), float(expected[at].sum())) for at in both)
-    noise = dispersion(look.weekly(cell.daily))
-    alpha = ALPHA / _MONTHS
-    return at_most(seen, due, noise) < alpha and at_least(more, usual, noise) < alpha
