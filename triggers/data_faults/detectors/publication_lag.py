@@ -6,7 +6,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
-from scipy.optimize import isotonic_regression
 
 from triggers.data_faults.detectors.history import (
     ALPHA,
@@ -74,6 +73,8 @@ def _tapers(look: RowHistory, cell: Cell, usual: float, noise: float) -> bool:
 
     A fall to a lower level, on whatever day, is one step: ever fewer must be far likelier than the best of those.
     """
+    from scipy.optimize import isotonic_regression  # noqa: PLC0415 - takes long, and few weeks are short
+
     pattern = cell.daily[look.end - 7 * (NEAR + 8) : look.end - 56].reshape(NEAR, 7).sum(axis=0)
     due = np.maximum(np.resize(usual * pattern / max(pattern.sum(), 1), 7 * NEAR), 1e-6)
     seen = cell.daily[look.end - 7 * NEAR : look.end]

@@ -6,7 +6,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from triggers.data_faults.detectors.history import (
     ALPHA,
@@ -95,7 +94,7 @@ def _parts(daily: _Floats, expected: _Floats, moves: Sequence[_Move]) -> _Floats
     days = np.flatnonzero(effect.any(axis=1))
     spread = np.sqrt(np.maximum(expected[days], 1))
     over = (daily[days] - expected[days]) / spread
-    found = np.minimum(nnls(effect[days] / spread[:, None], over)[0], 1.0)
+    found = np.minimum(np.linalg.lstsq(effect[days] / spread[:, None], over, rcond=None)[0], 1.0)
     return np.asarray(np.where(found >= _LOST, found, 0.0), dtype=np.float64)
 
 
