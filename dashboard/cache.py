@@ -8,10 +8,11 @@ decisions) is kept only until it changes. The theme is no part of a key: a finis
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
@@ -19,8 +20,9 @@ from config import refuse_irregular
 from config.models import Catalog
 from config.reading import read_catalog
 from config.settings import Settings
+from queries.engine import day_of, day_start
 from queries.scope import Scope
-from queries.warehouse import COLUMNS
+from queries.warehouse import COLUMNS, Generation
 
 ENTRIES: Final = 256
 """How many results each cached function keeps."""
@@ -41,7 +43,7 @@ class Decorator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What every cached result depends on. `day` is today: what has matured depends on it.
+    """What every cached result depends on. `day` is today in the reporting zone: what has matured depends on it.
 
     `scope` is the reader's own, narrowed to the vertical that is looked at; `stamp` is the configuration's hash.
     """
@@ -51,6 +53,7 @@ class Key:
     stamp: str
     currency: str
     generation: int
+    zone: str
     day: date
     scope: Scope
     month: date | None = None
@@ -58,8 +61,13 @@ class Key:
 
     @property
     def as_of(self) -> datetime:
-        """The instant that results are known at: the start of today, UTC."""
-        return datetime.combine(self.day, time(), UTC)
+        """The instant that results are known at: the start of today, aware UTC."""
+        return day_start(self.day, self.tz)
+
+    @property
+    def tz(self) -> ZoneInfo:
+        """The reporting zone: its days are the reader's."""
+        return ZoneInfo(self.zone)
 
     @property
     def catalog(self) -> Catalog:
@@ -75,7 +83,7 @@ def _hashed(key: Key) -> str:
     # A set's order differs from one process run to the next and between equal sets: sorted, equal scopes meet.
     limits = (key.scope.verticals, key.scope.touchpoints, key.scope.accounts)
     scope = (key.scope.role, *(None if limit is None else sorted(limit) for limit in limits))
-    rest = (key.data, key.folder, key.stamp, key.currency, key.generation, key.day, key.month, key.vertical)
+    rest = (key.data, key.folder, key.stamp, key.currency, key.generation, key.zone, key.day, key.month, key.vertical)
     return repr((*rest, *scope))
 
 
@@ -109,10 +117,11 @@ def copied(hashes: Hashes | None = None) -> Decorator:
     return st.cache_data(max_entries=ENTRIES, show_spinner=False, hash_funcs={Key: _hashed, **(hashes or {})})
 
 
-def page_key(settings: Settings, stamp: str, generation: int, scope: Scope, now: datetime) -> Key:
+def page_key(settings: Settings, stamp: str, generation: Generation, scope: Scope, now: datetime) -> Key:
     """The key of a page run, before a month is chosen."""
     folders = (str(settings.warehouse.url or settings.data), str(settings.config))
-    return Key(*folders, stamp, settings.currency, generation, now.date(), scope)
+    today = day_of(now, ZoneInfo(generation.zone))
+    return Key(*folders, stamp, settings.currency, generation.number, generation.zone, today, scope)
 
 
 def config_fingerprint(folder: Path) -> str:

@@ -5,7 +5,6 @@ so what a customer's data says is shown as text, also where nobody thought of it
 """
 
 from collections.abc import Callable, Iterable
-from datetime import date, datetime
 from pathlib import Path
 from typing import Final, Protocol, cast
 
@@ -13,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from config import Mistake
-from queries.metrics.formatting import count
+from queries.metrics.formatting import count, day_words
 
 SEVERITIES: Final = {1: "severity 1, the most serious", 2: "severity 2", 3: "severity 3", 4: "severity 4"}
 
@@ -22,11 +21,6 @@ class Macros(Protocol):
     """The macros of a template, by name."""
 
     def __getattr__(self, name: str) -> Callable[..., Markup]: ...
-
-
-def day_words(when: date | datetime) -> str:
-    """A day as it is read: `3 October 2026`."""
-    return f"{when.day} {when:%B %Y}"
 
 
 # A name that a template has and nobody gives it would be left out in silence, were it not strict.

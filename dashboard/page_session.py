@@ -73,7 +73,7 @@ def page_session() -> Iterator[PageSession]:
     # Counted before the state is read: what is cached under a number is then never older than it.
     changes = opened.changes.now()
     with opened.pinned() as pin, opened.reading() as state:
-        key = cache.page_key(opened.settings, stamp, pin.generation.number, reader.scope, now)
+        key = cache.page_key(opened.settings, stamp, pin.generation, reader.scope, now)
         yield PageSession(opened, reader, catalog, key, pin, state, changes, now)
 
 

@@ -197,7 +197,7 @@ def _sample(arguments: Namespace) -> None:
     from queries.sample import generate  # noqa: PLC0415 - numpy is not needed by the other commands
     from queries.sample.spoil import plant, spoilt  # noqa: PLC0415
 
-    end, kind = arguments.end or _now().date(), arguments.artefact
+    end, kind = arguments.end or _now().astimezone(UTC).date(), arguments.artefact
     with storage_errors_as_text(arguments.out):
         try:
             note = f", with {kind} in {spoilt(kind)}" if kind else ""

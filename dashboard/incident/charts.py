@@ -1,11 +1,13 @@
 """The chart of an incident's own figures over time."""
 
 from dataclasses import dataclass
+from datetime import tzinfo
 
 import altair as alt
 
 from config.models import Metric
 from dashboard.charts import ATTENTION, GREY, STATES, Rows, muted
+from queries.engine import day_of
 from queries.metrics.formatting import count, figure, goal_figure, interval, point_figure, shown, unit
 from queries.review.incident_page import Trend
 from queries.state import Incident
@@ -25,7 +27,7 @@ class Reference:
 
 
 def over_time(
-    trend: Trend, metric: Metric, incident: Incident, reference: Reference | None
+    trend: Trend, metric: Metric, incident: Incident, reference: Reference | None, zone: tzinfo
 ) -> alt.LayerChart | alt.FacetChart:
     """An incident's own figures over time: intervals as a band, what it is held against as a line, the breach."""
     rows = _rows(metric, trend)
@@ -37,14 +39,14 @@ def over_time(
     tips = [alt.Tooltip("utcyearmonthdate(period):T", title="From", format="%d %B %Y")]
     tips += [alt.Tooltip(f"{name}:N", title=label) for name, label in fields]
     layers = [
-        *_shaded(trend, rows),
+        *_shaded(trend, rows, zone),
         base.mark_area(color=GREY, opacity=0.25, tooltip=None).encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q"),
         base.mark_line(color=GREY, strokeWidth=1.6, tooltip=None).encode(x=x, y=y),
         *_reference(metric, reference, rows),
         base.mark_circle(size=46).encode(
             x=x, y=y, color=alt.Color("color:N", scale=None), opacity=muted(), tooltip=tips
         ),
-        *_breach(incident, rows),
+        *_breach(incident, rows, zone),
     ]
     return alt.layer(*layers).properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
 
@@ -82,10 +84,11 @@ def _reference(metric: Metric, reference: Reference | None, rows: Rows) -> list[
     ]
 
 
-def _breach(incident: Incident, rows: Rows) -> list[alt.Chart]:
+def _breach(incident: Incident, rows: Rows, zone: tzinfo) -> list[alt.Chart]:
     if not rows:
         return []
-    line = {"period": incident.slot.isoformat(), "label": "breach found"}
+    found = day_of(incident.opened_at, zone)
+    line = {"period": found.isoformat(), "label": f"found {found.day} {found:%b}"}
     base = alt.Chart(alt.InlineData(values=[line]))
     x = alt.X("utcyearmonthdate(period):T")
     return [
@@ -96,14 +99,14 @@ def _breach(incident: Incident, rows: Rows) -> list[alt.Chart]:
     ]
 
 
-def _shaded(trend: Trend, rows: Rows) -> list[alt.Chart]:
+def _shaded(trend: Trend, rows: Rows, zone: tzinfo) -> list[alt.Chart]:
     if not rows:
         return []
     first, last = rows[0]["period"], rows[-1]["period"]
     spans = []
     for condition in trend.overlaps:
-        start = max(condition.since.date().isoformat(), first)
-        end = min(condition.until.date().isoformat() if condition.until else last, last)
+        start = max(day_of(condition.since, zone).isoformat(), first)
+        end = min(day_of(condition.until, zone).isoformat() if condition.until else last, last)
         if start < end:
             spans.append({"start": start, "end": end, "label": condition.name})
     base = alt.Chart(alt.InlineData(values=spans))

@@ -1,14 +1,16 @@
 """What the incident page reads, each result once: see `dashboard.cache`."""
 
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from dashboard.cache import ENTRIES, Key, copied, shared
 from dashboard.charts import finished
 from dashboard.incident.charts import Reference, over_time
 from dashboard.review.data import effect
 from queries.monitoring.evidence import Evidence
-from queries.review.incident_page import IncidentPage, Trend, current_rule, read_account_name, read_evidence, read_trend
+from queries.review.document import Onset
+from queries.review.incident_page import IncidentPage, Trend, read_account_name, read_evidence, read_trend
+from queries.review.onset import read_onset
+from queries.review.read import current_rule
 from queries.state import Action, Incident
 from queries.warehouse import Pin
 from triggers.messages import Card
@@ -17,7 +19,7 @@ from triggers.messages import Card
 @shared({Incident: repr})
 def trend(key: Key, _pin: Pin, incident: Incident) -> Trend | None:
     """An incident's own figures over time."""
-    rule, metric = current_rule(incident, key.catalog)
+    rule, metric = current_rule(incident.rule, key.catalog)
     if rule is None or metric is None:
         return None
     return read_trend(_pin.conn, rule, metric, incident, key.scope, key.as_of)
@@ -27,10 +29,10 @@ def trend(key: Key, _pin: Pin, incident: Incident) -> Trend | None:
 def trend_spec(key: Key, _pin: Pin, incident: Incident, reference: Reference | None) -> dict[str, Any] | None:
     """The finished chart of an incident, None where no figures are kept for it."""
     shown = trend(key, _pin, incident)
-    _, metric = current_rule(incident, key.catalog)
+    _, metric = current_rule(incident.rule, key.catalog)
     if shown is None or metric is None or all(point.value is None for point in shown.points):
         return None
-    return finished(over_time(shown, metric, incident, reference))
+    return finished(over_time(shown, metric, incident, reference, key.tz))
 
 
 # An account's name is one short string, and the list of incidents asks for many at once.
@@ -38,6 +40,12 @@ def trend_spec(key: Key, _pin: Pin, incident: Incident, reference: Reference | N
 def account_name(key: Key, _pin: Pin, account_id: str) -> str:
     """An account's name, or its id where the reader may not have the name."""
     return read_account_name(_pin.conn, account_id, key.scope) or account_id
+
+
+@shared({Incident: lambda found: (found.id, found.value)})
+def onset(key: Key, _pin: Pin, found: Incident) -> Onset | None:
+    """When an incident began."""
+    return read_onset(_pin, key.catalog, found.rule, (found.slice, found.slot, found.value), key.scope, key.as_of)
 
 
 def effect_words(key: Key, pin: Pin, action: Action, others: tuple[Action, ...]) -> str:
@@ -62,6 +70,8 @@ def card(key: Key, pin: Pin, page: IncidentPage, link: str) -> Card | None:
     # In Slack the route decides whether accounts are named, for anybody may be in a channel. Here the scope has
     # already left out the accounts that this reader may not see.
     named = route.model_copy(update={"show": ("accounts",)})
-    zone = ZoneInfo(pin.generation.zone)
+    zone = key.tz
     evidence = incident_evidence(key, pin, page)
-    return Card(page.incident, page.history, page.rule, page.metric, named, evidence, zone, link, key.catalog.people)
+    began = onset(key, pin, page.incident)
+    told = (page.incident, page.history, page.rule, page.metric, named, evidence, zone, link, key.catalog.people)
+    return Card(*told, onset=began)

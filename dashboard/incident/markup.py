@@ -1,6 +1,5 @@
 """An incident as HTML; the templates are in `macros.html`. Pure."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -9,14 +8,17 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from config.models import DATA_FAULT, DECEIVES, Catalog, Metric, Person, Rule, Step, duration_text
+from config.models import DATA_FAULT, DECEIVES, Catalog, Metric, Person, Rule, duration_text
 from dashboard.incident.charts import Reference
-from dashboard.markup import SEVERITIES, day_words, macros
-from queries.metrics.formatting import count, figure, half_width, interval
+from dashboard.markup import SEVERITIES, macros
+from queries.messages import Notification
+from queries.metrics.formatting import count, day_words, figure, half_width, interval, moment_words
+from queries.review.document import UNCLEAR, Onset
 from queries.review.incident_page import IncidentPage
 from queries.review.read import label_of, slice_words
 from queries.state import Action, HistoryEntry, Incident
 from triggers.evaluation.kinds import kind_of, sentence_start
+from triggers.incidents.escalation import STEPS, parse_ladder
 from triggers.messages import Card, called
 from triggers.messages import card as messages_card
 
@@ -37,11 +39,11 @@ class Terms:
 
     def day(self, at: datetime) -> str:
         """The day of an instant: `3 October 2026`."""
-        return day_words(at.astimezone(self.zone))
+        return day_words(at, self.zone)
 
     def moment(self, at: datetime) -> str:
         """An instant as it is read: `3 October 2026, 07:30 UTC`."""
-        return f"{self.day(at)}, {at.astimezone(self.zone):%H:%M %Z}"
+        return moment_words(at, self.zone)
 
 
 def state(incident: Incident, terms: Terms) -> str:
@@ -126,20 +128,53 @@ def history_section(entries: Iterable[HistoryEntry], terms: Terms) -> Markup:
     )
 
 
-def ladder_section(incident: Incident, catalog: Catalog, terms: Terms) -> Markup:
-    """Who is told when, and what has been told."""
+def ladder_section(
+    page: IncidentPage, told: Sequence[Notification], catalog: Catalog, terms: Terms, *, has_slack: bool
+) -> Markup:
+    """Who is told when, and what Slack has of it."""
+    incident, rows = page.incident, []
+    root = next((one for one in told if one.kind == "root"), None)
+    taken = [entry for entry in page.history if entry.kind in STEPS]
     # The ladder that the incident was opened with: the rule's may have changed since, and this one is climbed on.
-    steps = [Step(after=step["after"], notify=step["notify"]) for step in json.loads(incident.ladder)]
-    rows = []
-    for number, step in enumerate(steps):
+    for number, step in enumerate(parse_ladder(incident.ladder)):
         when = "at once" if not step.after else f"after {duration_text(step.after)} without anybody taking it on"
-        mark = "not needed" if not incident.is_open or incident.acknowledged_at else "later"
-        if number < incident.next_step:
-            mark = "told"
-        elif incident.is_open and incident.next_step_at and number == incident.next_step:
-            mark = f"due {terms.moment(incident.next_step_at)}"
-        rows.append((_told(step.notify, incident, catalog), when, mark))
+        entry = taken[number - 1] if 0 < number <= len(taken) else None
+        reply = next((one for one in told if entry and one.kind == "reply" and one.version == entry.seq), root)
+        if number and (entry is None or entry.kind != "escalated"):
+            mark, link = _untaken(incident, entry, number, terms), ""
+        else:
+            # What the first message told already is not said again below it.
+            said = root if reply is None or reply.state == "superseded" else reply
+            mark, link = _delivered(incident, said, terms, has_slack=has_slack)
+        rows.append((_told(step.notify, incident, catalog), when, mark, link))
     return _MACROS.ladder(rows)
+
+
+def _untaken(incident: Incident, entry: HistoryEntry | None, number: int, terms: Terms) -> str:
+    """Why a step after the first was not told by a message of its own."""
+    if entry is not None:
+        return entry.reason
+    if not incident.is_open or incident.acknowledged_at:
+        return "not needed"
+    if incident.next_step_at is None:
+        return "not planned"
+    return f"due {terms.moment(incident.next_step_at)}" if number == incident.next_step else "later"
+
+
+def _delivered(incident: Incident, said: Notification | None, terms: Terms, *, has_slack: bool) -> tuple[str, str]:
+    """What became of a message, and where it stands."""
+    if said is None:
+        if not incident.next_step:
+            return "not sent: another incident speaks for it", ""
+        past = "found when the past was replayed" if incident.origin == "backfill" else "nothing was queued"
+        return f"not sent: {past}", ""
+    if said.state == "notified":
+        return f"notified {terms.moment(said.at)}{' in a digest' if said.is_digest else ''}", said.link
+    if said.state == "refused":
+        return f"refused by Slack: {said.error or 'no reason given'}", ""
+    if said.state == "superseded":
+        return "not sent: overtaken by later news", ""
+    return f"pending: {'waits for Slack' if has_slack else 'Slack has no token'}, due {terms.moment(said.at)}", ""
 
 
 def _told(notify: str, incident: Incident, catalog: Catalog) -> str:
@@ -152,20 +187,38 @@ def _told(notify: str, incident: Incident, catalog: Catalog) -> str:
     return label_of(notify, catalog)
 
 
-def action(taken: Action, effect: str, today: date) -> Markup:
+def action(taken: Action, effect: str, today: date, terms: Terms) -> Markup:
     """One action with what it has done so far."""
     due = f"due {day_words(taken.due_on)}" if taken.due_on else "no due date"
     if taken.done_at:
-        due = f"done {day_words(taken.done_at)}"
+        due = f"done {terms.day(taken.done_at)}"
     is_late = taken.done_at is None and taken.due_on is not None and taken.due_on < today
     return _MACROS.action(taken, due, is_late, effect)
 
 
-def incident_table(incidents: Iterable[tuple[Incident, Rule | None, Metric | None, str]], terms: Terms) -> Markup:
-    """Incidents as a table of links: (incident, its rule, its metric, where it is)."""
+def queue_summary(incidents: Iterable[Incident], told: Mapping[str, str]) -> str:
+    """How many are open, how many of them nobody has, and of how many nobody was told; `told` is by incident."""
+    standing = [one for one in incidents if one.is_open]
+    free = sum(not one.acknowledged_at and not one.assigned_to for one in standing)
+    # Of those whose next step is none another incident speaks.
+    states = [told.get(one.id) for one in standing if one.next_step]
+    waiting = states.count("pending")
+    never = len(states) - waiting - states.count("notified")
+    parts = [f"{count(len(standing))} open", f"{count(free)} without an owner"]
+    parts += [f"{count(waiting)} not told yet"] if waiting else []
+    parts += [f"{count(never)} of which nobody was ever told"] if never else []
+    return f"{', '.join(parts)}."
+
+
+Listed = tuple[Incident, Rule | None, Metric | None, str, Onset | None]
+
+
+def incident_table(incidents: Iterable[Listed], terms: Terms) -> Markup:
+    """Incidents as a table of links: (incident, its rule, its metric, where it is, when it began)."""
     rows = []
-    for incident, rule, metric, where in incidents:
+    for incident, rule, metric, where, onset in incidents:
         value = figure(metric, incident.value) if metric and incident.value is not None else ""
-        opened = f"{incident.opened_at.astimezone(terms.zone):%d %b %Y}"
-        rows.append((incident, opened, incident_title(incident, rule), where, value, state(incident, terms)))
+        opened = terms.day(incident.opened_at)
+        since = str(onset) if onset else UNCLEAR if metric and incident.is_open else ""
+        rows.append((incident, since, opened, incident_title(incident, rule), where, value, state(incident, terms)))
     return _MACROS.incident_table(rows)

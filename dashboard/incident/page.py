@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import streamlit as st
 from sqlalchemy import Connection
@@ -13,7 +12,9 @@ from config import EarshotError
 from dashboard import markup as parts
 from dashboard.incident import charts, data, markup
 from dashboard.page_session import PageSession, banners
-from queries.review.incident_page import IncidentPage, current_rule, read_incident_page
+from queries.messages import notified_states, read_notifications
+from queries.review.incident_page import IncidentPage, read_incident_page
+from queries.review.read import current_rule
 from queries.state import Incident, NewAction, UnknownIncidentError, finish_action, read_incidents, record_action
 from triggers.incidents.actions import OverError, acknowledge, resolve
 
@@ -45,7 +46,10 @@ def show(session: PageSession) -> None:
         st.html(parts.section("What to do") + markup.runbook(page.rule))
     _actions(session, page)
     st.html(parts.section("History") + markup.history_section(page.history, _terms(session)))
-    st.html(parts.section("Who is told") + markup.ladder_section(page.incident, session.catalog, _terms(session)))
+    told = read_notifications(session.state, page.incident.id)
+    has_slack = session.stores.settings.slack.token is not None
+    ladder = markup.ladder_section(page, told, session.catalog, _terms(session), has_slack=has_slack)
+    st.html(parts.section("Who is told") + ladder)
     banners(session)
 
 
@@ -57,17 +61,25 @@ def _list(session: PageSession) -> None:
     if not found:
         st.html(parts.notice("No incident is open." if only_open else "No rule has found anything yet."))
         return
+    st.html(
+        parts.notice(
+            markup.queue_summary(found, notified_states(session.state, [one.id for one in found if one.is_open]))
+        )
+    )
     rows = []
     for incident in found[:MOST]:
-        rule, metric = current_rule(incident, session.catalog)
-        rows.append((incident, rule, metric, markup.incident_where(incident, _account(session, incident))))
+        rule, metric = current_rule(incident.rule, session.catalog)
+        where = markup.incident_where(incident, _account(session, incident))
+        # A beginning takes a query: what is over is listed without.
+        onset = data.onset(session.key, session.pin, incident) if incident.is_open else None
+        rows.append((incident, rule, metric, where, onset))
     st.html(markup.incident_table(rows, _terms(session)))
     if len(found) > MOST:
         st.html(parts.notice(f"{len(found) - MOST} older ones:", command="python -m triggers incidents"))
 
 
 def _terms(session: PageSession) -> markup.Terms:
-    return markup.Terms(session.catalog.people, ZoneInfo(session.pin.generation.zone))
+    return markup.Terms(session.catalog.people, session.key.tz)
 
 
 def _account(session: PageSession, incident: Incident) -> str | None:
@@ -105,7 +117,7 @@ def _actions(session: PageSession, page: IncidentPage) -> None:
     st.html(parts.section("Actions") + ("" if page.actions else parts.bullets(["None recorded."])))
     for action in page.actions:
         words = data.effect_words(session.key, session.pin, action, page.actions)
-        st.html(markup.action(action, words, session.key.day))
+        st.html(markup.action(action, words, session.key.day, _terms(session)))
         if action.done_at is None and st.button("Done", key=session.own_key(f"done-{action.id}"), type="tertiary"):
             _write(session, partial(finish_action, action_id=action.id, now=session.now))
     slot = st.expander("Record an action", key="new-action", on_change="rerun")

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, tzinfo
 from typing import Any, Final, Literal
 
 import altair as alt
 
 from config.models import Metric
 from dashboard.charts import ATTENTION, BETTER, GREY, QUIET, Rows
-from queries.metrics.formatting import shown, unit
+from queries.engine import day_of
+from queries.metrics.formatting import day_words, shown, unit
 from queries.state import slice_values
 from queries.warehouse import ConditionPeriod
 from triggers.lab import ParameterSweep, Score, TrialIncident, TrialOutcome, setting
@@ -197,10 +198,10 @@ def _shaded(conditions: Sequence[ConditionPeriod], since: date, until: date) -> 
     return layers
 
 
-def line_of(set_: TrialOutcome, own: TrialOutcome, scores: Iterable[Score]) -> IncidentTimeline:
+def line_of(set_: TrialOutcome, own: TrialOutcome, scores: Iterable[Score], zone: tzinfo) -> IncidentTimeline:
     """The time line of a setting beside the rule as it is, and beside what is known."""
-    bars = [_incident(AS_IS, found) for found in own.found]
-    bars += [_incident(BY_DATA if found.fault else AS_SET, found) for found in set_.found]
+    bars = [_incident(AS_IS, found, zone) for found in own.found]
+    bars += [_incident(BY_DATA if found.fault else AS_SET, found, zone) for found in set_.found]
     for score in scores:
         known = score.known
         delay = f" after {score.delay.days} days" if score.delay is not None else ""
@@ -210,11 +211,12 @@ def line_of(set_: TrialOutcome, own: TrialOutcome, scores: Iterable[Score]) -> I
     return IncidentTimeline(tuple(bars))
 
 
-def _incident(kind: str, found: TrialIncident) -> Bar:
+def _incident(kind: str, found: TrialIncident, zone: tzinfo) -> Bar:
     incident = found.incident
-    over = incident.resolved_at.date() if incident.resolved_at else None
-    words = f"{incident.opened_at:%d %b %Y} to {f'{over:%d %b %Y}' if over else 'the end'}"
-    return Bar(kind, place_words(incident.slice), incident.opened_at.date(), over, words)
+    opened = day_of(incident.opened_at, zone)
+    over = day_of(incident.resolved_at, zone) if incident.resolved_at else None
+    words = f"{day_words(opened)} to {day_words(over) if over else 'the end'}"
+    return Bar(kind, place_words(incident.slice), opened, over, words)
 
 
 EVERYWHERE: Final = "The whole company"

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from config.reading import Drafts, parse_drafts
 from dashboard.cache import Hashes, Key, copied, shared
@@ -79,8 +78,7 @@ def rule_outcome(key: Key, _pin: Pin, request: TrialRequest, value: float) -> Tr
 @shared()
 def spans(key: Key, _pin: Pin) -> tuple[ConditionPeriod, ...]:
     """The conditions that held."""
-    del key  # it is a key only
-    return condition_periods(_pin.conn, ZoneInfo(_pin.generation.zone))
+    return condition_periods(_pin.conn, key.tz)
 
 
 @copied(_TRIED)

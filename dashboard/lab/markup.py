@@ -1,12 +1,13 @@
 """What the lab says of a trial, as HTML and in words; the templates are in `macros.html`. Pure."""
 
+from datetime import tzinfo
 from typing import Final
 
 from markupsafe import Markup
 
 from dashboard.lab.charts import place_words, reader_name
-from dashboard.markup import day_words, macros
-from queries.metrics.formatting import figure
+from dashboard.markup import macros
+from queries.metrics.formatting import day_words, figure
 from queries.state.feedback import Precision
 from triggers.evaluation.kinds import sentence_start
 from triggers.lab import (
@@ -98,7 +99,7 @@ def readers(sweep: ParameterSweep, current: TrialOutcome) -> Markup:
     return _MACROS.table(("Reader", "Times", "A week", "Busiest week", "Times as it is"), rows, 4)
 
 
-def incident_rows(trial: Trial, current: TrialOutcome) -> Markup:
+def incident_rows(trial: Trial, current: TrialOutcome, zone: tzinfo) -> Markup:
     """The incidents, the newest first."""
     newest = sorted(current.found, key=lambda found: found.incident.opened_at, reverse=True)[:LISTED]
     metric, rows = own_metric(trial), []
@@ -107,10 +108,10 @@ def incident_rows(trial: Trial, current: TrialOutcome) -> Markup:
         value = f"{incident.value or 0:.0f} days"
         if metric and incident.value is not None:
             value = figure(metric, incident.value)
-        over = f"{incident.resolved_at:%-d %b %Y}" if incident.resolved_at else "still open"
+        over = day_words(incident.resolved_at, zone) if incident.resolved_at else "still open"
         fault = f" ({found.fault.kind.replace('-', ' ')}: goes to the analysts)" if found.fault else ""
         where = place_words(incident.slice) + fault
-        rows.append((f"{incident.opened_at:%-d %b %Y}", where, value, str(incident.n or ""), over))
+        rows.append((day_words(incident.opened_at, zone), where, value, str(incident.n or ""), over))
     return _MACROS.table(("Opened", "Where", "Value", "n", "Until"), rows, 0)
 
 

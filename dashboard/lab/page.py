@@ -153,7 +153,7 @@ def _line(
     with st.container(horizontal=True, vertical_alignment="center", key="lab-asides"):
         scores = _scores(session, trial, current)
         st.toggle("Ask whether the data explains them", key="ask-data", help="Some seconds: every table is looked at")
-    line = charts.line_of(current, sweep.present, scores)
+    line = charts.line_of(current, sweep.present, scores, session.key.tz)
     if line.bars:
         spec = data.time_spec(session.key, session.pin, request, line)
         st.vega_lite_chart(spec, width="stretch", alt=charts.describe_line(line), key="lab-line")
@@ -163,7 +163,7 @@ def _line(
         st.html(parts.notice(f"{more} more slices have fewer incidents and are in the list below only."))
     if current.found:
         with st.expander(f"The incidents ({len(current.found)}), and who is told", key="lab-incidents"):
-            st.html(markup.incident_rows(trial, current))
+            st.html(markup.incident_rows(trial, current, session.key.tz))
             st.html(markup.readers(sweep, current))
     if scores:
         st.html(parts.bullets(markup.score_words(score) for score in scores))

@@ -1,5 +1,7 @@
 """What the review page reads, each result once: see `dashboard.cache`."""
 
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection
@@ -10,7 +12,8 @@ from dashboard.review.charts import against_goals
 from queries.metrics.measure import MetricPoint
 from queries.review.action_effects import ActionEffect
 from queries.review.compose import compose
-from queries.review.document import Facts, Review
+from queries.review.document import Facts, Onset, Review
+from queries.review.onset import read_onset
 from queries.review.read import (
     Months,
     ReviewContext,
@@ -43,7 +46,7 @@ def _context(key: Key, _pin: Pin) -> ReviewContext:
     month = key.month or key.day.replace(day=1)
     # A link may name a month before the first full one: its period then begins with itself.
     period = read_period(_pin.conn, month, min(months(key, _pin).first_full or month, month))
-    return ReviewContext(key.catalog, period, key.scope, key.as_of, key.currency, key.vertical)
+    return ReviewContext(key.catalog, period, key.scope, key.as_of, key.currency, key.tz, key.vertical)
 
 
 @shared(spinner="Reading the month …")
@@ -56,6 +59,11 @@ def review_facts(key: Key, _pin: Pin) -> Facts:
 def _point(key: Key, _pin: Pin, metric: str, rule: str, group: str) -> MetricPoint | None:
     context = _context(key, _pin)
     return read_point(_pin.conn, context, context.catalog.metric(metric), rule, group)
+
+
+@shared()
+def _onset(key: Key, _pin: Pin, rule: str, group: str, slot: date, value: float | None) -> Onset | None:
+    return read_onset(_pin, key.catalog, rule, (group, slot, value), key.scope, key.as_of)
 
 
 @shared({Action: repr})
@@ -75,6 +83,8 @@ def _review(key: Key, changes: Changes, _pin: Pin, _state: Connection) -> Review
     del changes
     context = _context(key, _pin)
     meeting = read_meeting(_state, context)
+    found = (replace(one, onset=_onset(key, _pin, one.rule, one.group, one.slot, one.value)) for one in meeting.found)
+    meeting = replace(meeting, found=tuple(found))
     effects = {action.id: effect(key, _pin, action, meeting.actions) for action in meeting.actions}
     # Every incident that has a metric, and the month's figure of it.
     wanted = {(found.metric.name, found.rule, found.group) for found in meeting.found if found.metric}

@@ -77,7 +77,20 @@ def standings_csv(standings: Iterable[MetricStatus]) -> str:
 
 def issues_csv(review: Review) -> str:
     """The key issues with what was decided."""
-    head = ("issue", "where", "since", "value", "interval", "n", "against", "severity", "owner", "decision", "actions")
+    head = (
+        "issue",
+        "where",
+        "since",
+        "found",
+        "value",
+        "interval",
+        "n",
+        "against",
+        "severity",
+        "owner",
+        "decision",
+        "actions",
+    )
     return table(
         head,
         (
@@ -85,6 +98,7 @@ def issues_csv(review: Review) -> str:
                 i.what,
                 i.where,
                 i.since,
+                i.found_on,
                 i.figure,
                 i.interval,
                 i.n,
@@ -102,8 +116,8 @@ def issues_csv(review: Review) -> str:
 def actions_csv(carried: Iterable[ActionStatus]) -> str:
     """Actions carried over, with what they have done."""
     head = ("action", "vertical", "owner", "started", "due", "done", "effect")
-    rows = ((u.action, u.effect) for u in carried)
-    return table(head, ((a.what, a.vertical, a.owner, a.started_on, a.due_on, a.done_at, e) for a, e in rows))
+    rows = ((u.action, u.done_on, u.effect) for u in carried)
+    return table(head, ((a.what, a.vertical, a.owner, a.started_on, a.due_on, done, e) for a, done, e in rows))
 
 
 def money_csv(money: Iterable[Money], currency: str) -> str:

@@ -6,8 +6,8 @@ from typing import Final
 
 from markupsafe import Markup
 
-from dashboard.markup import SEVERITIES, day_words, macros
-from queries.metrics.formatting import money_change, money_figure
+from dashboard.markup import SEVERITIES, macros
+from queries.metrics.formatting import day_words, money_change, money_figure
 from queries.review.document import ActionStatus, Issue, Money, Review
 
 _MACROS: Final = macros("review/macros.html")
@@ -15,8 +15,8 @@ _MACROS: Final = macros("review/macros.html")
 
 def review_header(review: Review, where: str) -> Markup:
     """What is reviewed, the headline, and how fresh the figures are."""
-    loaded = f"data of {day_words(review.published_at)} (load {review.generation})"
-    evaluated = f" · rules evaluated {day_words(review.evaluated_at)}" if review.evaluated_at else ""
+    loaded = f"data of {day_words(review.published_on)} (load {review.generation})"
+    evaluated = f" · rules evaluated {day_words(review.evaluated_on)}" if review.evaluated_on else ""
     dateline = f"{review.month:%B %Y} · {loaded}{evaluated} · intervals are 95%"
     return _MACROS.review_header(f"Monthly review · {where}", review.headline, dateline)
 

@@ -10,6 +10,7 @@ from dashboard import markup as parts
 from dashboard.cache import Key
 from dashboard.page_session import PageSession, banners
 from dashboard.review import charts, data, downloads, markup
+from queries.metrics.formatting import day_words
 from queries.review.document import EVERYWHERE, Issue, Review
 from queries.state import Decision, Override, record_decision, record_override
 
@@ -143,7 +144,7 @@ def _financials(session: PageSession, key: Key, review: Review, above: Iterable[
     else:
         if review.overrides:
             last = review.overrides[-1]
-            by = f"Opened by {last.author} on {parts.day_words(last.at)} with issues undecided: {last.reason}"
+            by = f"Opened by {last.author} on {day_words(last.at, key.tz)} with issues undecided: {last.reason}"
             pieces.append(parts.notice(by, attention=True))
         if review.no_money:
             pieces.append(parts.notice(f"Revenue is not shown: {review.no_money}.", attention=True))

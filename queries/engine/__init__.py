@@ -24,5 +24,5 @@ from queries.engine.engines import (
     spill_of,
     vacuum,
 )
-from queries.engine.instants import aware, naive
+from queries.engine.instants import aware, day_of, day_start, naive
 from queries.engine.sql_functions import epoch, hash64, micros, newest_value, quantile, sha256_hex, whole

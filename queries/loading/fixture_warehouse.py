@@ -114,5 +114,5 @@ def _full(table: Table, row: Row, number: int, zone: ZoneInfo, now: datetime) ->
     full: dict[str, Any] = {c.name: values.get(c.name) for c in table.c}
     # A datetime is a date to Python: where a day is meant, its time of day has to go.
     dates = (c.name for c in table.c if isinstance(c.type, Date))
-    whole = {name: full[name].date() for name in dates if isinstance(full[name], datetime)}
+    whole = {name: date.fromordinal(full[name].toordinal()) for name in dates if isinstance(full[name], datetime)}
     return {**full, **whole, **days}

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from math import ceil, isfinite, log10
 from typing import Final
 
 from config.models import Metric
+from queries.engine import aware, day_of
 from queries.metrics.measure import MetricPoint
 
 MINUS: Final = "\N{MINUS SIGN}"
@@ -99,6 +100,28 @@ def amount(value: float, currency: str) -> str:
 def count(number: int) -> str:
     """A number of cases with thin thousands: `12,480`."""
     return f"{number:,}"
+
+
+def day_words(day: date, zone: tzinfo | None = None) -> str:
+    """A day as it is read: `3 October 2026`. An instant has one in a zone only."""
+    if isinstance(day, datetime):
+        if zone is None:
+            raise TypeError("an instant lies on different days in different zones; say whose day is meant")
+        day = day_of(day, zone)
+    return f"{day.day} {day:%B %Y}"
+
+
+def span_words(first: date, last: date, word: str = "to") -> str:
+    """Two days as they are read: `3 to 9 October 2026`, `28 July and 17 August 2026`. What both share is said once."""
+    shared = "%B %Y" if (first.year, first.month) == (last.year, last.month) else "%Y"
+    said = day_words(first).removesuffix(f" {last:{shared}}")
+    return f"{said} {word} {day_words(last)}"
+
+
+def moment_words(at: datetime, zone: tzinfo) -> str:
+    """An instant as it is read: `3 October 2026, 07:30 CEST`. One without a zone is UTC."""
+    local = (at if at.tzinfo else aware(at)).astimezone(zone)
+    return f"{day_words(local, zone)}, {local:%H:%M %Z}"
 
 
 def csv_cell(value: object) -> str:

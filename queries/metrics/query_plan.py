@@ -7,7 +7,7 @@ come from the facts as they were known. So a figure is the same whichever of the
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from config import EarshotError
 from config.models import Conditions, Metric
-from queries.engine import naive, whole
+from queries.engine import day_of, day_start, naive, whole
 from queries.scope import Scope
 from queries.warehouse import COLUMNS, DAYS, LATE, ROLLUPS, UNKNOWN, latest, matching, relation, tables
 
@@ -81,12 +81,11 @@ class Clock:
 
     def day(self, back: timedelta = timedelta(0)) -> date:
         """The day it was `back` before: every day earlier than this one had ended by then."""
-        return (self.as_of - back).replace(tzinfo=UTC).astimezone(self.zone).date()
+        return day_of(self.as_of - back, self.zone)
 
     def past(self, day: date, after: timedelta) -> bool:
         """Whether `after` has gone by since the start of `day`."""
-        start = datetime(day.year, day.month, day.day, tzinfo=self.zone).astimezone(UTC).replace(tzinfo=None)
-        return start + after <= self.as_of
+        return day_start(day, self.zone).replace(tzinfo=None) + after <= self.as_of
 
 
 def clock_of(conn: Connection, as_of: datetime) -> Clock:

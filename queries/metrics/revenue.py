@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Subquery, and_, func, select, 
 from config import EarshotError
 from queries.engine import fetch_arrow
 from queries.metrics.formatting import listed
+from queries.metrics.query_plan import clock_of
 from queries.scope import Scope
 from queries.warehouse import relation, tables
 
@@ -101,7 +102,7 @@ def revenue_of(
     """
     if not accounts:
         return {}
-    since, ids = (as_of - YEAR).date(), sorted(accounts)
+    since, ids = clock_of(conn, as_of).day(YEAR), sorted(accounts)
 
     def chosen(rows: Subquery) -> ColumnElement[bool]:
         return and_(rows.c.month >= since, rows.c.account_id.in_(ids))

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from math import floor
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from config.models import Conditions, parse_duration
-from queries.engine import fetch_arrow, naive, newest_value
+from queries.engine import day_of, fetch_arrow, naive, newest_value
 from queries.metrics.cube import Ints, day_ordinals
 from queries.metrics.query_plan import clock_of
 from queries.scope import Scope
@@ -102,7 +102,7 @@ def account_signals(conn: Connection, where: Conditions, scope: Scope, as_of: da
     if of_account:
         # By what is newest of the account, not by what its old contacts were stamped with: an account that moved to
         # another vertical would seem to fall silent in the one it left.
-        newest = _account(as_of, with_facts=any(condition.column == "vertical" for condition in of_account))
+        newest = _account(conn, as_of, with_facts=any(condition.column == "vertical" for condition in of_account))
         members = select(newest.c.account_id).where(matching(of_account, newest))
         kinds = [kind.where(kind.selected_columns[0].in_(members)) for kind in kinds]
     return read_signals(conn, union(*kinds))
@@ -110,7 +110,7 @@ def account_signals(conn: Connection, where: Conditions, scope: Scope, as_of: da
 
 def account_verticals(conn: Connection, accounts: Collection[str]) -> Mapping[str, str]:
     """The newest known vertical of each account: by its history, else by its newest fact. Absent where unknown."""
-    newest = _account(None, with_facts=True)
+    newest = _account(conn, None, with_facts=True)
     query = select(newest.c.account_id, newest.c.vertical).where(
         newest.c.account_id.in_(sorted(accounts)), newest.c.vertical.is_not(None)
     )
@@ -149,7 +149,7 @@ def source_signals(conn: Connection, as_of: datetime) -> Signals:
         parts.append(select(rows.c.source.label("unit"), day.label("day")).where(day.is_not(None)).distinct())
     # A source whose rows are all gone was heard of last when it was loaded: else its silence would never begin.
     for source, loaded_at in _emptied(conn, as_of).items():
-        at = literal(loaded_at.replace(tzinfo=UTC).astimezone(clock_of(conn, as_of).zone).date(), Date)
+        at = literal(day_of(loaded_at, clock_of(conn, as_of).zone), Date)
         parts.append(select(literal(source).label("unit"), at.label("day")))
     return read_signals(conn, union(*parts))
 
@@ -190,7 +190,7 @@ def _account_days(
     return select(rows.c.account_id.label("unit"), rows.c[day].label("day")).where(*chosen)
 
 
-def _account(as_of: datetime | None, *, with_facts: bool) -> Subquery:
+def _account(conn: Connection, as_of: datetime | None, *, with_facts: bool) -> Subquery:
     """Every account with its newest vertical and `account.*` columns."""
     # One row an account: the last validity that had begun, as the facts read it.
     validity = tables.account_history
@@ -198,7 +198,7 @@ def _account(as_of: datetime | None, *, with_facts: bool) -> Subquery:
     turn = func.row_number().over(partition_by=validity.c.account_id, order_by=order)
     begun = select(*validity.c, turn.label("turn"))
     if as_of:
-        begun = begun.where(validity.c.valid_from <= as_of.date())
+        begun = begun.where(validity.c.valid_from <= clock_of(conn, as_of).day())
     line = begun.subquery("line")
     account, history = tables.account, select(line).where(line.c.turn == 1).subquery("newest_history")
     named = [history.c[name.removeprefix("account.")].label(name) for name in _OF_ACCOUNT]

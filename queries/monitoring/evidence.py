@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, String, Subquery, and_, case, func, literal, null, or_, select, true
 
 from config.models import Conditions, Metric
-from queries.engine import aware, naive, whole
+from queries.engine import aware, day_start, naive, whole
+from queries.metrics.query_plan import clock_of
 from queries.scope import Scope
 from queries.warehouse import COLUMNS, DAYS, matching, relation, tables
 
@@ -149,11 +150,13 @@ def overlaps(
 ) -> tuple[Overlap, ...]:
     """The conditions known at `as_of` that held on a day of [since, until) and concern the place, oldest first."""
     c = tables.condition.c
+    zone = clock_of(conn, as_of).zone
+    first, end = (naive(day_start(day, zone)) for day in (since, until))
     # An end that lies ahead of `as_of` was not known then: the condition still held for all that anybody knew.
     known_end = case((c.ends_at < naive(as_of), c.ends_at))
     query = select(c.name, c.kind, c.starts_at, known_end.label("ends_at"), c.verticals, c.touchpoints).where(
-        c.starts_at < min(_midnight(until), naive(as_of) or _midnight(until)),
-        or_(c.ends_at.is_(None), c.ends_at > _midnight(since)),
+        c.starts_at < min(end, naive(as_of)),
+        or_(c.ends_at.is_(None), c.ends_at > first),
     )
     rows = conn.execute(query.order_by(c.starts_at, c.name)).all()
     return tuple(
@@ -176,7 +179,3 @@ def data_freshness(conn: Connection, table: str, as_of: datetime) -> DataFreshne
     rows = relation(table, as_of, (day,))
     newest_day = conn.execute(select(func.max(rows.c[day]))).scalar()
     return DataFreshness(generation.number, aware(generation.published_at), newest_day)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time())

@@ -31,7 +31,7 @@ def parse_instant(text: str) -> datetime:
     except ValueError:
         message = f"{text!r} is not a time; write one such as 2026-11-21T09:00 or 2026-11-21T09:00+01:00"
         raise ArgumentTypeError(message) from None
-    parse_day(instant.date().isoformat())
+    parse_day(date(instant.year, instant.month, instant.day).isoformat())
     return instant
 
 

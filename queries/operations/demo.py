@@ -30,7 +30,7 @@ def demo(installation: Installation, now: datetime, say: Say) -> None:
         say(f"the warehouse holds {', '.join(real)}: the sample company is left out")
         return
     files = settings.data / "sample"
-    end = _made(files, now.date(), say)
+    end = _made(files, now.astimezone(UTC).date(), say)
     source, folder = open_source("sample", settings.config)
     summary = load(warehouse, LoadRequest(source, folder, files, installation.catalog, settings.zone), now, say)
     with installation.writing() as conn:

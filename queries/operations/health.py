@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, select
 
 from queries.engine import aware, naive
-from queries.messages import Canary, astray_lease, newest_canary
+from queries.messages import Canary, astray_lease, newest_canary, notified_states
 from queries.state import (
     CANARY,
     RuleError,
@@ -55,6 +55,7 @@ class StateHealth:
         overdue: since when each step of a ladder is due that should have been taken, the oldest first; whoever knows
             the ladders fills it in.
         astray: what is wrong with a lease that ends too far ahead.
+        untold: open incidents of which nobody was told, and nobody will be: nothing waits to be sent.
     """
 
     at: datetime
@@ -73,6 +74,7 @@ class StateHealth:
     canary: Canary | None = None
     overdue: tuple[datetime, ...] = ()
     astray: str = ""
+    untold: int = 0
 
 
 def read_health(conn: Connection, now: datetime) -> StateHealth:
@@ -102,7 +104,16 @@ def read_health(conn: Connection, now: datetime) -> StateHealth:
         counted=read_counters(conn),
         canary=newest_canary(conn),
         astray=astray_lease(conn, now),
+        untold=_untold(conn),
     )
+
+
+def _untold(conn: Connection) -> int:
+    c = incident.c
+    # Of those whose next step is none another incident speaks.
+    standing = conn.scalars(select(c.id).where(c.state == "open", c.rule != CANARY, c.next_step > 0)).all()
+    states = notified_states(conn, standing)
+    return sum(states.get(id_) not in {"notified", "pending"} for id_ in standing)
 
 
 def _counted(conn: Connection) -> dict[tuple[str, str], int]:

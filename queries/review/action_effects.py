@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from config.models import Condition, Metric
 from queries.metrics.formatting import count, signed_change
 from queries.metrics.measure import Ask, MetricPoint, measure
+from queries.metrics.query_plan import clock_of
 from queries.monitoring.evidence import overlaps
 from queries.scope import Scope
 from queries.state import Action
@@ -216,7 +217,7 @@ def effect_of(
     """
     if action.vertical is None or metric.shape in {"quantile", "count"}:
         return ActionEffect("cannot tell yet", reasons=("the metric or the action has no segment to compare",))
-    end = min((as_of - metric.matures).date(), action.started_on + AFTER)
+    end = min(clock_of(conn, as_of).day(metric.matures), action.started_on + AFTER)
     if end <= action.started_on:
         return ActionEffect("cannot tell yet", reasons=("no case has matured since the action",))
     until = min(action.alarm_on or action.started_on, action.started_on) - window

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 
 from config.models import Metric
+from queries.engine import day_of
 from queries.metrics.formatting import count, half_width, listed, number_word, point_figure, signed_change
 from queries.review.action_effects import ActionEffect
 from queries.review.document import (
@@ -44,7 +45,7 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         most_issues: how many key issues a meeting takes on.
         today: what is overdue is overdue today.
     """
-    actions = tuple(_action_status(action, effects.get(action.id), metrics, today) for action in meeting.actions)
+    actions = tuple(_action_status(action, effects.get(action.id), metrics, facts, today) for action in meeting.actions)
     every = key_issues(facts, meeting.found, points)
     issues = tuple(with_meeting_state(issue, meeting.decisions or {}, actions) for issue in every[:most_issues])
     attached = {status.action.id for issue in issues for status in issue.undertakings}
@@ -54,7 +55,7 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         facts.month,
         vertical,
         facts.generation,
-        facts.published_at,
+        day_of(facts.published_at, facts.zone),
         review_headline(facts, issues, len(every), meeting.doubt),
         f"{incomplete} {listed(immature)} will move." if immature else "",
         issues,
@@ -68,18 +69,19 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         meeting.overrides,
         meeting.data_problems,
         facts.no_money,
-        meeting.evaluated_at,
+        day_of(meeting.evaluated_at, facts.zone) if meeting.evaluated_at else None,
         meeting.doubt,
     )
 
 
 def _action_status(
-    action: Action, effect: ActionEffect | None, metrics: Mapping[str, Metric], today: date
+    action: Action, effect: ActionEffect | None, metrics: Mapping[str, Metric], facts: Facts, today: date
 ) -> ActionStatus:
     metric = metrics.get(action.metric or "")
     words = effect.words(metric) if effect and metric else "no metric to judge it by"
     overdue = action.done_at is None and action.due_on is not None and action.due_on < today
-    return ActionStatus(action, words, effect.reasons if effect else (), overdue)
+    done = day_of(action.done_at, facts.zone) if action.done_at else None
+    return ActionStatus(action, words, effect.reasons if effect else (), overdue, done)
 
 
 def _improved(facts: Facts, actions: Sequence[ActionStatus]) -> tuple[str, ...]:

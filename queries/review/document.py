@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from math import hypot, sqrt
 from statistics import NormalDist
 from typing import Final, Literal
 
 from config.models import Metric
-from queries.metrics.formatting import half_width
+from queries.metrics.formatting import day_words, half_width, span_words
 from queries.metrics.measure import MetricPoint
 from queries.state import Action, Decision, Override
 
@@ -51,12 +51,32 @@ class MetricStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Onset:
+    """The first days between which it began: of one day where they are equal."""
+
+    first: date
+    last: date
+    is_week: bool = True
+
+    def __str__(self) -> str:
+        """In words: `the week of 3 August 2026`, `between 27 July and 17 August 2026`, or a day."""
+        if self.first == self.last:
+            return f"the week of {day_words(self.first)}" if self.is_week else day_words(self.first)
+        return f"between {span_words(self.first, self.last, 'and')}"
+
+
+UNCLEAR: Final = "not clear when"
+"""Where no week stands out: it crept up, or was so from the first day of the data on."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReviewIncident:
     """An incident as the review needs it.
 
     `group` is what stands for one issue: a slice of a rule, or all cases of an event rule. `where` is the slice in
     words; `is_whole_vertical` says that it is a vertical's goal that the rule watches; `limit` is what it compares
-    with, `value` what the incident was last known to be.
+    with, `value` what the incident was last known to be; `slot` is the day after the window in which it was found, and
+    `onset` when it began, None where that cannot be told.
     """
 
     id: str
@@ -74,6 +94,8 @@ class ReviewIncident:
     value: float | None
     n: int | None
     owner: str
+    slot: date
+    onset: Onset | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +106,7 @@ class ActionStatus:
     effect: str
     reasons: tuple[str, ...]
     overdue: bool
+    done_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +118,7 @@ class Issue:
     where: str
     since: date
     since_words: str
+    found_on: date | None
     figure: str
     interval: str
     n: int | None
@@ -122,10 +146,14 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the warehouse says about a month, within one reader's scope. `no_money` says why revenue is not shown."""
+    """What the warehouse says about a month, within one reader's scope.
+
+    `zone` is the reporting zone, in which instants have their days; `no_money` says why revenue is not shown.
+    """
 
     generation: int
     published_at: datetime
+    zone: tzinfo
     month: date
     standings: tuple[MetricStatus, ...]
     money: tuple[Money, ...]
@@ -151,12 +179,15 @@ class MeetingState:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """The document. Financials are for showing only when `financials_open`; `no_money` says why there are none."""
+    """The document. Financials are for showing only when `financials_open`; `no_money` says why there are none.
+
+    Its days are those of the reporting zone.
+    """
 
     month: date
     vertical: str | None
     generation: int
-    published_at: datetime
+    published_on: date
     headline: str
     maturity: str
     issues: tuple[Issue, ...]
@@ -169,7 +200,7 @@ class Review:
     overrides: tuple[Override, ...]
     data_problems: int
     no_money: str = ""
-    evaluated_at: datetime | None = None
+    evaluated_on: date | None = None
     doubt: str = ""
 
     @property

@@ -8,9 +8,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from config.models import Catalog, Metric, Rule
+from queries.engine import day_of
 from queries.metrics.measure import Ask, MetricPoint, measure
+from queries.metrics.query_plan import clock_of
 from queries.monitoring.evidence import Evidence, Overlap, Question, gather, gather_case, overlaps
-from queries.review.read import conditions_of, label_of
+from queries.review.read import conditions_of, current_rule, label_of
 from queries.scope import Scope
 from queries.state import Action, HistoryEntry, Incident, entries, read_actions, read_incident, slice_values
 from queries.warehouse import tables
@@ -47,17 +49,10 @@ class IncidentPage:
 def read_incident_page(conn: Connection, catalog: Catalog, id_: str, scope: Scope) -> IncidentPage:
     """One incident in scope. Raises UnknownIncidentError."""
     found = read_incident(conn, id_, scope)
-    rule, metric = current_rule(found, catalog)
+    rule, metric = current_rule(found.rule, catalog)
     mine = (action for action in read_actions(conn, scope) if action.incident_id == id_)
     named = tuple(replace(action, owner=label_of(action.owner, catalog)) for action in mine)
     return IncidentPage(found, rule, metric, entries(conn, id_), named)
-
-
-def current_rule(found: Incident, catalog: Catalog) -> tuple[Rule | None, Metric | None]:
-    """The rule as it is configured now, and its metric."""
-    rule = next((rule for rule in catalog.rules if rule.name == found.rule), None)
-    name = getattr(rule, "metric", None)
-    return rule, next((metric for metric in catalog.metrics if metric.name == name), None)
 
 
 def read_trend(
@@ -67,10 +62,12 @@ def read_trend(
     within = conditions_of(metric, found.slice)
     if within is None:
         return None
-    today = as_of.date()
+    clock = clock_of(conn, as_of)
+    today = clock.day()
     # From the first of a month: a month cut short at its beginning would look like a drop.
     since = (found.slot - BEFORE).replace(day=1)
-    until = min((found.resolved_at.date() if found.resolved_at else today) + AFTER, today + timedelta(days=1))
+    over = day_of(found.resolved_at, clock.zone) if found.resolved_at else today
+    until = min(over + AFTER, today + timedelta(days=1))
     for grain in ("week", "month"):
         ask = Ask(grain=grain, since=since, until=until, where=(*rule.where, *within))
         points = measure(conn, metric, ask, scope, as_of)

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Final
 
 from config.models import Metric
+from queries.engine import day_of
 from queries.metrics.formatting import (
     count,
     figure,
@@ -17,7 +18,16 @@ from queries.metrics.formatting import (
     point_figure,
 )
 from queries.metrics.measure import MetricPoint
-from queries.review.document import ActionStatus, Facts, Issue, MetricStatus, Points, ReviewIncident, goal_verdict
+from queries.review.document import (
+    UNCLEAR,
+    ActionStatus,
+    Facts,
+    Issue,
+    MetricStatus,
+    Points,
+    ReviewIncident,
+    goal_verdict,
+)
 from queries.state import Decision
 
 GOAL_MISS_SEVERITY: Final = 3
@@ -47,7 +57,7 @@ def key_issues(facts: Facts, incidents: Sequence[ReviewIncident], points: Points
 
 def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Points) -> Issue:
     first = min(group, key=lambda incident: incident.opened_at)
-    metric = first.metric
+    metric, opened = first.metric, day_of(first.opened_at, facts.zone)
     point = points.get((metric.name, first.group)) if metric else None
     goal = None
     # A goal is set for a whole vertical; a part of one is measured against the rule's own limit.
@@ -60,8 +70,9 @@ def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Point
         id=f"{first.rule}|{first.group}",
         what=first.label,
         where=listed(places) if len(places) <= 3 else f"{number_word(len(places)).capitalize()} verticals",
-        since=first.opened_at.date(),
-        since_words=f"{first.opened_at.day} {first.opened_at:%B %Y}",
+        since=first.onset.first if first.onset else opened,
+        since_words="" if metric is None else str(first.onset or UNCLEAR),
+        found_on=opened,
         figure=value,
         interval=ends,
         n=n,
@@ -97,6 +108,7 @@ def _from_goal(missed: MetricStatus) -> Issue:
         since=since,
         # Where the run of missed months reaches the first month shown, it may well be longer.
         since_words=f"{since:%B %Y}{' or before' if since == missed.history[0].period else ''}",
+        found_on=None,
         figure=point_figure(metric, point),
         interval=interval(metric, point.low, point.high),
         n=point.n,

@@ -3,16 +3,18 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime, tzinfo
 from statistics import median
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, func, select
 
-from config.models import Catalog, Condition, Metric, WatchRule
-from queries.engine import whole
-from queries.metrics.formatting import goal_figure, listed
+from config.models import Catalog, Condition, Metric, Rule, WatchRule
+from queries.engine import day_start, naive, whole
+from queries.metrics.formatting import day_words, goal_figure, listed
 from queries.metrics.measure import Ask, MetricPoint, measure, measure_all
+from queries.metrics.query_plan import clock_of
 from queries.metrics.revenue import UnratedRevenueError, read_revenue
 from queries.review.action_effects import LEFT_OUT, ActionEffect, effect_of
 from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, ReviewIncident, metric_status
@@ -60,7 +62,7 @@ class ReviewPeriod:
 class ReviewContext:
     """How a review is looked at: by whom, over which month, in all verticals or one, known when, in which currency.
 
-    `scope` is the reader's, narrowed to the vertical; `as_of` is aware UTC.
+    `scope` is the reader's, narrowed to the vertical; `as_of` is aware UTC; `zone` is the reporting zone.
     """
 
     catalog: Catalog
@@ -68,12 +70,13 @@ class ReviewContext:
     scope: Scope
     as_of: datetime
     currency: str
+    zone: tzinfo
     vertical: str | None = None
 
 
 def read_months(conn: Connection, scope: Scope, as_of: datetime) -> Months:
     """Which months can be reviewed: those with rows in scope that have ended by `as_of` (or have begun)."""
-    calendar, volume = tables.calendar, Counter[date]()
+    calendar, volume, today = tables.calendar, Counter[date](), clock_of(conn, as_of).day()
     for table, day in (
         (rollups.roll_contact, "day"),
         (rollups.roll_journey, "ended_day"),
@@ -86,13 +89,13 @@ def read_months(conn: Connection, scope: Scope, as_of: datetime) -> Months:
             .group_by(calendar.c.month)
         )
         volume.update({month: int(number) for month, number in conn.execute(rows)})
-    begun = sorted(month for month in volume if month <= as_of.date())[-MOST_MONTHS:]
+    begun = sorted(month for month in volume if month <= today)[-MOST_MONTHS:]
     if not begun:
         return Months((), None, None)
     # Against the median: a mean would follow the one month in which an old system was loaded.
     least = USUAL_SHARE * median(volume[month] for month in begun)
     full = [month for month in begun if volume[month] >= least]
-    ended = [month for month in full if _end(conn, month) <= as_of.date()]
+    ended = [month for month in full if _end(conn, month) <= today]
     return Months(tuple(begun), full[0], (ended or full)[-1])
 
 
@@ -145,7 +148,8 @@ def read_facts(pin: Pin, context: ReviewContext) -> Facts:
         money, no_money = _money(pin.conn, context), ""
     except UnratedRevenueError as error:
         money, no_money = (), str(error)
-    return Facts(generation.number, generation.published_at, month, tuple(standings), money, no_money)
+    zone = ZoneInfo(generation.zone)
+    return Facts(generation.number, generation.published_at, zone, month, tuple(standings), money, no_money)
 
 
 def _standing(metric: Metric, vertical: str, points: Sequence[MetricPoint], context: ReviewContext) -> MetricStatus:
@@ -178,7 +182,7 @@ def _money(conn: Connection, context: ReviewContext) -> tuple[Money, ...]:
 def read_meeting(conn: Connection, context: ReviewContext) -> MeetingState:
     """What the state says about a month. Never cached: somebody may have decided a second ago."""
     period, scope = context.period, context.scope
-    since, until = _instant(period.first), _instant(period.until)
+    since, until = day_start(period.first, context.zone), day_start(period.until, context.zone)
     open_then = read_incidents(conn, scope, since=since, until=until)
     events = {rule.name for rule in context.catalog.rules if rule.is_case}
     # A severe case belongs to the month it became known in; it stays open longer only so that somebody sees to it.
@@ -186,18 +190,18 @@ def read_meeting(conn: Connection, context: ReviewContext) -> MeetingState:
     customer = tuple(_review_incident(each, context, until) for each in current if each.class_ == "customer")
     data = sum(each.class_ != "customer" and each.is_open for each in open_then)
     # The state keeps its instants in UTC without saying so.
-    month_began = since.replace(tzinfo=None)
+    month_began = naive(since)
     running = [a for a in read_actions(conn, scope, period.until) if a.done_at is None or a.done_at >= month_began]
     named = tuple(replace(action, owner=label_of(action.owner, context.catalog)) for action in running)
     decided = read_decisions(conn, period.first, context.vertical)
     overruled = overrides(conn, period.first, context.vertical)
-    return MeetingState(customer, named, decided, overruled, data, *_evaluation(conn, context.catalog, context.as_of))
+    return MeetingState(customer, named, decided, overruled, data, *_evaluation(conn, context))
 
 
-def _evaluation(conn: Connection, catalog: Catalog, now: datetime) -> tuple[datetime | None, str]:
+def _evaluation(conn: Connection, context: ReviewContext) -> tuple[datetime | None, str]:
     """When rules were last evaluated, and why what they would have found may be missing; empty where it is not."""
-    evaluated, errors = evaluated_at(conn), rule_errors(conn)
-    every = {rule.name: rule.every for rule in catalog.rules if isinstance(rule, WatchRule) and rule.enabled}
+    evaluated, errors, now = evaluated_at(conn), rule_errors(conn), context.as_of
+    every = {rule.name: rule.every for rule in context.catalog.rules if isinstance(rule, WatchRule) and rule.enabled}
     newest = max((at for rule, at in evaluated.items() if rule in every), default=None)
     if every and newest is None and not errors:
         return None, "the rules were never evaluated"
@@ -214,16 +218,12 @@ def _evaluation(conn: Connection, catalog: Catalog, now: datetime) -> tuple[date
     if late:
         since = min(evaluated[rule] for rule in late)
         has = "has" if len(late) == 1 else "have"
-        doubts.append(f"{_rules(len(late))} {has} not been evaluated since {since.day} {since:%B %Y}")
+        doubts.append(f"{_rules(len(late))} {has} not been evaluated since {day_words(since, context.zone)}")
     return newest, listed(doubts) if doubts else ""
 
 
 def _rules(number: int) -> str:
     return f"{number} {'rule' if number == 1 else 'rules'}"
-
-
-def _instant(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
 
 
 def _review_incident(incident: Incident, context: ReviewContext, until: datetime) -> ReviewIncident:
@@ -232,9 +232,7 @@ def _review_incident(incident: Incident, context: ReviewContext, until: datetime
     Cases of an event rule are one issue, whatever vertical they are in: so many severe cases, here and there.
     """
     catalog = context.catalog
-    rule = next((rule for rule in catalog.rules if rule.name == incident.rule), None)
-    name = getattr(rule, "metric", None)
-    metric = catalog.metric(name) if name else None
+    rule, metric = current_rule(incident.rule, catalog)
     is_event = rule is not None and rule.is_case
     return ReviewIncident(
         id=incident.id,
@@ -253,7 +251,15 @@ def _review_incident(incident: Incident, context: ReviewContext, until: datetime
         value=incident.value,
         n=incident.n,
         owner=label_of(rule.owner, catalog) if rule else "",
+        slot=incident.slot,
     )
+
+
+def current_rule(name: str, catalog: Catalog) -> tuple[Rule | None, Metric | None]:
+    """A rule as it is configured now, and its metric."""
+    rule = next((rule for rule in catalog.rules if rule.name == name), None)
+    of = getattr(rule, "metric", None)
+    return rule, next((metric for metric in catalog.metrics if metric.name == of), None)
 
 
 def label_of(person: str, catalog: Catalog) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -22,7 +22,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from queries.engine import epoch, whole
+from queries.engine import day_of, epoch, whole
 from queries.warehouse import tables
 
 Columns = dict[str, ColumnElement[Any]]
@@ -211,7 +211,7 @@ def _closings(as_of: datetime | None) -> Select[Any]:
 def _revenue(as_of: datetime | None, _wanted: Collection[str]) -> Rows:
     """Revenue of whole months: a month is known when it has ended."""
     table = tables.revenue
-    done = true() if as_of is None else table.c.month < as_of.date().replace(day=1)
+    done = true() if as_of is None else table.c.month < day_of(as_of, UTC).replace(day=1)
     return Rows(_as_known(table, as_of), table, done, table.c.month)
 
 

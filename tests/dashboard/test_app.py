@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from shutil import copytree
 
@@ -106,7 +106,7 @@ def test_issues_say_what_where_since_when_how_sure_and_whose(opened: Opened, com
     for said in (
         BROKEN,
         "severity 2",
-        f"5 {month_name(company)}",
+        f"<dt>Found</dt><dd>5 {month_name(company)}</dd>",
         "71%",
         "67 to 74%",
         "goal 90%",
@@ -159,11 +159,55 @@ def test_waiting_messages_are_said_with_the_command_that_shows_them(opened: Open
     assert "<code>python -m triggers outbox</code>" in text
 
 
-def queue(company: Company, state: str) -> None:
+def queue(company: Company, state: str, **more: str) -> None:
     with kept(company) as conn, conn:
-        columns = "id, incident_id, episode, kind, step, target, state, version, attempts, due_at, created_at"
-        values = (state, company.incident, 1, "root", 0, "service", state, 1, 0, "2026-11-01 00:00:00.000000")
-        conn.execute(f"insert into outbox ({columns}) values ({', '.join('?' * 11)})", (*values, values[-1]))
+        at = "2026-11-01 00:00:00.000000"
+        row = {"id": state, "incident_id": company.incident, "episode": 1, "kind": "root", "step": 0, "state": state}
+        row |= {"target": "service", "version": 1, "attempts": 0, "due_at": at, "created_at": at} | more
+        conn.execute(f"insert into outbox ({', '.join(row)}) values ({', '.join('?' * len(row))})", (*row.values(),))
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "words", "summary"),
+    [
+        ("pending", {}, "pending: Slack has no token, due 1 November 2026, 00:00 UTC", "1 not told yet, 1 of"),
+        ("claimed", {}, "pending: Slack has no token, due 1 November 2026, 00:00 UTC", "1 not told yet, 1 of"),
+        ("dead", {"error": "channel_not_found"}, "refused by Slack: channel_not_found", "2 of"),
+        (
+            "sent",
+            {"sent_at": "2026-11-27 08:59:00.000000", "channel": "C1", "ts": "17.5"},
+            (
+                '<a href="https://slack.com/app_redirect?channel=C1&amp;message_ts=17.5">notified 27 November 2026, '
+                "08:59 UTC</a>"
+            ),
+            "1 of",
+        ),
+        (None, {}, "not sent: nothing was queued", "2 of"),
+        ("backfill", {}, "not sent: found when the past was replayed", "2 of"),
+    ],
+)
+def test_nobody_was_told_what_slack_does_not_have(
+    opened: Opened, company: Company, state: str | None, more: dict[str, str], words: str, summary: str
+) -> None:
+    if state == "backfill":
+        with kept(company) as conn, conn:
+            conn.execute("update incident set origin = 'backfill'")
+    elif state:
+        queue(company, state, **more)
+    at = linked(opened, company, company.incident)
+    told = page(at).split("Who is told")[1]
+    assert f'the channel of Service quality, at once <span class="e-muted">– {words}' in told
+    assert (" notified " in told or ">notified " in told) == (state == "sent")
+    at.query_params.pop("id")
+    assert f"2 open, 2 without an owner, {summary} which nobody was ever told." in page(at.run()).replace("of of", "of")
+
+
+def test_a_digest_that_slack_has_told_its_incidents(opened: Opened, company: Company) -> None:
+    queue(company, "superseded")
+    queue(company, "sent", incident_id="digest", kind="digest", sent_at="2026-11-27 08:59:00.000000")
+    with kept(company) as conn, conn:
+        conn.execute("insert into digest_part values ('superseded', 'digest', ?, 'root')", (company.incident,))
+    assert "notified 27 November 2026, 08:59 UTC in a digest" in page(linked(opened, company, company.incident))
 
 
 def test_financials_open_when_each_issue_has_an_owner_and_a_decision(opened: Opened, company: Company) -> None:
@@ -234,6 +278,24 @@ def test_names_are_shown_as_text(opened: Opened, tmp_path: Path) -> None:
         text = page(opened(company, **({"vertical": vertical} if vertical else {})))
         assert "<script>alert" not in text
         assert "<!channel>" not in text
+
+
+@pytest.mark.parametrize(
+    ("zone", "clock"), [("Pacific/Auckland", time(0, 30)), ("America/Los_Angeles", time(22)), ("UTC", time(23, 59))]
+)
+def test_every_page_names_the_readers_own_day(opened: Opened, tmp_path: Path, zone: str, clock: time) -> None:
+    """East of Greenwich the day has begun that it has not begun there; west of it, it is not over yet."""
+    company = found(tmp_path, TODAY, months=4, zone=zone, clock=clock)
+    day = f"5 {month_name(company)}"
+    review = page(opened(company))
+    assert review.count(f"<dt>Found</dt><dd>{day}</dd>") == 2
+    listed = opened(company, "incident")
+    assert page(listed).count(f"</span>{day}</td>") == 2
+    listed.query_params["id"] = company.incident
+    shown = page(listed.run())
+    assert f"{day}, {clock:%H:%M} " in shown
+    spec = json.loads(listed.get("vega_lite_chart")[0].proto.spec)
+    assert f"found 5 {company.month:%b}" in json.dumps(spec) + repr(listed.get("vega_lite_chart")[0].proto)
 
 
 # Incidents
@@ -394,13 +456,14 @@ def test_without_any_month_the_page_says_so(opened: Opened, tmp_path: Path) -> N
 
 
 def test_a_key_holds_everything_a_result_depends_on() -> None:
-    key = cache.Key("data", "config", "1", "EUR", 3, TODAY, Scope())
+    key = cache.Key("data", "config", "1", "EUR", 3, "UTC", TODAY, Scope())
     others = (
         replace(key, data="other"),
         replace(key, folder="other"),
         replace(key, stamp="2"),
         replace(key, currency="USD"),
         replace(key, generation=4),
+        replace(key, zone="Pacific/Auckland"),
         replace(key, day=date(2026, 11, 22)),
         replace(key, month=date(2026, 10, 1)),
         replace(key, vertical="Energy"),
@@ -416,7 +479,7 @@ def test_a_key_holds_everything_a_result_depends_on() -> None:
 
 
 def test_a_key_for_one_vertical_is_never_wider_than_its_reader() -> None:
-    key = cache.Key("data", "config", "1", "EUR", 3, TODAY, Scope("gm", frozenset({"Energy"})))
+    key = cache.Key("data", "config", "1", "EUR", 3, "UTC", TODAY, Scope("gm", frozenset({"Energy"})))
     assert key.of(TODAY, "Energy").scope.verticals == frozenset({"Energy"})
     assert key.of(TODAY, "Payments").scope.verticals == frozenset()
     assert key.of(TODAY, None).scope.verticals == frozenset({"Energy"})
@@ -433,7 +496,7 @@ def test_a_reader_of_one_vertical_is_served_that_one(company: Company, new_state
         new_state(company.data).connect() as state,
     ):
         for scope in (Scope(), Scope("gm", frozenset({"Payments"}))):
-            key = cache.page_key(settings, stamp, pin.generation.number, scope, NOW).of(company.month, None)
+            key = cache.page_key(settings, stamp, pin.generation, scope, NOW).of(company.month, None)
             review = review_data.review(key, (-1, 1), pin, state)
             shown: list[MetricStatus | Money | Issue] = [*review.standings, *review.money, *review.issues]
             seen[scope.role] = {part.vertical for part in shown}

@@ -113,7 +113,7 @@ def test_the_lab_shows_what_a_backtest_shows(opened: Opened, built: Path, first:
 
 
 def day(at: datetime) -> str:
-    return f"{at:%-d %b %Y}"
+    return f"{at:%-d %B %Y}"
 
 
 @pytest.mark.dated

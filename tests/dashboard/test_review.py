@@ -93,6 +93,7 @@ def incident(rule: str, vertical: str, severity: int, **known: object) -> Review
         value=0.7,
         n=300,
         owner="Head of installation",
+        slot=date(2026, 10, 5),
     )
     return replace(base, **known)  # type: ignore[arg-type]
 
@@ -100,7 +101,7 @@ def incident(rule: str, vertical: str, severity: int, **known: object) -> Review
 def made(
     *standings: MetricStatus, minutes: MeetingState | None = None, effects: dict[str, ActionEffect] | None = None
 ) -> Review:
-    facts = Facts(3, datetime(2026, 11, 20, 5), MONTHS[-1], standings, (Money("Energy", 2e6, 1.9e6, None),))  # noqa: DTZ001
+    facts = Facts(3, datetime(2026, 11, 20, 5), UTC, MONTHS[-1], standings, (Money("Energy", 2e6, 1.9e6, None),))  # noqa: DTZ001
     metrics = {m.name: m for m in (SHARE, DEFECTS, NPS)}
     return compose(
         facts, minutes or MeetingState(), {}, effects or {}, metrics, vertical=None, most_issues=5, today=NOW.date()

@@ -36,10 +36,10 @@ def test_a_doubt_about_the_rules(new_state: NewState, ages: tuple[int, ...], ill
     slots = tuple(Evaluated(name, at.date(), 1, "h", "live", at) for name, at in moments.items())
     with states.begin() as conn:
         write(conn, TickRecord(slots=slots, errors=tuple(RuleError(name, "", "ValueError", NOW) for name in ill)))
-    context = ReviewContext(config, MONTH, EVERYTHING, NOW, "EUR")
+    context = ReviewContext(config, MONTH, EVERYTHING, NOW, "EUR", UTC)
     with states.connect() as conn:
         meeting = read_meeting(conn, context)
     assert (meeting.doubt, meeting.evaluated_at) == (doubt, max(moments.values(), default=None))
-    headline = review_headline(Facts(1, NOW, MONTH.first, (series((0.95, 0.95, 0.95, 0.95)),), ()), (), 0, doubt)
+    headline = review_headline(Facts(1, NOW, UTC, MONTH.first, (series((0.95, 0.95, 0.95, 0.95)),), ()), (), 0, doubt)
     assert headline.startswith("No key issue in") is not bool(doubt)
     assert doubt in headline

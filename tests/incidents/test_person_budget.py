@@ -269,7 +269,7 @@ def test_the_letters_arrive_as_direct_messages(
         runner.once()
     ana, lead = direct(slack, "U000000100"), direct(slack, "U000000101")
     assert len(ana) == len(lead) == 1
-    assert ana[0]["text"].startswith("2 incidents beyond your weekly budget, 2025-12-29 to 2026-01-04.")
+    assert ana[0]["text"].startswith("2 incidents beyond your weekly budget, 29 December 2025 to 4 January 2026.")
     assert "Journeys with a defect, " in json.dumps(ana[0]["blocks"])
     said = json.dumps(lead[0]["blocks"])
     assert "3 incidents, 3 of them never acknowledged, 1 vote for noise" in said

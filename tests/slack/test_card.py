@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from config.models import Condition, EventRule, Person, Route
 from queries.monitoring.evidence import Contributor, DataFreshness, Evidence, Overlap
+from queries.review.document import Onset
 from queries.state import HistoryEntry, Incident, slice_key
 from tests.counterparts.limits import refusal
 from tests.support.company import METRIC, rule
@@ -83,6 +84,7 @@ def card(**changes: Any) -> Card:
         evidence("Ashgrove Bank", "Birch & Co"),
         ZoneInfo("Europe/Berlin"),
         "https://earshot.example/incident?id=0b8f8e3e",
+        onset=Onset(date(2026, 1, 5), date(2026, 1, 19)),
     )
     return replace(made, **changes)
 
@@ -96,12 +98,13 @@ def test_the_card_says_what_how_sure_since_when_and_what_to_do() -> None:
     assert headline(card()) == "Journeys with a defect: 35% (95% sure: 29 to 42%), n = 212. Limit 25%."
     assert {fact.label: fact.text for fact in facts(card())} == {
         "Where": "Retail",
-        "Since": "2026-03-03 00:30",  # in the reporting zone
-        "Window": "2026-01-19 to 2026-02-15 (28d)",
+        "Since": "between 5 and 19 January 2026",
+        "Found": "3 March 2026, 00:30 CET",  # in the reporting zone
+        "Window": "19 January to 15 February 2026",
         "How sure": "p = 0.0012, had to be under 0.0048, design effect 1.3",
         "Severity": "2 of 4",
         "Accounts": "Ashgrove Bank (8 of 12), Birch & Co (7 of 12) and 37 more",
-        "At the same time": "Strike (external, 2026-01-20 still on)",
+        "At the same time": "Strike (external, 20 January 2026 still on)",
         "What to do": "Call the engineer who was there.",
     }
 
@@ -134,7 +137,7 @@ def test_a_severe_case_names_its_account_and_no_figure() -> None:
     case = Evidence((Contributor("A1", "Ashgrove Bank", 1, 1),), 1, 1, (), DataFreshness(12, LOADED, None))
     found = card(rule=event, metric=None, incident=incident("response=crm/77"), evidence=case)
     assert title(found) == "Breach: detractor, Retail"
-    assert headline(found) == "One severe case, seen on 2026-03-03."
+    assert headline(found) == "One severe case, seen on 3 March 2026."
     assert {f.label: f.text for f in facts(found)}["Accounts"] == "Ashgrove Bank"
 
 

@@ -196,7 +196,8 @@ class Screens:
         return self.labels.get(name or "", name or "")
 
     def _clock(self, at: datetime) -> str:
-        return f"{at.astimezone(self.zone):%Y-%m-%d %H:%M}"
+        local = at.astimezone(self.zone)
+        return f"{local.day} {local:%B %Y, %H:%M %Z}"
 
 
 # The message.
@@ -206,7 +207,7 @@ STATES: Final = {
     "\N{LARGE GREEN CIRCLE}": "resolved",
     "\N{MEDIUM WHITE CIRCLE}": "closed",
 }
-LAST: Final = re.compile(r"(.+?)(?: by (.+?))? (\d{4}-\d\d-\d\d \d\d:\d\d): (.*)\.", re.DOTALL)
+LAST: Final = re.compile(r"(.+?)(?: by (.+?))? (\d+ \w+ \d{4}, \d\d:\d\d \S+): (.*)\.", re.DOTALL)
 
 
 def in_message(message: Mapping[str, Any]) -> Standing:
@@ -214,7 +215,7 @@ def in_message(message: Mapping[str, Any]) -> Standing:
     shown = [unescape(line) for line in lines(message)]
     state, buttons = STATES[shown[0][0]], " ".join(line for line in shown if line.startswith("["))
     assert ("[Resolve" in buttons) == ("[Snooze]" in buttons) == (state == "open")
-    until, taken = _fact(shown, "Snoozed until"), _fact(shown, "Taken on").rpartition(", ")[0]
+    until, taken = _fact(shown, "Snoozed until"), _fact(shown, "Taken on").rsplit(", ", 2)[0]
     waits = _fact(shown, "Waits for")
     whose = f"taken on by {taken}" if taken else f"waits for {waits}" if waits else "nobody has it"
     parts = [part for line in shown[1:] if (part := LAST.fullmatch(line))]
@@ -264,9 +265,9 @@ def in_page(html: str, *, takes: bool) -> Standing:
     state, _, whose = words.partition(", ") if words.startswith("Open, ") else (words.split(" on ")[0], "", "")
     put_off, _, until = whose.partition(" until ") if whose.startswith("put off") else ("", "", "")
     at, what, reason, author = EVENT.findall(html)[0]
-    last = Said(unescape(what), unescape(author), _clock(at), unescape(reason))
+    last = Said(unescape(what), unescape(author), at, unescape(reason))
     told = None if what == "Opened" else last
-    return Standing(state.lower(), "" if put_off else unescape(whose), _clock(until) if until else "", takes, told)
+    return Standing(state.lower(), "" if put_off else unescape(whose), until, takes, told)
 
 
 def state_in(html: str) -> str:
@@ -282,8 +283,3 @@ def _calls(html: str) -> bool:
 def _told(html: str) -> list[tuple[str, str]]:
     """The history as the page lists it, the newest first."""
     return [(unescape(what), unescape(reason)) for _, what, reason, _ in EVENT.findall(html)]
-
-
-def _clock(text: str) -> str:
-    """`3 October 2026, 07:30 UTC` as Slack writes it."""
-    return f"{datetime.strptime(text.rpartition(' ')[0], '%d %B %Y, %H:%M'):%Y-%m-%d %H:%M}"  # noqa: DTZ007 - compared as text

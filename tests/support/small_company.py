@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, insert
 
@@ -144,14 +145,25 @@ class Company:
         return {"EARSHOT_CONFIG": str(self.config), "EARSHOT_DATA": str(self.data)}
 
 
-def found(folder: Path, today: date, verticals: Sequence[str] = VERTICALS, months: int = 26) -> Company:
-    """Write the company into `folder`, with `months` full months before `today`."""
+def found(
+    folder: Path,
+    today: date,
+    verticals: Sequence[str] = VERTICALS,
+    months: int = 26,
+    zone: str = "UTC",
+    clock: time = time(7, 30),
+) -> Company:
+    """Write the company into `folder`, with `months` full months before `today`.
+
+    Its incidents were found on the fifth of the last of them at `clock`, in the reporting zone.
+    """
     config, data = folder / "config", folder / "data"
     write_config(config)
     periods = tuple(_month(today, back) for back in range(months, 0, -1))
     with EmbeddedWarehouse(data / "warehouse").draft() as draft:
-        _facts(draft.conn, draft.number, periods, verticals)
-    ids = _incidents(data, periods[-1], verticals, today)
+        _facts(draft.conn, draft.number, periods, verticals, zone)
+    at = datetime.combine(periods[-1].replace(day=5), clock, ZoneInfo(zone)).astimezone(UTC)
+    ids = _incidents(data, at, periods[-1], verticals, today)
     return Company(config, data, periods, *ids)
 
 
@@ -175,7 +187,7 @@ def _month(today: date, back: int) -> date:
     return date(number // 12, number % 12 + 1, 1)
 
 
-def _facts(conn: Connection, number: int, months: Sequence[date], verticals: Sequence[str]) -> None:
+def _facts(conn: Connection, number: int, months: Sequence[date], verticals: Sequence[str], zone: str) -> None:
     every = calendar_days(Calendar(), date(months[0].year - 1, 1, 1), date(months[-1].year + 1, 12, 31))
     columns = [column.name for column in tables.calendar.c]
     _fill(conn, tables.calendar, [{name: getattr(day, name) for name in columns} for day in every])
@@ -184,7 +196,7 @@ def _facts(conn: Connection, number: int, months: Sequence[date], verticals: Seq
     _fill(conn, rollups.roll_contact, list(_contacts(months, verticals)))
     _accounts(conn, months, verticals)
     published = datetime(months[-1].year, months[-1].month, 28, 6, 0)  # noqa: DTZ001 - stored naive
-    named = {"number": number, "published_at": published, "zone": "UTC", "calendar_hash": "", "metrics_hash": ""}
+    named = {"number": number, "published_at": published, "zone": zone, "calendar_hash": "", "metrics_hash": ""}
     _fill(conn, tables.generation, [{**named, "source": "company", "summary": "{}"}])
 
 
@@ -242,9 +254,8 @@ def _accounts(conn: Connection, months: Sequence[date], verticals: Sequence[str]
     _fill(conn, tables.revenue, [{**row, "currency": "EUR"} for row in amounts])
 
 
-def _incidents(data: Path, month: date, verticals: Sequence[str], today: date) -> tuple[str, str]:
+def _incidents(data: Path, at: datetime, month: date, verticals: Sequence[str], today: date) -> tuple[str, str]:
     slot = month.replace(day=5)
-    at = datetime(month.year, month.month, 5, 7, 30, tzinfo=UTC)
     slice_ = f"vertical={verticals[1]}".replace("|", "\\|")
     broken = _incident("promises", slice_, verticals[1], None, 2, slot, at, value=0.71, n=618)
     shout = _incident("detractor", "response=company/R1", verticals[3], "A03", 1, slot, at, value=None, n=1)

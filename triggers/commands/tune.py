@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
@@ -80,7 +81,7 @@ def tuned(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection, now: 
         EarshotError: no such rule, or one that has nothing to tune.
         ConfigError: the mistakes in a draft.
     """
-    until = asked.until or now.date()
+    until = asked.until or now.astimezone(ZoneInfo(pin.generation.zone)).date()
     since = asked.since or until - YEARS
     if until <= since:
         raise EarshotError("--until is the day after the last one: it must come after --since")

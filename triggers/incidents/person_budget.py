@@ -42,7 +42,7 @@ class Assigned:
 def monday(now: datetime, zone: ZoneInfo) -> datetime:
     """When the week of an instant began, in a zone."""
     local = now.astimezone(zone)
-    return datetime.combine(local.date() - timedelta(days=local.weekday()), time(), zone)
+    return datetime.combine(now.astimezone(zone).date() - timedelta(days=local.weekday()), time(), zone)
 
 
 def assign_steps(moves: Iterable[Taken], people: Sequence[Person], spent: Mapping[str, int]) -> tuple[Assigned, ...]:

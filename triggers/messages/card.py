@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from config.models import Conditions, Metric, Person, Route, Rule
-from queries.metrics.formatting import count
+from queries.metrics.formatting import count, day_words, moment_words
 from queries.monitoring.evidence import Evidence
+from queries.review.document import UNCLEAR, Onset
 from queries.state import HistoryEntry, Incident, slice_values
 from triggers.evaluation.kinds import figure_with_interval, kind_of
 from triggers.incidents.access import may_name_accounts, may_read
@@ -61,6 +61,7 @@ class Card:
         link: the incident's page.
         people: everybody at the company, to name and to tell them.
         unnamed: entries by their number, with people whom they asked for and must not name.
+        onset: when it began, None where that cannot be told.
         withheld: whether it lies outside what its readers may see: then only that is said.
     """
 
@@ -74,6 +75,7 @@ class Card:
     link: str
     people: tuple[Person, ...] = ()
     unnamed: frozenset[tuple[int, str]] = frozenset()
+    onset: Onset | None = None
     withheld: bool = False
 
     @property
@@ -105,18 +107,19 @@ def headline(card: Card) -> str:
         return said
     if card.rule.class_ == "data":
         return card.entries[0].reason
-    return f"One severe case, seen on {_day(card.incident.opened_at, card.zone)}."
+    return f"One severe case, seen on {day_words(card.incident.opened_at, card.zone)}."
 
 
 def facts(card: Card) -> tuple[Fact, ...]:
     """The card's lines, in the order in which they help."""
     incident, evidence = card.incident, card.evidence
-    since = _stamp(incident.opened_at, card.zone)
+    found = moment_words(incident.opened_at, card.zone)
     if incident.resolved_at:
-        since += f", over since {_stamp(incident.resolved_at, card.zone)}"
+        found += f", over since {moment_words(incident.resolved_at, card.zone)}"
     lines = [
         Fact("Where", slice_text(card)),
-        Fact("Since", since),
+        *([] if card.metric is None and card.onset is None else [Fact("Since", str(card.onset or UNCLEAR))]),
+        Fact("Found", found),
         *_figures(card),
         Fact("Severity", f"{incident.severity} of 4"),
         *_held(card),
@@ -125,8 +128,8 @@ def facts(card: Card) -> tuple[Fact, ...]:
         lines.append(Fact("Accounts", _accounts(evidence, may_name=may_name_accounts(card.route))))
     overlaps = list[str]()
     for overlap in evidence.overlaps[:5] if evidence else ():
-        until = f"to {_day(overlap.until, card.zone)}" if overlap.until else "still on"
-        overlaps.append(f"{cut(overlap.name, NAME)} ({overlap.kind}, {_day(overlap.since, card.zone)} {until})")
+        until = f"to {day_words(overlap.until, card.zone)}" if overlap.until else "still on"
+        overlaps.append(f"{cut(overlap.name, NAME)} ({overlap.kind}, {day_words(overlap.since, card.zone)} {until})")
     if overlaps:
         lines.append(Fact("At the same time", "; ".join(overlaps)))
     if card.rule.runbook:
@@ -139,11 +142,11 @@ def _held(card: Card) -> Iterator[Fact]:
     incident = card.incident
     if incident.acknowledged_at:
         by = called(card.people, incident.acknowledged_by)
-        yield Fact("Taken on", f"{by}, {_stamp(incident.acknowledged_at, card.zone)}")
+        yield Fact("Taken on", f"{by}, {moment_words(incident.acknowledged_at, card.zone)}")
     elif incident.assigned_to:
         yield Fact("Waits for", called(card.people, incident.assigned_to))
     if incident.is_open and incident.snoozed_until:
-        yield Fact("Snoozed until", _stamp(incident.snoozed_until, card.zone))
+        yield Fact("Snoozed until", moment_words(incident.snoozed_until, card.zone))
 
 
 def called(people: Sequence[Person], name: str | None) -> str:
@@ -202,8 +205,10 @@ def provenance(card: Card) -> str:
     parts = [f"Rule {card.rule.name}, version {card.incident.rule_hash}"]
     if card.evidence:
         fresh = card.evidence.freshness
-        newest = f", newest day {fresh.newest_day}" if fresh.newest_day else ""
-        parts.append(f"data loaded {_stamp(fresh.published_at, card.zone)} (generation {fresh.generation}{newest})")
+        newest = f", newest day {day_words(fresh.newest_day)}" if fresh.newest_day else ""
+        parts.append(
+            f"data loaded {moment_words(fresh.published_at, card.zone)} (generation {fresh.generation}{newest})"
+        )
     parts.append(f"you get this as {card.route.label or card.route.name}")
     return "; ".join(parts) + "."
 
@@ -258,7 +263,7 @@ def _news(card: Card) -> str:
     if last.kind == "opened":
         return ""
     author = f" by {called(card.people, last.author)}" if last.author else ""
-    return f"{news(last.kind)}{author} {_stamp(last.at, card.zone)}: {last.reason}."
+    return f"{news(last.kind)}{author} {moment_words(last.at, card.zone)}: {last.reason}."
 
 
 def news_message(card: Card, entry: HistoryEntry, people: Sequence[Person] = ()) -> Message:
@@ -279,11 +284,3 @@ def news_message(card: Card, entry: HistoryEntry, people: Sequence[Person] = ())
 def cut(text: str, most: int) -> str:
     """A name that leaves room for the others."""
     return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
-
-
-def _stamp(at: datetime, zone: ZoneInfo) -> str:
-    return f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
-
-
-def _day(at: datetime, zone: ZoneInfo) -> str:
-    return f"{at.astimezone(zone):%Y-%m-%d}"

@@ -9,6 +9,8 @@ from sqlalchemy import Connection
 from config import EarshotError
 from config.models import Catalog, Route
 from queries.monitoring.evidence import Evidence, Question, gather, gather_case
+from queries.review.document import Onset
+from queries.review.onset import read_onset
 from queries.scope import EVERYTHING, Scope
 from queries.state import HistoryEntry, Incident, entries, read_incident, rule_version, slice_values, unnamed
 from queries.warehouse import Pin
@@ -52,8 +54,13 @@ class CardReader:
             f"{self.public_url}/incident?id={id_}",
             self.catalog.people,
             unnamed(conn, id_),
+            None if withheld else self._onset(shown),
             withheld,
         )
+
+    def _onset(self, shown: Incident) -> Onset | None:
+        what = (shown.slice, shown.slot, shown.value)
+        return read_onset(self.pin, self.catalog, shown.rule, what, EVERYTHING, self.as_of)
 
     def _evidence(
         self, shown: Incident, opened_by: Version, history: tuple[HistoryEntry, ...], scope: Scope

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from config.models import Catalog, Person, Route, Rule
 from queries.messages import MAILBOX, DirectMessage, direct_messages
-from queries.metrics.formatting import count
+from queries.metrics.formatting import count, day_words
 from queries.metrics.revenue import UnratedRevenueError, revenue_of
 from queries.scope import EVERYTHING
 from queries.state import (
@@ -100,8 +100,11 @@ class DirectMessageWriter:
             yearly = f", {count(round(revenue))} {self.currency} a year" if revenue is not None else ""
             place = incident_place(incident, rule)
             lines.append(f"{MARKS[incident.state]} {label}, {place} (severity {incident.severity}{yearly})")
-        head = f"{_n(len(ranked), 'incident')} beyond your weekly budget, {since:%Y-%m-%d} to {until - A_DAY:%Y-%m-%d}"
+        head = f"{_n(len(ranked), 'incident')} beyond your weekly budget, {self._days(since, until)}"
         return _message(head, [*(_listed(lines) or ["None of them is open to you any more."]), *no_revenue], self.link)
+
+    def _days(self, since: datetime, until: datetime) -> str:
+        return f"{day_words(since, self.zone)} to {day_words(until - A_DAY, self.zone)}"
 
     def _noisy(self, conn: Connection, letter: DirectMessage) -> Message:
         since, until = _week(letter.about, self.zone)
@@ -112,7 +115,7 @@ class DirectMessageWriter:
             f"never acknowledged, {_n(week.noise, 'vote')} for noise"
             for week in ranked if week.rule in mine
         ]  # fmt: skip
-        head = f"Your noisiest rules, {since:%Y-%m-%d} to {until - A_DAY:%Y-%m-%d}"
+        head = f"Your noisiest rules, {self._days(since, until)}"
         return _message(head, [*lines[:LISTED], _HELP], self.link)
 
 
@@ -183,7 +186,7 @@ def withheld(conn: Connection, catalog: Catalog, since: datetime, until: datetim
 def due_direct_messages(conn: Connection, catalog: Catalog, zone: ZoneInfo, now: datetime) -> tuple[DirectMessage, ...]:
     """The letters that should be there by now; those that are there already are among them."""
     week = monday(now, zone)
-    is_time = now >= datetime.combine(week.date(), READING_TIME, week.tzinfo)
+    is_time = now >= week.replace(hour=READING_TIME.hour, minute=READING_TIME.minute)
     weekly = _weekly(conn, catalog, monday(week - A_DAY, zone), week, now) if is_time else ()
     return (*weekly, *_reports(conn, catalog, zone, now))
 
@@ -191,7 +194,7 @@ def due_direct_messages(conn: Connection, catalog: Catalog, zone: ZoneInfo, now:
 def _weekly(
     conn: Connection, catalog: Catalog, since: datetime, until: datetime, now: datetime
 ) -> Iterator[DirectMessage]:
-    about = since.date().isoformat()
+    about = date(since.year, since.month, since.day).isoformat()
     for person in sorted({one.person for one in read_escalations(conn, BEYOND, since, until)}):
         yield direct_messages.new_direct_message("overflow", person, about, now)
     owners = {rule.name: rule.owner for rule in catalog.rules}
@@ -237,8 +240,8 @@ def _named(rules: Iterable[Rule]) -> Mapping[str, Rule]:
 
 
 def _week(about: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    since = datetime.combine(datetime.fromisoformat(about).date(), time(), zone)
-    return since, datetime.combine(since.date() + WEEK, time(), zone)
+    first = date.fromisoformat(about)
+    return datetime.combine(first, time(), zone), datetime.combine(first + WEEK, time(), zone)
 
 
 def _n(n: int, one: str) -> str:

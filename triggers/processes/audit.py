@@ -115,6 +115,9 @@ def _incidents(seen: StateHealth) -> Iterator[Fault]:
             f"{_counted(len(seen.overdue), 'step')} of ladders overdue, the oldest by {late}",
             "see that `triggers run` ticks",
         )
+    if seen.untold:
+        todo = "take them on or close them on the page Incidents, which says why"
+        yield Fault(f"{_counted(seen.untold, 'open incident')} of which nobody was ever told", todo)
     if seen.unheard and seen.at - seen.unheard[0] > STUCK:
         yield Fault(
             f"{_counted(len(seen.unheard), 'press', 'presses')} in Slack not worked on",
@@ -182,6 +185,7 @@ def gauges(seen: StateHealth, faults: Sequence[Fault]) -> tuple[Gauge, ...]:
         _many("evaluation_lag_seconds", "since a rule was last evaluated", ("rule",), lags),
         _one("rule_errors", "rules and slices that could not be evaluated", len(seen.errors)),
         _many("incidents", "incidents", ("state", "class"), dict[tuple[str, ...], float](seen.incidents.items())),
+        _one("incidents_untold", "open incidents of which nobody was told or will be", seen.untold),
         _one("steps_overdue", "steps of ladders that are overdue", len(seen.overdue)),
         _many("messages", "messages", ("state",), {(state,): n for state, n in seen.messages.items()}),
         _one("outbox_depth", "messages that are owed", sum(seen.messages.get(state, 0) for state in UNFINISHED)),

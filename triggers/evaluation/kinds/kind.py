@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from config.models import FrozenModel, Metric, RateRule, Rule, duration_text
-from queries.metrics.formatting import count, figure, half_width, interval
+from config.models import FrozenModel, Metric, RateRule, Rule
+from queries.metrics.formatting import count, figure, half_width, interval, span_words
 from triggers.evaluation.kinds.window import Inputs, Windows
 from triggers.rules import FrozenBaseline, History, Slice, Subject
 
@@ -170,7 +170,7 @@ class MetricKind(RuleKind[MetricRuleT]):
         if "since" not in sample:
             return None
         last = date.fromisoformat(sample["until"]) - timedelta(days=1)
-        return f"{sample['since']} to {last} ({duration_text(self.rule.period)})"
+        return span_words(date.fromisoformat(sample["since"]), last)
 
     def setting(self, metric: Metric | None) -> Setting | None:  # noqa: ARG002 - a floor has no good side
         """Its floor."""
