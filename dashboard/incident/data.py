@@ -1,5 +1,6 @@
 """What the incident page reads, each result once: see `dashboard.cache`."""
 
+from datetime import date
 from typing import Any
 
 from dashboard.cache import ENTRIES, Key, copied, shared
@@ -11,6 +12,7 @@ from queries.review.document import Onset
 from queries.review.incident_page import IncidentPage, Trend, read_account_name, read_evidence, read_trend
 from queries.review.onset import read_onset
 from queries.review.read import current_rule
+from queries.review.readings import Sample, read_present
 from queries.state import Action, Incident
 from queries.warehouse import Pin
 from triggers.messages import Card
@@ -48,6 +50,13 @@ def onset(key: Key, _pin: Pin, found: Incident) -> Onset | None:
     return read_onset(_pin, key.catalog, found.rule, (found.slice, found.slot, found.value), key.scope, key.as_of)
 
 
+@shared({Incident: lambda found: (found.id, found.version)})
+def present(key: Key, _pin: Pin, found: Incident, slot: date | None) -> Sample | None:
+    """The figure of an open incident in the newest window that its rule looked at."""
+    rule, metric = current_rule(found.rule, key.catalog)
+    return read_present(_pin.conn, rule, metric, found, slot, key.scope, key.as_of)
+
+
 def effect_words(key: Key, pin: Pin, action: Action, others: tuple[Action, ...]) -> str:
     """What an action has done so far, in words."""
     measured = effect(key, pin, action, others)
@@ -55,8 +64,8 @@ def effect_words(key: Key, pin: Pin, action: Action, others: tuple[Action, ...])
     return measured.words(metric) if measured and metric else "no metric to judge it by"
 
 
-# Evidence hangs on the incident's version alone; the page's history and actions grow without changing it.
-@shared({IncidentPage: lambda page: repr(page.incident)})
+# Evidence hangs on the incident's version and window; the page's history and actions grow without changing it.
+@shared({IncidentPage: lambda page: repr((page.incident, page.present))})
 def incident_evidence(key: Key, _pin: Pin, page: IncidentPage) -> Evidence | None:
     """What stands behind an incident, at its present version."""
     return read_evidence(_pin.conn, page, key.scope, key.as_of)
@@ -74,4 +83,4 @@ def card(key: Key, pin: Pin, page: IncidentPage, link: str) -> Card | None:
     evidence = incident_evidence(key, pin, page)
     began = onset(key, pin, page.incident)
     told = (page.incident, page.history, page.rule, page.metric, named, evidence, zone, link, key.catalog.people)
-    return Card(*told, onset=began)
+    return Card(*told, onset=began, today=key.day, present=page.present)

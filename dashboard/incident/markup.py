@@ -16,6 +16,7 @@ from queries.metrics.formatting import count, day_words, figure, half_width, int
 from queries.review.document import UNCLEAR, Onset
 from queries.review.incident_page import IncidentPage
 from queries.review.read import label_of, slice_words
+from queries.review.readings import Readings, aged, reading_days, reading_words, readings_of
 from queries.state import Action, HistoryEntry, Incident
 from triggers.evaluation.kinds import kind_of, sentence_start
 from triggers.incidents.escalation import STEPS, parse_ladder
@@ -28,10 +29,11 @@ _MACROS: Final = macros("incident/macros.html")
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What people and times are called: the same as in Slack. `zone` is the reporting zone."""
+    """What people and times are called: the same as in Slack. `zone` is the reporting zone, `today` its day."""
 
     people: Sequence[Person] = ()
     zone: ZoneInfo = UTC
+    today: date | None = None
 
     def name(self, name: str | None) -> str:
         """How people read somebody's name."""
@@ -82,26 +84,41 @@ def incident_header(page: IncidentPage, account: str | None, terms: Terms) -> Ma
 
 def evidence_section(page: IncidentPage, card: Card | None) -> Markup:
     """The card that Slack shows too: the figure with its interval, then what it was made of."""
-    metric, sample, facts, main = page.metric, page.sample, [], ""
+    metric, sample, facts, main = page.metric, card.sample if card else page.sample, [], ""
     if metric is not None:
         main, low, high = metric.label, sample.get("low"), sample.get("high")
         reference = reference_of(page.rule, sample)
         n = (sample.get("tally") or [page.incident.n or 0])[0]
+        then = readings_of(page.history, page.present)
         facts = [
             (main, figure(metric, sample.get("value", page.incident.value), half_width(low, high))),
+            ("Measured", reading_days(sample)),
             ("95% interval", interval(metric, low, high)),
+            ("Before", then.before(metric) if then else ""),
             ("Cases", f"n = {count(round(n))}"),
             (sentence_start(reference.name), reference.figure(metric)) if reference else ("", ""),
         ]
-    elif page.rule and (heard := kind_of(page.rule).finding(None, sample)):
+    elif page.rule and card and (heard := kind_of(page.rule).finding(None, card.sample)):
         facts = [("Heard", heard)]
     if card:
         facts += [(fact.label, fact.text) for fact in messages_card.facts(card) if fact.label not in ELSEWHERE]
-    return _MACROS.evidence(facts, main, messages_card.provenance(card) if card else "")
+    return _MACROS.evidence(facts, main, messages_card.freshness(card) if card else "")
 
 
-ELSEWHERE: Final = frozenset({"Where", "Severity", "What to do"})
+ELSEWHERE: Final = frozenset({"Where", "Severity", "What to do", "Measured", "Before"})
 """Lines of the card that stand elsewhere on the page."""
+
+
+def how_sure(page: IncidentPage) -> tuple[str, ...]:
+    """What only an analyst asks: the test, the version of the rule and the generation of the data."""
+    sure = kind_of(page.rule).how_sure(page.sample) if page.rule else None
+    read = next((entry.generation for entry in reversed(page.history) if entry.sample), None)
+    lines = (
+        f"Test: {sure}." if sure else "",
+        f"Rule {page.incident.rule}, version {page.incident.rule_hash}.",
+        f"Last measured on generation {read} of the data." if read else "",
+    )
+    return tuple(line for line in lines if line)
 
 
 def reference_of(rule: Rule | None, sample: Mapping[str, Any]) -> Reference | None:
@@ -210,15 +227,22 @@ def queue_summary(incidents: Iterable[Incident], told: Mapping[str, str]) -> str
     return f"{', '.join(parts)}."
 
 
-Listed = tuple[Incident, Rule | None, Metric | None, str, Onset | None]
+Listed = tuple[Incident, Rule | None, Metric | None, str, Onset | None, Readings | None]
 
 
 def incident_table(incidents: Iterable[Listed], terms: Terms) -> Markup:
-    """Incidents as a table of links: (incident, its rule, its metric, where it is, when it began)."""
+    """Incidents as a table of links: (incident, its rule, its metric, where it is, when it began, its figures)."""
     rows = []
-    for incident, rule, metric, where, onset in incidents:
-        value = figure(metric, incident.value) if metric and incident.value is not None else ""
+    for incident, rule, metric, where, onset, known in incidents:
+        value, before = "", ""
+        if known and metric:
+            value, before = reading_words(metric, known.now), known.before(metric)
+        elif known and rule and rule.hears_signals:
+            silent = aged(rule, known.now, terms.today) if terms.today and incident.is_open else known.now
+            value = f"{silent['value']:.0f} days"
         opened = terms.day(incident.opened_at)
         since = str(onset) if onset else UNCLEAR if metric and incident.is_open else ""
-        rows.append((incident, since, opened, incident_title(incident, rule), where, value, state(incident, terms)))
+        rows.append(
+            (incident, since, opened, incident_title(incident, rule), where, value, before, state(incident, terms))
+        )
     return _MACROS.incident_table(rows)

@@ -1,7 +1,8 @@
 """One incident, as the link in Slack opens it (`/incident?id=...`), or the list of them."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 from functools import partial
 from typing import Final
 
@@ -15,7 +16,17 @@ from dashboard.page_session import PageSession, banners
 from queries.messages import notified_states, read_notifications
 from queries.review.incident_page import IncidentPage, read_incident_page
 from queries.review.read import current_rule
-from queries.state import Incident, NewAction, UnknownIncidentError, finish_action, read_incidents, record_action
+from queries.review.readings import readings_of
+from queries.state import (
+    Incident,
+    NewAction,
+    UnknownIncidentError,
+    finish_action,
+    histories,
+    newest_slots,
+    read_incidents,
+    record_action,
+)
 from triggers.incidents.actions import OverError, acknowledge, resolve
 
 MOST: Final = 200
@@ -36,11 +47,15 @@ def show(session: PageSession) -> None:
         st.html(parts.notice(words, attention=True))
         _list(session)
         return
+    slot = _slots(session).get(page.incident.rule)
+    page = replace(page, present=data.present(session.key, session.pin, page.incident, slot))
     st.html(markup.incident_header(page, _account(session, page.incident), _terms(session)))
     if page.incident.is_open:
         _buttons(session, page)
     link = f"{session.stores.settings.dashboard.public_url}/incident?id={page.incident.id}"
     st.html(markup.evidence_section(page, data.card(session.key, session.pin, page, link)))
+    with st.expander("How sure?"):
+        st.html(parts.bullets(markup.how_sure(page)))
     _chart(session, page)
     if page.rule and page.rule.runbook:
         st.html(parts.section("What to do") + markup.runbook(page.rule))
@@ -66,20 +81,26 @@ def _list(session: PageSession) -> None:
             markup.queue_summary(found, notified_states(session.state, [one.id for one in found if one.is_open]))
         )
     )
-    rows = []
+    rows, history = [], histories(session.state, [one.id for one in found[:MOST]])
+    slots = _slots(session)
     for incident in found[:MOST]:
         rule, metric = current_rule(incident.rule, session.catalog)
         where = markup.incident_where(incident, _account(session, incident))
         # A beginning takes a query: what is over is listed without.
         onset = data.onset(session.key, session.pin, incident) if incident.is_open else None
-        rows.append((incident, rule, metric, where, onset))
+        now = data.present(session.key, session.pin, incident, slots.get(incident.rule))
+        rows.append((incident, rule, metric, where, onset, readings_of(history.get(incident.id, ()), now)))
     st.html(markup.incident_table(rows, _terms(session)))
     if len(found) > MOST:
         st.html(parts.notice(f"{len(found) - MOST} older ones:", command="python -m triggers incidents"))
 
 
+def _slots(session: PageSession) -> dict[str, date]:
+    return {rule: newest.slot for rule, newest in newest_slots(session.state).items()}
+
+
 def _terms(session: PageSession) -> markup.Terms:
-    return markup.Terms(session.catalog.people, session.key.tz)
+    return markup.Terms(session.catalog.people, session.key.tz, session.key.day)
 
 
 def _account(session: PageSession, incident: Incident) -> str | None:

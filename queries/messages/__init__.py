@@ -22,7 +22,7 @@ from queries.messages.leases import (
     release_lease,
     take_lease,
 )
-from queries.messages.notifications import Notification, notified_states, read_notifications
+from queries.messages.notifications import Notification, notified_states, read_notifications, refresh_measured
 from queries.messages.outbox import (
     DIVERTED,
     DueMessage,

@@ -1,14 +1,17 @@
 """What became of what was to be said of an incident. Who counts as notified is what Slack has, and nothing else."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final, Literal
+from uuid import uuid5
 
-from sqlalchemy import Connection, Select, and_, func, select
+from sqlalchemy import Connection, Select, and_, func, select, update
 
 from queries.engine import aware
-from queries.state import CHUNK, digest_part, outbox
+from queries.messages.outbox import QueuedMessage, queue
+from queries.state import CHUNK, NAMESPACE, digest_part, incident, outbox, slack_root
 
 NotificationState = Literal["notified", "pending", "refused", "superseded"]
 _STATES: Final[dict[str, NotificationState]] = {"sent": "notified", "dead": "refused", "superseded": "superseded"}
@@ -50,6 +53,21 @@ def notified_states(conn: Connection, incidents: Sequence[str]) -> dict[str, Not
             new = _notification(row).state
             states[row.incident_id] = min(new, states.get(row.incident_id, new), key=_BEST.index)
     return states
+
+
+def refresh_measured(conn: Connection, slots: Mapping[str, date], now: datetime) -> None:
+    """Have the messages of open incidents show the figures of their rules' newest slots, once for each slot."""
+    posted = incident.join(slack_root, slack_root.c.incident_id == incident.c.id)
+    columns = (incident.c.rule, incident.c.episode, incident.c.version, slack_root.c.target, slack_root.c.incident_id)
+    mine = (incident.c.state == "open") & incident.c.rule.in_(sorted(slots))
+    for row in conn.execute(select(*columns).select_from(posted).where(mine)).all():
+        key = json.dumps(["measured", row.incident_id, row.target, slots[row.rule].isoformat()])
+        place = (row.incident_id, row.episode, "update", row.version, row.target, None, "pending", row.version)
+        if queue(conn, QueuedMessage(str(uuid5(NAMESPACE, key)), *place, 0, now, now, None)):
+            here = (slack_root.c.incident_id == row.incident_id) & (slack_root.c.target == row.target)
+            # It shows this version, and older figures than it could.
+            shown = update(slack_root).where(here, slack_root.c.version >= row.version)
+            conn.execute(shown.values(version=row.version - 1))
 
 
 def _told(incidents: Sequence[str], kinds: Sequence[str]) -> Select[Any]:

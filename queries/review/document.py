@@ -122,6 +122,7 @@ class Issue:
     figure: str
     interval: str
     n: int | None
+    period: str
     against: str
     severity: int
     weight: float

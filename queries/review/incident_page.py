@@ -13,6 +13,7 @@ from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.metrics.query_plan import clock_of
 from queries.monitoring.evidence import Evidence, Overlap, Question, gather, gather_case, overlaps
 from queries.review.read import conditions_of, current_rule, label_of
+from queries.review.readings import newest_sample
 from queries.scope import Scope
 from queries.state import Action, HistoryEntry, Incident, entries, read_actions, read_incident, slice_values
 from queries.warehouse import tables
@@ -32,18 +33,22 @@ class Trend:
 
 @dataclass(frozen=True, slots=True)
 class IncidentPage:
-    """What the state says of one incident. `rule` and `metric` are None where they have been removed."""
+    """What the state says of one incident. `rule` and `metric` are None where they have been removed.
+
+    `present` is its figure in the newest window, where one was evaluated since.
+    """
 
     incident: Incident
     rule: Rule | None
     metric: Metric | None
     history: tuple[HistoryEntry, ...]
     actions: tuple[Action, ...]
+    present: Mapping[str, Any] | None = None
 
     @property
     def sample(self) -> Mapping[str, Any]:
-        """The newest figures that were kept."""
-        return next((entry.sample for entry in reversed(self.history) if entry.sample), {})
+        """The newest figures there are."""
+        return newest_sample(self.history, self.present)
 
 
 def read_incident_page(conn: Connection, catalog: Catalog, id_: str, scope: Scope) -> IncidentPage:

@@ -65,6 +65,7 @@ def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Point
         same = (s.goal for s in facts.standings if s.metric.name == metric.name and s.vertical == first.vertical)
         goal = next(same, None)
     value, ends, n = _incident_figure(group, metric, point)
+    is_month = point is not None and point.value is not None
     places = sorted({incident.where for incident in group})
     return Issue(
         id=f"{first.rule}|{first.group}",
@@ -76,6 +77,7 @@ def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Point
         figure=value,
         interval=ends,
         n=n,
+        period=f"in {facts.month:%B %Y}" if is_month else "",
         against=f"goal {goal_figure(metric, goal)}" if metric and goal is not None else first.limit,
         severity=min(incident.severity for incident in group),
         weight=_weight(metric, point, goal) if metric else len(group),
@@ -112,6 +114,7 @@ def _from_goal(missed: MetricStatus) -> Issue:
         figure=point_figure(metric, point),
         interval=interval(metric, point.low, point.high),
         n=point.n,
+        period=f"in {point.period:%B %Y}",
         against="" if missed.goal is None else f"goal {goal_figure(metric, missed.goal)}",
         severity=GOAL_MISS_SEVERITY,
         weight=_weight(metric, point, missed.goal),

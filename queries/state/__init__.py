@@ -51,6 +51,7 @@ from queries.state.incidents import (
     annotate,
     delivery_id,
     entries,
+    histories,
     incident_id,
     incidents_by_id,
     map_slice,

@@ -222,12 +222,19 @@ def incidents_by_id(conn: Connection, ids: Sequence[str]) -> dict[str, Incident]
 
 def entries(conn: Connection, id_: str) -> tuple[HistoryEntry, ...]:
     """An incident's history, oldest first."""
-    table = tables.incident_event
-    rows = conn.execute(select(table).where(table.c.incident_id == id_).order_by(table.c.seq)).mappings()
-    return tuple(
-        HistoryEntry(**{**row, "at": aware(row["at"]), "sample": json.loads(row["sample"]) if row["sample"] else None})
-        for row in rows
-    )
+    return histories(conn, (id_,)).get(id_, ())
+
+
+def histories(conn: Connection, ids: Sequence[str]) -> dict[str, tuple[HistoryEntry, ...]]:
+    """The history of each of `ids` that has one, oldest first."""
+    table, found = tables.incident_event, dict[str, tuple[HistoryEntry, ...]]()
+    for start in range(0, len(ids), CHUNK):
+        mine = table.c.incident_id.in_(ids[start : start + CHUNK])
+        for row in conn.execute(select(table).where(mine).order_by(table.c.seq)).mappings():
+            sample = json.loads(row["sample"]) if row["sample"] else None
+            entry = HistoryEntry(**{**row, "at": aware(row["at"]), "sample": sample})
+            found[entry.incident_id] = (*found.get(entry.incident_id, ()), entry)
+    return found
 
 
 def write(conn: Connection, record: TickRecord) -> None:

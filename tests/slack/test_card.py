@@ -100,8 +100,8 @@ def test_the_card_says_what_how_sure_since_when_and_what_to_do() -> None:
         "Where": "Retail",
         "Since": "between 5 and 19 January 2026",
         "Found": "3 March 2026, 00:30 CET",  # in the reporting zone
-        "Window": "19 January to 15 February 2026",
-        "How sure": "p = 0.0012, had to be under 0.0048, design effect 1.3",
+        "Measured": "19 January to 15 February 2026",
+        "How sure": "far beyond what chance explains",
         "Severity": "2 of 4",
         "Accounts": "Ashgrove Bank (8 of 12), Birch & Co (7 of 12) and 37 more",
         "At the same time": "Strike (external, 20 January 2026 still on)",
@@ -192,7 +192,7 @@ def test_conditions_in_words() -> None:
         Condition(column="replied_at", known=False),
     )
     assert conditions(asked) == (
-        "journey_type is repair or installation; score at least 1.0, at most 6.0; replied_at is missing"
+        "journey type is repair or installation; score at least 1.0, at most 6.0; replied at is missing"
     )
 
 

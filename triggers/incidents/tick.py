@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine
 from config import EarshotError
 from config.models import Catalog
 from queries.engine import aware
+from queries.messages import refresh_measured
 from queries.state import Evaluated, Remembered, RuleError, RuleVersion, TickRecord, incidents_by_id, spent, write
 from queries.warehouse import Pin, settle
 from triggers.data_faults.detectors.history import DataFault
@@ -139,6 +140,7 @@ def tick(
             # In the transaction that writes: a lease that ran out before it would let two processes write.
             guard(conn)
             write(conn, record)
+            refresh_measured(conn, {slot.rule: slot.slot for slot in record.slots}, now)
         log_errors(memory.errors, errors, failures)
     return replace(_report(record, ledger), errors=errors)
 

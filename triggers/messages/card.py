@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -9,6 +10,7 @@ from config.models import Conditions, Metric, Person, Route, Rule
 from queries.metrics.formatting import count, day_words, moment_words
 from queries.monitoring.evidence import Evidence
 from queries.review.document import UNCLEAR, Onset
+from queries.review.readings import aged, newest_sample, readings_of
 from queries.state import HistoryEntry, Incident, slice_values
 from triggers.evaluation.kinds import figure_with_interval, kind_of
 from triggers.incidents.access import may_name_accounts, may_read
@@ -62,6 +64,8 @@ class Card:
         people: everybody at the company, to name and to tell them.
         unnamed: entries by their number, with people whom they asked for and must not name.
         onset: when it began, None where that cannot be told.
+        today: the reporting zone's day: what is silent is so until then.
+        present: its figure in the newest window, where it is open and one was evaluated since.
         withheld: whether it lies outside what its readers may see: then only that is said.
     """
 
@@ -76,12 +80,15 @@ class Card:
     people: tuple[Person, ...] = ()
     unnamed: frozenset[tuple[int, str]] = frozenset()
     onset: Onset | None = None
+    today: date | None = None
+    present: Mapping[str, Any] | None = None
     withheld: bool = False
 
     @property
     def sample(self) -> Mapping[str, Any]:
         """The newest figures there are."""
-        return next((entry.sample for entry in reversed(self.entries) if entry.sample), {})
+        found = newest_sample(self.entries, self.present)
+        return aged(self.rule, found, self.today) if self.incident.is_open and self.today else found
 
 
 def title(card: Card) -> str:
@@ -166,9 +173,15 @@ def _figures(card: Card) -> Iterator[Fact]:
             yield Fact("Case", card.incident.slice)
         return
     if window := kind_of(rule).window(sample):
-        yield Fact("Window", window)
-    if sure := kind_of(rule).how_sure(sample):
-        yield Fact("How sure", sure)
+        yield Fact("Measured", window)
+    if (
+        card.metric is not None
+        and (then := readings_of(card.entries, card.present))
+        and (before := then.before(card.metric))
+    ):
+        yield Fact("Before", before)
+    if kind_of(rule).how_sure(sample):
+        yield Fact("How sure", "far beyond what chance explains")
     if rule.where:
         yield Fact("Only", conditions(rule.where))
 
@@ -184,8 +197,13 @@ def conditions(where_: Conditions) -> str:
             parts.append("is " + " or ".join(str(value) for value in condition.any_of))
         if condition.known is not None:
             parts.append("is known" if condition.known else "is missing")
-        filters.append(f"{condition.column} {', '.join(parts)}")
+        filters.append(f"{column_words(condition.column)} {', '.join(parts)}")
     return "; ".join(filters)
+
+
+def column_words(column: str) -> str:
+    """A column as people say it: `journey_type` is `journey type`."""
+    return column.replace("_", " ").replace(".", " ")
 
 
 def _accounts(evidence: Evidence, *, may_name: bool) -> str:
@@ -200,17 +218,15 @@ def _accounts(evidence: Evidence, *, may_name: bool) -> str:
     return ", ".join(named) + (f" and {count(more)} more" if more else "")
 
 
-def provenance(card: Card) -> str:
-    """Which rule and which data it comes from, and why it comes here."""
-    parts = [f"Rule {card.rule.name}, version {card.incident.rule_hash}"]
+def freshness(card: Card) -> str:
+    """How new the data is, and to whom it goes."""
+    parts = list[str]()
     if card.evidence:
         fresh = card.evidence.freshness
         newest = f", newest day {day_words(fresh.newest_day)}" if fresh.newest_day else ""
-        parts.append(
-            f"data loaded {moment_words(fresh.published_at, card.zone)} (generation {fresh.generation}{newest})"
-        )
-    parts.append(f"you get this as {card.route.label or card.route.name}")
-    return "; ".join(parts) + "."
+        parts.append(f"Data loaded {moment_words(fresh.published_at, card.zone)}{newest}.")
+    parts.append(f"Sent to {card.route.label or card.route.name}.")
+    return " ".join(parts)
 
 
 def incident_message(card: Card) -> Message:
@@ -224,7 +240,7 @@ def incident_message(card: Card) -> Message:
         (headline(card),),
         facts(card),
         _news(card),
-        footnote=provenance(card),
+        footnote=freshness(card),
         actions=_actions(card.incident),
         answers=(
             Button("Record an action\N{HORIZONTAL ELLIPSIS}", "action"),
@@ -253,7 +269,7 @@ def _withheld(card: Card) -> Message:
     """What may be said of what may not be told: that it is there, and who knows."""
     said = f"An incident of {card.rule.label or card.rule.name} lies outside what may be read here. "
     said += "The rule's owner is told."
-    footnote = f"Rule {card.rule.name}; you get this as {card.route.label or card.route.name}."
+    footnote = f"Sent to {card.route.label or card.route.name}."
     return Message((said,), sentences=(said,), footnote=footnote)
 
 

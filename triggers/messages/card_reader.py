@@ -1,18 +1,30 @@
 """Put an incident's card together: the incident and its history from the state, its evidence from the warehouse."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
 from config import EarshotError
 from config.models import Catalog, Route
+from queries.engine import day_of
 from queries.monitoring.evidence import Evidence, Question, gather, gather_case
 from queries.review.document import Onset
 from queries.review.onset import read_onset
+from queries.review.readings import newest_sample, read_present
 from queries.scope import EVERYTHING, Scope
-from queries.state import HistoryEntry, Incident, entries, read_incident, rule_version, slice_values, unnamed
+from queries.state import (
+    Incident,
+    entries,
+    newest_slots,
+    read_incident,
+    rule_version,
+    slice_values,
+    unnamed,
+)
 from queries.warehouse import Pin
 from triggers.data_faults.scan import NAME, rule_of_faults
 from triggers.incidents.access import may_read, reader_scope
@@ -42,19 +54,23 @@ class CardReader:
         shown = read_incident(conn, id_, EVERYTHING)
         opened_by = rule_at_opening(conn, self.catalog, shown)
         history = entries(conn, id_)
-        withheld = not may_read(reader, shown)
+        withheld, zone = not may_read(reader, shown), ZoneInfo(self.pin.generation.zone)
+        present = None if withheld else self._present(conn, shown, opened_by)
+        sample = newest_sample(history, present)
         return Card(
             shown,
             history,
             opened_by.rule,
             opened_by.metric,
             reader,
-            None if withheld else self._evidence(shown, opened_by, history, reader_scope(reader)),
-            ZoneInfo(self.pin.generation.zone),
+            None if withheld else self._evidence(shown, opened_by, sample, reader_scope(reader)),
+            zone,
             f"{self.public_url}/incident?id={id_}",
             self.catalog.people,
             unnamed(conn, id_),
             None if withheld else self._onset(shown),
+            day_of(self.as_of, zone),
+            present,
             withheld,
         )
 
@@ -62,15 +78,20 @@ class CardReader:
         what = (shown.slice, shown.slot, shown.value)
         return read_onset(self.pin, self.catalog, shown.rule, what, EVERYTHING, self.as_of)
 
+    def _present(self, conn: Connection, shown: Incident, opened_by: Version) -> Mapping[str, Any] | None:
+        newest = newest_slots(conn).get(shown.rule)
+        until = newest.slot if newest else None
+        of = (self.pin.conn, opened_by.rule, opened_by.metric)
+        return read_present(*of, shown, until, EVERYTHING, self.as_of)
+
     def _evidence(
-        self, shown: Incident, opened_by: Version, history: tuple[HistoryEntry, ...], scope: Scope
+        self, shown: Incident, opened_by: Version, sample: Mapping[str, Any], scope: Scope
     ) -> Evidence | None:
         rule, place = opened_by.rule, (shown.vertical, shown.touchpoint)
         if rule.case_table and (rule.is_case or shown.account_id):
             return gather_case(self.pin.conn, rule.case_table, shown.account_id, shown.slot, place, self.as_of)
-        sample = next((entry.sample for entry in reversed(history) if entry.sample), None)
         # What is quiet has no rows that made its figure.
-        if opened_by.metric is None or sample is None or "since" not in sample:
+        if opened_by.metric is None or "since" not in sample:
             return None
         since, until = date.fromisoformat(sample["since"]), date.fromisoformat(sample["until"])
         rows = Question(opened_by.metric, since, until, rule.where, tuple(slice_values(shown.slice).items()))

@@ -1,11 +1,11 @@
 """Rules on what is quiet. They hear signals, not counts: `triggers.evaluation.quiet_rules` makes their panels. Pure."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import ClassVar
 
 from config.models import Metric, QuietRule
-from queries.metrics.formatting import count
+from queries.metrics.formatting import count, day_words
 from triggers.evaluation.kinds.kind import Ends, Held, RuleKind, Sample, Setting, rows_behind, spread
 from triggers.evaluation.kinds.window import Windows
 
@@ -27,7 +27,9 @@ class Quiet(RuleKind[QuietRule]):
         days = ("a day" if held < 1.5 else f"{held:.0f} days") if held is not None else "nobody knows how often"
         usual = f"usually every {days.removeprefix('a ')}, n = {n} days with a signal"
         allowed = usual if self.rule.of == "account" else f"allowed are {days}"
-        return f"Nothing heard for {value or 0:.0f} days; {allowed}."
+        until, silent = date.fromisoformat(sample["until"]), round(value or 0)
+        heard = day_words(until - timedelta(days=silent))
+        return f"Nothing heard since {heard}: {silent} days by {day_words(until)}; {allowed}."
 
     def held(self, sample: Sample) -> Held | None:  # noqa: ARG002
         """Nothing that a chart of a metric could show."""

@@ -1,0 +1,100 @@
+"""The figures of an incident: what it is now, what it was at its worst, and what it was when it was found."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from config.models import Metric, Rule
+from queries.metrics.formatting import figure, half_width, span_words
+from queries.metrics.measure import Ask, measure
+from queries.review.read import conditions_of
+from queries.scope import Scope
+from queries.state import HistoryEntry, Incident
+
+Sample = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """Readings as they are stored with an incident's history, and the present one as it was measured for the reader."""
+
+    now: Sample
+    worst: Sample
+    found: Sample
+
+    def before(self, metric: Metric) -> str:
+        """What it was: `43% at worst, 40% when found`; what it still is is left out."""
+        now, worst, found = (reading_words(metric, one) for one in (self.now, self.worst, self.found))
+        if worst == found != now:
+            return f"{found} when found, which was its worst"
+        said = {"at worst": worst, "when found": found}
+        return ", ".join(f"{value} {when}" for when, value in said.items() if value != now)
+
+
+def newest_sample(history: Sequence[HistoryEntry], present: Sample | None) -> Sample:
+    """The newest reading there is, empty where there is none. A difference stays as its rule saw it."""
+    stored = next((entry.sample for entry in reversed(history) if entry.sample), {})
+    return stored if "against" in stored else {**stored, **(present or {})}
+
+
+def readings_of(history: Sequence[HistoryEntry], present: Sample | None = None) -> Readings | None:
+    """The readings of an incident, None where none has a figure."""
+    known = [entry.sample for entry in history if entry.sample and entry.sample.get("value") is not None]
+    if not known:
+        return None
+    return Readings(newest_sample(history, present), max(known, key=lambda one: one.get("bad") or 0.0), known[0])
+
+
+def read_present(
+    conn: Connection,
+    rule: Rule | None,
+    metric: Metric | None,
+    found: Incident,
+    until: date | None,
+    scope: Scope,
+    as_of: datetime,
+) -> Sample | None:
+    """The figure of an open incident's slice in the newest window that its rule looked at; None where there is none.
+
+    Args:
+        conn: a pinned generation.
+        rule: as it is configured.
+        metric: what it reads.
+        found: the incident.
+        until: the day after that window: the rule's newest slot.
+        scope: what may be read.
+        as_of: aware UTC.
+    """
+    within = conditions_of(metric, found.slice) if metric else None
+    if rule is None or metric is None or within is None or until is None or not found.is_open or until <= found.slot:
+        return None
+    ask = Ask(grain="all", since=until - rule.period, until=until, where=(*rule.where, *within))
+    point = next(iter(measure(conn, metric, ask, scope, as_of)), None)
+    if point is None or point.value is None:
+        return None
+    span = {"since": (until - rule.period).isoformat(), "until": until.isoformat()}
+    return {**span, "value": point.value, "low": point.low, "high": point.high, "tally": [point.n]}
+
+
+def reading_words(metric: Metric, sample: Sample) -> str:
+    """The figure of a reading, such as `43%`."""
+    return figure(metric, sample.get("value"), half_width(sample.get("low"), sample.get("high")))
+
+
+def reading_days(sample: Sample) -> str:
+    """The days that a reading is about, such as `14 September to 8 November 2026`; empty where it is about none."""
+    if "since" not in sample:
+        return ""
+    since, until = (date.fromisoformat(sample[end]) for end in ("since", "until"))
+    return span_words(since, until - timedelta(days=1))
+
+
+def aged(rule: Rule | None, sample: Sample, today: date) -> Sample:
+    """A reading as it is today: what was silent and was not heard since has been silent for longer."""
+    if rule is None or not rule.hears_signals or sample.get("value") is None or "until" not in sample:
+        return sample
+    since = (today - date.fromisoformat(sample["until"])).days
+    return {**sample, "value": sample["value"] + since, "until": today.isoformat()} if since > 0 else sample
