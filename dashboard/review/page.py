@@ -1,16 +1,18 @@
 """The monthly review: the meeting runs on this page. Issues and actions first, financials last."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import streamlit as st
 from markupsafe import Markup
+from sqlalchemy import Connection
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import markup as parts
 from dashboard.cache import Key
 from dashboard.page_session import PageSession, banners
 from dashboard.review import charts, data, downloads, markup
-from queries.metrics.formatting import day_words
+from queries.metrics.formatting import count, day_words, moment_words
 from queries.review.document import EVERYWHERE, Issue, Review
 from queries.state import Decision, Override, record_decision, record_override
 
@@ -89,20 +91,47 @@ def _issues(session: PageSession, review: Review) -> None:
 def _decide(session: PageSession, review: Review, number: int, issue: Issue) -> None:
     """Where the meeting types the owner and the decision."""
     # A page has ten issues: forms that nobody opens would be sent to the browser at each interaction.
-    label = "Change the decision" if issue.decision else "Record owner and decision"
-    with st.container(key=f"decide-{number}", horizontal=True):
-        for id_ in issue.incidents[:1]:
-            st.page_link("views/incident.py", label="Evidence and history", query_params={"id": id_})
-        slot = st.popover(label, key=f"popover-{issue.id}-{review.month}", type="tertiary", on_change="rerun")
-        if slot.open:
-            with slot, st.form(session.own_key(f"form-{issue.id}-{review.month}"), border=False):
-                made = issue.decision
-                owner = st.text_input("Owner", made.owner if made else issue.suggested_owner, max_chars=120)
-                text = st.text_area("Decision", made.decision if made else "", max_chars=1000, height=90)
-                if st.form_submit_button("Record", type="primary"):
-                    at = session.now.replace(tzinfo=None)
-                    new = Decision(issue.id, owner or "", text or "", session.viewer.name, at)
-                    session.write(lambda conn: record_decision(conn, review.month, review.vertical, new))
+    if issue.incidents:
+        with st.container(key=f"decide-{number}"):
+            link, about = {"id": issue.incidents[0]}, f"{issue.what}, {issue.where}"
+            st.page_link("views/incident.py", label="Evidence and history", help=about, query_params=link)
+    # The same words and key whatever was decided: a form that changes them loses what somebody has typed into it.
+    slot = st.expander("Record owner and decision", key=f"popover-{issue.id}-{review.month}", on_change="rerun")
+    if slot.open:
+        with slot, st.form(session.own_key(f"form-{issue.id}-{review.month}"), border=False):
+            _decision_form(session, review, issue)
+
+
+def _decision_form(session: PageSession, review: Review, issue: Issue) -> None:
+    """The form of one issue. What was typed stays, also where somebody else was faster."""
+    made, begun = issue.decision, session.own_key(f"begun-{issue.id}-{review.month}")
+    fields = {"owner": made.owner if made else issue.suggested_owner, "decision": made.decision if made else ""}
+    keys = {name: session.own_key(f"{name}-{issue.id}-{review.month}") for name in fields}
+    if begun not in st.session_state:
+        st.session_state[begun] = made
+    for name, key in keys.items():
+        st.session_state.setdefault(key, fields[name])
+    owner = st.text_input("Owner", key=keys["owner"], max_chars=120)
+    text = st.text_area("Decision", key=keys["decision"], max_chars=1000, height=90)
+    pressed = st.form_submit_button("Record", type="primary")
+    if made is not None and made != st.session_state[begun]:
+        at = moment_words(made.at, session.key.tz)
+        theirs = f"{made.author} recorded a decision meanwhile ({at}): {made.owner}, “{made.decision}”."
+        st.warning(
+            f"{theirs} Yours is not recorded{'. Press Record once more to put it in its place' if pressed else ''}."
+        )
+        if pressed:
+            st.session_state[begun] = made
+    elif pressed:
+        new = Decision(issue.id, owner or "", text or "", session.viewer.name, session.now.replace(tzinfo=None))
+        left = review.undecided - (made is None)
+
+        def change(conn: Connection) -> None:
+            record_decision(conn, review.month, review.vertical, new)
+            st.session_state[begun] = replace(new, owner=new.owner.strip(), decision=new.decision.strip())
+            st.toast(f"Recorded. {count(left)} {'issue' if left == 1 else 'issues'} left to decide.")
+
+        session.write(change)
 
 
 def _against_goals(session: PageSession, key: Key, review: Review) -> str | None:

@@ -39,6 +39,7 @@ from queries.warehouse import (
     latest,
     nothing_touched,
     refill,
+    unfilled,
 )
 from queries.warehouse import tables as warehouse_tables
 
@@ -147,6 +148,12 @@ def load(warehouse: Warehouse, order: LoadRequest, now: datetime, say: Say = pri
     clock = _Clock(say)
     with warehouse.draft(say) as draft:
         summary = _drafted(draft, order, now.replace(tzinfo=None), clock)
+        empty: dict[str, list[str]] = {}
+        for metric in order.catalog.metrics:
+            if table := unfilled(draft.conn, metric.table, metric.columns):
+                empty.setdefault(table, []).append(metric.name)
+        for table, metrics in empty.items():
+            say(f"no row of {table} was ever loaded: {', '.join(metrics)} stay{'s' if len(metrics) == 1 else ''} empty")
         say("publishing" if summary.published else "nothing changed: the warehouse stays as it is")
     return replace(summary, seconds=clock.total())
 

@@ -1,5 +1,6 @@
 """How the review's document is composed. Nothing here reads anything."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 
@@ -20,6 +21,7 @@ from queries.review.document import (
 )
 from queries.review.issues import key_issues, with_meeting_state
 from queries.state import Action
+from queries.warehouse import UNKNOWN
 
 
 def compose(  # noqa: PLR0913 - a document is made of its parts
@@ -109,28 +111,48 @@ def _improved(facts: Facts, actions: Sequence[ActionStatus]) -> tuple[str, ...]:
 
 def review_headline(facts: Facts, issues: Sequence[Issue], every: int, doubt: str = "") -> str:
     """The one sentence the meeting starts from; no all-clear where there is a doubt about the rules."""
-    judged = [s for s in facts.standings if s.vertical and s.verdict in {"met", "missed", "cannot tell"}]
-    verticals = len({s.vertical for s in judged})
+    judged = [s for s in facts.standings if s.verdict in {"met", "missed", "cannot tell"}]
+    verticals = sorted({s.vertical for s in judged} - {"", UNKNOWN})
     if issues:
         others, undecided = every - 1, every - 1 - sum(issue.decision is not None for issue in issues[1:])
-        rest = on_goal = ""
+        rest = ""
         if others and not undecided:
             rest = f"; {number_word(others)} more {'issue is' if others == 1 else 'issues are'} decided"
         elif others:
             rest = f"; {number_word(undecided)} more {'issue needs' if undecided == 1 else 'issues need'} a decision"
-        if verticals > 1:
-            kept = verticals - len({s.vertical for s in judged if s.verdict == "missed"})
-            on_goal = f", while {number_word(kept)} of {number_word(verticals)} verticals miss no goal"
-            on_goal = on_goal if kept else ", and every vertical misses a goal"
-        return f"{_first_issue(issues[0])}{rest}{on_goal}."
+        return f"{_first_issue(issues[0])}{rest}.{_vertical_tally(facts)}"
     if not judged:
         return f"Nothing can be judged in {facts.month:%B %Y}: no figure has both enough cases and a goal."
     unsure = sum(s.verdict == "cannot tell" for s in judged)
     close = f", with {count(unsure)} of {count(len(judged))} figures too close to call" if unsure else ""
-    place = f"the {number_word(verticals)} verticals" if verticals > 1 else judged[0].vertical
+    place = f"the {number_word(len(verticals))} verticals" if len(verticals) > 1 else "".join(verticals)
+    place = place or "the company as a whole"
     if doubt:
         return f"No goal is missed in {place}{close}, but incidents may be missing: {doubt}."
-    return f"No key issue in {place}: no goal is missed{close}."
+    return f"No key issue in {place}: no goal is missed{close}.{'' if verticals else _vertical_tally(facts)}"
+
+
+def _vertical_tally(facts: Facts) -> str:
+    """How many verticals miss a goal, keep what they can be judged on, are too close to call, or too small to say."""
+    by: dict[str, set[str]] = {}
+    for status in facts.standings:
+        if status.vertical not in {"", UNKNOWN}:
+            by.setdefault(status.vertical, set()).add(status.verdict)
+    if len(by) < 2:
+        return ""
+    numbers = Counter(
+        next((v for v in ("missed", "cannot tell", "met") if v in verdicts), "") for verdicts in by.values()
+    )
+    words = {
+        "missed": ("misses a goal", "miss a goal"),
+        "met": ("meets all it can be judged on", "meet all they can be judged on"),
+        "cannot tell": ("is too close to call", "are too close to call"),
+        "": ("has too few cases to say", "have too few cases to say"),
+    }
+    said = [f"{number_word(numbers[v])} {of[numbers[v] > 1]}" for v, of in words.items() if numbers[v]]
+    first = said[0].split(" ", 1)
+    said[0] = f"{first[0].capitalize()} vertical{'' if first[0] == 'one' else 's'} {first[1]}"
+    return f" {listed(said)}."
 
 
 def _first_issue(issue: Issue) -> str:

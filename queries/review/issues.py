@@ -45,8 +45,11 @@ def key_issues(facts: Facts, incidents: Sequence[ReviewIncident], points: Points
     issues = [_from_incidents(facts, group, points) for group in groups.values()]
     # A meeting that is shown the incident and the missed goal behind it would decide the same thing twice.
     covered = {(issue.metric, issue.vertical) for issue in issues}
-    missed = (status for status in facts.standings if status.verdict == "missed" and status.vertical)
-    issues += [_from_goal(status) for status in missed if (status.metric.name, status.vertical) not in covered]
+    missed = [status for status in facts.standings if status.verdict == "missed"]
+    issues += [_from_goal(s) for s in missed if s.vertical and (s.metric.name, s.vertical) not in covered]
+    # The company as a whole may miss what no vertical has cases enough to be seen missing.
+    named = {issue.metric for issue in issues}
+    issues += [_from_goal(s) for s in missed if not s.vertical and s.metric.name not in named]
 
     def rank(issue: Issue) -> tuple[bool, int, bool, float, str]:
         # The id comes last: equal issues keep their order from one run to the next.
@@ -106,7 +109,7 @@ def _from_goal(missed: MetricStatus) -> Issue:
     return Issue(
         id=f"goal:{metric.name}|{missed.vertical}|",
         what=f"{metric.label}: goal missed",
-        where=missed.vertical,
+        where=missed.where,
         since=since,
         # Where the run of missed months reaches the first month shown, it may well be longer.
         since_words=f"{since:%B %Y}{' or before' if since == missed.history[0].period else ''}",
@@ -121,7 +124,7 @@ def _from_goal(missed: MetricStatus) -> Issue:
         incidents=(),
         is_open=True,
         suggested_owner="",
-        vertical=missed.vertical,
+        vertical=missed.vertical or None,
         metric=metric.name,
     )
 

@@ -31,7 +31,7 @@ from queries.state import (
     rule_errors,
     slice_values,
 )
-from queries.warehouse import COLUMNS, UNKNOWN, Pin, rollups, tables, typed
+from queries.warehouse import COLUMNS, UNKNOWN, Pin, rollups, tables, typed, unfilled
 
 HISTORY: Final = 24
 """Months shown, the reviewed one included."""
@@ -132,15 +132,20 @@ def read_facts(pin: Pin, context: ReviewContext) -> Facts:
     since, until = context.period.history[0], context.period.until
     by = measure_all(pin.conn, metrics, Ask(("vertical",), since=since, until=until), context.scope, context.as_of)
     standings = []
+    # A source that never sends defects has no defect rate of 0%: it has none.
+    empty = {m.name for m in metrics if unfilled(pin.conn, m.table, m.columns)}
     for metric in metrics:
         verticals: dict[str, list[MetricPoint]] = {}
         for point in by[metric.name]:
-            verticals.setdefault(point.by[0], []).append(point)
+            of_vertical = verticals.setdefault(point.by[0], [])
+            of_vertical += [] if metric.name in empty else [point]
         standings += [_standing(metric, name, points, context) for name, points in sorted(verticals.items())]
     # Who may see some verticals only gets no total: it would be taken for the company's, and is not.
     if context.scope.verticals is None:
         together = measure_all(pin.conn, metrics, Ask(since=since, until=until), context.scope, context.as_of)
-        standings += [_standing(metric, "", together[metric.name], context) for metric in metrics]
+        standings += [
+            _standing(metric, "", () if metric.name in empty else together[metric.name], context) for metric in metrics
+        ]
     generation = pin.generation
     month = context.period.first
     # The meeting is held without its last table rather than not at all; the page says which rate to load.

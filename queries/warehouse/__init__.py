@@ -22,7 +22,7 @@ from queries.warehouse.generations import (
     sample_sources,
     settle,
 )
-from queries.warehouse.relations import COLUMNS, DAYS, KEYS, LATE, matching, relation, typed
+from queries.warehouse.relations import COLUMNS, DAYS, KEYS, LATE, matching, relation, typed, unfilled
 from queries.warehouse.rollups import ROLLUPS
 from queries.warehouse.staging import LOADED, Stage, accepted, stamps
 from queries.warehouse.tables import CANONICAL, SCALES, UNKNOWN, quarantine

@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import (
     Boolean,
     ColumnElement,
+    Connection,
     Date,
     DateTime,
     Double,
@@ -73,6 +74,22 @@ LATE: Final[Mapping[str, Mapping[str, str]]] = {
     "issue": dict.fromkeys(("next_in_at", "repeat_days", "resolved_first"), "next_in_at"),
 }
 """The columns that become known after the row's event, each with the instant that makes it known."""
+
+
+COUNTED_FROM: Final[Mapping[str, Mapping[str, str]]] = {
+    "journey": {
+        **dict.fromkeys(("defects", "defective"), "defect"),
+        **dict.fromkeys(("contacts", "inbound", "channels", "multi_channel"), "contact"),
+    },
+}
+"""The columns that count the rows of another table: where nobody ever filled that one, they are 0 and know nothing."""
+
+
+def unfilled(conn: Connection, table: str, columns: Collection[str]) -> str | None:
+    """The table that columns are counted from and that no source has filled; None where there is none."""
+    names = {COUNTED_FROM.get(table, {}).get(column) for column in columns}
+    asked = (tables.warehouse.tables[name] for name in sorted(filter(None, names)))
+    return next((one.name for one in asked if conn.execute(select(one.c.source).limit(1)).first() is None), None)
 
 
 def relation(name: str, as_of: datetime | None = None, needed: Collection[str] | None = None) -> Subquery:

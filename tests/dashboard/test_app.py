@@ -94,8 +94,8 @@ def test_the_review_opens_with_one_sentence_from_the_data(opened: Opened, compan
     text = page(opened(company))
     headline = text.split('class="e-headline">')[1].split("</h1>")[0]
     assert headline == (
-        "A key account is a detractor in Payments; one more issue needs a decision, "
-        "while five of six verticals miss no goal."
+        "A key account is a detractor in Payments; one more issue needs a decision. One vertical misses a goal, "
+        "two meet all they can be judged on and three are too close to call."
     )
     assert month_name(company) in text
 
@@ -233,6 +233,41 @@ def record(at: AppTest, issue: str, month: date) -> AppTest:
     at.button[0].click().run()
     at.session_state[key] = False
     return at.run()
+
+
+def test_nobodys_text_is_lost_where_two_decide_at_once(opened: Opened, company: Company) -> None:
+    key = f"popover-promises|vertical={BROKEN}-{company.month}"
+    both = [opened(company), opened(company)]
+    for name, at in zip("AB", both, strict=True):
+        at.session_state[key] = True
+        at.run()
+        at.text_input[0].set_value(f"Owner {name}")
+        at.text_area[0].set_value(f"Text {name}")
+    first, second = both
+    first.button[0].click().run()
+    assert [toast.value for toast in first.toast] == ["Recorded. 1 issue left to decide."]
+    second.button[0].click().run()
+    assert "Owner A, “Text A”. Yours is not recorded. Press Record once more" in second.warning[0].value
+    assert (second.text_input[0].value, second.text_area[0].value) == ("Owner B", "Text B")
+    assert "Text A" in page(second)
+    second.button[0].click().run()
+    assert not second.warning
+    assert "Text B" in page(second)
+    with kept(company) as conn:
+        assert [row for (row,) in conn.execute("select decision from decision order by seq")] == ["Text A", "Text B"]
+
+
+def test_what_was_typed_into_a_form_that_is_gone_is_shown(
+    opened: Opened, company: Company, new_state: NewState
+) -> None:
+    at = linked(opened, company, company.incident)
+    at.session_state["close"] = True
+    at.run()
+    with new_state(company.data).begin() as conn:
+        actions.resolve(conn, company.incident, "ana", "a test truck", Scope(), NOW, must_say_why=True)
+    at.text_input[0].set_value("the part was replaced")
+    next(button for button in at.button if button.label == "Close the incident").click().run()
+    assert "What you typed was not recorded: “the part was replaced”" in page(at)
 
 
 def test_an_override_opens_the_financials_and_is_logged(opened: Opened, company: Company) -> None:
@@ -450,6 +485,29 @@ def test_without_any_month_the_page_says_so(opened: Opened, tmp_path: Path) -> N
             draft.conn.exec_driver_sql(f"delete from {table}")
         draft.conn.exec_driver_sql("update generation set number = number + 1")
     assert "The data holds no month that you may see." in page(opened(company))
+
+
+def test_where_no_defect_was_ever_loaded_no_defect_rate_is_known(
+    opened: Opened, company: Company, new_state: NewState
+) -> None:
+    """0% would be read as excellence."""
+    verdicts = {}
+    for is_filled in (True, False):
+        if not is_filled:
+            with EmbeddedWarehouse(company.data / "warehouse").draft() as draft:
+                draft.conn.exec_driver_sql("delete from defect")
+                draft.conn.exec_driver_sql("update generation set number = number + 1")
+        with closing(EmbeddedWarehouse(company.data / "warehouse")) as warehouse, warehouse.pin() as pin:
+            key = cache.page_key(read_settings({**company.environ}, None), "1", pin.generation, Scope(), NOW)
+            key = replace(key, stamp=cache.config_fingerprint(company.config)).of(company.month, None)
+            with new_state(company.data).connect() as state:
+                standings = review_data.review(key, pin, state).standings
+        verdicts[is_filled] = {
+            name: {s.verdict for s in standings if s.metric.name == name} for name in ("defect-rate", "promise-kept")
+        }
+    assert verdicts[False] == {"defect-rate": {"no data"}, "promise-kept": verdicts[True]["promise-kept"]}
+    assert "no data" not in verdicts[True]["defect-rate"]
+    assert "Journeys with a defect in" not in page(opened(company))  # nor has it improved
 
 
 # What is cached

@@ -191,7 +191,7 @@ def test_the_figures_of_the_chart_are_exported_month_by_month() -> None:
 
 def test_issues_are_exported_with_what_was_decided() -> None:
     lines = downloads.issues_csv(made(series((0.7, 0.7, 0.7, 0.71)))).splitlines()
-    assert lines[1].startswith("Promises kept: goal missed,Energy,2026-07-01,71%,67 to 74%,600,goal 90%,3")
+    assert lines[1].startswith("Promises kept: goal missed,Energy,2026-07-01,,71%,67 to 74%,600,goal 90%,3")
 
 
 def test_charts_say_in_words_what_they_show() -> None:

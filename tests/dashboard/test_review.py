@@ -44,6 +44,7 @@ from queries.state import (
 )
 from queries.state.actions import ActionError
 from queries.state.decisions import DecisionError
+from queries.warehouse import UNKNOWN
 from tests.support.states import NewState
 
 MONTHS = (date(2026, 7, 1), date(2026, 8, 1), date(2026, 9, 1), date(2026, 10, 1))
@@ -261,7 +262,9 @@ def test_at_most_five_issues_the_most_severe_first_and_closed_ones_last() -> Non
 def test_the_headline_counts_what_is_still_to_decide() -> None:
     low, fine = series((0.7, 0.7, 0.7, 0.71)), series((0.96, 0.96, 0.96, 0.96), vertical="Payments")
     undecided = made(low, fine, minutes=MeetingState(found=(incident("promises", "Payments", 4),)))
-    assert undecided.headline.endswith("; one more issue needs a decision, while one of two verticals miss no goal.")
+    assert undecided.headline.endswith(
+        "; one more issue needs a decision. One vertical misses a goal and one meets all it can be judged on."
+    )
     made_ = {i.id: Decision(i.id, "Ana", "Go", "open mode", NOW.replace(tzinfo=None)) for i in undecided.issues}
     decided = made(low, fine, minutes=MeetingState(found=(incident("promises", "Payments", 4),), decisions=made_))
     assert "; one more issue is decided" in decided.headline
@@ -280,6 +283,47 @@ def test_the_headline_counts_what_is_still_to_decide() -> None:
 )
 def test_a_quiet_month_is_said_to_be_quiet(standings: tuple[MetricStatus, ...], wanted: str) -> None:
     assert made(*standings).headline == wanted
+
+
+def company_of(kept: float, n: int, *verticals: MetricStatus) -> Review:
+    """A month of verticals too small to judge, and of all of them together."""
+    month = replace(share(MONTHS[-1], kept, n), by=())
+    return made(*verticals, metric_status(SHARE, "", [month], MONTHS, 0.9))
+
+
+def small(vertical: str) -> MetricStatus:
+    few = MetricPoint(MONTHS[-1], (vertical,), 12, None, None, None, "too_few")
+    return metric_status(SHARE, vertical, [few], MONTHS, 0.9)
+
+
+def test_a_company_that_misses_gets_no_all_clear_for_its_verticals_being_small() -> None:
+    review = company_of(0.63, 112, *(small(f"V{n}") for n in range(7)))
+    (issue,) = review.issues
+    assert (issue.what, issue.where, issue.vertical, issue.figure) == (
+        "Promises kept: goal missed",
+        EVERYWHERE,
+        None,
+        "63%",
+    )
+    assert review.headline == (
+        "Promises kept: goal missed: 63% against a goal of 90%. Seven verticals have too few cases to say."
+    )
+    assert not review.financials_open
+    well = company_of(0.97, 600, *(small(f"V{n}") for n in range(7))).headline
+    assert well == (
+        "No key issue in the company as a whole: no goal is missed. Seven verticals have too few cases to say."
+    )
+
+
+def test_a_vertical_that_nobody_named_is_not_named_in_the_headline() -> None:
+    fine = series((0.96, 0.96, 0.96, 0.96), vertical=UNKNOWN)
+    assert UNKNOWN not in made(fine).headline
+    assert UNKNOWN not in company_of(0.97, 600, fine).headline
+
+
+def test_the_company_is_no_second_issue_where_a_vertical_misses_the_same_goal() -> None:
+    low = series((0.7, 0.7, 0.7, 0.71))
+    assert [issue.where for issue in company_of(0.7, 600, low).issues] == ["Energy"]
 
 
 def test_an_immature_month_is_said_to_be_immature() -> None:

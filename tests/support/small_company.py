@@ -195,6 +195,10 @@ def _facts(conn: Connection, number: int, months: Sequence[date], verticals: Seq
     _fill(conn, rollups.roll_journey, list(_journeys(months, verticals)))
     _fill(conn, rollups.roll_contact, list(_contacts(months, verticals)))
     _accounts(conn, months, verticals)
+    # Journeys are counted by whether they had a defect: of a company without any row of it that would not be known.
+    key = {"source": "company", "id": "D1", "first_loaded_at": datetime(2015, 1, 1), "loaded_at": datetime(2015, 1, 1)}  # noqa: DTZ001 - stored naive
+    at = {"occurred_at": datetime(2015, 1, 1), "day": date(2015, 1, 1)}  # noqa: DTZ001
+    _fill(conn, tables.defect, [{**key, **at, "account_id": "A00", "code": "late"}])
     published = datetime(months[-1].year, months[-1].month, 28, 6, 0)  # noqa: DTZ001 - stored naive
     named = {"number": number, "published_at": published, "zone": zone, "calendar_hash": "", "metrics_hash": ""}
     _fill(conn, tables.generation, [{**named, "source": "company", "summary": "{}"}])
