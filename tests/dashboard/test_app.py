@@ -501,7 +501,7 @@ def test_where_no_defect_was_ever_loaded_no_defect_rate_is_known(
             key = cache.page_key(read_settings({**company.environ}, None), "1", pin.generation, Scope(), NOW)
             key = replace(key, stamp=cache.config_fingerprint(company.config)).of(company.month, None)
             with new_state(company.data).connect() as state:
-                standings = review_data.review(key, pin, state).standings
+                standings = review_data.review(key, (-1, 2 + is_filled), pin, state).standings
         verdicts[is_filled] = {
             name: {s.verdict for s in standings if s.metric.name == name} for name in ("defect-rate", "promise-kept")
         }
