@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, String, Subquery, and_, case, 
 from config.models import Conditions, Metric
 from queries.engine import aware, day_start, naive, whole
 from queries.metrics.query_plan import clock_of
+from queries.monitoring.row_profiles import YOUNG
 from queries.scope import Scope
 from queries.warehouse import COLUMNS, DAYS, matching, relation, tables
 
@@ -39,11 +40,20 @@ class Overlap:
 
 @dataclass(frozen=True, slots=True)
 class DataFreshness:
-    """How new the data is: the generation, when it was loaded (aware UTC), and the newest day with a row."""
+    """How new the data is: the generation, when it was loaded (aware UTC), the newest and the oldest day with a row."""
 
     generation: int
     published_at: datetime
     newest_day: date | None
+    oldest_day: date | None = None
+
+    @property
+    def young(self) -> tuple[int, int] | None:
+        """The weeks of rows that there are, and those that it takes to tell every fault of the data, where it is fewer."""
+        if self.newest_day is None or self.oldest_day is None:
+            return None
+        weeks = (self.newest_day - self.oldest_day).days // 7 + 1
+        return (weeks, YOUNG) if weeks < YOUNG else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,5 +187,5 @@ def data_freshness(conn: Connection, table: str, as_of: datetime) -> DataFreshne
     generation = conn.execute(newest).one()
     day = next(iter(DAYS[table].values()))
     rows = relation(table, as_of, (day,))
-    newest_day = conn.execute(select(func.max(rows.c[day]))).scalar()
-    return DataFreshness(generation.number, aware(generation.published_at), newest_day)
+    newest_day, oldest_day = conn.execute(select(func.max(rows.c[day]), func.min(rows.c[day]))).one()
+    return DataFreshness(generation.number, aware(generation.published_at), newest_day, oldest_day)

@@ -39,6 +39,9 @@ PROFILED: Final = ("response", "journey", "contact", "defect")
 AGES: Final = 120
 """Days from start to end that are told apart; longer journeys share the last place."""
 
+YOUNG: Final = 18
+"""Weeks of rows that it takes to tell every fault of a table; with fewer it is young."""
+
 _HISTORY: Final = timedelta(days=5 * 365)
 _LOOKED_AT: Final = 250_000
 _SPARSEST: Final = 64

@@ -139,6 +139,11 @@ def facts(card: Card) -> tuple[Fact, ...]:
         overlaps.append(f"{cut(overlap.name, NAME)} ({overlap.kind}, {day_words(overlap.since, card.zone)} {until})")
     if overlaps:
         lines.append(Fact("At the same time", "; ".join(overlaps)))
+    if evidence and (young := evidence.freshness.young):
+        known = f"{young[0]} {'week' if young[0] == 1 else 'weeks'} of data"
+        lines.append(
+            Fact("Young source", f"{known}; it takes {young[1]} to tell every fault of the data from a change")
+        )
     if card.rule.runbook:
         lines.append(Fact("What to do", card.rule.runbook))
     return tuple(lines)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from queries.monitoring.row_profiles import YOUNG
 from triggers.data_faults.detectors.history import (
     ALPHA,
     BEFORE,
@@ -59,7 +60,7 @@ def _lag(look: RowHistory, cell: Cell, alpha: float) -> DataFault | None:
 def _usual_level(weekly: NDArray[np.float64]) -> float | None:
     """Rows a week to be expected now: the level of two months ago, or less if the year before had fewer just now."""
     before = weekly[first_full_week(weekly) :]
-    if len(before) < NEAR + 10:
+    if len(before) < YOUNG:
         return None
     usual = float(before[-NEAR - 8 : -8].mean())
     if len(before) >= 52 + NEAR + 8:
