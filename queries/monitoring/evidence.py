@@ -49,7 +49,7 @@ class DataFreshness:
 
     @property
     def young(self) -> tuple[int, int] | None:
-        """The weeks of rows that there are, and those that it takes to tell every fault of the data, where it is fewer."""
+        """The weeks of rows that there are, and how many it takes to tell every fault, where they are too few."""
         if self.newest_day is None or self.oldest_day is None:
             return None
         weeks = (self.newest_day - self.oldest_day).days // 7 + 1

@@ -283,7 +283,9 @@ def lived(folder: Path, scenario: Scenario, seed: int) -> Outcome:
     year = Year(np.random.default_rng(seed), DAYS - scenario.worse, scenario.tables)
     scenario.spoil(year)
     config = catalog(*(one for one in RULES if one.metric == "csat" or one.name in {*scenario.told, *scenario.data}))
-    config = config.model_copy(update={"metrics": (*config.metrics, IN_TIME)})
+    read = {name for one in config.rules for name in one.metric_names}
+    metrics = tuple(metric for metric in (*config.metrics, IN_TIME) if metric.name in read)
+    config = config.model_copy(update={"metrics": metrics})
     made = EmbeddedWarehouse(folder / "warehouse")
     try:
         with made.draft(lambda _: None) as draft:
