@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from config.models import DATA_FAULT, DECEIVES, Catalog, Metric, Person, Rule, duration_text
+from config.models import DATA_FAULT, DECEIVES, Catalog, Guard, Metric, Person, Rule, duration_text
 from dashboard.incident.charts import Reference
-from dashboard.markup import SEVERITIES, macros
+from dashboard.markup import SEVERITIES, macros, section
 from queries.messages import Notification
 from queries.metrics.formatting import count, day_words, figure, half_width, interval, moment_words
 from queries.review.document import UNCLEAR, Onset
@@ -127,9 +127,13 @@ def reference_of(rule: Rule | None, sample: Mapping[str, Any]) -> Reference | No
     return Reference(held.name, held.value, is_written=held.is_written) if held else None
 
 
-def runbook(rule: Rule | None) -> Markup:
-    """What to do, as the rule's owner wrote it."""
-    return _MACROS.runbook(rule.runbook) if rule and rule.runbook else Markup()
+def what_to_do(page: IncidentPage, guard: Guard) -> Markup:
+    """What to do, as the rule's owner wrote it; of a fault of the data, or of what one explains, also what was seen."""
+    rule, is_fault = page.rule, page.incident.class_ == "data" and (page.rule is None or page.rule.class_ == "customer")
+    seen = sentence_start(f"{page.history[0].reason}.") if is_fault else ""
+    words = guard.runbook if is_fault else rule.runbook if rule else ""
+    titled = (("What was seen", seen), ("What to do", words))
+    return Markup().join(section(title) + _MACROS.runbook(text) for title, text in titled if text)
 
 
 def history_section(entries: Iterable[HistoryEntry], terms: Terms) -> Markup:

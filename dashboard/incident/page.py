@@ -61,8 +61,8 @@ def show(session: PageSession) -> None:
     with st.expander("How sure?"):
         st.html(parts.bullets(markup.how_sure(page)))
     _chart(session, page)
-    if page.rule and page.rule.runbook:
-        st.html(parts.section("What to do") + markup.runbook(page.rule))
+    if words := markup.what_to_do(page, session.catalog.guard):
+        st.html(words)
     _actions(session, page)
     st.html(parts.section("History") + markup.history_section(page.history, _terms(session)))
     told = read_notifications(session.state, page.incident.id)

@@ -11,10 +11,11 @@ from markupsafe import escape
 
 import triggers
 from config.models import DATA_FAULT, Person
-from dashboard.incident.markup import Terms, history_section, incident_title, incident_where, state
+from dashboard.incident.markup import Terms, history_section, incident_title, incident_where, state, what_to_do
+from queries.review.incident_page import IncidentPage
 from queries.state import HistoryEntry
 from tests.slack.test_card import incident
-from tests.support.company import rule
+from tests.support.company import catalog, rule
 from triggers.messages.card import NEWS
 
 TERMS: Final = Terms((Person(name="ana", label="Ana Ruiz", audience="specialist"),), ZoneInfo("Europe/Berlin"))
@@ -69,6 +70,22 @@ def test_what_it_is_about_and_where(changes: dict[str, Any], what: str, place: s
     found = incident(**case, **changes)
     known = None if found.rule == DATA_FAULT else rule()
     assert (incident_title(found, known), incident_where(found, None)) == (what, place)
+
+
+@pytest.mark.parametrize(
+    ("changes", "has_rule", "is_fault"),
+    [
+        ({"rule": DATA_FAULT, "class_": "data"}, False, True),
+        ({"class_": "data"}, True, True),  # a breach that the data explains
+        ({}, True, False),
+    ],
+)
+def test_a_fault_says_what_was_seen_and_what_to_do(changes: dict[str, Any], has_rule: bool, is_fault: bool) -> None:  # noqa: FBT001
+    entry = HistoryEntry("i", 1, LATE, "opened", "rows came twice", None)
+    guard, own = catalog().guard, rule() if has_rule else None
+    said = what_to_do(IncidentPage(incident(**changes), own, None, (entry,), ()), guard)
+    assert ("What was seen" in said, "Rows came twice." in said) == (is_fault, is_fault)
+    assert (guard.runbook in said, rule().runbook in said) == (is_fault, not is_fault)
 
 
 def test_what_happened_is_called_as_in_slack() -> None:
