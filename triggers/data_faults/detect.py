@@ -6,7 +6,7 @@ Only days before `until` are read, and rows are dated by their own event.
 
 Sources: conditional binomial test of two Poisson counts (Przyborowski & Wilenski 1940), dispersion by successive
 differences (von Neumann 1941), chi square with Pearson's dispersion (McCullagh & Nelder 1989, section 4.5), the chance
-that two Poisson counts are equal (Skellam 1946), Welch 1947.
+that two Poisson counts are equal (Skellam 1946), Welch 1947, falling levels by pooling neighbours (Ayer et al. 1955).
 """
 
 from collections.abc import Callable, Collection, Iterator
