@@ -65,8 +65,23 @@ class RuleFields(FrozenModel):
         return ZERO
 
     @property
+    def reach(self) -> timedelta:
+        """How far back it looks each time."""
+        return ZERO
+
+    @property
+    def gathers(self) -> timedelta | None:
+        """How often at most its incidents are told, all that came since in one message; None where each is told."""
+        return None
+
+    @property
     def is_weighed(self) -> bool:
         """Whether it asks how unlikely chance makes what it found, instead of comparing plain values."""
+        return False
+
+    @property
+    def is_level(self) -> bool:
+        """Whether its figure is held against something else than its own past, and so may always have been beyond."""
         return False
 
 
@@ -105,6 +120,11 @@ class WatchFields(RuleFields):
     @property
     def period(self) -> timedelta:
         """How long the days are that its newest figure is about."""
+        return self.window
+
+    @property
+    def reach(self) -> timedelta:
+        """Its window."""
         return self.window
 
     @property
@@ -169,6 +189,11 @@ class RateFields(MeasureFields):
     def is_weighed(self) -> bool:
         """As its author says."""
         return self.gate == "exact"
+
+    @property
+    def is_level(self) -> bool:
+        """Against a number, or against another figure."""
+        return True
 
 
 class ShortWindowFields(RateFields):

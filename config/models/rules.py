@@ -70,6 +70,11 @@ class ChangeRule(ShortWindowFields):
         """What a breach of it is, in words."""
         return _WORSE[self.baseline]
 
+    @property
+    def is_level(self) -> bool:
+        """The other verticals are no past of its own."""
+        return self.baseline == "others"
+
 
 _WORSE: Final = {
     "previous": "worse than in the window before",
@@ -140,7 +145,7 @@ class ChartRule(MeasureFields):
     `method` is `p` (one period against exact limits), `ewma` (a moving average that gives the newest period
     `newest_weight`), `cusum` (a lasting shift by `floor`; shares only) or `g` (rare cases: how many rows the last
     `events` of them took; shares only). `window` is how far back the chart looks. `recover` is the part of the signal's
-    strength, 0 to 1, below which it is over.
+    strength, 0 to 1, below which it is over, or of the floor (but not of a cusum's: that is the shift it looks for).
     """
 
     kind: Literal["chart"]
@@ -240,6 +245,11 @@ class QuietRule(WatchFields):
         return self.of == "account"
 
     @property
+    def is_level(self) -> bool:
+        """Coverage has a limit; everything else falls silent at some time."""
+        return self.of == "coverage"
+
+    @property
     def breach(self) -> str:
         """What a breach of it is, in words."""
         return _QUIET[self.of]
@@ -257,7 +267,8 @@ _QUIET: Final = {
 class EventRule(RuleFields):
     """Fires once for each severe case: a row of `table` matching `where`, told apart by its key, for ever.
 
-    `scan_back` is how far behind the newest slot late rows are still looked for.
+    `scan_back` is how far behind the newest slot late rows are still looked for. With `digest` cases are told together,
+    in one message at most once in so long, and climb no ladder.
     """
 
     kind: Literal["event"]
@@ -266,11 +277,22 @@ class EventRule(RuleFields):
     is_case: ClassVar[bool] = True
     scan_back: Duration = timedelta(days=30)
     resolve_after: Duration = timedelta(days=30)
+    digest: Duration | None = None
+
+    @property
+    def gathers(self) -> timedelta | None:
+        """As long as a digest gathers."""
+        return self.digest
 
     @property
     def case_table(self) -> str:
         """The table of the severe cases."""
         return self.table
+
+    @property
+    def reach(self) -> timedelta:
+        """As far as late rows are looked for."""
+        return self.scan_back
 
 
 RateRule = ThresholdRule | GoalRule | ChangeRule | GapRule | ChartRule

@@ -17,6 +17,7 @@ from triggers.lab import (
     Trial,
     TrialOutcome,
     days_open,
+    is_in_normal,
     own_metric,
     setting,
     typical_range,
@@ -41,6 +42,8 @@ def lab_header(trial: Trial, sweep: ParameterSweep, current: TrialOutcome, value
     # Where the figure lay, so that a limit says something.
     range_ = typical_range(trial) if metric else None
     lay = sentence_start(range_.words(metric)) if range_ and metric else ""
+    if is_in_normal(trial, sweep.on, value):
+        lay += f". {setting(sweep.on, metric, value)} is in the middle of that: what lies beyond it is nothing unusual"
     name = {"limit": "limit", "floor": "distance that counts", "at_least": "silence"}[sweep.on.field]
     number = len(current.found)
     what = "no incident" if not number else "one incident" if number == 1 else f"{number} incidents"

@@ -14,6 +14,7 @@ from dashboard.lab import charts, data, markup
 from dashboard.page_session import PageSession, banners
 from queries.state import calibrations
 from queries.state.feedback import precisions
+from triggers.evaluation.kinds import sentence_start
 from triggers.lab import (
     ParameterSweep,
     Score,
@@ -22,6 +23,7 @@ from triggers.lab import (
     UntriedError,
     is_tried,
     own_metric,
+    recovery_words,
     rows,
     rule_as_toml,
     scored,
@@ -125,7 +127,8 @@ def _tried(session: PageSession, request: data.TrialRequest) -> None:
     _line(session, request, trial, sweep, current)
     _paste(trial, value)
     st.html(parts.section("Chance, and people's judgement"))
-    st.html(parts.bullets([markup.votes_words(precisions(session.state).get(trial.rule.name))]))
+    votes, over = precisions(session.state).get(trial.rule.name), recovery_words(trial)
+    st.html(parts.bullets([markup.votes_words(votes), f"{sentence_start(over)}."]))
     # Last, for the replays take a second or two: the page is there meanwhile.
     rate = data.rule_noise(session.key, session.pin, request, value)
     st.html(parts.bullets(word for word in (f"Without any change: {markup.noise_words(rate)}", rate.warning) if word))

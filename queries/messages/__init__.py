@@ -4,7 +4,7 @@ May import stores, state, scope, warehouse, statistics, the engine and config.
 """
 
 from queries.messages.canary import SEEN, Canary, newest_canary
-from queries.messages.digests import Digest, Worst
+from queries.messages.digests import CASES, OVERFLOW, STANDING, CaseDigest, Digest, Worst, newest_case_digest
 from queries.messages.direct_messages import (
     MAILBOX,
     DirectMessage,

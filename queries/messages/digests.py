@@ -14,6 +14,10 @@ from queries.messages.outbox import PostedMessage, QueuedMessage, queue
 from queries.messages.rate_limits import HOUR
 from queries.state import CHUNK, NAMESPACE, digest_part, incident, incident_event, outbox, slack_root
 
+OVERFLOW, STANDING, CASES = 0, 1, 2
+"""What a digest is made of, as the step of its outbox row: what a channel had no room for; what stood already when its
+rule was first looked at; the cases of a rule that has them told together."""
+
 LINES: Final = 12
 SHOWN: Final = 5
 
@@ -48,6 +52,8 @@ class Digest:
         escalated: incidents of which a step of the ladder was taken after the first.
         groups: by rule and severity, the worst first.
         worst: a few incidents, open ones first.
+        about: OVERFLOW, STANDING or CASES.
+        members: the ids of all its incidents, the worst and oldest first.
     """
 
     id: str
@@ -59,20 +65,41 @@ class Digest:
     rules: int
     groups: tuple[Group, ...]
     worst: tuple[Worst, ...]
+    about: int = OVERFLOW
+    members: tuple[str, ...] = ()
 
 
 def current(conn: Connection, targets: Sequence[str], now: datetime) -> tuple[str, str] | None:
     """The id and the target of the digest that a channel's targets have now: one an hour."""
     young = (outbox.c.kind == "digest") & (outbox.c.created_at > naive(now - HOUR)) & (outbox.c.state != "dead")
+    young &= outbox.c.step == OVERFLOW
     found = select(outbox.c.incident_id, outbox.c.target).where(young, outbox.c.target.in_(sorted(targets)))
     row = conn.execute(found.order_by(outbox.c.created_at.desc()).limit(1)).one_or_none()
     return (row.incident_id, row.target) if row else None
 
 
+@dataclass(frozen=True, slots=True)
+class CaseDigest:
+    """The newest digest of a rule's cases: when it was or will be due (aware UTC), and whether it still waits."""
+
+    id: str
+    due_at: datetime
+    waits: bool
+
+
+def newest_case_digest(conn: Connection, rule: str) -> CaseDigest | None:
+    """The newest digest that a rule's cases were told in."""
+    of_rule = select(digest_part.c.digest_id).join(incident, incident.c.id == digest_part.c.incident_id)
+    mine = outbox.c.id.in_(of_rule.where(incident.c.rule == rule)) & (outbox.c.step == CASES)
+    newest = select(outbox).where(mine, outbox.c.kind == "digest").order_by(outbox.c.created_at.desc()).limit(1)
+    row = conn.execute(newest).one_or_none()
+    return CaseDigest(row.id, aware(row.sent_at or row.due_at), row.state == "pending") if row else None
+
+
 def begin(conn: Connection, channel: str, target: str, now: datetime) -> tuple[str, str]:
     """Queue a new digest. Returns its id and target."""
     id_ = str(uuid5(NAMESPACE, json.dumps(["digest", channel, now.isoformat()])))
-    queue(conn, QueuedMessage(id_, id_, 1, "digest", 0, target, None, "pending", 1, 0, now, now, None))
+    queue(conn, QueuedMessage(id_, id_, 1, "digest", OVERFLOW, target, None, "pending", 1, 0, now, now, None))
     return id_, target
 
 
@@ -105,7 +132,7 @@ def refresh_digest(conn: Connection, digest: str, target: str, now: datetime) ->
 
 def followers(conn: Connection, now: datetime, targets: Sequence[str], limit: int) -> Mapping[str, list[str]]:
     """News of incidents that a digest told, by digest. Steps of the ladder are not among them: they name somebody."""
-    part, event = digest_part.c, incident_event.c
+    part, event, mine = digest_part.c, incident_event.c, outbox.alias("digest")
     rooted = select(slack_root.c.ts).where(
         slack_root.c.incident_id == outbox.c.incident_id, slack_root.c.target == outbox.c.target
     )
@@ -115,8 +142,10 @@ def followers(conn: Connection, now: datetime, targets: Sequence[str], limit: in
     news = outbox.c.kind.in_(("reply", "update")) & (outbox.c.state == "pending") & (outbox.c.due_at <= naive(now))
     told = digest_part.join(outbox, (part.incident_id == outbox.c.incident_id) & (part.kind == "root"))
     found = select(part.digest_id, outbox.c.id).select_from(told).where(news, outbox.c.target.in_(sorted(targets)))
-    # An escalation names a person, whom Slack does not notify when a message is only updated.
-    later = ~names.exists() | (outbox.c.kind == "update")
+    # An escalation names a person, whom Slack does not notify when a message is only updated; and news of what has
+    # stood for months is worth a reply.
+    busy = select(mine.c.id).where(mine.c.id == part.digest_id, mine.c.step == OVERFLOW)
+    later = (~names.exists() & busy.exists()) | (outbox.c.kind == "update")
     rows = conn.execute(found.where(~rooted.exists(), later).order_by(part.digest_id).limit(limit))
     by: dict[str, list[str]] = {}
     for digest, message in rows:
@@ -161,7 +190,9 @@ def read_digest(conn: Connection, id_: str) -> Digest:
     order = (incident.c.severity, func.count().desc(), incident.c.rule)
     rows = conn.execute(groups.group_by(incident.c.rule, incident.c.severity).order_by(*order)).all()
     by_rule = tuple(Group(*row) for row in rows)
-    since = conn.execute(select(outbox.c.created_at).where(outbox.c.id == id_)).scalar_one()
+    began = conn.execute(select(outbox.c.created_at, outbox.c.step).where(outbox.c.id == id_)).one()
+    ordered = select(incident.c.id).where(mine).order_by(incident.c.severity, incident.c.opened_at, incident.c.id)
+    members = tuple(conn.execute(ordered).scalars())
     climbed = select(func.count()).select_from(incident).where(mine, incident.c.next_step > 1)
     escalated = conn.execute(climbed).scalar_one()
     totals = (sum(g.incidents for g in by_rule), sum(g.open for g in by_rule), escalated, len(by_rule))
@@ -169,7 +200,8 @@ def read_digest(conn: Connection, id_: str) -> Digest:
     worst_first = (incident.c.state != "open", incident.c.severity, incident.c.opened_at, incident.c.id)
     worst = conn.execute(select(*columns).where(mine).order_by(*worst_first).limit(SHOWN))
     listed = tuple(Worst(*row) for row in worst)
-    return Digest(id_, _parts(conn, id_) + 1, aware(since), *totals, by_rule[:LINES], listed)
+    told = (by_rule[:LINES], listed, began.step, members)
+    return Digest(id_, _parts(conn, id_) + 1, aware(began.created_at), *totals, *told)
 
 
 def _parts(conn: Connection, id_: str) -> int:

@@ -236,7 +236,7 @@ def record_outcome(
 
 
 def _as_seen(message: QueuedMessage) -> ColumnElement[bool]:
-    return (outbox.c.id == message.id) & (outbox.c.state == message.state) & (outbox.c.attempts == message.attempts)
+    return and_(*(outbox.c[name] == getattr(message, name) for name in ("id", "state", "attempts", "version")))
 
 
 def posted_message(conn: Connection, incident: str, target: str) -> PostedMessage | None:

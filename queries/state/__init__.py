@@ -42,6 +42,7 @@ from queries.state.incidents import (
     CANARY,
     CHUNK,
     NAMESPACE,
+    DigestPart,
     HistoryEntry,
     Incident,
     Queued,

@@ -119,6 +119,17 @@ class Queued:
     version: int
     due_at: datetime
     created_at: datetime
+    state: str = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class DigestPart:
+    """A message that a digest tells in its place."""
+
+    outbox_id: str
+    digest_id: str
+    incident_id: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +146,7 @@ class TickRecord:
     changed: tuple[tuple[int, Incident], ...] = ()
     entries: tuple[HistoryEntry, ...] = ()
     queued: tuple[Queued, ...] = ()
+    parts: tuple[DigestPart, ...] = ()
     baselines: tuple[Any, ...] = ()
     escalations: tuple[Any, ...] = ()
     errors: tuple[RuleError, ...] | None = None
@@ -255,6 +267,13 @@ def write(conn: Connection, record: TickRecord) -> None:
         _insert(conn, tables.incident, record.opened)
         _insert(conn, tables.incident_event, record.entries)
         _insert(conn, tables.outbox, record.queued)
+        for digest in {part.digest_id for part in record.parts}.difference(message.id for message in record.queued):
+            # A digest that waits has other words now: who is about to send the old ones must lose it.
+            waits = (tables.outbox.c.id == digest) & (tables.outbox.c.state == "pending")
+            fuller = update(tables.outbox).where(waits).values(version=tables.outbox.c.version + 1)
+            if conn.execute(fuller).rowcount != 1:
+                raise RacedError("a digest was sent while cases were added to it; nothing was written")
+        _insert(conn, tables.digest_part, record.parts)
         _insert(conn, tables.escalation, record.escalations)
         if record.errors is not None:
             conn.execute(delete(tables.rule_error))
@@ -291,7 +310,7 @@ def _replace_instances(conn: Connection, instances: tuple[Remembered, ...]) -> N
 
 
 _DEFAULTS: Final[dict[str, dict[str, Any]]] = {
-    "outbox": {"state": "pending", "attempts": 0},
+    "outbox": {"attempts": 0},
 }
 
 

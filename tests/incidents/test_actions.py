@@ -37,7 +37,7 @@ from triggers.commands.deliveries import route_steps, silence_request
 from triggers.incidents.actions import OverError, PastError, acknowledge, reassign, resolve, snooze
 from triggers.incidents.business_hours import Timetable
 from triggers.incidents.escalation import EscalationStep, addressed, begins, due_step, due_steps, snapshot
-from triggers.incidents.ledger import root_message
+from triggers.incidents.outgoing import root_message
 from triggers.messages.card import incident_message
 from triggers.slack import client
 from triggers.slack.blocks import render

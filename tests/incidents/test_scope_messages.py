@@ -46,7 +46,8 @@ from triggers.incidents.escalation import due_steps, snapshot
 from triggers.incidents.person_budget import assign_steps
 from triggers.messages import Card, CardReader
 from triggers.messages.card import incident_message, news_message
-from triggers.messages.compose import Composer, digest_message, digest_reply
+from triggers.messages.compose import Composer
+from triggers.messages.digest import digest_message, digest_reply
 from triggers.messages.direct_messages import DirectMessageWriter, due_direct_messages
 from triggers.rules import version_of
 from triggers.slack.blocks import SlackMessage, render

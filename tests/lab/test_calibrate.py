@@ -121,6 +121,18 @@ def test_without_slots_or_rows_there_is_nothing_to_find() -> None:
     assert calibrate(gap, replace(on, given=replace(on.given, other=nobody)), NOW) is None
 
 
+@pytest.mark.parametrize("kind", ["threshold", "p-chart"])
+def test_data_that_ended_long_ago_are_calibrated_on_their_newest_year(kind: str) -> None:
+    """As on the day on which they ended: the slots since then hold nothing."""
+    of = subject(kind, BASE)
+    ended = basis(of)
+    since = tuple(ended.slots[-1] + of.rule.every * (i + 1) for i in range(150))
+    late, then = found(of, replace(ended, slots=(*ended.slots, *since)), size=SMALL), found(of, ended, size=SMALL)
+    assert replace(late, past=None) == then
+    assert late.past == ended.slots[-1]
+    assert f"in the year to {late.past}, the newest that has data" in str(late)
+
+
 def test_slices_that_are_never_judged_do_not_count() -> None:
     one = found(subject("threshold", BASE, min_n=100))
     assert one.calibration.slices == (world(BASE, 0.0, range(1)).counts.sums[1, :, 0] >= 100).sum()

@@ -186,25 +186,41 @@ LAX_TO_KEEN: Final = (asking(0, 0), asking(0.1, 1), asking(0.5, 2), asking(0.9, 
         ("1 per person per week", 0.2),
         ("4 per week", 0.4),
         ("0.3 a week", 0.2),  # less than one a week: no more than one in any
-        ("50 a week", 0.5),
     ],
 )
 def test_the_value_that_hears_most_within_the_budget(text: str, limit: float) -> None:
     values = (0.1, 0.2, 0.3, 0.4, 0.5)
     found = ParameterSweep(Setting("limit", 0.1, -1), values, LAX_TO_KEEN)
-    assert propose(found, budget(text)) == (limit, LAX_TO_KEEN[values.index(limit)])
+    assert propose(found, budget(text)).found == (limit, LAX_TO_KEEN[values.index(limit)])
     other_way = ParameterSweep(Setting("floor", 0.1, 1), values, LAX_TO_KEEN[::-1])
-    assert propose(other_way, budget(text)) == (round(0.6 - limit, 1), LAX_TO_KEEN[values.index(limit)])
+    assert propose(other_way, budget(text)).found == (round(0.6 - limit, 1), LAX_TO_KEEN[values.index(limit)])
 
 
 def test_what_is_nearly_always_open_is_not_proposed() -> None:
     standing = replace(asking(0.1, 1), standing=0.2)
-    found = ParameterSweep(Setting("limit", 0.1, -1), (0.1, 0.2, 0.3), (asking(0, 0), standing, asking(0.1, 1)))
-    assert propose(found, Budget(50)) == (0.1, asking(0, 0))
+    found = ParameterSweep(Setting("limit", 0.1, -1), (0.1, 0.2, 0.3), (asking(0, 0), standing, asking(99, 99)))
+    assert propose(found, Budget(50)).found == (0.1, asking(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("finds", "limit"),
+    [
+        (None, None),  # nothing is known: whatever it proposed would be made up
+        (lambda _: 0, None),
+        (lambda outcome: outcome.busiest >= 1, 0.2),  # the laxest that finds it
+    ],
+)
+def test_a_budget_that_every_value_keeps_proposes_nothing_by_itself(finds: Any, limit: float | None) -> None:
+    """Whether or not the keenest would be open too often."""
+    for keenest in (asking(0.2, 1), replace(asking(0.2, 1), standing=0.5)):
+        outcomes = (asking(0, 0), asking(0.1, 1), keenest)
+        found = propose(ParameterSweep(Setting("limit", 0.1, -1), (0.1, 0.2, 0.3), outcomes), Budget(50), finds)
+        assert (found.found[0] if found.found else None) == limit
+        assert "the budget says nothing of it" in found.why
 
 
 def test_no_value_keeps_the_budget() -> None:
-    assert propose(ParameterSweep(Setting("floor", 0.1, 1), (0.1,), (asking(3, 9),)), Budget(1)) is None
+    assert propose(ParameterSweep(Setting("floor", 0.1, 1), (0.1,), (asking(3, 9),)), Budget(1)).found is None
 
 
 @pytest.mark.parametrize("text", ["", "two per week", "0 per week", "-1 per week", "2 per month", "2"])

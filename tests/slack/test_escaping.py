@@ -24,7 +24,7 @@ from tests.slack.test_interactions import ANA, CLOSED, NOW, OPENED, OVER, TAKEN,
 from tests.support.company import METRIC, catalog, rule
 from triggers.messages import Choice, Ids, Link, Message, Posted
 from triggers.messages.card import incident_message, news_message
-from triggers.messages.compose import digest_message, digest_reply
+from triggers.messages.digest import digest_message, digest_reply
 from triggers.messages.message import Button, Fact
 from triggers.slack.blocks import form
 from triggers.slack.client import Slack

@@ -1,7 +1,7 @@
 """`python -m triggers outbox`, `restored`, `route` and `silence`: what is sent to whom and when, and what is not."""
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,9 @@ from sqlalchemy import Connection
 from config import EarshotError
 from config.models import Catalog, Route, duration_text
 from queries.messages import (
+    DueMessage,
     Matchers,
+    QueuedMessage,
     Silence,
     active_silences,
     add_silence,
@@ -31,12 +33,14 @@ from triggers.commands.arguments import AddCommand, add_author, parse_end
 from triggers.incidents.business_hours import Timetable, local, timetable
 from triggers.incidents.escalation import begins, named_people
 from triggers.lab import iso_instant
+from triggers.messages import CardReader, Composer, DirectMessageWriter
 
 
 def declare_outbox(command: AddCommand) -> None:
     """`outbox` and `restored`, and what they take."""
     listed = command("outbox", show_outbox, "list unsent messages and those that Slack rejected")
     listed.add_argument("--revive", action="store_true", help="resend the rejected messages, once the cause is fixed")
+    listed.add_argument("--text", action="store_true", help="write out the unsent messages")
     restored = command("restored", note_restored, "tell Earshot that the state was restored without `queries restore`")
     restored.add_argument(
         "--since",
@@ -53,6 +57,10 @@ def show_outbox(arguments: Namespace) -> None:
                 echo(f"{outbox.retry_dead(conn, datetime.now(UTC))} messages that Slack refused are tried again")
         with site.reading() as conn:
             waiting, refused = outbox.unsent(conn), outbox.dead(conn)
+            if arguments.text:
+                with site.warehouse.pin() as pin:
+                    for line in written_out(conn, site, pin, waiting, datetime.now(UTC)):
+                        echo(line)
     names = ("state", "kind", "incident", "route", "queued", "attempts", "error")
     rows = [
         (m.state, m.kind, m.incident_id, m.target, iso_instant(m.created_at), m.attempts, m.error)
@@ -62,6 +70,23 @@ def show_outbox(arguments: Namespace) -> None:
     echo(f"{len(waiting)} to be sent, {len(refused)} refused by Slack")
     if site.settings.slack.token is None:
         echo("no Slack token (EARSHOT_SLACK__TOKEN): nothing is sent")
+
+
+def written_out(
+    conn: Connection, site: Installation, pin: Pin, waiting: Iterable[QueuedMessage], now: datetime
+) -> Iterator[str]:
+    """Each message as its channel would show it now, in lines; of what has nothing to say any more nothing."""
+    link = site.settings.dashboard.public_url
+    letters = DirectMessageWriter(pin, site.catalog, site.settings.currency, link, now)
+    composer = Composer(CardReader(pin, site.catalog, link, now), site.catalog, letters.words)
+    channels = {route.name: route.channel or "" for route in site.catalog.routes}
+    for message in waiting:
+        words = composer.prepare(conn, DueMessage(message, channels.get(message.target, ""))).words
+        if words is not None:
+            yield f"--- {message.kind} to {message.target}, due {iso_instant(message.due_at)}"
+            shown = (words.title, *words.sentences, *(f"{fact.label}: {fact.text}" for fact in words.facts))
+            yield from filter(None, (*shown, words.news, words.footnote, words.note, ""))
+            yield ""
 
 
 def note_restored(arguments: Namespace) -> None:

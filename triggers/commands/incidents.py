@@ -18,6 +18,7 @@ from queries.statistics.estimates import Tally, estimate
 from queries.stores import open_installation
 from queries.warehouse import Pin, settle
 from triggers.commands.arguments import AddCommand, add_author
+from triggers.data_faults.scan import rule_of_faults
 from triggers.evaluation import design_effects_at, evaluate_rule, reader
 from triggers.incidents.access import scope_of
 from triggers.incidents.actions import acknowledge, resolve
@@ -127,7 +128,7 @@ def explain(conn: Connection, pin: Pin, catalog: Catalog, id_: str, now: datetim
 
 def _changed(catalog: Catalog, found: Incident) -> str:
     """Whether the rule is still the one that the incident opened under."""
-    for rule in catalog.rules:
+    for rule in (*catalog.rules, rule_of_faults(catalog.guard)):
         if rule.name == found.rule:
             return "" if version_of(catalog, rule).hash == found.rule_hash else " (the rule has been changed since)"
     return " (the rule is gone)"

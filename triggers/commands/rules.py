@@ -20,6 +20,7 @@ from queries.state import Calibration, calibrations, open_incidents, rule_errors
 from queries.stores import Installation, open_installation
 from queries.warehouse import COLUMNS, NoWarehouseError, Pin, settle
 from triggers.commands.arguments import AddCommand
+from triggers.commands.doubts import doubts
 from triggers.evaluation import contained, design_effects_at, reader, reason
 from triggers.evaluation.kinds import kind_of
 from triggers.lab import Replayed, iso_instant
@@ -52,7 +53,7 @@ def check(arguments: Namespace) -> None:
             with site.warehouse.pin() as pin:
                 now, generation = datetime.now(UTC), pin.generation
                 moment = Moment(now, generation.number, now, ZoneInfo(generation.zone), settle(pin.conn))
-                for line in watched(pin.conn, site.catalog, moment):
+                for line in (*watched(pin.conn, site.catalog, moment), *doubts(pin.conn, site.catalog, now)):
                     echo(line)
                 if not arguments.quick:
                     _calibrate(site, pin, moment, again=arguments.again)

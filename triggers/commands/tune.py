@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from config import EarshotError
 from config.models import Catalog, Metric, WatchRule
-from config.reading import read_drafts
+from config.reading import read_drafts, read_known_incidents
 from queries.operations.command_line import parse_day
 from queries.operations.output import echo, print_table
 from queries.state import calibrations
@@ -25,13 +25,18 @@ from triggers.lab import (
     Budget,
     FalseAlarmRate,
     ParameterSweep,
+    Proposal,
     Trial,
     TrialOutcome,
     days_open,
     false_alarm_rate,
+    is_in_normal,
     own_metric,
     propose,
+    recovery_words,
+    rows,
     rule_named,
+    scored,
     setting,
     sweep_setting,
     toml_lines,
@@ -60,6 +65,7 @@ def declare_tune(command: AddCommand) -> None:
     parser.add_argument("rule", help="the rule's name")
     parser.add_argument("--budget", type=budget, required=True, help="such as '2 per person per week'")
     parser.add_argument("--draft", type=Path, metavar="FILE", help="use the draft rule in this file")
+    parser.add_argument("--known", type=Path, metavar="FILE", help="what happened ([[known]]): a limit must find it")
     parser.add_argument("--since", type=parse_day, help="first day (default: two years before the last)")
     parser.add_argument("--until", type=parse_day, help="the day after the last one (default: today)")
 
@@ -94,9 +100,16 @@ def tuned(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection, now: 
     yield f"{of.rule.name} from {since} to {until}, {found.on.field} varied{follows}; as sure as {sure}"
     if metric and (lay := typical_range(of)):
         yield lay.words(metric)
-    proposed = propose(found, asked.budget)
-    yield _table(found, metric, proposed[0] if proposed else None, of.moment.now)
-    yield from _proposal(of, found, proposed, asked.budget, now)
+    happened = read_known_incidents(asked.known, known) if asked.known else ()
+
+    def finds(outcome: TrialOutcome) -> int:
+        scores = scored(happened, rows(outcome), known, of.moment.zone).scores
+        return sum(score.verdict == "found" for score in scores)
+
+    proposal = propose(found, asked.budget, finds if happened else None)
+    yield _table(found, metric, proposal.found[0] if proposal.found else None, of.moment.now)
+    yield from _proposal(of, found, proposal, now)
+    yield recovery_words(of)
     if votes := precisions(state).get(of.rule.name):
         share = f"{votes.value:.0%} of {votes.n} incidents that were judged"
         yield f"votes: useful were {share} (95% sure: {votes.low:.0%} to {votes.high:.0%})"
@@ -115,22 +128,19 @@ def _table(found: ParameterSweep, metric: Metric | None, proposed: float | None,
     return names, rows
 
 
-def _proposal(
-    of: Trial, found: ParameterSweep, proposed: tuple[float, TrialOutcome] | None, within: Budget, now: datetime
-) -> Iterator[str]:
+def _proposal(of: Trial, found: ParameterSweep, proposal: Proposal, now: datetime) -> Iterator[str]:
     yield ""
-    if proposed is None:
-        what = f"no {found.on.field} that was tried keeps {within} without being open too often"
-        yield f"{what}: ask for a longer run (consecutive), or slice less"
-        return
-    value, outcome = proposed
-    if value == found.on.value:
-        yield f"as it is it keeps {within}, and nothing that hears more does"
+    value, outcome = proposal.found or (found.on.value, found.present)
+    shown = setting(found.on, own_metric(of), value)
+    if proposal.found is None:
+        yield proposal.why
+    elif value == found.on.value:
+        yield f"{found.on.field} {shown}, as it is: {proposal.why}"
     else:
-        yield f"{found.on.field} {setting(found.on, own_metric(of), value)} keeps {within} and hears most:"
+        yield f"{found.on.field} {shown}: {proposal.why}"
         yield from (f"    {line}" for line in toml_lines(outcome.rule))
-    if within.keeps(found.lax_first()[-1][1]):
-        yield "every value keeps it, those included that would be open too often to be news: let the customer decide"
+    if is_in_normal(of, found.on, value):
+        yield f"{shown} lies where the figure lies half the time: what is beyond it is nothing out of the ordinary"
     yield _noise_line(false_alarm_rate(of, outcome.rule, now), outcome.rule)
     yield "this rule alone; `python -m triggers backtest` shows what all of them ask of each reader"
 

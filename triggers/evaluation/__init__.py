@@ -3,7 +3,7 @@
 It may import the kinds, rules and queries.
 """
 
-from triggers.evaluation.evaluate import Evaluation, clock, design_effects_at
+from triggers.evaluation.evaluate import Evaluation, Standing, clock, design_effects_at
 from triggers.evaluation.event_rules import EventRuleResult, SevereCase, find_cases
 from triggers.evaluation.failures import contained, log_errors, reason, rule_errors
 from triggers.evaluation.metric_rules import EvaluationInput, evaluate_rule, evaluation_input, reader

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
+import numpy as np
 from sqlalchemy import Connection
 
 from queries.metrics import design_effects
@@ -13,7 +14,20 @@ from triggers.evaluation.kinds import EffectsAt
 from triggers.evaluation.metric_rules import EvaluationInput, evaluate_apart, evaluate_rule, reader
 from triggers.evaluation.quiet_rules import QuietRuleEvaluator, as_quiet
 from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
-from triggers.rules import Moment, Task, remember
+from triggers.rules import FRESH, ROUNDING, Event, Instance, Moment, Slice, Task, remember
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How what a first run opened stands at its end.
+
+    Args:
+        change: the newest window with rows enough, as a change.
+        always: whether all such windows of the slice lay on the bad side of what the rule holds them against.
+    """
+
+    change: StateChange
+    always: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +43,7 @@ class Evaluation:
         verticals: of the accounts that are told apart, the vertical of each.
         errors: why a slice could not be evaluated, by its key; "" is the whole task.
         judged: what every window came to; None where none could be judged.
+        standing: of a first run, what is open at its end.
     """
 
     task: Task
@@ -39,6 +54,7 @@ class Evaluation:
     verticals: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, Exception] = field(default_factory=dict)
     judged: EvaluatedRule | None = None
+    standing: tuple[Standing, ...] = ()
 
 
 def evaluate(conn: Connection, tasks: Iterable[Task], moment: Moment) -> Iterator[Evaluation]:
@@ -114,4 +130,16 @@ def _evaluation(task: Task, slots: tuple[date, ...], judged: EvaluatedRule, mome
     after, findings = replay(task.subject, judged, task.instances, clock(task, moment), task.is_own)
     changed = ((slice_, instance) for slice_, instance in after.items() if task.instances.get(slice_) != instance)
     remembered = tuple(remember(rule, slice_key(by, slice_), instance) for slice_, instance in changed)
-    return Evaluation(task, slots, remembered, findings, judged=judged)
+    standing = tuple(_standing(task, judged, after)) if task.first_run else ()
+    return Evaluation(task, slots, remembered, findings, judged=judged, standing=standing)
+
+
+def _standing(task: Task, judged: EvaluatedRule, after: Mapping[Slice, Instance]) -> Iterator[Standing]:
+    rule, panel = task.subject.rule, judged.panel
+    for column, slice_ in enumerate(panel.slices):
+        named, known = after.get(slice_, FRESH).incident, np.flatnonzero(panel.enough[:, column])
+        if named is not None and len(known):
+            reading = judged.reading(int(known[-1]), column)
+            event = Event("standing", rule.breach, task.subject.cadence.as_of(reading.slot), reading.sample)
+            always = rule.is_level and bool((panel.bad[known, column] > ROUNDING).all())
+            yield Standing(StateChange(slice_key(task.subject.by, slice_), named, event, reading), always)

@@ -92,8 +92,9 @@ class QuietRuleEvaluator:
         least = rule.at_least.days if rule.at_least else 0
         enough = (found.n >= (rule.min_n or 1)) | (found.silent >= rule.window.days)
         enough &= np.isfinite(found.p) & np.isfinite(found.silent)
-        p = np.where(enough, found.p, 1.0)
-        suspect, safe = enough & (found.silent >= least), found.silent < least
+        p, suspect, safe = np.where(enough, found.p, 1.0), enough & (found.silent >= least), found.silent < least
+        # A long silence leaves few gaps to know a rhythm by; that it is over is heard all the same.
+        enough |= safe
         alpha = np.array([alpha_of(rule.false_alarms_per_year, heard, int(day)) for day in days])
         units = tuple((unit,) for unit in heard.units)
         rest = {"suspect": suspect, "enough": enough, "p": p, "safe": safe}

@@ -11,7 +11,7 @@ from queries.messages import notified_ids
 from queries.scope import Scope
 from queries.state import HistoryEntry, Incident, annotate, read_incident
 from triggers.incidents.escalation import resumed
-from triggers.incidents.ledger import thread_messages
+from triggers.incidents.outgoing import thread_messages
 
 
 class OverError(EarshotError):

@@ -14,9 +14,10 @@ from zoneinfo import ZoneInfo
 
 from config.models import Catalog, Person, Route, Step, duration_text, parse_duration
 from queries.messages import Silence, silenced
-from queries.state import HistoryEntry, Incident, slice_values
+from queries.state import HistoryEntry, Incident
 from triggers.incidents.access import may_name_accounts, may_read
 from triggers.incidents.business_hours import Timetable, timetable
+from triggers.incidents.speakers import speaker_of
 
 STEPS: Final = frozenset({"escalated", "deferred", "digested", "skipped"})
 """The kinds of entry that stand for a step of the ladder."""
@@ -221,7 +222,7 @@ def overdue_steps(
     """
     then = now - late
     # Those that spoke for themselves then: what a parent has left since is for the next tick to tell.
-    speaking = (incident for incident in standing if incident.is_open and not inhibitor_of(incident, catalog, standing))
+    speaking = (one for one in standing if one.is_open and speaker_of(one, catalog, standing) is None)
     # Both ends are asked: a silence that ended a moment ago held the step back, and the next tick will take it.
     heard = (i for i in speaking if not any(silenced(i, silences, at) for at in (then, now)))
     routes = {route.name: route for route in catalog.routes}
@@ -241,13 +242,3 @@ def _time(incident: Incident, move: EscalationStep, route: Route) -> datetime:
     if move.kind == "lapsed" and incident.acknowledged_at and route.ack_timeout:
         return incident.acknowledged_at + route.ack_timeout
     return incident.next_step_at or incident.opened_at
-
-
-def inhibitor_of(incident: Incident, catalog: Catalog, above: Iterable[Incident]) -> Incident | None:
-    """The incident of `above` that speaks for another: of the rule that inhibits its rule, over all of its slice."""
-    rule = next((r for r in catalog.rules if r.name == incident.rule), None)
-    if rule is None or rule.inhibited_by is None or incident.class_ == "data":
-        return None
-    own = slice_values(incident.slice).items()
-    over = (i for i in above if i.rule == rule.inhibited_by and i.class_ != "data")
-    return next((i for i in over if slice_values(i.slice).items() <= own), None)

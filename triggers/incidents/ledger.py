@@ -2,27 +2,31 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from config.models import Catalog, Guard, Route, Rule, WatchRule
-from queries.state import Escalation, HistoryEntry, Incident, Queued, TickRecord, delivery_id, slice_values
+from queries.messages import CaseDigest
+from queries.state import DigestPart, Escalation, HistoryEntry, Incident, Queued, TickRecord
 from triggers.data_faults.detectors.history import DataFault
-from triggers.evaluation import EventRuleResult, SevereCase, StateChange
-from triggers.incidents import escalation
+from triggers.evaluation import EventRuleResult, SevereCase, Standing, StateChange
+from triggers.incidents import escalation, outgoing
 from triggers.incidents.business_hours import timetable
 from triggers.incidents.person_budget import Assigned
+from triggers.incidents.place import Occurrence, Place, place_of
+from triggers.incidents.speakers import part_of, speaker_of, speaks_alone
 from triggers.incidents.stored_evidence import stored_evidence
 from triggers.rules import Subject
-
-Place = tuple[str | None, str | None, str | None]
-"""Vertical, touchpoint and account."""
 
 UTC_ZONE: Final = ZoneInfo("UTC")
 FRESH_FOR: Final = timedelta(days=7)
 """What the first run finds in the past is told when it still holds, or when it is an event younger than this."""
 
+LONG: Final = timedelta(days=90)
+"""What the first run finds open for longer than this is no news: it comes in a digest."""
+
+ORIGINS: Final = "live", "backfill"
 LEFT: Final = 0
 """The next step of an incident that its parent speaks for: not even its own message is sent."""
 
@@ -30,9 +34,6 @@ AFTER: Final = {"opened": "open", "reopened": "open", "worsened": "open", "resol
 _HELD: Final = ("acknowledged_at", "acknowledged_by", "assigned_to", "snoozed_until")
 OWN: Final = ("class_", "severity", "route", "ladder", "next_step", "next_step_at", "value", "n", *_HELD)
 """What an incident begins anew with when it is handed over."""
-
-PINGS: Final = frozenset({*AFTER, "escalated", "reassigned", "lapsed", "woken", "released"}) - {"opened"}
-"""What is worth a message in the thread; everything else only changes the root."""
 
 
 @dataclass(slots=True)
@@ -52,6 +53,8 @@ class IncidentLedger:
         zone: the zone of routes that name none.
         asked: whom steps of ladders asked for.
         spent: how often each person was named in this week before.
+        digested: the ids of what stood already, and is told in digests.
+        gathered: the newest digest of each rule that has its cases told together.
         errors: the rule and slice of what could not be evaluated: its incidents stay as they are.
         moved: the ids of what was handed over to another route.
     """
@@ -68,6 +71,8 @@ class IncidentLedger:
     zone: ZoneInfo = UTC_ZONE
     asked: list[Escalation] = field(default_factory=list)
     spent: Mapping[str, int] = field(default_factory=dict)
+    digested: set[str] = field(default_factory=set)
+    gathered: Mapping[str, CaseDigest] = field(default_factory=dict)
     errors: Collection[tuple[str, str]] = ()
     moved: set[str] = field(default_factory=set)
 
@@ -91,8 +96,8 @@ class IncidentLedger:
         event, sample = finding.event, stored_evidence(subject, finding)
         values = {"value": finding.reading.value, "n": round(finding.reading.tally.n)}
         if event.change == "opened":
-            place = _place(subject, finding, verticals)
-            self._found(subject, finding, fault, place, {**values, "origin": _origin(first_run=first_run)}, sample)
+            place = place_of(subject, finding, verticals)
+            self._found(subject, finding, fault, place, {**values, "origin": ORIGINS[first_run]}, sample)
         elif finding.incident in self.incidents:
             known = values if event.change == "worsened" else {}
             # These are the open ones only: what was closed by hand stays closed until its figure has recovered.
@@ -131,21 +136,29 @@ class IncidentLedger:
         own = {name: getattr(new, name) for name in OWN}
         self._change(incident, "released", finding.event.reason, finding.event.at, sample, **own)
 
+    def record_standing(self, subject: Subject, standing: Standing) -> None:
+        """Record how a breach stands that the first run found, and that has been open for long."""
+        change = standing.change
+        incident = self.incidents.get(change.incident)
+        if incident is None or incident.id not in self.opened or incident.opened_at > self.now - LONG:
+            return
+        kind, reason, values = outgoing.how_it_stands(incident, standing, self.catalog, self.zone)
+        if kind == outgoing.ALWAYS or not speaks_alone(incident, subject.rule):
+            values["next_step_at"] = None
+            self.digested.add(incident.id)
+        self._change(incident, kind, reason, self.now, stored_evidence(subject, change), **values)
+
     def record_case(self, found: EventRuleResult, one: SevereCase) -> None:
         """Record a severe case."""
         if one.id in self.existing:
             return
         case, rule = one.case, found.rule
         place = (case.vertical, case.touchpoint, case.account_id)
-        what = _What(one.id, case.key, case.knowable_at, one.day)
+        what = Occurrence(one.id, case.key, case.knowable_at, one.day)
         new = self._opening(rule, rule, found.version.hash, what, place)
-        sample = {
-            "key": case.key,
-            "account_id": case.account_id,
-            "happened_at": case.at.isoformat(),
-            "rule_hash": found.version.hash,
-        }
-        self._open(replace(new, n=1, origin=_origin(first_run=found.first_run)), one.reason, sample)
+        known = {"happened_at": case.at.isoformat(), "rule_hash": found.version.hash}
+        sample = {"key": case.key, "account_id": case.account_id, **known}
+        self._open(replace(new, n=1, origin=ORIGINS[found.first_run]), one.reason, sample)
 
     def close(self, incident: Incident, change: str, reason: str, at: datetime) -> None:
         """Record that an incident is over for another reason than its samples."""
@@ -163,12 +176,21 @@ class IncidentLedger:
         for incident in tuple(self.incidents.values()):
             if incident.id not in self.told and not self._is_in_doubt(incident) and self._is_late(incident):
                 begins = self._begins(incident.severity, self.catalog.route(incident.route))
-                step = {
-                    "next_step": 1,
-                    "next_step_at": escalation.after(escalation.parse_ladder(incident.ladder), 1, begins),
-                }
-                reason = f"the incident of {self.catalog.rule(incident.rule).inhibited_by} that spoke for it is over"
-                self._change(incident, "released", reason, self.now, None, **step)
+                at = escalation.after(escalation.parse_ladder(incident.ladder), 1, begins)
+                step = {"next_step": 1, "next_step_at": at}
+                self._change(incident, "released", "the incident that spoke for it is over", self.now, None, **step)
+
+    def join(self) -> None:
+        """Note with each incident that speaks for others which of them opened now, or stood before it did."""
+        joined = dict[str, list[Incident]]()
+        for incident in tuple(self.incidents.values()):
+            if incident.is_open and incident.id not in self.digested and self._is_worth_telling(incident):
+                above = self.inhibitor(incident)
+                if above is not None and self.opened & {incident.id, above.id}:
+                    joined.setdefault(above.id, []).append(incident)
+        for id_, parts in joined.items():
+            reason = "; ".join(part_of(part, self.catalog) for part in parts)
+            self._change(self.incidents[id_], "joined", reason, self.now, None)
 
     def uninhibited(self) -> tuple[Incident, ...]:
         """The incidents that no other speaks for and that could be evaluated: nothing is escalated on doubt."""
@@ -183,7 +205,7 @@ class IncidentLedger:
         opened = list[Incident]()
         for new in (self.incidents[id_] for id_ in self.entries if id_ in self.opened):
             # Of what is told to nobody, or left to its parent, no step is due.
-            if not self._is_worth_telling(new):
+            if not self._is_worth_telling(new) or self._gathers(new):
                 opened.append(replace(new, next_step_at=None))
             elif self.inhibitor(new):
                 opened.append(replace(new, next_step=LEFT, next_step_at=None))
@@ -192,23 +214,32 @@ class IncidentLedger:
         changed = tuple((seen, self.incidents[id_]) for id_, seen in self.seen.items())
         entries = tuple(entry for entries in self.entries.values() for entry in entries)
         queued = tuple(message for id_ in self.entries for message in self._messages(id_))
-        return TickRecord(
-            opened=tuple(opened), changed=changed, entries=entries, queued=queued, escalations=tuple(self.asked)
-        )
+        digests, parts = self._digests()
+        told: dict[str, Any] = {"queued": (*queued, *digests), "parts": parts, "escalations": tuple(self.asked)}
+        return TickRecord(opened=tuple(opened), changed=changed, entries=entries, **told)
+
+    def _digests(self) -> tuple[tuple[Queued, ...], tuple[DigestPart, ...]]:
+        """What is told together: what stood already, in one message for each channel, and a rule's cases."""
+        standing = [self.incidents[id_] for id_ in sorted(self.digested)]
+        queued, parts = outgoing.standing_digests(standing, self.catalog, self.now, self.zone)
+        gathered = (one for id_ in sorted(self.opened) if self._gathers(one := self.incidents[id_]))
+        cases = [one for one in gathered if self._is_worth_telling(one) and self.inhibitor(one) is None]
+        more, others = outgoing.case_digests(cases, self.catalog, self.gathered, self.now, self.zone)
+        return (*queued, *more), (*parts, *others)
 
     def opening(
         self, subject: Subject, finding: StateChange, verticals: Mapping[str, str], fault: DataFault | None
     ) -> Incident:
         """The incident that a finding opens, not recorded: what is tried is not told."""
         to: Rule | Guard = self.catalog.guard if fault else subject.rule
-        new = self._incident(subject.rule, to, subject.hash, finding, _place(subject, finding, verticals))
+        new = self._incident(subject.rule, to, subject.hash, finding, place_of(subject, finding, verticals))
         return replace(new, value=finding.reading.value, n=round(finding.reading.tally.n))
 
     def _incident(self, rule: WatchRule, to: Rule | Guard, hash_: str, finding: StateChange, place: Place) -> Incident:
-        what = _What(finding.incident, finding.slice, finding.event.at, finding.reading.slot)
+        what = Occurrence(finding.incident, finding.slice, finding.event.at, finding.reading.slot)
         return self._opening(rule, to, hash_, what, place)
 
-    def _opening(self, rule: Rule, to: Rule | Guard, hash_: str, what: "_What", place: Place) -> Incident:
+    def _opening(self, rule: Rule, to: Rule | Guard, hash_: str, what: Occurrence, place: Place) -> Incident:
         """An incident as it opens. What the data explains goes to the guard's route, whatever its rule says."""
         route = self.catalog.route(to.route)
         vertical, touchpoint, account = place
@@ -271,80 +302,42 @@ class IncidentLedger:
         if is_released and (id_ not in self.told or id_ in self.moved):
             return (self._root(incident),) if incident.is_open else ()
         if id_ in self.opened:
-            is_told = self._is_worth_telling(incident) and self.inhibitor(incident) is None
+            is_told = self._has_root(incident) and self.inhibitor(incident) is None
             return (self._root(incident),) if is_told else ()
         if id_ not in self.told and self.entries[id_][0].kind != "reopened":
             return ()
-        messages = thread_messages(incident, self.entries[id_][-1], self.now)
+        messages = outgoing.thread_messages(incident, self.entries[id_][-1], self.now)
         # While another speaks for it there is no news in its thread; only its root is kept up to date.
         return messages if self.inhibitor(incident) is None else messages[-1:]
 
     def _root(self, incident: Incident) -> Queued:
         begins = self._begins(incident.severity, self.catalog.route(incident.route))
-        return root_message(incident, self.now, begins)
+        return outgoing.root_message(incident, self.now, begins)
 
     def inhibitor(self, incident: Incident) -> Incident | None:
-        """The open incident that speaks for this one."""
-        return escalation.inhibitor_of(incident, self.catalog, (one for one in self.incidents.values() if one.is_open))
+        """The open incident that speaks for this one: one that was told, is told now, or that its rule names."""
+        rule = next((rule for rule in self.catalog.rules if rule.name == incident.rule), None)
+        parent = rule.inhibited_by if rule else None
+        standing = (one for one in self.incidents.values() if one.is_open)
+        heard = [o for o in standing if o.rule == parent or o.id in self.told or self._has_root(o)]
+        return speaker_of(incident, self.catalog, heard)
+
+    def _has_root(self, incident: Incident) -> bool:
+        """Whether it opened now and is told by itself, so that others can be named in its message."""
+        is_digested = incident.id in self.digested or self._gathers(incident)
+        return incident.id in self.opened and self._is_worth_telling(incident) and not is_digested
 
     def _is_late(self, incident: Incident) -> bool:
-        """Whether an incident was left to its parent, which is over while this one holds."""
+        """Whether an incident was left to another one, which is over while this one holds."""
         rule = next((r for r in self.catalog.rules if r.name == incident.rule), None)
-        if rule is None or rule.inhibited_by is None or not incident.is_open or incident.id in self.opened:
+        if rule is None or not incident.is_open or incident.id in self.opened:
             return False
         # An old case of the first run was left to nobody: it was not worth telling.
-        was_left = not rule.is_case or incident.next_step == LEFT
+        was_left = incident.next_step == LEFT or (rule.inhibited_by is not None and not rule.is_case)
         return was_left and self.inhibitor(incident) is None
+
+    def _gathers(self, incident: Incident) -> bool:
+        return any(rule.name == incident.rule and rule.gathers is not None for rule in self.catalog.rules)
 
     def _is_worth_telling(self, incident: Incident) -> bool:
         return incident.is_open and (not incident.is_case or incident.opened_at >= self.now - FRESH_FOR)
-
-
-def root_message(incident: Incident, now: datetime, begins: datetime) -> Queued:
-    """The incident's own message, due with the first step of its ladder, which counts from `begins`."""
-    due = escalation.first(escalation.parse_ladder(incident.ladder), begins)
-    return _queued(incident, "root", 0, due, now)
-
-
-def thread_messages(incident: Incident, last: HistoryEntry, now: datetime) -> tuple[Queued, ...]:
-    """What is said of an incident that was told before: the root is brought up to date, and news goes to its thread."""
-    update = _queued(incident, "update", incident.version, now, now)
-    # A case that grew old is resolved without a sample: nothing happened that anybody waits to hear.
-    if last.kind not in PINGS or (last.kind == "resolved" and last.sample is None):
-        return (update,)
-    return _queued(incident, "reply", incident.version, now, now), update
-
-
-def _queued(incident: Incident, kind: str, step: int, due: datetime, now: datetime) -> Queued:
-    id_ = delivery_id(incident, kind, step, incident.route)
-    return Queued(id_, incident.id, incident.episode, kind, step, incident.route, incident.version, due, now)
-
-
-def _origin(*, first_run: bool) -> str:
-    return "backfill" if first_run else "live"
-
-
-@dataclass(frozen=True, slots=True)
-class _What:
-    """What opens: its id, its slice, when it was knowable, and the day it stands for."""
-
-    id: str
-    slice: str
-    at: datetime
-    slot: date
-
-
-def _place(subject: Subject, finding: StateChange, verticals: Mapping[str, str]) -> Place:
-    """The vertical, touchpoint and account that an incident lies in, where they are one."""
-    where = slice_values(finding.slice)
-    account = where.get("account_id")
-    vertical = verticals.get(account) if account else _one(subject.rule, where, "vertical")
-    return vertical, _one(subject.rule, where, "touchpoint"), account
-
-
-def _one(rule: WatchRule, where: Mapping[str, str], column: str) -> str | None:
-    """The one value that the incident's rows have in a column."""
-    if column in where:
-        return where[column]
-    named = [c.any_of for c in rule.where if c.column == column and c.any_of and len(c.any_of) == 1]
-    return str(named[0][0]) if named else None

@@ -3,23 +3,28 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from config.models import Catalog, Route
-from queries.state import Incident, slice_values
+from queries.state import Incident
 from triggers.incidents import escalation
 from triggers.incidents.business_hours import Timetable, timetable
+from triggers.incidents.speakers import speaker_of
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One time that somebody is told of an incident. `reader` is a person, or `channel ROUTE` for who reads that."""
+    """One time that somebody is told of an incident. `reader` is a person, or `channel ROUTE` for who reads that.
+
+    What `is_gathered` is told in one message with all else that its rule tells at that time.
+    """
 
     reader: str
     at: datetime
     incident: str
     rule: str
+    is_gathered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +52,41 @@ def notifications(
     """
     routes = {route.name: route for route in catalog.routes}
     tables = {name: timetable(catalog, route, zone) for name, route in routes.items()}
-    parents = {rule.name: rule.inhibited_by for rule in catalog.rules if rule.inhibited_by}
-    found = list[Notification]()
+    found, places = list[Notification](), dict[tuple[str | None, str | None], list[Incident]]()
+    parents = {rule.inhibited_by for rule in catalog.rules}
     for one in incidents:
-        since = _told_from(one, parents.get(one.rule), incidents)
-        if since is not None:
+        places.setdefault((one.vertical, one.account_id), []).append(one)
+    above = [one for one in incidents if one.rule in parents]
+    gathering = {rule.name: rule.gathers for rule in catalog.rules if rule.gathers is not None}
+    cases = dict[str, list[Incident]]()
+    for one in incidents:
+        since = _told_from(one, catalog, (*above, *places[one.vertical, one.account_id]))
+        if since is not None and one.rule in gathering:
+            cases.setdefault(one.rule, []).append(replace(one, opened_at=since))
+        elif since is not None:
             route = routes.get(one.route) or Route(name=one.route)
             found += _climbed(replace(one, opened_at=since), catalog, route, tables.get(route.name), until)
+    for name, own in cases.items():
+        at = datetime.min.replace(tzinfo=UTC)
+        for one in sorted(own, key=lambda case: case.opened_at):
+            # At once where none was told for so long; else with the next one that is due.
+            if one.opened_at > at:
+                at = max(one.opened_at, at + gathering[name]) if at.year > 1 else one.opened_at
+            found.append(Notification(channel(one.route), at, one.id, name, is_gathered=True))
     return tuple(sorted((one for one in found if one.at < until), key=lambda one: (one.at, one.incident, one.reader)))
 
 
-def _told_from(one: Incident, parent: str | None, incidents: Sequence[Incident]) -> datetime | None:
-    """From when on an incident is told for itself; None where its parent outlasts it."""
-    if parent is None or one.class_ == "data":
-        return one.opened_at
-    own, since = slice_values(one.slice).items(), one.opened_at
-    above = (i for i in incidents if i.rule == parent and i.class_ != "data" and slice_values(i.slice).items() <= own)
-    for over in sorted(above, key=lambda i: i.opened_at):
-        if over.opened_at <= since:
-            if over.resolved_at is None:
-                return None
-            since = max(since, over.resolved_at)
-    return since if one.resolved_at is None or since < one.resolved_at else None
+def _told_from(one: Incident, catalog: Catalog, near: Sequence[Incident]) -> datetime | None:
+    """From when on an incident is told for itself; None where what speaks for it outlasts it."""
+    since = one.opened_at
+    while True:
+        holding = [i for i in near if i.opened_at <= since and (i.resolved_at is None or i.resolved_at > since)]
+        speaker = speaker_of(one, catalog, holding)
+        if speaker is None:
+            return since if one.resolved_at is None or since < one.resolved_at else None
+        if speaker.resolved_at is None:
+            return None
+        since = speaker.resolved_at
 
 
 def _climbed(
@@ -105,7 +123,8 @@ def notification_loads(told: Iterable[Notification], since: date, until: date) -
     for one in told:
         by_reader.setdefault(one.reader, []).append(one)
     loads = list[NotificationLoad]()
-    for reader, notes in by_reader.items():
+    for reader, all_notes in by_reader.items():
+        notes = list({(note.rule, note.at) if note.is_gathered else note: note for note in all_notes}.values())
         # By ISO year and week: week 1 of two years is not one week.
         calendar = Counter(note.at.isocalendar()[:2] for note in notes)
         loads.append(NotificationLoad(reader, len(notes), len(notes) / weeks, max(calendar.values())))

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine
 from config import EarshotError
 from config.models import Catalog
 from queries.engine import aware
-from queries.messages import refresh_measured
+from queries.messages import newest_case_digest, refresh_measured
 from queries.state import Evaluated, Remembered, RuleError, RuleVersion, TickRecord, incidents_by_id, spent, write
 from queries.warehouse import Pin, settle
 from triggers.data_faults.detectors.history import DataFault
@@ -113,6 +113,8 @@ def tick(
     kept = {rule.name for rule in catalog.rules if rule.enabled} - tried
     ledger = IncidentLedger(catalog, moment.generation, now, dict(memory.incidents), memory.told, zone=moment.zone)
     with states.connect() as conn:
+        gathering = (rule.name for rule in event_rules(catalog) if rule.gathers)
+        ledger.gathered = {name: found for name in gathering if (found := newest_case_digest(conn, name))}
         ledger.spent = spent(conn, person_budget.monday(now, moment.zone))
         breaches = (f.incident for e in evaluations for f in e.findings if f.event.change == "opened")
         ledger.existing = incidents_by_id(conn, (*breaches, *(c.id for found in severe for c in found.cases)))
@@ -183,11 +185,14 @@ def _recorded(
     for evaluation in evaluations:
         for slot in evaluation.slots:
             _record_slot(ledger, evaluation, slot, explained, clock(evaluation.task, moment))
+        for standing in evaluation.standing:
+            ledger.record_standing(evaluation.task.subject, standing)
     for found in severe:
         _record_cases(ledger, found, moment)
     # Before anything is released or escalated: an incident that ends here speaks for no other and climbs no ladder.
     orphans = tuple(_orphans(ledger, memory, moment))
     ledger.release_inhibited()
+    ledger.join()
     moves = escalation.due_steps(ledger.uninhibited(), ledger.catalog, moment.zone, moment.now)
     for taken in person_budget.assign_steps(moves, ledger.catalog.people, ledger.spent):
         ledger.escalate(taken)
@@ -271,6 +276,6 @@ def _report(record: TickRecord, ledger: IncidentLedger) -> Report:
         kinds.count("worsened"),
         kinds.count("resolved") + kinds.count("closed"),
         sum(incident.is_open for incident in ledger.incidents.values()),
-        len(record.queued),
+        sum(message.state == "pending" for message in record.queued),
         len(record.instances),
     )

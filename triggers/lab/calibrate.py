@@ -24,7 +24,7 @@ from queries.statistics.estimates import Floats, garwood
 from triggers.evaluation import EvaluatedRule, EvaluationInput, StateChange, evaluate_rule
 from triggers.evaluation.kinds import YEAR, kind_of, verdicts
 from triggers.evaluation.replay import replay
-from triggers.lab.simulation_inputs import MOST, SimulationInputs, simulate, simulation_inputs
+from triggers.lab.simulation_inputs import MOST, SimulationInputs, simulate, simulation_inputs, up_to_date
 from triggers.rules import Slice, Subject
 
 
@@ -47,6 +47,7 @@ class Replayed:
         n: the rows in a window of the median slice.
         shift: a change worth finding, in the metric's unit: twice the floor (without one, twice the way to recover).
         power: how likely it is found within a year in the median slice; None where nothing says how large it is.
+        past: where the data ends before the newest slot, the newest one that has rows; the year before it is replayed.
     """
 
     calibration: Calibration
@@ -55,6 +56,7 @@ class Replayed:
     n: int
     shift: float
     power: float | None
+    past: date | None = None
 
     @property
     def warning(self) -> str | None:
@@ -73,7 +75,8 @@ class Replayed:
         alarms = f"{found.found:.2g} false alarms a year ({found.low:.2g} to {found.high:.2g})"
         where = f"{found.slices} slices with rows enough, median n {self.n}"
         aimed = f" ({self.aim:g} aimed at, for rows of one account are alike)" if self.aim < self.declared else ""
-        return f"alpha {found.alpha:.2g}, {alarms} of {self.declared:g} declared{aimed}, {where}"
+        past = f", in the year to {self.past}, the newest that has data" if self.past else ""
+        return f"alpha {found.alpha:.2g}, {alarms} of {self.declared:g} declared{aimed}, {where}{past}"
 
 
 def calibrate(
@@ -90,7 +93,9 @@ def calibrate(
     """
     if not basis.slots or kind_of(subject.rule).uncalibrated:
         return None
-    ground = simulation_inputs(subject, basis)
+    # Of data that ends in the past the newest year that there is: what follows it has no rows to draw again.
+    filled = up_to_date(subject, basis)
+    ground = simulation_inputs(subject, replace(basis, slots=filled)) if filled else None
     if ground is None:
         return None
     size = size or _size(ground)
@@ -107,7 +112,8 @@ def calibrate(
         slices=len(ground.judged),
         calibrated_at=now,
     )
-    return Replayed(stored, ground.rule.false_alarms_per_year, aim, ground.n, *_power(ground, alpha, seed))
+    past = filled[-1] if filled != basis.slots else None
+    return Replayed(stored, ground.rule.false_alarms_per_year, aim, ground.n, *_power(ground, alpha, seed), past)
 
 
 @dataclass(frozen=True, slots=True)

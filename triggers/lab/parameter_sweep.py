@@ -4,7 +4,7 @@ A setting is the one number of a rule that decides how often it fires. To whoeve
 usually lies, and what the setting makes of pure chance, it says nothing: both stand here too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil, floor, isfinite, log10
@@ -132,17 +132,57 @@ def own_metric(of: Trial) -> Metric | None:
     return of.subject.metric if of.subject.metrics else None
 
 
-def propose(found: ParameterSweep, within: Budget) -> tuple[float, TrialOutcome] | None:
-    """The value that hears most of those up to which the budget is kept; None where not even the laxest keeps it.
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A value of the setting and what it would have done, and why it is that one; without either, why none is."""
 
-    What would be open a tenth of the time, over all slices, is not proposed either.
+    found: tuple[float, TrialOutcome] | None
+    why: str
+
+
+def propose(found: ParameterSweep, within: Budget, finds: Callable[[TrialOutcome], int] | None = None) -> Proposal:
+    """The value that hears most of those up to which the budget is kept.
+
+    What would be open a tenth of the time, over all slices, is not proposed. A budget that every value keeps says
+    nothing of the setting: then it is the laxest that finds as much of what is known as any other, or none at all.
+
+    Args:
+        found: the outcomes of the values that were tried.
+        within: the budget.
+        finds: how many of the known incidents an outcome finds; None where none are known.
     """
+    pairs = found.lax_first()
+    if within.keeps(pairs[-1][1]):
+        loose = f"every {found.on.field} keeps {within}, so the budget says nothing of it"
+        most = max(map(finds, found.outcomes)) if finds else 0
+        if finds is None:
+            return Proposal(None, f"{loose} and none is proposed: write down what happened and add --known FILE")
+        if not most:
+            return Proposal(None, f"{loose} and none is proposed: not one finds what is known")
+        chosen = next(pair for pair in pairs if finds(pair[1]) == most)
+        return Proposal(chosen, f"{loose}; this is the laxest that finds {most} of what is known, as many as any does")
     best: tuple[float, TrialOutcome] | None = None
-    for value, outcome in found.lax_first():
+    for value, outcome in pairs:
         if not within.keeps(outcome) or outcome.standing > MOST_STANDING:
             break
         best = value, outcome
-    return best
+    if best is None:
+        tried = f"no {found.on.field} that was tried keeps {within} without being open too often"
+        return Proposal(None, f"{tried}: ask for a longer run (consecutive), or slice less")
+    return Proposal(best, f"it keeps {within} and hears most")
+
+
+def recovery_words(of: Trial) -> str:
+    """How long after a true recovery an incident closes, at most."""
+    rule, settle = of.rule, of.subject.cadence.settle
+    memory = kind_of(rule).memory
+    # The recovery may fall just after a slot, and what must hold for a while is seen at slots alone.
+    held = -(-rule.keep_firing // rule.every) * rule.every
+    longest = memory + rule.every + held + settle
+    parts = (f"{memory.days} until no bad day is looked at", f"{rule.every.days} to the next slot")
+    late = f", and {settle.days} for what comes in late" if settle else ""
+    more = f"{', '.join(parts)}, {held.days} in which it must hold{late}"
+    return f"once the figure is truly well again an incident closes after {longest.days} days at most: {more}"
 
 
 def days_open(outcome: TrialOutcome, until: datetime) -> int:
@@ -184,6 +224,12 @@ class TypicalRange:
         behind = f"{self.windows:,} windows in {self.slices} {'slice' if self.slices == 1 else 'slices'}"
         where = f"the figure lay between {lower} and {upper} half the time, {low} to {high} nine times in ten"
         return f"{where} ({behind}, n from {self.fewest:,})"
+
+
+def is_in_normal(of: Trial, on: Setting, value: float) -> bool:
+    """Whether a limit lies where the figure lies half the time: beyond it is nothing out of the ordinary."""
+    lay = typical_range(of)
+    return on.field == "limit" and lay is not None and lay.parts[1] <= value <= lay.parts[2]
 
 
 def typical_range(of: Trial) -> TypicalRange | None:

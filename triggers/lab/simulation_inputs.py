@@ -128,6 +128,15 @@ def simulation_inputs(subject: Subject, basis: EvaluationInput) -> SimulationInp
     return whole.only(whole.judged)
 
 
+def up_to_date(subject: Subject, basis: EvaluationInput) -> tuple[date, ...]:
+    """The slots up to the last one with a row in the days since the slot before it."""
+    every, rows = subject.rule.every, np.zeros(len(basis.slots))
+    for counts in _counts(basis):
+        rows += counts.spans([slot - every for slot in basis.slots], basis.slots)[:, :, 0].sum(axis=1)
+    filled = np.flatnonzero(rows)
+    return basis.slots[: int(filled[-1]) + 1] if len(filled) else ()
+
+
 def _rate(subject: Subject) -> RateRule:
     if not isinstance(subject.rule, RateRule):
         raise TypeError(subject.rule.kind)

@@ -4,7 +4,9 @@ It may import incidents and what incidents may import; never slack.
 
 from triggers.messages.card import Card, called, conditions
 from triggers.messages.card_reader import CardReader, rule_at_opening
+from triggers.messages.compose import Composer
 from triggers.messages.delivery import DeliveryWorker, Sent
 from triggers.messages.delivery_channel import Ids, Posted, SendError
+from triggers.messages.direct_messages import DirectMessageWriter
 from triggers.messages.message import Choice, Control, Link, Message
 from triggers.messages.remove_duplicates import DuplicateRemover

@@ -41,6 +41,9 @@ NEWS: Final = {
     "digested": "Told",
     "skipped": "Step",
     "released": "Told after all",
+    "standing": "Standing",
+    "always": "Always so",
+    "joined": "Part of the same",
 }
 """What the kinds of entry are called, in Slack and in the dashboard."""
 
@@ -94,6 +97,8 @@ class Card:
 def title(card: Card) -> str:
     """What it is and where, such as `Breach: Installations with a defect, Retail`."""
     state = STATES[card.incident.state]
+    if card.incident.is_open and any(entry.kind == "standing" for entry in card.entries):
+        state = f"Standing since {day_words(card.incident.opened_at, card.zone)}"
     return f"{state}: {card.rule.label or card.rule.name}, {slice_text(card)}"
 
 
@@ -144,6 +149,8 @@ def facts(card: Card) -> tuple[Fact, ...]:
         lines.append(
             Fact("Young source", f"{known}; it takes {young[1]} to tell every fault of the data from a change")
         )
+    if joined := [entry.reason for entry in card.entries if entry.kind == "joined"]:
+        lines.append(Fact("Part of the same", "; ".join(joined)))
     if card.rule.runbook:
         lines.append(Fact("What to do", card.rule.runbook))
     return tuple(lines)

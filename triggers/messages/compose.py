@@ -1,22 +1,20 @@
 """What to say of a message that is due, and where. Each attempt makes the words anew, from the state as it is then."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Protocol
 
 from sqlalchemy import Connection
 
 from config.models import Catalog, Person, Route
-from queries.messages import DIVERTED, Digest, DueMessage, PostedMessage, QueuedMessage, Worst, digests, outbox
+from queries.messages import DIVERTED, OVERFLOW, STANDING, DueMessage, PostedMessage, QueuedMessage, digests, outbox
 from queries.state import HistoryEntry
-from queries.warehouse import UNKNOWN
 from triggers.incidents.access import channel_reader, reader_scope
 from triggers.incidents.escalation import named_people, parse_ladder
-from triggers.messages.card import COMPANY, MARKS, Card, incident_message, news_message, title
+from triggers.messages.card import Card, incident_message, news_message
+from triggers.messages.digest import cases_message, digest_message, digest_reply, standing_message
 from triggers.messages.find_sent import thread_of
-from triggers.messages.message import Link, Message
-
-_WHY: Final = "The channel had more news than its hourly budget. Each of these is recorded; none is told again."
+from triggers.messages.message import Message
 
 
 class CardSource(Protocol):
@@ -88,6 +86,10 @@ class Composer:
         prepared = Prepared(message, anchor.channel if anchor else due.channel, anchor, version=content.version)
         if message.kind == "update" and (anchor is None or anchor.version >= message.version):
             return prepared
+        if content.about != OVERFLOW:
+            cards = [self.cards.card(conn, id_, reader) for id_ in content.members]
+            words = standing_message if content.about == STANDING else cases_message
+            return replace(prepared, words=words(cards, self.cards.public_url))
         verticals = reader_scope(reader).verticals
         return replace(prepared, words=digest_message(content, self.catalog, self.cards.public_url, verticals))
 
@@ -117,52 +119,3 @@ def _noted(words: Message, message: QueuedMessage) -> Message:
         return words
     note = f"This comes here because Slack refused it elsewhere: {message.error or 'see the log'}."
     return replace(words, notice=(*words.notice, note), note=note)
-
-
-def digest_message(digest: Digest, catalog: Catalog, link: str, verticals: frozenset[str] | None = None) -> Message:
-    """How many incidents, of which rules, the worst first. No customer is named.
-
-    Args:
-        digest: what it tells.
-        catalog: for the rules' names.
-        link: the dashboard's address.
-        verticals: what the channel's readers may read about; None is everything.
-    """
-    names = {rule.name: rule.label or rule.name for rule in catalog.rules}
-    head = f"{digest.incidents:,} incidents in one message"
-    steps = f" For {digest.escalated:,} the next step of the ladder was taken." if digest.escalated else ""
-    state = f"{digest.open:,} open, {digest.incidents - digest.open:,} over.{steps}"
-    lines = list[str]()
-    for group in digest.groups:
-        of_them = f", {group.open:,} of them open" if group.open != group.incidents else ""
-        lines.append(f"{group.incidents:,} x {names.get(group.rule, group.rule)} (severity {group.severity}){of_them}")
-    if more := digest.rules - len(digest.groups):
-        lines.append(f"and {more} more rules")
-    worst = [_worst(incident, names, verticals) for incident in digest.worst]
-    return Message(
-        (f"{head}. {state} {'; '.join(lines[:3])}",),
-        head,
-        (state, "\n".join(lines), "The worst:\n" + "\n".join(worst)),
-        footnote=_WHY,
-        answers=(Link("Open the dashboard", link),),
-    )
-
-
-def _worst(incident: Worst, names: Mapping[str, str], verticals: frozenset[str] | None) -> str:
-    """Where it is, unless that lies outside the verticals that the channel may read about."""
-    may_be_told = verticals is None or (incident.vertical or UNKNOWN) in verticals
-    where = incident.vertical or COMPANY if may_be_told else "elsewhere"
-    return f"{MARKS[incident.state]} {names.get(incident.rule, incident.rule)}, {where} (severity {incident.severity})"
-
-
-def digest_reply(card: Card, entry: HistoryEntry, people: tuple[Person, ...]) -> Message:
-    """News of an incident that has no message of its own: a reply to the digest, which must say whose news it is."""
-    news = news_message(card, entry, people)
-    if card.withheld:
-        return news
-    return replace(
-        news,
-        notice=(*news.notice, title(card)),
-        sentences=(title(card), *news.sentences),
-        answers=(Link("Open the dashboard", card.link),),
-    )

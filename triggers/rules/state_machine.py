@@ -13,7 +13,7 @@ from config.models import WatchRule
 State = Literal["ok", "pending", "firing", "recovering"]
 Health = Literal["ok", "no_data", "error"]
 Verdict = Literal["breach", "between", "safe", "no_data", "error"]
-Change = Literal["opened", "worsened", "resolved", "closed"]
+Change = Literal["opened", "worsened", "resolved", "closed", "standing"]
 
 OPEN: Final = frozenset({"firing", "recovering"})
 ROUNDING: Final = 1e-9

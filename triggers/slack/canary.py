@@ -21,7 +21,7 @@ from queries.state import (
     write,
 )
 from triggers.incidents.escalation import snapshot
-from triggers.incidents.ledger import root_message
+from triggers.incidents.outgoing import root_message
 from triggers.rules import version
 from triggers.slack.client import Slack
 

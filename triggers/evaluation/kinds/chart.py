@@ -53,14 +53,17 @@ class Chart(MetricKind[ChartRule]):
             np.array([getattr(s, part) for s in signals]).reshape(newest.shape[:2])
             for part in ("level", "bad", "strength", "n")
         )
-        rows = np.array(sums).reshape(newest.shape)
+        # A p-chart speaks of its last period alone: a day with hardly a case neither breaks nor mends anything.
+        rows = newest if rule.method == "p" else np.array(sums).reshape(newest.shape)
         held = np.broadcast_to(window_values(metric, baseline), level.shape)
         enough = (rows[..., 0] >= minimum(rule, metric)) & np.isfinite(strength) & np.isfinite(bad)
         floor = 0.0 if rule.method == "cusum" else rule.floor
         suspect = enough & (bad > ROUNDING) & (bad >= floor - ROUNDING)
         p = np.where(enough, alpha[:, None] ** np.nan_to_num(strength), 1.0)
         behind = _behind(metric, level, n, rows)
-        return Windows(tuple(slots), counts.slices, behind, level, held, bad, suspect, enough, p, None, effects)
+        # So near that it would be worth nobody's attention: of many rows any distance at all is more than chance.
+        near = bad <= floor * rule.recover + ROUNDING
+        return Windows(tuple(slots), counts.slices, behind, level, held, bad, suspect, enough, p, near, effects)
 
     def against(self, metric: Metric, sample: Sample) -> str:
         """The baseline's figure, and the chart."""
@@ -85,6 +88,11 @@ class Chart(MetricKind[ChartRule]):
     def looks(self) -> float:
         """Every slot looks at all periods of the lookback again."""
         return float((self.rule.window // self.rule.every) ** 0.25)
+
+    @property
+    def memory(self) -> timedelta:
+        """A p-chart looks at its newest period alone; the others at all of the lookback."""
+        return self.rule.every if self.rule.method == "p" else self.rule.window
 
     def lead(self, frozen: Mapping[Slice, FrozenBaseline]) -> int:
         """The longest baseline, in whole periods."""

@@ -107,6 +107,11 @@ class RuleKind(ABC, Generic[RuleT]):
     def uncalibrated(self) -> str | None:
         """Why there is no null replay of it; None where there is one."""
 
+    @property
+    def memory(self) -> timedelta:
+        """For how long a bad day is part of what it looks at."""
+        return timedelta(0)
+
 
 @dataclass(frozen=True)
 class MetricKind(RuleKind[MetricRuleT]):
@@ -139,6 +144,11 @@ class MetricKind(RuleKind[MetricRuleT]):
     @property
     def lookback(self) -> timedelta:
         """How far behind a slot it looks, a chart's baseline aside."""
+        return self.rule.window
+
+    @property
+    def memory(self) -> timedelta:
+        """As long as its window."""
         return self.rule.window
 
     @property

@@ -139,4 +139,5 @@ def _against(
         for limit in np.unique(held[suspect]).tolist():
             cells = suspect & (held == limit)
             p[cells] = tails(metric, window[cells], limit, effects[cells])
-    return Windows(tuple(slots), given.counts.slices, window, value, held, bad, suspect, enough, p, None, effects)
+    none = np.zeros_like(suspect)
+    return Windows(tuple(slots), given.counts.slices, window, value, held, bad, suspect, enough, p, none, effects)

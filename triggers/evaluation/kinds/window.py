@@ -62,7 +62,7 @@ class Windows:
         suspect: beyond it by enough to ask how sure that is.
         enough: rows enough to judge at all.
         p: the one-sided tail; 1 where it was not needed, 0 without a gate.
-        safe: past the recover limit. None where that depends on how sure the rule must be: a chart.
+        safe: past the recover limit; of a chart, near its baseline, however sure that is.
         deffs: the design effects.
         right: shape (slots, slices, 5): the tallies of what a difference is measured from; else None.
         right_deffs: their design effects.
@@ -77,7 +77,7 @@ class Windows:
     suspect: Bools
     enough: Bools
     p: Floats
-    safe: Bools | None
+    safe: Bools
     deffs: Floats
     right: Floats | None = None
     right_deffs: Floats | None = None
@@ -162,7 +162,7 @@ def verdicts(rule: WatchRule, panel: Windows, alpha: Floats) -> Codes:
     sure = np.minimum(alpha, 1.0)[:, None]
     breach = panel.suspect & (panel.p < sure)
     safe = panel.safe
-    if safe is None:
-        safe = panel.p >= sure**rule.calm
+    if rule.keeps_baseline:
+        safe = safe | (panel.p >= sure**rule.calm)
     found = np.select([~panel.enough, breach, safe], [NO_DATA, BREACH, SAFE], BETWEEN)
     return found.astype(np.int8)

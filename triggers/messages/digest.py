@@ -1,0 +1,131 @@
+"""Digests in words: what a channel had no room for, and what stood already when its rule was first looked at. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from config.models import Catalog, Person
+from queries.messages import Digest, Worst
+from queries.metrics.formatting import count, day_words
+from queries.state import HistoryEntry
+from queries.warehouse import UNKNOWN
+from triggers.incidents.access import may_name_accounts
+from triggers.messages.card import COMPANY, MARKS, Card, headline, news_message, slice_text, title
+from triggers.messages.message import Link, Message
+
+_WHY: Final = "The channel had more news than its hourly budget. Each of these is recorded; none is told again."
+_STOOD: Final = (
+    "Found when these rules were first looked at. Each has stood for more than 90 days, and no step of its ladder is "
+    "taken; if one gets worse or is over, it is said in this thread."
+)
+_GATHERED: Final = "Cases of this rule are told together: what comes in the next days is in its next message."
+LISTED: Final = 20
+"""Lines of a digest that names each incident."""
+
+
+def standing_message(cards: Sequence[Card], link: str) -> Message:
+    """What stood before anybody was told, line by line, and apart from it what has always been so.
+
+    Args:
+        cards: of its incidents, the worst first, as whoever reads the channel may see them.
+        link: the dashboard's address.
+    """
+    told = [card for card in cards if not card.withheld]
+    always = [card for card in told if any(entry.kind == "always" for entry in card.entries)]
+    since = [card for card in told if card not in always]
+    sentences = list[str]()
+    if since:
+        began = [card.onset or day_words(card.incident.opened_at, card.zone) for card in since]
+        lines = [_line(card, f"since {day}") for card, day in zip(since, began, strict=True)]
+        sentences.append("\n".join(_listed(lines)))
+    if always:
+        lines = _listed([_line(card, "in all the data there is") for card in always])
+        sentences.append(
+            "\n".join(["Has always been so: a limit to set anew, or a goal, and nobody's emergency.", *lines])
+        )
+    if hidden := len(cards) - len(told):
+        sentences.append(f"{count(hidden)} more {'lies' if hidden == 1 else 'lie'} outside what may be read here.")
+    head = f"{count(len(cards))} {'breach' if len(cards) == 1 else 'breaches'} that stood before Earshot watched"
+    notice = f"{head}. {'; '.join(sentence for sentence in sentences)}"
+    return Message((notice,), head, tuple(sentences), footnote=_STOOD, answers=(Link("Open the dashboard", link),))
+
+
+def cases_message(cards: Sequence[Card], link: str) -> Message:
+    """Severe cases of one rule, each by its account and its own name."""
+    told = [card for card in cards if not card.withheld]
+    lines = _listed([_case(card) for card in told])
+    if hidden := len(cards) - len(told):
+        lines.append(f"{count(hidden)} more {'lies' if hidden == 1 else 'lie'} outside what may be read here.")
+    label = cards[0].rule.label or cards[0].rule.name
+    head = f"{label}: {count(len(cards))} {'case' if len(cards) == 1 else 'cases'}"
+    sentences = ("\n".join(lines), *([f"What to do: {cards[0].rule.runbook}"] if cards[0].rule.runbook else []))
+    answers = (Link("Open the dashboard", link),)
+    return Message((f"{head}. {'; '.join(lines)}",), head, sentences, footnote=_GATHERED, answers=answers)
+
+
+def _case(card: Card) -> str:
+    named = [account.name for account in card.evidence.contributors] if card.evidence else []
+    who = ", ".join(named) if may_name_accounts(card.route) else ""
+    parts = (who, slice_text(card), card.incident.slice if who else "")
+    day = day_words(card.incident.opened_at, card.zone)
+    return f"{MARKS[card.incident.state]} {', '.join(part for part in parts if part)}, known since {day}"
+
+
+def _line(card: Card, since: str) -> str:
+    """An incident with its newest figure."""
+    name = f"{card.rule.label or card.rule.name}, {slice_text(card)}"
+    return f"{MARKS[card.incident.state]} {name}, {since}. {headline(card)}"
+
+
+def _listed(lines: Sequence[str]) -> list[str]:
+    more = len(lines) - LISTED
+    return [*lines[:LISTED], *([f"and {count(more)} more, in the dashboard"] if more > 0 else [])]
+
+
+def digest_message(digest: Digest, catalog: Catalog, link: str, verticals: frozenset[str] | None = None) -> Message:
+    """How many incidents, of which rules, the worst first. No customer is named.
+
+    Args:
+        digest: what it tells.
+        catalog: for the rules' names.
+        link: the dashboard's address.
+        verticals: what the channel's readers may read about; None is everything.
+    """
+    names = {rule.name: rule.label or rule.name for rule in catalog.rules}
+    head = f"{digest.incidents:,} incidents in one message"
+    steps = f" For {digest.escalated:,} the next step of the ladder was taken." if digest.escalated else ""
+    state = f"{digest.open:,} open, {digest.incidents - digest.open:,} over.{steps}"
+    lines = list[str]()
+    for group in digest.groups:
+        of_them = f", {group.open:,} of them open" if group.open != group.incidents else ""
+        lines.append(f"{group.incidents:,} x {names.get(group.rule, group.rule)} (severity {group.severity}){of_them}")
+    if more := digest.rules - len(digest.groups):
+        lines.append(f"and {more} more rules")
+    worst = [_worst(incident, names, verticals) for incident in digest.worst]
+    return Message(
+        (f"{head}. {state} {'; '.join(lines[:3])}",),
+        head,
+        (state, "\n".join(lines), "The worst:\n" + "\n".join(worst)),
+        footnote=_WHY,
+        answers=(Link("Open the dashboard", link),),
+    )
+
+
+def _worst(incident: Worst, names: Mapping[str, str], verticals: frozenset[str] | None) -> str:
+    """Where it is, unless that lies outside the verticals that the channel may read about."""
+    may_be_told = verticals is None or (incident.vertical or UNKNOWN) in verticals
+    where = incident.vertical or COMPANY if may_be_told else "elsewhere"
+    return f"{MARKS[incident.state]} {names.get(incident.rule, incident.rule)}, {where} (severity {incident.severity})"
+
+
+def digest_reply(card: Card, entry: HistoryEntry, people: tuple[Person, ...]) -> Message:
+    """News of an incident that has no message of its own: a reply to the digest, which must say whose news it is."""
+    news = news_message(card, entry, people)
+    if card.withheld:
+        return news
+    return replace(
+        news,
+        notice=(*news.notice, title(card)),
+        sentences=(title(card), *news.sentences),
+        answers=(Link("Open the dashboard", card.link),),
+    )
