@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from math import ceil, sqrt
+from statistics import NormalDist
 from typing import Final, Literal
 
-from scipy import special
+import scipy
 from sqlalchemy import Connection
 
 from config.models import Condition, Metric
@@ -35,7 +36,7 @@ EXPECTED_POINTS: Final = 10.0
 """The same for a balance such as NPS."""
 POWER: Final = 0.8
 FEWEST_PEERS: Final = 2
-_Z: Final = float(special.ndtri(0.975))
+_Z: Final = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def _compared(treated: Unit, peers: Sequence[Unit]) -> _Compared:
     own = treated.after.variance + treated.before.variance
     total = own + variance + between
     # How differently the peers moved is estimated from a few of them, which only t allows for.
-    quantile = float(special.stdtrit(len(peers) - 1, 0.975)) if between > own else _Z
+    quantile = float(scipy.special.stdtrit(len(peers) - 1, 0.975)) if between > own else _Z
     return _Compared(treated.after.value - treated.before.value - mean, total, quantile)
 
 
@@ -181,7 +182,7 @@ def _was_improving(metric: Metric, treated: Unit, peers: Sequence[Unit]) -> bool
 
 def _with_need(effect: ActionEffect, treated: Unit, found: _Compared, expected: float) -> ActionEffect:
     """How many more cases after the action it takes to see the expected effect with 80% power, if they can help."""
-    allowed = (expected / (found.quantile + float(special.ndtri(POWER)))) ** 2
+    allowed = (expected / (found.quantile + float(scipy.special.ndtri(POWER)))) ** 2
     fixed = found.variance - treated.after.variance
     # No number of cases after the action can help where the rest of the variance is too much by itself.
     if allowed <= fixed:

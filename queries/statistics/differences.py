@@ -11,7 +11,7 @@ from math import sqrt
 from typing import Any, Final
 
 import numpy as np
-from scipy import special
+import scipy
 
 from config import EarshotError
 from config.models import Metric
@@ -97,7 +97,7 @@ def stratified_tails(
             for power, moment in ((2, law.variance), (3, law.third), (4, law.wobble))
         )
         freedom = np.where(wobble > 0, spread**2 / np.where(wobble > 0, wobble, 1.0), np.inf)
-        welch = special.stdtr(freedom, -distance / np.sqrt(spread))
+        welch = scipy.special.stdtr(freedom, -distance / np.sqrt(spread))
         tails = np.where(wobble > 0, welch, skewed_tails(distance, spread, sign * third))
     return np.where(np.isfinite(tails), np.clip(tails, 0.0, 1.0), 1.0)
 
@@ -139,7 +139,7 @@ def skewed_tails(distance: Any, variance: Any, third: Any) -> Floats:
     lean = third / variance**1.5 / 6
     inside = 1 + 4 * lean * (lean + plain)
     bent = 2 * (lean + plain) / (1 + np.sqrt(np.maximum(inside, 0.0)))
-    return np.asarray(special.ndtr(-np.where(inside >= 0, np.minimum(bent, plain), plain)), dtype=np.float64)
+    return np.asarray(scipy.special.ndtr(-np.where(inside >= 0, np.minimum(bent, plain), plain)), dtype=np.float64)
 
 
 def _refuse_inexact(metric: Metric) -> None:
@@ -226,7 +226,9 @@ def _plausible(tallies: Floats, gap: Floats) -> Floats:
     n, plus, minus = (tallies[..., i] for i in range(3))
     down = likeliest_minus(n, plus, minus, gap)
     parts = (plus, down + gap), (minus, down), (n - plus - minus, 1 - 2 * down - gap)
-    return np.asarray(sum(special.xlogy(np.maximum(k, 0.0), np.maximum(p, _TINY)) for k, p in parts), dtype=np.float64)
+    return np.asarray(
+        sum(scipy.special.xlogy(np.maximum(k, 0.0), np.maximum(p, _TINY)) for k, p in parts), dtype=np.float64
+    )
 
 
 def _balance_moments(tallies: Floats, gap: Floats) -> tuple[Floats, Floats]:
@@ -262,7 +264,7 @@ def _welch(one: tuple[Tally, float], two: tuple[Tally, float]) -> Ends:
     if sum(parts) == 0:
         return gap, gap
     freedom = sum(parts) ** 2 / sum(part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
-    half = float(special.stdtrit(freedom, 1 - ALPHA / 2)) * sqrt(sum(parts))
+    half = float(scipy.special.stdtrit(freedom, 1 - ALPHA / 2)) * sqrt(sum(parts))
     return gap - half, gap + half
 
 

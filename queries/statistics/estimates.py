@@ -6,17 +6,18 @@ of a difference within one sample), Garwood 1936 (counts), Conover 1999, section
 
 from dataclasses import astuple, dataclass
 from math import ceil, floor, isfinite, sqrt
+from statistics import NormalDist
 from typing import Any, Final, Literal
 
 import numpy as np
+import scipy  # its parts are loaded when they are first asked for, and scipy.stats takes a second
 from numpy.typing import NDArray
-from scipy import special
 
 from config import EarshotError
 from config.models import Metric
 
 ALPHA: Final = 0.05
-Z: Final = float(special.ndtri(1 - ALPHA / 2))
+Z: Final = NormalDist().inv_cdf(1 - ALPHA / 2)
 
 Floats = NDArray[np.float64]
 Status = Literal["ok", "too_few", "immature", "no_data"]
@@ -114,7 +115,7 @@ def t_interval(tally: Tally, deff: float = 1.0) -> tuple[float, float, float]:
     size = tally.n / deff
     if tally.n < 2 or size <= 1:
         return mean, float("nan"), float("nan")
-    half = float(special.stdtrit(size - 1, 1 - ALPHA / 2)) * sqrt(sample_variance(tally) / size)
+    half = float(scipy.special.stdtrit(size - 1, 1 - ALPHA / 2)) * sqrt(sample_variance(tally) / size)
     return mean, mean - half, mean + half
 
 
@@ -126,16 +127,14 @@ def sample_variance(tally: Tally) -> float:
 def garwood(n: float, deff: float = 1.0) -> tuple[float, float, float]:
     """A count with its exact Poisson interval."""
     size = n / deff
-    low = float(special.gammaincinv(size, ALPHA / 2)) if size > 0 else 0.0
-    return n, low * deff, float(special.gammaincinv(size + 1, 1 - ALPHA / 2)) * deff
+    low = float(scipy.special.gammaincinv(size, ALPHA / 2)) if size > 0 else 0.0
+    return n, low * deff, float(scipy.special.gammaincinv(size + 1, 1 - ALPHA / 2)) * deff
 
 
 def ranks(n: int, q: float, deff: float = 1.0) -> tuple[int, int]:
     """The ranks (from 1) of the ordered values that hold the quantile `q` between them with 95% confidence."""
-    from scipy.stats import binom  # noqa: PLC0415 - takes a second, and few figures are quantiles
-
     size = max(floor(n / deff), 1)
-    low, high = (float(edge) for edge in binom.ppf([ALPHA / 2, 1 - ALPHA / 2], size, q))
+    low, high = (float(edge) for edge in scipy.stats.binom.ppf([ALPHA / 2, 1 - ALPHA / 2], size, q))
     stretch = n / size
     return max(floor(low * stretch), 1), min(ceil((high + 1) * stretch), n)
 
@@ -184,9 +183,11 @@ def binomial_tails(size: Any, hits: Any, chance: Any, side: Side) -> Floats:
     chance = np.clip(chance, 0.0, 1.0)
     if side == "below":
         most = np.ceil(hits - _ROUNDING)
-        return _array(np.where(most < size, special.betainc(np.maximum(size - most, 1), most + 1, 1 - chance), 1.0))
+        return _array(
+            np.where(most < size, scipy.special.betainc(np.maximum(size - most, 1), most + 1, 1 - chance), 1.0)
+        )
     least = np.floor(hits + _ROUNDING)
-    return _array(np.where(least > 0, special.betainc(np.maximum(least, 1), size - least + 1, chance), 1.0))
+    return _array(np.where(least > 0, scipy.special.betainc(np.maximum(least, 1), size - least + 1, chance), 1.0))
 
 
 def _balance_tail(tallies: Floats, limit: float, deff: Any, side: Side) -> Floats:
@@ -196,7 +197,7 @@ def _balance_tail(tallies: Floats, limit: float, deff: Any, side: Side) -> Float
     spread = np.sqrt(np.maximum(2 * down + gap - gap**2, 0.0) / n)
     distance = (plus - minus) / n - gap
     z = np.where(spread > 0, distance / spread, np.sign(np.round(distance, 12)) * np.inf)
-    return _array(special.ndtr(z if side == "below" else -z))
+    return _array(scipy.special.ndtr(z if side == "below" else -z))
 
 
 def likeliest_minus(n: Floats, plus: Floats, minus: Floats, gap: float | Floats) -> Floats:
@@ -212,16 +213,16 @@ def _mean_tail(tallies: Floats, limit: float, deff: Any, side: Side) -> Floats:
     spread = np.sqrt(np.maximum(squares - total**2 / n, 0.0) / (n - 1) / size)
     distance = total / n - limit
     t = np.where(spread > 0, distance / spread, np.sign(np.round(distance, 12)) * np.inf)
-    tailed = special.stdtr(size - 1, t if side == "below" else -t)
+    tailed = scipy.special.stdtr(size - 1, t if side == "below" else -t)
     return _array(np.where((n >= 2) & (size > 1), tailed, 1.0))
 
 
 def _count_tail(tallies: Floats, limit: float, deff: Any, side: Side) -> Floats:
     size, rate = tallies[:, 0] / deff, max(limit, 0.0) / deff
     if side == "below":
-        return _array(special.pdtr(np.ceil(size - _ROUNDING), rate))
+        return _array(scipy.special.pdtr(np.ceil(size - _ROUNDING), rate))
     least = np.floor(size + _ROUNDING)
-    return _array(np.where(least > 0, special.pdtrc(least - 1, rate), 1.0))
+    return _array(np.where(least > 0, scipy.special.pdtrc(least - 1, rate), 1.0))
 
 
 def _array(values: Any) -> Floats:

@@ -15,7 +15,7 @@ from math import floor, log, log1p, log2
 from typing import Any, Final
 
 import numpy as np
-from scipy import special
+import scipy
 
 from config import EarshotError
 from config.models import Metric
@@ -183,10 +183,8 @@ def _run_lengths(width: float, base: float, worse: float, n: int, truth: float) 
     nearness: rounding misses by a quarter where counts are few, and never moves where steps are small. States are
     left out one by one from zero on (Grassmann, Taksar & Heyman 1985): without subtraction no digit is lost.
     """
-    from scipy.stats import binom  # noqa: PLC0415 - takes a second, and few rules are a CUSUM
-
     hits = np.arange(n + 1)
-    chances = binom.pmf(hits, n, truth)
+    chances = scipy.stats.binom.pmf(hits, n, truth)
     kept = chances > _NEVER * chances.max()
     hits, chances = hits[kept], chances[kept]
     gain, cost = log1p((worse - base) / base), -log1p((base - worse) / (1 - base))
@@ -254,7 +252,7 @@ def _moment_tails(mixed: _Weighed, baseline: Floats, deffs: Floats, metric: Metr
     distance = sign * (_centre(metric, mixed.tallies) - _centre(metric, baseline))
     spread = variance * (mixed.variance + 1 / size)
     if metric.shape == "mean":
-        found = np.where((size > 1) & (spread > 0), special.stdtr(size - 1, -distance / np.sqrt(spread)), 1.0)
+        found = np.where((size > 1) & (spread > 0), scipy.special.stdtr(size - 1, -distance / np.sqrt(spread)), 1.0)
     else:
         found = skewed_tails(distance, spread, sign * third * (mixed.third - 1 / size**2))
     return np.where(np.isfinite(found), found, 1.0)
