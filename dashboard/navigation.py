@@ -62,6 +62,7 @@ def navigate() -> None:
     # Paths, not functions: a page's imports wait until it is opened, and the tests' `switch_page` needs a file.
     pages = [st.Page(page.view, title=page.title, icon=page.icon, default=page.is_first) for page in PAGES]
     chosen = st.navigation(pages, position="top")
+    st.set_page_config(page_title=f"{chosen.title} – Earshot")
     with st.container(key="page"):
         try:
             chosen.run()

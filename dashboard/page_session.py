@@ -87,7 +87,7 @@ def banners(session: PageSession) -> None:
         lines.append(f"{_messages(waiting, 'wait')} for Slack.")
     if lost:
         lines.append(f"Slack refused {_messages(lost)}.")
-    command = "python -m triggers outbox" if waiting or lost else ""
+    command = "python -m triggers outbox --text" if waiting or lost else ""
     if lines:
         words = " ".join(lines) + (" Read them:" if command else "")
         st.html(markup.notice(words, attention=bool(lost), command=command))

@@ -2,9 +2,10 @@
 
 import asyncio
 import gc
+import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,15 @@ def serve() -> int:
     except EarshotError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    host = options(settings)["server.address"]
+    with closing(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)) as trying:
+        trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trying.bind((host, settings.dashboard.port))
+        except OSError as error:
+            todo = "stop what uses it, or choose another: EARSHOT_DASHBOARD__PORT=8791 python -m dashboard"
+            sys.stderr.write(f"port {settings.dashboard.port} cannot be had ({error.strerror}); {todo}\n")
+            return 1
     sys.stdout.write(f"dashboard: {settings.dashboard.public_url} (Ctrl+C stops it)\n")
     sys.stdout.flush()
     app(settings).run(config=options(settings))

@@ -82,11 +82,17 @@ def incident_header(page: IncidentPage, account: str | None, terms: Terms) -> Ma
     return _MACROS.incident_header(f"Incident · {SEVERITIES[incident.severity]}", headline, words, attention)
 
 
+def figure_name(page: IncidentPage) -> str:
+    """What the figure is called: by its rule where that looks at a part of the metric's rows."""
+    rule, metric = page.rule, page.metric
+    return (rule.label if rule and rule.where else "") or (metric.label if metric else "")
+
+
 def evidence_section(page: IncidentPage, card: Card | None) -> Markup:
     """The card that Slack shows too: the figure with its interval, then what it was made of."""
     metric, sample, facts, main = page.metric, card.sample if card else page.sample, [], ""
     if metric is not None:
-        main, low, high = metric.label, sample.get("low"), sample.get("high")
+        main, low, high = figure_name(page), sample.get("low"), sample.get("high")
         reference = reference_of(page.rule, sample)
         n = (sample.get("tally") or [page.incident.n or 0])[0]
         then = readings_of(page.history, page.present)

@@ -134,7 +134,7 @@ def _chart(session: PageSession, page: IncidentPage) -> None:
     if spec is None or shown is None or page.metric is None:
         return
     place = markup.incident_where(page.incident, None)
-    st.html(parts.section(f"{page.metric.label} in {place}, by {shown.grain}"))
+    st.html(parts.section(f"{markup.figure_name(page)} in {place}, by {shown.grain}"))
     st.vega_lite_chart(spec, width="stretch", alt=charts.describe_over_time(shown, page.metric, place))
 
 

@@ -92,11 +92,12 @@ def _decide(session: PageSession, review: Review, number: int, issue: Issue) -> 
     """Where the meeting types the owner and the decision."""
     # A page has ten issues: forms that nobody opens would be sent to the browser at each interaction.
     if issue.incidents:
-        with st.container(key=f"decide-{number}"):
+        with st.container(key=f"decide-{number}", horizontal=True):
             link, about = {"id": issue.incidents[0]}, f"{issue.what}, {issue.where}"
             st.page_link("views/incident.py", label="Evidence and history", help=about, query_params=link)
     # The same words and key whatever was decided: a form that changes them loses what somebody has typed into it.
-    slot = st.expander("Record owner and decision", key=f"popover-{issue.id}-{review.month}", on_change="rerun")
+    with st.container(key=f"decision-{number}"):
+        slot = st.expander("Record owner and decision", key=f"popover-{issue.id}-{review.month}", on_change="rerun")
     if slot.open:
         with slot, st.form(session.own_key(f"form-{issue.id}-{review.month}"), border=False):
             _decision_form(session, review, issue)

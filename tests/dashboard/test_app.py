@@ -156,7 +156,7 @@ def test_waiting_messages_are_said_with_the_command_that_shows_them(opened: Open
     queue(company, "dead")
     text = page(opened(company))
     assert "Slack has no token: 1 message waits. Slack refused 1 message." in text
-    assert "<code>python -m triggers outbox</code>" in text
+    assert "<code>python -m triggers outbox --text</code>" in text
 
 
 def queue(company: Company, state: str, **more: str) -> None:

@@ -1,7 +1,8 @@
 """The incident page says how an incident stands, and what happened, in the words and on the clocks that Slack uses."""
 
 import re
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -10,13 +11,16 @@ import pytest
 from markupsafe import escape
 
 import triggers
-from config.models import DATA_FAULT, Person
+from config.models import DATA_FAULT, Person, QuietRule
 from dashboard.incident.markup import Terms, history_section, incident_title, incident_where, state, what_to_do
+from queries.messages import PostedMessage, outbox, refresh_measured
 from queries.review.incident_page import IncidentPage
-from queries.state import HistoryEntry
-from tests.slack.test_card import incident
-from tests.support.company import catalog, rule
-from triggers.messages.card import NEWS
+from queries.review.readings import newest_sample, reading_words, readings_of
+from queries.state import HistoryEntry, TickRecord, write
+from tests.slack.test_card import card, incident
+from tests.support.company import METRIC, catalog, rule
+from tests.support.states import NewState
+from triggers.messages.card import NEWS, headline
 
 TERMS: Final = Terms((Person(name="ana", label="Ana Ruiz", audience="specialist"),), ZoneInfo("Europe/Berlin"))
 LATE: Final = datetime(2026, 7, 31, 22, 30, tzinfo=UTC)
@@ -107,3 +111,86 @@ def test_every_kind_of_entry_has_a_word() -> None:
     written = set(re.findall(r'(?:_change\(\w+(?:\.\w+)?, (?:\w+, )?|EscalationStep\(|kind=)"([a-z]+)"', code))
     assert {"snoozed", "woken", "lapsed", "reassigned", "digested", "skipped", "closed"} <= written
     assert written <= set(NEWS)
+
+
+def reading(value: float, bad: float, until: str = "2026-02-16") -> dict[str, Any]:
+    return {
+        "value": value,
+        "low": value - 0.05,
+        "high": value + 0.05,
+        "bad": bad,
+        "until": until,
+        "since": "2026-01-19",
+    }
+
+
+def history(*samples: dict[str, Any] | None) -> list[HistoryEntry]:
+    return [HistoryEntry("i", n, LATE, "worsened", "r", None, 1, sample) for n, sample in enumerate(samples, 1)]
+
+
+@pytest.mark.parametrize(
+    ("samples", "present", "now", "before"),
+    [
+        ((0.40,), None, "40%", ""),
+        ((0.40, 0.43), 0.31, "31%", "43% at worst, 40% when found"),
+        ((0.43, 0.41), 0.31, "31%", "43% when found, which was its worst"),
+        ((0.40, 0.43), None, "43%", "40% when found"),
+        ((0.40,), 0.40, "40%", ""),
+    ],
+)
+def test_the_present_figure_comes_first_then_what_it_was(
+    samples: tuple[float, ...], present: float | None, now: str, before: str
+) -> None:
+    known = readings_of(
+        history(*(reading(one, one) for one in samples), None), reading(present, 0) if present else None
+    )
+    assert known is not None
+    assert (reading_words(METRIC, known.now), known.before(METRIC)) == (now, before)
+
+
+def test_a_difference_stays_as_its_rule_saw_it_with_both_sides() -> None:
+    both = {**reading(0.4, 0.2), "against": {"low": 0.1, "high": 0.3}}
+    assert newest_sample(history(both), reading(0.3, 0.1)) == both
+
+
+def test_days_of_silence_are_counted_when_they_are_read() -> None:
+    rule_ = QuietRule.model_validate(
+        {
+            "name": "quiet",
+            "kind": "quiet",
+            "of": "source",
+            "at_least": "3d",
+            "window": "7d",
+            "every": "1d",
+            "false_alarms_per_year": 1,
+            "keep_firing": "0d",
+            "severity": 2,
+            "route": "delivery",
+            "owner": "ana",
+        }
+    )
+    opened = {"value": 4.0, "held": 3.0, "until": "2026-11-14"}
+    quiet = card(
+        rule=rule_, metric=None, entries=tuple(history(opened)), incident=incident("source=crm"), evidence=None
+    )
+    for today, days in ((date(2026, 11, 14), 4), (date(2026, 11, 27), 17)):
+        said = headline(replace(quiet, today=today))
+        assert said.startswith(f"Nothing heard since 10 November 2026: {days} days by {today.day} November 2026;")
+    over = replace(quiet, today=date(2026, 11, 27), incident=incident("source=crm", state="resolved"))
+    assert "4 days by 14 November 2026" in headline(over)
+
+
+def test_messages_follow_each_slot_of_their_rule_once(tmp_path: Path, new_state: NewState) -> None:
+    states, standing = new_state(tmp_path), incident(version=3)
+    over = incident("vertical=Energy", id="over", state="resolved", resolved_at=LATE, version=2)
+    with states.begin() as conn:
+        write(conn, TickRecord(opened=(standing, over)))
+        for one in (standing, over):
+            outbox.record_root(conn, PostedMessage(one.id, "delivery", "C1", "17.5", one.version, one.version))
+        for slot in (date(2026, 3, 9), date(2026, 3, 9), date(2026, 3, 16)):
+            refresh_measured(conn, {"defects": slot}, LATE)
+        waiting = outbox.unsent(conn)
+        shown = outbox.posted_message(conn, standing.id, "delivery")
+    assert [(one.kind, one.incident_id, one.version) for one in waiting] == [("update", standing.id, 3)] * 2
+    assert shown is not None
+    assert shown.version < 3  # so that the update is no repetition

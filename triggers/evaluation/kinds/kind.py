@@ -173,7 +173,9 @@ class MetricKind(RuleKind[MetricRuleT]):
         """The figure with its interval, and what it is held against."""
         if metric is None:
             return None
-        return f"{figure_with_interval(metric, sample)}. {self.against(metric, sample)}."
+        # Of a part of the rows the metric's own name would say too much: two figures would bear one name.
+        named = metric.model_copy(update={"label": self.rule.label or metric.label}) if self.rule.where else metric
+        return f"{figure_with_interval(named, sample)}. {self.against(metric, sample)}."
 
     def window(self, sample: Sample) -> str | None:
         """From its first to its last day."""
