@@ -96,7 +96,7 @@ def _decide(session: PageSession, review: Review, number: int, issue: Issue) -> 
             link, about = {"id": issue.incidents[0]}, f"{issue.what}, {issue.where}"
             st.page_link("views/incident.py", label="Evidence and history", help=about, query_params=link)
     # The same words and key whatever was decided: a form that changes them loses what somebody has typed into it.
-    with st.container(key=f"decision-{number}"):
+    with st.container(key=f"deciding-{number}"):
         slot = st.expander("Record owner and decision", key=f"popover-{issue.id}-{review.month}", on_change="rerun")
     if slot.open:
         with slot, st.form(session.own_key(f"form-{issue.id}-{review.month}"), border=False):

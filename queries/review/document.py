@@ -59,10 +59,10 @@ class Onset:
     is_week: bool = True
 
     def __str__(self) -> str:
-        """In words: `the week of 3 August 2026`, `between 27 July and 17 August 2026`, or a day."""
+        """In words: `the week of 3 August 2026`, `some time between 27 July and 17 August 2026`, or a day."""
         if self.first == self.last:
             return f"the week of {day_words(self.first)}" if self.is_week else day_words(self.first)
-        return f"between {span_words(self.first, self.last, 'and')}"
+        return f"some time between {span_words(self.first, self.last, 'and')}"
 
 
 UNCLEAR: Final = "not clear when"

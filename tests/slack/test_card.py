@@ -98,7 +98,7 @@ def test_the_card_says_what_how_sure_since_when_and_what_to_do() -> None:
     assert headline(card()) == "Journeys with a defect: 35% (95% sure: 29 to 42%), n = 212. Limit 25%."
     assert {fact.label: fact.text for fact in facts(card())} == {
         "Where": "Retail",
-        "Since": "between 5 and 19 January 2026",
+        "Since": "some time between 5 and 19 January 2026",
         "Found": "3 March 2026, 00:30 CET",  # in the reporting zone
         "Measured": "19 January to 15 February 2026",
         "How sure": "far beyond what chance explains",
