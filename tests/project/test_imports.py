@@ -1,6 +1,7 @@
 """Who may import whom, and who may ask for the time."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -171,6 +172,13 @@ def test_no_dashboard_file_hides_a_package() -> None:
     """Streamlit puts the script's folder first on sys.path."""
     hidden = {*PACKAGES, *sys.stdlib_module_names} - {"__main__"}
     assert [path for path in (ROOT / "dashboard").glob("*") if path.stem in hidden] == []
+
+
+def test_a_command_starts_without_what_few_commands_need() -> None:
+    """Each takes a second or so: whoever needs it imports it then."""
+    code = "import sys, queries.__main__, triggers.__main__; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {"alembic", "pandas", "scipy.stats", "statsmodels"}.isdisjoint(done.stdout.split())
 
 
 @pytest.mark.parametrize(

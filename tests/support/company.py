@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Table, delete, insert
+from sqlalchemy import Table, delete
 
 from config.models import Catalog, Goal, Metric, RateRule, Route, Rule, ThresholdRule
 from config.reading import read_catalog
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.warehouse import COLUMNS, EmbeddedWarehouse, LoadReport, Warehouse, tables
+from tests.support.rows import put
 from triggers.rules import Cadence, Subject, version
 from triggers.rules.subject import cube_requests
 
@@ -141,8 +142,7 @@ def publish(warehouse: Warehouse, catalog_: Catalog, rows: Rows, zone: str = "UT
         for table in reversed(tables.CANONICAL):
             draft.conn.execute(delete(table))
         for table, values in rows.items():
-            if values:
-                draft.conn.execute(insert(table), values)
+            put(draft.conn, table, values)
         derive(draft.conn, catalog_, None)
         record_generation(
             draft.conn, draft.number, generation_key(zone, catalog_), "made", LoadReport("made").json(), now

@@ -16,16 +16,15 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-import pyarrow as pa
-from sqlalchemy import Boolean, Connection, Date, DateTime, Double, SmallInteger, String, Table, create_engine, delete
+from sqlalchemy import Connection, Table, create_engine, delete
 from sqlalchemy.pool import StaticPool
 
 from config.models import Catalog
 from config.reading import read_catalog
-from queries.engine import insert_arrow
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.warehouse import COLUMNS, LoadReport, Pin, latest, tables
 from tests.support.installation import configure
+from tests.support.rows import put
 
 Row = dict[str, Any]
 Rows = Mapping[Table, list[Row]]
@@ -37,12 +36,6 @@ HISTORY, YEAR = 400, 365
 DAYS: Final = HISTORY + YEAR
 SOURCE: Final = "made"
 TABLES: Final = tuple(t for t in tables.CANONICAL if t.name not in {"fx_rate", "person"})
-
-
-_ARROW: Final = {
-    String: pa.string(), DateTime: pa.timestamp("us"), Date: pa.date32(), Boolean: pa.bool_(),
-    Double: pa.float64(), SmallInteger: pa.int16(),
-}  # fmt: skip
 
 
 def day_of(number: int) -> date:
@@ -364,7 +357,7 @@ def fill(conn: Connection, rows: Rows) -> None:
     for table in reversed(TABLES):
         conn.execute(delete(table))
     for table, own in rows.items():
-        _insert(conn, table, own)
+        put(conn, table, own)
 
 
 def bring(conn: Connection, arrived: Sequence[tuple[Table, Row | None]], at: datetime) -> None:
@@ -374,17 +367,11 @@ def bring(conn: Connection, arrived: Sequence[tuple[Table, Row | None]], at: dat
         seen = [now for row in whole.values() if (now := _seen(table, row, at))]
         if seen and "id" in table.c:
             conn.execute(delete(table).where(table.c.id.in_([row["id"] for row in seen])))
-        _insert(conn, table, seen)
+        put(conn, table, seen)
 
 
 def _key(row: Row) -> tuple[Any, ...]:
     return tuple(row.get(name) for name in ("id", "account_id", "month", "instrument"))
-
-
-def _insert(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
-    if rows:
-        columns = {c.name: pa.array([row[c.name] for row in rows], _ARROW[type(c.type)]) for c in table.c}
-        insert_arrow(conn, table, pa.table(columns).to_reader())
 
 
 def publish(conn: Connection, number: int, now: datetime) -> None:

@@ -13,6 +13,7 @@ from config.models import Calendar
 from queries.engine import embedded
 from queries.warehouse import tables, write_calendar
 from queries.warehouse.rollups import rebuild_rollups
+from tests.support.rows import put
 
 ZONE: Final = "Europe/Berlin"
 START: Final = datetime(2025, 9, 20)  # noqa: DTZ001 - the warehouse stores naive UTC
@@ -56,7 +57,7 @@ def fill(conn: Connection, table: Table, rows: list[Row], zone: str) -> None:
     if rows:
         names = [c.name for c in table.c]
         made = [{"source": "a", **row, **_days(table, row, zone)} for row in rows]
-        conn.execute(insert(table), [{name: row.get(name) for name in names} for row in made])
+        put(conn, table, [{name: row.get(name) for name in names} for row in made])
 
 
 def _days(table: Table, row: Row, zone: str) -> Row:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from config.models import Calendar
 from queries.engine import disposing
 from queries.state import Evaluated, HistoryEntry, Incident, TickRecord, incident_id, open_state, write
 from queries.warehouse import EmbeddedWarehouse, rollups, tables
 from queries.warehouse.calendar import calendar_days
+from tests.support.rows import put
 
 VERTICALS: Final = ("Capital Markets", "Energy", "Insurance", "Payments", "Public Sector", "Retail Banking")
 BROKEN: Final = "Energy"
@@ -190,23 +191,18 @@ def _month(today: date, back: int) -> date:
 def _facts(conn: Connection, number: int, months: Sequence[date], verticals: Sequence[str], zone: str) -> None:
     every = calendar_days(Calendar(), date(months[0].year - 1, 1, 1), date(months[-1].year + 1, 12, 31))
     columns = [column.name for column in tables.calendar.c]
-    _fill(conn, tables.calendar, [{name: getattr(day, name) for name in columns} for day in every])
-    _fill(conn, rollups.roll_response, list(_answers(months, verticals)))
-    _fill(conn, rollups.roll_journey, list(_journeys(months, verticals)))
-    _fill(conn, rollups.roll_contact, list(_contacts(months, verticals)))
+    put(conn, tables.calendar, [{name: getattr(day, name) for name in columns} for day in every])
+    put(conn, rollups.roll_response, list(_answers(months, verticals)))
+    put(conn, rollups.roll_journey, list(_journeys(months, verticals)))
+    put(conn, rollups.roll_contact, list(_contacts(months, verticals)))
     _accounts(conn, months, verticals)
     # Journeys are counted by whether they had a defect: of a company without any row of it that would not be known.
     key = {"source": "company", "id": "D1", "first_loaded_at": datetime(2015, 1, 1), "loaded_at": datetime(2015, 1, 1)}  # noqa: DTZ001 - stored naive
     at = {"occurred_at": datetime(2015, 1, 1), "day": date(2015, 1, 1)}  # noqa: DTZ001
-    _fill(conn, tables.defect, [{**key, **at, "account_id": "A00", "code": "late"}])
+    put(conn, tables.defect, [{**key, **at, "account_id": "A00", "code": "late"}])
     published = datetime(months[-1].year, months[-1].month, 28, 6, 0)  # noqa: DTZ001 - stored naive
     named = {"number": number, "published_at": published, "zone": zone, "calendar_hash": "", "metrics_hash": ""}
-    _fill(conn, tables.generation, [{**named, "source": "company", "summary": "{}"}])
-
-
-def _fill(conn: Connection, table: Any, rows: list[dict[str, Any]]) -> None:
-    for start in range(0, len(rows), 500):
-        conn.execute(insert(table).values(rows[start : start + 500]))
+    put(conn, tables.generation, [{**named, "source": "company", "summary": "{}"}])
 
 
 def _answers(months: Sequence[date], verticals: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -242,9 +238,9 @@ def _contacts(months: Sequence[date], verticals: Sequence[str]) -> Iterator[dict
 
 def _accounts(conn: Connection, months: Sequence[date], verticals: Sequence[str]) -> None:
     ids = [(f"A{place:02}", vertical) for place, vertical in enumerate(verticals)]
-    _fill(conn, tables.account, [{"account_id": id_, "name": f"{vertical} Holding"} for id_, vertical in ids])
+    put(conn, tables.account, [{"account_id": id_, "name": f"{vertical} Holding"} for id_, vertical in ids])
     since = {"source": "company", "valid_from": date(2015, 1, 1), "tier": "key"}
-    _fill(conn, tables.account_history, [{**since, "account_id": id_, "vertical": v} for id_, v in ids])
+    put(conn, tables.account_history, [{**since, "account_id": id_, "vertical": v} for id_, v in ids])
     amounts = [
         {
             "source": "company",
@@ -255,7 +251,7 @@ def _accounts(conn: Connection, months: Sequence[date], verticals: Sequence[str]
         for n, month in enumerate(months)
         for id_, _ in ids
     ]
-    _fill(conn, tables.revenue, [{**row, "currency": "EUR"} for row in amounts])
+    put(conn, tables.revenue, [{**row, "currency": "EUR"} for row in amounts])
 
 
 def _incidents(data: Path, at: datetime, month: date, verticals: Sequence[str], today: date) -> tuple[str, str]:
