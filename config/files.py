@@ -29,4 +29,4 @@ def refuse_stray(file: Path, folder: Path) -> None:
     """
     target = file.resolve()
     if not target.is_relative_to(folder.resolve()):
-        raise EarshotError(f"{file} is a link out of {folder}, to {target}; put the file itself there")
+        raise EarshotError(f"{file} is a link to {target}, outside {folder}; put the file itself there")

@@ -53,7 +53,7 @@ def _database(url: SecretStr) -> SecretStr:
         good = False
     if not good:
         address = "postgresql://user:password@host/database, with %40 for @ and %2F for / in the password"
-        message = f"the url is no PostgreSQL address; write {address}"
+        message = f"the url is not a PostgreSQL address; write {address}"
         raise ValueError(message)
     return url
 
@@ -62,7 +62,7 @@ def _web(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
         shown = re.sub("//.*@", "//***@", url)
-        message = f"{shown!r} is no web address; write one that starts with http:// or https://"
+        message = f"{shown!r} is not a web address; write one that starts with http:// or https://"
         raise ValueError(message)
     return url
 
@@ -71,7 +71,7 @@ def _ping(url: SecretStr) -> SecretStr:
     """Who knows the address can say that all is well: no message repeats it."""
     parts = urlsplit(url.get_secret_value())
     if parts.scheme not in {"http", "https"} or not parts.netloc:
-        message = "the url is no web address; write one that starts with http:// or https://"
+        message = "the url is not a web address; write one that starts with http:// or https://"
         raise ValueError(message)
     return url
 
@@ -81,14 +81,14 @@ DatabaseUrl = Annotated[SecretStr, AfterValidator(_database)]
 
 def _reachable(folder: Path) -> Path:
     if homeless := next((part for part in folder.parts if part.startswith("~")), None):
-        message = f"{homeless!r} stands for no home folder; write the whole path"
+        message = f"{homeless!r} does not lead to a home folder; write the whole path"
         raise ValueError(message)
     return folder
 
 
 WebUrl = Annotated[str, AfterValidator(_web)]
-Memory = Annotated[str, matching(_MEMORY, "write a number and MB or GB, such as '1GB'", "is no size of memory")]
-Currency = Annotated[str, matching(_CURRENCY, "write its three letters, such as 'EUR'", "is no currency")]
+Memory = Annotated[str, matching(_MEMORY, "write a number and MB or GB, such as '1GB'", "is not an amount of memory")]
+Currency = Annotated[str, matching(_CURRENCY, "write its three letters, such as 'EUR'", "is not a currency")]
 
 
 class _Part(BaseModel):
@@ -130,7 +130,7 @@ def _address(data: Mapping[str, Any]) -> str:
 
 def _host(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9.:-]+", name):
-        message = f"{name!r} is no host; write it in small letters without a port, such as earshot.example.com"
+        message = f"{name!r} is not a host name; write it in small letters without a port, such as earshot.example.com"
         raise ValueError(message)
     return name
 
@@ -157,7 +157,7 @@ class DashboardSettings(_Part):
     @classmethod
     def _loopback_when_open(cls, host: str, info: ValidationInfo) -> str:
         if info.data.get("open_mode", True) and not is_loopback(host):
-            message = f"in open mode {host!r} would show customer data to the network; write 127.0.0.1"
+            message = f"in open mode {host!r} would expose customer data; write 127.0.0.1"
             raise ValueError(message)
         return host
 

@@ -35,7 +35,7 @@ SAMPLE_CONTACTS: Final = 200_000
 
 def main(words: list[str]) -> int:
     """Run one command. Returns its exit status, see `run_command`."""
-    return run_command(parser(), words, "interrupted: the warehouse stays as it was")
+    return run_command(parser(), words, "interrupted; the warehouse is unchanged")
 
 
 def parser() -> ArgumentParser:
@@ -190,7 +190,7 @@ def _repair(_: Namespace) -> None:
     with closing(open_warehouse(read_settings())) as warehouse:
         if not isinstance(warehouse, EmbeddedWarehouse):
             raise EarshotError("the warehouse is a PostgreSQL database: it has no generation files to repair")
-        echo(f"generation {warehouse.repair()} is served; `python -m queries status` says what it holds")
+        echo(f"generation {warehouse.repair()} is now in use; `python -m queries status` shows its contents")
 
 
 def _sample(arguments: Namespace) -> None:

@@ -131,7 +131,7 @@ def open_states(settings: Settings) -> Engine:
 def _check_folder(settings: Settings) -> None:
     """Refuse a data folder in which a restore was stopped half-way, or a link leads what is stored elsewhere."""
     if (settings.data / RESTORING / SWITCHING).exists():
-        raise HalfRestoredError("a restore was stopped half-way; finish it: `python -m queries restore --from DIR`")
+        raise HalfRestoredError("a restore was interrupted; finish it: `python -m queries restore --from DIR`")
     made = ("warehouse", RESTORING, "sample", "state.db", "state.db-wal", "state.db-shm")
     for file in (*(settings.data / name for name in made), *(settings.data / "warehouse").glob("*")):
         if file.is_symlink():

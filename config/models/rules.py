@@ -134,7 +134,7 @@ class Baseline(FrozenModel):
         dated = self.since is not None and self.until is not None and self.since < self.until
         if (self.first is None) != dated or (self.first is not None and (self.since or self.until)):
             right = "write since and until, the later one last, or first, such as { first = '182d' }"
-            message = f"a baseline is a span of days, or the first ones; {right}"
+            message = f"a baseline is a period, or the first days of the data; {right}"
             raise ValueError(message)
         return self
 
@@ -213,7 +213,7 @@ class QuietRule(WatchFields):
                 message = f"of {self.of!r} {verb} {part!r}; {'add it' if verb == 'needs' else 'leave it out'}"
                 raise KeyedError(part, message)
         if self.by and (self.of != "coverage" or self.by != ("vertical",)):
-            raise KeyedError("by", "only coverage can be asked by vertical, and by nothing else; leave it out")
+            raise KeyedError("by", "only coverage takes 'by', and only by vertical; leave it out")
         if self.limit and self.recover and self.recover < self.limit:
             wrong = f"recover {self.recover:g} is on the bad side of limit {self.limit:g}"
             raise KeyedError("recover", f"{wrong}; write {self.limit:g} or more")

@@ -53,7 +53,7 @@ class SourceInput(FrozenModel):
         try:
             codecs.lookup(encoding)
         except (LookupError, ValueError):
-            message = f"{encoding!r} is no known encoding; write one such as 'utf-8', 'latin-1' or 'cp1252'"
+            message = f"{encoding!r} is not a known encoding; write one such as 'utf-8', 'latin-1' or 'cp1252'"
             raise ValueError(message) from None
         return encoding
 

@@ -38,7 +38,7 @@ class FrozenModel(BaseModel):
                 message = f"the number is too large; write one from {-LARGEST:.0f} to {LARGEST:.0f}"
                 raise ValueError(message)
             if isinstance(part, float) and 0 < abs(part) < SMALLEST:
-                message = f"the number is too small; write 0, or one from {SMALLEST:g} on"
+                message = f"the number is too small; write 0, or at least {SMALLEST:g}"
                 raise ValueError(message)
             if isinstance(part, date) and not isinstance(part, datetime) and not FIRST_DAY <= part <= LAST_DAY:
                 message = f"{part} is too far away; write a day from {FIRST_DAY} to {LAST_DAY}"
@@ -64,7 +64,7 @@ def parse_duration(text: object) -> timedelta:
         return text
     found = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if not found:
-        message = f"{text!r} is no duration; write a whole number and m, h, d or w, such as '14d'"
+        message = f"{text!r} is not a valid duration; write a whole number and m, h, d or w, such as '14d'"
         raise ValueError(message)
     length = int(found[1]) * _UNITS[found[2]]
     if length > LONGEST:
@@ -84,7 +84,7 @@ def parse_hours(text: object) -> tuple[time, time]:
         return text
     found = _HOURS.fullmatch(text) if isinstance(text, str) else None
     if found is None or found[1] + found[2] == found[3] + found[4]:
-        message = f"{text!r} are no business hours; write from when to when, such as '08:00-18:00'"
+        message = f"{text!r} is not a range of business hours; write one, such as '08:00-18:00'"
         raise ValueError(message)
     return time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4]))
 
@@ -94,7 +94,7 @@ def _zone(name: str) -> str:
         ZoneInfo(name)
     except (KeyError, OSError, ValueError):
         near = get_close_matches(name, available_timezones(), n=1)
-        message = f"{name!r} is no time zone; write {near[0] if near else 'a name such as Europe/Zurich or UTC'}"
+        message = f"{name!r} is not a time zone; write {near[0] if near else 'a name such as Europe/Zurich'}"
         raise ValueError(message) from None
     return name
 
@@ -159,7 +159,7 @@ def _condition(column: str, wanted: object) -> object:
     for key in wanted:
         if key not in _ASKS:
             # TOML reads `account.tier = "key"` as a table `account` with a key `tier`.
-            message = f"{key!r} is nothing a condition can ask of {column!r}; ask {', '.join(sorted(_ASKS))}"
+            message = f"{key!r} is not a test for {column!r}; use {', '.join(sorted(_ASKS))}"
             raise KeyedError(column, f'{message}, or quote a column of another table: "{column}.{key}"')
     parts: dict[str, Any] = {**wanted, "column": column}
     return {**parts, "any_of": as_tuple(parts["any_of"])} if "any_of" in parts else parts
@@ -170,7 +170,7 @@ def _conditions(value: object) -> object:
     if isinstance(value, tuple):
         return value
     if not isinstance(value, Mapping):
-        message = f"{value!r} is no condition; write a table of columns, such as {{ channel = 'phone' }}"
+        message = f"{value!r} is not a condition; write a table of columns, such as {{ channel = 'phone' }}"
         raise ValueError(message)  # noqa: TRY004 - pydantic reports ValueError only
     return tuple(_condition(str(column), wanted) for column, wanted in sorted(value.items()))
 

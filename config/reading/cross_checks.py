@@ -75,7 +75,7 @@ def cross_check(sheets: Sheets, columns: Columns | None) -> Iterator[Mistake]:
     for person in sheets.people.entries:
         yield from _known(person, ("audience",), "audience", person.item.audience, sheets.audiences.names)
         if person.item.name in RESERVED:
-            wrong = f"{person.item.name!r} has a meaning of its own in ladders"
+            wrong = f"{person.item.name!r} is reserved in ladders"
             yield person.mistake(("name",), wrong, f"choose another name, such as '{person.item.name}-north'")
     for guard in sheets.guard.entries:
         yield from _known(guard, ("route",), "route", guard.item.route, sheets.routes.names)
@@ -131,7 +131,7 @@ def _goals_twice(goals: Sheet[Goal]) -> Iterator[Mistake]:
         line = entry.document.line(entry.place)
         earlier = first.setdefault((goal.metric, goal.vertical, goal.valid_from, goal.where), line)
         if earlier != line and not entry.broken:
-            wrong = f"a second goal for vertical {goal.vertical!r} from {goal.valid_from}"
+            wrong = f"there is already a goal for vertical {goal.vertical!r} from {goal.valid_from}"
             yield entry.mistake((), wrong, f"keep one of them; the first is on line {earlier}")
 
 
@@ -146,7 +146,7 @@ def _goal(entry: ConfigEntry[Goal], sheets: Sheets, tables: Tables) -> Iterator[
 def _possible(entry: ConfigEntry[Any], key: str, value: float, metric: ConfigEntry[Metric]) -> Iterator[Mistake]:
     least, most = metric.item.range
     if entry.sound(key) and metric.sound("shape", "factor") and not least <= value <= most:
-        wrong = f"{key} {value:g} is no value that {metric.item.name} can have"
+        wrong = f"{key} {value:g} is not a possible value of {metric.item.name}"
         yield entry.mistake((key,), wrong, f"write a number from {least:g} to {most:g}")
 
 
@@ -186,7 +186,7 @@ def _parent(entry: ConfigEntry[Any], rule: Rule, sheets: Sheets) -> Iterator[Mis
     if rule.inhibited_by == rule.name:
         yield entry.mistake(place, "a rule cannot inhibit itself", "name another rule, or leave it out")
     elif parents and parents[0].inhibited_by:
-        wrong = f"{rule.inhibited_by!r} is inhibited by another rule itself; only one level is followed"
+        wrong = f"{rule.inhibited_by!r} is itself inhibited by another rule; only one level is allowed"
         yield entry.mistake(place, wrong, f"name {parents[0].inhibited_by!r}, or leave it out")
 
 
@@ -197,7 +197,7 @@ def _gate(entry: ConfigEntry[Any], rule: RateRule, metric: ConfigEntry[Metric]) 
     if isinstance(rule, ChartRule):
         wanted = ("share",) if rule.method in ("cusum", "g") else ("share", "balance", "mean")
         if shape not in wanted and entry.sound("method"):
-            wrong = f"{metric.item.name} is a {shape}, which a {rule.method} chart cannot take"
+            wrong = f"{metric.item.name} is a {shape}, which a {rule.method} chart cannot use"
             yield entry.mistake(("method",), wrong, f"choose a metric that is a {' or a '.join(wanted)}")
     elif rule.gate == "exact" and shape in INEXACT and entry.sound("gate"):
         wrong = f"{metric.item.name} is a {shape}, which has no exact gate"
@@ -221,8 +221,8 @@ def _against(
     yield from tables.conditions(entry, "against", other.where, base.item.table)
     for i, column in enumerate(rule.strata):
         if column in rule.by:
-            wrong = f"{column!r} stands in by already: each of its values is compared for itself"
-            yield entry.mistake(("strata", i), wrong, "take it out of strata, or out of by")
+            wrong = f"{column!r} is already in by, so each of its values is compared separately"
+            yield entry.mistake(("strata", i), wrong, "remove it from strata or from by")
     for i, column in enumerate((*rule.by, *rule.strata)):
         place = ("by", i) if i < len(rule.by) else ("strata", i - len(rule.by))
         yield from tables.column(entry, place, column, base.item.table)
@@ -261,7 +261,7 @@ def _route(entry: ConfigEntry[Route], people: Sheet[Person]) -> Iterator[Mistake
             wrong = f"step {i + 1} reaches nobody: no person has audience 'gm'"
             yield entry.mistake(("ladder", i), wrong, 'add a [[person]] with audience = "gm"')
         elif step.notify not in {*people.names, *RESERVED}:
-            wrong = f"step {i + 1} reaches nobody: {step.notify!r} is no person"
+            wrong = f"step {i + 1} reaches nobody: no person is called {step.notify!r}"
             yield entry.mistake(("ladder", i), wrong, suggest(step.notify, {*people.names, *RESERVED}))
 
 

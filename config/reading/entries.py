@@ -108,7 +108,7 @@ def read_sheet(document: Document | None, key: str, kind: Kind[ModelT]) -> Sheet
         return Sheet((), None, ())
     tables = document.values.get(key, [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        mistake = Mistake(document.file, document.line((key,)), f"{key!r} is no list of tables", f"write [[{key}]]")
+        mistake = Mistake(document.file, document.line((key,)), f"{key!r} is not a list of tables", f"write [[{key}]]")
         return Sheet((), None, (mistake,))
     read = [read_entry(document, (key, i), table, kind) for i, table in enumerate(tables)]
     mistakes = [mistake for _, own in read for mistake in own]

@@ -30,7 +30,7 @@ class KnownIncident(FrozenModel):
     @model_validator(mode="after")
     def _is_of_one(self) -> Self:
         if (self.rule is None) == (self.metric is None):
-            raise KeyedError("rule", "it is not clear who should find it; write rule or metric, one of the two")
+            raise KeyedError("rule", "it needs either a rule or a metric; write one of the two")
         if self.until is not None and self.until <= self.since:
             raise KeyedError("until", "until is the day after the last one; it must come after since")
         return self

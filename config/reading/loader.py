@@ -121,7 +121,7 @@ def read_source(folder: Path) -> Source:
         mistakes.append(Mistake(folder, 0, "the source has no .sql file", right))
     for file in files:
         if file.stem not in TABLES:
-            wrong = f"{file.stem!r} is no canonical table"
+            wrong = f"{file.stem!r} is not a canonical table"
             mistakes.append(Mistake(file, 1, wrong, suggest(file.stem, TABLES)))
     if document:
         raw = {"name": folder.resolve().name, **document.values}
@@ -194,7 +194,7 @@ def _single(document: Document | None, key: str, model: type[ModelT], *, needed:
         return Sheet((), None, ())
     raw = document.values.get(key, None if needed else {})
     if not isinstance(raw, dict):
-        wrong = f"[{key}] is missing" if raw is None else f"{key!r} is no table"
+        wrong = f"[{key}] is missing" if raw is None else f"{key!r} is not a table"
         return Sheet((), None, (Mistake(document.file, document.line((key,)), wrong, f"write [{key}] above its keys"),))
     entry, mistakes = read_entry(document, (key,), raw, _kind(model))
     return Sheet((entry,) if entry else (), frozenset(), mistakes)

@@ -38,7 +38,7 @@ def _parts(text: str) -> Iterator[float]:
         part = _PART.fullmatch("0" if word == "_" else word)
         if not part:
             right = "write 40, 40x12 (twelve times 40), 40+2x10 (ten, each 2 more) or _ (none)"
-            message = f"{word!r} is no number; {right}"
+            message = f"{word!r} is not a number; {right}"
             raise ValueError(message)
         first, step, many = float(part[1]), float(part[2] or 0), int(part[3] or 1)
         yield from (round(first + step * i, 9) for i in range(many))

@@ -53,7 +53,7 @@ class WrittenSignals(FrozenModel):
     def _one_way(self) -> Self:
         spaced = (self.every, self.until)
         if (self.days is None) != all(spaced) or (self.days is not None and any(spaced)):
-            raise KeyedError("days", "the days are not clear; write days = [...], or every, from and until")
+            raise KeyedError("days", "the days are missing; write days = [...], or every, from and until")
         return self
 
 

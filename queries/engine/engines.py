@@ -308,4 +308,4 @@ def vacuum(engine: Engine, ours: MetaData) -> None:
     finally:
         native.close()
     if is_busy:
-        raise EarshotError("the state's log still holds what was deleted, for somebody reads it; run this again")
+        raise EarshotError("the state's log still holds what was deleted, because it is being read; run this again")

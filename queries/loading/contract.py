@@ -197,7 +197,7 @@ class Contract:
             low, high = between
             yield f"{value} not between {low} and {high}", _said(name, raw, f"is outside {low} to {high}")
         if isinstance(column.type, Date | DateTime) and not column.info.get("planned"):
-            yield f"{value} > timestamp '{self.now + AHEAD}'", _said(name, raw, "lies after the day of the load")
+            yield f"{value} > timestamp '{self.now + AHEAD}'", _said(name, raw, "is after the day of the load")
         if name == "month":
             yield f"day({value}) <> 1", _said(name, raw, "is not the first day of a month")
 
@@ -214,13 +214,13 @@ def check_columns(table: Table, offered: Offered, where: str) -> None:
         if name in names:
             continue
         if name in table.c:
-            raise EarshotError(f"{where}: column {name!r} is filled by the load; leave it out")
+            raise EarshotError(f"{where}: the load fills column {name!r}; leave it out")
         near = get_close_matches(name, [n for n in names if n not in offered], n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"{table.name} has {', '.join(names)}"
         raise EarshotError(f"{where}: {table.name} has no column {name!r}; {hint}")
     for column in wanted:
         if column.name not in offered and not column.nullable:
-            raise EarshotError(f"{where}: column {column.name!r} is missing; add it, every {table.name} needs it")
+            raise EarshotError(f"{where}: column {column.name!r} is missing; add it: every {table.name} needs one")
         kind = offered.get(column.name, "")
         if kind.endswith("]") or kind.startswith(_NESTED):
             raise EarshotError(f"{where}: column {column.name!r} is a {kind}; make it one plain value")

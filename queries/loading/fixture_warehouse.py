@@ -93,7 +93,7 @@ def _filled(
             key, number = keys.most_common(1)[0]
             if number > 1:
                 told = ", ".join(f"{name} {value}" for name, value in key)
-                raise EarshotError(f"two rows of {table.name} are the same one ({told}); give each its own key")
+                raise EarshotError(f"two rows of {table.name} have the same key ({told}); give each its own")
             yield table, full
 
 

@@ -71,7 +71,7 @@ def offer(source: Source, data: Path, private: Path, say: Callable[[str], None])
         EarshotError: a file is missing, is no file, or is not what source.toml says; or no space is left.
     """
     if not data.is_dir():
-        raise EarshotError(f"{data} is not a folder; point --data at the folder that holds the source's files")
+        raise EarshotError(f"{data} is not a folder; point --data at the folder with the source's files")
     offers = []
     for name, wanted in source.inputs.items():
         originals = _find(name, wanted.file, data)
@@ -139,7 +139,7 @@ def _find(name: str, pattern: str, data: Path) -> tuple[Path, ...]:
     for file in files:
         refuse_stray(file, data)
         if not file.is_file():
-            raise EarshotError(f"input {name}: {file} is a folder; name a file, or all in it as '{pattern}/*.csv'")
+            raise EarshotError(f"input {name}: {file} is a folder; name a file, or all of them as '{pattern}/*.csv'")
     return files
 
 
@@ -205,7 +205,7 @@ def _short_rows(scan: str, files: Sequence[Private]) -> Iterator[str]:
     for path, rows, position in said:
         line = 1 + line_ends(Path(path), position)
         some = "a row ends" if rows == 1 else f"{rows:,} rows end"
-        yield f"{originals[path]}:{line}: {some} before the header does; the columns that are missing are empty"
+        yield f"{originals[path]}:{line}: {some} before the header does; missing columns are left empty"
 
 
 def _reader(lines: Iterable[str], wanted: SourceInput) -> Any:
@@ -232,7 +232,7 @@ def _header(file: Private, wanted: SourceInput, warnings: list[str]) -> _Header:
     other = next((d for d in _OTHER_DELIMITERS if d in names[0]), None)
     if len(names) == 1 and other:
         raise EarshotError(
-            f"{where}: {wanted.delimiter!r} makes one column of {names[0][:80]!r}; "
+            f"{where}: {wanted.delimiter!r} gives a single column, {names[0][:80]!r}; "
             f'set delimiter = "{_OTHER_DELIMITERS[other]}" for this input'
         )
     widths = Counter(columns for _, columns in rows)
@@ -246,7 +246,7 @@ def _header(file: Private, wanted: SourceInput, warnings: list[str]) -> _Header:
     distinct = _distinct(names)
     for name, called in zip(names, distinct, strict=True):
         if name.strip() and called != name.strip():
-            warnings.append(f"{where}: column {name.strip()!r} stands there again; SELECTs find it as {called!r}")
+            warnings.append(f"{where}: column {name.strip()!r} appears again; in SELECTs it is called {called!r}")
     return _Header(distinct, skip)
 
 
@@ -274,7 +274,7 @@ def _once(where: Path, names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name.casefold() in seen:
-            raise EarshotError(f"{where}: column {name!r} stands twice; give each column its own name")
+            raise EarshotError(f"{where}: column {name!r} appears twice; give each column its own name")
         seen.add(name.casefold())
 
 
@@ -283,7 +283,9 @@ def _parquet(files: Sequence[Private], _wanted: SourceInput, _warnings: list[str
         try:
             _once(file.original, pq.read_schema(file.copy).names)
         except (pa.ArrowInvalid, OSError) as error:
-            raise EarshotError(f"{file.original} is no Parquet file; write it again or correct its format") from error
+            raise EarshotError(
+                f"{file.original} is not a Parquet file; export it again or correct its format"
+            ) from error
     return f"select * from read_parquet({_paths(files)}, union_by_name = true)"
 
 
@@ -301,7 +303,7 @@ def _jsonl(files: Sequence[Private], _wanted: SourceInput, _warnings: list[str])
         if not keys:
             raise EarshotError(f"{file.original} is empty; a JSON lines file has one object a line")
         if None in keys:
-            raise _not_json(file) or EarshotError(f"{file.original} holds an object without keys")
+            raise _not_json(file) or EarshotError(f"{file.original} contains an object without keys")
         names.update(dict.fromkeys(sorted(keys)))
     _once(files[0].original, list(names))
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
@@ -317,7 +319,7 @@ def _not_json(file: Private) -> EarshotError | None:
             except ValueError as error:
                 return EarshotError(f"{file.original}:{number}: not JSON ({error}); write one object a line")
             if not isinstance(value, dict):
-                return EarshotError(f"{file.original}:{number}: no JSON object; write one object a line")
+                return EarshotError(f"{file.original}:{number}: not a JSON object; write one object a line")
     return None
 
 

@@ -153,8 +153,8 @@ def load(warehouse: Warehouse, order: LoadRequest, now: datetime, say: Say = pri
             if table := unfilled(draft.conn, metric.table, metric.columns):
                 empty.setdefault(table, []).append(metric.name)
         for table, metrics in empty.items():
-            say(f"no row of {table} was ever loaded: {', '.join(metrics)} stay{'s' if len(metrics) == 1 else ''} empty")
-        say("publishing" if summary.published else "nothing changed: the warehouse stays as it is")
+            say(f"no row of {table} is loaded, so {', '.join(metrics)} stay{'s' if len(metrics) == 1 else ''} empty")
+        say("publishing" if summary.published else "nothing changed; the warehouse is unchanged")
     return replace(summary, seconds=clock.total())
 
 
@@ -205,12 +205,12 @@ def _judged(
     judged, wrong, most = read.total() + back, rejected.total(), order.source.max_rejected
     if wrong > most * judged:
         top = "; ".join(f"{number:,} x {reason}" for reason, number in verdict.reasons.most_common(3))
-        share = f"{wrong:,} of {judged:,} rows of {merging.source} are wrong, more than the share of {most:g}"
+        share = f"{wrong:,} of {judged:,} rows of {merging.source} are invalid, more than the allowed share of {most:g}"
         advice = (
-            "nothing was loaded; python -m queries quarantine shows them; correct the source, or raise max_rejected"
+            "nothing was loaded; `python -m queries quarantine` lists them; correct the source, or raise max_rejected"
         )
         rows = rejected_rows(stage, merging.source, partial(lines_of, order.source, order.data))
-        raise LoadRefusedError(f"{share} that may be: {top}; {advice} in its source.toml", rows)
+        raise LoadRefusedError(f"{share}: {top}; {advice} in its source.toml", rows)
     return verdict
 
 
@@ -235,9 +235,9 @@ def _refuse_removal(source: Source, merged: Mapping[str, Merged]) -> None:
     named = {f"rows of {n}": (k, had[n]) for n, k in gone.items() if n != "account" and (k >= FEW or k == had[n])}
     for what, (less, before) in (lost | named).items():
         if less > source.max_removed * before:
-            share = f"{less:,} of the {before:,} {what} that {source.name} had would go"
-            advice = "nothing was loaded; see whether its files are whole, or load them with --allow-removal"
-            raise LoadRefusedError(f"{share}, more than the share of {source.max_removed:g} that may: {advice}")
+            share = f"{less:,} of the {before:,} {what} of {source.name} would be removed"
+            advice = "nothing was loaded; check that its files are complete, or load with --allow-removal"
+            raise LoadRefusedError(f"{share}, more than the allowed share of {source.max_removed:g}: {advice}")
 
 
 def _merge(merging: Merging, stage: Stage, samples: frozenset[str], clock: _Clock) -> dict[str, Merged]:

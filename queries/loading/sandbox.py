@@ -182,7 +182,7 @@ def _contract(sandbox: _Sandbox, select: Select, source: Source, zone: str, now:
         raise EarshotError(_placed(error, select.file)) from error
     if kinds != [duckdb.StatementType.SELECT]:
         holds = ", ".join(kind.name for kind in kinds) or "nothing"
-        raise EarshotError(f"{select.file}: a source's file is one SELECT, not {holds}; leave only that")
+        raise EarshotError(f"{select.file}: a source's file must hold one SELECT, not {holds}")
     view = quoted(f"offered {select.table.name}")
     try:
         # On the first line of theirs, so that the lines that DuckDB names are theirs.
@@ -190,7 +190,7 @@ def _contract(sandbox: _Sandbox, select: Select, source: Source, zone: str, now:
         # Asked of the SELECT itself: in a view the second of two columns of one name has another name.
         columns = sandbox.conn.query(select.sql).columns
         if repeated := next((name for name in columns if columns.count(name) > 1), None):
-            raise EarshotError(f"{select.file}: column {repeated!r} stands twice in the SELECT; leave one of them")
+            raise EarshotError(f"{select.file}: column {repeated!r} appears twice in the SELECT; remove one")
         if (kept := with_zones_kept(sandbox.conn, select.sql)) != select.sql:
             sandbox.conn.execute(f"create or replace view {view} as {kept}")
         described = sandbox.conn.execute(f"describe {view}").fetchall()
@@ -227,7 +227,7 @@ def _watched(
             if select.table.name == "response":
                 scales.see(batch.column("scale"), batch.column("score"))
             if column := _column_with_nul(batch):
-                error = EarshotError(f"{select.file}: {column} holds a NUL character; replace it in the SELECT")
+                error = EarshotError(f"{select.file}: {column} contains a NUL character; replace it in the SELECT")
                 sandbox.staging.error = error
                 raise error
             yield _without_empty(batch)

@@ -41,7 +41,7 @@ def find_source(name: str, config: Path) -> Path:
     if (folder / "source.toml").is_file():
         return folder
     if folder.is_dir():
-        raise EarshotError(f"{folder} holds no source.toml; name a source's folder")
+        raise EarshotError(f"{folder} has no source.toml; name a source's folder")
     names = sorted(file.parent.name for file in (config / "sources").glob("*/source.toml"))
     raise EarshotError(f"there is no source {name!r}; {_instead(name, names)}")
 
@@ -56,9 +56,9 @@ def selects(folder: Path) -> tuple[Select, ...]:
     files = {file.stem: file for file in sorted(folder.glob("*.sql"))}
     for stem, file in files.items():
         if stem not in tables:
-            raise EarshotError(f"{file}: there is no table {stem!r} to fill; {_instead(stem, list(tables))}")
+            raise EarshotError(f"{file}: there is no table {stem!r}; {_instead(stem, list(tables))}")
     if not files:
-        raise EarshotError(f"{folder} holds no .sql file; write one SELECT per table it fills, such as contact.sql")
+        raise EarshotError(f"{folder} has no .sql file; write one SELECT per table, such as contact.sql")
     chosen = []
     for name in (name for name in tables if name in files):
         try:
@@ -107,7 +107,7 @@ def samples_to_leave(conn: Connection, source: Source, present: frozenset[str], 
         return frozenset()
     if samples and not replace:
         raise LoadRefusedError(
-            f"the warehouse holds the sample; add --replace-sample to put {source.name} in its place"
+            f"the warehouse holds the sample company; add --replace-sample to replace it with {source.name}"
         )
     return samples
 
@@ -127,5 +127,5 @@ def reporting_zone(source: Source, wanted: str | None, before: Generation | None
     if staying == {source.name} and source.mode == "snapshot":
         return zone
     drops = " && ".join(f"python -m queries drop {name}" for name in sorted(staying))
-    message = f"the warehouse's days are those of {before.zone}, not {zone}; set zone back, or {drops}, and load again"
+    message = f"the warehouse counts days in {before.zone}, not {zone}; set zone back, or run {drops} and load again"
     raise LoadRefusedError(message)

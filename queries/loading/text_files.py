@@ -28,7 +28,9 @@ def copy_text(file: Path, encoding: str, to: Path) -> tuple[str, ...]:
         # rot13 and zip are codecs too, but no encodings.
         "".encode(encoding)
     except (LookupError, TypeError):
-        raise BadTextError(f"{file}: {encoding!r} is no encoding; write one such as 'utf-8' or 'latin-1'") from None
+        raise BadTextError(
+            f"{file}: {encoding!r} is not a known encoding; write one such as 'utf-8' or 'latin-1'"
+        ) from None
     doubt = _Doubt() if codec.name in _SINGLE_BYTE else None
     with file.open("rb") as source, to.open("wb") as target:
         try:
@@ -111,9 +113,9 @@ def _undecodable(error: UnicodeDecodeError, file: Path, encoding: str, lines: in
     where = f"{file}:{lines + before.count(chr(10)) + 1}"
     byte = f"byte 0x{error.object[error.start]:02X}"
     if codecs.lookup(encoding).name not in {"utf-8", "utf-8-sig"}:
-        return BadTextError(f"{where}: {byte} is not {encoding}; set the input's encoding to what the file is in")
+        return BadTextError(f"{where}: {byte} is not {encoding}; set the input's encoding to that of the file")
     with file.open("rb") as source:
         is_utf16 = source.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
     # latin-1 has control characters where cp1252 has the quotes and dashes of Windows, which are what people type.
     guess = "utf-16" if is_utf16 else "cp1252" if 0x80 <= error.object[error.start] < 0xA0 else "latin-1"
-    return BadTextError(f"{where}: {byte} is not UTF-8, it looks like {guess}; set encoding = '{guess}' for this input")
+    return BadTextError(f"{where}: {byte} is not UTF-8 but looks like {guess}; set encoding = '{guess}' for this input")

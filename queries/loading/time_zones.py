@@ -103,7 +103,7 @@ def zone(name: str) -> Zone:
     try:
         info = ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise EarshotError(f"{name!r} is no time zone; write an IANA name such as 'Europe/Berlin' or 'UTC'") from None
+        raise EarshotError(f"{name!r} is not a time zone; write an IANA name such as 'Europe/Berlin'") from None
     changes = []
     for week in range((_LAST - _EPOCH) // _STRIDE):
         start = _EPOCH + week * _STRIDE
@@ -201,7 +201,7 @@ def with_zones_kept(conn: duckdb.DuckDBPyConnection, sql: str) -> str:
             node["function_name"] += "_zoned"
             node["children"][1]["value"]["value"] = form.removesuffix("%Z").rstrip()
         else:
-            raise EarshotError("%Z is read at the end of a single format only; put it there, one format a call")
+            raise EarshotError("%Z must come at the end of a single format; put it there, with one format per call")
     if not nodes:
         return sql
     return str(conn.execute("select json_deserialize_sql(?)", [json.dumps(tree)]).fetchall()[0][0])

@@ -28,7 +28,7 @@ class Lease:
         if self.until - now <= ASTRAY:
             return ""
         what = f"{self.holder.split(' ')[0]} claims the {self.name} until {self.until:%Y-%m-%d %H:%M} UTC"
-        return f"{what}, too far ahead; set that machine's clock (the next tick takes over)"
+        return f"{what}, too far ahead; correct that machine's clock (the next tick takes over)"
 
 
 def lease_holder(conn: Connection, name: str) -> Lease | None:

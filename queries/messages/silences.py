@@ -80,13 +80,13 @@ def add_silence(
         SilenceError: it would mute everything, has no reason, or ends before it starts.
     """
     if matchers == Matchers():
-        raise SilenceError("a silence needs something to match; give a rule, route, vertical, touchpoint or account")
+        raise SilenceError("a silence must match something; give a rule, route, vertical, touchpoint or account")
     if not reason.strip():
-        raise SilenceError("a silence needs a reason; write why nobody has to hear of it")
+        raise SilenceError("a silence needs a reason; write why nobody needs to be notified")
     if ends_at <= starts_at:
         raise SilenceError("the silence ends before it starts; give a later end")
     if ends_at - starts_at > LONGEST:
-        raise SilenceError("the silence is for more than a year; turn the rule off in triggers.toml instead")
+        raise SilenceError("the silence lasts more than a year; disable the rule in triggers.toml instead")
     body = json.dumps(asdict(matchers), sort_keys=True)
     # The same words and times give the same id: pressing twice is one silence.
     id_ = str(uuid5(NAMESPACE_URL, f"earshot:silence:{body}|{author}|{naive(starts_at)}|{naive(ends_at)}"))
@@ -111,7 +111,7 @@ def refuse_unknown(warehouse: Connection | None, matchers: Matchers) -> None:
             rows = (select(canonical.c[column]).where(canonical.c[column] == name).limit(1) for canonical in tables)
             if warehouse is None or not any(warehouse.execute(query).first() for query in rows):
                 noun = column.removesuffix("_id")
-                raise SilenceError(f"no {noun} {name!r} in the data; write its name as the source has it")
+                raise SilenceError(f"no {noun} {name!r} in the data; write the name as it is in the source")
 
 
 def end_silence(conn: Connection, beginning: str, now: datetime) -> Silence:

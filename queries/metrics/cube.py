@@ -105,7 +105,7 @@ def read_cube(
     """
     for metric in metrics:
         if metric.shape == "quantile":
-            raise EarshotError(f"{metric.name} is a quantile and cannot be added up; use a share beyond a limit")
+            raise EarshotError(f"{metric.name} is a quantile and cannot be summed; use a share beyond a limit")
     clock, ask = clock_of(conn, as_of), Ask(by=dims, grain="day", since=since, until=until)
     groups = grouped(list({m.name: m for m in metrics}.values()), dims, scope, clock)
     cubes = []

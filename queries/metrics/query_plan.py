@@ -118,7 +118,7 @@ def plan(metric: Metric, columns: Collection[str], scope: Scope, clock: Clock) -
     offered = COLUMNS[metric.table]
     for name in sorted(mentioned - offered):
         wrong = f"{metric.name} is read from {metric.table}, which has no column {name!r}"
-        raise EarshotError(f"{wrong}; it has {', '.join(sorted(offered))}")
+        raise EarshotError(f"{wrong}; available: {', '.join(sorted(offered))}")
     is_final = all(known_at(metric.table, name) in (None, at) for name in mentioned) or bool(metric.matures)
     rollup = _covering(metric, mentioned | {day}) if is_final else None
     return MetricSource(metric.table, at, day, rollup, clock.day(metric.matures) if rollup else None)

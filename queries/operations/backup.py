@@ -72,7 +72,7 @@ def backup(settings: Settings, folder: Path, now: datetime, say: Say) -> Manifes
         NotNowError: the folder holds something, or there is no state.
     """
     if folder.exists() and any(folder.iterdir()):
-        raise NotNowError(f"{folder} holds something; name a new folder")
+        raise NotNowError(f"{folder} is not empty; name a new folder")
     part = folder.with_name(f"{folder.name}.part")
     with closing(open_warehouse(settings)) as warehouse:
         while True:
@@ -92,7 +92,7 @@ def backup(settings: Settings, folder: Path, now: datetime, say: Say) -> Manifes
         folder.rmdir()
     # By one rename: a backup that was interrupted is never taken for a whole one.
     part.rename(folder)
-    what = f"generation {made.generation}" if made.generation else "no warehouse, for nothing is loaded,"
+    what = f"generation {made.generation}" if made.generation else "no warehouse (nothing is loaded)"
     say(f"{what} and the state as of {now:%Y-%m-%d %H:%M:%S} UTC are in {folder}")
     return made
 
@@ -116,7 +116,7 @@ def _copy_state(settings: Settings, folder: Path) -> str:
         dump(url.get_secret_value(), (VERSIONS, *state.tables), folder / STATE_DUMP)
         return "postgresql"
     if not (settings.data / JOURNAL).exists():
-        raise NotNowError(f"there is no state in {settings.data}; nothing is there to be backed up")
+        raise NotNowError(f"there is no state in {settings.data}; there is nothing to back up")
     copy_journal(settings.data / JOURNAL, folder / JOURNAL)
     return "sqlite"
 
@@ -162,11 +162,11 @@ def read_manifest(folder: Path) -> Manifest:
         refuse_irregular(folder / NAME)
         raw = json.loads((folder / NAME).read_text(encoding="utf-8"))
         if raw.pop("format") != FORMAT:
-            raise BadBackupError(f"{folder}: written by another version of Earshot; restore it with that one")
+            raise BadBackupError(f"{folder}: written by another version of Earshot; restore it with that version")
         return Manifest(**{**raw, "made_at": datetime.fromisoformat(raw["made_at"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadBackupError(
-            f"{folder} is no backup ({NAME}: {type(error).__name__}); name a folder that is"
+            f"{folder} is not a backup ({NAME}: {type(error).__name__}); name a folder that holds one"
         ) from error
 
 
@@ -174,6 +174,6 @@ def check_files(folder: Path, manifest: Manifest) -> None:
     """Raises BadBackupError where a file is missing or was changed."""
     for name, known in sorted(manifest.files.items()):
         if not (folder / name).is_file():
-            raise BadBackupError(f"{folder / name} is missing; take another backup")
+            raise BadBackupError(f"{folder / name} is missing; use another backup")
         if hash_file(folder / name) != known:
-            raise BadBackupError(f"{folder / name} is not as it was written; take another backup")
+            raise BadBackupError(f"{folder / name} has changed since the backup; use another backup")

@@ -16,7 +16,7 @@ def parse_day(text: str) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        message = f"{text!r} is no day; write one such as 2026-01-31"
+        message = f"{text!r} is not a valid date; write one such as 2026-01-31"
         raise ArgumentTypeError(message) from None
     if not FIRST_DAY <= day <= LAST_DAY:
         message = f"{text!r} is too far away; write a day from {FIRST_DAY} to {LAST_DAY}"
@@ -62,7 +62,7 @@ def whole(least: int, most: int) -> Callable[[str], int]:
         except ValueError:
             number = least - 1
         if not least <= number <= most:
-            message = f"{text[:40]!r} is not a number that fits; write a whole number from {least} to {most}"
+            message = f"{text[:40]!r} is out of range; write a whole number from {least} to {most}"
             raise ArgumentTypeError(message)
         return number
 

@@ -38,7 +38,7 @@ def copy_journal(source: Path, to: Path) -> None:
     except sqlite3.Error as error:
         raise DumpError(f"{source} cannot be copied ({error})") from error
     if sound != "ok":
-        raise DumpError(f"{source} is damaged ({sound}); keep it, and restore an older backup")
+        raise DumpError(f"{source} is damaged ({sound}); keep it and restore an older backup")
 
 
 def dump(url: str, tables: Iterable[str], to: Path) -> None:

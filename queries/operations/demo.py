@@ -27,7 +27,7 @@ def demo(installation: Installation, now: datetime, say: Say) -> None:
     except NoWarehouseError:
         real = []
     if real:
-        say(f"the warehouse holds {', '.join(real)}: the sample company is left out")
+        say(f"the warehouse holds {', '.join(real)}: the sample company is not loaded")
         return
     files = settings.data / "sample"
     end = _made(files, now.astimezone(UTC).date(), say)
@@ -53,7 +53,7 @@ def _made(files: Path, today: date, say: Say) -> date:
     note = files / "end.txt"
     if note.exists():
         return date.fromisoformat(note.read_text(encoding="ascii").strip())
-    say(f"making the sample company in {files}: {SAMPLE_CONTACTS:,} contacts")
+    say(f"generating the sample company in {files}: {SAMPLE_CONTACTS:,} contacts")
     generate(files, end=today, contacts=SAMPLE_CONTACTS)
     note.write_text(today.isoformat(), encoding="ascii")
     return today

@@ -45,7 +45,7 @@ def drop(
             raise NoWarehouseError(NOTHING_LOADED)
         if source not in present:
             rest = f"the warehouse holds {', '.join(sorted(present))}" if present else "the warehouse is empty"
-            raise UnknownSourceError(f"there is nothing of source {source!r} to drop; {rest}")
+            raise UnknownSourceError(f"no source {source!r} to drop; {rest}")
         say(f"removing the rows of {source}")
         # None has everything computed anew: where no other source is left, that is the quicker way to nothing.
         touched = nothing_touched(draft.conn) if present - {source} else None

@@ -150,14 +150,14 @@ class _Erasure:
     def words(self) -> str:
         """What the warehouse lost."""
         if not self.was_known:
-            return f"nothing of {self.kind} {self.key} was in the warehouse; later loads leave it out"
+            return f"the warehouse had no {self.kind} {self.key}; later loads leave it out"
         parts = (
             f"{self.rows:,} rows removed",
-            f"{self.facts:,} rows without their person",
+            f"{self.facts:,} rows separated from the person",
             f"{self.quarantined:,} rows removed from the quarantine",
         )
         said = f"{self.kind} {self.key} is erased: {', '.join(parts)}"
-        return f"{said}; older generations are gone, and later loads leave it out"
+        return f"{said}; older generations are removed, and later loads leave it out"
 
 
 def forget(
@@ -200,7 +200,7 @@ def intend(warehouse: Warehouse, states: Engine, keys: Sequence[tuple[Kind, str]
         NoKeyError: a key is empty or blank.
     """
     if any(not as_key(key) for _, key in keys):
-        raise NoKeyError("an erasure needs a key; write --account ID or --person ID, with the id as your data has it")
+        raise NoKeyError("an erasure needs a key; write --account ID or --person ID, with the id as it is in your data")
     erasures = {new.hash: new for kind, key in keys for new in [_Erasure(kind, key, now.replace(tzinfo=None))]}
     with suppress(NoWarehouseError), warehouse.pin() as pin:
         for new in erasures.values():
@@ -266,7 +266,7 @@ def finish_erasures(
             redacted = redact(conn, what, now)
             say(
                 f"state: {redacted.incidents:,} incidents and {redacted.texts:,} texts redacted; "
-                f"{redacted.messages:,} Slack messages are due to be updated by `python -m triggers run`"
+                f"{redacted.messages:,} Slack messages will be updated by `python -m triggers run`"
             )
             people = len(done.people) if account else 0
             figures = (done.rows, done.facts, people, done.quarantined, done.was_known)

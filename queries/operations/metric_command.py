@@ -71,13 +71,13 @@ def _ask(metric: Metric, arguments: Namespace) -> Ask:
     by = tuple(dict.fromkeys(_column(metric, name.strip()) for name in arguments.by.split(",") if name.strip()))
     since, until = arguments.since, arguments.until
     if since and until and since >= until:
-        raise EarshotError(f"no day lies in [{since}, {until}); --until is the first day that is not counted any more")
+        raise EarshotError("--until is the day after the last one; it must come after --since")
     # One condition a column; the values given for the same column are alternatives.
     wanted: dict[str, list[Scalar]] = {}
     for text in arguments.where:
         name, equals, value = text.partition("=")
         if not equals:
-            raise EarshotError(f"{text!r} is no filter; write --where COLUMN=VALUE")
+            raise EarshotError(f"{text!r} is not a filter; write --where COLUMN=VALUE")
         column = _column(metric, name.strip())
         wanted.setdefault(column, []).append(typed(metric.table, column, value))
     where = tuple(Condition(column=column, any_of=tuple(values)) for column, values in wanted.items())

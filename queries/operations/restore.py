@@ -100,12 +100,12 @@ def restore(
     if (beside / SWITCHING).exists():
         begun = json.loads((beside / SWITCHING).read_text(encoding="utf-8"))
         _switch(settings, with_warehouse=begun["with_warehouse"])
-        say("the restore that had begun to put its stores in place is finished")
+        say("the interrupted restore is finished")
         if begun["of"] == of:
             return
     if not replace and (there := _what_is_there(settings)):
-        raise NotNowError(f"{there}; what was recorded since the backup of {made.made_at:%Y-%m-%d %H:%M} UTC would go: "
-                          "add --replace")  # fmt: skip
+        raise NotNowError(f"{there}; anything recorded since the backup of {made.made_at:%Y-%m-%d %H:%M} UTC "
+                          "would be lost: add --replace")  # fmt: skip
     erased, keys = _erased(settings, made, newer, say)
     with open_stores(_put_beside(settings, folder, made)) as stores:
         with stores.writing() as conn:
@@ -117,7 +117,7 @@ def restore(
         finish_erasures(stores.warehouse, stores.states, catalog, now, say, marks)
         if left := _still_there(stores, erased):
             raise StillThereError(
-                f"{len(left)} keys that were erased are in the backup still; keep it, and report this"
+                f"{len(left)} erased keys are still in the restored data; keep the backup and report this"
             )
     with_warehouse = bool(made.warehouse) or not _present_generation(settings)
     note = {"of": of, "with_warehouse": with_warehouse}
@@ -126,7 +126,7 @@ def restore(
     (beside / f"{SWITCHING}.part").rename(beside / SWITCHING)
     fsync(beside)
     _switch(settings, with_warehouse=with_warehouse)
-    say(f"restored as of {made.made_at:%Y-%m-%d %H:%M:%S} UTC; {waiting} messages are looked for in Slack first")
+    say(f"restored as of {made.made_at:%Y-%m-%d %H:%M:%S} UTC; {waiting} messages are first looked up in Slack")
 
 
 def discard_unfinished(settings: Settings) -> None:
@@ -153,7 +153,7 @@ def _refuse_other_kinds(settings: Settings, made: Manifest) -> None:
     for name, (was_shared, url) in kinds.items():
         if was_shared != (url is not None) and not (name == "EARSHOT_WAREHOUSE__URL" and not made.warehouse):
             todo = "set" if was_shared else "do not set"
-            raise NotNowError(f"the backup is of {made.state} and {made.warehouse or 'no warehouse'}; {todo} {name}")
+            raise NotNowError(f"the backup holds {made.state} and {made.warehouse or 'no warehouse'}; {todo} {name}")
 
 
 def _refuse_running(settings: Settings, now: datetime) -> None:
@@ -172,7 +172,7 @@ def _refuse_running(settings: Settings, now: datetime) -> None:
     for name, at in beats:
         if now - aware(at) < ALIVE:
             age = max((now - aware(at)).total_seconds(), 0)
-            raise NotNowError(f"{name} said {age:.0f} s ago that it runs; stop it, and wait half a minute")
+            raise NotNowError(f"{name} was running {age:.0f} s ago; stop it and wait half a minute")
 
 
 def _what_is_there(settings: Settings) -> str:
@@ -218,14 +218,14 @@ def _erased(
             erased |= warehouse.files.tombstones() if isinstance(warehouse, EmbeddedWarehouse) else {}
             erased |= tombstones(warehouse)
     except (BrokenWarehouseError, DBAPIError, OSError) as error:
-        say(f"the present warehouse cannot be read ({type(error).__name__}): what was erased since is not known")
+        say(f"the present warehouse cannot be read ({type(error).__name__}): erasures since the backup are unknown")
     try:
         with _present_state(settings) as engine:
             if engine is not None and inspect(engine).has_table(erasure.name):
                 with engine.connect() as conn:
                     keys.update(noted_keys(conn))
     except DBAPIError as error:
-        say(f"the present state cannot be read ({type(error).__name__}): what was being erased is not known")
+        say(f"the present state cannot be read ({type(error).__name__}): unfinished erasures are unknown")
     return erased, keys
 
 

@@ -105,7 +105,7 @@ def _generations(pin: Pin) -> Iterator[str]:
         yield f"  {row.number:>4}  published {row.published_at:%Y-%m-%d %H:%M} UTC  by {row.source}"
     count = pin.conn.scalar(select(func.count()).select_from(table)) or 0
     if count > GENERATIONS:
-        yield f"  and {count - GENERATIONS:,} before"
+        yield f"  and {count - GENERATIONS:,} older"
 
 
 def _tables(sources: Sequence[SourceFreshness], now: datetime) -> Iterator[str]:
@@ -121,7 +121,7 @@ def _tables(sources: Sequence[SourceFreshness], now: datetime) -> Iterator[str]:
         rows.append((source.source, source.table, f"{source.rows:,}", newest, age, *lags))
     for line in aligned(rows, right=range(2, len(heads))):
         yield line.rstrip()
-    yield "lag: from the event to when its source learnt it (recorded_at)"
+    yield "lag: from the event until the source recorded it (recorded_at)"
 
 
 def lag_text(seconds: float) -> str:
@@ -141,4 +141,4 @@ def _quarantine(reasons: Sequence[Rejected]) -> Iterator[str]:
     for rows in reasons[:REASONS]:
         yield f"  {rows.rows:>9,}  {rows.source} {rows.table}: {rows.reason}"
     if len(reasons) > REASONS:
-        yield f"  and {len(reasons) - REASONS:,} reasons more"
+        yield f"  and {len(reasons) - REASONS:,} more reasons"

@@ -28,17 +28,17 @@ class StorageError(EarshotError):
     """The disk, the memory or the database refuses, or what a store holds cannot be read."""
 
 
-_NO_SPACE: Final = "no space is left; free some or point EARSHOT_DATA at a larger disk"
+_NO_SPACE: Final = "the disk is full; free some space or point EARSHOT_DATA at a larger disk"
 _NO_ANSWER: Final = "the database does not answer; start it, or check EARSHOT_STATE__URL and EARSHOT_WAREHOUSE__URL"
-_DAMAGED: Final = "the store is damaged; keep a copy of it and put a backup back (`python -m queries restore`)"
+_DAMAGED: Final = "the store is damaged; keep a copy of it and restore a backup (`python -m queries restore`)"
 _ADVICE: Final = (
     ("no space left", _NO_SPACE),
     ("database or disk is full", _NO_SPACE),
     ("disk quota", _NO_SPACE),
     ("file too large", _NO_SPACE),
-    ("read-only file system", "it cannot be written; point EARSHOT_DATA at a folder that can"),
-    ("readonly database", "it cannot be written; make it writable or point EARSHOT_DATA at another folder"),
-    ("permission denied", "it cannot be written; make it writable or point EARSHOT_DATA at another folder"),
+    ("read-only file system", "it is read-only; point EARSHOT_DATA at a writable folder"),
+    ("readonly database", "it is not writable; make it so or point EARSHOT_DATA at another folder"),
+    ("permission denied", "it is not writable; make it so or point EARSHOT_DATA at another folder"),
     ("out of memory", "the memory limit is too small; raise EARSHOT_WAREHOUSE__MEMORY_LIMIT (or __READING_LIMIT)"),
     ("failed to allocate", "the memory limit is too small; raise EARSHOT_WAREHOUSE__MEMORY_LIMIT (or __READING_LIMIT)"),
     ("password authentication failed", "the database refuses the user or the password; check EARSHOT_*__URL"),
@@ -51,8 +51,8 @@ _ADVICE: Final = (
     ("shutting down", _NO_ANSWER),
     ("failed to resolve host", _NO_ANSWER),
     ("connection timeout", _NO_ANSWER),
-    ("database is locked", "another process keeps it locked; wait for it, or end it"),
-    ("could not set lock", "another process keeps it locked; wait for it, or end it"),
+    ("database is locked", "another process has locked it; wait for it, or stop it"),
+    ("could not set lock", "another process has locked it; wait for it, or stop it"),
     ("not a database", _DAMAGED),
     ("malformed", _DAMAGED),
     ("not a valid duckdb", _DAMAGED),

@@ -85,7 +85,7 @@ def record_action(conn: Connection, new: NewAction, author: str, now: datetime) 
     """
     what, owner = new.what.strip(), new.owner.strip()
     if not what or not owner:
-        raise ActionError("an action needs a text and an owner; write what is done and who sees to it")
+        raise ActionError("an action needs a text and an owner; write what will be done and by whom")
     if new.due_on is not None and new.due_on < new.started_on:
         raise ActionError("the action is due before it starts; give a later due date")
     at = now.replace(tzinfo=None)

@@ -100,21 +100,21 @@ class GenerationFiles:
             raise self.missing(number)
         later = set(self.numbers()) - {_number_in(self._announced)} if _number_in(self._alone) != number else set()
         if max(later, default=0) > number:
-            raise self.broken(f"{self.pointer} names generation {number}, and {max(later)} is there")
+            raise self.broken(f"{self.pointer} names generation {number}, but {max(later)} exists")
         return number
 
     def missing(self, number: int) -> BrokenWarehouseError:
         """What is said where the pointer names a file that is not there."""
-        return self.broken(f"{self.pointer} names generation {number}, and {self.file(number)} is missing")
+        return self.broken(f"{self.pointer} names generation {number}, but {self.file(number)} is missing")
 
     def broken(self, what: str) -> BrokenWarehouseError:
         """What is wrong, as an error that names the way on."""
         whole = self.newest_whole()
         if whole is None:
-            way = "no generation is whole: restore a backup (`python -m queries restore`), or remove `current` and "
+            way = "no generation is intact: restore a backup (`python -m queries restore`), or remove `current` and "
             way += f"`generation-*` in {self.folder} and load every source again"
         else:
-            way = f"the newest whole generation is {whole}: `{REPAIR}` serves it"
+            way = f"the newest intact generation is {whole}; run `{REPAIR}` to use it"
         return BrokenWarehouseError(f"{what}; nothing was removed; {way}")
 
     def newest_whole(self) -> int | None:
@@ -145,8 +145,8 @@ class GenerationFiles:
         if found != rows:
             differs = sorted(name for name in rows.keys() | found.keys() if rows.get(name) != found.get(name))
             raise BrokenWarehouseError(
-                f"{draft} lacks rows of {', '.join(differs)}; the generation before is served: free some space and "
-                "run it again"
+                f"{draft} lacks rows of {', '.join(differs)}; the previous generation stays in use: free some space "
+                "and run it again"
             )
         self._keep_tombstones(erased)
         if alone:
@@ -207,7 +207,7 @@ class GenerationFiles:
         except FileNotFoundError:
             return {}
         except (ValueError, TypeError, AttributeError) as error:
-            advice = "remove it: the newest generation holds what it held"
+            advice = "remove it: the newest generation has the same content"
             raise BrokenWarehouseError(f"{self._tombstones} is damaged; {advice}") from error
 
     def _keep_tombstones(self, erased: Mapping[str, str]) -> None:
@@ -222,7 +222,7 @@ class GenerationFiles:
         """The rows of each table of a file that is whole, and its tombstones. Raises BrokenWarehouseError."""
         # The newest rows of a file with a log beside it are in the log, which does not get its name.
         if _log_of(file).exists():
-            raise BrokenWarehouseError(f"{file} was not written to its end; run it again")
+            raise BrokenWarehouseError(f"{file} was not written completely; run the load again")
         try:
             refuse_irregular(file)
             with (
@@ -235,7 +235,7 @@ class GenerationFiles:
             reason = error.orig if isinstance(error, DBAPIError) else error.strerror
             raise BrokenWarehouseError(f"{file} cannot be read ({str(reason).splitlines()[0]})") from error
         if newest is None or newest.number != number:
-            raise BrokenWarehouseError(f"{file} is generation {newest.number if newest else 0} and not {number}")
+            raise BrokenWarehouseError(f"{file} holds generation {newest.number if newest else 0}, not {number}")
         return rows, {row.hash: row.at.isoformat() for row in erased}
 
 

@@ -102,9 +102,9 @@ class LoadReport:
             yield f"{name:>16}" + "".join(f"{getattr(table, head):>13,}" for head in heads[1:])
         yield from (f"quarantined {number:,}: {reason}" for reason, number in self.reasons.items())
         if self.refilled:
-            yield f"{self.refilled:,} facts moved to the vertical that their account's history now says"
+            yield f"{self.refilled:,} rows moved to the vertical that the account's history now gives"
         if self.erased:
-            yield f"{self.erased:,} rows of erased accounts and people stayed out"
+            yield f"{self.erased:,} rows of erased accounts and people were left out"
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ def relation(name: str, as_of: datetime | None = None, needed: Collection[str] |
     rows = _attributes(BUILDERS[name](naive(as_of), wanted), naive(as_of), wanted)
     for column in wanted:
         if column not in rows.columns:
-            raise EarshotError(f"{name} has no column {column!r}; it has {', '.join(sorted(COLUMNS[name]))}")
+            raise EarshotError(f"{name} has no column {column!r}; its columns are {', '.join(sorted(COLUMNS[name]))}")
     return select(*(rows.columns[c].label(c) for c in wanted)).select_from(rows.source).where(rows.where).subquery(name)
 
 
@@ -122,12 +122,12 @@ def typed(table: str, column: str, text: str) -> Scalar:
     """A value written on a command line, as the type of the column it is compared with. Raises EarshotError."""
     kind = relation(table, None, [column]).c[column].type
     if isinstance(kind, DateTime):
-        raise EarshotError(f"{column} is an instant and cannot be asked for by value; use a day")
+        raise EarshotError(f"{column} is a point in time and cannot be matched by value; use a day")
     reader = next((read for types, read in _READERS if isinstance(kind, types)), str)
     try:
         return reader(text)
     except (ValueError, KeyError):
-        raise EarshotError(f"{text!r} is no value of {column}; write a {type(kind).__name__.lower()}") from None
+        raise EarshotError(f"{text!r} is not a valid value for {column}; use a {type(kind).__name__.lower()}") from None
 
 
 _READERS: Final[tuple[tuple[Any, Callable[[str], Scalar]], ...]] = (

@@ -304,7 +304,7 @@ def test_sql_that_fills_no_canonical_table_is_a_mistake(shop: Path) -> None:
     (shop / "journeys.sql").write_text("select 1", encoding="utf-8")
     with pytest.raises(ConfigError) as error:
         read_source(shop)
-    assert said(error) == [f"{shop / 'journeys.sql'}:1: 'journeys' is no canonical table; did you mean 'journey'?"]
+    assert said(error) == [f"{shop / 'journeys.sql'}:1: 'journeys' is not a canonical table; did you mean 'journey'?"]
 
 
 def test_a_source_without_sql_is_a_mistake(shop: Path) -> None:

@@ -229,7 +229,7 @@ def test_a_foreign_name_opens_no_socket(served: Served) -> None:
 
 @pytest.mark.parametrize("name", ["Earshot.example", "https://earshot.example", "*.example", '["a"]', "a;b"])
 def test_a_name_is_a_name(name: str) -> None:
-    with pytest.raises(ConfigError, match="is no host"):
+    with pytest.raises(ConfigError, match="is not a host name"):
         read_settings({"EARSHOT_DASHBOARD__NAMES": name}, None)
 
 

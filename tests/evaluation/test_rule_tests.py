@@ -149,7 +149,7 @@ invited_at = 2026-03-02
         (FALL.replace("plus =", "plsu ="), 11, "unknown key 'plsu'; did you mean 'plus'?"),
         (FALL.replace("promises-company", "promise-company"), 4, "unknown rule 'promise-company'; did you mean"),
         (FALL.replace("[[test]]", "[[tests]]"), 2, "unknown key 'tests'; did you mean 'test'?"),
-        (FALL.replace("184x20", "184*20"), 11, "'184*20' is no number; write 40, 40x12 (twelve times 40)"),
+        (FALL.replace("184x20", "184*20"), 11, "'184*20' is not a number; write 40, 40x12 (twelve times 40)"),
         (FALL.replace("n = 200", "n = [200, 200]"), 9, "the lists differ in length (n 2, plus 46)"),
         (FALL.replace("184x20 150x6 188x20", "").replace('plus = ""', "plus = 100"), 9, "nothing is a list"),
         (FALL.replace("150x6", "250x6"), 11, "more rows count than there are"),
@@ -225,7 +225,7 @@ def test_a_draft_cannot_hang_from_a_rule_that_is_inhibited_itself(tmp_path: Path
     text = DRAFT + f'inhibited_by = "{child.name}"\n'
     (found,) = outcomes(tmp_path, text)
     (line,) = found.lines
-    said = f"rule draft: {child.name!r} is inhibited by another rule itself; only one level is followed"
+    said = f"rule draft: {child.name!r} is itself inhibited by another rule; only one level is allowed"
     assert f"rules.toml:{len(text.splitlines())}: {said}" in line
 
 
@@ -442,7 +442,7 @@ def test_the_command_takes_a_folder(tmp_path: Path, nowhere: Path, capsys: pytes
     empty = tmp_path / "empty"
     empty.mkdir()
     assert main(["test", str(empty)]) == 1
-    assert "holds no .toml file" in capsys.readouterr().err
+    assert "has no .toml file" in capsys.readouterr().err
     assert main(["test", str(tmp_path / "none.toml")]) == 1
     assert "none.toml:1: the file is missing" in capsys.readouterr().out
 
@@ -469,7 +469,7 @@ def test_the_how_to_shows_what_a_failure_looks_like(tmp_path: Path, monkeypatch:
 
 def test_rows_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     (found,) = outcomes(tmp_path, ROWS + 'id = ["same", "same"]\n')
-    assert found.lines == ("  two rows of response are the same one (source test, id same); give each its own key",)
+    assert found.lines == ("  two rows of response have the same key (source test, id same); give each its own",)
     (found,) = outcomes(tmp_path, ROWS + 'score = "nine"\n')
     assert found.lines[0].startswith("  the rows cannot be stored: ")
 

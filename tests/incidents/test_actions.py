@@ -336,10 +336,10 @@ def test_what_is_no_end(written: str, wrong: str) -> None:
 @pytest.mark.parametrize(
     ("matchers", "reason", "hours", "wrong"),
     [
-        (Matchers(), "why", 1, "something to match"),
+        (Matchers(), "why", 1, "must match something"),
         (Matchers(rule="defects"), " ", 1, "needs a reason"),
         (Matchers(rule="defects"), "why", 0, "ends before it starts"),
-        (Matchers(rule="defects"), "why", 9999 * 24 * 7, "for more than a year"),
+        (Matchers(rule="defects"), "why", 9999 * 24 * 7, "lasts more than a year"),
     ],
 )
 def test_what_is_no_silence(tmp_path: Path, matchers: Matchers, reason: str, hours: int, wrong: str) -> None:
@@ -468,9 +468,9 @@ def test_whom_a_rule_would_be_told_to() -> None:
         f"rule defects, severity 2 -> route delivery, {CHANNEL}",
         "business days 09:00-17:00, Europe/Berlin; outside: hold",
         "Fri 2026-11-20 16:00  the channel",
-        "Mon 2026-11-23 09:00  Ana Ruiz (held until the hours begin)",
-        "Tue 2026-11-24 09:00  Ben Okafor (held until the hours begin)",  # 20 hours after hers
-        "whoever takes it on has 1d; then the ladder goes on",
+        "Mon 2026-11-23 09:00  Ana Ruiz (held until business hours)",
+        "Tue 2026-11-24 09:00  Ben Okafor (held until business hours)",  # 20 hours after hers
+        "an acknowledgement lasts 1d; then escalation resumes",
     ]
     assert "nobody: no general manager answers for Lending" in "\n".join(
         route_steps(config, "defects", "Lending", BERLIN, FRIDAY)

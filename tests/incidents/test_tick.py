@@ -368,7 +368,7 @@ def test_explain_shows_the_figures_then_and_now(tmp_path: Path, new_state: NewSt
     text = "\n".join(lines)
     assert "then: 40.0% (29 to 53%), n = 200, design effect 3.33, p = 0.00749, alpha 0.00958" in text
     assert "now:  32.0%" in text
-    assert "rows came, went or were corrected since" in text
+    assert "rows were added, removed or corrected since" in text
 
 
 # Events.

@@ -214,8 +214,8 @@ def test_what_is_known_is_found_missed_or_was_open(
     ("text", "said"),
     [
         ("", "known:1: nothing is known in it"),
-        ("[[known]]\nsince = 2026-01-01", "it is not clear who should find it; write rule or metric"),
-        ('[[known]]\nrule = "defects"\nmetric = "nps"\nsince = 2026-01-01', "known:2: known nps: it is not clear"),
+        ("[[known]]\nsince = 2026-01-01", "it needs either a rule or a metric"),
+        ('[[known]]\nrule = "defects"\nmetric = "nps"\nsince = 2026-01-01', "known:2: known nps: it needs either"),
         (
             '[[known]]\nrule = "defect"\nsince = 2026-01-01',
             "known:2: known: unknown rule 'defect'; did you mean 'defects'?",
@@ -279,7 +279,7 @@ def test_what_is_known_is_counted(triggers: Terminal, tmp_path: Path) -> None:
     file.write_text('[[known]]\nname = "bad parts"\nrule = "defects"\nsince = 2025-12-01\n', "utf-8")
     printed = triggers("backtest", *SPAN, "--rule", "defects", "--known", str(file))
     assert "bad parts" in printed
-    assert "1 of 1 found, 21 days after it began in the median; 0 missed; 0 incidents about none of it" in printed
+    assert "1 of 1 found, 21 days after it began (median); 0 missed; 0 incidents match no known one" in printed
     words = ("backtest", *SPAN, "--known", str(file), "--format", "csv")
     assert "leave out --format csv" in triggers(*words, status=1)
 
@@ -287,7 +287,7 @@ def test_what_is_known_is_counted(triggers: Terminal, tmp_path: Path) -> None:
 def test_a_day_that_is_none_is_refused_in_words(triggers: Terminal, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         triggers("backtest", "--since", "2026-13-01", "--until", "2026-01-01")
-    assert "'2026-13-01' is no day; write one such as 2026-01-31" in capsys.readouterr().err
+    assert "'2026-13-01' is not a valid date; write one such as 2026-01-31" in capsys.readouterr().err
     assert "--until is the day after" in triggers(
         "backtest", "--since", "2026-01-01", "--until", "2026-01-01", status=1
     )

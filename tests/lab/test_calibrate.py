@@ -190,7 +190,7 @@ def test_a_check_calibrates_what_is_enabled(company: EmbeddedWarehouse) -> None:
 
 def test_a_check_before_the_first_slot_says_so(company: EmbeddedWarehouse) -> None:
     found_ = checks(company, noon(FIRST + timedelta(weeks=2)))
-    assert [list(one.lines) for one in found_][1:] == [["defects: not calibrated: no slot has rows to judge yet"]]
+    assert [list(one.lines) for one in found_][1:] == [["defects: not calibrated: no slot has enough rows yet"]]
 
 
 def test_what_is_stored_is_what_a_tick_reads(company: EmbeddedWarehouse, tmp_path: Path, new_state: NewState) -> None:

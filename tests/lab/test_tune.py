@@ -225,7 +225,7 @@ def test_no_value_keeps_the_budget() -> None:
 
 @pytest.mark.parametrize("text", ["", "two per week", "0 per week", "-1 per week", "2 per month", "2"])
 def test_what_is_no_budget(text: str) -> None:
-    with pytest.raises(ArgumentTypeError, match="is no budget; write one such as '2 per person per week'"):
+    with pytest.raises(ArgumentTypeError, match="is not a valid budget; write one such as '2 per person per week'"):
         budget(text)
 
 
@@ -282,10 +282,10 @@ def test_tune_proposes_and_writes_nothing(here: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr().out
     assert "defects from 2025-09-01 to 2026-04-01, limit varied; recover keeps its distance" in said
     assert "25% " in said
-    assert "<- as it is" in said
+    assert "<- current" in said
     assert "<- proposed" in said
     assert "    limit = " in said
-    assert "votes: nobody has judged one of its incidents yet" in said
+    assert "votes: none of its incidents has been rated yet" in said
     assert file.read_text("utf-8") == before
 
 
@@ -311,4 +311,4 @@ def test_a_draft_is_tuned(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     file.write_text(rule_as_toml(config.rule("defects").model_copy(update={"limit": 0.5, "recover": 0.45})), "utf-8")
     assert main([*TUNE, "1 per person per week", "--draft", str(file)]) == 0
     said = capsys.readouterr().out
-    assert next(line for line in said.splitlines() if "as it is" in line).startswith("50%")
+    assert next(line for line in said.splitlines() if "<- current" in line).startswith("50%")

@@ -153,7 +153,7 @@ LATIN: Final = (CONTACTS + CONTACT.format(id="São", account="A1", at="2026-01-0
     ("contacts", "message"),
     [
         (CONTACTS.replace("answered_at", "ID"), "contact has no column 'ID_2'"),
-        (LATIN, "contact.csv:102: byte 0xE3 is not UTF-8, it looks like latin-1; set encoding = 'latin-1'"),
+        (LATIN, "contact.csv:102: byte 0xE3 is not UTF-8 but looks like latin-1; set encoding = 'latin-1'"),
         (CONTACTS.replace("c99", "c\0"), "contact.csv:101: a NUL byte; export the file again"),
         (CONTACTS.replace("touchpoint", "place"), "contact has no column 'place'; contact has id, account_id"),
         (CONTACTS.replace(",touchpoint", "").replace(",visit", ""), "column 'touchpoint' is missing; add it"),
@@ -204,7 +204,7 @@ def test_every_wrong_row_is_put_aside_with_its_reason(desk: Desk) -> None:
     }
     assert "visit,100," in desk.served().out
     desk.describe(more="max_rejected = 0.05")  # 12 of 143 are more
-    assert "12 of 143 rows of desk are wrong, more than the share of 0.05 that may be: 2 x contact: " in desk.refused()
+    assert "12 of 143 rows of desk are invalid, more than the allowed share of 0.05: 2 x contact: " in desk.refused()
 
 
 SWAPPED: Final = "select * replace (try_strptime(occurred_at, '{format}') as occurred_at) from contact"
@@ -252,10 +252,10 @@ def _folder_for_source_toml(desk: Desk) -> None:
     ("spoil", "message"),
     [
         (_folder_for_a_file, "contact.csv is a folder; name a file"),
-        (_file_for_a_folder, "files is not a folder; point --data at the folder that holds the source's files"),
+        (_file_for_a_folder, "files is not a folder; point --data at the folder with the source's files"),
         (_folder_for_a_select, "contact.sql"),
         (_no_file, "there is no 'contact.csv' in"),
-        (_folder_for_source_toml, "holds no source.toml"),
+        (_folder_for_source_toml, "has no source.toml"),
     ],
 )
 def test_something_else_where_a_file_belongs(loaded: Desk, spoil: Callable[[Desk], None], message: str) -> None:
@@ -277,10 +277,10 @@ def test_a_file_where_the_data_folder_belongs(desk: Desk, place: str) -> None:
             "select id, account_id, (select content from read_text('/etc/hostname')) as touchpoint from contact",
             "disabled",
         ),
-        ("copy contact to '{out}'", "a source's file is one SELECT, not COPY; leave only that"),
-        ("select * from contact; copy contact to '{out}'", "not SELECT, COPY; leave only that"),
-        ("drop table contact", "not DROP; leave only that"),
-        ("attach '{warehouse}' as w", "not ATTACH; leave only that"),
+        ("copy contact to '{out}'", "a source's file must hold one SELECT, not COPY"),
+        ("select * from contact; copy contact to '{out}'", "not SELECT, COPY"),
+        ("drop table contact", "not DROP"),
+        ("attach '{warehouse}' as w", "not ATTACH"),
         ("select * from '{warehouse}'", "disabled"),
     ],
 )
@@ -316,7 +316,7 @@ def test_an_interrupt_leaves_the_warehouse_as_it_was(loaded: Desk, monkeypatch: 
     before = loaded.served()
     monkeypatch.setattr("queries.loading.load.reject_invalid_rows", interrupted)
     done = loaded.load()
-    assert (done.status, done.err) == (130, "interrupted: the warehouse stays as it was\n")
+    assert (done.status, done.err) == (130, "interrupted; the warehouse is unchanged\n")
     assert loaded.served() == before
     assert {file.name for file in (loaded.data / "warehouse").glob("*.duckdb")} == {"generation-1.duckdb"}
 
@@ -349,8 +349,8 @@ def forbidden() -> Iterator[Callable[[Path, int], None]]:
 @pytest.mark.parametrize(
     ("place", "mode", "message"),
     [
-        (".", 0o500, "it cannot be written; make it writable or point EARSHOT_DATA at another folder"),
-        ("data", 0o500, "it cannot be written; make it writable or point EARSHOT_DATA at another folder"),
+        (".", 0o500, "it is not writable; make it so or point EARSHOT_DATA at another folder"),
+        ("data", 0o500, "it is not writable; make it so or point EARSHOT_DATA at another folder"),
         ("files/contact.csv", 0o000, "contact.csv cannot be read (Permission denied); check its permissions"),
         ("desk/contact.sql", 0o000, "contact.sql"),
     ],
@@ -370,7 +370,7 @@ def test_a_warehouse_that_may_not_be_written_is_still_read(
     before = loaded.served()
     forbidden(loaded.data / "warehouse", 0o500)
     forbidden(loaded.data, 0o500)
-    assert "cannot be written" in said(elsewhere.run("queries", *loaded.words, environ=loaded.environ))
+    assert "is not writable" in said(elsewhere.run("queries", *loaded.words, environ=loaded.environ))
     words = ("queries", "metric", "contacts", "--format", "csv", "--by", "touchpoint")
     assert elsewhere.run(*words, environ=loaded.environ).out == before.out
 
@@ -423,7 +423,7 @@ def test_no_space_left(desk: Desk) -> None:
         assert before.status == 0
         _more(desk)
         for free in (0, MEGABYTE // 4, MEGABYTE, 3 * MEGABYTE, 4 * MEGABYTE, 6 * MEGABYTE):
-            assert "no space is left; free some or point EARSHOT_DATA at a larger disk" in said(run(free)), free
+            assert "the disk is full; free some space or point EARSHOT_DATA at a larger disk" in said(run(free)), free
             assert served() == before
         assert run(40 * MEGABYTE if prefix else None).status == 0
         assert served().out != before.out
@@ -469,7 +469,7 @@ def test_at_no_degree_of_fullness_is_anything_lost(desk: Desk, command: str, *, 
                     file.write(CONTACT.format(id=f"n{number}", account="A2", at="2026-01-07"))
             done = run(*words, free=free)
             if done.status:
-                assert "no space is left" in said(done), free
+                assert "the disk is full" in said(done), free
             # What fails after the warehouse was published fails in the state: the rerun finishes that.
             assert count() in ({before + change} if done.status == 0 else {before, before + change}), free
             assert run(*words).status == 0

@@ -373,7 +373,7 @@ def test_what_has_happened_does_not_lie_ahead_of_the_load(tmp_path: Path) -> Non
         "account": "select i as account_id, 'x' as name, left(day, 10) as since from t order by i",
     }
     rows = offered(tmp_path, sql, {"t.csv": "i,day\n" + lines}, now=now)
-    late = [f"started_at: '{day}' lies after the day of the load" for day in days[2:]]
+    late = [f"started_at: '{day}' is after the day of the load" for day in days[2:]]
     assert rows.reasons("journey") == [None, None, *late]
     assert [bool(reason) for reason in rows.reasons("contact")] == [False, False, False, True, True]
     assert [bool(reason) for reason in rows.reasons("account")] == [False, False, False, True, True]

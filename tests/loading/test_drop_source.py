@@ -77,7 +77,7 @@ def test_the_last_source_leaves_an_empty_warehouse_that_loads_again(warehouse: W
 
 def test_a_source_that_is_not_there_is_refused_and_the_others_are_named(warehouse: Warehouse, tmp_path: Path) -> None:
     bring(warehouse, order(tmp_path / "crm", COMPANY))
-    with pytest.raises(UnknownSourceError, match="nothing of source 'desk' to drop; the warehouse holds crm"):
+    with pytest.raises(UnknownSourceError, match="no source 'desk' to drop; the warehouse holds crm"):
         quiet(warehouse, "desk")
     with warehouse.pin() as pin:
         assert pin.generation.number == 1

@@ -67,7 +67,7 @@ def test_a_pointer_that_is_lost_or_wrong_stops_everybody_and_removes_nothing(
         pointer.unlink()
     else:
         pointer.write_text(said, encoding="utf-8")
-    way = "nothing was removed; the newest whole generation is 3: `python -m queries repair` serves it"
+    way = "nothing was removed; the newest intact generation is 3; run `python -m queries repair` to use it"
     for use in (seen, publish, erase):
         with pytest.raises(BrokenWarehouseError, match=str(pointer)) as error:
             use(embedded)
@@ -146,7 +146,7 @@ def test_there_is_no_way_but_a_backup_where_nothing_is_whole(embedded: EmbeddedW
     for number in (2, 3):
         overwrite(embedded.folder / f"generation-{number}.duckdb")
     for use in (seen, EmbeddedWarehouse.repair):
-        with pytest.raises(BrokenWarehouseError, match="no generation is whole: restore a backup"):
+        with pytest.raises(BrokenWarehouseError, match="no generation is intact: restore a backup"):
             use(embedded)
     assert numbers(embedded.folder) == {2, 3}
 

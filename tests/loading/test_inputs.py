@@ -75,10 +75,10 @@ def test_an_empty_cell_is_null_quoted_or_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "inputs", "message"),
     [
-        ("id,name\n1,a\n2,São\n".encode("latin-1"), {}, "t.csv:3: byte 0xE3 is not UTF-8, it looks like latin-1"),
+        ("id,name\n1,a\n2,São\n".encode("latin-1"), {}, "t.csv:3: byte 0xE3 is not UTF-8 but looks like latin-1"),
         (EURO.encode("cp1252"), {}, "t.csv:2: byte 0xC5 is not UTF-8"),
         (b"id,name\n1,caf\x92\n", {}, "set encoding = 'cp1252' for this input"),
-        (EURO.encode("utf-16"), {}, "t.csv:1: byte 0xFF is not UTF-8, it looks like utf-16"),
+        (EURO.encode("utf-16"), {}, "t.csv:1: byte 0xFF is not UTF-8 but looks like utf-16"),
         ("id,name\n1,a".encode("utf-16-le"), {}, "t.csv:1: a NUL byte"),
         (b"id,name\n1,a\n2,b\0c\n", {}, "t.csv:3: a NUL byte; export the file again"),
         (b"id,name\n1,\xc3", {}, "t.csv:2: byte 0xC3 is not UTF-8"),  # cut off in the middle of a letter
@@ -88,7 +88,7 @@ def test_an_empty_cell_is_null_quoted_or_not(tmp_path: Path) -> None:
         (b"", {}, "t.csv is empty"),
         (b"\n\n\n", {}, "t.csv is empty"),
         (b"\xef\xbb\xbf", {}, "t.csv is empty"),
-        (b"id;name\n1;a\n", {}, "t.csv:1: ',' makes one column of 'id;name'; set delimiter = \";\""),
+        (b"id;name\n1;a\n", {}, "t.csv:1: ',' gives a single column, 'id;name'; set delimiter = \";\""),
         (b"id,name\n1,a\n", {"delimiter": ";"}, 'set delimiter = ","'),
         (b"id\tname\n1\ta\n", {}, 'set delimiter = "\\t"'),
         (b"id,name\n1,a\n2,b,c\n3\n", {}, "t.csv:3: 3 columns where the header has 2"),
@@ -116,7 +116,7 @@ def test_a_broken_letter_is_found_across_chunks(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("encoding", ["klingon", "rot13", "zip"])
 def test_an_encoding_must_be_one(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "t.csv").write_bytes(b"id\n")
-    with pytest.raises(BadTextError, match="is no encoding"):
+    with pytest.raises(BadTextError, match="is not a known encoding"):
         copy_text(tmp_path / "t.csv", encoding, tmp_path / "copy")
 
 
@@ -163,9 +163,7 @@ def test_a_row_that_ends_early_is_read_and_told(tmp_path: Path, long: int) -> No
     assert {"none-", "b-"} <= set(names(found))
     assert len(found.values("account", "name")) == long + 2
     line = 2 * long + 2
-    assert (
-        f"t.csv:{line}: 2 rows end before the header does; the columns that are missing are empty" in found.warnings[0]
-    )
+    assert f"t.csv:{line}: 2 rows end before the header does; missing columns are left empty" in found.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +179,7 @@ def test_a_column_that_stands_there_again_is_counted(tmp_path: Path, header: str
     sql = {"account": f"select id as account_id, concat_ws(' ', {', '.join(called)}) as name from t"}
     found = offered(tmp_path, sql, {"t.csv": f"{header}\n1,one,two,three\n"})
     assert names(found) == ["one two three"]
-    again = [name for name in called if any(f"SELECTs find it as {name!r}" in said for said in found.warnings)]
+    again = [name for name in called if any(f"in SELECTs it is called {name!r}" in said for said in found.warnings)]
     assert again == [
         name for name in called if name[-2:] in {"_2", "_3"} and name not in header and name != "column3_2"
     ]
@@ -202,7 +200,7 @@ def test_lines_above_the_header_are_left_out(tmp_path: Path) -> None:
     [
         ("tt.csv", r"input t: there is no 'tt.csv' in .*; did you mean 't.csv'\?"),
         ("zzz/*.parquet", r"there is no 'zzz/\*.parquet' in .*; put it there or correct source.toml"),
-        ("folder", r"folder is a folder; name a file, or all in it as 'folder/\*.csv'"),
+        ("folder", r"folder is a folder; name a file, or all of them as 'folder/\*.csv'"),
     ],
 )
 def test_a_file_must_be_there(tmp_path: Path, file: str, message: str) -> None:
@@ -251,12 +249,12 @@ def test_json_lines_are_text(tmp_path: Path, content: str, expected: list[str | 
     ("content", "message"),
     [
         ('{"id": 1, "name": "a"}\n{"id": 2\n', "t.jsonl:2: not JSON"),
-        ("[1, 2]\n", "t.jsonl:1: no JSON object; write one object a line"),
-        ('{"id": 1, "name": "a"}\n3\n', "t.jsonl:2: no JSON object"),
+        ("[1, 2]\n", "t.jsonl:1: not a JSON object; write one object a line"),
+        ('{"id": 1, "name": "a"}\n3\n', "t.jsonl:2: not a JSON object"),
         ("", "t.jsonl is empty"),
-        ('{"id": 1, "ID": 2, "name": "a"}', "stands twice"),
+        ('{"id": 1, "ID": 2, "name": "a"}', "appears twice"),
         (b'{"id": 1, "name": "S\xe3o"}', "t.jsonl:1: byte 0xE3 is not UTF-8"),
-        ('{"id": 1, "name": "a\\u0000b"}', "account.sql: name holds a NUL character"),
+        ('{"id": 1, "name": "a\\u0000b"}', "account.sql: name contains a NUL character"),
     ],
 )
 def test_json_lines_are_refused(tmp_path: Path, content: str | bytes, message: str) -> None:
@@ -279,9 +277,9 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (lambda: b"id,name\n1,a\n", "t.parquet is no Parquet file"),
-        (lambda: b"", "t.parquet is no Parquet file"),
-        (lambda: _parquet(pa.table([["1"], ["a"]], names=["id", "id"])), "column 'id' stands twice"),
+        (lambda: b"id,name\n1,a\n", "t.parquet is not a Parquet file"),
+        (lambda: b"", "t.parquet is not a Parquet file"),
+        (lambda: _parquet(pa.table([["1"], ["a"]], names=["id", "id"])), "column 'id' appears twice"),
     ],
 )
 def test_parquet_is_refused(tmp_path: Path, content: Callable[[], bytes], message: str) -> None:

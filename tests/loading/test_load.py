@@ -215,9 +215,9 @@ def test_too_many_rejected_rows_stop_the_load(tmp_path: Path, loaded: EmbeddedWa
     with pytest.raises(LoadRefusedError) as error:
         deliver(tmp_path, rows, max_rejected=0.2).load(loaded, LATER)
     assert str(error.value) == (
-        "2 of 8 rows of crm are wrong, more than the share of 0.2 that may be: 2 x contact: unknown account '…'; "
-        "nothing was loaded; python -m queries quarantine shows them; correct the source, or raise max_rejected in its "
-        "source.toml"
+        "2 of 8 rows of crm are invalid, more than the allowed share of 0.2: 2 x contact: unknown account '…'; "
+        "nothing was loaded; `python -m queries quarantine` lists them; correct the source, "
+        "or raise max_rejected in its source.toml"
     )
     assert (number(loaded), held(loaded)) == (1, before)
     rows["contact"][1] = contact("c2", 2)  # 1 of 8 is few enough
@@ -245,12 +245,12 @@ def _less(table: str, left: int) -> Rows:
 @pytest.mark.parametrize(
     ("rows", "what"),
     [
-        ({name: [] for name in many()}, "204 of the 204 rows that crm had"),
-        ({name: rows[: len(rows) // 2] for name, rows in many().items()}, "102 of the 204 rows that crm had"),
-        ({name: rows for name, rows in many().items() if name != "contact"}, "100 of the 204 rows that crm had"),
-        (_less("contact", 89), "11 of the 100 rows of contact that crm had"),
-        (_less("response", 0), "4 of the 4 rows of response that crm had"),
-        ({**_less("account", 89), "contact": _less("contact", 89)["contact"]}, "22 of the 204 rows that crm had"),
+        ({name: [] for name in many()}, "204 of the 204 rows of crm"),
+        ({name: rows[: len(rows) // 2] for name, rows in many().items()}, "102 of the 204 rows of crm"),
+        ({name: rows for name, rows in many().items() if name != "contact"}, "100 of the 204 rows of crm"),
+        (_less("contact", 89), "11 of the 100 rows of contact of crm"),
+        (_less("response", 0), "4 of the 4 rows of response of crm"),
+        ({**_less("account", 89), "contact": _less("contact", 89)["contact"]}, "22 of the 204 rows of crm"),
     ],
     ids=["empty", "cut off", "one table fewer", "a file fewer", "one empty", "fewer accounts"],
 )
@@ -262,8 +262,8 @@ def test_a_delivery_that_lacks_much_stops_until_it_is_allowed(
     with pytest.raises(LoadRefusedError) as error:
         less.load(warehouse, LATER)
     assert str(error.value) == (
-        f"{what} would go, more than the share of 0.1 that may: nothing was loaded; "
-        "see whether its files are whole, or load them with --allow-removal"
+        f"{what} would be removed, more than the allowed share of 0.1: nothing was loaded; "
+        "check that its files are complete, or load with --allow-removal"
     )
     assert (number(warehouse), held(warehouse)) == (1, before)
     less.load(warehouse, LATER, allow_removal=True)
@@ -274,7 +274,7 @@ def test_accounts_that_go_are_counted_by_themselves(tmp_path: Path, warehouse: E
     rows = few()
     rows["contact"] = [contact(f"c{i}", 1) for i in range(100)]
     deliver(tmp_path, rows, max_removed=0.1).load(warehouse)
-    with pytest.raises(LoadRefusedError, match="1 of the 3 accounts that crm had would go"):
+    with pytest.raises(LoadRefusedError, match="1 of the 3 accounts of crm would be removed"):
         deliver(tmp_path, {**rows, "account": rows["account"][:2]}, max_removed=0.1).load(warehouse, LATER)
 
 
@@ -339,7 +339,7 @@ def test_the_sample_does_not_mix(tmp_path: Path, warehouse: EmbeddedWarehouse) -
     real = deliver(tmp_path, few())
     with pytest.raises(LoadRefusedError) as error:
         real.load(warehouse)
-    assert str(error.value) == "the warehouse holds the sample; add --replace-sample to put crm in its place"
+    assert str(error.value) == "the warehouse holds the sample company; add --replace-sample to replace it with crm"
     real.load(warehouse, LATER, replace_sample=True)
     fresh = EmbeddedWarehouse(tmp_path / "fresh")
     real.load(fresh, LATER)
@@ -363,7 +363,7 @@ def test_the_reporting_zone_is_that_of_the_first_source(tmp_path: Path, warehous
     with pytest.raises(LoadRefusedError) as error:
         deliver(tmp_path, few()).load(warehouse, zone="Asia/Tokyo")
     assert str(error.value) == (
-        "the warehouse's days are those of Europe/Berlin, not Asia/Tokyo; set zone back, or "
+        "the warehouse counts days in Europe/Berlin, not Asia/Tokyo; set zone back, or "
         "python -m queries drop abroad && python -m queries drop crm, and load again"
     )
 
@@ -493,8 +493,8 @@ def test_a_summary_tells_what_was_put_aside() -> None:
     )
     assert lines[1:] == [
         "quarantined 1,200: contact: direction: '…' is none of in, out",
-        "2 facts moved to the vertical that their account's history now says",
-        "3 rows of erased accounts and people stayed out",
+        "2 rows moved to the vertical that the account's history now gives",
+        "3 rows of erased accounts and people were left out",
     ]
 
 

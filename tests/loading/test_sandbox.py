@@ -81,7 +81,7 @@ def test_no_file_but_the_inputs_is_read(tmp_path: Path, secret: Path, sql: str) 
 )
 def test_only_one_select(tmp_path: Path, secret: Path, sql: str, kind: str) -> None:
     before = secret.read_bytes()
-    assert f"account.sql: a source's file is one SELECT, not {kind}; leave only that" in refused(
+    assert f"account.sql: a source's file must hold one SELECT, not {kind}" in refused(
         tmp_path, sql.format(secret=secret)
     )
     assert secret.read_bytes() == before
@@ -128,8 +128,8 @@ def test_the_program_is_not_read(tmp_path: Path) -> None:
         ("select\n\n'a' + 1 as account_id, name\nfrom people", "account.sql:4: Catalog Error: Table with name people"),
         ("select id as account_id, nope(name) as name from t", "account.sql:1: Catalog Error: Scalar Function"),
         ("-- a\nselect id as account_id, name,\n stamp::integer as since from t", "account.sql: Conversion Error"),
-        ("select id as account_id, name, name from t", "account.sql: column 'name' stands twice in the SELECT"),
-        ("select id as account_id from t", "account.sql: column 'name' is missing; add it, every account needs it"),
+        ("select id as account_id, name, name from t", "account.sql: column 'name' appears twice in the SELECT"),
+        ("select id as account_id from t", "account.sql: column 'name' is missing; add it: every account needs one"),
         (
             "select id as account_id, name as nme from t",
             "account.sql: account has no column 'nme'; did you mean 'name'?",
@@ -138,7 +138,7 @@ def test_the_program_is_not_read(tmp_path: Path) -> None:
             GOOD.replace("from", ", 1 as zzzz from"),
             "has no column 'zzzz'; account has account_id, name, since, recorded_at",
         ),
-        (GOOD.replace("from", ", 'x' as source from"), "column 'source' is filled by the load; leave it out"),
+        (GOOD.replace("from", ", 'x' as source from"), "the load fills column 'source'; leave it out"),
         (GOOD.replace("name", "[name] as name"), "column 'name' is a VARCHAR[]; make it one plain value"),
         ("describe t", "account.sql:1: Parser Error"),
     ],
@@ -267,7 +267,7 @@ def test_a_source_is_found_by_name_or_path(tmp_path: Path) -> None:
     [
         ("shp", "there is no source 'shp'; did you mean 'shop'?"),
         ("zzz", "there is no source 'zzz'; there are shop"),
-        ("{folder}", "holds no source.toml"),
+        ("{folder}", "has no source.toml"),
     ],
 )
 def test_a_source_must_be_there(tmp_path: Path, name: str, message: str) -> None:

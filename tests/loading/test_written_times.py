@@ -100,7 +100,7 @@ def test_names_of_zones_in_a_format_are_held_to_the_same(tmp_path: Path) -> None
     for name in ("strptime", "try_strptime", "read_time"):
         rows = read(tmp_path, stamps, f"{name}(stamp, '%d/%m/%Y %H:%M %Z')")
         assert instants(rows) == {"0": at(2026, 7, 1, 2, 30), "1": None, "2": at(2026, 6, 30, 18, 30)}
-    with pytest.raises(EarshotError, match="%Z is read at the end of a single format only"):
+    with pytest.raises(EarshotError, match="%Z must come at the end of a single format"):
         read(tmp_path, stamps, "strptime(stamp, ['%d/%m/%Y %H:%M %Z', '%d/%m/%Y %H:%M'])")
 
 

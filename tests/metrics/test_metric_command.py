@@ -152,9 +152,9 @@ def test_what_was_known_then(run: Run) -> None:
         (("csat", "--by", "verticl"), "no column 'verticl'; did you mean 'vertical'?"),
         (("promise-kept", "--by", "touchpoint"), "promise-kept is read from journey, which has no column 'touchpoint'"),
         (("csat", "--since", "2026-01-01", "--until", "2025-01-01"), "no day lies in"),
-        (("csat", "--where", "vertical"), "'vertical' is no filter; write --where COLUMN=VALUE"),
-        (("csat", "--where", "score=good"), "'good' is no value of score"),
-        (("csat", "--where", "responded_at=2026-01-01"), "responded_at is an instant"),
+        (("csat", "--where", "vertical"), "'vertical' is not a filter; write --where COLUMN=VALUE"),
+        (("csat", "--where", "score=good"), "'good' is not a valid value for score"),
+        (("csat", "--where", "responded_at=2026-01-01"), "responded_at is a point in time"),
     ],
 )
 def test_mistakes_are_one_line_that_tells_what_to_do(run: Run, words: tuple[str, ...], said: str) -> None:
@@ -167,7 +167,7 @@ def test_mistakes_are_one_line_that_tells_what_to_do(run: Run, words: tuple[str,
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("csat", "--since", "1.1.2026"), "'1.1.2026' is no day; write one such as 2026-01-31"),
+        (("csat", "--since", "1.1.2026"), "'1.1.2026' is not a valid date; write one such as 2026-01-31"),
         (("csat", "--since", "2026-02-30"), "is no day"),
         (("csat", "--until", "9999-12-31"), "is too far away; write a day from 1900-01-01 to 2199-12-31"),
         (("csat", "--as-of", "0001-01-01"), "is too far away"),

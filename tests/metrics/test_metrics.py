@@ -459,7 +459,7 @@ def test_a_cube_without_rows_is_empty(conn: Connection) -> None:
 
 
 def test_quantiles_make_no_cube(conn: Connection) -> None:
-    with pytest.raises(EarshotError, match="cannot be added up"):
+    with pytest.raises(EarshotError, match="cannot be summed"):
         read_cube(conn, [METRICS["journey-days-p90"]], (), None, None, EVERYTHING, AFTER)
 
 

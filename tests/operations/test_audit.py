@@ -78,42 +78,54 @@ def canary(**changes: Any) -> Canary:
 @pytest.mark.parametrize(
     ("seen", "expected", "says"),
     [
-        ({"beats": {}}, {"hears": False}, "triggers was never seen; start `python -m triggers run`"),
+        ({"beats": {}}, {"hears": False}, "triggers has never run; start `python -m triggers run`"),
         (
             {"beats": {**WELL.beats, "triggers": Beat(NOW - minutes(9), "7")}},
             {},
-            "nothing heard from triggers for 9 min",
+            "no sign of life from triggers for 9 min",
         ),
         ({"beats": {**WELL.beats, "triggers": Beat(NOW, "7; a.toml:3: wrong")}}, {}, "older than the files: a.toml:3"),
         (
             {"beats": {"triggers": Beat(NOW, "7; a.toml:3: bad"), "listener": Beat(NOW, "listening; a.toml:3: bad")}},
             {},
-            "older than the files: a.toml:3: bad; mend the file",  # once
+            "older than the files: a.toml:3: bad; fix the file",  # once
         ),
         (
             {"beats": {"triggers": Beat(NOW, "7"), "listener": Beat(NOW, "listening; people.toml:2: bad")}},
             {},
             "older than the files: people.toml:2: bad",
         ),
-        ({"beats": {"triggers": Beat(NOW, "7")}}, {}, "listener was never seen; start `python -m triggers listen`"),
-        ({"evaluated_at": {}}, {}, "rule defects was not evaluated yet"),
+        ({"beats": {"triggers": Beat(NOW, "7")}}, {}, "listener has never run; start `python -m triggers listen`"),
+        ({"evaluated_at": {}}, {}, "rule defects has not been evaluated yet"),
         # every = 7d, so 21 days are three intervals
-        ({"evaluated_at": {"defects": NOW - timedelta(days=22)}}, {}, "rule defects was not evaluated for 22 days"),
+        (
+            {"evaluated_at": {"defects": NOW - timedelta(days=22)}},
+            {},
+            "rule defects has not been evaluated for 22 days",
+        ),
         ({}, {"newest_load": None}, "nothing is loaded"),
         ({}, {"newest_load": NOW - timedelta(days=3)}, "the newest load is 3 days old"),
         ({"unfounded": 1}, {}, "1 firing without an incident"),
-        ({"overdue": (NOW - minutes(90),)}, {}, "1 step of ladders overdue, the oldest by 1 h 30"),
-        ({"unheard": (NOW - minutes(16), NOW)}, {}, "2 presses in Slack not worked on"),
-        ({"refused": 2}, {}, "Slack refused 2 messages for good"),
+        ({"overdue": (NOW - minutes(90),)}, {}, "1 escalation step overdue, the oldest by 1 h 30"),
+        ({"unheard": (NOW - minutes(16), NOW)}, {}, "2 Slack interactions unprocessed"),
+        ({"refused": 2}, {}, "Slack rejected 2 messages in the last day"),
         (
             {"oldest_message": NOW - minutes(16)},
             {},
-            "the oldest message waits for 16 min; see `python -m triggers doctor`",
+            "the oldest message has been waiting for 16 min; see `python -m triggers doctor`",
         ),
-        ({"oldest_message": NOW - minutes(16)}, {"has_slack": False}, "waits for 16 min; set EARSHOT_SLACK__TOKEN"),
-        ({}, {"has_canary": True}, "no canary was set out today"),
-        ({"canary": canary(queued_at=NOW - timedelta(days=2))}, {"has_canary": True}, "no canary was set out today"),
-        ({"canary": canary()}, {"has_canary": True}, "the canary of 2026-06-01 was sent and is not in its channel"),
+        (
+            {"oldest_message": NOW - minutes(16)},
+            {"has_slack": False},
+            "has been waiting for 16 min; set EARSHOT_SLACK__TOKEN",
+        ),
+        ({}, {"has_canary": True}, "no canary message was queued today"),
+        (
+            {"canary": canary(queued_at=NOW - timedelta(days=2))},
+            {"has_canary": True},
+            "no canary message was queued today",
+        ),
+        ({"canary": canary()}, {"has_canary": True}, "the canary of 2026-06-01 was sent but is not in its channel"),
         ({}, {"has_canary": True, "unread": "missing_scope"}, "the canary's channel cannot be read (missing_scope)"),
     ],
 )
@@ -218,7 +230,7 @@ def test_the_watchdog_asks_the_ladders(tmp_path: Path) -> None:
     # 12:00 and 4 hours is 17:00 in Berlin: nobody is there any more, until 9:00, which is 8:00 UTC
     opening = noon(day) + timedelta(hours=20)
     assert {hours: one.vitals.overdue for hours, one in seen.items()} == {4: (), 20: (), 22: (opening,)}
-    assert any("1 step of ladders overdue, the oldest by 2 h 0 min" in str(fault) for fault in seen[22].faults)
+    assert any("1 escalation step overdue, the oldest by 2 h 0 min" in str(fault) for fault in seen[22].faults)
 
 
 @pytest.fixture
@@ -358,7 +370,7 @@ def test_the_dead_man_address_is_called_only_when_all_is_well(tmp_path: Path) ->
         with watchdog.states.begin() as conn:
             conn.execute(update(tables.heartbeat).values(at=naive(NOW - minutes(6))))
         assert [str(fault) for fault in watchdog.once().faults] == [
-            "nothing heard from triggers for 6 min; start `python -m triggers run`"
+            "no sign of life from triggers for 6 min; start `python -m triggers run`"
         ]
         assert paths == ["/alive"]
 
@@ -366,7 +378,7 @@ def test_the_dead_man_address_is_called_only_when_all_is_well(tmp_path: Path) ->
 def test_a_rule_that_was_removed_meanwhile_is_not_missed(tmp_path: Path) -> None:
     """And while the files are bad it looks by the rules from before."""
     said = list[str]()
-    missed = "rule defects was not evaluated for 22 days"
+    missed = "rule defects has not been evaluated for 22 days"
     with watched(tmp_path, None) as here:
         watchdog = replace(here, clock=lambda: NOW + timedelta(days=22))
         book = LiveRules(watchdog.settings, Rules(CATALOG), COLUMNS, lambda: here.settings)
@@ -381,7 +393,7 @@ def test_a_rule_that_was_removed_meanwhile_is_not_missed(tmp_path: Path) -> None
 
 def test_an_address_that_does_not_answer_is_said_without_its_name(caplog: pytest.LogCaptureFixture) -> None:
     assert not ping("http://127.0.0.1:9/secret")
-    assert "cannot be called (URLError)" in caplog.text
+    assert "calling the dead-man address failed (URLError)" in caplog.text
     assert "secret" not in caplog.text
 
 
@@ -435,7 +447,7 @@ def test_a_canary_that_somebody_took_out_of_its_channel_is_missed(tmp_path: Path
         (message,) = slack.history("random")
         slack.client().chat_delete(channel=TEST_CHANNEL, ts=message["ts"])
         (fault,) = watchdog.once().faults
-    assert "was sent and is not in its channel" in str(fault)
+    assert "was sent but is not in its channel" in str(fault)
 
 
 def newest(states: Engine) -> Canary:
@@ -458,7 +470,7 @@ def test_a_tick_leaves_the_canary_alone(tmp_path: Path, states: Engine) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["audit"], "triggers was never seen"),
+        (["audit"], "triggers has never run"),
         (["audit", "--port", "9464"], "add --every"),
     ],
 )

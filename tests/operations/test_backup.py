@@ -205,7 +205,7 @@ def test_a_backup_is_whole_and_says_what_it_holds(place: Place, tmp_path: Path) 
     assert read_manifest(tmp_path / "saved") == made
     assert (made.state, made.warehouse, made.generation) == ("sqlite", "duckdb", 1)
     assert set(made.files) == {"state.db", "generation-1.duckdb"}
-    with pytest.raises(NotNowError, match="holds something; name a new folder"):
+    with pytest.raises(NotNowError, match="is not empty; name a new folder"):
         backup(place.settings, tmp_path / "saved", NOW, lambda _: None)
     assert not (tmp_path / "saved.part").exists()
 
@@ -245,11 +245,11 @@ def test_a_restore_refuses_what_it_would_spoil(place: Place, saved: Path) -> Non
     """Another generation and what was recorded since; a process that runs, by its heartbeat and by its open files."""
     warehouse, states = place.stores()
     publish(warehouse, place.catalog, rows_of(weeks(FIRST, STORY)))
-    there = "there is a warehouse at generation 2 and a state already; what was recorded since the backup of "
-    assert refusal(place, saved).startswith(f"{there}2026-06-01 09:00 UTC would go")
+    there = "there is a warehouse at generation 2 and a state already; anything recorded since the backup of "
+    assert refusal(place, saved).startswith(f"{there}2026-06-01 09:00 UTC would be lost")
     with states.begin() as conn:
         record_heartbeat(conn, "triggers", "2", NOW - timedelta(seconds=12))
-    assert "triggers said 12 s ago that it runs; stop it" in refusal(place, saved, replace=True)
+    assert "triggers was running 12 s ago; stop it" in refusal(place, saved, replace=True)
     opens = f"held = open({str(place.folder / 'state.db')!r}); print('open', flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", opens], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -262,11 +262,11 @@ def test_a_restore_refuses_what_it_would_spoil(place: Place, saved: Path) -> Non
 
 def test_a_restore_refuses_what_is_no_whole_backup(place: Place, saved: Path, tmp_path: Path) -> None:
     place.destroy()
-    with pytest.raises(BadBackupError, match="is no backup"):
+    with pytest.raises(BadBackupError, match="is not a backup"):
         restore(place.settings, tmp_path / "here", place.catalog, NOW, lambda _: None)
     with (saved / "state.db").open("ab") as file:
         file.write(b"x")
-    assert "state.db is not as it was written" in refusal(place, saved)
+    assert "state.db has changed since the backup" in refusal(place, saved)
     (saved / "state.db").unlink()
     assert "state.db is missing" in refusal(place, saved)
     (saved / NAME).write_text(json.dumps({"format": 9}))
@@ -336,4 +336,4 @@ def test_the_commands(place: Place, tmp_path: Path) -> None:
     assert "add --replace" in refused.stderr
     restored = run("restore", "--from", str(saved), "--replace")
     assert (restored.returncode, restored.stderr) == (0, "")
-    assert "are looked for in Slack first" in restored.stdout
+    assert "are first looked up in Slack" in restored.stdout

@@ -161,7 +161,7 @@ def test_an_unknown_key_gets_its_tombstone(loaded: Pair, tmp_path: Path) -> None
     """C5 is of A9: it waits in quarantine for an account that may not come any more."""
     before, said = found_in(loaded[0]), list[str]()
     forget(*loaded, "account", "A8", CATALOG, LATER, said.append)
-    assert said[0] == "nothing of account A8 was in the warehouse; later loads leave it out"
+    assert said[0] == "the warehouse had no account A8; later loads leave it out"
     assert found_in(loaded[0]) == before
     more = {**COMPANY, "account": COMPANY["account"] + "A8,Epsilon\n"}
     assert bring(loaded[0], order(tmp_path / "crm", more)).erased == 1

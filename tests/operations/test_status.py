@@ -37,7 +37,7 @@ def test_generations_rows_lags_and_quarantine(warehouse: Warehouse, tmp_path: Pa
         "crm     contact             4  2026-02-06 09:00  33 d      2 h  35 h  47 h",
         "crm     response            2  2026-02-13 09:00  26 d        -     -     -",
         "crm     defect              2  2026-02-10 09:00  29 d        -     -     -",
-        "lag: from the event to when its source learnt it (recorded_at)",
+        "lag: from the event until the source recorded it (recorded_at)",
         "",
         "quarantine: 3 rows",
         "          2  crm contact: direction: '…' is none of in, out",

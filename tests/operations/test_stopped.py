@@ -428,7 +428,7 @@ def test_a_restore_stopped_while_it_switches_is_finished_before_anything_opens(
             run(forgotten, *words, "--replace")
     capsys.readouterr()
     assert run(forgotten, "status") == 1
-    assert "a restore was stopped half-way; finish it" in capsys.readouterr().err
+    assert "a restore was interrupted; finish it" in capsys.readouterr().err
     with monkeypatch.context() as dying:
         dying.setattr(step, _die)
         with pytest.raises(Killed):

@@ -42,12 +42,15 @@ def caused(error: Exception, cause: Exception) -> Exception:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (OSError(28, "No space left on device", "/data/x"), "/data/x: no space is left"),
+        (OSError(28, "No space left on device", "/data/x"), "/data/x: the disk is full"),
         (MemoryError(), "place: the memory limit is too small"),
         (OperationalError("", {}, LOST), "place: the database does not answer; start it"),
         (DatabaseError("", {}, Exception("file is not a database")), "place: the store is damaged; keep a copy"),
         (duckdb.SerializationException("failed to deserialize"), "place: the store is damaged"),
-        (caused(ValueError("?"), duckdb.IOException("Could not set lock on file")), "place: another process keeps it"),
+        (
+            caused(ValueError("?"), duckdb.IOException("Could not set lock on file")),
+            "place: another process has",
+        ),
         (ProgrammingError("", {}, Exception("syntax error")), None),
         (KeyError("a mistake of ours"), None),
     ],
@@ -146,7 +149,7 @@ def test_a_lease_of_another_host_that_ends_too_far_ahead_is_taken_over_and_told(
         conn.execute(insert(lease).values(name="tick", holder="elsewhere 1 2", fence=7, until=until))
         seen = lease_holder(conn, "tick")
     assert seen is not None
-    assert ("set that machine's clock" in seen.astray(NOW)) == is_taken
+    assert ("correct that machine's clock" in seen.astray(NOW)) == is_taken
     assert (acquire(states, NOW) is not None) == is_taken
     assert ("elsewhere claims the tick until 2126" in caplog.text) == is_taken
 
@@ -164,4 +167,4 @@ def test_a_full_disk_behind_standard_output_is_told(
     words = ArgumentParser()
     words.set_defaults(run=lambda _: print("x"))
     assert run_command(words, []) == 1
-    assert "no space is left" in capsys.readouterr().err
+    assert "the disk is full" in capsys.readouterr().err

@@ -50,7 +50,7 @@ def run(triggers: Terminal, day: date) -> str:
 
 def test_check_says_what_is_watched_and_what_is_missing(triggers: Terminal) -> None:
     printed = triggers("check")
-    assert printed.startswith("1 rules, 1 of them on; no mistakes in ")
+    assert printed.startswith("1 rules, 1 enabled; no mistakes in ")
     assert "defects: window to " in printed
     assert "route delivery has no channel: its messages stay pending" in printed
     assert "no Slack token" in printed
@@ -69,7 +69,7 @@ def test_check_says_that_a_rule_without_a_goal_never_fires(
 ) -> None:
     kind = DEFECTS.replace('"threshold"', '"goal"').replace("limit = 0.25", where).replace("0.20", "0.0")
     (tmp_path / "config" / "triggers.toml").write_text(GUARD + kind.replace("defect-rate", metric), encoding="utf-8")
-    said = f"defects: no goal: it never fires; write one for {metric} with the same where into config/goals.toml"
+    said = f"defects: no goal, so it never fires; add one for {metric} with the same where to config/goals.toml"
     assert (said in triggers("check", "--quick")) == is_inert
 
 
@@ -84,7 +84,7 @@ def test_a_run_without_a_token_keeps_its_messages(triggers: Terminal) -> None:
     assert "2 opened" in run(triggers, OPENS)
     assert "0 slots evaluated, 0 opened" in run(triggers, OPENS)
     printed = triggers("outbox")
-    assert "2 to be sent, 0 refused by Slack" in printed
+    assert "2 pending, 0 rejected by Slack" in printed
     assert "no Slack token (EARSHOT_SLACK__TOKEN): nothing is sent" in printed
 
 

@@ -132,7 +132,7 @@ BROKEN: Final[Mapping[str, tuple[Setup, str, str]]] = {
     ),
     "the message cannot be taken back": (
         Setup(answers={"chat.delete": faults.slack_error("cant_delete_message")}),
-        "could not be taken back",
+        "could not be deleted",
         "Delete it by hand",
     ),
     "a member id that nobody has": (
@@ -143,7 +143,7 @@ BROKEN: Final[Mapping[str, tuple[Setup, str, str]]] = {
     "somebody who left": (
         Setup(answers={"users.info": answering({"user": {"id": USERS["ana"], "deleted": True}})}),
         "was deactivated",
-        "who follows them",
+        "name their successor",
     ),
     "a ladder names somebody without a member id": (
         Setup(company(ladder=(Step(), Step(notify="ana")), slack=None, email="ana@example.com")),
@@ -156,12 +156,12 @@ BROKEN: Final[Mapping[str, tuple[Setup, str, str]]] = {
         "The app token is the bot's token",
         "starts with xapp-",
     ),
-    "Socket Mode is off": (Setup(socket="not_enabled"), "cannot be listened to (not_enabled)", "Enable Socket Mode"),
-    "the app token lacks its scope": (Setup(socket="missing_scope"), "cannot be listened to", "connections:write"),
+    "Socket Mode is off": (Setup(socket="not_enabled"), "does not connect (not_enabled)", "Enable Socket Mode"),
+    "the app token lacks its scope": (Setup(socket="missing_scope"), "does not connect", "connections:write"),
     "web sockets are stopped": (
         Setup(socket="no hello"),
-        "cannot be listened to",
-        "firewall or proxy stops web sockets",
+        "does not connect",
+        "firewall or proxy blocks",
     ),
 }
 ALSO: Final = {"a ladder names somebody without a member id": 2, "a member id that nobody has": 1}
@@ -201,10 +201,10 @@ def test_a_sound_set_up_has_nothing_wrong_and_leaves_nothing_behind(
     assert is_sound(found), [str(one) for one in found]
     assert [one.text.partition(":")[0].partition(" (")[0] for one in found] == [
         "The token works",
-        "The app has every scope that it needs.",
+        "The app has every scope it needs.",
         "Route delivery",
-        f"A test message was posted to {GOOD} and taken back.",
-        "1 people of routing.toml are members of the workspace.",
+        f"A test message was posted to {GOOD} and deleted.",
+        "1 people in routing.toml are members of the workspace.",
         "Socket Mode works",
     ]
     assert [m for m in joined.history(GOOD) if m.get("subtype") is None] == []
@@ -260,8 +260,10 @@ def test_the_command_says_it_and_ends_with_1(
     monkeypatch.setenv("EARSHOT_SLACK__BASE_URL", joined.base_url)
     assert main(["doctor"]) == 1
     said = capsys.readouterr().out
-    assert f"ok   A test message was posted to {GOOD} and taken back." in said
-    assert "BAD  There is no app token: buttons and reactions are not heard.\n     -> Set EARSHOT" in said
+    assert f"ok   A test message was posted to {GOOD} and deleted." in said
+    assert (
+        "BAD  There is no app token: buttons do not work, and reactions are not received.\n     -> Set EARSHOT" in said
+    )
 
 
 def test_the_commands_that_ask_only(

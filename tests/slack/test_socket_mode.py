@@ -613,7 +613,7 @@ def test_the_command_listens_follows_the_files_and_ends_when_asked(desk: Desk) -
             said, _ = process.communicate(timeout=30)
         finally:
             process.kill()
-    assert (process.returncode, said.splitlines()) == (0, ["listening; end with Ctrl-C", "ended"])
+    assert (process.returncode, said.splitlines()) == (0, ["listening; stop with Ctrl-C", "ended"])
     desk.reread()
     assert "Acknowledged by Cleo Marsh" in desk.shown()
 

@@ -30,7 +30,7 @@ Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
 
 HASH: Final = re.compile("[0-9a-f]{16}")
 CAUTION: Final = "corrections, attributes and late arrivals are as known now"
-WHO_IS_TOLD: Final = "Who is told, were nobody to take anything on:"
+WHO_IS_TOLD: Final = "Notifications if nobody acknowledges:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,9 @@ def tested(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection) -> I
         ConfigError: the mistakes in a file.
     """
     if asked.until <= asked.since:
-        raise EarshotError("--until is the day after the last one: it must come after --since")
+        raise EarshotError("--until is the day after the last one; it must come after --since")
     if asked.known and asked.format == "csv":
-        raise EarshotError("--known is told as tables and sentences; leave out --format csv")
+        raise EarshotError("--known cannot be printed as CSV; leave out --format csv")
     known = read_known_incidents(asked.known, catalog) if asked.known else ()
     own = _side(asked, catalog)
     other = _other(asked.against, own, catalog, state) if asked.against else None
@@ -126,7 +126,7 @@ def _stored(hash_: str, own: ComparedRules, catalog: Catalog, state: Connection)
     try:
         old = read_version(stored.body)
     except ValidationError:
-        message = f"version {hash_} of {stored.rule} has fields that are known no more; name another version"
+        message = f"version {hash_} of {stored.rule} has fields that no longer exist; name another version"
         raise EarshotError(message) from None
     rules = tuple(rule for rule in catalog.rules if rule.name != old.rule.name)
     metrics = {metric.name: metric for metric in (*catalog.metrics, *old.metrics)}
@@ -141,13 +141,13 @@ def _alone(found: Past, *, as_csv: bool) -> Iterator[str | Table]:
         yield HEAD, [row.cells for row in found.rows]
         return
     told = by_incident(found.told)
-    yield (*HEAD, "told"), [(*row.cells, ", ".join(told.get(row.incident.id, ()))) for row in found.rows]
+    yield (*HEAD, "notified"), [(*row.cells, ", ".join(told.get(row.incident.id, ()))) for row in found.rows]
     yield f"{len(found.rows)} incidents; {CAUTION}"
     if found.attention:
         yield ""
         yield WHO_IS_TOLD
         rows = [(load.reader, load.told, f"{load.a_week:.2f}", load.busiest) for load in found.attention]
-        yield ("reader", "told", "a week", "busiest week"), rows
+        yield ("reader", "notified", "per week", "busiest week"), rows
 
 
 def _compared(
@@ -164,7 +164,7 @@ def _compared(
     yield f"{both} by both, {only[0]} only by {own.label}, {only[1]} only by {other.label}; {CAUTION}"
     yield ""
     yield WHO_IS_TOLD
-    names = ("reader", *(f"{word}: {side.label}" for word in ("told", "a week") for side in (own, other)))
+    names = ("reader", *(f"{word}: {side.label}" for word in ("notified", "per week") for side in (own, other)))
     yield names, _both(left, right)
 
 
@@ -196,7 +196,7 @@ def _both(left: Past, right: Past) -> list[tuple[Any, ...]]:
 def _judged(found: Scores, side: ComparedRules, *, alone: bool) -> Iterator[str | Table]:
     """Found, missed and false."""
     yield ""
-    yield f"What is known{'' if alone else f', by {side.label}'}:"
+    yield f"Known incidents{'' if alone else f', with {side.label}'}:"
     rows: list[tuple[Any, ...]] = []
     for score in found.scores:
         known, row = score.known, score.row
@@ -207,21 +207,21 @@ def _judged(found: Scores, side: ComparedRules, *, alone: bool) -> Iterator[str 
     hits = [score for score in found.scores if score.verdict == "found"]
     missed = sum(score.verdict == "missed" for score in found.scores)
     late = sorted(score.delay.days for score in hits if score.delay is not None)
-    middle = f", {late[len(late) // 2]} days after it began in the median" if late else ""
-    rest = f"{missed} missed; {len(found.false)} incidents about none of it"
+    middle = f", {late[len(late) // 2]} days after it began (median)" if late else ""
+    rest = f"{missed} missed; {len(found.false)} incidents match no known one"
     yield f"{len(hits)} of {len(found.scores)} found{middle}; {rest}"
     if found.false:
         false = [(row.rule, row.slice, _at(row.opened_at, as_csv=False)) for row in found.false]
-        yield ("false, as far as is known", "slice", "opened"), false
+        yield ("not a known incident", "slice", "opened"), false
 
 
 def _certainty(found: Past, alphas: Mapping[str, Calibration]) -> Iterator[str]:
     if found.bounded:
         names = _few(found.bounded)
-        advice = "" if alphas else "; `python -m triggers check` calibrates, and rules hear sooner for it"
-        yield f"as sure as Bonferroni's bound asks, for want of a null replay: {names}{advice}"
+        advice = "" if alphas else "; run `python -m triggers check`, which makes rules fire sooner"
+        yield f"not calibrated yet (using the Bonferroni bound): {names}{advice}"
     if found.sure:
-        yield f"as sure as their null replay found they must be: {_few(found.sure)}"
+        yield f"calibrated by simulation: {_few(found.sure)}"
 
 
 def _few(names: Sequence[str]) -> str:

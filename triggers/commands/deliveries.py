@@ -40,7 +40,7 @@ def declare_outbox(command: AddCommand) -> None:
     """`outbox` and `restored`, and what they take."""
     listed = command("outbox", show_outbox, "list unsent messages and those that Slack rejected")
     listed.add_argument("--revive", action="store_true", help="resend the rejected messages, once the cause is fixed")
-    listed.add_argument("--text", action="store_true", help="write out the unsent messages")
+    listed.add_argument("--text", action="store_true", help="also print the text of unsent messages")
     restored = command("restored", note_restored, "tell Earshot that the state was restored without `queries restore`")
     restored.add_argument(
         "--since",
@@ -54,7 +54,7 @@ def show_outbox(arguments: Namespace) -> None:
     with open_installation() as site:
         if arguments.revive:
             with site.states.begin() as conn:
-                echo(f"{outbox.retry_dead(conn, datetime.now(UTC))} messages that Slack refused are tried again")
+                echo(f"{outbox.retry_dead(conn, datetime.now(UTC))} rejected messages will be resent")
         with site.reading() as conn:
             waiting, refused = outbox.unsent(conn), outbox.dead(conn)
             if arguments.text:
@@ -67,7 +67,7 @@ def show_outbox(arguments: Namespace) -> None:
         for m in (*waiting, *refused)
     ]
     print_table(rows, names, "table")
-    echo(f"{len(waiting)} to be sent, {len(refused)} refused by Slack")
+    echo(f"{len(waiting)} pending, {len(refused)} rejected by Slack")
     if site.settings.slack.token is None:
         echo("no Slack token (EARSHOT_SLACK__TOKEN): nothing is sent")
 
@@ -95,9 +95,9 @@ def note_restored(arguments: Namespace) -> None:
     with open_installation() as site, site.states.begin() as conn:
         since = on_the_wall(arguments.since, site.zone()) if arguments.since else None
         if since and since > now:
-            raise EarshotError("--since is a moment that is gone: when the backup was made")
+            raise EarshotError("--since must be in the past: the time of the backup")
         waiting = mark_restored(conn, now, since)
-    echo(f"{waiting} messages are looked for in Slack before they are sent, and so is what the next day's ticks queue")
+    echo(f"{waiting} messages will be looked up in Slack before sending, as will those queued during the next day")
 
 
 def declare_route(command: AddCommand) -> None:
@@ -112,7 +112,7 @@ def trace_route(arguments: Namespace) -> None:
     """Whom a rule's incidents would be told to."""
     with open_installation() as site:
         if arguments.rule not in {rule.name for rule in site.catalog.rules}:
-            raise EarshotError(f"no rule {arguments.rule!r}; config/triggers.toml has those there are")
+            raise EarshotError(f"no rule {arguments.rule!r}; config/triggers.toml lists the rules")
         zone = site.zone()
         at = on_the_wall(arguments.at or datetime.now(UTC), zone)
         for line in route_steps(site.catalog, arguments.rule, arguments.vertical, zone, at):
@@ -128,7 +128,7 @@ def route_steps(catalog: Catalog, rule: str, vertical: str | None, zone: ZoneInf
     yield f"rule {rule}, severity {found.severity} -> route {route.name}, {where}"
     yield _hours(route, table, found.severity)
     if route.verticals is not None and vertical not in route.verticals:
-        yield f"the channel may read of {', '.join(route.verticals)} only"
+        yield f"the channel may only see {', '.join(route.verticals)}"
     when, before = begins(found.severity, table, at), timedelta(0)
     for step in route.ladder:
         when += step.after - before
@@ -137,19 +137,19 @@ def route_steps(catalog: Catalog, rule: str, vertical: str | None, zone: ZoneInf
         shown = when if is_dropped else held
         late = ""
         if held != when:
-            late = " (dropped: outside the hours)" if is_dropped else " (held until the hours begin)"
+            late = " (dropped: outside business hours)" if is_dropped else " (held until business hours)"
         clock = f"{shown.astimezone(table.zone):%a %Y-%m-%d %H:%M}"
         yield f"{clock}  {_whom(catalog, step.notify, vertical)}{late}"
         when, before = shown, step.after
     if route.ack_timeout:
-        yield f"whoever takes it on has {duration_text(route.ack_timeout)}; then the ladder goes on"
+        yield f"an acknowledgement lasts {duration_text(route.ack_timeout)}; then escalation resumes"
 
 
 def _hours(route: Route, table: Timetable, severity: int) -> str:
     if table.hours is None:
         return f"round the clock, {table.zone.key}"
     opens, closes = table.hours
-    through = "; severity 1 goes through" if severity == 1 else f"; outside: {route.outside}"
+    through = "; severity 1 is always sent" if severity == 1 else f"; outside: {route.outside}"
     return f"business days {opens:%H:%M}-{closes:%H:%M}, {table.zone.key}{through}"
 
 
@@ -234,7 +234,7 @@ def silence_request(words: Namespace, catalog: Catalog, pin: Pin | None, until: 
     for kind, items in (("rule", catalog.rules), ("route", catalog.routes)):
         name = getattr(words, kind)
         if name is not None and name not in {item.name for item in items}:
-            raise EarshotError(f"no {kind} {name!r}; `python -m triggers check` reads those there are")
+            raise EarshotError(f"no {kind} {name!r}; see config/")
     matchers = Matchers(words.rule, words.route, tuple(words.vertical), tuple(words.touchpoint), words.account)
     refuse_unknown(pin.conn if pin else None, matchers)
     request = SilenceRequest(matchers, until)
@@ -244,11 +244,11 @@ def silence_request(words: Namespace, catalog: Catalog, pin: Pin | None, until: 
 def _under(request: SilenceRequest, condition: str, pin: Pin | None) -> SilenceRequest:
     """The same for what a condition concerns, until the day after its last."""
     if pin is None:
-        raise EarshotError("nothing is loaded, so there is no condition; load first")
+        raise EarshotError("no data is loaded, so there are no conditions; load first")
     zone = ZoneInfo(pin.generation.zone)
     span = next((period for period in reversed(condition_periods(pin.conn, zone)) if period.name == condition), None)
     if span is None:
-        raise EarshotError(f"no condition {condition!r}; write its name as the source has it")
+        raise EarshotError(f"no condition {condition!r}; write the name as it is in the source")
     verticals = request.matchers.verticals or tuple(sorted(span.verticals))
     touchpoints = request.matchers.touchpoints or tuple(sorted(span.touchpoints))
     over = local(zone, span.until + timedelta(days=1), datetime.min.time()) if span.until else None
@@ -270,11 +270,11 @@ def start_silence(
 ) -> Iterator[str]:
     """Begin a silence, and say what it mutes."""
     if wanted.until is None:
-        raise EarshotError("a silence needs an end; give --until, such as --until 3d")
+        raise EarshotError("a silence needs an end; add --until, such as --until 3d")
     yield from preview_silence(conn, wanted.matchers, now)
     made = add_silence(conn, wanted.matchers, reason, author, now, wanted.until)
     until = made.ends_at.astimezone(zone)
-    yield f"silence {made.id[:8]} until {until:%Y-%m-%d %H:%M %Z}; incidents open and are recorded all the same"
+    yield f"silence {made.id[:8]} until {until:%Y-%m-%d %H:%M %Z}; incidents are still recorded"
 
 
 def list_silences(conn: Connection, now: datetime, zone: ZoneInfo) -> Iterator[str]:

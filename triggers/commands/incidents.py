@@ -74,7 +74,7 @@ def close(arguments: Namespace) -> None:
     with open_installation() as site, site.states.begin() as conn:
         scope = scope_of(site.catalog, arguments.by)
         resolve(conn, arguments.incident, arguments.by, arguments.note, scope, datetime.now(UTC))
-    echo("closed; the rule stays quiet there until the figure has recovered")
+    echo("closed; the rule will not reopen it until the figure has recovered")
 
 
 def declare_explain(command: AddCommand) -> None:
@@ -131,12 +131,12 @@ def _changed(catalog: Catalog, found: Incident) -> str:
     for rule in (*catalog.rules, rule_of_faults(catalog.guard)):
         if rule.name == found.rule:
             return "" if version_of(catalog, rule).hash == found.rule_hash else " (the rule has been changed since)"
-    return " (the rule is gone)"
+    return " (the rule has been removed)"
 
 
 def _figures(asked: Subject, pin: Pin, found: Incident, sample: Mapping[str, Any], moment: Moment) -> Iterator[str]:
     tally, held = Tally(*sample["tally"]), sample.get("held", sample.get("limit"))
-    against = f", held against {figure(asked.metric, held)}" if held is not None else ""
+    against = f", compared with {figure(asked.metric, held)}" if held is not None else ""
     yield f"  window [{sample['since']}, {sample['until']}){against}"
     yield f"  then: {_line(asked, tally, sample['deff'], sample['p'])}, alpha {sample['alpha']:.3g}"
     task = Task(asked, (date.fromisoformat(sample["until"]),), first_run=False)
@@ -145,7 +145,7 @@ def _figures(asked: Subject, pin: Pin, found: Incident, sample: Mapping[str, Any
         keys = [slice_key(asked.by, slice_) for slice_ in judged.panel.slices]
         present = judged.reading(0, keys.index(found.slice)) if found.slice in keys else None
         if present is not None:
-            note = "" if present.tally == tally else "   <- rows came, went or were corrected since"
+            note = "" if present.tally == tally else "   <- rows were added, removed or corrected since"
             yield f"  now:  {_line(asked, present.tally, present.deffs[0], present.p)}{note}"
 
 

@@ -44,7 +44,7 @@ def check(arguments: Namespace) -> None:
     with open_installation() as site:
         rules = site.catalog.rules
         enabled = sum(rule.enabled for rule in rules)
-        echo(f"{len(rules)} rules, {enabled} of them on; no mistakes in {site.settings.config}")
+        echo(f"{len(rules)} rules, {enabled} enabled; no mistakes in {site.settings.config}")
         with site.reading() as conn:
             errors = rule_errors(conn)
         for error in errors:
@@ -58,7 +58,7 @@ def check(arguments: Namespace) -> None:
                 if not arguments.quick:
                     _calibrate(site, pin, moment, again=arguments.again)
         except NoWarehouseError:
-            echo("nothing is loaded yet: when slots are due is not known")
+            echo("nothing is loaded yet, so no slot is due")
         for route in site.catalog.routes:
             if route.channel is None and any(rule.route == route.name and rule.enabled for rule in rules):
                 echo(f"route {route.name} has no channel: its messages stay pending")
@@ -101,7 +101,7 @@ def _inert(conn: Connection, of: Subject, moment: Moment) -> Iterator[str]:
             yield f"no data: nothing loaded counts for {metric.name}, a metric over {metric.table}"
     if rule.has_goals and not any(goal.where == rule.where for goal in of.version.goals):
         name = of.metrics[0].name
-        yield f"no goal: it never fires; write one for {name} with the same where into config/goals.toml"
+        yield f"no goal, so it never fires; add one for {name} with the same where to config/goals.toml"
 
 
 def calibrated(
@@ -125,7 +125,7 @@ def calibrated(
         before = known.get(task.subject.hash)
         if before and moment.now - before.calibrated_at < LASTS:
             yield Checked(
-                task.subject.rule.name, None, f"alpha {before.alpha:.2g}, found {before.calibrated_at:%Y-%m-%d}"
+                task.subject.rule.name, None, f"alpha {before.alpha:.2g}, calibrated on {before.calibrated_at:%Y-%m-%d}"
             )
         elif not kind_of(task.subject.rule).uncalibrated:
             due.append(task)
@@ -136,7 +136,7 @@ def calibrated(
         failures, found = dict[str, Exception](), None
         with contained(failures, ""):
             found = calibrate(task.subject, source.basis(task, shared), moment.now)
-        why = "not calibrated: no slot has rows to judge yet"
+        why = "not calibrated: no slot has enough rows yet"
         if failures:
             why = f"could not be evaluated: {reason(failures[''])}"
         yield Checked(task.subject.rule.name, found, why)
@@ -196,7 +196,7 @@ def list_rules(_: Namespace) -> None:
         for s in statuses
     ]
     print_table(rows, HEAD, "table")
-    echo("since: the version's first evaluation; older: open under an older version, until they close")
+    echo("since: first evaluation of this version; older: incidents still open under an older version")
 
 
 @dataclass(frozen=True, slots=True)

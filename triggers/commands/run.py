@@ -48,11 +48,11 @@ def run(arguments: Namespace) -> int:
         wrote = author(site.settings.config)
         runner = Runner(site.settings, site.catalog, site.warehouse, site.states, clock, wrote)
         if not arguments.once:
-            echo("watching; end with Ctrl-C")
+            echo("running; stop with Ctrl-C")
             runner.forever(arguments.interval, echo)
             return 0
         report, sent = runner.once()
-        echo(str(report) if report else "another process is evaluating; nothing was done")
+        echo(str(report) if report else "another process is evaluating; nothing done")
         if sent:
             echo(str(sent))
         else:
@@ -75,7 +75,7 @@ def listen(_: Namespace) -> None:
         slack = Slack(token.get_secret_value(), site.settings.slack.base_url, site.settings.slack.timeout_s)
         answering = InteractionHandler(site.states, slack, site.catalog, site.zone(), partial(datetime.now, UTC))
         listener = SocketListener(site.settings.slack, site.states, answering, echo)
-        echo("listening; end with Ctrl-C")
+        echo("listening; stop with Ctrl-C")
         listener.forever(LiveRules(site.settings, Rules(site.catalog), COLUMNS).current)
 
 

@@ -54,7 +54,7 @@ def budget(text: str) -> Budget:
     """A budget on the command line, such as `2 per person per week`."""
     found = _BUDGET.fullmatch(text)
     if not found or not float(found[1]):
-        message = f"{text!r} is no budget; write one such as '2 per person per week'"
+        message = f"{text!r} is not a valid budget; write one such as '2 per person per week'"
         raise ArgumentTypeError(message)
     return Budget(float(found[1]))
 
@@ -65,7 +65,9 @@ def declare_tune(command: AddCommand) -> None:
     parser.add_argument("rule", help="the rule's name")
     parser.add_argument("--budget", type=budget, required=True, help="such as '2 per person per week'")
     parser.add_argument("--draft", type=Path, metavar="FILE", help="use the draft rule in this file")
-    parser.add_argument("--known", type=Path, metavar="FILE", help="what happened ([[known]]): a limit must find it")
+    parser.add_argument(
+        "--known", type=Path, metavar="FILE", help="known incidents ([[known]]) that the limit must find"
+    )
     parser.add_argument("--since", type=parse_day, help="first day (default: two years before the last)")
     parser.add_argument("--until", type=parse_day, help="the day after the last one (default: today)")
 
@@ -90,14 +92,14 @@ def tuned(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection, now: 
     until = asked.until or now.astimezone(ZoneInfo(pin.generation.zone)).date()
     since = asked.since or until - YEARS
     if until <= since:
-        raise EarshotError("--until is the day after the last one: it must come after --since")
+        raise EarshotError("--until is the day after the last one; it must come after --since")
     known = read_drafts(asked.draft, catalog, COLUMNS).catalog if asked.draft else catalog
     alphas = {hash_: found.alpha for hash_, found in calibrations(state).items()}
     of = trial(pin, known, rule_named(known, asked.rule), since, until, alphas)
     found, metric = sweep_setting(pin.conn, of), own_metric(of)
     follows = "; recover keeps its distance" if found.on.field == "limit" else ""
-    sure = "its null replay found" if of.subject.alpha is not None else "Bonferroni's bound asks"
-    yield f"{of.rule.name} from {since} to {until}, {found.on.field} varied{follows}; as sure as {sure}"
+    how = "calibrated by simulation" if of.subject.alpha is not None else "not calibrated (Bonferroni bound)"
+    yield f"{of.rule.name} from {since} to {until}, {found.on.field} varied{follows}; {how}"
     if metric and (lay := typical_range(of)):
         yield lay.words(metric)
     happened = read_known_incidents(asked.known, known) if asked.known else ()
@@ -111,17 +113,17 @@ def tuned(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection, now: 
     yield from _proposal(of, found, proposal, now)
     yield recovery_words(of)
     if votes := precisions(state).get(of.rule.name):
-        share = f"{votes.value:.0%} of {votes.n} incidents that were judged"
-        yield f"votes: useful were {share} (95% sure: {votes.low:.0%} to {votes.high:.0%})"
+        share = f"{votes.value:.0%} of {votes.n} rated incidents"
+        yield f"votes: {share} were useful (95% CI {votes.low:.0%} to {votes.high:.0%})"
     else:
-        yield "votes: nobody has judged one of its incidents yet"
+        yield "votes: none of its incidents has been rated yet"
 
 
 def _table(found: ParameterSweep, metric: Metric | None, proposed: float | None, until: datetime) -> Table:
-    names = (found.on.field, "incidents", "days open", "told a week", "busiest week", "")
+    names = (found.on.field, "incidents", "days open", "per week", "busiest week", "")
     rows = []
     for value, outcome in found.lax_first():
-        marks = [word for word, marked in (("as it is", found.on.value), ("proposed", proposed)) if marked == value]
+        marks = [word for word, marked in (("current", found.on.value), ("proposed", proposed)) if marked == value]
         mark = f"<- {' and '.join(marks)}" if marks else ""
         told = (f"{outcome.a_week:.2f}", outcome.busiest)
         rows.append((setting(found.on, metric, value), len(outcome.found), days_open(outcome, until), *told, mark))
@@ -135,20 +137,20 @@ def _proposal(of: Trial, found: ParameterSweep, proposal: Proposal, now: datetim
     if proposal.found is None:
         yield proposal.why
     elif value == found.on.value:
-        yield f"{found.on.field} {shown}, as it is: {proposal.why}"
+        yield f"{found.on.field} {shown}, the current value: {proposal.why}"
     else:
         yield f"{found.on.field} {shown}: {proposal.why}"
         yield from (f"    {line}" for line in toml_lines(outcome.rule))
     if is_in_normal(of, found.on, value):
-        yield f"{shown} lies where the figure lies half the time: what is beyond it is nothing out of the ordinary"
+        yield f"{shown} is within the normal range, so figures beyond it are not unusual"
     yield _noise_line(false_alarm_rate(of, outcome.rule, now), outcome.rule)
-    yield "this rule alone; `python -m triggers backtest` shows what all of them ask of each reader"
+    yield "this rule only; `python -m triggers backtest` shows the load of all rules on each reader"
 
 
 def _noise_line(found: FalseAlarmRate, rule: WatchRule) -> str:
     if found.a_year is None or found.low is None or found.high is None:
-        return f"without any change: at most {found.declared:g} false alarms a year, as declared ({found.why})"
+        return f"if nothing changes: at most {found.declared:g} false alarms a year, as declared ({found.why})"
     ends = f"{found.low:.2g} to {found.high:.2g}"
     return (
-        f"without any change: {found.a_year:.2g} false alarms a year ({ends}); {rule.false_alarms_per_year:g} declared"
+        f"if nothing changes: {found.a_year:.2g} false alarms a year ({ends}); {rule.false_alarms_per_year:g} declared"
     )

@@ -75,15 +75,17 @@ def _processes(seen: StateHealth, expected: ExpectedState) -> Iterator[Fault]:
     notes = [seen.beats[name].note.partition(";")[2].strip() for name in names if name in seen.beats]
     # Processes that follow the same files refuse them in the same words, which are said once.
     for refusal in dict.fromkeys(note for note in notes if note):
-        yield Fault(f"the rules in use are older than the files: {refusal}", "mend the file; nothing else is needed")
+        yield Fault(
+            f"the rules in use are older than the files: {refusal}", "fix the file; it is reloaded automatically"
+        )
 
 
 def _alive(seen: StateHealth, name: str, todo: str) -> Iterator[Fault]:
     beat = seen.beats.get(name)
     if beat is None:
-        yield Fault(f"{name} was never seen", todo)
+        yield Fault(f"{name} has never run", todo)
     elif seen.at - beat.at > SILENT:
-        yield Fault(f"nothing heard from {name} for {_long(seen.at - beat.at)}", todo)
+        yield Fault(f"no sign of life from {name} for {_long(seen.at - beat.at)}", todo)
 
 
 def _evaluation(seen: StateHealth, expected: ExpectedState) -> Iterator[Fault]:
@@ -93,34 +95,34 @@ def _evaluation(seen: StateHealth, expected: ExpectedState) -> Iterator[Fault]:
             at = seen.evaluated_at.get(rule.name)
             if at is None or seen.at - at > MISSED_SLOTS * rule.every:
                 since = f"for {_long(seen.at - at)}" if at else "yet"
-                todo = "load new data, or see `python -m triggers check` for what it lacks"
-                yield Fault(f"rule {rule.name} was not evaluated {since}", todo)
+                todo = "load new data, or see what `python -m triggers check` says of it"
+                yield Fault(f"rule {rule.name} has not been evaluated {since}", todo)
     for error in seen.errors:
         what = f"rule {error.where} could not be evaluated for {_long(seen.at - error.since)}: {error.reason}"
-        yield Fault(what, "change the rule or its data; its incidents stay as they are until then")
+        yield Fault(what, "change the rule or its data; its incidents are frozen until then")
     if expected.newest_load is None:
         yield Fault("nothing is loaded", "run `python -m queries load`")
     elif seen.at - expected.newest_load > expected.stale_after:
         age = _long(seen.at - expected.newest_load)
-        yield Fault(f"the newest load is {age} old", "see why `python -m queries load` does not run")
+        yield Fault(f"the newest load is {age} old", "find out why `python -m queries load` does not run")
 
 
 def _incidents(seen: StateHealth) -> Iterator[Fault]:
     if seen.unfounded:
-        todo = "keep the state as it is and report it: this must not happen"
+        todo = "internal error: keep the database and report it"
         yield Fault(f"{seen.unfounded} firing without an incident", todo)
     if seen.overdue:
         late = _long(seen.at - seen.overdue[0])
         yield Fault(
-            f"{_counted(len(seen.overdue), 'step')} of ladders overdue, the oldest by {late}",
-            "see that `triggers run` ticks",
+            f"{_counted(len(seen.overdue), 'escalation step')} overdue, the oldest by {late}",
+            "check that `triggers run` is running",
         )
     if seen.untold:
-        todo = "take them on or close them on the page Incidents, which says why"
-        yield Fault(f"{_counted(seen.untold, 'open incident')} of which nobody was ever told", todo)
+        todo = "acknowledge or close them on the page Incidents, which says why"
+        yield Fault(f"{_counted(seen.untold, 'open incident')} that nobody was ever notified of", todo)
     if seen.unheard and seen.at - seen.unheard[0] > STUCK:
         yield Fault(
-            f"{_counted(len(seen.unheard), 'press', 'presses')} in Slack not worked on",
+            f"{_counted(len(seen.unheard), 'Slack interaction')} unprocessed",
             "restart `python -m triggers listen`",
         )
 
@@ -128,11 +130,11 @@ def _incidents(seen: StateHealth) -> Iterator[Fault]:
 def _messages(seen: StateHealth, expected: ExpectedState) -> Iterator[Fault]:
     if seen.refused:
         todo = "see `python -m triggers outbox` and `python -m triggers doctor`"
-        yield Fault(f"Slack refused {_counted(seen.refused, 'message')} for good in the last day", todo)
+        yield Fault(f"Slack rejected {_counted(seen.refused, 'message')} in the last day", todo)
     if seen.oldest_message and seen.at - seen.oldest_message > STUCK:
         late = _long(seen.at - seen.oldest_message)
         todo = "see `python -m triggers doctor`" if expected.has_slack else "set EARSHOT_SLACK__TOKEN"
-        yield Fault(f"the oldest message waits for {late}", todo)
+        yield Fault(f"the oldest message has been waiting for {late}", todo)
     if not expected.has_canary:
         return
     # One message a day must be found where it was sent. A refused or late one is told as every other message.
@@ -140,9 +142,9 @@ def _messages(seen: StateHealth, expected: ExpectedState) -> Iterator[Fault]:
     if expected.unread:
         yield Fault(f"the canary's channel cannot be read ({expected.unread})", todo)
     elif canary is None or seen.at - canary.queued_at > A_DAY + STUCK:
-        yield Fault("no canary was set out today", "see that `triggers audit` ticks")
+        yield Fault("no canary message was queued today", "check that `triggers audit` is running")
     elif not canary.found and canary.state == "sent" and seen.at - canary.queued_at > STUCK:
-        yield Fault(f"the canary of {canary.queued_at:%Y-%m-%d} was sent and is not in its channel", todo)
+        yield Fault(f"the canary of {canary.queued_at:%Y-%m-%d} was sent but is not in its channel", todo)
 
 
 def _counted(n: int, one: str, more: str = "") -> str:
@@ -178,22 +180,22 @@ def gauges(seen: StateHealth, faults: Sequence[Fault]) -> tuple[Gauge, ...]:
     times = sorted(seen.to_acknowledge)
     quantiles: Values = {(str(q),): times[ceil(q * len(times)) - 1] for q in (0.5, 0.9)} if times else {}
     return (
-        _one("faults", "what the watchdog finds wrong", len(faults)),
-        _many("heartbeat_age_seconds", "since a process last said that it lives", ("process",), beats),
+        _one("faults", "problems found by the watchdog", len(faults)),
+        _many("heartbeat_age_seconds", "since the last sign of life of a process", ("process",), beats),
         _count("evaluations", "slots of rules that were evaluated", seen.evaluations),
         _count("tick_errors", "ticks that ended in an error", seen.counted.get(FAILED, 0)),
         _many("evaluation_lag_seconds", "since a rule was last evaluated", ("rule",), lags),
         _one("rule_errors", "rules and slices that could not be evaluated", len(seen.errors)),
         _many("incidents", "incidents", ("state", "class"), dict[tuple[str, ...], float](seen.incidents.items())),
-        _one("incidents_untold", "open incidents of which nobody was told or will be", seen.untold),
-        _one("steps_overdue", "steps of ladders that are overdue", len(seen.overdue)),
+        _one("incidents_untold", "open incidents that nobody was or will be notified of", seen.untold),
+        _one("steps_overdue", "overdue escalation steps", len(seen.overdue)),
         _many("messages", "messages", ("state",), {(state,): n for state, n in seen.messages.items()}),
-        _one("outbox_depth", "messages that are owed", sum(seen.messages.get(state, 0) for state in UNFINISHED)),
+        _one("outbox_depth", "pending messages", sum(seen.messages.get(state, 0) for state in UNFINISHED)),
         _one("outbox_age_seconds", "how long the oldest message has been due", _age(seen, seen.oldest_message)),
         _count("duplicates_prevented", "messages found already sent", seen.counted.get(FOUND, 0)),
-        _count("rate_limited", "calls that Slack put off (429)", seen.counted.get(LIMITED, 0)),
-        _one("dead_letters", "messages that Slack refused for good", seen.messages.get("dead", 0)),
-        _one("presses_waiting", "presses in Slack not worked on", len(seen.unheard)),
+        _count("rate_limited", "calls that Slack rate-limited (429)", seen.counted.get(LIMITED, 0)),
+        _one("dead_letters", "messages that Slack rejected", seen.messages.get("dead", 0)),
+        _one("presses_waiting", "unprocessed Slack interactions", len(seen.unheard)),
         _many("time_to_ack_seconds", "opening to acknowledgement, 30 days", ("quantile",), quantiles),
     )
 

@@ -28,7 +28,7 @@ class TickLease:
     def guard(self, conn: Connection) -> None:
         """Raises RacedError where somebody took over."""
         if not holds_lease(conn, self.lease, self.now + LENGTH):
-            raise RacedError("another process has taken over; it evaluates what this one left")
+            raise RacedError("another process has taken over and continues from here")
 
 
 def acquire(states: Engine, now: datetime) -> TickLease | None:

@@ -92,7 +92,7 @@ class Runner:
                 try:
                     opened = client.ask("conversations.open", users=person.slack).data["channel"]
                 except SlackError as error:
-                    log.warning("no direct messages to %s", person.name, extra=about(code=error.code))
+                    log.warning("cannot send direct messages to %s", person.name, extra=about(code=error.code))
                 else:
                     yield direct_messages.mailbox(person, str(opened["id"]))
 

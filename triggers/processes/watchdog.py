@@ -161,7 +161,7 @@ def turn(watchdog: Watchdog, live: LiveRules, say: Callable[[str], None]) -> Wat
 
 def in_words(faults: Iterable[Fault]) -> list[str]:
     """The faults line by line, or that there is none."""
-    return [str(fault) for fault in faults] or ["all is well"]
+    return [str(fault) for fault in faults] or ["no problems found"]
 
 
 def ping(url: str) -> bool:
@@ -170,7 +170,7 @@ def ping(url: str) -> bool:
         with urlopen(Request(url, method="GET"), timeout=PING_S):  # noqa: S310 - the settings let only http(s) through
             return True
     except (URLError, OSError, ValueError) as error:
-        log.warning("the dead-man address cannot be called (%s)", type(error).__name__)
+        log.warning("calling the dead-man address failed (%s)", type(error).__name__)
         return False
 
 
@@ -203,7 +203,7 @@ def serve_metrics(look: Callable[[], Observation], port: int) -> Callable[[], No
     try:
         server, thread = start_http_server(port, LOOPBACK, registry)
     except OSError as error:
-        raise PortTakenError(f"port {port} cannot be listened on ({error.strerror}); choose another --port") from error
+        raise PortTakenError(f"cannot listen on port {port} ({error.strerror}); choose another --port") from error
 
     def stop() -> None:
         server.shutdown()

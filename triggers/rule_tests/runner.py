@@ -82,7 +82,7 @@ def files(paths: Iterable[Path]) -> Iterator[Path]:
             continue
         named = sorted(path.glob("*.toml"))
         if not named:
-            raise EarshotError(f"{path} holds no .toml file; name a file of rule tests, or a folder of them")
+            raise EarshotError(f"{path} has no .toml file; name a file of rule tests, or a folder of them")
         yield from named
 
 

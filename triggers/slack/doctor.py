@@ -27,8 +27,8 @@ SCOPES: Final[Mapping[str, str]] = {
     "groups:read": "the same for private channels",
     "im:history": "to find a message to a person again",
     "im:write": "to write to a person: the digest of what went beyond their weekly budget",
-    "reactions:read": "to see who takes an incident on by a reaction",
-    "users:read": "to see that the people of routing.toml exist",
+    "reactions:read": "to see who acknowledges an incident by a reaction",
+    "users:read": "to see that the people in routing.toml exist",
     "users:read.email": "to find their member ids by their mail addresses",
 }
 """The bot's scopes, and what each is for; the app manifest asks for the same."""
@@ -77,15 +77,15 @@ class Doctor:
         token = _secret(self.settings.app_token)
         if token is None:
             fix = f"Set EARSHOT_SLACK__APP_TOKEN in .env: Basic Information, App-Level Tokens. {_WHERE}"
-            yield CheckResult("bad", "There is no app token: buttons and reactions are not heard.", fix)
+            yield CheckResult("bad", "There is no app token: buttons do not work, and reactions are not received.", fix)
         elif not token.startswith("xapp-"):
             kind = {"xoxb-": "the bot's token", "xoxp-": "a person's token"}.get(_kind(token), "no token")
-            fix = "EARSHOT_SLACK__APP_TOKEN wants the App-Level Token, which starts with xapp-."
+            fix = "EARSHOT_SLACK__APP_TOKEN needs the App-Level Token, which starts with xapp-."
             yield CheckResult("bad", f"The app token is {kind}.", fix)
         elif why := self.connect(self.settings):
-            yield CheckResult("bad", f"Slack cannot be listened to ({why}).", _SOCKET.get(why, _SOCKET_OFF))
+            yield CheckResult("bad", f"Socket Mode does not connect ({why}).", _SOCKET.get(why, _SOCKET_OFF))
         else:
-            yield CheckResult("good", "Socket Mode works: what is pressed is heard.")
+            yield CheckResult("good", "Socket Mode works: button presses arrive.")
 
     # The token.
 
@@ -101,7 +101,7 @@ class Doctor:
             kind = {"xapp-": "the app's token for Socket Mode", "xoxp-": "a person's token"}.get(
                 _kind(token), "no token"
             )
-            fix = f"EARSHOT_SLACK__TOKEN wants the Bot User OAuth Token, which starts with xoxb-. {_WHERE}"
+            fix = f"EARSHOT_SLACK__TOKEN needs the Bot User OAuth Token, which starts with xoxb-. {_WHERE}"
             return None, [CheckResult("bad", f"The bot token is {kind}.", fix)]
         slack = Slack(token, self.settings.base_url, self.settings.timeout_s)
         try:
@@ -120,14 +120,16 @@ class Doctor:
             if missing:
                 yield CheckResult("bad", f"The app lacks scopes: {', '.join(missing)}.", _ADD_SCOPES)
             else:
-                yield CheckResult("good", "The app has every scope that it needs.")
+                yield CheckResult("good", "The app has every scope it needs.")
         try:
             apart = abs(parsedate_to_datetime(answer.headers.get("date", "")).astimezone(UTC) - self.now)
         except ValueError:
             return
         if apart > SKEW:
             wrong = f"This machine's clock is {round(apart.total_seconds() / 60)} minutes away from Slack's."
-            yield CheckResult("bad", wrong, "Set the clock (timedatectl set-ntp true): due times and retries go by it.")
+            yield CheckResult(
+                "bad", wrong, "Set the clock (timedatectl set-ntp true): due times and retries depend on it."
+            )
 
     # The channels.
 
@@ -165,7 +167,7 @@ class Doctor:
 
     def _message(self, slack: Slack, channel: str) -> Iterator[CheckResult]:
         """Post, find again by its metadata, delete."""
-        text = "Earshot tries whether it can post here, and takes this back at once."
+        text = "Earshot is testing whether it can post here; this message is deleted at once."
         probe = f"{PROBE}-{self.now.timestamp():.0f}"
         try:
             posted = slack.send(channel, Message((text,), sentences=(text,)), Ids(probe, PROBE))
@@ -177,12 +179,12 @@ class Doctor:
         try:
             slack.ask("chat.delete", channel=posted.channel, ts=posted.ts)
         except SlackError as error:
-            wrong = f"The test message in {channel} could not be taken back ({error.code})."
+            wrong = f"The test message in {channel} could not be deleted ({error.code})."
             yield CheckResult(
                 "bad", wrong, "Delete it by hand; let the app delete its messages in the workspace's settings."
             )
             return
-        yield CheckResult("good", f"A test message was posted to {channel} and taken back.")
+        yield CheckResult("good", f"A test message was posted to {channel} and deleted.")
 
     # The people.
 
@@ -196,10 +198,10 @@ class Doctor:
             if wrong is not None:
                 yield wrong
         if known:
-            yield CheckResult("good", f"{known} people of routing.toml are members of the workspace.")
+            yield CheckResult("good", f"{known} people in routing.toml are members of the workspace.")
         elif not any(person.slack for person in self.catalog.people):
             fix = 'Add slack = "U0123456789" to each [[person]]: Slack profile, Copy member ID.'
-            yield CheckResult("bad", "Nobody in routing.toml has a Slack member id: no button works for anybody.", fix)
+            yield CheckResult("bad", "Nobody in routing.toml has a Slack member id, so buttons work for nobody.", fix)
 
     def _member(self, slack: Slack, person: Person) -> CheckResult | None:
         try:
@@ -207,24 +209,22 @@ class Doctor:
         except SlackError as error:
             if error.code == "missing_scope":
                 return CheckResult(
-                    "bad", f"Whether {person.name} exists cannot be seen: users:read is missing.", _ADD_SCOPES
+                    "bad", f"{person.name} cannot be looked up: the scope users:read is missing.", _ADD_SCOPES
                 )
             wrong = f"{person.name}: Slack knows no member {person.slack} ({error.code})."
             return CheckResult("bad", wrong, "Copy the id again: their Slack profile, Copy member ID.")
         if user.get("deleted"):
-            fix = "Take the person out of routing.toml, or name who follows them."
+            fix = "Remove the person from routing.toml, or name their successor."
             return CheckResult("bad", f"{person.name}: member {person.slack} was deactivated.", fix)
         if user.get("is_bot"):
-            return CheckResult(
-                "bad", f"{person.name}: {person.slack} is an app, nobody who can press.", "Write a person's id."
-            )
+            return CheckResult("bad", f"{person.name}: {person.slack} is an app, not a person.", "Write a person's id.")
         return None
 
     def _nobody(self, slack: Slack, person: Person, *, is_told: bool) -> CheckResult | None:
         """A person without a member id: it is looked up by mail, so that it can be copied."""
         if not is_told and person.email is None:
             return None
-        why = "a ladder names them, and Slack cannot tell them" if is_told else "no button works for them"
+        why = "a ladder names them, but Slack cannot reach them" if is_told else "buttons do not work for them"
         fix = 'Add slack = "U0123456789" to their [[person]]: Slack profile, Copy member ID.'
         if person.email:
             # Who is not found by mail has another address in Slack: their id is copied by hand.
@@ -244,9 +244,9 @@ _CHANNEL: Final = (
 _SOCKET_OFF: Final = "At api.slack.com/apps: Socket Mode, turn Enable Socket Mode on; then run this again."
 _SOCKET: Final[Mapping[str, str]] = {
     "invalid_auth": "The app token is wrong or was revoked: Basic Information, App-Level Tokens; copy it again.",
-    "not_allowed_token_type": "EARSHOT_SLACK__APP_TOKEN wants the App-Level Token, which starts with xapp-.",
+    "not_allowed_token_type": "EARSHOT_SLACK__APP_TOKEN needs the App-Level Token, which starts with xapp-.",
     "missing_scope": "The app token lacks connections:write: make a new one under App-Level Tokens.",
-    "no hello": "Slack lets us in and says nothing: a firewall or proxy stops web sockets (wss-primary.slack.com:443).",
+    "no hello": "Slack accepts the connection but sends nothing: a firewall or proxy blocks wss-primary.slack.com:443.",
 }
 _TOKENS: Final[Mapping[str, tuple[str, str]]] = {
     "invalid_auth": ("Slack does not know the bot token.", f"Copy the Bot User OAuth Token again. {_WHERE}"),
@@ -254,7 +254,7 @@ _TOKENS: Final[Mapping[str, tuple[str, str]]] = {
     "token_revoked": ("The bot token was revoked.", "Install the app again and copy its new token."),
     "token_expired": (
         "The bot token has expired.",
-        "Turn token rotation off for the app, install it again, copy its token.",
+        "Turn token rotation off for the app, install it again and copy its token.",
     ),
     "account_inactive": ("The app was removed from the workspace.", "Install the app again and copy its new token."),
     "ratelimited": ("Slack asks us to wait.", "Run this again in a minute."),
@@ -269,21 +269,21 @@ def _refused(error: SlackError, base_url: str) -> CheckResult:
         return CheckResult("bad", f"Slack refuses the bot token ({error.code}).", f"Copy it again. {_WHERE}")
     if error.code == "answer_is_not_json":
         fix = "A proxy or sign-in page answers in Slack's place: let this machine reach slack.com over HTTPS."
-        return CheckResult("bad", f"What answers at {base_url} is not Slack.", fix)
+        return CheckResult("bad", f"The server at {base_url} is not Slack.", fix)
     fix = "Check that this machine may reach slack.com over HTTPS: firewall, proxy (HTTPS_PROXY), DNS."
     return CheckResult("bad", f"Slack cannot be reached at {base_url} ({error.code}).", fix)
 
 
 _INVITE: Final = "Write /invite @Earshot in the channel."
 _UNARCHIVE: Final = "Unarchive it, or write another channel into routing.toml."
-_LATER: Final = "Run this again; then look the code up at api.slack.com."
+_LATER: Final = "Run this again; if it persists, look the code up at api.slack.com."
 _UNREADABLE: Final[Mapping[str, tuple[str, str]]] = {
     "channel_not_found": (
         " does not exist, or is private without the app in it.",
         "Copy the id again from the bottom of the channel's details; in a private one write /invite @Earshot first.",
     ),
     "not_in_channel": (": the app is not in it.", _INVITE),
-    "missing_scope": (": whether it exists cannot be seen: channels:read is missing.", _ADD_SCOPES),
+    "missing_scope": (" cannot be looked up: the scope channels:read is missing.", _ADD_SCOPES),
 }
 _POSTING: Final[Mapping[str, str]] = {
     "not_in_channel": _INVITE,

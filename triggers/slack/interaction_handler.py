@@ -163,7 +163,7 @@ def acknowledge_reacted(states: Engine, slack: Slack, catalog: Catalog, zone: Zo
         due = due_steps(open_incidents(conn, EVERYTHING), catalog, zone, now)
     steps = [incident for incident, move in due if move.kind in ("escalated", "digested")]
     if len(steps) > MOST:
-        log.warning("%s steps are due at once; the reactions of %s are looked at", len(steps), MOST)
+        log.warning("%s steps are due at once; checking the reactions of %s", len(steps), MOST)
     taken = 0
     for incident in steps[:MOST]:
         try:

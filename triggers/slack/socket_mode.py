@@ -210,7 +210,7 @@ class SocketListener:
     def _tend(self) -> None:
         """Build the connection where there is none, and anew where it is deaf."""
         if self._connection is not None and (why := deaf(self._connection.pulse(), PING_S)):
-            log.warning("the connection to Slack is deaf (%s); building it anew", why)
+            log.warning("the connection to Slack is dead (%s); reconnecting", why)
             self._close()
             self._later()
         if self._connection is None and monotonic() >= self._retry_at:
@@ -218,7 +218,7 @@ class SocketListener:
             try:
                 made.open()
             except Exception as error:  # noqa: BLE001 - whatever it is, another try is what helps
-                log.warning("Slack cannot be listened to: %s", _why(error))
+                log.warning("Socket Mode does not connect: %s", _why(error))
                 made.close()
                 self._later()
             else:
