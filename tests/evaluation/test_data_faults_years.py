@@ -4,7 +4,8 @@ Each year has 44 weeks of two verticals, 24 answers and 24 journeys a day togeth
 A breach that is planted is one that the exact test finds in 999 of 1,000 such windows.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -14,14 +15,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.random import Generator
+from sqlalchemy import select
 
-from config.models import Metric
+from config.models import Catalog, Metric, Route
 from queries.engine import disposing, insert_arrow
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.scope import EVERYTHING
-from queries.state import entries, passing_state, read_incidents
-from queries.warehouse import EmbeddedWarehouse, LoadReport, tables
-from tests.support.company import LOADED, catalog, noon, rule
+from queries.state import entries, outbox, passing_state, read_incidents
+from queries.warehouse import EmbeddedWarehouse, LoadReport, Pin, tables
+from tests.support.company import LOADED, ROUTE, catalog, noon, rule
+from tests.support.states import NewState
 from triggers.data_faults.scan import NAME
 from triggers.incidents.tick import tick
 
@@ -278,14 +281,21 @@ class Outcome:
     reasons: tuple[str, ...]
 
 
-def lived(folder: Path, scenario: Scenario, seed: int) -> Outcome:
-    """What one run at the end of a year opens."""
-    year = Year(np.random.default_rng(seed), DAYS - scenario.worse, scenario.tables)
-    scenario.spoil(year)
-    config = catalog(*(one for one in RULES if one.metric == "csat" or one.name in {*scenario.told, *scenario.data}))
+def configured(scenario: Scenario, *routes: Route) -> Catalog:
+    """The rules that a scenario is about, and the metrics that they read."""
+    config = catalog(
+        *(one for one in RULES if one.metric == "csat" or one.name in {*scenario.told, *scenario.data}),
+        routes=routes or (ROUTE,),
+    )
     read = {name for one in config.rules for name in one.metric_names}
     metrics = tuple(metric for metric in (*config.metrics, IN_TIME) if metric.name in read)
-    config = config.model_copy(update={"metrics": metrics})
+    return config.model_copy(update={"metrics": metrics})
+
+
+@contextmanager
+def pinned(folder: Path, scenario: Scenario, seed: int, config: Catalog) -> Iterator[Pin]:
+    year = Year(np.random.default_rng(seed), DAYS - scenario.worse, scenario.tables)
+    scenario.spoil(year)
     made = EmbeddedWarehouse(folder / "warehouse")
     try:
         with made.draft(lambda _: None) as draft:
@@ -293,15 +303,44 @@ def lived(folder: Path, scenario: Scenario, seed: int) -> Outcome:
             derive(draft.conn, config, None)
             key = generation_key("UTC", config)
             record_generation(draft.conn, draft.number, key, "made", LoadReport("made").json(), LOADED)
-        with disposing(passing_state()) as states, made.pin() as pin:
-            tick(states, pin, config, noon(END))
-            with states.connect() as conn:
-                found = read_incidents(conn, EVERYTHING)
-                reasons = tuple(f"{i.rule} {i.slice} {i.class_}: {entries(conn, i.id)[0].reason}" for i in found)
+        with made.pin() as pin:
+            yield pin
     finally:
         made.close()
+
+
+def lived(folder: Path, scenario: Scenario, seed: int) -> Outcome:
+    """What one run at the end of a year opens."""
+    config = configured(scenario)
+    with disposing(passing_state()) as states, pinned(folder, scenario, seed, config) as pin:
+        tick(states, pin, config, noon(END))
+        with states.connect() as conn:
+            found = read_incidents(conn, EVERYTHING)
+            reasons = tuple(f"{i.rule} {i.slice} {i.class_}: {entries(conn, i.id)[0].reason}" for i in found)
     faults = frozenset("|".join(i.slice.split("|")[:2]) for i in found if i.rule == NAME)
     return Outcome(faults, frozenset((i.rule, i.slice, i.class_) for i in found if i.rule != NAME), reasons)
+
+
+def test_what_no_fault_explains_any_more_is_handed_over(tmp_path: Path, new_state: NewState) -> None:
+    """Week by week as at once: the analysts hear first, then the specialist, on their own route and ladder."""
+    scenario = SCENARIOS["the dissatisfied twice for eight weeks"]
+    analysts = Route(name="analysts", channel="C000000105")
+    config, found = configured(scenario, analysts, ROUTE), list[Any]()
+    with pinned(tmp_path, scenario, 0, config) as pin:
+        for weeks in (range(6, -1, -1), range(1)):
+            states = new_state()
+            for week in weeks:
+                tick(states, pin, config, noon(END - timedelta(weeks=week)), scans=False)
+            with states.connect() as conn:
+                (told,) = (i for i in read_incidents(conn, EVERYTHING) if i.slice == "vertical=South")
+                kinds = [(e.kind, e.at) for e in entries(conn, told.id) if e.kind in ("opened", "released")]
+                asked = select(outbox.c.target).where(outbox.c.incident_id == told.id, outbox.c.kind == "root")
+                roots = sorted(conn.execute(asked).scalars())
+            found.append((told.class_, told.route, told.ladder, kinds))
+            assert roots == (["analysts", ROUTE.name] if len(weeks) > 1 else [ROUTE.name])
+    assert found[0] == found[1]
+    assert found[0][:2] == ("customer", ROUTE.name)
+    assert [kind for kind, _ in found[0][3]] == ["opened", "released"]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
