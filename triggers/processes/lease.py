@@ -1,4 +1,4 @@
-"""The right to tick, so that processes do not compute the same twice. It only saves work: keys make it correct."""
+"""Lock that lets one process evaluate at a time. It only saves work: keys make it correct."""
 
 import logging
 import os
