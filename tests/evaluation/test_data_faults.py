@@ -72,7 +72,7 @@ class Made:
         np.add.at(self.ages, (day, np.zeros_like(day), np.minimum(days.astype(int), AGES - 1)), 1)
         end = day + days.astype(int)
         took = np.stack([np.ones(len(day)), days, days**2, days > promise[day]], axis=1)
-        np.add.at(self.took, (end[end < DAYS], 0), took[end < DAYS])
+        np.add.at(self.took[:, 0], end[end < DAYS], took[end < DAYS])
 
     def profile(self, table: str = "contact") -> Profile:
         cells = tuple((vertical, channel) for vertical in VERTICALS for channel in CHANNELS)
