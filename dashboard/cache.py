@@ -21,8 +21,7 @@ from config.models import Catalog
 from config.reading import read_catalog
 from config.settings import Settings
 from queries.engine import day_of, day_start
-from queries.scope import Scope
-from queries.warehouse import COLUMNS, Generation
+from queries.warehouse import COLUMNS, Generation, Scope
 
 ENTRIES: Final = 256
 """How many results each cached function keeps."""

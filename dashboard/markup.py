@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from config import Mistake
-from queries.metrics.formatting import count, day_words
+from queries.metrics import count, day_words
 
 SEVERITIES: Final = {1: "severity 1, the most serious", 2: "severity 2", 3: "severity 3", 4: "severity 4"}
 

@@ -10,7 +10,7 @@ import streamlit as st
 from config import ConfigError
 from dashboard import markup
 from dashboard.page_session import PageSession, banners, page_session
-from queries.operations.storage_errors import refusal
+from queries.operations import refusal
 from queries.warehouse import NoWarehouseError
 
 FOLDER: Final = Path(__file__).parent

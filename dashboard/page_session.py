@@ -15,7 +15,7 @@ from dashboard import cache, markup
 from dashboard.stores import stores
 from dashboard.viewer import Viewer, viewer
 from queries.messages import waiting_and_dead
-from queries.metrics.formatting import count
+from queries.metrics import count
 from queries.state import rule_errors
 from queries.stores import Stores
 from queries.warehouse import Pin

@@ -9,7 +9,7 @@ from threading import Lock
 from config.settings import read_settings
 from queries.engine import ChangeCount
 from queries.messages import astray_lease, unsent
-from queries.operations.storage_errors import storage_error
+from queries.operations import storage_error
 from queries.stores import Stores, open_stores
 
 _opening = Lock()

@@ -5,7 +5,7 @@ from typing import Final
 
 from config import EarshotError
 from config.settings import Settings
-from queries.scope import Scope
+from queries.warehouse import Scope
 
 
 class NotSignedInError(EarshotError):

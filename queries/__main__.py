@@ -20,12 +20,9 @@ from queries.loading.load import LoadRequest, load
 from queries.loading.quarantine import keep_refused, quarantined_rows, refused_rows
 from queries.loading.sources import LoadRefusedError, find_source, open_source, sources
 from queries.messages import astray_lease
-from queries.operations.command_line import parse_day, run_command, whole
+from queries.operations import aligned, echo, forget, on_one_line, parse_day, run_command, storage_errors_as_text, whole
 from queries.operations.drop_source import drop
-from queries.operations.erase import forget
-from queries.operations.output import aligned, echo, on_one_line
 from queries.operations.status import status_lines
-from queries.operations.storage_errors import storage_errors_as_text
 from queries.state import FILE as STATE_FILE
 from queries.stores import Installation, open_installation, open_states, open_warehouse
 from queries.warehouse import COLUMNS, EmbeddedWarehouse, Kind, LoadReport, NoWarehouseError

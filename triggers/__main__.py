@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import Final
 
-from queries.operations.command_line import run_command
+from queries.operations import run_command
 from triggers import logs
 from triggers.commands.arguments import AddCommand
 from triggers.commands.backtest import declare_backtest

@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from config.settings import Settings
-from queries.operations.output import printable
-from queries.operations.storage_errors import refusal
+from queries.operations import printable, refusal
 
 log: Final = logging.getLogger("triggers")
 

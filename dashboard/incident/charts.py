@@ -8,8 +8,8 @@ import altair as alt
 from config.models import Metric
 from dashboard.charts import ATTENTION, GREY, STATES, Rows, muted
 from queries.engine import day_of
-from queries.metrics.formatting import count, figure, goal_figure, interval, point_figure, shown, unit
-from queries.review.incident_page import Trend
+from queries.metrics import count, figure, goal_figure, interval, point_figure, shown, unit
+from queries.review import Trend
 from queries.state import Incident
 
 

@@ -8,11 +8,18 @@ from dashboard.charts import finished
 from dashboard.incident.charts import Reference, over_time
 from dashboard.review.data import effect
 from queries.monitoring.evidence import Evidence
-from queries.review.document import Onset
-from queries.review.incident_page import IncidentPage, Trend, read_account_name, read_evidence, read_trend
-from queries.review.onset import read_onset
-from queries.review.read import current_rule
-from queries.review.readings import Sample, read_present
+from queries.review import (
+    IncidentPage,
+    Onset,
+    Sample,
+    Trend,
+    current_rule,
+    read_account_name,
+    read_evidence,
+    read_onset,
+    read_present,
+    read_trend,
+)
 from queries.state import Action, Incident
 from queries.warehouse import Pin
 from triggers.messages import Card

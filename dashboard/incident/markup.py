@@ -12,14 +12,22 @@ from config.models import DATA_FAULT, DECEIVES, Catalog, Guard, Metric, Person, 
 from dashboard.incident.charts import Reference
 from dashboard.markup import SEVERITIES, macros, section
 from queries.messages import Notification
-from queries.metrics.formatting import count, day_words, figure, half_width, interval, moment_words
-from queries.review.document import UNCLEAR, Onset
-from queries.review.incident_page import IncidentPage
-from queries.review.read import label_of, slice_words
-from queries.review.readings import Readings, aged, reading_days, reading_words, readings_of
+from queries.metrics import count, day_words, figure, half_width, interval, moment_words
+from queries.review import (
+    UNCLEAR,
+    IncidentPage,
+    Onset,
+    Readings,
+    aged,
+    label_of,
+    reading_days,
+    reading_words,
+    readings_of,
+    slice_words,
+)
 from queries.state import Action, HistoryEntry, Incident
 from triggers.evaluation.kinds import kind_of, sentence_start
-from triggers.incidents.escalation import STEPS, parse_ladder
+from triggers.incidents import STEPS, parse_ladder
 from triggers.messages import Card, called
 from triggers.messages import card as messages_card
 

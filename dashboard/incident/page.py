@@ -14,9 +14,7 @@ from dashboard import markup as parts
 from dashboard.incident import charts, data, markup
 from dashboard.page_session import PageSession, banners
 from queries.messages import notified_states, read_notifications
-from queries.review.incident_page import IncidentPage, read_incident_page
-from queries.review.read import current_rule
-from queries.review.readings import readings_of
+from queries.review import IncidentPage, current_rule, read_incident_page, readings_of
 from queries.state import (
     Incident,
     NewAction,
@@ -27,7 +25,7 @@ from queries.state import (
     read_incidents,
     record_action,
 )
-from triggers.incidents.actions import OverError, acknowledge, resolve
+from triggers.incidents import OverError, acknowledge, resolve
 
 MOST: Final = 200
 """Incidents in the list; older ones are found from the command line."""

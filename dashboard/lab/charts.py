@@ -10,9 +10,9 @@ import altair as alt
 from config.models import Metric
 from dashboard.charts import ATTENTION, BETTER, GREY, QUIET, Rows
 from queries.engine import day_of
-from queries.metrics.formatting import day_words, shown, unit
+from queries.metrics import day_words, shown, unit
+from queries.monitoring.conditions import ConditionPeriod
 from queries.state import slice_values
-from queries.warehouse import ConditionPeriod
 from triggers.lab import ParameterSweep, Score, TrialIncident, TrialOutcome, setting
 
 READERS: Final = 4

@@ -8,7 +8,8 @@ from config.reading import Drafts, parse_drafts
 from dashboard.cache import Hashes, Key, copied, shared
 from dashboard.charts import finished
 from dashboard.lab.charts import IncidentTimeline, attention_curve, time_line
-from queries.warehouse import COLUMNS, ConditionPeriod, Pin, condition_periods
+from queries.monitoring.conditions import ConditionPeriod, condition_periods
+from queries.warehouse import COLUMNS, Pin
 from triggers.lab import (
     FalseAlarmRate,
     ParameterSweep,

@@ -7,8 +7,8 @@ from markupsafe import Markup
 
 from dashboard.lab.charts import place_words, reader_name
 from dashboard.markup import macros
-from queries.metrics.formatting import day_words, figure
-from queries.state.feedback import Precision
+from queries.metrics import day_words, figure
+from queries.state import Precision
 from triggers.evaluation.kinds import sentence_start
 from triggers.lab import (
     FalseAlarmRate,

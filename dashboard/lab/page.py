@@ -12,8 +12,7 @@ from config.reading import parse_known_incidents
 from dashboard import markup as parts
 from dashboard.lab import charts, data, markup
 from dashboard.page_session import PageSession, banners
-from queries.state import calibrations
-from queries.state.feedback import precisions
+from queries.state import calibrations, precisions
 from triggers.evaluation.kinds import sentence_start
 from triggers.lab import (
     ParameterSweep,

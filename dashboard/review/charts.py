@@ -7,7 +7,7 @@ from typing import Any, Final
 import altair as alt
 
 from dashboard.charts import ATTENTION, BETTER, GREY, QUIET, STATES, Rows, muted
-from queries.metrics.formatting import (
+from queries.metrics import (
     count,
     goal_figure,
     half_width,
@@ -18,7 +18,7 @@ from queries.metrics.formatting import (
     signed_change,
     unit,
 )
-from queries.review.document import MetricStatus
+from queries.review import MetricStatus
 
 ROW: Final = 36
 """Height of a row in pixels."""

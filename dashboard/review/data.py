@@ -9,22 +9,24 @@ from sqlalchemy import Connection
 from dashboard.cache import Changes, Key, copied, shared, until_changed
 from dashboard.charts import finished
 from dashboard.review.charts import against_goals
-from queries.metrics.measure import MetricPoint
-from queries.review.action_effects import ActionEffect
-from queries.review.compose import compose
-from queries.review.document import Facts, Onset, Review
-from queries.review.onset import read_onset
-from queries.review.read import (
+from queries.metrics import MetricPoint
+from queries.review import (
+    Facts,
     Months,
+    Onset,
+    Review,
     ReviewContext,
     read_effect,
     read_facts,
     read_meeting,
     read_months,
+    read_onset,
     read_period,
     read_point,
     read_verticals,
 )
+from queries.review.action_effects import ActionEffect
+from queries.review.compose import compose
 from queries.state import Action
 from queries.warehouse import Pin
 

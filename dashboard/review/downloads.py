@@ -9,8 +9,8 @@ from typing import Any, Final
 import vl_convert
 
 from dashboard.charts import in_full
-from queries.metrics.formatting import csv_cell
-from queries.review.document import ActionStatus, MetricStatus, Money, Review
+from queries.metrics import csv_cell
+from queries.review import ActionStatus, MetricStatus, Money, Review
 
 SCALE: Final = 2
 _PAPER: Final[dict[str, Any]] = {

@@ -7,8 +7,8 @@ from typing import Final
 from markupsafe import Markup
 
 from dashboard.markup import SEVERITIES, macros
-from queries.metrics.formatting import day_words, money_change, money_figure
-from queries.review.document import ActionStatus, Issue, Money, Review
+from queries.metrics import day_words, money_change, money_figure
+from queries.review import ActionStatus, Issue, Money, Review
 
 _MACROS: Final = macros("review/macros.html")
 

@@ -12,8 +12,8 @@ from dashboard import markup as parts
 from dashboard.cache import Key
 from dashboard.page_session import PageSession, banners
 from dashboard.review import charts, data, downloads, markup
-from queries.metrics.formatting import count, day_words, moment_words
-from queries.review.document import EVERYWHERE, Issue, Review
+from queries.metrics import count, day_words, moment_words
+from queries.review import EVERYWHERE, Issue, Review
 from queries.state import Decision, Override, record_decision, record_override
 
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 from sqlalchemy import Connection, insert
 
 from config.models import Catalog
-from queries.metrics.design_effects import write_design_effects
+from queries.metrics import write_design_effects
 from queries.warehouse import Generation, Touched, calendar_hash, rollups, tables, write_calendar
 
 

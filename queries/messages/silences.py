@@ -12,10 +12,9 @@ from sqlalchemy import Connection, insert, select, update
 from config import EarshotError
 from queries.engine import aware, naive
 from queries.messages.outbox import unsent
-from queries.scope import Scope
 from queries.state import Incident, incidents_by_id, read_incidents
 from queries.state import silence as table
-from queries.warehouse import CANONICAL
+from queries.warehouse import CANONICAL, Scope
 
 LONGEST: Final = timedelta(days=366)
 

@@ -1,4 +1,30 @@
 """What a metric is worth: its figures by period and slice, how they are written, and revenue in one currency.
 
-May import queries.scope, queries.warehouse, queries.statistics, queries.engine and config.
+May import queries.warehouse, queries.statistics, queries.engine and config.
 """
+
+from queries.metrics.cube import HOUR, Coded, Cube, Ints, cube_of, day_ordinals, read_cube, read_late
+from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects, write_design_effects
+from queries.metrics.formatting import (
+    count,
+    csv_cell,
+    day_words,
+    figure,
+    goal_figure,
+    half_width,
+    interval,
+    is_share,
+    listed,
+    moment_words,
+    money_change,
+    money_figure,
+    number_word,
+    point_figure,
+    shown,
+    signed_change,
+    span_words,
+    unit,
+)
+from queries.metrics.measure import MetricPoint, measure, measure_all
+from queries.metrics.query_plan import Ask, Grain, MetricSource, clock_of, dated, known_at, needed, plan
+from queries.metrics.revenue import UnratedRevenueError, read_revenue, revenue_of

@@ -44,8 +44,7 @@ from queries.metrics.query_plan import (
     sums,
     weighted,
 )
-from queries.scope import Scope
-from queries.warehouse import UNKNOWN, relation
+from queries.warehouse import UNKNOWN, Scope, relation
 
 HOUR: Final = "known_hour"
 """The dimension of a late cube that says since when something is known: whole hours since 1970, UTC."""

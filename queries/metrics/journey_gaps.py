@@ -16,9 +16,8 @@ from config.models import Condition, Metric
 from queries.engine import whole
 from queries.metrics.measure import Ask, MetricPoint, measure
 from queries.metrics.query_plan import clock_of, plan, weighted
-from queries.scope import Scope
 from queries.statistics.estimates import wilson
-from queries.warehouse import UNKNOWN, matching
+from queries.warehouse import UNKNOWN, Scope, matching
 
 MIN_N: Final = 30
 _LEAST: Final = 1e-9

@@ -21,9 +21,8 @@ from queries.metrics.design_effects import (
 )
 from queries.metrics.periods import Period, periods_of, read_periods
 from queries.metrics.query_plan import PARTS, Ask, Clock, Grain, clock_of, grouped, keyed, needed, sums, weighted
-from queries.scope import Scope
 from queries.statistics.estimates import Estimate, Status, Tally, bounded, empty, estimate, ranks
-from queries.warehouse import UNKNOWN, matching
+from queries.warehouse import UNKNOWN, Scope, matching
 
 __all__ = [
     "Ask",

@@ -31,8 +31,7 @@ from sqlalchemy import (
 from config import EarshotError
 from config.models import Conditions, Metric
 from queries.engine import day_of, day_start, naive, whole
-from queries.scope import Scope
-from queries.warehouse import COLUMNS, DAYS, LATE, ROLLUPS, UNKNOWN, latest, matching, relation, tables
+from queries.warehouse import COLUMNS, DAYS, LATE, ROLLUPS, UNKNOWN, Scope, latest, matching, relation, tables
 
 Grain = Literal["day", "week", "month", "quarter", "all"]
 

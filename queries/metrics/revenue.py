@@ -12,8 +12,7 @@ from config import EarshotError
 from queries.engine import fetch_arrow
 from queries.metrics.formatting import listed
 from queries.metrics.query_plan import clock_of
-from queries.scope import Scope
-from queries.warehouse import relation, tables
+from queries.warehouse import Scope, relation, tables
 
 YEAR: Final = timedelta(days=365)
 _MONTHS_NAMED: Final = 3

@@ -30,10 +30,8 @@ from sqlalchemy import (
 
 from config.models import Conditions, parse_duration
 from queries.engine import day_of, fetch_arrow, naive, newest_value
-from queries.metrics.cube import Ints, day_ordinals
-from queries.metrics.query_plan import clock_of
-from queries.scope import Scope
-from queries.warehouse import COLUMNS, matching, relation, tables
+from queries.metrics import Ints, clock_of, day_ordinals
+from queries.warehouse import COLUMNS, Scope, matching, relation, tables
 
 _MONTHS: Final = 12
 

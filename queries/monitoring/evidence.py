@@ -9,10 +9,9 @@ from sqlalchemy import ColumnElement, Connection, String, Subquery, and_, case, 
 
 from config.models import Conditions, Metric
 from queries.engine import aware, day_start, naive, whole
-from queries.metrics.query_plan import clock_of
+from queries.metrics import clock_of
 from queries.monitoring.row_profiles import YOUNG
-from queries.scope import Scope
-from queries.warehouse import COLUMNS, DAYS, matching, relation, tables
+from queries.warehouse import COLUMNS, DAYS, Scope, matching, relation, tables
 
 MOST: Final = 5
 """How many accounts a card names."""

@@ -10,11 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from queries.metrics.cube import Ints, day_ordinals
-from queries.metrics.revenue import read_revenue
+from queries.metrics import Ints, day_ordinals, read_revenue
 from queries.monitoring.activity import Signals, read_signals
-from queries.scope import Scope
-from queries.warehouse import UNKNOWN, relation
+from queries.warehouse import UNKNOWN, Scope, relation
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,7 @@ from sqlalchemy import (
 from config import EarshotError
 from config.models import Metric
 from queries.engine import epoch, fetch_arrow, micros, naive, newest_value, whole
-from queries.metrics.cube import Cube, Ints, cube_of, day_ordinals
-from queries.metrics.query_plan import Ask, clock_of, dated, needed
+from queries.metrics import Ask, Cube, Ints, clock_of, cube_of, dated, day_ordinals, needed
 from queries.warehouse import UNKNOWN, relation, tables
 
 PROFILED: Final = ("response", "journey", "contact", "defect")

@@ -9,8 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Subquery, and_, or_, select, t
 
 from config.models import Condition, EventRule
 from queries.engine import epoch, naive
-from queries.scope import Scope
-from queries.warehouse import COLUMNS, KEYS, LATE, matching, relation
+from queries.warehouse import COLUMNS, KEYS, LATE, Scope, matching, relation
 
 _LATE: Final[Mapping[str, Mapping[str, str]]] = {
     **LATE,

@@ -9,14 +9,11 @@ from config import EarshotError
 from config.models import Condition, Metric, Scalar
 from config.reading import read_catalog, suggest
 from config.settings import read_settings
-from queries.metrics.formatting import interval, point_figure
-from queries.metrics.measure import Ask, MetricPoint, measure
-from queries.metrics.query_plan import clock_of, plan
+from queries.metrics import Ask, MetricPoint, clock_of, interval, measure, plan, point_figure
 from queries.operations.command_line import on_the_wall, parse_day, parse_instant
 from queries.operations.output import aligned, as_csv, as_json, complain, echo, emit, on_one_line
-from queries.scope import EVERYTHING
 from queries.stores import open_warehouse
-from queries.warehouse import COLUMNS, typed
+from queries.warehouse import COLUMNS, EVERYTHING, typed
 
 WIDEST: Final = 40
 GRAINS: Final = ("day", "week", "month", "quarter", "all")

@@ -69,7 +69,7 @@ def print_table(rows: Sequence[Sequence[Any]], names: Sequence[str], form: str) 
 
 def as_csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Lines of comma-separated cells under a header; texts that a spreadsheet would run are quoted."""
-    from queries.metrics.formatting import csv_cell  # noqa: PLC0415 - statistics take a second to import
+    from queries.metrics import csv_cell  # noqa: PLC0415 - statistics take a second to import
 
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([csv_cell(value) for value in row] for row in (names, *rows))

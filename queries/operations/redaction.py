@@ -12,7 +12,6 @@ from uuid import uuid5
 from sqlalchemy import Column, Connection, delete, insert, select, union, update
 
 from queries.engine import naive
-from queries.scope import EVERYTHING
 from queries.state import (
     NAMESPACE,
     HistoryEntry,
@@ -23,7 +22,7 @@ from queries.state import (
     read_incidents,
     tables,
 )
-from queries.warehouse import KEYS
+from queries.warehouse import EVERYTHING, KEYS
 
 REASON: Final = "what it was about has been erased"
 MAY_BE_POSTED: Final = ("sent", "claimed", "unsure")

@@ -2,3 +2,38 @@
 
 May import queries.monitoring, queries.metrics, queries.state and what stands below them.
 """
+
+from queries.review.document import EVERYWHERE, UNCLEAR, ActionStatus, Facts, Issue, MetricStatus, Money, Onset, Review
+from queries.review.incident_page import (
+    IncidentPage,
+    Trend,
+    read_account_name,
+    read_evidence,
+    read_incident_page,
+    read_trend,
+)
+from queries.review.onset import read_onset
+from queries.review.read import (
+    Months,
+    ReviewContext,
+    current_rule,
+    label_of,
+    read_effect,
+    read_facts,
+    read_meeting,
+    read_months,
+    read_period,
+    read_point,
+    read_verticals,
+    slice_words,
+)
+from queries.review.readings import (
+    Readings,
+    Sample,
+    aged,
+    newest_sample,
+    read_present,
+    reading_days,
+    reading_words,
+    readings_of,
+)

@@ -16,13 +16,10 @@ import scipy
 from sqlalchemy import Connection
 
 from config.models import Condition, Metric
-from queries.metrics.formatting import count, signed_change
-from queries.metrics.measure import Ask, MetricPoint, measure
-from queries.metrics.query_plan import clock_of
+from queries.metrics import Ask, MetricPoint, clock_of, count, measure, signed_change
 from queries.monitoring.evidence import overlaps
-from queries.scope import Scope
 from queries.state import Action
-from queries.warehouse import COLUMNS
+from queries.warehouse import COLUMNS, Scope
 
 EffectVerdict = Literal["improved", "worsened", "cannot tell yet", "needs more"]
 

@@ -6,7 +6,7 @@ from datetime import date
 
 from config.models import Metric
 from queries.engine import day_of
-from queries.metrics.formatting import count, half_width, listed, number_word, point_figure, signed_change
+from queries.metrics import count, half_width, listed, number_word, point_figure, signed_change
 from queries.review.action_effects import ActionEffect
 from queries.review.document import (
     EVERYWHERE,

@@ -8,8 +8,7 @@ from statistics import NormalDist
 from typing import Final, Literal
 
 from config.models import Metric
-from queries.metrics.formatting import day_words, half_width, span_words
-from queries.metrics.measure import MetricPoint
+from queries.metrics import MetricPoint, day_words, half_width, span_words
 from queries.state import Action, Decision, Override
 
 GoalVerdict = Literal["met", "missed", "cannot tell", "no goal", "too few", "immature", "no data"]

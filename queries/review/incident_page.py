@@ -9,14 +9,12 @@ from sqlalchemy import Connection, select
 
 from config.models import Catalog, Metric, Rule
 from queries.engine import day_of
-from queries.metrics.measure import Ask, MetricPoint, measure
-from queries.metrics.query_plan import clock_of
+from queries.metrics import Ask, MetricPoint, clock_of, measure
 from queries.monitoring.evidence import Evidence, Overlap, Question, gather, gather_case, overlaps
 from queries.review.read import conditions_of, current_rule, label_of
 from queries.review.readings import newest_sample
-from queries.scope import Scope
 from queries.state import Action, HistoryEntry, Incident, entries, read_actions, read_incident, slice_values
-from queries.warehouse import tables
+from queries.warehouse import Scope, tables
 
 BEFORE: Final = timedelta(weeks=40)
 AFTER: Final = timedelta(weeks=12)

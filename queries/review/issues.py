@@ -7,7 +7,8 @@ from typing import Final
 
 from config.models import Metric
 from queries.engine import day_of
-from queries.metrics.formatting import (
+from queries.metrics import (
+    MetricPoint,
     count,
     figure,
     goal_figure,
@@ -17,7 +18,6 @@ from queries.metrics.formatting import (
     number_word,
     point_figure,
 )
-from queries.metrics.measure import MetricPoint
 from queries.review.document import (
     UNCLEAR,
     ActionStatus,

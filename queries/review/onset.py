@@ -6,14 +6,13 @@ from typing import Final
 import numpy as np
 
 from config.models import Catalog, Metric
-from queries.metrics.cube import read_cube
+from queries.metrics import read_cube
 from queries.metrics.measure import design_effects
 from queries.review.document import Onset
 from queries.review.read import conditions_of, current_rule
-from queries.scope import Scope
 from queries.state import slice_values
 from queries.statistics.estimates import Floats
-from queries.warehouse import Pin
+from queries.warehouse import Pin, Scope
 
 WEEKS: Final = 52
 """How far before its finding a beginning is looked for."""

@@ -12,13 +12,20 @@ from sqlalchemy import Connection, func, select
 
 from config.models import Catalog, Condition, Metric, Rule, WatchRule
 from queries.engine import day_start, naive, whole
-from queries.metrics.formatting import day_words, goal_figure, listed
-from queries.metrics.measure import Ask, MetricPoint, measure, measure_all
-from queries.metrics.query_plan import clock_of
-from queries.metrics.revenue import UnratedRevenueError, read_revenue
+from queries.metrics import (
+    Ask,
+    MetricPoint,
+    UnratedRevenueError,
+    clock_of,
+    day_words,
+    goal_figure,
+    listed,
+    measure,
+    measure_all,
+    read_revenue,
+)
 from queries.review.action_effects import LEFT_OUT, ActionEffect, effect_of
 from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, ReviewIncident, metric_status
-from queries.scope import Scope
 from queries.state import (
     MISSED_SLOTS,
     Action,
@@ -31,7 +38,7 @@ from queries.state import (
     rule_errors,
     slice_values,
 )
-from queries.warehouse import COLUMNS, UNKNOWN, Pin, rollups, tables, typed, unfilled
+from queries.warehouse import COLUMNS, UNKNOWN, Pin, Scope, rollups, tables, typed, unfilled
 
 HISTORY: Final = 24
 """Months shown, the reviewed one included."""

@@ -8,11 +8,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from config.models import Metric, Rule
-from queries.metrics.formatting import figure, half_width, span_words
-from queries.metrics.measure import Ask, measure
+from queries.metrics import Ask, figure, half_width, measure, span_words
 from queries.review.read import conditions_of
-from queries.scope import Scope
 from queries.state import HistoryEntry, Incident
+from queries.warehouse import Scope
 
 Sample = Mapping[str, Any]
 

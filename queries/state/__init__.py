@@ -38,6 +38,7 @@ from queries.state.evaluations import (
     store_calibration,
     tally_text,
 )
+from queries.state.feedback import Precision, Verdict, precisions, vote, votes_by_rule
 from queries.state.incidents import (
     CANARY,
     CHUNK,

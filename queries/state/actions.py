@@ -7,9 +7,9 @@ from uuid import NAMESPACE_URL, uuid5
 from sqlalchemy import ColumnElement, Connection, and_, select, true, update
 
 from config import EarshotError
-from queries.scope import Scope
 from queries.state.tables import action as table
 from queries.state.tables import incident
+from queries.warehouse import Scope
 
 
 class ActionError(EarshotError):

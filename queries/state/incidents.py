@@ -15,9 +15,9 @@ from sqlalchemy.exc import IntegrityError
 
 from config import EarshotError
 from queries.engine import aware, naive
-from queries.scope import Scope
 from queries.state import tables
 from queries.state.evaluations import Evaluated, Remembered, RuleError, RuleVersion
+from queries.warehouse import Scope
 
 NAMESPACE: Final[UUID] = uuid5(NAMESPACE_URL, "https://earshot.invalid/incident")
 OPEN: Final = "open"

@@ -5,7 +5,6 @@ May import statistics, the engines and config, and nothing of queries besides.
 
 from queries.warehouse.calendar import calendar_hash, write_calendar
 from queries.warehouse.changes import Touched, nothing_touched, temporary
-from queries.warehouse.conditions import ConditionPeriod, condition_periods
 from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
 from queries.warehouse.generation_files import BrokenWarehouseError
 from queries.warehouse.generations import (
@@ -24,6 +23,7 @@ from queries.warehouse.generations import (
 )
 from queries.warehouse.relations import COLUMNS, DAYS, KEYS, LATE, matching, relation, typed, unfilled
 from queries.warehouse.rollups import ROLLUPS
+from queries.warehouse.scope import EVERYTHING, Scope
 from queries.warehouse.staging import LOADED, Stage, accepted, stamps
 from queries.warehouse.tables import CANONICAL, SCALES, UNKNOWN, quarantine
 from queries.warehouse.tombstones import Kind, as_key, drop_erased, hash_of

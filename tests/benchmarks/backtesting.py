@@ -11,10 +11,8 @@ from time import perf_counter
 from typing import Final
 
 from config.models import Catalog, GapRule, RateRule, WatchRule
-from queries.metrics.cube import read_cube
-from queries.metrics.measure import Ask, measure
-from queries.scope import EVERYTHING
-from queries.warehouse import EmbeddedWarehouse, Pin
+from queries.metrics import Ask, measure, read_cube
+from queries.warehouse import EVERYTHING, EmbeddedWarehouse, Pin
 from tests.benchmarks.process import peak
 from tests.benchmarks.sizes import catalog, data, label
 from triggers.lab import sweep_setting, trial

@@ -24,9 +24,8 @@ from slack_sdk import WebClient
 from config.models import Catalog
 from config.reading import read_catalog
 from config.settings import CHECKOUT, Settings, SlackSettings
-from queries.scope import EVERYTHING
 from queries.state import open_incidents, open_state
-from queries.warehouse import COLUMNS, EmbeddedWarehouse, tables
+from queries.warehouse import COLUMNS, EVERYTHING, EmbeddedWarehouse, tables
 from tests.counterparts import postgres as postgresql
 from tests.counterparts import proxy, slack
 from tests.counterparts.proxy import Call, FaultProxy

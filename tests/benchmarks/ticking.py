@@ -14,11 +14,9 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from config.models import Catalog, Condition, Metric, ThresholdRule
-from queries.metrics.cube import read_cube
-from queries.metrics.measure import Ask, measure
-from queries.scope import EVERYTHING
+from queries.metrics import Ask, measure, read_cube
 from queries.state import open_state
-from queries.warehouse import EmbeddedWarehouse, Pin, settle
+from queries.warehouse import EVERYTHING, EmbeddedWarehouse, Pin, settle
 from tests.benchmarks.process import peak
 from tests.benchmarks.sizes import catalog, data, label
 from triggers.incidents.tick import tick

@@ -21,9 +21,8 @@ from sqlalchemy import select
 
 from config.reading import read_catalog
 from config.settings import Settings, read_settings
-from queries.scope import EVERYTHING
 from queries.state import open_state, read_incidents, tables
-from queries.warehouse import COLUMNS
+from queries.warehouse import COLUMNS, EVERYTHING
 from tests.support.company import catalog, noon, publish, rows_of, rule, warehouse, weeks
 from tests.support.installation import RULE, configure
 from triggers.__main__ import main

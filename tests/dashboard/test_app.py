@@ -22,15 +22,13 @@ from dashboard.review import data as review_data
 from dashboard.server import options
 from dashboard.viewer import NotSignedInError, viewer
 from queries.engine import ChangeCount
+from queries.review import Issue, MetricStatus, Money
 from queries.review.action_effects import effect_of
-from queries.review.document import Issue, MetricStatus, Money
-from queries.scope import Scope
 from queries.state import Action, Override, UnknownIncidentError, entries, read_incident, record_override
-from queries.warehouse import EmbeddedWarehouse
+from queries.warehouse import EmbeddedWarehouse, Scope
 from tests.support.small_company import BROKEN, VERTICALS, Company, found, write_config
 from tests.support.states import NewState
-from triggers.incidents import actions
-from triggers.incidents.actions import snooze
+from triggers.incidents import actions, snooze
 
 CHECKOUT = Path(stores.__file__).parents[1]
 APP = str(CHECKOUT / "dashboard" / "app.py")

@@ -16,9 +16,9 @@ from dashboard.incident.charts import Reference, describe_over_time
 from dashboard.review import charts as review_charts
 from dashboard.review import downloads
 from dashboard.review import markup as review_markup
-from queries.metrics.measure import MetricPoint
+from queries.metrics import MetricPoint
+from queries.review import Trend
 from queries.review.document import MeetingState, MetricStatus, Money, metric_status
-from queries.review.incident_page import Trend
 from queries.state import HistoryEntry
 from tests.dashboard.test_review import DEFECTS, MONTHS, NPS, SHARE, incident, made, series, share
 

@@ -14,8 +14,7 @@ import triggers
 from config.models import DATA_FAULT, Person, QuietRule
 from dashboard.incident.markup import Terms, history_section, incident_title, incident_where, state, what_to_do
 from queries.messages import PostedMessage, outbox, refresh_measured
-from queries.review.incident_page import IncidentPage
-from queries.review.readings import newest_sample, reading_words, readings_of
+from queries.review import IncidentPage, newest_sample, reading_words, readings_of
 from queries.state import HistoryEntry, TickRecord, write
 from tests.slack.test_card import card, incident
 from tests.support.company import METRIC, catalog, rule

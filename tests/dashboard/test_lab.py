@@ -14,8 +14,7 @@ from config.reading import parse_known_incidents
 from dashboard import stores
 from dashboard.lab import page as lab_page
 from dashboard.viewer import Viewer
-from queries.scope import Scope
-from queries.warehouse import EmbeddedWarehouse
+from queries.warehouse import EmbeddedWarehouse, Scope
 from tests.dashboard.test_app import APP, Opened, page
 from tests.support.company import catalog, rows_of, rule, warehouse, weeks
 from tests.support.installation import RULE, configure

@@ -10,8 +10,9 @@ import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from config.models import Metric
+from queries.metrics import MetricPoint
 from queries.metrics.formatting import amount, decimals, figure, goal_figure, interval, money_change, signed_change
-from queries.metrics.measure import MetricPoint
+from queries.review import slice_words
 from queries.review.action_effects import ActionEffect, Unit, Window, estimate_effect
 from queries.review.compose import compose
 from queries.review.document import (
@@ -26,8 +27,6 @@ from queries.review.document import (
     metric_status,
     pooled,
 )
-from queries.review.read import slice_words
-from queries.scope import Scope
 from queries.state import (
     Action,
     Decision,
@@ -44,7 +43,7 @@ from queries.state import (
 )
 from queries.state.actions import ActionError
 from queries.state.decisions import DecisionError
-from queries.warehouse import UNKNOWN
+from queries.warehouse import UNKNOWN, Scope
 from tests.support.states import NewState
 
 MONTHS = (date(2026, 7, 1), date(2026, 8, 1), date(2026, 9, 1), date(2026, 10, 1))

@@ -5,11 +5,11 @@ from typing import Final
 
 import pytest
 
+from queries.review import Facts
 from queries.review.compose import review_headline
-from queries.review.document import Facts
 from queries.review.read import ReviewContext, ReviewPeriod, read_meeting
-from queries.scope import EVERYTHING
 from queries.state import Evaluated, RuleError, TickRecord, write
+from queries.warehouse import EVERYTHING
 from tests.dashboard.test_review import series
 from tests.support.company import catalog, rule
 from tests.support.states import NewState

@@ -25,8 +25,8 @@ from websockets.typing import Subprotocol
 from config import ConfigError
 from config.settings import read_settings
 from dashboard import memory
-from queries.scope import EVERYTHING
 from queries.state import read_incident
+from queries.warehouse import EVERYTHING
 from tests.support.small_company import Company, found
 from tests.support.states import NewState
 

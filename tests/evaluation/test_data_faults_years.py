@@ -20,9 +20,8 @@ from sqlalchemy import select
 from config.models import Catalog, Metric, Route
 from queries.engine import disposing, insert_arrow
 from queries.loading.publish import derive, generation_key, record_generation
-from queries.scope import EVERYTHING
 from queries.state import entries, outbox, passing_state, read_incidents
-from queries.warehouse import EmbeddedWarehouse, LoadReport, Pin, tables
+from queries.warehouse import EVERYTHING, EmbeddedWarehouse, LoadReport, Pin, tables
 from tests.support.company import LOADED, ROUTE, catalog, noon, rule
 from tests.support.states import NewState
 from triggers.data_faults.scan import NAME

@@ -12,9 +12,8 @@ import pytest
 from config.models import Rule
 from queries.engine import disposing
 from queries.monitoring.row_profiles import PROFILED
-from queries.scope import EVERYTHING
 from queries.state import entries, passing_state, read_incidents
-from queries.warehouse import COLUMNS
+from queries.warehouse import COLUMNS, EVERYTHING
 from queries.warehouse import tables as warehouse_tables
 from tests.support.company import Rows, catalog, noon, rule, warehouse
 from triggers.data_faults.explanation import COLUMN_OF, ROWS_OF

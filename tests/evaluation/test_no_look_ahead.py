@@ -20,9 +20,8 @@ from queries.metrics.cube import late_columns
 from queries.metrics.design_effects import read_design_effects
 from queries.monitoring.row_profiles import PROFILED, read_profile
 from queries.monitoring.severe_cases import cases
-from queries.scope import EVERYTHING
 from queries.state import passing_state
-from queries.warehouse import settle, tables
+from queries.warehouse import EVERYTHING, settle, tables
 from tests.support.daily import (
     DAYS,
     ZONE,

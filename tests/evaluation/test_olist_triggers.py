@@ -17,9 +17,8 @@ from config.models import Catalog, ChartRule, Rule, ThresholdRule
 from config.reading import read_catalog
 from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source
-from queries.scope import EVERYTHING
 from queries.state import Incident, entries, read_incidents
-from queries.warehouse import COLUMNS, EmbeddedWarehouse, Pin
+from queries.warehouse import COLUMNS, EVERYTHING, EmbeddedWarehouse, Pin
 from tests.support.states import NewState
 from triggers.incidents.tick import tick
 from triggers.lab.backtest import Row, backtest

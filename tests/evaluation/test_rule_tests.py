@@ -18,9 +18,8 @@ from config.models import Catalog, Goal, Metric, Rule, ThresholdRule
 from config.reading import ConfigEntry, Document, RuleTest, read_catalog, read_rule_tests
 from config.reading.number_series import ramp
 from queries.loading.fixture_warehouse import open_fixture
-from queries.scope import EVERYTHING
 from queries.state import entries, passing_state, read_incidents
-from queries.warehouse import COLUMNS, Pin
+from queries.warehouse import COLUMNS, EVERYTHING, Pin
 from tests.project.test_docs import DOCS, PACKAGES, Checkout, blocks
 from triggers.__main__ import main
 from triggers.incidents.tick import tick

@@ -18,9 +18,8 @@ from config.reading import read_catalog
 from queries.engine import disposing
 from queries.loading.publish import derive, generation_key, record_generation
 from queries.sample import generate
-from queries.scope import EVERYTHING
 from queries.state import Incident, passing_state, read_incidents
-from queries.warehouse import COLUMNS, LoadReport, Pin, latest, tables
+from queries.warehouse import COLUMNS, EVERYTHING, LoadReport, Pin, latest, tables
 from tests.support.company import LOADED
 from triggers.incidents.tick import tick
 

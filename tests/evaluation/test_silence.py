@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import lomax, poisson
 
-from queries.metrics.cube import Ints
+from queries.metrics import Ints
 from queries.monitoring.activity import Signals
 from triggers.evaluation.kinds import alpha_of, overdue_instruments, stale, unit_silences
 from triggers.evaluation.kinds.silence import Floats, Silences, Upper, by_chance

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from config.models import ChangeRule, ChartRule, GapRule, Goal, GoalRule, RateRule
-from queries.metrics.design_effects import DesignEffect
+from queries.metrics import DesignEffect
 from queries.statistics.estimates import Floats, tail
 from tests.support.company import METRIC, rule, subject
 from triggers.evaluation import EvaluatedRule, EvaluationInput, evaluate_rule

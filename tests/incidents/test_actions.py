@@ -20,11 +20,21 @@ from config.models import Catalog, Person, Route, Step
 from queries.messages import Arrived, Done, Matchers, PostedMessage, inbox, silences
 from queries.messages.outbox import record_root
 from queries.messages.silences import SilenceError
-from queries.scope import EVERYTHING
-from queries.state import HistoryEntry, Incident, TickRecord, entries, open_incidents, open_state, read_incident, write
+from queries.state import (
+    HistoryEntry,
+    Incident,
+    TickRecord,
+    Verdict,
+    entries,
+    open_incidents,
+    open_state,
+    read_incident,
+    vote,
+    votes_by_rule,
+    write,
+)
 from queries.state import tables as state_tables
-from queries.state.feedback import Verdict, vote, votes_by_rule
-from queries.warehouse import tables
+from queries.warehouse import EVERYTHING, tables
 from tests.counterparts import proxy as faults
 from tests.counterparts.postgres import NewDatabase
 from tests.counterparts.proxy import FaultProxy
@@ -34,8 +44,8 @@ from tests.slack.test_card import incident as an_incident
 from tests.support.company import LOADED, catalog, rule, warehouse
 from triggers.commands.arguments import parse_end
 from triggers.commands.deliveries import route_steps, silence_request
+from triggers.incidents import Timetable
 from triggers.incidents.actions import OverError, PastError, acknowledge, reassign, resolve, snooze
-from triggers.incidents.business_hours import Timetable
 from triggers.incidents.escalation import EscalationStep, addressed, begins, due_step, due_steps, snapshot
 from triggers.incidents.outgoing import root_message
 from triggers.messages.card import incident_message

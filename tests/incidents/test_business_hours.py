@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from config.models import Calendar, Route
 from config.models.values import parse_hours
 from tests.support.company import catalog
-from triggers.incidents.business_hours import Timetable, local, timetable
+from triggers.incidents import Timetable, local, timetable
 
 BERLIN, KOLKATA, KATHMANDU = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata"), ZoneInfo("Asia/Kathmandu")
 LORD_HOWE, APIA = ZoneInfo("Australia/Lord_Howe"), ZoneInfo("Pacific/Apia")

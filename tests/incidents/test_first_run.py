@@ -9,9 +9,8 @@ from sqlalchemy import Connection, select
 from config.models import Catalog, Route, Step
 from queries.engine import disposing
 from queries.messages import DueMessage, unsent
-from queries.scope import EVERYTHING
 from queries.state import Incident, entries, passing_state, read_incidents, tables
-from queries.warehouse import Pin
+from queries.warehouse import EVERYTHING, Pin
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from triggers.incidents.tick import tick
 from triggers.messages import CardReader, Composer

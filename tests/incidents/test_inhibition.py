@@ -11,12 +11,11 @@ from sqlalchemy import Engine
 from config.models import Catalog, EventRule, Route, Step
 from queries.engine import disposing
 from queries.messages import outbox
-from queries.scope import EVERYTHING
 from queries.state import Incident, entries, passing_state, read_incidents
-from queries.warehouse import Pin, tables
+from queries.warehouse import EVERYTHING, Pin, tables
 from tests.support.company import LOADED, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
-from triggers.incidents.actions import resolve
+from triggers.incidents import resolve
 from triggers.incidents.tick import tick
 
 FIRST: Final = date(2025, 9, 1)

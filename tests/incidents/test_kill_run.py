@@ -17,8 +17,8 @@ from typing import IO, Any, Final
 import pytest
 
 from queries.messages import outbox
-from queries.scope import EVERYTHING
 from queries.state import HistoryEntry, Incident, entries, open_state, read_incidents
+from queries.warehouse import EVERYTHING
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.installation import configure

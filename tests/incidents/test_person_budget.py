@@ -14,8 +14,7 @@ from sqlalchemy import Engine
 from config.models import Catalog, Person, Route, Step
 from config.settings import read_settings
 from queries.messages import direct_messages, outbox
-from queries.metrics.revenue import UnratedRevenueError, revenue_of
-from queries.scope import EVERYTHING, Scope
+from queries.metrics import UnratedRevenueError, revenue_of
 from queries.state import (
     BEYOND,
     TOLD,
@@ -24,14 +23,15 @@ from queries.state import (
     Incident,
     RacedError,
     RuleTally,
+    Verdict,
     entries,
     open_state,
     read_escalations,
     read_incidents,
     spent,
+    vote,
 )
-from queries.state.feedback import Verdict, vote
-from queries.warehouse import EmbeddedWarehouse, tables
+from queries.warehouse import EVERYTHING, EmbeddedWarehouse, Scope, tables
 from tests.counterparts.slack import CHANNELS, USERS, Slack
 from tests.support.company import LOADED, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.installation import configure

@@ -16,9 +16,8 @@ from sqlalchemy.exc import OperationalError
 from config import EarshotError
 from config.models import Catalog, Route, Step
 from queries.operations.health import read_health
-from queries.scope import EVERYTHING
 from queries.state import Incident, RuleError, entries, newest_slots, read_incidents, rule_errors
-from queries.warehouse import Pin
+from queries.warehouse import EVERYTHING, Pin
 from tests.support.company import Rows, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
 from triggers.data_faults import scan

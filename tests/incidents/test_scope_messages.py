@@ -19,7 +19,6 @@ from config.models import Catalog, EventRule, Person, Route, Rule, Step
 from queries.engine import disposing, naive
 from queries.messages import DIVERTED, Digest, DueMessage, QueuedMessage, Worst, queue_direct_message
 from queries.messages.digests import Group
-from queries.scope import EVERYTHING
 from queries.state import (
     Escalation,
     HistoryEntry,
@@ -36,13 +35,12 @@ from queries.state import (
     tables,
     write,
 )
-from queries.warehouse import EmbeddedWarehouse, Pin
+from queries.warehouse import EVERYTHING, EmbeddedWarehouse, Pin
 from tests.slack.test_card import incident as an_incident
 from tests.support.company import catalog, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
 from triggers.commands.incidents import close, take_on
-from triggers.incidents.access import channel_reader, may_read, reader_scope
-from triggers.incidents.escalation import due_steps, snapshot
+from triggers.incidents import channel_reader, due_steps, may_read, reader_scope, snapshot
 from triggers.incidents.person_budget import assign_steps
 from triggers.messages import Card, CardReader
 from triggers.messages.card import incident_message, news_message

@@ -14,10 +14,9 @@ from sqlalchemy import Engine, func, select
 from config.models import Catalog, EventRule
 from queries.engine import disposing
 from queries.messages import lease_holder, outbox, take_lease
-from queries.scope import EVERYTHING, Scope
 from queries.state import Incident, RacedError, entries, open_state, read_incidents, remembered
 from queries.state import tables as state_tables
-from queries.warehouse import Pin, SharedWarehouse, Warehouse
+from queries.warehouse import EVERYTHING, Pin, Scope, SharedWarehouse, Warehouse
 from queries.warehouse import tables as warehouse_tables
 from tests.counterparts.postgres import NewDatabase
 from tests.support.company import LOADED, METRIC, Rows, Week, catalog, noon, publish, rows_of, rule, warehouse, weeks

@@ -16,7 +16,7 @@ from queries.state import Calibration, Incident
 from queries.warehouse import COLUMNS, Pin
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.installation import DEFECTS, Terminal, installed
-from triggers.incidents.escalation import snapshot
+from triggers.incidents import snapshot
 from triggers.incidents.notification_load import notification_loads, notifications
 from triggers.lab import paired, past, scored
 from triggers.lab.backtest import Row, backtest

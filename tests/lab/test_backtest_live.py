@@ -20,9 +20,8 @@ from sqlalchemy import Connection, Engine, Table
 
 from config.models import Catalog, ChangeRule, EventRule, QuietRule, Rule, WatchRule
 from queries.engine import disposing
-from queries.scope import EVERYTHING
 from queries.state import entries, open_state, passing_state, read_incidents, slice_values
-from queries.warehouse import EmbeddedWarehouse, SharedWarehouse, tables
+from queries.warehouse import EVERYTHING, EmbeddedWarehouse, SharedWarehouse, tables
 from tests.counterparts.postgres import NewDatabase
 from tests.support.daily import (
     DAYS,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from queries.engine import disposing
-from queries.metrics.design_effects import DesignEffect
+from queries.metrics import DesignEffect
 from queries.state import calibrations, passing_state, store_calibration
 from queries.warehouse import EmbeddedWarehouse
 from tests.lab.null_study import DECLARED, KINDS, METRIC, SEGMENTS, subject, world

@@ -13,8 +13,7 @@ from sqlalchemy import insert
 
 from config.models import Catalog, ChangeRule, ChartRule, GapRule, QuietRule, Rule, ThresholdRule, WatchRule
 from config.reading import parse_drafts, read_catalog
-from queries.state import TickRecord, passing_state, tables, write
-from queries.state.feedback import precisions, vote
+from queries.state import TickRecord, passing_state, precisions, tables, vote, write
 from queries.warehouse import COLUMNS, Pin
 from tests.lab.test_backtest import FIRST, OVER, STORY, made
 from tests.support.company import CONFIG, catalog, rows_of, rule, warehouse, weeks

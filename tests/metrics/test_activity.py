@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, Table, create_engine, insert, text
 from sqlalchemy.pool import StaticPool
 
 from config.models import Condition, Conditions
-from queries.metrics.revenue import UnratedRevenueError, read_revenue, revenue_of
+from queries.metrics import UnratedRevenueError, read_revenue, revenue_of
 from queries.monitoring.activity import (
     Signals,
     account_signals,
@@ -25,8 +25,7 @@ from queries.monitoring.activity import (
 )
 from queries.monitoring.revenue_coverage import Coverage, revenue_coverage
 from queries.sample import generate
-from queries.scope import EVERYTHING, Scope
-from queries.warehouse import tables
+from queries.warehouse import EVERYTHING, Scope, tables
 from queries.warehouse.rollups import rebuild_rollups
 from triggers.evaluation.kinds import alpha_of, stale, unit_silences
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.models import Condition
-from queries.metrics.cube import Coded, Cube
+from queries.metrics import Coded, Cube
 from queries.state import slice_key, slice_values
 from triggers.rules import History, slice_history
 from triggers.rules.counts import is_plain

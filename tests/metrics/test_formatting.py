@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from queries.metrics.formatting import csv_cell
+from queries.metrics import csv_cell
 
 
 @pytest.mark.parametrize(

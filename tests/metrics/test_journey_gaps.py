@@ -17,7 +17,7 @@ from queries.metrics.journey_gaps import (
     stratified,
     transition_loss,
 )
-from queries.scope import EVERYTHING, Scope
+from queries.warehouse import EVERYTHING, Scope
 from tests.support.handmade import START, Row, Rows, warehouse
 
 AFTER = datetime(2026, 6, 1, tzinfo=UTC)

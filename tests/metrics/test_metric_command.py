@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from queries.operations.command_line import run_command
+from queries.operations import run_command
 from queries.operations.metric_command import add_arguments
 from queries.operations.metric_command import show_metric as run_metric
 from queries.warehouse import EmbeddedWarehouse

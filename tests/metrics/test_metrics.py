@@ -17,7 +17,7 @@ from config import EarshotError
 from config.models import Condition, Metric
 from config.reading import read_catalog
 from queries.engine import shared
-from queries.metrics import query_plan
+from queries.metrics import clock_of, plan, query_plan
 from queries.metrics.design_effects import DesignEffect, ratio, read_design_effects
 from queries.metrics.measure import (
     Ask,
@@ -29,10 +29,8 @@ from queries.metrics.measure import (
     read_cube,
     write_design_effects,
 )
-from queries.metrics.query_plan import clock_of, plan
-from queries.scope import EVERYTHING, Scope
 from queries.statistics.estimates import Tally, estimate
-from queries.warehouse import COLUMNS, relation
+from queries.warehouse import COLUMNS, EVERYTHING, Scope, relation
 from queries.warehouse import tables as warehouse_tables
 from tests.support.handmade import DAYS, START, Rows, company, cut, local_day, on, warehouse
 

@@ -26,15 +26,14 @@ from config.settings import read_settings
 from queries.engine import naive
 from queries.messages import Canary, Matchers, Silence, newest_canary, outbox, rate_limits, record_heartbeat
 from queries.operations.health import Beat, StateHealth, read_health
-from queries.scope import EVERYTHING
 from queries.state import Incident, counters, open_state, read_incidents, tables
-from queries.warehouse import COLUMNS, EmbeddedWarehouse
+from queries.warehouse import COLUMNS, EVERYTHING, EmbeddedWarehouse
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.slack.test_card import incident as an_incident
 from tests.support.company import catalog, noon, publish, rows_of, rule, warehouse, weeks
 from tests.support.installation import GUARD, configure
 from triggers import logs
-from triggers.incidents.escalation import overdue_steps, snapshot
+from triggers.incidents import overdue_steps, snapshot
 from triggers.incidents.tick import tick
 from triggers.processes.audit import ExpectedState, audit, gauges
 from triggers.processes.run import Runner

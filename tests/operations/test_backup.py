@@ -22,14 +22,13 @@ from config.reading import read_catalog
 from config.settings import Settings, read_settings
 from queries.engine import naive
 from queries.messages import last_restore, outbox, record_heartbeat
+from queries.operations import forget
 from queries.operations.backup import NAME, BadBackupError, NotNowError, backup, read_manifest
-from queries.operations.erase import forget
 from queries.operations.restore import restore
-from queries.scope import EVERYTHING
 from queries.state import Incident, read_incidents
 from queries.state import tables as state_tables
 from queries.stores import open_states, open_warehouse
-from queries.warehouse import COLUMNS, Warehouse, tables
+from queries.warehouse import COLUMNS, EVERYTHING, Warehouse, tables
 from tests.counterparts.postgres import NewDatabase
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.support.clocks import BY_SLACKS_CLOCK, Now

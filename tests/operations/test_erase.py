@@ -16,10 +16,9 @@ from queries.operations import erase as forgetting
 from queries.operations.drop_source import drop
 from queries.operations.erase import Forgotten, forget
 from queries.operations.redaction import Redacted, Redaction, redact
-from queries.scope import EVERYTHING
 from queries.state import HistoryEntry, Incident, Queued, TickRecord, open_state, read_incident, read_incidents, write
 from queries.state import tables as state_tables
-from queries.warehouse import EmbeddedWarehouse, Kind, Warehouse, hash_of, tables
+from queries.warehouse import EVERYTHING, EmbeddedWarehouse, Kind, Warehouse, hash_of, tables
 from tests.counterparts.slack import CHANNELS, TOKEN, Slack
 from tests.support.company import catalog, noon, rows_of, rule, weeks
 from tests.support.company import warehouse as company_of

@@ -22,11 +22,11 @@ from sqlalchemy.exc import IntegrityError
 from queries.engine import journal, shared
 from queries.messages import outbox
 from queries.operations.health import read_health
-from queries.scope import EVERYTHING
 from queries.state import VERSIONS, migrations, open_state, passing_state, read_incident
 from queries.state import tables as state_tables
 from queries.state.database import NewerStateError
 from queries.state.tables import HEAD
+from queries.warehouse import EVERYTHING
 from tests.counterparts.postgres import NewDatabase
 from tests.support.answering import answering
 

@@ -21,9 +21,8 @@ from config import ConfigError
 from config.settings import read_settings
 from queries.messages import lease_holder
 from queries.messages.leases import ASTRAY
-from queries.operations.command_line import run_command
+from queries.operations import run_command, storage_error
 from queries.operations.output import as_json, printable
-from queries.operations.storage_errors import storage_error
 from queries.state import lease, open_state
 from tests.support.company import CONFIG
 from triggers.__main__ import parser

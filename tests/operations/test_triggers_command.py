@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import pytest
 
-from queries.scope import EVERYTHING
 from queries.state import open_state, read_incidents
+from queries.warehouse import EVERYTHING
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.installation import DEFECTS, GUARD, RULE, Terminal, configure, installed, share

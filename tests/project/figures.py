@@ -12,7 +12,7 @@ import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Final
 
@@ -90,10 +90,18 @@ def _imported(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] in PACKAGES)
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in PACKAGES:
+            offered = _offered(ROOT / node.module.replace(".", "/") / "__init__.py")
             for alias in node.names:
                 inner = ROOT / node.module.replace(".", "/") / alias.name
                 is_module = inner.with_suffix(".py").exists() or inner.is_dir()
-                yield f"{node.module}.{alias.name}" if is_module else node.module
+                yield f"{node.module}.{alias.name}" if is_module and alias.name not in offered else node.module
+
+
+@cache
+def _offered(door: Path) -> frozenset[str]:
+    """What a room's `__init__` imports from its modules: a function may be called as the module that it is from."""
+    tree = ast.parse(door.read_text("utf-8")) if door.exists() else ast.Module([], [])
+    return frozenset(a.asname or a.name for n in tree.body if isinstance(n, ast.ImportFrom) for a in n.names)
 
 
 def modules(room: str = "") -> tuple[Module, ...]:

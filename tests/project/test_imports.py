@@ -28,7 +28,7 @@ ARROWS: Final = (
     *("triggers.evaluation", "triggers.evaluation.kinds", "triggers.rules", "triggers.data_faults.detectors"),
     *("triggers.logs", "queries.__main__", "queries.operations", "queries.review", "queries.loading.formats"),
     *("queries.loading", "queries.sample", "queries.monitoring", "queries.metrics", "queries.messages"),
-    *("queries.stores", "queries.state", "queries.state.migrations", "queries.scope", "queries.warehouse"),
+    *("queries.stores", "queries.state", "queries.state.migrations", "queries.warehouse"),
     *("queries.statistics", "queries.engine"),
     *("config.settings", "config.reading", "config.models", "config"),
 )

@@ -22,9 +22,8 @@ from queries.loading.sources import open_source
 from queries.monitoring.row_profiles import PROFILED, Profile, read_profile
 from queries.sample import generate
 from queries.sample.spoil import SPOILS, plant, spoilt
-from queries.scope import EVERYTHING
 from queries.state import Incident, passing_state, read_incidents
-from queries.warehouse import COLUMNS, EmbeddedWarehouse, Pin
+from queries.warehouse import COLUMNS, EVERYTHING, EmbeddedWarehouse, Pin
 from tests.sample.test_sample import PLANTED
 from triggers.data_faults.detect import detect
 from triggers.data_faults.detectors.history import DataFault

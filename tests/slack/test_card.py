@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from config.models import Condition, EventRule, Person, Route
 from queries.monitoring.evidence import Contributor, DataFreshness, Evidence, Overlap
-from queries.review.document import Onset
+from queries.review import Onset
 from queries.state import HistoryEntry, Incident, slice_key
 from tests.counterparts.limits import refusal
 from tests.support.company import METRIC, rule

@@ -18,9 +18,8 @@ from sqlalchemy import Engine, select, update
 from config.models import Catalog, Route, Step
 from queries.engine import journal
 from queries.messages import QueuedMessage, last_restore, mark_restored, outbox
-from queries.scope import EVERYTHING
 from queries.state import open_state, read_incidents, tables
-from queries.warehouse import EmbeddedWarehouse
+from queries.warehouse import EVERYTHING, EmbeddedWarehouse
 from tests.counterparts import proxy as faults
 from tests.counterparts.limits import refusal
 from tests.counterparts.proxy import Fault, FaultProxy
@@ -30,7 +29,7 @@ from tests.support.clocks import BY_SLACKS_CLOCK, Now
 from tests.support.company import ROUTE, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.installation import configure
 from triggers.__main__ import main
-from triggers.incidents.actions import acknowledge, resolve
+from triggers.incidents import acknowledge, resolve
 from triggers.incidents.tick import tick
 from triggers.messages import CardReader, DeliveryWorker, DuplicateRemover, Sent
 from triggers.slack import client

@@ -11,8 +11,7 @@ import pytest
 from config.models import Person
 from queries.state import HistoryEntry, Incident
 from tests.slack.test_card import incident as an_incident
-from triggers.incidents.access import may_read
-from triggers.incidents.business_hours import Timetable
+from triggers.incidents import Timetable, may_read
 from triggers.slack.blocks import form
 from triggers.slack.interactions import (
     FORMS,

@@ -22,8 +22,8 @@ from sqlalchemy.exc import DBAPIError
 
 from config.settings import CHECKOUT
 from queries.messages import outbox
-from queries.scope import EVERYTHING
 from queries.state import open_state, read_incidents, tables
+from queries.warehouse import EVERYTHING
 from tests.counterparts import postgres as postgresql
 from tests.counterparts.human import until
 from tests.counterparts.postgres import Server

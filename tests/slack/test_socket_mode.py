@@ -25,16 +25,15 @@ from config.models import Catalog
 from config.reading import read_catalog
 from config.settings import CHECKOUT, Settings, SlackSettings, read_settings
 from queries.messages import Arrived, inbox, outbox
-from queries.scope import EVERYTHING
 from queries.state import Incident, entries, open_state, read_actions, read_incidents, tables
 from queries.stores import open_states, open_warehouse
-from queries.warehouse import COLUMNS, Warehouse
+from queries.warehouse import COLUMNS, EVERYTHING, Warehouse
 from tests.counterparts import human
 from tests.counterparts.human import CHANNEL, MEMBERS, TOKEN, Workspace, until
 from tests.support.company import catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.screens import Screens, configured, connected, dashboard
 from triggers.__main__ import main
-from triggers.incidents.actions import resolve
+from triggers.incidents import resolve
 from triggers.incidents.tick import tick
 from triggers.processes.run import Runner
 from triggers.rules import LiveRules, Rules

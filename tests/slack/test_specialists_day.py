@@ -20,10 +20,9 @@ from config.models import Catalog
 from config.reading import read_catalog
 from config.settings import Settings, read_settings
 from queries.messages import outbox
-from queries.scope import EVERYTHING
 from queries.state import Incident, read_actions, read_incidents, tables
 from queries.stores import open_states, open_warehouse
-from queries.warehouse import COLUMNS, Warehouse
+from queries.warehouse import COLUMNS, EVERYTHING, Warehouse
 from tests.counterparts import human
 from tests.counterparts.human import CHANNEL, MEMBERS, TOKEN, Workspace, until
 from tests.support.clocks import BY_SLACKS_CLOCK

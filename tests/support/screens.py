@@ -17,8 +17,8 @@ from streamlit.testing.v1 import AppTest
 
 from config.settings import CHECKOUT
 from dashboard import stores
-from queries.scope import EVERYTHING
 from queries.state import HistoryEntry, Incident, entries, read_incident
+from queries.warehouse import EVERYTHING
 from tests.counterparts.human import APP_TOKEN, TOKEN, Workspace
 from tests.support.small_company import AUDIENCES, GOALS, METRICS
 from triggers.messages.card import news

@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 
 from config import EarshotError
 from config.models import TooLongError, parse_duration
-from queries.operations.command_line import on_the_wall, parse_instant
+from queries.operations import on_the_wall, parse_instant
 
 AddCommand = Callable[[str, Callable[[Namespace], int | None], str], ArgumentParser]
 """Adds a command by its name, what it runs and its help; what it takes is added to the parser that this returns."""

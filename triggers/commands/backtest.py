@@ -14,9 +14,8 @@ from sqlalchemy import Connection
 from config import EarshotError
 from config.models import Catalog
 from config.reading import read_drafts, read_known_incidents
-from queries.metrics.formatting import csv_cell
-from queries.operations.command_line import parse_day
-from queries.operations.output import echo, print_table
+from queries.metrics import csv_cell
+from queries.operations import echo, parse_day, print_table
 from queries.state import Calibration, calibrations, rule_version
 from queries.stores import open_installation
 from queries.warehouse import COLUMNS, Pin

@@ -24,14 +24,12 @@ from queries.messages import (
     preview,
     refuse_unknown,
 )
-from queries.operations.command_line import on_the_wall, parse_instant
-from queries.operations.output import echo, print_table
-from queries.scope import EVERYTHING
+from queries.monitoring.conditions import condition_periods
+from queries.operations import echo, on_the_wall, parse_instant, print_table
 from queries.stores import Installation, open_installation
-from queries.warehouse import NoWarehouseError, Pin, condition_periods
+from queries.warehouse import EVERYTHING, NoWarehouseError, Pin
 from triggers.commands.arguments import AddCommand, add_author, parse_end
-from triggers.incidents.business_hours import Timetable, local, timetable
-from triggers.incidents.escalation import begins, named_people
+from triggers.incidents import Timetable, begins, local, named_people, timetable
 from triggers.lab import iso_instant
 from triggers.messages import CardReader, Composer, DirectMessageWriter
 

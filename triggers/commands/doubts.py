@@ -10,7 +10,7 @@ from config.models import Catalog, Conditions, RateRule, Rule, WatchRule
 from config.reading import suggest
 from queries.monitoring.present_values import as_text, present_values
 from queries.warehouse import LATE, UNKNOWN
-from triggers.incidents.escalation import named_people
+from triggers.incidents import named_people
 
 WITH_VERTICALS: Final = {"contact": "occurred_at", "journey": "started_at", "response": "invited_at"}
 

@@ -10,18 +10,16 @@ from sqlalchemy import Connection
 
 from config.models import Catalog, RateRule
 from queries.engine import aware
-from queries.metrics.formatting import figure, interval
-from queries.operations.output import FORMATS, echo, print_table
-from queries.scope import EVERYTHING
+from queries.metrics import figure, interval
+from queries.operations import FORMATS, echo, print_table
 from queries.state import Incident, entries, read_incident, read_incidents, slice_key
 from queries.statistics.estimates import Tally, estimate
 from queries.stores import open_installation
-from queries.warehouse import Pin, settle
+from queries.warehouse import EVERYTHING, Pin, settle
 from triggers.commands.arguments import AddCommand, add_author
 from triggers.data_faults.scan import rule_of_faults
 from triggers.evaluation import design_effects_at, evaluate_rule, reader
-from triggers.incidents.access import scope_of
-from triggers.incidents.actions import acknowledge, resolve
+from triggers.incidents import acknowledge, resolve, scope_of
 from triggers.lab import iso_instant
 from triggers.messages import conditions, rule_at_opening
 from triggers.rules import Moment, Subject, Task, subject_of, version_of

@@ -13,12 +13,11 @@ from sqlalchemy import Connection
 from config.models import Catalog, Rule, WatchRule
 from config.reading import read_catalog, read_drafts
 from config.settings import read_settings
-from queries.metrics.measure import Ask, measure
-from queries.operations.output import echo, print_table
-from queries.scope import EVERYTHING
+from queries.metrics import Ask, measure
+from queries.operations import echo, print_table
 from queries.state import Calibration, calibrations, open_incidents, rule_errors, rule_version, store_calibration
 from queries.stores import Installation, open_installation
-from queries.warehouse import COLUMNS, NoWarehouseError, Pin, settle
+from queries.warehouse import COLUMNS, EVERYTHING, NoWarehouseError, Pin, settle
 from triggers.commands.arguments import AddCommand
 from triggers.commands.doubts import doubts
 from triggers.evaluation import contained, design_effects_at, reader, reason

@@ -6,9 +6,7 @@ from functools import partial
 
 from config import EarshotError
 from queries.messages import outbox
-from queries.operations.command_line import on_the_wall, parse_instant, parse_span, whole
-from queries.operations.erase import finish_erasures
-from queries.operations.output import echo
+from queries.operations import echo, finish_erasures, on_the_wall, parse_instant, parse_span, whole
 from queries.stores import open_installation
 from queries.warehouse import COLUMNS
 from triggers.commands.arguments import AddCommand

@@ -13,10 +13,8 @@ from sqlalchemy import Connection
 from config import EarshotError
 from config.models import Catalog, Metric, WatchRule
 from config.reading import read_drafts, read_known_incidents
-from queries.operations.command_line import parse_day
-from queries.operations.output import echo, print_table
-from queries.state import calibrations
-from queries.state.feedback import precisions
+from queries.operations import echo, parse_day, print_table
+from queries.state import calibrations, precisions
 from queries.stores import open_installation
 from queries.warehouse import COLUMNS, Pin
 from triggers.commands.arguments import AddCommand

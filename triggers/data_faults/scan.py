@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from config.models import DATA_FAULT, DECEIVES, EventRule, Guard, RateRule, program_rule
-from queries.metrics.query_plan import known_at
+from queries.metrics import known_at
 from queries.monitoring.row_profiles import PROFILED, Profile, read_profile
 from queries.monitoring.severe_cases import Case
 from queries.state import Incident, incident_id

@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 
 from config.models import Catalog, EventRule
 from queries.monitoring.severe_cases import Case, cases
-from queries.scope import EVERYTHING
 from queries.state import incident_id
+from queries.warehouse import EVERYTHING
 from triggers.rules import Moment, PreviousState, Version, midnight, version
 
 

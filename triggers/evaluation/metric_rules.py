@@ -8,8 +8,8 @@ import numpy as np
 from sqlalchemy import Connection
 
 from config.models import RateRule
+from queries.monitoring.conditions import ConditionPeriod, condition_periods
 from queries.statistics.estimates import Floats
-from queries.warehouse import ConditionPeriod, condition_periods
 from triggers.evaluation.failures import contained
 from triggers.evaluation.kinds import EffectsAt, Inputs, Windows, bonferroni, kind_of, verdicts
 from triggers.evaluation.quantiles import first_day, measured

@@ -7,10 +7,9 @@ from datetime import date
 import numpy as np
 from sqlalchemy import Connection
 
-from queries.metrics.measure import Ask, measure
-from queries.metrics.query_plan import Grain
-from queries.scope import EVERYTHING
+from queries.metrics import Ask, Grain, measure
 from queries.statistics.estimates import Floats
+from queries.warehouse import EVERYTHING
 from triggers.rules import TALLY, Moment, Slice, Subject
 
 

@@ -18,8 +18,8 @@ from queries.monitoring.activity import (
     source_signals,
 )
 from queries.monitoring.revenue_coverage import revenue_coverage
-from queries.scope import EVERYTHING
 from queries.statistics.estimates import Floats
+from queries.warehouse import EVERYTHING
 from triggers.evaluation.kinds import Delays, Windows, alpha_of, overdue_instruments, stale, unit_silences, verdicts
 from triggers.evaluation.replay import EvaluatedRule
 from triggers.rules import ROUNDING, Moment, Slice, Task

@@ -6,9 +6,8 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection
 
-from queries.metrics.cube import Cube, read_cube, read_late
-from queries.metrics.query_plan import MetricSource, clock_of, plan
-from queries.scope import EVERYTHING
+from queries.metrics import Cube, MetricSource, clock_of, plan, read_cube, read_late
+from queries.warehouse import EVERYTHING
 from triggers.rules import Cadence, CubeRequest, History, Slice, slice_history, slices_of, with_late
 
 Key = tuple[str, tuple[str, ...], bool]

@@ -1,9 +1,8 @@
 """Who may read of an incident: a channel by its route, a person by who they are. Pure."""
 
 from config.models import Catalog, Person, Route
-from queries.scope import EVERYTHING, Scope
 from queries.state import Incident
-from queries.warehouse import UNKNOWN
+from queries.warehouse import EVERYTHING, UNKNOWN, Scope
 
 
 def reader_scope(reader: Person | Route) -> Scope:

@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from config import EarshotError
 from queries.messages import notified_ids
-from queries.scope import Scope
 from queries.state import HistoryEntry, Incident, annotate, read_incident
+from queries.warehouse import Scope
 from triggers.incidents.escalation import resumed
 from triggers.incidents.outgoing import thread_messages
 

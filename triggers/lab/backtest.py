@@ -10,10 +10,9 @@ from sqlalchemy import Connection
 
 from config import EarshotError
 from config.models import Catalog, Rule
-from queries.metrics.formatting import csv_cell
-from queries.scope import EVERYTHING
+from queries.metrics import csv_cell
 from queries.state import Calibration, Incident, entries, passing_state, read_incidents, store_calibration
-from queries.warehouse import Pin
+from queries.warehouse import EVERYTHING, Pin
 from triggers.incidents.notification_load import Notification, NotificationLoad, notification_loads, notifications
 from triggers.incidents.tick import tick
 from triggers.rules import midnight, version_of

@@ -14,7 +14,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from config.models import Metric, WatchRule, duration_text
-from queries.metrics.formatting import figure, goal_figure, is_share, shown, unit
+from queries.metrics import figure, goal_figure, is_share, shown, unit
 from triggers.evaluation.kinds import RuleKind, Setting, Windows, kind_of, rounded
 from triggers.lab.calibrate import calibrate
 from triggers.lab.what_if import Trial, TrialOutcome, curve

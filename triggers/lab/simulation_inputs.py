@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from config.models import RateRule
-from queries.metrics.design_effects import DesignEffects
+from queries.metrics import DesignEffects
 from queries.statistics.estimates import Floats
 from triggers.evaluation import EvaluationInput, evaluate_rule
 from triggers.evaluation.kinds import YEAR, Inputs, kind_of

@@ -7,14 +7,12 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from config.models import Conditions, Metric, Person, Route, Rule
-from queries.metrics.formatting import count, day_words, moment_words
+from queries.metrics import count, day_words, moment_words
 from queries.monitoring.evidence import Evidence
-from queries.review.document import UNCLEAR, Onset
-from queries.review.readings import aged, newest_sample, readings_of
+from queries.review import UNCLEAR, Onset, aged, newest_sample, readings_of
 from queries.state import HistoryEntry, Incident, slice_values
 from triggers.evaluation.kinds import figure_with_interval, kind_of
-from triggers.incidents.access import may_name_accounts, may_read
-from triggers.incidents.escalation import addressed
+from triggers.incidents import addressed, may_name_accounts, may_read
 from triggers.messages.message import Button, Choice, Control, Fact, Link, Message
 
 COMPANY: Final = "whole company"

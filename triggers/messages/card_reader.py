@@ -12,10 +12,7 @@ from config import EarshotError
 from config.models import Catalog, Route
 from queries.engine import day_of
 from queries.monitoring.evidence import Evidence, Question, gather, gather_case
-from queries.review.document import Onset
-from queries.review.onset import read_onset
-from queries.review.readings import newest_sample, read_present
-from queries.scope import EVERYTHING, Scope
+from queries.review import Onset, newest_sample, read_onset, read_present
 from queries.state import (
     Incident,
     entries,
@@ -25,9 +22,9 @@ from queries.state import (
     slice_values,
     unnamed,
 )
-from queries.warehouse import Pin
+from queries.warehouse import EVERYTHING, Pin, Scope
 from triggers.data_faults.scan import NAME, rule_of_faults
-from triggers.incidents.access import may_read, reader_scope
+from triggers.incidents import may_read, reader_scope
 from triggers.messages.card import Card
 from triggers.rules import Version, read_version, version, version_of
 

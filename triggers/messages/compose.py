@@ -9,8 +9,7 @@ from sqlalchemy import Connection
 from config.models import Catalog, Person, Route
 from queries.messages import DIVERTED, OVERFLOW, STANDING, DueMessage, PostedMessage, QueuedMessage, digests, outbox
 from queries.state import HistoryEntry
-from triggers.incidents.access import channel_reader, reader_scope
-from triggers.incidents.escalation import named_people, parse_ladder
+from triggers.incidents import channel_reader, named_people, parse_ladder, reader_scope
 from triggers.messages.card import Card, incident_message, news_message
 from triggers.messages.digest import cases_message, digest_message, digest_reply, standing_message
 from triggers.messages.find_sent import thread_of

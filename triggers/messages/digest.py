@@ -6,10 +6,10 @@ from typing import Final
 
 from config.models import Catalog, Person
 from queries.messages import Digest, Worst
-from queries.metrics.formatting import count, day_words
+from queries.metrics import count, day_words
 from queries.state import HistoryEntry
 from queries.warehouse import UNKNOWN
-from triggers.incidents.access import may_name_accounts
+from triggers.incidents import may_name_accounts
 from triggers.messages.card import COMPANY, MARKS, Card, headline, news_message, slice_text, title
 from triggers.messages.message import Link, Message
 

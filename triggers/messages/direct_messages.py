@@ -10,23 +10,22 @@ from sqlalchemy import Connection
 
 from config.models import Catalog, Person, Route, Rule
 from queries.messages import MAILBOX, DirectMessage, direct_messages
-from queries.metrics.formatting import count, day_words
-from queries.metrics.revenue import UnratedRevenueError, revenue_of
-from queries.scope import EVERYTHING
+from queries.metrics import UnratedRevenueError, count, day_words, revenue_of
 from queries.state import (
     BEYOND,
     WITHHELD,
     Incident,
     RuleTally,
+    Verdict,
     incidents_by_id,
     read_escalations,
     read_incidents,
     rule_tallies,
     slice_values,
+    votes_by_rule,
 )
-from queries.state.feedback import Verdict, votes_by_rule
-from queries.warehouse import Pin
-from triggers.incidents.access import may_read, reader_scope
+from queries.warehouse import EVERYTHING, Pin
+from triggers.incidents import may_read, reader_scope
 from triggers.incidents.person_budget import monday
 from triggers.messages.card import COMPANY, MARKS
 from triggers.messages.message import Link, Message

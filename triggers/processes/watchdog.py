@@ -27,10 +27,9 @@ from config.settings import Settings
 from queries.engine import aware
 from queries.messages import active_silences, record_heartbeat
 from queries.operations.health import StateHealth, read_health
-from queries.scope import EVERYTHING
 from queries.state import RacedError, read_incidents, rule_errors
-from queries.warehouse import COLUMNS, Generation, NoWarehouseError, Warehouse
-from triggers.incidents.escalation import overdue_steps
+from queries.warehouse import COLUMNS, EVERYTHING, Generation, NoWarehouseError, Warehouse
+from triggers.incidents import overdue_steps
 from triggers.logs import log_failure
 from triggers.processes.audit import STUCK, ExpectedState, Fault, audit, gauges
 from triggers.rules import LiveRules, Rules

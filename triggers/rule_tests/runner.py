@@ -15,10 +15,9 @@ from config import ConfigError, EarshotError, Mistake
 from config.models import ZERO, Catalog, Rule
 from config.reading import ConfigEntry, RuleTest, WrittenSignals, line, read_rule_tests, suggest, tested_rule
 from queries.loading.fixture_warehouse import WRITABLE, domain, missing, open_fixture
-from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect
-from queries.scope import EVERYTHING
+from queries.metrics import EVERY_VERTICAL, DesignEffect
 from queries.state import entries, passing_state, read_incidents
-from queries.warehouse import COLUMNS
+from queries.warehouse import COLUMNS, EVERYTHING
 from triggers.evaluation import StateChange, evaluate_rule, evaluation_input
 from triggers.evaluation.replay import replay
 from triggers.incidents.tick import tick

@@ -10,7 +10,7 @@ import numpy as np
 from config import ConfigError, Mistake
 from config.models import Conditions, Metric, Scalar
 from config.reading import ConfigEntry, Place, RuleTest, Series, Slices, suggest
-from queries.metrics.cube import Coded, Cube
+from queries.metrics import Coded, Cube
 from queries.statistics.estimates import Floats
 from triggers.rules import TALLY, History, Slice, Subject, slice_history
 

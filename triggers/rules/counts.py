@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.models import Condition
-from queries.metrics.cube import HOUR, Coded, Cube, Ints
+from queries.metrics import HOUR, Coded, Cube, Ints
 
 Slice = tuple[str, ...]
 Bools = NDArray[np.bool_]

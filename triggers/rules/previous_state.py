@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from queries.messages import outbox
-from queries.scope import EVERYTHING
 from queries.state import (
     Incident,
     Newest,
@@ -25,6 +24,7 @@ from queries.state import (
     rule_hashes,
     rule_version,
 )
+from queries.warehouse import EVERYTHING
 from triggers.rules.state_machine import Instance
 from triggers.rules.versions import Version, read_version
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from config.models import Person
 from queries.state import Incident
-from triggers.incidents.access import may_read
+from triggers.incidents import may_read
 from triggers.messages import Choice, Control, Ids, Link, Message
 from triggers.slack.interactions import Interaction
 

@@ -20,7 +20,7 @@ from queries.state import (
     rule_hashes,
     write,
 )
-from triggers.incidents.escalation import snapshot
+from triggers.incidents import snapshot
 from triggers.incidents.outgoing import root_message
 from triggers.rules import version
 from triggers.slack.client import Slack

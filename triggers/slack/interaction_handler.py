@@ -14,13 +14,20 @@ from sqlalchemy import Connection, Engine
 
 from config.models import Catalog, Person, Route
 from queries.messages import Arrived, Done, inbox
-from queries.scope import EVERYTHING, Scope
-from queries.state import Incident, NewAction, RacedError, actions, entries, incidents_by_id, open_incidents
-from queries.state.feedback import vote
-from triggers.incidents.access import may_read, reader_scope
-from triggers.incidents.actions import OverError, acknowledge, reassign, resolve, snooze
-from triggers.incidents.business_hours import Timetable, timetable
-from triggers.incidents.escalation import due_steps
+from queries.state import Incident, NewAction, RacedError, actions, entries, incidents_by_id, open_incidents, vote
+from queries.warehouse import EVERYTHING, Scope
+from triggers.incidents import (
+    OverError,
+    Timetable,
+    acknowledge,
+    due_steps,
+    may_read,
+    reader_scope,
+    reassign,
+    resolve,
+    snooze,
+    timetable,
+)
 from triggers.messages import Message
 from triggers.slack.blocks import form
 from triggers.slack.client import Slack, SlackError

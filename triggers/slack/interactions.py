@@ -12,8 +12,7 @@ from typing import Any, Final, Literal
 
 from config.models import Person
 from queries.state import HistoryEntry, Incident
-from triggers.incidents.access import may_read
-from triggers.incidents.business_hours import Timetable
+from triggers.incidents import Timetable, may_read
 from triggers.messages import called
 
 ACKNOWLEDGING: Final = frozenset({"eyes", "white_check_mark", "heavy_check_mark", "ballot_box_with_check"})

@@ -11,7 +11,7 @@ import pytest
 
 from config.models import Catalog
 from config.reading import read_catalog
-from queries.metrics.design_effects import write_design_effects
+from queries.metrics import write_design_effects
 from queries.operations.drop_source import drop
 from queries.warehouse import CANONICAL, COLUMNS, EmbeddedWarehouse, LoadReport, SharedWarehouse, Warehouse, rollups
 from tests.support.deliveries import COMPUTED, NOW, START, Rows, company, deliver, held, rows_of

@@ -14,7 +14,6 @@ from sqlalchemy import Connection, Engine, select
 from config.models import Catalog, Route
 from queries.engine import journal, shared
 from queries.messages import outbox
-from queries.scope import EVERYTHING
 from queries.state import (
     HistoryEntry,
     Incident,
@@ -27,6 +26,7 @@ from queries.state import (
     tables,
     write,
 )
+from queries.warehouse import EVERYTHING
 from tests.counterparts.slack import CHANNELS, Slack
 from tests.support.company import METRIC, catalog, rule
 from triggers.messages import Card

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from config.models import ChartRule, Metric
-from queries.metrics.formatting import figure
+from queries.metrics import figure
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds import control_charts
 from triggers.evaluation.kinds.kind import Ends, Held, MetricKind, Null, Sample

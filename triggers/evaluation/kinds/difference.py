@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from config.models import ChangeRule, GapRule, Metric
-from queries.metrics.formatting import count, figure, half_width, interval, signed_change
+from queries.metrics import count, figure, half_width, interval, signed_change
 from queries.statistics import differences
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.kind import Held, MetricKind, Null, Sample, sentence_start

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.models import FrozenModel, Metric, RateRule, Rule
-from queries.metrics.formatting import count, figure, half_width, interval, span_words
+from queries.metrics import count, figure, half_width, interval, span_words
 from triggers.evaluation.kinds.window import Inputs, Windows
 from triggers.rules import FrozenBaseline, History, Slice, Subject
 

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from typing import ClassVar
 
 from config.models import Metric, QuietRule
-from queries.metrics.formatting import count, day_words
+from queries.metrics import count, day_words
 from triggers.evaluation.kinds.kind import Ends, Held, RuleKind, Sample, Setting, rows_behind, spread
 from triggers.evaluation.kinds.window import Windows
 

@@ -28,7 +28,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from queries.metrics.cube import Ints
+from queries.metrics import Ints
 from queries.monitoring.activity import Signals
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from config.models import GoalRule, Metric, ThresholdRule, goal_of
-from queries.metrics.formatting import goal_figure
+from queries.metrics import goal_figure
 from queries.statistics.estimates import Floats, tails
 from triggers.evaluation.kinds.kind import Ends, Held, MetricKind, Null, Sample, Setting, rounded, spread
 from triggers.evaluation.kinds.window import (

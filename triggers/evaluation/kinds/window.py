@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.models import Metric, RateRule, WatchRule
-from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects
+from queries.metrics import EVERY_VERTICAL, DesignEffect, DesignEffects
 from queries.statistics.estimates import Floats, values
 from triggers.rules import Bools, Counts, FrozenBaseline, Slice, Subject, Verdict
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, FromClause, false, func, true
 
-from queries.warehouse import UNKNOWN
+from queries.warehouse.tables import UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
