@@ -52,3 +52,8 @@ def module(name: str, *words: str) -> list[str]:
     if time_machine.escape_hatch.is_travelling():
         return [sys.executable, "-c", _TRAVELS, datetime.now(UTC).isoformat(), name, *words]
     return [sys.executable, "-m", name, *words]
+
+
+def travelled_to() -> datetime | None:
+    """The time that a test lives at, where it is not the real one."""
+    return datetime.now(UTC) if time_machine.escape_hatch.is_travelling() else None

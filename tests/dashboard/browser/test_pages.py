@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, date, datetime
+from datetime import date
 from http.client import HTTPConnection
 from pathlib import Path
 from socket import socket
@@ -13,12 +13,11 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
-import time_machine
 from playwright.sync_api import Page, expect
 
 from tests.counterparts.browser import PageAt, Tab
 from tests.support import dashboards
-from tests.support.clocks import Now
+from tests.support.clocks import Now, travelled_to
 from tests.support.small_company import BROKEN, Company, found, write_config
 
 SERVERS = "each day takes a company and a server of its own"
@@ -41,8 +40,7 @@ def served(environ: dict[str, str]) -> Iterator[str]:
     with closing(socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    then = datetime.now(UTC) if time_machine.escape_hatch.is_travelling() else None
-    process = dashboards.start({**environ, "EARSHOT_DASHBOARD__PORT": str(port)}, then)
+    process = dashboards.start({**environ, "EARSHOT_DASHBOARD__PORT": str(port)}, travelled_to())
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
