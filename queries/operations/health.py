@@ -56,6 +56,7 @@ class StateHealth:
             the ladders fills it in.
         astray: what is wrong with a lease that ends too far ahead.
         untold: open incidents of which nobody was told, and nobody will be: nothing waits to be sent.
+        untold_live: those among them that were not found in the past by a rule's first run.
     """
 
     at: datetime
@@ -75,6 +76,7 @@ class StateHealth:
     overdue: tuple[datetime, ...] = ()
     astray: str = ""
     untold: int = 0
+    untold_live: int = 0
 
 
 def read_health(conn: Connection, now: datetime) -> StateHealth:
@@ -88,6 +90,7 @@ def read_health(conn: Connection, now: datetime) -> StateHealth:
     refused = select(func.count()).where(outbox.c.state == "dead", outbox.c.due_at >= naive(now - timedelta(days=1)))
     # By when it was done and not by its state: what was given up is done with, too.
     unheard = select(inbound.c.received_at).where(inbound.c.done_at.is_(None)).order_by(inbound.c.received_at)
+    untold = _untold(conn)
     return StateHealth(
         at=now,
         beats={row.name: Beat(aware(row.at), row.note) for row in conn.execute(select(heartbeat))},
@@ -104,16 +107,18 @@ def read_health(conn: Connection, now: datetime) -> StateHealth:
         counted=read_counters(conn),
         canary=newest_canary(conn),
         astray=astray_lease(conn, now),
-        untold=_untold(conn),
+        untold=len(untold),
+        untold_live=untold.count("live"),
     )
 
 
-def _untold(conn: Connection) -> int:
+def _untold(conn: Connection) -> list[str]:
+    """How each of them was found."""
     c = incident.c
     # Of those whose next step is none another incident speaks.
-    standing = conn.scalars(select(c.id).where(c.state == "open", c.rule != CANARY, c.next_step > 0)).all()
-    states = notified_states(conn, standing)
-    return sum(states.get(id_) not in {"notified", "pending"} for id_ in standing)
+    standing = conn.execute(select(c.id, c.origin).where(c.state == "open", c.rule != CANARY, c.next_step > 0)).all()
+    states = notified_states(conn, [row.id for row in standing])
+    return [row.origin for row in standing if states.get(row.id) not in {"notified", "pending"}]
 
 
 def _counted(conn: Connection) -> dict[tuple[str, str], int]:

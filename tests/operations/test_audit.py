@@ -470,7 +470,7 @@ def test_a_tick_leaves_the_canary_alone(tmp_path: Path, states: Engine) -> None:
     ("words", "says"),
     [
         (["audit"], "triggers has never run"),
-        (["audit", "--port", "9464"], "add --every"),
+        (["audit", "--port", "9464"], "--port needs --every"),
     ],
 )
 def test_the_command_ends_with_1_where_something_is_wrong(tmp_path: Path, words: list[str], says: str) -> None:

@@ -117,9 +117,9 @@ def _incidents(seen: StateHealth) -> Iterator[Fault]:
             f"{_counted(len(seen.overdue), 'escalation step')} overdue, the oldest by {late}",
             "check that `triggers run` is running",
         )
-    if seen.untold:
+    if seen.untold_live:
         todo = "acknowledge or close them on the page Incidents, which says why"
-        yield Fault(f"{_counted(seen.untold, 'open incident')} that nobody was ever notified of", todo)
+        yield Fault(f"{_counted(seen.untold_live, 'open incident')} that nobody was ever notified of", todo)
     if seen.unheard and seen.at - seen.unheard[0] > STUCK:
         yield Fault(
             f"{_counted(len(seen.unheard), 'Slack interaction')} unprocessed",
