@@ -68,7 +68,7 @@ def effect_words(key: Key, pin: Pin, action: Action, others: tuple[Action, ...])
     """What an action has done so far, in words."""
     measured = effect(key, pin, action, others)
     metric = next((metric for metric in key.catalog.metrics if metric.name == action.metric), None)
-    return measured.words(metric) if measured and metric else "no metric to judge it by"
+    return measured.words(metric) if measured and metric else "no metric to measure it by"
 
 
 # Evidence hangs on the incident's version and window; the page's history and actions grow without changing it.

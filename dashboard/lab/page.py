@@ -93,7 +93,7 @@ def _draft(session: PageSession, rule: Rule | None) -> tuple[str, str | None]:
     try:
         rules = data.drafted(session.key, draft).rules
     except ConfigError as error:
-        st.html(parts.section("The draft has mistakes", "Nothing is tried before they are mended."))
+        st.html(parts.section("The draft has mistakes", "Correct them to try the draft."))
         st.html(parts.mistake_list(error.mistakes))
         return draft, None
     name = next((rule.name for rule in rules if is_tried(rule)), None)

@@ -23,7 +23,7 @@ def show(session: PageSession) -> None:
     key = _choose(session, top)
     banners(session)
     if key is None:
-        st.html(parts.notice("The data holds no month that you may see.", command="python -m queries status"))
+        st.html(parts.notice("There is no month of data that you may see.", command="python -m queries status"))
         return
     review = data.review(key, session.changes, session.pin, session.state)
     head = [markup.review_header(review, review.vertical or EVERYWHERE)]
@@ -186,7 +186,7 @@ def _financials(session: PageSession, key: Key, review: Review, above: Iterable[
     if review.financials_open:
         return
     name = f"overrule-{review.month}-{review.vertical}"
-    slot = st.popover("Open all the same", key=name, type="tertiary", on_change="rerun")
+    slot = st.popover("Open anyway", key=name, type="tertiary", on_change="rerun")
     if slot.open:
         with slot, st.form(session.own_key("overrule"), border=False):
             reason = st.text_input("Why (it is kept with the review)", max_chars=300) or ""

@@ -80,7 +80,7 @@ def _action_status(
     action: Action, effect: ActionEffect | None, metrics: Mapping[str, Metric], facts: Facts, today: date
 ) -> ActionStatus:
     metric = metrics.get(action.metric or "")
-    words = effect.words(metric) if effect and metric else "no metric to judge it by"
+    words = effect.words(metric) if effect and metric else "no metric to measure it by"
     overdue = action.done_at is None and action.due_on is not None and action.due_on < today
     done = day_of(action.done_at, facts.zone) if action.done_at else None
     return ActionStatus(action, words, effect.reasons if effect else (), overdue, done)

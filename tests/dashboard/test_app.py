@@ -482,7 +482,7 @@ def test_without_any_month_the_page_says_so(opened: Opened, tmp_path: Path) -> N
         for table in ("roll_contact", "roll_journey", "roll_response"):
             draft.conn.exec_driver_sql(f"delete from {table}")
         draft.conn.exec_driver_sql("update generation set number = number + 1")
-    assert "The data holds no month that you may see." in page(opened(company))
+    assert "There is no month of data that you may see." in page(opened(company))
 
 
 def test_where_no_defect_was_ever_loaded_no_defect_rate_is_known(

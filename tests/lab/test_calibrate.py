@@ -146,7 +146,7 @@ def test_no_power_is_said() -> None:
     assert weak.power < 0.1
     said = weak.warning or ""
     assert said.startswith("the declared 0.01 false alarms a year leave no power at n = 60")
-    assert said.endswith("ask for more, widen the window or slice less")
+    assert said.endswith("accept more, widen the window or use fewer slices")
     assert strong.warning is None
     assert "of 5 declared, 40 slices with rows enough, median n 60" in str(strong)
 

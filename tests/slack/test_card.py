@@ -112,7 +112,7 @@ def test_the_card_says_what_how_sure_since_when_and_what_to_do() -> None:
 def test_names_stay_where_the_route_does_not_show_them() -> None:
     shown = json.dumps(render(incident_message(card(route=Route(name="delivery", show=())))).blocks)
     assert "Ashgrove" not in shown
-    assert "39; their names are in the dashboard" in shown
+    assert "39 (the dashboard names them)" in shown
 
 
 def test_a_card_without_a_warehouse_still_says_what_it_knows() -> None:

@@ -251,7 +251,7 @@ def test_a_snooze(desk: Desk, choice: str, until: str, words: str) -> None:
     desk.now = datetime.fromisoformat(until) + timedelta(minutes=1)
     shown = desk.shown()
     assert "Snoozed until" not in shown
-    assert desk.thread()[-1].startswith(f"<@{MEMBERS['ana']}> Back from its snooze")
+    assert desk.thread()[-1].startswith(f"<@{MEMBERS['ana']}> Snooze ended")
 
 
 def test_a_form_that_resolves(desk: Desk) -> None:

@@ -228,7 +228,7 @@ def _weekend(story: Story) -> None:
     story.at("2025-06-29T23:00")
     assert story.workspace.messages() == before
     story.at("2025-06-30T09:00")
-    assert story.thread("Retail")[-1].startswith(f"<@{MEMBERS['ana']}> Back from its snooze")
+    assert story.thread("Retail")[-1].startswith(f"<@{MEMBERS['ana']}> Snooze ended")
     story.tell("Monday: Retail is back", Retail="Open, waits for Ana Ruiz")
 
 

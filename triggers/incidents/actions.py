@@ -45,7 +45,7 @@ def acknowledge(
     if found.acknowledged_at:
         if must_be_first:
             who = found.acknowledged_by or "somebody"
-            raise TakenError(f"{who} has taken this incident on already; reload the page")
+            raise TakenError(f"{who} has already acknowledged this incident; reload the page")
         # A reaction, a retry and a second press mean the same as the first: Slack delivers some of them twice.
         return found
     taken = {"acknowledged_at": now, "acknowledged_by": author, "assigned_to": author, "snoozed_until": None}

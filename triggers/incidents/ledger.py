@@ -120,7 +120,7 @@ class IncidentLedger:
             return
         to: Rule | Guard = self.catalog.guard if fault else subject.rule
         new = self._incident(subject.rule, to, subject.hash, finding, place)
-        reason = f"{event.reason}, and the data explains it: {fault.reason}" if fault else event.reason
+        reason = f"{event.reason}, explained by a data fault: {fault.reason}" if fault else event.reason
         named = {"artefact": fault.kind} if fault else {}
         self._open(replace(new, **values), reason, {**sample, **named})
 

@@ -219,7 +219,7 @@ def _record_slot(
         reading = judged.breach(subject.by, slot, incident.slice) if judged and incident.slot < slot else None
         if reading and not explained(subject, reading):
             event = Event(
-                "opened", f"{subject.rule.breach}, and the data explains it no more", at(slot), reading.sample
+                "opened", f"{subject.rule.breach}, no longer explained by a data fault", at(slot), reading.sample
             )
             ledger.hand_over(subject, incident, StateChange(incident.slice, incident.id, event, reading))
 

@@ -108,7 +108,7 @@ def past(
         report = tick(states, pin, _turned_on(catalog, names), end, scans=names is None)
         if report.errors:
             ill = "; ".join(f"{error.where}: {error.reason}" for error in report.errors)
-            raise EarshotError(f"what would have been cannot be told, for not every rule could be evaluated ({ill})")
+            raise EarshotError(f"the backtest failed, because some rules could not be evaluated ({ill})")
         with states.connect() as conn:
             found = read_incidents(conn, EVERYTHING, until=end)
             rows = _rows(conn, found, midnight(since, zone), names)

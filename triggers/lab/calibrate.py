@@ -66,7 +66,7 @@ class Replayed:
         chance = f"a shift of {self.shift:.4g} is found within a year in {self.power:.0%} of cases"
         return (
             f"the declared {self.declared:g} false alarms a year leave no power at n = {self.n} ({chance}): "
-            "ask for more, widen the window or slice less"
+            "accept more, widen the window or use fewer slices"
         )
 
     def __str__(self) -> str:

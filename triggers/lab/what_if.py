@@ -138,9 +138,9 @@ def trial(
         UntriedError: the rule looks at no slots, or it has no slot in the data.
     """
     if not isinstance(rule, WatchRule):
-        raise UntriedError(f"{rule.name} waits for a severe case and has no limit to try; backtest it")
+        raise UntriedError(f"{rule.name} waits for a severe case and has no limit to vary; use `backtest`")
     if not is_tried(rule):
-        raise UntriedError(f"{rule.name} listens to all revenue at once and cannot be tried here; backtest it")
+        raise UntriedError(f"{rule.name} depends on all revenue and cannot be tried here; use `backtest`")
     zone, of = ZoneInfo(pin.generation.zone), pin.generation
     moment = Moment(midnight(until, zone), of.number, aware(of.published_at), zone, settle(pin.conn))
     version = version_of(catalog, rule)

@@ -32,7 +32,7 @@ NEWS: Final = {
     "escalated": "Escalated",
     "acknowledged": "Acknowledged",
     "snoozed": "Snoozed",
-    "woken": "Back from its snooze",
+    "woken": "Snooze ended",
     "reassigned": "Handed on",
     "lapsed": "Nobody's again",
     "deferred": "Step",
@@ -218,7 +218,7 @@ def column_words(column: str) -> str:
 
 def _accounts(evidence: Evidence, *, may_name: bool) -> str:
     if not may_name:
-        return f"{count(evidence.accounts)}; their names are in the dashboard"
+        return f"{count(evidence.accounts)} (the dashboard names them)"
     named = list[str]()
     for account in evidence.contributors:
         rows = count(account.n) if account.bad is None else f"{count(account.bad)} of {count(account.n)}"

@@ -116,5 +116,5 @@ def _noted(words: Message, message: QueuedMessage) -> Message:
     """In a fallback channel: why it comes here."""
     if message.step != DIVERTED:
         return words
-    note = f"This comes here because Slack refused it elsewhere: {message.error or 'see the log'}."
+    note = f"Sent here because Slack refused it in the original channel: {message.error or 'see the log'}."
     return replace(words, notice=(*words.notice, note), note=note)

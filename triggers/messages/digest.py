@@ -13,7 +13,7 @@ from triggers.incidents import may_name_accounts
 from triggers.messages.card import COMPANY, MARKS, Card, headline, news_message, slice_text, title
 from triggers.messages.message import Link, Message
 
-_WHY: Final = "The channel had more news than its hourly budget. Each of these is recorded; none is told again."
+_WHY: Final = "This channel has reached its hourly budget. All of these incidents are recorded; none is sent again."
 _STOOD: Final = (
     "Found when these rules were first looked at. Each has stood for more than 90 days, and no step of its ladder is "
     "taken; if one gets worse or is over, it is said in this thread."

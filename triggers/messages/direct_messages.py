@@ -68,15 +68,15 @@ class DirectMessageWriter:
             return None
         person = next((p for p in self.catalog.people if p.name == letter.person), None)
         if person is None:
-            return _message("A letter to somebody who is gone", ["Nothing is said here."], self.link)
+            return _message("This message is empty", ["Its recipient is no longer configured."], self.link)
         if letter.kind == "overflow":
             return self._overflow(conn, letter, person)
         if letter.kind == "noisy":
             return self._noisy(conn, letter)
         # Rule, id and reader only: what it is about is not told in a letter either.
         untold = withheld(conn, self.catalog, letter.at - WEEK, letter.at + A_DAY)
-        mine = [f"{one.rule} ({one.incident}): not told to {one.reader}" for one in untold if one.owner == person.name]
-        return _message("Not told, for its readers may not see it", [*_listed(mine), _ROUTES], self.link)
+        mine = [f"{one.rule} ({one.incident}): not sent to {one.reader}" for one in untold if one.owner == person.name]
+        return _message("Not sent: the recipients are not allowed to see it", [*_listed(mine), _ROUTES], self.link)
 
     def _overflow(self, conn: Connection, letter: DirectMessage, person: Person) -> Message:
         since, until = _week(letter.about, self.zone)
@@ -100,7 +100,9 @@ class DirectMessageWriter:
             place = incident_place(incident, rule)
             lines.append(f"{MARKS[incident.state]} {label}, {place} (severity {incident.severity}{yearly})")
         head = f"{_n(len(ranked), 'incident')} beyond your weekly budget, {self._days(since, until)}"
-        return _message(head, [*(_listed(lines) or ["None of them is open to you any more."]), *no_revenue], self.link)
+        return _message(
+            head, [*(_listed(lines) or ["You no longer have access to any of them."]), *no_revenue], self.link
+        )
 
     def _days(self, since: datetime, until: datetime) -> str:
         return f"{day_words(since, self.zone)} to {day_words(until - A_DAY, self.zone)}"
@@ -118,9 +120,7 @@ class DirectMessageWriter:
         return _message(head, [*lines[:LISTED], _HELP], self.link)
 
 
-_HELP: Final = (
-    "Tighten or turn off what nobody answers: `triggers tune`, the threshold lab, docs/how-to/write-a-rule.md."
-)
+_HELP: Final = "Tighten or turn off rules that nobody responds to: `triggers tune`, the threshold lab, docs/how-to/write-a-rule.md."
 _ROUTES: Final = "Give the rule another route, or widen what the route or the person may see (config/routing.toml)."
 
 
