@@ -5,6 +5,8 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from sqlalchemy import Connection
+
 from config import EarshotError
 from config.models import Condition, Metric, Scalar
 from config.reading import read_catalog, suggest
@@ -54,6 +56,8 @@ def show_metric(arguments: Namespace, now: datetime) -> None:
     try:
         with warehouse.pin() as pin:
             points = measure(pin.conn, metric, ask, EVERYTHING, as_of)
+            if not any(point.n for point in points):
+                _refuse_unknown(pin.conn, metric, ask.where, as_of)
             reading = plan(metric, ask.columns, EVERYTHING, clock_of(pin.conn, as_of))
     finally:
         warehouse.close()
@@ -79,6 +83,16 @@ def _ask(metric: Metric, arguments: Namespace) -> Ask:
         wanted.setdefault(column, []).append(typed(metric.table, column, value))
     where = tuple(Condition(column=column, any_of=tuple(values)) for column, values in wanted.items())
     return Ask(by, arguments.grain, since, until, where)
+
+
+def _refuse_unknown(conn: Connection, metric: Metric, where: Collection[Condition], as_of: datetime) -> None:
+    """Name a value that no row has: an empty table would be taken for an answer."""
+    for condition in where:
+        by = measure(conn, metric, Ask((condition.column,)), EVERYTHING, as_of)
+        known = sorted({str(point.by[0]) for point in by})
+        for value in condition.any_of or ():
+            if str(value) not in known:
+                raise EarshotError(f"no row has {condition.column} {str(value)!r}; {suggest(str(value), known)}")
 
 
 def _column(metric: Metric, name: str) -> str:

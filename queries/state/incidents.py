@@ -36,6 +36,10 @@ class RacedError(EarshotError):
     """Another process changed the same incident, slot or lease first. Nothing was written; try again."""
 
 
+SHORTEST_ID: Final = 6
+"""So many letters of an id are enough where no other one begins with them."""
+
+
 class UnknownIncidentError(EarshotError):
     """There is no such incident, or the reader may not see it."""
 
@@ -215,12 +219,14 @@ def open_incidents(conn: Connection, scope: Scope) -> tuple[Incident, ...]:
 
 
 def read_incident(conn: Connection, id_: str, scope: Scope) -> Incident:
-    """One incident. Raises UnknownIncidentError where there is none in scope."""
+    """One incident, by its id or how it begins. Raises UnknownIncidentError where there is none in scope, or two."""
     table = tables.incident
-    row = conn.execute(select(table).where(table.c.id == id_, scope.where(table))).mappings().one_or_none()
-    if row is None:
-        raise UnknownIncidentError(f"no incident {id_}; list them with `python -m triggers incidents`")
-    return _incident(row)
+    mine = table.c.id.startswith(id_, autoescape=True) if len(id_) >= SHORTEST_ID else table.c.id == id_
+    rows = conn.execute(select(table).where(mine, scope.where(table)).limit(2)).mappings().all()
+    if len(rows) != 1:
+        what = f"no incident {id_}" if not rows else f"several incidents begin with {id_}"
+        raise UnknownIncidentError(f"{what}; list them with `python -m triggers incidents`")
+    return _incident(rows[0])
 
 
 def incidents_by_id(conn: Connection, ids: Sequence[str]) -> dict[str, Incident]:

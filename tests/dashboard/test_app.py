@@ -430,8 +430,18 @@ def test_two_people_cannot_both_take_it_on(company: Company, new_state: NewState
     states = new_state(company.data)
     with states.begin() as conn:
         actions.acknowledge(conn, company.incident, "ana", Scope(), NOW, must_be_first=True)
-        with pytest.raises(actions.TakenError, match="ana has taken this incident on already"):
+        with pytest.raises(actions.TakenError, match="ana has already acknowledged this incident"):
             actions.acknowledge(conn, company.incident, "ben", Scope(), NOW, must_be_first=True)
+
+
+def test_an_incident_is_found_by_how_its_id_begins(company: Company, new_state: NewState) -> None:
+    with new_state(company.data).connect() as conn:
+        assert read_incident(conn, company.incident[:6], Scope()).id == company.incident
+        for nobodys in (company.incident[:5], "", "%" * 8, "_" * 36, company.incident + "0"):
+            with pytest.raises(UnknownIncidentError):
+                read_incident(conn, nobodys, Scope())
+        with pytest.raises(UnknownIncidentError):
+            read_incident(conn, company.incident[:6], Scope("gm", frozenset({"Payments"})))
 
 
 def test_another_verticals_incident_is_not_there(company: Company, new_state: NewState) -> None:

@@ -102,7 +102,7 @@ def explain(conn: Connection, pin: Pin, catalog: Catalog, id_: str, now: datetim
         UnknownIncidentError: there is no such incident.
     """
     found, zone = read_incident(conn, id_, EVERYTHING), ZoneInfo(pin.generation.zone)
-    of, history_ = rule_at_opening(conn, catalog, found), entries(conn, id_)
+    of, history_ = rule_at_opening(conn, catalog, found), entries(conn, found.id)
     yield f"incident {found.id}, episode {found.episode}: {found.state}"
     yield f"rule {found.rule} version {found.rule_hash}{_changed(catalog, found)}"
     yield f"slice {found.slice or 'the whole company'}"

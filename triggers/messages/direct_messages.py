@@ -120,7 +120,7 @@ class DirectMessageWriter:
         return _message(head, [*lines[:LISTED], _HELP], self.link)
 
 
-_HELP: Final = "Tighten or turn off rules without any response: `triggers tune`, the lab page, docs/how-to/write-a-rule.md."
+_HELP: Final = "Tighten or turn off rules without any response: `triggers tune`, the lab, docs/how-to/write-a-rule.md."
 _ROUTES: Final = "Give the rule another route, or widen what the route or the person may see (config/routing.toml)."
 
 
