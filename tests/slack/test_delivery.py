@@ -607,7 +607,7 @@ def test_what_a_channel_refuses_goes_to_the_fallback_with_its_news(watch: Watch,
         watch.tick(day)
         watch.until_quiet()
     (root,) = seen(slack, CHANNELS["fallback"])
-    assert "Slack refused it elsewhere: is_archived" in root["text"].replace("\N{WORD JOINER}", "")
+    assert "Slack refused it in the original channel: is_archived" in root["text"].replace("\N{WORD JOINER}", "")
     assert root["text"].startswith("\N{LARGE GREEN CIRCLE} Recovered")
     assert [reply["text"].split(":")[0] for reply in root["thread"]] == ["Worse", "Recovered"]
     with watch.states.connect() as conn:
