@@ -144,9 +144,7 @@ def facts(card: Card) -> tuple[Fact, ...]:
         lines.append(Fact("At the same time", "; ".join(overlaps)))
     if evidence and (young := evidence.freshness.young):
         known = f"{young[0]} {'week' if young[0] == 1 else 'weeks'} of data"
-        lines.append(
-            Fact("Young source", f"{known}; it takes {young[1]} to tell every fault of the data from a change")
-        )
+        lines.append(Fact("Young source", f"{known}; {young[1]} are needed to detect every data fault"))
     if joined := [entry.reason for entry in card.entries if entry.kind == "joined"]:
         lines.append(Fact("Part of the same", "; ".join(joined)))
     if card.rule.runbook:
