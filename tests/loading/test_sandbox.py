@@ -280,9 +280,7 @@ def test_a_source_must_be_there(tmp_path: Path, name: str, message: str) -> None
 
 def test_a_file_named_after_no_table_is_said(tmp_path: Path) -> None:
     (tmp_path / "contacts.sql").write_text(GOOD, encoding="utf-8")
-    with pytest.raises(
-        EarshotError, match=r"contacts.sql: there is no table 'contacts' to fill; did you mean 'contact'\?"
-    ):
+    with pytest.raises(EarshotError, match=r"contacts.sql: there is no table 'contacts'; did you mean 'contact'\?"):
         selects(tmp_path)
 
 
