@@ -154,7 +154,7 @@ def test_what_was_known_then_is_what_is_known_now(twin: Pin, profiles: dict[str,
 
 
 def test_plant_refuses_what_it_does_not_know(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no artefact named 'noise'; there are publication-lag, "):
+    with pytest.raises(ValueError, match="no artefact named 'noise'; choose one of publication-lag, "):
         plant("noise", tmp_path, END)
 
 
