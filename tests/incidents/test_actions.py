@@ -439,21 +439,21 @@ def shown(**changes: Any) -> dict[str, Any]:
     [
         (
             {"acknowledged_at": FRIDAY, "acknowledged_by": "ana", "assigned_to": "ana"},
-            "Taken on\nAna Ruiz, 2026-11-20 16:00",
-            "Acknowledged by Ana Ruiz 2026-11-20 16:00: as it was put.",
+            "Taken on\nAna Ruiz, 20 November 2026, 16:00 CET",
+            "Acknowledged by Ana Ruiz 20 November 2026, 16:00 CET: as it was put.",
             False,
         ),
         (
             {"snoozed_until": MONDAY, "assigned_to": "ana"},
-            "Snoozed until\n2026-11-23 09:00",
-            "Snoozed by Ana Ruiz 2026-11-20 16:00: as it was put.",
+            "Snoozed until\n23 November 2026, 09:00 CET",
+            "Snoozed by Ana Ruiz 20 November 2026, 16:00 CET: as it was put.",
             True,
         ),
         ({"assigned_to": "ben"}, "Waits for\nBen Okafor", "", True),
         (
             {"state": "resolved", "resolved_at": MONDAY},
             None,
-            "Recovered by Ana Ruiz 2026-11-20 16:00: as it was put.",
+            "Recovered by Ana Ruiz 20 November 2026, 16:00 CET: as it was put.",
             None,
         ),
     ],

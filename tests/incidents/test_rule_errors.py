@@ -18,7 +18,7 @@ from config.models import Catalog, Route, Step
 from queries.operations.health import read_health
 from queries.state import Incident, RuleError, entries, newest_slots, read_incidents, rule_errors
 from queries.warehouse import EVERYTHING, Pin
-from tests.support.company import Rows, catalog, noon, rows_of, rule, warehouse, weeks
+from tests.support.company import ROUTE, Rows, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
 from triggers.data_faults import scan
 from triggers.evaluation.kinds.threshold import Threshold
@@ -31,6 +31,8 @@ FIRST: Final = date(2025, 9, 1)
 STORY: Final = (4,) * 10 + (20,) * 4 + (45,) * 2 + (2,) * 8
 OPENS: Final = date(2025, 12, 22)
 WEEK: Final = timedelta(weeks=1)
+APART: Final = (*(ROUTE.model_copy(update={"name": name}) for name in ("analysts", "elsewhere")), ROUTE)
+"""Of two rules with one route, or the guard's, one would speak for both; with it ill the other speaks for itself."""
 Judge = Callable[..., Any]
 BAD: Final = [w for name in ("V0", "V1", "V2") for w in weeks(FIRST, STORY, vertical=name)]
 
@@ -78,7 +80,8 @@ def test_one_slice_is_ill_and_the_others_open_as_they_would_have(
     tmp_path: Path, new_state: NewState, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     often = {"false_alarms_per_year": 2}
-    config, well, ill = catalog(rule(**often), rule(name="others", **often)), new_state(), new_state()
+    rules = rule(**often), rule(name="others", route="elsewhere", **often)
+    config, well, ill = catalog(*rules, routes=APART), new_state(), new_state()
     with pinned(tmp_path, config, rows_of(BAD)) as pin:
         through(well, pin, config, OPENS - 2 * WEEK, OPENS)
         failing(monkeypatch, error, slice_=("V1",))
@@ -96,7 +99,7 @@ def test_an_open_incident_of_an_ill_rule_stays_as_it_is_and_goes_on_afterwards(
     tmp_path: Path, new_state: NewState, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """While its figure recovers and its ladder is due; what the others do is done."""
-    config, states = catalog(rule(), rule(name="others")), new_state()
+    config, states = catalog(rule(), rule(name="others", route="elsewhere"), routes=APART), new_state()
     with pinned(tmp_path, config, rows_of(weeks(FIRST, STORY))) as pin:
         through(states, pin, config, OPENS - WEEK, OPENS)
         before = found(states)["defects", "vertical=Retail"]
@@ -124,7 +127,8 @@ def test_an_open_incident_of_an_ill_rule_stays_as_it_is_and_goes_on_afterwards(
 
 def test_a_ladder_waits_for_what_is_ill(tmp_path: Path, new_state: NewState, monkeypatch: pytest.MonkeyPatch) -> None:
     ladder = (Step(after=timedelta(0), notify="channel"), Step(after=timedelta(hours=4), notify="gm"))
-    config = catalog(rule(), rule(name="others"), routes=(Route(name="delivery", ladder=ladder),))
+    routes = tuple(Route(name=route.name, ladder=ladder) for route in APART)
+    config = catalog(rule(), rule(name="others", route="elsewhere"), routes=routes)
     states = new_state()
     with pinned(tmp_path, config, rows_of(weeks(FIRST, STORY))) as pin:
         through(states, pin, config, OPENS - WEEK, OPENS)

@@ -165,7 +165,17 @@ def test_who_is_told_of_an_incident(
 
 def test_what_is_asked_of_a_reader_in_a_week() -> None:
     config, ladder = company()
-    many = [made(id=str(i), ladder=ladder, opened_at=FRIDAY + timedelta(days=7 * (i // 3))) for i in range(6)]
+    # In six verticals: of one event in one of them the channel would be told once.
+    many = [
+        made(
+            id=str(i),
+            vertical=f"V{i}",
+            slice=f"vertical=V{i}",
+            ladder=ladder,
+            opened_at=FRIDAY + timedelta(days=7 * (i // 3)),
+        )
+        for i in range(6)
+    ]
     told = notifications(many, config, UTC_ZONE, FRIDAY + timedelta(days=28))
     (first, *_) = notification_loads(told, FRIDAY.date(), FRIDAY.date() + timedelta(days=28))
     assert (first.told, first.a_week, first.busiest) == (6, 1.5, 3)

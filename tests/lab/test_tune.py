@@ -277,7 +277,7 @@ TUNE: Final = ("tune", "defects", "--since", "2025-09-01", "--until", "2026-04-0
 def test_tune_proposes_and_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = here / "config" / "triggers.toml"
     before = file.read_text("utf-8")
-    assert main([*TUNE, "1 per person per week"]) == 0
+    assert main([*TUNE, "0.02 per person per week"]) == 0
     said = capsys.readouterr().out
     assert "defects from 2025-09-01 to 2026-04-01, limit varied; recover keeps its distance" in said
     assert "25% " in said
