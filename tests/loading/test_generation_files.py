@@ -83,7 +83,7 @@ def test_who_still_reads_a_generation_finds_it_whole_when_the_pointer_is_lost(pu
     folder = shutil.copytree(published, tmp_path / "warehouse")
     with closing(EmbeddedWarehouse(folder, reading_limit="100MB")) as warehouse, warehouse.pin() as early:
         (folder / "current").unlink()
-        with pytest.raises(BrokenWarehouseError, match="generation is 3: "):
+        with pytest.raises(BrokenWarehouseError, match="generation is 3; "):
             seen(warehouse)
         assert accounts(early) == 3
 
@@ -91,7 +91,7 @@ def test_who_still_reads_a_generation_finds_it_whole_when_the_pointer_is_lost(pu
 def test_a_pointer_that_was_set_back_stops_the_writers(embedded: EmbeddedWarehouse) -> None:
     (embedded.folder / "current").write_text("2", encoding="ascii")
     assert seen(embedded) == (2, 2)
-    with pytest.raises(BrokenWarehouseError, match="names generation 2, and 3 is there"):
+    with pytest.raises(BrokenWarehouseError, match="names generation 2, but 3 exists"):
         publish(embedded)
     assert numbers(embedded.folder) == {2, 3}
 
@@ -99,7 +99,7 @@ def test_a_pointer_that_was_set_back_stops_the_writers(embedded: EmbeddedWarehou
 def test_a_generation_that_is_missing_is_said_and_not_looked_for_without_end(embedded: EmbeddedWarehouse) -> None:
     (embedded.folder / "generation-3.duckdb").unlink()
     began, worked = time.monotonic(), time.process_time()
-    with pytest.raises(BrokenWarehouseError, match=r"generation-3\.duckdb is missing; .* generation is 2: "):
+    with pytest.raises(BrokenWarehouseError, match=r"generation-3\.duckdb is missing; .* generation is 2; "):
         seen(embedded)
     assert time.monotonic() - began < 10
     assert time.process_time() - worked < 3
@@ -138,7 +138,7 @@ def test_a_repair_passes_over_what_is_damaged_and_keeps_it(
 
 def test_a_damaged_generation_is_named_by_who_reads_it(embedded: EmbeddedWarehouse) -> None:
     overwrite(embedded.folder / "generation-3.duckdb")
-    with pytest.raises(BrokenWarehouseError, match=r"generation-3\.duckdb cannot be opened .* generation is 2: "):
+    with pytest.raises(BrokenWarehouseError, match=r"generation-3\.duckdb cannot be opened .* generation is 2; "):
         seen(embedded)
 
 
@@ -289,9 +289,9 @@ def test_the_command_that_repairs(
     monkeypatch.setenv("EARSHOT_DATA", str(embedded.folder.parent))
     (embedded.folder / "current").unlink()
     assert main(["status"]) == 1
-    assert "`python -m queries repair` serves it" in capsys.readouterr().err
+    assert "run `python -m queries repair` to use it" in capsys.readouterr().err
     assert main(["repair"]) == 0
-    assert "generation 3 is served" in capsys.readouterr().out
+    assert "generation 3 is now in use" in capsys.readouterr().out
     assert main(["status"]) == 0
 
 

@@ -289,7 +289,7 @@ def test_a_little_may_go_and_so_may_what_is_only_added_to(tmp_path: Path, wareho
 def test_a_first_load_that_is_refused_leaves_no_warehouse(tmp_path: Path, warehouse: EmbeddedWarehouse) -> None:
     rows = few()
     rows["account"].pop()
-    with pytest.raises(LoadRefusedError, match="1 of 7 rows of crm are wrong"):
+    with pytest.raises(LoadRefusedError, match="1 of 7 rows of crm are invalid"):
         deliver(tmp_path, rows, max_rejected=0.1).load(warehouse)
     with pytest.raises(NoWarehouseError):
         number(warehouse)
@@ -363,8 +363,8 @@ def test_the_reporting_zone_is_that_of_the_first_source(tmp_path: Path, warehous
     with pytest.raises(LoadRefusedError) as error:
         deliver(tmp_path, few()).load(warehouse, zone="Asia/Tokyo")
     assert str(error.value) == (
-        "the warehouse counts days in Europe/Berlin, not Asia/Tokyo; set zone back, or "
-        "python -m queries drop abroad && python -m queries drop crm, and load again"
+        "the warehouse counts days in Europe/Berlin, not Asia/Tokyo; set zone back, or run "
+        "python -m queries drop abroad && python -m queries drop crm and load again"
     )
 
 

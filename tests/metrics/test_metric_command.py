@@ -170,7 +170,7 @@ def test_mistakes_are_one_line_that_tells_what_to_do(run: Run, words: tuple[str,
     ("words", "said"),
     [
         (("csat", "--since", "1.1.2026"), "'1.1.2026' is not a valid date; write one such as 2026-01-31"),
-        (("csat", "--since", "2026-02-30"), "is no day"),
+        (("csat", "--since", "2026-02-30"), "is not a valid date"),
         (("csat", "--until", "9999-12-31"), "is too far away; write a day from 1900-01-01 to 2199-12-31"),
         (("csat", "--as-of", "0001-01-01"), "is too far away"),
         (("csat", "--as-of", "noon"), "'noon' is not a time"),

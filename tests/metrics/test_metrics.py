@@ -402,7 +402,7 @@ def test_a_range_that_ends_inside_a_period_counts_its_days_only(conn: Connection
 
 
 def test_an_unknown_column_is_refused_with_those_there_are(conn: Connection) -> None:
-    with pytest.raises(EarshotError, match="journey, which has no column 'touchpoint'; it has account"):
+    with pytest.raises(EarshotError, match="journey, which has no column 'touchpoint'; available: account"):
         measure(conn, METRICS["promise-kept"], Ask(by=("touchpoint",)), EVERYTHING, AFTER)
 
 
