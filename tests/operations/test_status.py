@@ -62,7 +62,7 @@ def test_many_generations_are_few_lines(warehouse: Warehouse, tmp_path: Path) ->
     assert lines[:7] == (
         "generation 7, days in UTC",
         *(f"     {n}  published 2026-03-10 09:00 UTC  by crm" for n in (7, 6, 5, 4, 3)),
-        "  and 2 before",
+        "  and 2 older",
     )
 
 
