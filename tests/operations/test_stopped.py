@@ -1,7 +1,6 @@
 """Erasures, backups and restores that are killed at any moment, or whose disk is full: nothing lost, no one back."""
 
 import json
-import multiprocessing
 import os
 import random
 import shutil
@@ -29,6 +28,7 @@ from queries.operations.database_copy import copy_journal
 from queries.state import tables as state_tables
 from queries.stores import HalfRestoredError, open_states, open_warehouse
 from queries.warehouse import EmbeddedWarehouse, NoWarehouseError, tables
+from tests.support.forks import FORKS, set_variables
 from tests.support.installation import configure
 from tests.support.loading import COMPANY, bring, contents, order
 
@@ -289,12 +289,9 @@ def dump_of(data: Path) -> list[str]:
 # Killed
 
 
-FORKS: Final = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["queries.__main__", "queries.operations.restore", "duckdb_sqlalchemy", "alembic"])
-
-
 def work(data: Path, words: tuple[str, ...], begun: Any) -> None:
     """In a process of its own, quietly."""
+    set_variables({})
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
