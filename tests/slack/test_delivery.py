@@ -378,7 +378,7 @@ def test_messages_of_one_incident_keep_their_order(watch: Watch, slack_proxy: Fa
     watch.now = noon(WORSENS)
     watch.deliver()
     (root,) = seen(slack)
-    assert "65%" in root["text"]
+    assert "56%" in root["text"]
     assert root["thread"] == []
     assert watch.owed() == ()
 
@@ -645,7 +645,7 @@ def test_a_message_that_somebody_deleted_is_posted_again(watch: Watch, slack: Sl
     watch.tick(WORSENS)
     watch.until_quiet()
     (root,) = seen(slack)
-    assert "65%" in root["text"]
+    assert "56%" in root["text"]
 
 
 def test_what_is_muted_waits_and_is_told_afterwards(watch: Watch, slack: Slack) -> None:
