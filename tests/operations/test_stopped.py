@@ -547,7 +547,7 @@ def test_a_link_does_not_lead_what_is_stored_elsewhere(
     file.symlink_to(elsewhere)
     before = {path: path.read_bytes() for path in [elsewhere, *elsewhere.rglob("*")] if path.is_file()}
     assert run(site, *words) == 1
-    assert f"{file} is a link out of {site}, to {elsewhere}; put the file itself there" in capsys.readouterr().err
+    assert f"{file} is a link to {elsewhere}, outside {site}; put the file itself there" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -564,7 +564,7 @@ def test_an_input_is_not_read_through_a_link_out_of_its_folder(tmp_path: Path) -
     (wanted.data / "account.csv").rename(secret)
     (wanted.data / "account.csv").symlink_to(secret)
     with closing(EmbeddedWarehouse(tmp_path / "warehouse")) as warehouse:
-        with pytest.raises(EarshotError, match=f"account.csv is a link out of {wanted.data}, to {secret}"):
+        with pytest.raises(EarshotError, match=f"account.csv is a link to {secret}, outside {wanted.data}"):
             bring(warehouse, wanted)
         secret.rename(wanted.data / "today.csv")
         (wanted.data / "account.csv").unlink()
