@@ -56,9 +56,9 @@ def standing_digests(
         route = catalog.route(told[0].route)
         due = begins(max(one.severity for one in told), timetable(catalog, route, zone), now)
         id_ = str(uuid5(NAMESPACE, json.dumps(["standing", route.name, now.isoformat()])))
-        roots = [replace(root_message(one, now, due), state="superseded") for one in told]
+        roots, mine = _parts(id_, told, now, due)
         queued += [Queued(id_, id_, 1, "digest", STANDING, route.name, 1, due, now), *roots]
-        parts += [DigestPart(root.id, id_, root.incident_id, "root") for root in roots]
+        parts += mine
     return tuple(queued), tuple(parts)
 
 
@@ -79,10 +79,18 @@ def case_digests(
             due = max(due, last.due_at + rule.gathers) if last else due
             id_ = str(uuid5(NAMESPACE, json.dumps(["cases", rule.name, due.isoformat()])))
             queued.append(Queued(id_, id_, 1, "digest", CASES, own[0].route, 1, due, now))
-        roots = [replace(root_message(case, now, due), state="superseded") for case in own]
+        roots, mine = _parts(id_, own, now, due)
         queued += roots
-        parts += [DigestPart(root.id, id_, root.incident_id, "root") for root in roots]
+        parts += mine
     return tuple(queued), tuple(parts)
+
+
+def _parts(
+    digest: str, incidents: Sequence[Incident], now: datetime, due: datetime
+) -> tuple[list[Queued], list[DigestPart]]:
+    """The incidents' own messages, in whose place a digest is sent, and what they are of it."""
+    roots = [replace(root_message(incident, now, due), state="superseded") for incident in incidents]
+    return roots, [DigestPart(root.id, digest, root.incident_id, "root") for root in roots]
 
 
 def how_it_stands(

@@ -12,6 +12,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from config.models import Person
+from queries.engine import day_of
 from queries.state import BEYOND, TOLD, WITHHELD, Incident
 from triggers.incidents.access import may_read
 from triggers.incidents.escalation import EscalationStep, named_people
@@ -41,8 +42,8 @@ class Assigned:
 
 def monday(now: datetime, zone: ZoneInfo) -> datetime:
     """When the week of an instant began, in a zone."""
-    local = now.astimezone(zone)
-    return datetime.combine(now.astimezone(zone).date() - timedelta(days=local.weekday()), time(), zone)
+    today = day_of(now, zone)
+    return datetime.combine(today - timedelta(days=today.weekday()), time(), zone)
 
 
 def assign_steps(moves: Iterable[Taken], people: Sequence[Person], spent: Mapping[str, int]) -> tuple[Assigned, ...]:

@@ -43,19 +43,16 @@ def standing_message(cards: Sequence[Card], link: str) -> Message:
         sentences.append(
             "\n".join(["Has always been so: a limit to set anew, or a goal, and nobody's emergency.", *lines])
         )
-    if hidden := len(cards) - len(told):
-        sentences.append(f"{count(hidden)} more {'lies' if hidden == 1 else 'lie'} outside what may be read here.")
+    sentences += _withheld(len(cards) - len(told))
     head = f"{count(len(cards))} {'breach' if len(cards) == 1 else 'breaches'} that stood before Earshot watched"
-    notice = f"{head}. {'; '.join(sentence for sentence in sentences)}"
+    notice = f"{head}. {'; '.join(sentences)}"
     return Message((notice,), head, tuple(sentences), footnote=_STOOD, answers=(Link("Open the dashboard", link),))
 
 
 def cases_message(cards: Sequence[Card], link: str) -> Message:
     """Severe cases of one rule, each by its account and its own name."""
     told = [card for card in cards if not card.withheld]
-    lines = _listed([_case(card) for card in told])
-    if hidden := len(cards) - len(told):
-        lines.append(f"{count(hidden)} more {'lies' if hidden == 1 else 'lie'} outside what may be read here.")
+    lines = [*_listed([_case(card) for card in told]), *_withheld(len(cards) - len(told))]
     label = cards[0].rule.label or cards[0].rule.name
     head = f"{label}: {count(len(cards))} {'case' if len(cards) == 1 else 'cases'}"
     sentences = ("\n".join(lines), *([f"What to do: {cards[0].rule.runbook}"] if cards[0].rule.runbook else []))
@@ -75,6 +72,10 @@ def _line(card: Card, since: str) -> str:
     """An incident with its newest figure."""
     name = f"{card.rule.label or card.rule.name}, {slice_text(card)}"
     return f"{MARKS[card.incident.state]} {name}, {since}. {headline(card)}"
+
+
+def _withheld(number: int) -> list[str]:
+    return [f"{count(number)} more {'lies' if number == 1 else 'lie'} outside what may be read here."] if number else []
 
 
 def _listed(lines: Sequence[str]) -> list[str]:
