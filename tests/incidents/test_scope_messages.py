@@ -274,7 +274,7 @@ def test_what_a_channel_may_not_read_is_said_to_be_there_and_the_owner_is_told(p
             words = DirectMessageWriter(pin, world.catalog, "EUR", "", NOW).words(conn, letters[0].id)
             assert words is not None
             said = json.dumps(render(words).blocks)
-            assert all(f"{one.rule} ({one.id}): not told to route delivery" in said for one in outside)
+            assert all(f"{one.rule} ({one.id}): not sent to route delivery" in said for one in outside)
 
 
 def test_the_owner_is_told_once_a_day_and_only_of_what_is_new(pin: Pin, new_state: NewState) -> None:

@@ -290,13 +290,17 @@ def dump_of(data: Path) -> list[str]:
 
 
 def work(data: Path, words: tuple[str, ...], begun: Any) -> None:
-    """In a process of its own, quietly."""
+    """In a process of its own; what it says stands beside the installation."""
     set_variables({})
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
+    said = os.open(_said(data), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
     begun.set()
     sys.exit(run(data, *words))
+
+
+def _said(data: Path) -> Path:
+    return data.with_name(f"{data.name}.said")
 
 
 def killed(data: Path, words: tuple[str, ...], after: float | None) -> float | None:
@@ -311,7 +315,7 @@ def killed(data: Path, words: tuple[str, ...], after: float | None) -> float | N
     is_over = process.exitcode is not None
     process.kill()
     process.join()
-    assert not is_over or process.exitcode == 0
+    assert not is_over or process.exitcode == 0, _said(data).read_text(encoding="utf-8")
     process.close()
     return took if is_over else None
 
