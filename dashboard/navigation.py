@@ -70,11 +70,11 @@ def navigate() -> None:
             st.html(markup.section("The configuration has mistakes", "Correct these lines; the page reads them again."))
             st.html(markup.mistake_list(error.mistakes))
         except NoWarehouseError:
-            lede = "Earshot shows what it has been given. Fill it with one of these."
-            st.html(markup.section("Nothing is loaded yet", lede))
+            lede = "Load some with one of these commands."
+            st.html(markup.section("No data yet", lede))
             st.html(markup.notice("A made-up company, to look around:", command="python -m queries demo"))
             st.html(markup.notice("Your own files:", command="python -m queries load SOURCE --data DIR"))
-            st.html(markup.notice("Then let the rules look at it:", command="python -m triggers run --once"))
+            st.html(markup.notice("Then evaluate the rules:", command="python -m triggers run --once"))
         except Exception as error:
             told = refusal(error)
             if told is None:

@@ -24,7 +24,7 @@ class Viewer:
 OPEN_MODE: Final = Viewer(
     "open mode",
     Scope(role="analyst"),
-    "Open mode: nobody signs in, and whoever uses this computer sees everything.",
+    "Open mode: no sign-in. Anyone on this computer can see all data.",
 )
 
 

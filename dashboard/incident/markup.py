@@ -57,14 +57,14 @@ class Terms:
 
 
 def state(incident: Incident, terms: Terms) -> str:
-    """Where an incident stands, in words: over, taken on, put off, handed to somebody, or nobody's."""
+    """Where an incident stands, in words: over, snoozed, acknowledged, waiting for somebody, or unassigned."""
     if not incident.is_open:
         return f"{incident.state} on {terms.day(incident.resolved_at)}" if incident.resolved_at else incident.state
     if incident.snoozed_until:
-        return f"open, put off by {terms.name(incident.assigned_to)} until {terms.moment(incident.snoozed_until)}"
+        return f"open, snoozed by {terms.name(incident.assigned_to)} until {terms.moment(incident.snoozed_until)}"
     if incident.acknowledged_at:
-        return f"open, taken on by {terms.name(incident.acknowledged_by)}"
-    return f"open, waits for {terms.name(incident.assigned_to)}" if incident.assigned_to else "open, nobody has it"
+        return f"open, acknowledged by {terms.name(incident.acknowledged_by)}"
+    return f"open, waiting for {terms.name(incident.assigned_to)}" if incident.assigned_to else "open, unassigned"
 
 
 def incident_title(incident: Incident, rule: Rule | None) -> str:
@@ -113,7 +113,7 @@ def evidence_section(page: IncidentPage, card: Card | None) -> Markup:
             (sentence_start(reference.name), reference.figure(metric)) if reference else ("", ""),
         ]
     elif page.rule and card and (heard := kind_of(page.rule).finding(None, card.sample)):
-        facts = [("Heard", heard)]
+        facts = [("Silence", heard)]
     if card:
         facts += [(fact.label, fact.text) for fact in messages_card.facts(card) if fact.label not in ELSEWHERE]
     return _MACROS.evidence(facts, main, messages_card.freshness(card) if card else "")
@@ -166,13 +166,13 @@ def history_section(entries: Iterable[HistoryEntry], terms: Terms) -> Markup:
 def ladder_section(
     page: IncidentPage, told: Sequence[Notification], catalog: Catalog, terms: Terms, *, has_slack: bool
 ) -> Markup:
-    """Who is told when, and what Slack has of it."""
+    """Who is notified when, and what Slack has of it."""
     incident, rows = page.incident, []
     root = next((one for one in told if one.kind == "root"), None)
     taken = [entry for entry in page.history if entry.kind in STEPS]
     # The ladder that the incident was opened with: the rule's may have changed since, and this one is climbed on.
     for number, step in enumerate(parse_ladder(incident.ladder)):
-        when = "at once" if not step.after else f"after {duration_text(step.after)} without anybody taking it on"
+        when = "at once" if not step.after else f"after {duration_text(step.after)} without acknowledgement"
         entry = taken[number - 1] if 0 < number <= len(taken) else None
         reply = next((one for one in told if entry and one.kind == "reply" and one.version == entry.seq), root)
         if number and (entry is None or entry.kind != "escalated"):
@@ -200,8 +200,8 @@ def _delivered(incident: Incident, said: Notification | None, terms: Terms, *, h
     """What became of a message, and where it stands."""
     if said is None:
         if not incident.next_step:
-            return "not sent: another incident speaks for it", ""
-        past = "found when the past was replayed" if incident.origin == "backfill" else "nothing was queued"
+            return "not sent: covered by another incident", ""
+        past = "found in past data" if incident.origin == "backfill" else "nothing was queued"
         return f"not sent: {past}", ""
     if said.state == "notified":
         return f"notified {terms.moment(said.at)}{' in a digest' if said.is_digest else ''}", said.link
@@ -209,7 +209,7 @@ def _delivered(incident: Incident, said: Notification | None, terms: Terms, *, h
         return f"refused by Slack: {said.error or 'no reason given'}", ""
     if said.state == "superseded":
         return "not sent: overtaken by later news", ""
-    return f"pending: {'waits for Slack' if has_slack else 'Slack has no token'}, due {terms.moment(said.at)}", ""
+    return f"pending: {'waiting for Slack' if has_slack else 'Slack has no token'}, due {terms.moment(said.at)}", ""
 
 
 def _told(notify: str, incident: Incident, catalog: Catalog) -> str:
@@ -240,8 +240,8 @@ def queue_summary(incidents: Iterable[Incident], told: Mapping[str, str]) -> str
     waiting = states.count("pending")
     never = len(states) - waiting - states.count("notified")
     parts = [f"{count(len(standing))} open", f"{count(free)} without an owner"]
-    parts += [f"{count(waiting)} not told yet"] if waiting else []
-    parts += [f"{count(never)} of which nobody was ever told"] if never else []
+    parts += [f"{count(waiting)} not yet notified"] if waiting else []
+    parts += [f"{count(never)} of which nobody was notified"] if never else []
     return f"{', '.join(parts)}."
 
 

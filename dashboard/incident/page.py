@@ -41,7 +41,7 @@ def show(session: PageSession) -> None:
         page = read_incident_page(session.state, session.catalog, id_, session.viewer.scope)
     except UnknownIncidentError:
         # One sentence for both: whoever may not see an incident does not learn either that it exists.
-        words = "The link asks for an incident that is not here or not yours to see."
+        words = "The incident in this link does not exist, or you have no access to it."
         st.html(parts.notice(words, attention=True))
         _list(session)
         return
@@ -66,7 +66,7 @@ def show(session: PageSession) -> None:
     told = read_notifications(session.state, page.incident.id)
     has_slack = session.stores.settings.slack.token is not None
     ladder = markup.ladder_section(page, told, session.catalog, _terms(session), has_slack=has_slack)
-    st.html(parts.section("Who is told") + ladder)
+    st.html(parts.section("Who is notified") + ladder)
     banners(session)
 
 
@@ -76,7 +76,7 @@ def _list(session: PageSession) -> None:
     only_open = st.toggle("Open only", value=True, key="open", bind="query-params")
     found = read_incidents(session.state, session.viewer.scope, "open" if only_open else None)
     if not found:
-        st.html(parts.notice("No incident is open." if only_open else "No rule has found anything yet."))
+        st.html(parts.notice("No incident is open." if only_open else "No rule has detected anything yet."))
         return
     st.html(
         parts.notice(
@@ -113,7 +113,7 @@ def _buttons(session: PageSession, page: IncidentPage) -> None:
     id_, scope, author = page.incident.id, session.viewer.scope, session.viewer.name
     with st.container(key="hands", horizontal=True):
         key, is_free = session.own_key("acknowledge"), page.incident.acknowledged_at is None
-        if is_free and st.button("I take this on", type="primary", key=key):
+        if is_free and st.button("Acknowledge", type="primary", key=key):
             _write(session, lambda conn: acknowledge(conn, id_, author, scope, session.now, must_be_first=True))
         slot = st.popover("Close it", key="close", on_change="rerun")
         if slot.open:
@@ -152,8 +152,8 @@ def _actions(session: PageSession, page: IncidentPage) -> None:
 def _new_action(session: PageSession, page: IncidentPage) -> None:
     found, today = page.incident, session.key.day
     with st.form(session.own_key("new-action-form"), border=False):
-        what = st.text_input("What is done", max_chars=300)
-        owner = st.text_input("Who sees to it", max_chars=120)
+        what = st.text_input("Action", max_chars=300)
+        owner = st.text_input("Owner", max_chars=120)
         started = st.date_input("From", today, format="YYYY-MM-DD")
         due = st.date_input("Due", today + timedelta(days=30), format="YYYY-MM-DD")
         if st.form_submit_button("Record", type="primary"):
@@ -176,6 +176,6 @@ def _write(session: PageSession, change: Callable[[Connection], object]) -> None
             change(conn)
         except OverError as error:
             # It was open when the page was drawn: somebody else, or a tick, was faster than the click.
-            raise EarshotError("this incident is over already; reload the page") from error
+            raise EarshotError("this incident has already ended; reload the page") from error
 
     session.write(change_what_is_open)

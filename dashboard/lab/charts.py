@@ -19,7 +19,7 @@ READERS: Final = 4
 """How many readers a curve is drawn for; those after them are told less."""
 PLACES: Final = 14
 """How many slices the time line shows; the table below has them all."""
-AS_IS, AS_SET, BY_DATA, KNOWN = "as it is", "as set", "explained by the data", "known"
+AS_IS, AS_SET, BY_DATA, KNOWN = "current setting", "new setting", "caused by a data fault", "known incident"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def attention_curve(sweep: ParameterSweep, metric: Metric | None, value: float) 
     # From zero on, and never a line along the top for want of anything to tell.
     upward = alt.Scale(domain=[0, max([*(row["told"] for row in rows), 0.05]) * 1.15], nice=False)
     x = alt.X("x:Q", scale=alt.Scale(zero=False, nice=False), axis=_axis(title, tickCount=7))
-    y = alt.Y("told:Q", axis=_axis("Told per person and week", tickCount=4, grid=True), scale=upward)
+    y = alt.Y("told:Q", axis=_axis("Notifications per person and week", tickCount=4, grid=True), scale=upward)
     base = alt.Chart(alt.InlineData(values=rows), height=240)
     layers = [
         base.mark_line(color=GREY, strokeWidth=1.8, interpolate="linear", tooltip=None).encode(
@@ -98,7 +98,7 @@ _TIPS: Final = [
     for name, title in (
         ("setting", "Setting"),
         ("reader", "Reader"),
-        ("a_week", "Told a week"),
+        ("a_week", "Notifications a week"),
         ("busiest", "Busiest week"),
         ("incidents", "Incidents"),
     )
@@ -117,10 +117,10 @@ def _marks(sweep: ParameterSweep, metric: Metric | None, value: float) -> list[a
     """A line where the rule stands, and one where it is set."""
     on, own = sweep.on, _x(sweep, metric, sweep.on.value)
     marks: Rows = [
-        {"x": own, "label": f"as it is, {setting(on, metric, on.value)}", "row": 0, "color": GREY, "dash": [5, 3]}
+        {"x": own, "label": f"current: {setting(on, metric, on.value)}", "row": 0, "color": GREY, "dash": [5, 3]}
     ]
     if value != on.value:
-        named = f"as set, {setting(on, metric, value)}"
+        named = f"new: {setting(on, metric, value)}"
         marks.append({"x": _x(sweep, metric, value), "label": named, "row": 1, "color": ATTENTION, "dash": [1, 0]})
     middle = (_x(sweep, metric, sweep.values[0]) + _x(sweep, metric, sweep.values[-1])) / 2
     parts = []
@@ -230,23 +230,32 @@ def place_words(slice_: str) -> str:
 def reader_name(reader: str) -> str:
     """A reader as it is read: who reads a channel is one person."""
     kind, _, name = reader.partition(" ")
-    return f"whoever reads the {name} channel" if kind == "channel" and name else reader or "nobody"
+    return f"a reader of the {name} channel" if kind == "channel" and name else reader or "nobody"
 
 
 def describe_curve(sweep: ParameterSweep, metric: Metric | None, value: float) -> str:
     """The curve in one sentence, for who cannot see it."""
     (least, first), *_, (most, last) = sweep.lax_first() if len(sweep.values) > 1 else sweep.lax_first() * 2
     ends = f"from {first.a_week:.2f} at {setting(sweep.on, metric, least)} to {last.a_week:.2f}"
-    own = f"{sweep.present.a_week:.2f} as it is, at {setting(sweep.on, metric, sweep.on.value)}"
+    own = f"currently {sweep.present.a_week:.2f}, at {setting(sweep.on, metric, sweep.on.value)}"
     now = f"set to {setting(sweep.on, metric, value)}"
-    return f"How often the busiest reader is told in a week: {ends} at {setting(sweep.on, metric, most)}; {own}; {now}."
+    return f"Notifications a week to the busiest reader: {ends} at {setting(sweep.on, metric, most)}; {own}; {now}."
+
+
+_COUNTED: Final = {
+    AS_IS: "with the current setting",
+    AS_SET: "with the new setting",
+    BY_DATA: "caused by a data fault",
+    KNOWN: "known",
+}
 
 
 def describe_line(line: IncidentTimeline) -> str:
     """The time line in one sentence."""
     counts = {kind: sum(bar.kind == kind for bar in line.bars) for kind in (AS_SET, AS_IS, BY_DATA, KNOWN)}
-    said = ", ".join(f"{number} {kind}" for kind, number in counts.items() if number)
-    return f"Incidents on a time line in {len(line.places)} slices: {said or 'none'}."
+    said = ", ".join(f"{number} {_COUNTED[kind]}" for kind, number in counts.items() if number)
+    slices = "slice" if len(line.places) == 1 else "slices"
+    return f"Incidents on a time line in {len(line.places)} {slices}: {said or 'none'}."
 
 
 def hidden(line: IncidentTimeline) -> int:

@@ -62,14 +62,14 @@ def rule_sweep(key: Key, _pin: Pin, request: TrialRequest) -> ParameterSweep:
     return sweep_setting(_pin.conn, rule_trial(key, _pin, request))
 
 
-@shared(_TRIED, spinner="Replaying it without any change …")
+@shared(_TRIED, spinner="Simulating it without any change …")
 def rule_noise(key: Key, _pin: Pin, request: TrialRequest, value: float) -> FalseAlarmRate:
     """The false alarms of one setting."""
     tried = rule_trial(key, _pin, request)
     return false_alarm_rate(tried, with_value(tried.rule, value), key.as_of)
 
 
-@shared(_TRIED, spinner="Asking whether the data explains it …")
+@shared(_TRIED, spinner="Checking for data faults …")
 def rule_outcome(key: Key, _pin: Pin, request: TrialRequest, value: float) -> TrialOutcome:
     """What one setting would have done, after the data's own faults were asked for."""
     tried = rule_trial(key, _pin, request)

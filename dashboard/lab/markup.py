@@ -32,12 +32,12 @@ _MACROS: Final = macros("lab/macros.html")
 def lab_header(trial: Trial, sweep: ParameterSweep, current: TrialOutcome, value: float) -> Markup:
     """What the setting would have meant, in a sentence."""
     rule, metric = trial.rule, own_metric(trial)
-    certainty = "its null replay asks" if trial.subject.alpha is not None else "Bonferroni's bound asks"
+    certainty = "calibrated by simulation" if trial.subject.alpha is not None else "not calibrated (Bonferroni bound)"
     by = f" by {' and '.join(rule.by)}" if rule.by else ""
     dateline = (
         f"{metric.label if metric else 'Silence'}{by} · "
         f"every {rule.every.days} days over the last {rule.window.days} · "
-        f"{trial.since:%-d %B %Y} to {trial.until:%-d %B %Y} · as sure as {certainty}"
+        f"{trial.since:%-d %B %Y} to {trial.until:%-d %B %Y} · {certainty}"
     )
     # Where the figure lay, so that a limit says something.
     range_ = typical_range(trial) if metric else None
@@ -47,16 +47,16 @@ def lab_header(trial: Trial, sweep: ParameterSweep, current: TrialOutcome, value
     name = {"limit": "limit", "floor": "distance that counts", "at_least": "silence"}[sweep.on.field]
     number = len(current.found)
     what = "no incident" if not number else "one incident" if number == 1 else f"{number} incidents"
-    told = ", and told nobody"
+    told = " and notified nobody"
     if current.attention:
         times = "once" if current.busiest == 1 else f"{current.busiest} times"
-        told = f"; {reader_name(current.attention[0].reader)} would be told {times} in the busiest week"
+        told = f"; {reader_name(current.attention[0].reader)} would be notified {times} in the busiest week"
     headline = f"With a {name} of {setting(sweep.on, metric, value)} it would have opened {what}{told}."
     return _MACROS.lab_header(f"Threshold lab · {rule.label or rule.name}", headline, dateline, lay)
 
 
 def cards(trial: Trial, sweep: ParameterSweep, current: TrialOutcome) -> Markup:
-    """The cost in attention: as set, beside as it is."""
+    """The cost in attention: the new setting, beside the current one."""
     pairs = []
     for outcome in (current, sweep.present):
         # A rate so small is read better by the year.
@@ -66,13 +66,17 @@ def cards(trial: Trial, sweep: ParameterSweep, current: TrialOutcome) -> Markup:
         )
     now, before = pairs
     found, yearly, busiest, lasted = (
-        f"as it is {old}" if new != old else "" for new, old in zip(now, before, strict=True)
+        f"currently {old}" if new != old else "" for new, old in zip(now, before, strict=True)
     )
     figures = [
         ("Incidents", now[0], found),
-        ("Told per person and week", f"{current.a_week:.2f}", ", ".join(part for part in (now[1], yearly) if part)),
+        (
+            "Notifications per person and week",
+            f"{current.a_week:.2f}",
+            ", ".join(part for part in (now[1], yearly) if part),
+        ),
         ("In the busiest week", now[2], busiest),
-        ("Days open, all together", now[3], lasted),
+        ("Total days open", now[3], lasted),
     ]
     return _MACROS.cards(figures)
 
@@ -81,25 +85,26 @@ def noise_words(rate: FalseAlarmRate) -> str:
     """What chance alone makes of the setting."""
     if rate.a_year is None or rate.low is None or rate.high is None:
         return f"At most {rate.declared:g} false alarms a year, as the rule declares: {rate.why}."
-    ends = f"95% sure: {rate.low:.2g} to {rate.high:.2g}"
+    ends = f"95% CI {rate.low:.2g} to {rate.high:.2g}"
     return f"{rate.a_year:.2g} false alarms a year ({ends}); the rule declares {rate.declared:g}."
 
 
 def votes_words(precision: Precision | None) -> str:
     """What people thought of the rule's incidents."""
     if precision is None:
-        return "Nobody has judged one of its incidents yet."
-    ends = f"95% sure: {precision.low:.0%} to {precision.high:.0%}"
-    return f"Useful were {precision.value:.0%} of the {precision.n} incidents that people judged ({ends})."
+        return "None of its incidents has been rated yet."
+    ends = f"95% CI {precision.low:.0%} to {precision.high:.0%}"
+    rated = "incident was" if precision.n == 1 else "incidents were"
+    return f"{precision.value:.0%} of {precision.n} rated {rated} useful ({ends})."
 
 
 def readers(sweep: ParameterSweep, current: TrialOutcome) -> Markup:
-    """Who is told, as set and as it is."""
+    """Who is notified, with the new setting and the current one."""
     rows = []
     for reader in dict.fromkeys(load.reader for load in (*current.attention, *sweep.present.attention)):
         load, before = current.load(reader), sweep.present.load(reader)
         rows.append((reader_name(reader), str(load.told), f"{load.a_week:.2f}", str(load.busiest), str(before.told)))
-    return _MACROS.table(("Reader", "Times", "A week", "Busiest week", "Times as it is"), rows, 4)
+    return _MACROS.table(("Reader", "Times", "A week", "Busiest week", "Times, current setting"), rows, 4)
 
 
 def incident_rows(trial: Trial, current: TrialOutcome, zone: tzinfo) -> Markup:

@@ -58,7 +58,7 @@ def _request(session: PageSession, top: DeltaGenerator) -> data.TrialRequest | N
         st.html(parts.notice("No rule reads a metric yet: write one in config/triggers.toml, or draft it here."))
     wanted = st.query_params.get("rule")
     if wanted is not None and wanted not in named:
-        words = f"The link asks for the rule “{wanted[:80]}”, which cannot be tried here. It was left out."
+        words = f"The rule in this link, “{wanted[:80]}”, cannot be tried here. Showing the first one instead."
         st.html(parts.notice(words, attention=True))
     labels = {name: f"{rule.label or name}{'' if rule.enabled else ' (off)'}" for name, rule in named.items()}
     name = None
@@ -98,7 +98,7 @@ def _draft(session: PageSession, rule: Rule | None) -> tuple[str, str | None]:
         return draft, None
     name = next((rule.name for rule in rules if is_tried(rule)), None)
     if name is None:
-        st.html(parts.notice("The draft waits for severe cases; `python -m triggers backtest --draft` tries it."))
+        st.html(parts.notice("The draft is an event rule; use `python -m triggers backtest --draft`."))
     return draft, name
 
 
@@ -106,7 +106,7 @@ def _tried(session: PageSession, request: data.TrialRequest) -> None:
     try:
         trial = data.rule_trial(session.key, session.pin, request)
     except UntriedError as error:
-        st.html(parts.section("Nothing to try it on") + parts.notice(str(error), command="python -m queries status"))
+        st.html(parts.section("No data to try it on") + parts.notice(str(error), command="python -m queries status"))
         return
     sweep, metric = data.rule_sweep(session.key, session.pin, request), own_metric(trial)
     # The headline stands above the slider and says what the slider is set to: its place is kept until that is known.
@@ -119,18 +119,18 @@ def _tried(session: PageSession, request: data.TrialRequest) -> None:
     with head:
         st.html(markup.lab_header(trial, sweep, current, value))
     st.html(markup.cards(trial, sweep, current))
-    lede = "What the rule would ask of whoever reads it, were nobody to take anything on. Its ladder counts."
+    lede = "How many notifications each person would get if nobody acknowledged. Escalations included."
     st.html(parts.section("The cost in attention", lede))
     spec = data.curve_spec(session.key, session.pin, request, value)
     st.vega_lite_chart(spec, width="stretch", alt=charts.describe_curve(sweep, metric, value), key="lab-curve")
     _line(session, request, trial, sweep, current)
     _paste(trial, value)
-    st.html(parts.section("Chance, and people's judgement"))
+    st.html(parts.section("False alarms and ratings"))
     votes, over = precisions(session.state).get(trial.rule.name), recovery_words(trial)
     st.html(parts.bullets([markup.votes_words(votes), f"{sentence_start(over)}."]))
     # Last, for the replays take a second or two: the page is there meanwhile.
     rate = data.rule_noise(session.key, session.pin, request, value)
-    st.html(parts.bullets(word for word in (f"Without any change: {markup.noise_words(rate)}", rate.warning) if word))
+    st.html(parts.bullets(word for word in (f"By chance alone: {markup.noise_words(rate)}", rate.warning) if word))
 
 
 def _slider(session: PageSession, sweep: ParameterSweep, metric: Metric | None, request: data.TrialRequest) -> float:
@@ -150,21 +150,24 @@ def _slider(session: PageSession, sweep: ParameterSweep, metric: Metric | None, 
 def _line(
     session: PageSession, request: data.TrialRequest, trial: Trial, sweep: ParameterSweep, current: TrialOutcome
 ) -> None:
-    lede = "Thick: as set. Thin, grey: as it is. Dashed: the data explains it. Outlined: known. Shaded: conditions."
+    lede = (
+        "Thick: new setting. Thin grey: current setting. Dashed: caused by a data fault. Outline: known incident. "
+        "Shaded: external condition."
+    )
     st.html(parts.section("What it would have opened", lede))
     with st.container(horizontal=True, vertical_alignment="center", key="lab-asides"):
         scores = _scores(session, trial, current)
-        st.toggle("Ask whether the data explains them", key="ask-data", help="Some seconds: every table is looked at")
+        st.toggle("Check for data faults", key="ask-data", help="Takes some seconds: every table is checked")
     line = charts.line_of(current, sweep.present, scores, session.key.tz)
     if line.bars:
         spec = data.time_spec(session.key, session.pin, request, line)
         st.vega_lite_chart(spec, width="stretch", alt=charts.describe_line(line), key="lab-line")
     else:
-        st.html(parts.notice("Nothing: neither as it is nor as it is set. Move the slider, or look back further."))
+        st.html(parts.notice("No incidents with either setting. Move the slider or choose a longer period."))
     if more := charts.hidden(line):
         st.html(parts.notice(f"{more} more slices have fewer incidents and are in the list below only."))
     if current.found:
-        with st.expander(f"The incidents ({len(current.found)}), and who is told", key="lab-incidents"):
+        with st.expander(f"Incidents ({len(current.found)}) and who is notified", key="lab-incidents"):
             st.html(markup.incident_rows(trial, current, session.key.tz))
             st.html(markup.readers(sweep, current))
     if scores:
@@ -196,8 +199,8 @@ def _scores(session: PageSession, trial: Trial, current: TrialOutcome) -> tuple[
 
 def _paste(trial: Trial, value: float) -> None:
     rule = with_value(trial.rule, value)
-    lede = "Into config/triggers.toml, in the place of the same rule. Nothing is written here."
-    st.html(parts.section("To paste", lede))
+    lede = "Paste this over the rule in config/triggers.toml. The lab does not change any file."
+    st.html(parts.section("The rule to paste", lede))
     st.code("\n".join(toml_lines(rule)), language="toml")
     with st.expander("The whole rule", key="lab-whole"):
         st.code(rule_as_toml(rule), language="toml")

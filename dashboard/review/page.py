@@ -23,7 +23,7 @@ def show(session: PageSession) -> None:
     key = _choose(session, top)
     banners(session)
     if key is None:
-        st.html(parts.notice("There is no month of data that you may see.", command="python -m queries status"))
+        st.html(parts.notice("There is no month of data you have access to.", command="python -m queries status"))
         return
     review = data.review(key, session.changes, session.pin, session.state)
     head = [markup.review_header(review, review.vertical or EVERYWHERE)]
@@ -33,8 +33,10 @@ def show(session: PageSession) -> None:
     if review.maturity:
         head.append(parts.notice(review.maturity))
     if review.data_problems:
-        problems = "problem lies" if review.data_problems == 1 else "problems lie"
-        head.append(parts.notice(f"{review.data_problems} {problems} in the data itself, not with customers."))
+        is_one = review.data_problems == 1
+        problems = "problem. It is not counted as a" if is_one else "problems. They are not counted as"
+        words = f"{review.data_problems} data-quality {problems} customer {'issue' if is_one else 'issues'}."
+        head.append(parts.notice(words))
     none = "None: no incident was open and no goal was missed."
     if review.doubt:
         none = f"None is known: no goal was missed, but {review.doubt}."
@@ -42,8 +44,8 @@ def show(session: PageSession) -> None:
     st.html(parts.stacked(*head, issues))
     _issues(session, review)
     metric = _against_goals(session, key, review)
-    lede = "By more than chance, allowing for every comparison made on this page."
-    improved = parts.bullets(review.improved or ("Nothing that the data can carry.",))
+    lede = "Statistically significant, corrected for the number of comparisons on this page."
+    improved = parts.bullets(review.improved or ("No change is large enough to be certain.",))
     carried = markup.carried(review.carried) if review.carried else parts.bullets(["None."])
     rest = (parts.section("What improved", lede) + improved, parts.section("Actions carried over") + carried)
     _financials(session, key, review, rest)

@@ -122,7 +122,7 @@ def review_headline(facts: Facts, issues: Sequence[Issue], every: int, doubt: st
             rest = f"; {number_word(undecided)} more {'issue needs' if undecided == 1 else 'issues need'} a decision"
         return f"{_first_issue(issues[0])}{rest}.{_vertical_tally(facts)}"
     if not judged:
-        return f"Nothing can be judged in {facts.month:%B %Y}: no figure has both enough cases and a goal."
+        return f"There is nothing to assess in {facts.month:%B %Y}: no metric has both a goal and enough cases."
     unsure = sum(s.verdict == "cannot tell" for s in judged)
     close = f", with {count(unsure)} of {count(len(judged))} figures too close to call" if unsure else ""
     place = f"the {number_word(len(verticals))} verticals" if len(verticals) > 1 else "".join(verticals)
@@ -145,9 +145,9 @@ def _vertical_tally(facts: Facts) -> str:
     )
     words = {
         "missed": ("misses a goal", "miss a goal"),
-        "met": ("meets all it can be judged on", "meet all they can be judged on"),
+        "met": ("meets every goal with enough cases", "meet every goal with enough cases"),
         "cannot tell": ("is too close to call", "are too close to call"),
-        "": ("has too few cases to say", "have too few cases to say"),
+        "": ("has too few cases", "have too few cases"),
     }
     said = [f"{number_word(numbers[v])} {of[numbers[v] > 1]}" for v, of in words.items() if numbers[v]]
     first = said[0].split(" ", 1)

@@ -25,11 +25,11 @@ class Readings:
     found: Sample
 
     def before(self, metric: Metric) -> str:
-        """What it was: `43% at worst, 40% when found`; what it still is is left out."""
+        """What it was: `43% at worst, 40% at detection`; what it still is is left out."""
         now, worst, found = (reading_words(metric, one) for one in (self.now, self.worst, self.found))
         if worst == found != now:
-            return f"{found} when found, which was its worst"
-        said = {"at worst": worst, "when found": found}
+            return f"{found} at detection, the worst value"
+        said = {"at worst": worst, "at detection": found}
         return ", ".join(f"{value} {when}" for when, value in said.items() if value != now)
 
 

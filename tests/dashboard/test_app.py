@@ -93,7 +93,7 @@ def test_the_review_opens_with_one_sentence_from_the_data(opened: Opened, compan
     headline = text.split('class="e-headline">')[1].split("</h1>")[0]
     assert headline == (
         "A key account is a detractor in Payments; one more issue needs a decision. One vertical misses a goal, "
-        "two meet all they can be judged on and three are too close to call."
+        "two meet every goal with enough cases and three are too close to call."
     )
     assert month_name(company) in text
 
@@ -168,8 +168,8 @@ def queue(company: Company, state: str, **more: str) -> None:
 @pytest.mark.parametrize(
     ("state", "more", "words", "summary"),
     [
-        ("pending", {}, "pending: Slack has no token, due 1 November 2026, 00:00 UTC", "1 not told yet, 1 of"),
-        ("claimed", {}, "pending: Slack has no token, due 1 November 2026, 00:00 UTC", "1 not told yet, 1 of"),
+        ("pending", {}, "pending: Slack has no token, due 1 November 2026, 00:00 UTC", "1 not yet notified, 1 of"),
+        ("claimed", {}, "pending: Slack has no token, due 1 November 2026, 00:00 UTC", "1 not yet notified, 1 of"),
         ("dead", {"error": "channel_not_found"}, "refused by Slack: channel_not_found", "2 of"),
         (
             "sent",
@@ -181,7 +181,7 @@ def queue(company: Company, state: str, **more: str) -> None:
             "1 of",
         ),
         (None, {}, "not sent: nothing was queued", "2 of"),
-        ("backfill", {}, "not sent: found when the past was replayed", "2 of"),
+        ("backfill", {}, "not sent: found in past data", "2 of"),
     ],
 )
 def test_nobody_was_told_what_slack_does_not_have(
@@ -193,11 +193,11 @@ def test_nobody_was_told_what_slack_does_not_have(
     elif state:
         queue(company, state, **more)
     at = linked(opened, company, company.incident)
-    told = page(at).split("Who is told")[1]
+    told = page(at).split("Who is notified")[1]
     assert f'the channel of Service quality, at once <span class="e-muted">– {words}' in told
     assert (" notified " in told or ">notified " in told) == (state == "sent")
     at.query_params.pop("id")
-    assert f"2 open, 2 without an owner, {summary} which nobody was ever told." in page(at.run()).replace("of of", "of")
+    assert f"2 open, 2 without an owner, {summary} which nobody was notified." in page(at.run()).replace("of of", "of")
 
 
 def test_a_digest_that_slack_has_told_its_incidents(opened: Opened, company: Company) -> None:
@@ -366,14 +366,14 @@ def test_a_severe_case_names_its_account(opened: Opened, company: Company) -> No
 
 def test_an_unknown_incident_says_so_and_shows_the_list(opened: Opened, company: Company) -> None:
     text = page(linked(opened, company, "<b>nothing</b>"))
-    assert "not here or not yours to see" in text
+    assert "does not exist, or you have no access to it" in text
     assert "Promises are not kept" in text
 
 
 def test_taking_an_incident_on_is_recorded(opened: Opened, company: Company, new_state: NewState) -> None:
     at = linked(opened, company, company.incident)
-    next(button for button in at.button if button.label == "I take this on").click().run()
-    assert "Open, taken on by open mode" in page(at)
+    next(button for button in at.button if button.label == "Acknowledge").click().run()
+    assert "Open, acknowledged by open mode" in page(at)
     with new_state(company.data).connect() as conn:
         assert [entry.kind for entry in entries(conn, company.incident)] == ["opened", "acknowledged"]
 
@@ -417,10 +417,10 @@ def test_taking_on_ends_a_snooze(opened: Opened, company: Company, new_state: Ne
     with new_state(company.data).begin() as conn:
         snooze(conn, company.incident, NOW + timedelta(days=2), "until Monday", "lead", Scope(), NOW)
     at = linked(opened, company, company.incident)
-    assert "Open, put off by Head of installation until 23 November 2026, 09:00 UTC" in page(at)
+    assert "Open, snoozed by Head of installation until 23 November 2026, 09:00 UTC" in page(at)
     assert "Snoozed: until Monday" in page(at)
-    next(button for button in at.button if button.label == "I take this on").click().run()
-    assert "Open, taken on by open mode" in page(at)
+    next(button for button in at.button if button.label == "Acknowledge").click().run()
+    assert "Open, acknowledged by open mode" in page(at)
     with new_state(company.data).connect() as conn:
         found = read_incident(conn, company.incident, Scope())
     assert (found.snoozed_until, found.assigned_to) == (None, "open mode")

@@ -29,14 +29,14 @@ LATE: Final = datetime(2026, 7, 31, 22, 30, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({}, "open, nobody has it"),
-        ({"assigned_to": "ana"}, "open, waits for Ana Ruiz"),
-        ({"acknowledged_at": LATE, "acknowledged_by": "ana", "assigned_to": "ana"}, "open, taken on by Ana Ruiz"),
-        ({"acknowledged_at": LATE, "acknowledged_by": "ben"}, "open, taken on by ben"),  # somebody of long ago
-        ({"snoozed_until": LATE, "assigned_to": "ana"}, "open, put off by Ana Ruiz until 1 August 2026, 00:30 CEST"),
+        ({}, "open, unassigned"),
+        ({"assigned_to": "ana"}, "open, waiting for Ana Ruiz"),
+        ({"acknowledged_at": LATE, "acknowledged_by": "ana", "assigned_to": "ana"}, "open, acknowledged by Ana Ruiz"),
+        ({"acknowledged_at": LATE, "acknowledged_by": "ben"}, "open, acknowledged by ben"),  # somebody of long ago
+        ({"snoozed_until": LATE, "assigned_to": "ana"}, "open, snoozed by Ana Ruiz until 1 August 2026, 00:30 CEST"),
         (
             {"snoozed_until": LATE, "assigned_to": "ana", "acknowledged_at": LATE, "acknowledged_by": "ben"},
-            "open, put off by Ana Ruiz until 1 August 2026, 00:30 CEST",
+            "open, snoozed by Ana Ruiz until 1 August 2026, 00:30 CEST",
         ),
         ({"state": "resolved", "resolved_at": LATE}, "resolved on 1 August 2026"),
         ({"state": "closed", "resolved_at": LATE}, "closed on 1 August 2026"),
@@ -131,9 +131,9 @@ def history(*samples: dict[str, Any] | None) -> list[HistoryEntry]:
     ("samples", "present", "now", "before"),
     [
         ((0.40,), None, "40%", ""),
-        ((0.40, 0.43), 0.31, "31%", "43% at worst, 40% when found"),
-        ((0.43, 0.41), 0.31, "31%", "43% when found, which was its worst"),
-        ((0.40, 0.43), None, "43%", "40% when found"),
+        ((0.40, 0.43), 0.31, "31%", "43% at worst, 40% at detection"),
+        ((0.43, 0.41), 0.31, "31%", "43% at detection, the worst value"),
+        ((0.40, 0.43), None, "43%", "40% at detection"),
         ((0.40,), 0.40, "40%", ""),
     ],
 )

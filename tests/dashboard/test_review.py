@@ -262,7 +262,7 @@ def test_the_headline_counts_what_is_still_to_decide() -> None:
     low, fine = series((0.7, 0.7, 0.7, 0.71)), series((0.96, 0.96, 0.96, 0.96), vertical="Payments")
     undecided = made(low, fine, minutes=MeetingState(found=(incident("promises", "Payments", 4),)))
     assert undecided.headline.endswith(
-        "; one more issue needs a decision. One vertical misses a goal and one meets all it can be judged on."
+        "; one more issue needs a decision. One vertical misses a goal and one meets every goal with enough cases."
     )
     made_ = {i.id: Decision(i.id, "Ana", "Go", "open mode", NOW.replace(tzinfo=None)) for i in undecided.issues}
     decided = made(low, fine, minutes=MeetingState(found=(incident("promises", "Payments", 4),), decisions=made_))
@@ -272,7 +272,7 @@ def test_the_headline_counts_what_is_still_to_decide() -> None:
 @pytest.mark.parametrize(
     ("standings", "wanted"),
     [
-        ((), "Nothing can be judged in October 2026: no figure has both enough cases and a goal."),
+        ((), "There is nothing to assess in October 2026: no metric has both a goal and enough cases."),
         ((series((0.96, 0.96, 0.96, 0.96)),), "No key issue in Energy: no goal is missed."),
         (
             (series((0.96, 0.96, 0.96, 0.96)), series((0.9, 0.9, 0.9, 0.9), vertical="Payments")),
@@ -305,13 +305,11 @@ def test_a_company_that_misses_gets_no_all_clear_for_its_verticals_being_small()
         "63%",
     )
     assert review.headline == (
-        "Promises kept: goal missed: 63% against a goal of 90%. Seven verticals have too few cases to say."
+        "Promises kept: goal missed: 63% against a goal of 90%. Seven verticals have too few cases."
     )
     assert not review.financials_open
     well = company_of(0.97, 600, *(small(f"V{n}") for n in range(7))).headline
-    assert well == (
-        "No key issue in the company as a whole: no goal is missed. Seven verticals have too few cases to say."
-    )
+    assert well == ("No key issue in the company as a whole: no goal is missed. Seven verticals have too few cases.")
 
 
 def test_a_vertical_that_nobody_named_is_not_named_in_the_headline() -> None:

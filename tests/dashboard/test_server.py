@@ -273,7 +273,7 @@ def run(page: ClientConnection, id_: str, pressed: str = "") -> list[ForwardMsg]
 
 def button(sent: list[ForwardMsg]) -> str:
     buttons = (message.delta.new_element.button for message in sent if message.HasField("delta"))
-    return next(shown.id for shown in buttons if shown.label == "I take this on")
+    return next(shown.id for shown in buttons if shown.label == "Acknowledge")
 
 
 def test_what_one_session_was_shown_no_other_can_press(served: Served, new_state: NewState) -> None:

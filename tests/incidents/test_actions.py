@@ -162,7 +162,7 @@ def test_what_waited_is_told_in_one_message() -> None:
     assert [kinds.pop(name) for name in ("i0", "gm", "urgent")] == ["escalated"] * 3
     assert set(kinds.values()) == {"digested"}
     told_ = next(made for one, made in found if one.id == "i0")
-    assert "so were 13 others: rule-10, rule-12, rule-2, rule-4" in told_.reason
+    assert "together with 13 others: rule-10, rule-12, rule-2, rule-4" in told_.reason
     assert told_.reason.endswith("and 3 more")
     assert len(found) == 16
 
@@ -439,7 +439,7 @@ def shown(**changes: Any) -> dict[str, Any]:
     [
         (
             {"acknowledged_at": FRIDAY, "acknowledged_by": "ana", "assigned_to": "ana"},
-            "Taken on\nAna Ruiz, 20 November 2026, 16:00 CET",
+            "Acknowledged by\nAna Ruiz, 20 November 2026, 16:00 CET",
             "Acknowledged by Ana Ruiz 20 November 2026, 16:00 CET: as it was put.",
             False,
         ),
@@ -449,7 +449,7 @@ def shown(**changes: Any) -> dict[str, Any]:
             "Snoozed by Ana Ruiz 20 November 2026, 16:00 CET: as it was put.",
             True,
         ),
-        ({"assigned_to": "ben"}, "Waits for\nBen Okafor", "", True),
+        ({"assigned_to": "ben"}, "Waiting for\nBen Okafor", "", True),
         (
             {"state": "resolved", "resolved_at": MONDAY},
             None,

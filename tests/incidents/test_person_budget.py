@@ -121,7 +121,7 @@ def test_of_several_managers_only_those_with_room_are_named() -> None:
 
 def test_a_step_that_is_put_off_says_why() -> None:
     (one,) = assign_steps([(incident("a"), step("ana"))], (ANA,), {"ana": 1})
-    assert one.move.reason == "Ana: beyond the week's budget, told in the weekly digest"
+    assert one.move.reason == "Ana: weekly budget reached, in the weekly digest"
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_the_letters_arrive_as_direct_messages(
     assert ana[0]["text"].startswith("2 incidents beyond your weekly budget, 29 December 2025 to 4 January 2026.")
     assert "Journeys with a defect, " in json.dumps(ana[0]["blocks"])
     said = json.dumps(lead[0]["blocks"])
-    assert "3 incidents, 3 of them never acknowledged, 1 vote for noise" in said
+    assert "3 incidents, 3 of them never acknowledged, 1 rated as noise" in said
     with states.connect() as conn:
         assert direct_messages.addressees(conn) == frozenset()
 

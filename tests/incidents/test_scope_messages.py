@@ -199,7 +199,7 @@ def _record(conn: Connection, world: World) -> None:
         number = enter(done.incident.id, done.move.kind, done.move.reason)
         asked += [Escalation(done.incident.id, number, a.person, NOW, a.told) for a in done.asked]
     for one in world.incidents:
-        enter(one.id, "lapsed", f"{one.assigned_to} took it on 24h ago and it still holds")
+        enter(one.id, "lapsed", f"{one.assigned_to} acknowledged 24h ago, but the breach continues")
     opened = tuple(replace(one, version=seq[one.id]) for one in world.incidents)
     write(conn, TickRecord(versions=stored, opened=opened, entries=tuple(entries), escalations=tuple(asked)))
     assert route.channel
@@ -261,7 +261,7 @@ def test_what_a_channel_may_not_read_is_said_to_be_there_and_the_owner_is_told(p
         outside = [one for one in world.incidents if not may_read(route, one)]
         for one in world.incidents:
             text = render(incident_message(cards.card(conn, one.id, route))).text
-            assert ("lies outside what may be read here" in text) == (one in outside)
+            assert ("This channel is not allowed to see" in text) == (one in outside)
             assert one in outside or "red_circle" in text or "Breach" in text
         letters = [
             letter
@@ -332,7 +332,7 @@ def test_nobody_is_named_to_whom_an_incident_may_not_be_told() -> None:
     ana = Person(name="ana", label="Ana", audience="specialist", slack="U000000100", verticals=("Yachts",))
     of = _catalog((route,), (ana,))
     found_ = replace(_incident(of, "Zebras", NOW), assigned_to="ana")
-    entry = HistoryEntry(found_.id, 2, NOW, "lapsed", "ana took it on 24h ago and it still holds")
+    entry = HistoryEntry(found_.id, 2, NOW, "lapsed", "ana acknowledged 24h ago, but the breach continues")
     card = Card(found_, (entry,), RULES[0], None, route, None, ZoneInfo("UTC"), "", of.people)
     assert "U000000100" not in json.dumps(render(news_message(card, entry)).blocks)
     allowed = replace(card, people=(ana.model_copy(update={"verticals": None}),))
@@ -370,7 +370,7 @@ def test_steps_told_together_name_only_what_everybody_there_may_read() -> None:
     others = [replace(one, severity=3) for one in three[1:]]
     another = replace(others[0], id="another", slice="vertical=Zebras|journey_type=repair", vertical="Zebras")
     ((_, told), *_) = due_steps((zebras, *others, another), of, ZoneInfo("UTC"), NOW)
-    assert "so were 3 others" in told.reason
+    assert "together with 3 others" in told.reason
     assert "vertical=Zebras|journey_type=repair" in told.reason
     assert "Yachts" not in told.reason
     assert "Xylophones" not in told.reason
@@ -408,7 +408,7 @@ def test_a_channel_is_told_what_all_of_its_routes_may_be_told(
                     for word in forbidden(reader, "accounts" in reader.show):
                         assert word not in said, (target, reader, said)
                 if not leading:
-                    assert "lies outside what may be read here" in said
+                    assert "This channel is not allowed to see" in said
 
 
 def test_a_channel_with_one_route_reads_as_that_route() -> None:

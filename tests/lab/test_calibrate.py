@@ -145,10 +145,10 @@ def test_no_power_is_said() -> None:
     assert weak.power is not None
     assert weak.power < 0.1
     said = weak.warning or ""
-    assert said.startswith("the declared 0.01 false alarms a year leave no power at n = 60")
+    assert said.startswith("with 0.01 false alarms a year the rule can hardly detect anything at n = 60")
     assert said.endswith("accept more, widen the window or use fewer slices")
     assert strong.warning is None
-    assert "of 5 declared, 40 slices with rows enough, median n 60" in str(strong)
+    assert "of 5 declared, 40 slices with enough rows, median n 60" in str(strong)
 
 
 def test_where_nothing_says_how_large_a_shift_matters_nothing_is_warned_of() -> None:

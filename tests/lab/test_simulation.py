@@ -65,7 +65,7 @@ def test_a_shift_is_added_from_its_period_on(shape: str, level: float, shift: fl
 
 
 def test_what_has_no_law_is_refused() -> None:
-    with pytest.raises(EarshotError, match="a count has no law to draw from"):
+    with pytest.raises(EarshotError, match="a count cannot be simulated"):
         draw(law("count", 1.0), rows(1), np.random.default_rng(1))
 
 

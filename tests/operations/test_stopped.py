@@ -120,7 +120,12 @@ def write_all(states: Engine) -> None:
         "origin": "live",
         "version": 2,
     }
-    entry: dict[str, Any] = {"incident_id": "i1", "at": at, "kind": "opened", "reason": "30 days went by"}
+    entry: dict[str, Any] = {
+        "incident_id": "i1",
+        "at": at,
+        "kind": "opened",
+        "reason": "closed automatically after 30 days",
+    }
     sample = {"account_id": ACCOUNT, "slice": case["slice"], "key": f"revenue=crm/{ACCOUNT}/2026-01-01"}
     sliced = f"vertical=Retail|account_id={ACCOUNT}"
     press: dict[str, Any] = {
@@ -259,7 +264,7 @@ def test_a_number_is_erased_where_it_is_a_key_and_nowhere_else(site: Path, word:
         rows = conn.execute("select reason, sample from incident_event where seq = 1").fetchone()
         said, press = conn.execute("select decision, body from decision, inbound").fetchone()
     sample = json.loads(rows[1])
-    assert rows[0] == "30 days went by"
+    assert rows[0] == "closed automatically after 30 days"
     assert {name: value for name, value in sample.items() if value in ("30", 30)} == (
         {"person_id": "30", "n": 30, "days": "30"}
         if word == "--account"

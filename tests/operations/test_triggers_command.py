@@ -82,7 +82,7 @@ def test_check_names_the_line_of_a_mistake(triggers: Terminal, tmp_path: Path) -
 def test_a_run_without_a_token_keeps_its_messages(triggers: Terminal) -> None:
     run(triggers, OPENS - timedelta(weeks=1))
     assert "2 opened" in run(triggers, OPENS)
-    assert "0 slots evaluated, 0 opened" in run(triggers, OPENS)
+    assert "0 slots evaluated: 0 opened" in run(triggers, OPENS)
     printed = triggers("outbox")
     assert "2 pending, 0 rejected by Slack" in printed
     assert "no Slack token (EARSHOT_SLACK__TOKEN): nothing is sent" in printed
@@ -106,7 +106,7 @@ def test_taking_on_and_closing(triggers: Terminal) -> None:
     assert "acknowledged by ana" in triggers("ack", id_, "--by", "ana")
     assert "acknowledged by ana" in triggers("ack", id_, "--by", "ben")
     assert "closed" in triggers("resolve", id_, "--by", "ana", "--note", "spare part replaced")
-    assert "is closed since" in triggers("resolve", id_, status=1)
+    assert "was closed on" in triggers("resolve", id_, status=1)
     assert "spare part replaced" in triggers("explain", id_)
     assert "no incident nonsense" in triggers("ack", "nonsense", status=1)
 

@@ -95,7 +95,7 @@ def texts(message: SlackMessage) -> list[str]:
 
 def test_the_card_says_what_how_sure_since_when_and_what_to_do() -> None:
     assert title(card()) == "Breach: Journeys with a defect, Retail"
-    assert headline(card()) == "Journeys with a defect: 35% (95% sure: 29 to 42%), n = 212. Limit 25%."
+    assert headline(card()) == "Journeys with a defect: 35% (95% CI 29 to 42%), n = 212. Limit 25%."
     assert {fact.label: fact.text for fact in facts(card())} == {
         "Where": "Retail",
         "Since": "some time between 5 and 19 January 2026",
@@ -112,7 +112,7 @@ def test_the_card_says_what_how_sure_since_when_and_what_to_do() -> None:
 def test_names_stay_where_the_route_does_not_show_them() -> None:
     shown = json.dumps(render(incident_message(card(route=Route(name="delivery", show=())))).blocks)
     assert "Ashgrove" not in shown
-    assert "39 (the dashboard names them)" in shown
+    assert "39 (names in the dashboard)" in shown
 
 
 def test_a_card_without_a_warehouse_still_says_what_it_knows() -> None:

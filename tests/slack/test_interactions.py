@@ -126,11 +126,15 @@ def test_whoever_may_not_read_it_hears_nothing_of_it(action: str, kind: Any, cha
         ),
         (press("snooze", choice="never"), seen(), "does not know that time"),
         # What came too late says what happened since.
-        (press(), seen(incident=incident(**TAKEN)), "Nothing was changed: Ben Okafor took it on, 2026-11-20 14:30."),
+        (
+            press(),
+            seen(incident=incident(**TAKEN)),
+            "Nothing was changed: Ben Okafor acknowledged it, 2026-11-20 14:30.",
+        ),
         (
             press(),
             seen(incident=incident(**{**TAKEN, "acknowledged_by": "ana"})),
-            "Nothing was changed: you took it on",
+            "Nothing was changed: you acknowledged it",
         ),
         (press(), seen(incident=incident(**OVER), entries=(OPENED, RECOVERED)), "it recovered, 2026-11-20 15:30."),
         (
@@ -141,7 +145,7 @@ def test_whoever_may_not_read_it_hears_nothing_of_it(action: str, kind: Any, cha
         (
             press("snooze", choice="1h"),  # twice
             seen(incident=incident(snoozed_until=NOW + timedelta(hours=1), assigned_to="ana")),
-            "Nothing was changed: Ana Ruiz put it off until 2026-11-20 17:30.",
+            "Nothing was changed: Ana Ruiz snoozed it until 2026-11-20 17:30.",
         ),
         (press("resolve"), seen(arrived_at=NOW - timedelta(minutes=5)), "That took too long; press the button again."),
         (press("resolve", kind="form"), seen(incident=incident(**OVER), entries=(OPENED, RECOVERED)), "it recovered"),

@@ -274,7 +274,7 @@ def test_a_form_that_hands_on(desk: Desk) -> None:
     desk.settled(2)
     assert (desk.incident.assigned_to, desk.incident.acknowledged_at) == ("ben", None)
     assert "Ben Okafor" in desk.shown()
-    assert desk.thread()[-1].startswith(f"<@{MEMBERS['ben']}> Handed on by Ana Ruiz: to Ben Okafor")
+    assert desk.thread()[-1].startswith(f"<@{MEMBERS['ben']}> Reassigned by Ana Ruiz: to Ben Okafor")
 
 
 def test_a_form_that_records_an_action(desk: Desk) -> None:
@@ -370,8 +370,8 @@ def test_pressed_twice_is_pressed_once_and_the_second_is_told(desk: Desk) -> Non
         desk.settled(presses)
         desk.agreed()
     assert [kind for kind, _, _ in desk.history()] == ["opened", "acknowledged"]
-    assert desk.told("ana") == ["Nothing was changed: you took it on, 2025-12-22 13:00."]
-    assert desk.told("ben") == ["Nothing was changed: Ana Ruiz took it on, 2025-12-22 13:00."]
+    assert desk.told("ana") == ["Nothing was changed: you acknowledged it, 2025-12-22 13:00."]
+    assert desk.told("ben") == ["Nothing was changed: Ana Ruiz acknowledged it, 2025-12-22 13:00."]
 
 
 def test_what_is_pressed_too_late_says_what_happened_since(desk: Desk) -> None:
@@ -472,7 +472,7 @@ def test_taken_on_in_the_dashboard_a_press_in_slack_is_too_late(desk: Desk) -> N
     desk.listen()
     desk.workspace.press("ana", "acknowledge", message=shown)
     desk.settled()
-    assert desk.told("ana")[0].startswith("Nothing was changed: open mode took it on, ")
+    assert desk.told("ana")[0].startswith("Nothing was changed: open mode acknowledged it, ")
     desk.agreed()
 
 

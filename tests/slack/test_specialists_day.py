@@ -177,9 +177,9 @@ def story(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch,
     screens.shut()
 
 
-NOBODYS: Final = "Open, nobody has it"
-ANAS: Final = "Open, taken on by Ana Ruiz"
-BENS: Final = "Open, taken on by Ben Okafor"
+NOBODYS: Final = "Open, unassigned"
+ANAS: Final = "Open, acknowledged by Ana Ruiz"
+BENS: Final = "Open, acknowledged by Ben Okafor"
 
 
 @BY_SLACKS_CLOCK
@@ -206,7 +206,7 @@ def _friday(story: Story) -> None:
     story.workspace.press("ana", "snooze", choice="business", message=story.root("Retail"))
     story.done("2025-06-27T11:00")
     assert story.incident("Retail").snoozed_until == berlin("2025-06-30T09:00")
-    snoozed = "Open, put off by Ana Ruiz until 30 June 2025, 09:00 CEST"
+    snoozed = "Open, snoozed by Ana Ruiz until 30 June 2025, 09:00 CEST"
     story.tell("Ana puts it off over the weekend: the new fitters come on Monday", Retail=snoozed)
 
 
@@ -229,7 +229,7 @@ def _weekend(story: Story) -> None:
     assert story.workspace.messages() == before
     story.at("2025-06-30T09:00")
     assert story.thread("Retail")[-1].startswith(f"<@{MEMBERS['ana']}> Snooze ended")
-    story.tell("Monday: Retail is back", Retail="Open, waits for Ana Ruiz")
+    story.tell("Monday: Retail is back", Retail="Open, waiting for Ana Ruiz")
 
 
 def _monday(story: Story) -> None:

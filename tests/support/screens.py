@@ -96,7 +96,7 @@ class Standing:
 
     Args:
         state: open, resolved or closed.
-        whose: while it is open and not snoozed: `taken on by ...`, `waits for ...` or `nobody has it`.
+        whose: while it is open and not snoozed: `acknowledged by ...`, `waiting for ...` or `unassigned`.
         until: the end of its snooze, on the reporting zone's clocks.
         takes: whether there is a button by which it is taken on.
         last: what happened last, where that is not its opening.
@@ -114,7 +114,7 @@ def dashboard() -> AppTest:
     return AppTest.from_file(str(CHECKOUT / "dashboard" / "app.py"), default_timeout=60)
 
 
-TAKE: Final = "I take this on"
+TAKE: Final = "Acknowledge"
 
 
 @dataclass
@@ -177,11 +177,11 @@ class Screens:
 
     def _stored(self, found: Incident, history: Sequence[HistoryEntry]) -> Standing:
         snoozed = found.snoozed_until if found.is_open else None
-        whose = "nobody has it"
+        whose = "unassigned"
         if found.acknowledged_by:
-            whose = f"taken on by {self._called(found.acknowledged_by)}"
+            whose = f"acknowledged by {self._called(found.acknowledged_by)}"
         elif found.assigned_to:
-            whose = f"waits for {self._called(found.assigned_to)}"
+            whose = f"waiting for {self._called(found.assigned_to)}"
         takes, last = found.is_open and found.acknowledged_at is None, history[-1]
         said = Said(news(last.kind), self._called(last.author), self._clock(last.at), last.reason)
         return Standing(
@@ -215,9 +215,9 @@ def in_message(message: Mapping[str, Any]) -> Standing:
     shown = [unescape(line) for line in lines(message)]
     state, buttons = STATES[shown[0][0]], " ".join(line for line in shown if line.startswith("["))
     assert ("[Resolve" in buttons) == ("[Snooze]" in buttons) == (state == "open")
-    until, taken = _fact(shown, "Snoozed until"), _fact(shown, "Taken on").rsplit(", ", 2)[0]
-    waits = _fact(shown, "Waits for")
-    whose = f"taken on by {taken}" if taken else f"waits for {waits}" if waits else "nobody has it"
+    until, taken = _fact(shown, "Snoozed until"), _fact(shown, "Acknowledged by").rsplit(", ", 2)[0]
+    waits = _fact(shown, "Waiting for")
+    whose = f"acknowledged by {taken}" if taken else f"waiting for {waits}" if waits else "unassigned"
     parts = [part for line in shown[1:] if (part := LAST.fullmatch(line))]
     last = Said(*(text or "" for text in parts[-1].groups())) if parts else None
     return Standing(state, whose if state == "open" and not until else "", until, "[Acknowledge]" in buttons, last)
@@ -263,7 +263,7 @@ def in_page(html: str, *, takes: bool) -> Standing:
     """How an incident stands by its page; `takes` is whether the button by which it is taken on is there."""
     words = state_in(html)
     state, _, whose = words.partition(", ") if words.startswith("Open, ") else (words.split(" on ")[0], "", "")
-    put_off, _, until = whose.partition(" until ") if whose.startswith("put off") else ("", "", "")
+    put_off, _, until = whose.partition(" until ") if whose.startswith("snoozed by") else ("", "", "")
     at, what, reason, author = EVENT.findall(html)[0]
     last = Said(unescape(what), unescape(author), at, unescape(reason))
     told = None if what == "Opened" else last

@@ -12,7 +12,7 @@ from config.models import Catalog, RateRule
 from queries.engine import aware
 from queries.metrics import figure, interval
 from queries.operations import FORMATS, echo, print_table
-from queries.state import Incident, entries, read_incident, read_incidents, slice_key
+from queries.state import HistoryEntry, Incident, entries, read_incident, read_incidents, slice_key
 from queries.statistics.estimates import Tally, estimate
 from queries.stores import open_installation
 from queries.warehouse import EVERYTHING, Pin, settle
@@ -79,16 +79,20 @@ def declare_explain(command: AddCommand) -> None:
     """`explain`, and what it takes."""
     parser = command("explain", explain_incident, "show an incident's figures, then and now")
     parser.add_argument("incident", help="the incident's id")
+    parser.add_argument("--details", action="store_true", help="also p-values, versions and data generations")
 
 
 def explain_incident(arguments: Namespace) -> None:
     """An incident's figures, then and now."""
     with open_installation() as site, site.reading() as conn, site.warehouse.pin() as pin:
-        for line in explain(conn, pin, site.catalog, arguments.incident, datetime.now(UTC)):
+        id_, now = arguments.incident, datetime.now(UTC)
+        for line in explain(conn, pin, site.catalog, id_, now, details=arguments.details):
             echo(line)
 
 
-def explain(conn: Connection, pin: Pin, catalog: Catalog, id_: str, now: datetime) -> Iterator[str]:
+def explain(
+    conn: Connection, pin: Pin, catalog: Catalog, id_: str, now: datetime, *, details: bool = False
+) -> Iterator[str]:
     """The explanation, line by line.
 
     Args:
@@ -97,6 +101,7 @@ def explain(conn: Connection, pin: Pin, catalog: Catalog, id_: str, now: datetim
         catalog: the rules as they are now.
         id_: the incident's.
         now: aware UTC.
+        details: whether to show what only analysts ask for: p-values, versions and data generations.
 
     Raises:
         UnknownIncidentError: there is no such incident.
@@ -104,11 +109,11 @@ def explain(conn: Connection, pin: Pin, catalog: Catalog, id_: str, now: datetim
     found, zone = read_incident(conn, id_, EVERYTHING), ZoneInfo(pin.generation.zone)
     of, history_ = rule_at_opening(conn, catalog, found), entries(conn, found.id)
     yield f"incident {found.id}, episode {found.episode}: {found.state}"
-    yield f"rule {found.rule} version {found.rule_hash}{_changed(catalog, found)}"
+    yield f"rule {found.rule}{f' version {found.rule_hash}' if details else ''}{_changed(catalog, found)}"
     yield f"slice {found.slice or 'the whole company'}"
     if not isinstance(of.rule, RateRule):
         for entry in history_:
-            yield f"{entry.kind} {_stamp(entry.at, zone)} (data generation {entry.generation}): {entry.reason}"
+            yield _happened(entry, zone, details=details)
         if found.account_id:
             yield f"account {found.account_id}"
         return
@@ -119,9 +124,9 @@ def explain(conn: Connection, pin: Pin, catalog: Catalog, id_: str, now: datetim
     asked = subject_of(of, catalog, moment)
     for entry in history_:
         yield ""
-        yield f"{entry.kind} {_stamp(entry.at, zone)} (data generation {entry.generation}): {entry.reason}"
+        yield _happened(entry, zone, details=details)
         if entry.sample:
-            yield from _figures(asked, pin, found, entry.sample, moment)
+            yield from _figures(asked, pin, found, entry.sample, moment, details=details)
 
 
 def _changed(catalog: Catalog, found: Incident) -> str:
@@ -132,11 +137,14 @@ def _changed(catalog: Catalog, found: Incident) -> str:
     return " (the rule has been removed)"
 
 
-def _figures(asked: Subject, pin: Pin, found: Incident, sample: Mapping[str, Any], moment: Moment) -> Iterator[str]:
+def _figures(
+    asked: Subject, pin: Pin, found: Incident, sample: Mapping[str, Any], moment: Moment, *, details: bool
+) -> Iterator[str]:
     tally, held = Tally(*sample["tally"]), sample.get("held", sample.get("limit"))
     against = f", compared with {figure(asked.metric, held)}" if held is not None else ""
     yield f"  window [{sample['since']}, {sample['until']}){against}"
-    yield f"  then: {_line(asked, tally, sample['deff'], sample['p'])}, alpha {sample['alpha']:.3g}"
+    threshold = f", threshold {sample['alpha']:.3g}" if details else ""
+    yield f"  then: {_line(asked, tally, sample['deff'], sample['p'], details=details)}{threshold}"
     task = Task(asked, (date.fromisoformat(sample["until"]),), first_run=False)
     for _, basis in reader(pin.conn, moment, design_effects_at(pin.conn, moment)).bases([task]):
         judged = evaluate_rule(asked, basis)
@@ -144,15 +152,16 @@ def _figures(asked: Subject, pin: Pin, found: Incident, sample: Mapping[str, Any
         present = judged.reading(0, keys.index(found.slice)) if found.slice in keys else None
         if present is not None:
             note = "" if present.tally == tally else "   <- rows were added, removed or corrected since"
-            yield f"  now:  {_line(asked, present.tally, present.deffs[0], present.p)}{note}"
+            yield f"  now:  {_line(asked, present.tally, present.deffs[0], present.p, details=details)}{note}"
 
 
-def _line(asked: Subject, tally: Tally, deff: float, p: float) -> str:
+def _line(asked: Subject, tally: Tally, deff: float, p: float, *, details: bool) -> str:
     found = estimate(asked.metric, tally, deff)
     ends = interval(asked.metric, found.low, found.high)
-    effect = f", design effect {deff:.2f}" if deff > 1 else ""
-    return f"{figure(asked.metric, found.value)} ({ends}), n = {found.n}{effect}, p = {p:.3g}"
+    test = f"{f', design effect {deff:.2f}' if deff > 1 else ''}, p = {p:.3g}" if details else ""
+    return f"{figure(asked.metric, found.value)} ({ends}), n = {found.n}{test}"
 
 
-def _stamp(at: datetime, zone: ZoneInfo) -> str:
-    return f"{at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+def _happened(entry: HistoryEntry, zone: ZoneInfo, *, details: bool) -> str:
+    generation = f" (data generation {entry.generation})" if details else ""
+    return f"{entry.kind} {entry.at.astimezone(zone):%Y-%m-%d %H:%M %Z}{generation}: {entry.reason}"

@@ -49,7 +49,7 @@ def acknowledge(
         # A reaction, a retry and a second press mean the same as the first: Slack delivers some of them twice.
         return found
     taken = {"acknowledged_at": now, "acknowledged_by": author, "assigned_to": author, "snoozed_until": None}
-    return _change(conn, found, "acknowledged", "taken on", author, now, next_step_at=None, **taken)
+    return _change(conn, found, "acknowledged", "escalation stops", author, now, next_step_at=None, **taken)
 
 
 def snooze(
@@ -64,7 +64,7 @@ def snooze(
         UnknownIncidentError, OverError, RacedError: as `acknowledge`.
     """
     if until <= now:
-        raise PastError("that time is gone; choose a later one")
+        raise PastError("that time has passed; choose a later one")
     found = _open(conn, id_, scope)
     if found.snoozed_until == until and found.assigned_to == author:
         return found
@@ -106,7 +106,8 @@ def resolve(
 def _open(conn: Connection, id_: str, scope: Scope) -> Incident:
     found = read_incident(conn, id_, scope)
     if not found.is_open:
-        raise OverError(f"incident {id_} is {found.state} since {found.resolved_at:%Y-%m-%d %H:%M}: nothing to do")
+        over = f"{found.resolved_at:%-d %B %Y at %H:%M} UTC"
+        raise OverError(f"incident {id_} was {found.state} on {over}; there is nothing to do")
     return found
 
 

@@ -93,11 +93,13 @@ def due_step(incident: Incident, route: Route, table: Timetable, now: datetime) 
     if incident.snoozed_until is not None:
         if incident.snoozed_until > now:
             return None
-        move = EscalationStep("woken", "it still holds", {"snoozed_until": None, **_nobodys(incident, now)})
+        move = EscalationStep("woken", "the breach continues", {"snoozed_until": None, **_nobodys(incident, now)})
     elif incident.acknowledged_at is not None:
         if route.ack_timeout is None or incident.acknowledged_at + route.ack_timeout > now:
             return None
-        reason = f"{incident.acknowledged_by} took it on {duration_text(route.ack_timeout)} ago and it still holds"
+        reason = (
+            f"{incident.acknowledged_by} acknowledged {duration_text(route.ack_timeout)} ago, but the breach continues"
+        )
         move = EscalationStep("lapsed", reason, _nobodys(incident, now))
     else:
         move = _step(incident, route, table, now)
@@ -120,7 +122,7 @@ def _step(incident: Incident, route: Route, table: Timetable, now: datetime) -> 
     whom = "general manager" if notify == "gm" else notify
     changes = {"next_step": number + 1, "next_step_at": _next(steps, number + 1, now)}
     if is_late and route.outside == "drop":
-        return EscalationStep("skipped", f"{whom}: not told, outside business hours", changes, is_late, notify)
+        return EscalationStep("skipped", f"{whom}: not notified, outside business hours", changes, is_late, notify)
     waited = ", held until business hours" if is_late else ""
     return EscalationStep("escalated", f"{whom}: not acknowledged within {within}{waited}", changes, is_late, notify)
 
@@ -173,8 +175,12 @@ def _fold(
         )
         names.append(f"{other.rule} ({other.slice})" if other.slice and may_be_told else other.rule)
     more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
-    reason = f"{told.reason}; so were {len(others)} others: {', '.join(names)}{more}"
-    silent = [(other, replace(m, kind="digested", reason=f"{m.to}: told with {worst.rule}")) for other, m in others]
+    number = f"{len(others)} {'other' if len(others) == 1 else 'others'}"
+    reason = f"{told.reason}, together with {number}: {', '.join(names)}{more}"
+    silent = [
+        (other, replace(m, kind="digested", reason=f"{m.to}: notified together with {worst.rule}"))
+        for other, m in others
+    ]
     return [(worst, replace(told, reason=reason)), *silent]
 
 

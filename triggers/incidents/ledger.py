@@ -178,7 +178,7 @@ class IncidentLedger:
                 begins = self._begins(incident.severity, self.catalog.route(incident.route))
                 at = escalation.after(escalation.parse_ladder(incident.ladder), 1, begins)
                 step = {"next_step": 1, "next_step_at": at}
-                self._change(incident, "released", "the incident that spoke for it is over", self.now, None, **step)
+                self._change(incident, "released", "the inhibiting incident has ended", self.now, None, **step)
 
     def join(self) -> None:
         """Note with each incident that speaks for others which of them opened now, or stood before it did."""

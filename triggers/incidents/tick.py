@@ -64,8 +64,8 @@ class Report:
 
     def __str__(self) -> str:
         """The report in one line."""
-        found = f"{self.opened} opened, {self.worsened} worsened, {self.over} over, {self.open} open"
-        line = f"generation {self.generation}: {self.slots} slots evaluated, {found}, {self.queued} messages queued"
+        found = f"{self.opened} opened, {self.worsened} worsened, {self.over} ended, {self.open} open"
+        line = f"{self.slots} slots evaluated: {found}, {self.queued} messages queued"
         ill = len({error.rule for error in self.errors})
         return f"{line}, {ill} {'rule' if ill == 1 else 'rules'} could not be evaluated" if ill else line
 
@@ -101,8 +101,8 @@ def tick(
         memory = read_previous_state(conn)
     pinned = pin.generation
     if pinned.number < memory.generation:
-        older = f"generation {pinned.number} is older than {memory.generation}, which was evaluated before"
-        raise OldGenerationError(f"{older}; use the state that belongs to this warehouse, or load again")
+        older = f"the warehouse (generation {pinned.number}) is older than the last one evaluated ({memory.generation})"
+        raise OldGenerationError(f"{older}; use the state that belongs to it, or load again")
     moment = Moment(now, pinned.number, aware(pinned.published_at), ZoneInfo(pinned.zone), settle(pin.conn))
     evaluations = tuple(evaluate(pin.conn, tasks(catalog, memory, moment), moment))
     scanner = FaultScanner(pin.conn, catalog.guard, moment)
@@ -231,7 +231,9 @@ def _record_cases(ledger: IncidentLedger, found: EventRuleResult, moment: Moment
     for incident in tuple(ledger.incidents.values()):
         over_at = incident.opened_at + found.rule.resolve_after
         if incident.rule == found.rule.name and incident.is_open and over_at <= moment.now:
-            ledger.close(incident, "resolved", f"{found.rule.resolve_after.days} days went by", over_at)
+            ledger.close(
+                incident, "resolved", f"closed automatically after {found.rule.resolve_after.days} days", over_at
+            )
 
 
 def _orphans(ledger: IncidentLedger, memory: PreviousState, moment: Moment) -> Iterator[Remembered]:

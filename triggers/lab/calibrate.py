@@ -65,16 +65,16 @@ class Replayed:
             return None
         chance = f"a shift of {self.shift:.4g} is found within a year in {self.power:.0%} of cases"
         return (
-            f"the declared {self.declared:g} false alarms a year leave no power at n = {self.n} ({chance}): "
-            "accept more, widen the window or use fewer slices"
+            f"with {self.declared:g} false alarms a year the rule can hardly detect anything at n = {self.n} "
+            f"({chance}): accept more, widen the window or use fewer slices"
         )
 
     def __str__(self) -> str:
         """The line of `python -m triggers check`."""
         found = self.calibration
         alarms = f"{found.found:.2g} false alarms a year ({found.low:.2g} to {found.high:.2g})"
-        where = f"{found.slices} slices with rows enough, median n {self.n}"
-        aimed = f" ({self.aim:g} aimed at, for rows of one account are alike)" if self.aim < self.declared else ""
+        where = f"{found.slices} slices with enough rows, median n {self.n}"
+        aimed = f" (target {self.aim:g}, because rows of one account are similar)" if self.aim < self.declared else ""
         past = f", in the year to {self.past}, the newest that has data" if self.past else ""
         return f"alpha {found.alpha:.2g}, {alarms} of {self.declared:g} declared{aimed}, {where}{past}"
 

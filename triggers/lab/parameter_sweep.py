@@ -153,23 +153,25 @@ def propose(found: ParameterSweep, within: Budget, finds: Callable[[TrialOutcome
     """
     pairs = found.lax_first()
     if within.keeps(pairs[-1][1]):
-        loose = f"every {found.on.field} keeps {within}, so the budget says nothing of it"
+        loose = f"every {found.on.field} meets {within}, so the budget does not decide"
         most = max(map(finds, found.outcomes)) if finds else 0
         if finds is None:
             return Proposal(None, f"{loose} and none is proposed: write down what happened and add --known FILE")
         if not most:
-            return Proposal(None, f"{loose} and none is proposed: not one finds what is known")
+            return Proposal(None, f"{loose} and none is proposed: not one finds a known incident")
         chosen = next(pair for pair in pairs if finds(pair[1]) == most)
-        return Proposal(chosen, f"{loose}; this is the laxest that finds {most} of what is known, as many as any does")
+        return Proposal(
+            chosen, f"{loose}; this is the laxest that finds {most} of the known incidents, as many as any does"
+        )
     best: tuple[float, TrialOutcome] | None = None
     for value, outcome in pairs:
         if not within.keeps(outcome) or outcome.standing > MOST_STANDING:
             break
         best = value, outcome
     if best is None:
-        tried = f"no {found.on.field} that was tried keeps {within} without being open too often"
-        return Proposal(None, f"{tried}: ask for a longer run (consecutive), or slice less")
-    return Proposal(best, f"it keeps {within} and hears most")
+        tried = f"no {found.on.field} that was tried meets {within} without being open too often"
+        return Proposal(None, f"{tried}: require a longer run (consecutive) or use fewer slices")
+    return Proposal(best, f"it meets {within} and is the most sensitive that does")
 
 
 def recovery_words(of: Trial) -> str:
@@ -222,7 +224,7 @@ class TypicalRange:
         spread = (self.parts[-1] - self.parts[0]) / 2
         low, lower, upper, high = (figure(metric, part, spread) for part in self.parts)
         behind = f"{self.windows:,} windows in {self.slices} {'slice' if self.slices == 1 else 'slices'}"
-        where = f"the figure lay between {lower} and {upper} half the time, {low} to {high} nine times in ten"
+        where = f"typical range: {lower} to {upper} half of the time, {low} to {high} nine times out of ten"
         return f"{where} ({behind}, n from {self.fewest:,})"
 
 

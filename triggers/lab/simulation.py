@@ -90,7 +90,7 @@ def draw(law: Distribution, n: Ints, chance: Generator, shift: Floats | float = 
         EarshotError: the metric is a count or a quantile, which have no law here.
     """
     if law.shape not in _DRAWS:
-        raise EarshotError(f"a {law.shape} has no law to draw from; use a share, a balance or a mean")
+        raise EarshotError(f"a {law.shape} cannot be simulated; use a share, a balance or a mean")
     places = np.arange(len(n))[:, None] // law.block[None, :]
     found = np.zeros((*n.shape, TALLY))
     found[..., 0] = n

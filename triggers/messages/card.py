@@ -33,15 +33,15 @@ NEWS: Final = {
     "acknowledged": "Acknowledged",
     "snoozed": "Snoozed",
     "woken": "Snooze ended",
-    "reassigned": "Handed on",
-    "lapsed": "Nobody's again",
-    "deferred": "Step",
-    "digested": "Told",
-    "skipped": "Step",
-    "released": "Told after all",
+    "reassigned": "Reassigned",
+    "lapsed": "Unassigned",
+    "deferred": "Escalation step",
+    "digested": "Notified",
+    "skipped": "Escalation step",
+    "released": "Notified (no longer suppressed)",
     "standing": "Standing",
     "always": "Always so",
-    "joined": "Part of the same",
+    "joined": "Same event",
 }
 """What the kinds of entry are called, in Slack and in the dashboard."""
 
@@ -125,7 +125,7 @@ def facts(card: Card) -> tuple[Fact, ...]:
     incident, evidence = card.incident, card.evidence
     found = moment_words(incident.opened_at, card.zone)
     if incident.resolved_at:
-        found += f", over since {moment_words(incident.resolved_at, card.zone)}"
+        found += f", ended {moment_words(incident.resolved_at, card.zone)}"
     lines = [
         Fact("Where", slice_text(card)),
         *([] if card.metric is None and card.onset is None else [Fact("Since", str(card.onset or UNCLEAR))]),
@@ -146,7 +146,7 @@ def facts(card: Card) -> tuple[Fact, ...]:
         known = f"{young[0]} {'week' if young[0] == 1 else 'weeks'} of data"
         lines.append(Fact("Young source", f"{known}; {young[1]} are needed to detect every data fault"))
     if joined := [entry.reason for entry in card.entries if entry.kind == "joined"]:
-        lines.append(Fact("Part of the same", "; ".join(joined)))
+        lines.append(Fact("Same event", "; ".join(joined)))
     if card.rule.runbook:
         lines.append(Fact("What to do", card.rule.runbook))
     return tuple(lines)
@@ -157,9 +157,9 @@ def _held(card: Card) -> Iterator[Fact]:
     incident = card.incident
     if incident.acknowledged_at:
         by = called(card.people, incident.acknowledged_by)
-        yield Fact("Taken on", f"{by}, {moment_words(incident.acknowledged_at, card.zone)}")
+        yield Fact("Acknowledged by", f"{by}, {moment_words(incident.acknowledged_at, card.zone)}")
     elif incident.assigned_to:
-        yield Fact("Waits for", called(card.people, incident.assigned_to))
+        yield Fact("Waiting for", called(card.people, incident.assigned_to))
     if incident.is_open and incident.snoozed_until:
         yield Fact("Snoozed until", moment_words(incident.snoozed_until, card.zone))
 
@@ -216,7 +216,7 @@ def column_words(column: str) -> str:
 
 def _accounts(evidence: Evidence, *, may_name: bool) -> str:
     if not may_name:
-        return f"{count(evidence.accounts)} (the dashboard names them)"
+        return f"{count(evidence.accounts)} (names in the dashboard)"
     named = list[str]()
     for account in evidence.contributors:
         rows = count(account.n) if account.bad is None else f"{count(account.bad)} of {count(account.n)}"
@@ -275,8 +275,8 @@ def _actions(incident: Incident) -> tuple[Control, ...]:
 
 def _withheld(card: Card) -> Message:
     """What may be said of what may not be told: that it is there, and who knows."""
-    said = f"An incident of {card.rule.label or card.rule.name} lies outside what may be read here. "
-    said += "The rule's owner is told."
+    said = f"This channel is not allowed to see an incident of {card.rule.label or card.rule.name}. "
+    said += "The owner of the rule has been notified."
     footnote = f"Sent to {card.route.label or card.route.name}."
     return Message((said,), sentences=(said,), footnote=footnote)
 

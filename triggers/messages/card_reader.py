@@ -109,5 +109,5 @@ def rule_at_opening(conn: Connection, catalog: Catalog, shown: Incident) -> Vers
         if rule.name == shown.rule:
             return version_of(catalog, rule)
     raise GoneRuleError(
-        f"rule {shown.rule} of incident {shown.id} is gone; restore it in triggers.toml to read the card"
+        f"the rule {shown.rule} of incident {shown.id} has been removed; restore it in triggers.toml to see the card"
     )

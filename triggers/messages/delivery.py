@@ -76,9 +76,9 @@ class Sent:
 
     def __str__(self) -> str:
         """The round in one line."""
-        digest_ = f", {self.folded} told by a digest" if self.folded else ""
+        digest_ = f", {self.folded} in a digest" if self.folded else ""
         told = f"{self.sent} sent, {self.found} found already sent{digest_}"
-        return f"{told}, {self.later} to be tried again, {self.dead} refused"
+        return f"{told}, {self.later} to be retried, {self.dead} rejected"
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def _line(card: Card, since: str) -> str:
 
 
 def _withheld(number: int) -> list[str]:
-    return [f"{count(number)} more {'lies' if number == 1 else 'lie'} outside what may be read here."] if number else []
+    return [f"This channel is not allowed to see {count(number)} more."] if number else []
 
 
 def _listed(lines: Sequence[str]) -> list[str]:
@@ -94,7 +94,7 @@ def digest_message(digest: Digest, catalog: Catalog, link: str, verticals: froze
     """
     names = {rule.name: rule.label or rule.name for rule in catalog.rules}
     head = f"{digest.incidents:,} incidents in one message"
-    steps = f" For {digest.escalated:,} the next step of the ladder was taken." if digest.escalated else ""
+    steps = f" {digest.escalated:,} {'was' if digest.escalated == 1 else 'were'} escalated." if digest.escalated else ""
     state = f"{digest.open:,} open, {digest.incidents - digest.open:,} over.{steps}"
     lines = list[str]()
     for group in digest.groups:

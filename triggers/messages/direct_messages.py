@@ -113,15 +113,15 @@ class DirectMessageWriter:
         ranked = noisiest(rule_tallies(conn, since, until), votes_by_rule(conn, since))
         lines = [
             f"{mine[week.rule].label or week.rule}: {_n(week.opened, 'incident')}, {count(week.unanswered)} of them "
-            f"never acknowledged, {_n(week.noise, 'vote')} for noise"
+            f"never acknowledged, {count(week.noise)} rated as noise"
             for week in ranked if week.rule in mine
         ]  # fmt: skip
         head = f"Your noisiest rules, {self._days(since, until)}"
         return _message(head, [*lines[:LISTED], _HELP], self.link)
 
 
-_HELP: Final = "Tighten or turn off rules without any response: `triggers tune`, the lab, docs/how-to/write-a-rule.md."
-_ROUTES: Final = "Give the rule another route, or widen what the route or the person may see (config/routing.toml)."
+_HELP: Final = "Tighten or disable rules nobody responds to: `triggers tune`, the lab, docs/how-to/write-a-rule.md."
+_ROUTES: Final = "Give the rule another route, or let the route or the person see more (config/routing.toml)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,9 @@ def _reports(conn: Connection, catalog: Catalog, zone: ZoneInfo, now: datetime) 
 
 def mailbox(person: Person, channel: str) -> Route:
     """The route that leads to a person's direct messages. Its channel is no configured one, so it is not checked."""
-    return Route.model_construct(name=f"{MAILBOX}{person.name}", label=f"letters to {person.label}", channel=channel)
+    return Route.model_construct(
+        name=f"{MAILBOX}{person.name}", label=f"direct messages to {person.label}", channel=channel
+    )
 
 
 def incident_place(incident: Incident, rule: Rule | None) -> str:

@@ -75,7 +75,7 @@ class Search:
             listing = self.slack.sent_since(channel, (oldest - LOOK_BACK).timestamp(), thread or None)
         except SendError as error:
             # Not knowing whether they are there, one must not post them.
-            now, said = self.clock(), f"cannot_look_for_it: {error.code}"
+            now, said = self.clock(), f"lookup_failed: {error.code}"
             with self.states.begin() as conn:
                 if error.retry_after is not None:
                     rate_limits.block(conn, channel, now + timedelta(seconds=error.retry_after))

@@ -135,13 +135,13 @@ def form(name: str, press: Interaction, incident: Incident, people: Sequence[Per
     effect = {"type": "plain_text_input", "action_id": "effect", "placeholder": plain("-5%", HINT)}
     title, send, blocks = {
         "resolve": ("Resolve", "Resolve", [_text("note", "What was found or done?")]),
-        "reassign": ("Reassign", "Reassign", [_choice("to", "Who takes it on?", offered, None)]),
+        "reassign": ("Reassign", "Reassign", [_choice("to", "New owner", offered, None)]),
         "action": (
             "Record an action",
             "Record",
             [
-                _text("what", "What is done?"),
-                _choice("who", "Who sees to it?", offered, press.user),
+                _text("what", "What will be done?"),
+                _choice("who", "Owner", offered, press.user),
                 _input("due", "By when?", {"type": "datepicker", "action_id": "due"}, optional=True),
                 _input("effect", "Expected change of the figure", effect, optional=True),
             ],

@@ -265,13 +265,13 @@ def status_sentence(incident: Incident, seen: InteractionContext) -> str:
     if incident.acknowledged_at and incident.is_open:
         who = "you" if seen.person and incident.acknowledged_by == seen.person.name else None
         name = who or called(seen.people, incident.acknowledged_by)
-        return f"{name} took it on, {local_time(incident.acknowledged_at, seen)}."
+        return f"{name} acknowledged it, {local_time(incident.acknowledged_at, seen)}."
     if incident.snoozed_until and incident.is_open:
         by = called(seen.people, incident.assigned_to)
-        return f"{by} put it off until {local_time(incident.snoozed_until, seen)}."
+        return f"{by} snoozed it until {local_time(incident.snoozed_until, seen)}."
     last = next((entry for entry in reversed(seen.entries) if entry.kind in ("resolved", "closed")), None)
     if incident.is_open or last is None:
-        return "it is open and nobody has it."
+        return "it is open and unassigned."
     if last.kind == "resolved":
         return f"it recovered, {local_time(last.at, seen)}."
     by = f"{called(seen.people, last.author)} closed it" if last.author else "it was closed"
@@ -291,11 +291,11 @@ def presser(people: Sequence[Person], member: str) -> Person | None:
 def form_errors(press: Interaction, today: date) -> dict[str, str]:
     """What is wrong in a form, by field; Slack shows it there and keeps the form open."""
     if press.kind != "form" or press.action != "action":
-        return {name: "Needed." for name in ("note", "to") if press.fields.get(name) == ""}
-    errors = {} if press.fields.get("what") else {"what": "Say what is done."}
+        return {name: "Required." for name in ("note", "to") if press.fields.get(name) == ""}
+    errors = {} if press.fields.get("what") else {"what": "Say what will be done."}
     due = due_on(press)
     if due is not None and due < today:
-        errors["due"] = "Choose a day that is not gone."
+        errors["due"] = "Choose today or a later day."
     if press.fields.get("effect") and effect(press) is None:
         errors["effect"] = "Write a number such as -0.05 or -5%."
     return errors

@@ -62,7 +62,7 @@ def test_the_slider_is_moved_by_the_keyboard_and_the_page_follows(page_at: PageA
     for _ in range(30):
         page.keyboard.press("ArrowLeft")
     expect(page.locator("h1.e-headline")).to_contain_text("no incident, and told nobody", timeout=60_000)
-    expect(page.get_by_text("as it is 1").first).to_be_visible()
+    expect(page.get_by_text("currently 1").first).to_be_visible()
     expect(page.locator("code").filter(has_text="limit = ").first).not_to_contain_text("0.25")
     assert tab.problems == []
 

@@ -111,7 +111,7 @@ def test_an_incident_by_its_link_from_slack(
     tab = page_at(*SIZES[size], scheme)
     page = settled(tab, f"{url}/incident?id={company.incident}")
     expect(page.locator("h1.e-headline")).to_have_text(f"Promises are not kept – {BROKEN}")
-    expect(page.get_by_role("button", name="I take this on")).to_be_visible()
+    expect(page.get_by_role("button", name="Acknowledge")).to_be_visible()
     expect(page.locator("[data-testid=stVegaLiteChart] svg")).to_be_visible()
     assert is_inside(page)
     tab.screenshot(f"incident-{size}-{scheme}")

@@ -93,7 +93,7 @@ def _stopped(look: RowHistory, cell: Cell, run: _Weeks, alpha: float) -> DataFau
     again = "" if last == look.weeks else f" and start again on {look.day(until)}"
     seen, expected = weekly[first:last].sum(), weekly[slice(*near)].mean() * (last - first)
     what = f"{look.profile.table} rows{cell.called} stop on {look.day(since)}{again}"
-    figures = f"{seen:.0f} in {7 * (last - first)} days where {expected:.0f} were expected"
+    figures = f"{seen:.0f} in {7 * (last - first)} days instead of {expected:.0f} expected"
     return look.found("collection-change", cell.names, since, f"{what}: {figures}", until)
 
 

@@ -52,7 +52,7 @@ def _lag(look: RowHistory, cell: Cell, alpha: float) -> DataFault | None:
     while first > 0 and weekly[first - 1] < _FULL * usual:
         first -= 1
     weeks = look.weeks - first
-    figures = f"{weekly[first:].sum():.0f} where {usual * weeks:.0f} were expected, ever fewer"
+    figures = f"{weekly[first:].sum():.0f} instead of {usual * weeks:.0f} expected, and decreasing"
     reason = f"{look.profile.table} rows{cell.called} of the last {7 * weeks} days are still arriving: {figures}"
     return look.found("publication-lag", cell.names, look.week(first), reason)
 

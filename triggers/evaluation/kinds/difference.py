@@ -115,7 +115,7 @@ def _difference(name: str, metric: Metric, sample: Sample) -> str:
     n = count(round(against["tally"][0])) if against else "0"
     gap = None if held is None or sample.get("value") is None else sample["value"] - held
     half, ends = half_width(low, high), interval(metric, low, high)
-    sure = f" (95% sure: {ends})" if ends else ""
+    sure = f" (95% CI {ends})" if ends else ""
     by = f"difference {signed_change(metric, gap, half)}{sure}"
     return f"{sentence_start(name)}: {figure(metric, held, half)}, n = {n}; {by}"
 

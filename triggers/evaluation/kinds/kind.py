@@ -78,8 +78,8 @@ class RuleKind(ABC, Generic[RuleT]):
         """How unlikely what it found is by chance, in words; None where plain values were compared."""
         if not self.rule.is_weighed or "p" not in sample:
             return None
-        effect = f", design effect {sample['deff']:.1f}" if sample["deff"] > 1.05 else ""
-        return f"p = {sample['p']:.2g}, had to be under {sample['alpha']:.2g}{effect}"
+        effect = f"; design effect {sample['deff']:.1f}" if sample["deff"] > 1.05 else ""
+        return f"p = {sample['p']:.2g} (threshold {sample['alpha']:.2g}{effect})"
 
     @abstractmethod
     def setting(self, metric: Metric | None) -> Setting | None:
@@ -227,7 +227,7 @@ def rounded(value: float) -> float:
     return round(value, _DIGITS) + 0.0
 
 
-def figure_with_interval(metric: Metric, sample: Sample, sure: str = "95% sure: ") -> str:
+def figure_with_interval(metric: Metric, sample: Sample, sure: str = "95% CI ") -> str:
     """The figure with its interval and n. `sure` is what stands before the interval's ends."""
     half = half_width(sample.get("low"), sample.get("high"))
     ends = interval(metric, sample.get("low"), sample.get("high"))
