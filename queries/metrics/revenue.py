@@ -55,27 +55,27 @@ def read_revenue(
     query = select(*keys, func.sum(rows.c.amount).label("amount")).select_from(rows.outerjoin(rate, same))
     # Sums of floats depend on the order of what is added, and a figure must not change from one read to the next.
     found = fetch_arrow(conn, query.where(scope.where(rows), chosen(rows)).group_by(*keys).order_by(*keys))
-    factors = _factors(found, currency)
-    amounts = np.array(found["amount"].to_pylist(), dtype=np.float64) * np.array(factors, dtype=np.float64)
+    rates = np.array(factors(found, currency), dtype=np.float64)
+    amounts = np.array(found["amount"].to_pylist(), dtype=np.float64) * rates
     return found.select(["month", *by]).append_column("amount", pa.array(amounts))
 
 
-def _factors(found: pa.Table, currency: str | None) -> list[Any]:
-    """What turns each row into the reporting currency."""
+def factors(found: pa.Table, currency: str | None) -> list[Any]:
+    """What turns each row, which has `currency`, `month` and `rate`, into the reporting currency."""
     currencies: list[str | None] = found["currency"].to_pylist()
     home = currency or (currencies[0] if len(set(currencies)) == 1 else None)
     unrated: dict[str, set[date]] = {}
-    factors = []
+    found_rates = []
     for code, rate, month in zip(currencies, found["rate"].to_pylist(), found["month"].to_pylist(), strict=True):
         # A source that knows one currency only leaves the column empty, and means the reporting currency by that.
         is_home = code is None or code == home
         if rate is None and not is_home:
             unrated.setdefault(str(code), set()).add(month)
-        factors.append(1.0 if is_home else rate)
+        found_rates.append(1.0 if is_home else rate)
     if unrated:
         named = listed([f"in {code} for {_months(months)}" for code, months in sorted(unrated.items())])
         raise UnratedRevenueError(f"revenue {named} has no rate; load the rate of each of these months into fx_rate")
-    return factors
+    return found_rates
 
 
 def _months(months: Collection[date]) -> str:

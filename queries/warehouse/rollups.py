@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Date,
+    DateTime,
     Double,
     Integer,
     Select,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     insert,
     literal,
     select,
+    true,
 )
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -33,6 +35,7 @@ from queries.engine import append, micros, newest_value, whole
 from queries.warehouse import tables as warehouse_tables
 from queries.warehouse.changes import Touched
 from queries.warehouse.relations import relation
+from queries.warehouse.verticals import covers, vertical_periods
 
 DEFECT_GRACE: Final = timedelta(days=14)
 """How long after its end a journey still answers for a defect."""
@@ -101,8 +104,26 @@ ROLLUPS: Final[dict[str, tuple[Table, ...]]] = {
 """The rollups of each relation, the smaller first."""
 
 
+account_month = Table(
+    "account_month",
+    warehouse_tables.warehouse,
+    Column("account_id", String, nullable=False),
+    Column("month", Date, nullable=False),
+    Column("source", String, nullable=False),
+    Column("vertical", String),
+    Column("currency", String),
+    Column("amount", Double, nullable=False),
+    Column("rate", Double),
+    Column("share_of_wallet", Double),
+    Column("recorded_at", DateTime),
+)
+"""The revenue of an account and month from one source, with the account's vertical and the currency's rate of then."""
+
+
 def rebuild_rollups(conn: Connection) -> None:
     """Compute everything anew from the facts."""
+    conn.execute(delete(account_month))
+    _fill_months(conn, true())
     conn.execute(delete(warehouse_tables.journey_fact))
     _fill_journeys(conn, None)
     for name, tables in ROLLUPS.items():
@@ -113,6 +134,11 @@ def rebuild_rollups(conn: Connection) -> None:
 
 def refresh_rollups(conn: Connection, touched: Touched) -> None:
     """Compute anew what the touched days and journeys make up; the result is that of `rebuild`."""
+    accounts = select(touched.months.c.account_id)
+    # A warehouse that is older than the table has it empty.
+    is_new = conn.execute(select(account_month.c.account_id).limit(1)).first() is None
+    conn.execute(delete(account_month).where(account_month.c.account_id.in_(accounts)))
+    _fill_months(conn, true() if is_new else warehouse_tables.revenue.c.account_id.in_(accounts))
     # Before and after: a journey whose contacts changed may leave a day as well as come to one.
     _note_days(conn, touched)
     conn.execute(delete(warehouse_tables.journey_fact).where(_among(warehouse_tables.journey_fact, touched)))
@@ -124,6 +150,19 @@ def refresh_rollups(conn: Connection, touched: Touched) -> None:
             days = select(noted.day).where(noted.table_name == name, noted.column_name == _day_of(table))
             conn.execute(delete(table).where(table.c[_day_of(table)].in_(days)))
             _fill(conn, table, name, days)
+
+
+def _fill_months(conn: Connection, which: Row) -> None:
+    revenue, fx = warehouse_tables.revenue, warehouse_tables.fx_rate.c
+    facts = select(*revenue.c, revenue.c.month.label("day")).where(which).subquery("fact")
+    # One rate for a currency and month, whatever was loaded: two would count the revenue they are joined to twice.
+    rate = select(fx.currency, fx.month, func.max(fx.rate).label("rate")).group_by(fx.currency, fx.month).subquery()
+    period = vertical_periods()
+    joined = facts.outerjoin(rate, and_(rate.c.currency == facts.c.currency, rate.c.month == facts.c.month))
+    joined = joined.outerjoin(period, covers(period, facts))
+    found = {"vertical": period.c.vertical, "rate": rate.c.rate}
+    columns = [found[c.name] if c.name in found else facts.c[c.name] for c in account_month.c]
+    append(conn, account_month, select(*columns).select_from(joined))
 
 
 def _day_of(rollup: Table) -> str:

@@ -48,7 +48,7 @@ LATE: Final = {
 
 AT: Final = {"journey": "started_at", "contact": "occurred_at", "response": "invited_at", "defect": "occurred_at"}
 UNTIL_THEN: Final = {"outcome": "open", "status": "invited"}
-COMPUTED: Final = ("journey_fact", *(t.name for tables in ROLLUPS.values() for t in tables))
+COMPUTED: Final = ("journey_fact", "account_month", *(t.name for tables in ROLLUPS.values() for t in tables))
 WHEN_LOADED: Final = ("first_loaded_at", "loaded_at")
 
 
@@ -74,7 +74,9 @@ def _account(rows: Rows, key: str, draw: random.Random, days: int) -> None:
             {"account_id": key, "valid_from": since, "vertical": vertical, "tier": "gold", "annual_revenue": 1e6}
         )
     rows["person"] += [{"person_id": f"{key}-p{n}", "account_id": key, "role": "user"} for n in range(2)]
-    rows["revenue"].append({"account_id": key, "month": date(2026, 1, 1), "amount": draw.random() * 1e5})
+    currency = "USD" if int(key[1:]) % 2 else None
+    revenue = {"account_id": key, "month": date(2026, 1, 1), "amount": draw.random() * 1e5, "currency": currency}
+    rows["revenue"].append(revenue)
 
 
 def _journey(rows: Rows, key: str, draw: random.Random, days: int, accounts: int) -> None:

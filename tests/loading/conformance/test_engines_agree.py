@@ -78,6 +78,8 @@ def _changed(rows: Rows, seed: int = 7) -> Rows:
     for row in changed["response"][:10]:
         row |= {"status": "bounced", "responded_at": None, "score": None, "scale": None, "comment": None}
     changed["defect"] = changed["defect"][3:]
+    changed["fx_rate"][0]["rate"] = 0.8
+    changed["revenue"][0] |= {"amount": 5.0, "share_of_wallet": 0.4}
     return changed
 
 
