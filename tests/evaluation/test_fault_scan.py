@@ -30,7 +30,7 @@ HOUR: Final = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A journey: a call, a mail in reply, a call back two days later, and a defect on the way."""
+    """A journey: a call for help in the portal, a mail in reply, a call back two days later, and a defect on the way."""
 
     key: str
     at: datetime
@@ -47,7 +47,7 @@ class Case:
         return {**self.own, **about, **dated, "id": f"{self.key}-{name}"}
 
     def call(self, name: str = "call", after: timedelta = timedelta(0)) -> dict[str, Any]:
-        return self.contact(name, after, direction="in")
+        return self.contact(name, after, "portal", "in")
 
     def mail(self, after: timedelta = 2 * HOUR) -> dict[str, Any]:
         return self.contact("mail", after, "mail")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -195,9 +196,13 @@ def test_repeats_are_new_inbound_contacts_of_the_account_about_the_issue(conn: C
 
 
 def test_replies_are_answers_or_later_outbound_contacts(conn: Connection, rows: Rows) -> None:
+    """A call is answered while it lasts and waits for nothing; a source that names no channel may have had mails."""
     ends = {(r["source"], r["id"]): r["ended_at"] for r in rows["journey"]}
+    inbound = [r for r in rows["contact"] if r["direction"] == "in"]
+    assert {r["channel"] for r in inbound} == {"mail", "phone", None}
     owed = replied = 0
-    for row in (r for r in rows["contact"] if r["direction"] == "in"):
+    hours = list[float]()
+    for row in (r for r in inbound if r["channel"] != "phone"):
         ended = ends[row["source"], row["journey_id"]]
         if ended and ended <= row["occurred_at"]:
             continue
@@ -210,9 +215,12 @@ def test_replies_are_answers_or_later_outbound_contacts(conn: Connection, rows: 
         reply = min([*out, *([row["answered_at"]] if row["answered_at"] else [])], default=None)
         owed += 1
         replied += bool(reply and reply <= row["occurred_at"] + timedelta(hours=24))
+        hours += [(reply - row["occurred_at"]) / timedelta(hours=1)] if reply else []
     (point,) = measure(conn, METRICS["answered-in-time"], Ask(grain="all"), EVERYTHING, AFTER)
     assert point.n == owed
     assert point.value == pytest.approx(replied / owed)
+    (middle,) = measure(conn, METRICS["reply-hours-median"], Ask(grain="all"), EVERYTHING, AFTER)
+    assert (middle.n, middle.value) == (len(hours), pytest.approx(median(hours)))
 
 
 def test_account_columns_are_those_of_the_day(conn: Connection, rows: Rows) -> None:
