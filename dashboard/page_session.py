@@ -1,6 +1,6 @@
 """One page run: who looks, at which generation of the data, under which configuration, at what time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -75,6 +75,41 @@ def page_session() -> Iterator[PageSession]:
     with opened.pinned() as pin, opened.reading() as state:
         key = cache.page_key(opened.settings, stamp, pin.generation, reader.scope, now)
         yield PageSession(opened, reader, catalog, key, pin, state, changes, now)
+
+
+def follow_address(name: str, values: Mapping[str, object], usual: object) -> Callable[[], None]:
+    """Have a choice on the page follow its address: a link, a bookmark, and where the Back button leads.
+
+    Args:
+        name: of the address's parameter, and the key of the element that stands for it.
+        values: what may be chosen, by what the address calls it.
+        usual: what is chosen where the address says nothing.
+
+    Returns:
+        The element's `on_change`: the address follows what is chosen, and Back leads to what was shown before.
+    """
+    asked, seen = st.query_params.get(name), f"address-{name}"
+    text = next((one for one in values if one == asked), None)
+    if asked is not None and text is None:
+        text = next((one for one in values if one.casefold() == asked.casefold()), None)
+    if asked is not None and text is None:
+        # A link may be old or mistyped: say so rather than show something else in silence.
+        words = f"The {name} in this link, “{asked[:80]}”, does not exist. Showing the default instead."
+        st.html(markup.notice(words, attention=True))
+    chosen = st.session_state.get(name)
+    if name not in st.session_state or asked != st.session_state.get(seen) or chosen not in {usual, *values.values()}:
+        st.session_state[name] = usual if text is None else values[text]
+    st.session_state[seen] = asked
+
+    def follow() -> None:
+        new = st.session_state[name]
+        if new == usual:
+            st.query_params.pop(name, None)
+        else:
+            st.query_params[name] = next(one for one, value in values.items() if value == new)
+        st.session_state[seen] = st.query_params.get(name)
+
+    return follow
 
 
 def banners(session: PageSession) -> None:

@@ -44,6 +44,7 @@ from config.models.values import (
     Scalar,
     TooLongError,
     Zone,
+    conditions_text,
     duration_text,
     matching,
     parse_duration,

@@ -176,3 +176,22 @@ def _conditions(value: object) -> object:
 
 
 Conditions = Annotated[tuple[Condition, ...], BeforeValidator(_conditions)]
+
+
+def conditions_text(where: Conditions) -> str:
+    """Filters in words, such as `journey type is installation; not multi channel`."""
+    words = {"at_least": "at least", "at_most": "at most", "above": "above", "below": "below"}
+    filters = list[str]()
+    for condition in where:
+        column = condition.column.replace("_", " ").replace(".", " ")
+        if condition.any_of is not None and len(condition.any_of) == 1 and isinstance(condition.any_of[0], bool):
+            filters.append(column if condition.any_of[0] else f"not {column}")
+            continue
+        limits = ((text, getattr(condition, name)) for name, text in words.items())
+        parts = [f"{text} {limit}" for text, limit in limits if limit is not None]
+        if condition.any_of is not None:
+            parts.append("is " + " or ".join(str(value) for value in condition.any_of))
+        if condition.known is not None:
+            parts.append("is known" if condition.known else "is missing")
+        filters.append(f"{column} {', '.join(parts)}")
+    return "; ".join(filters)

@@ -14,7 +14,16 @@ from config.reading.environment import (
     variable_names,
 )
 from config.reading.known_incidents import KnownIncident, parse_known_incidents, read_known_incidents
-from config.reading.loader import FILES, SETTINGS, Drafts, parse_drafts, read_catalog, read_drafts, read_source
+from config.reading.loader import (
+    FILES,
+    SETTINGS,
+    Drafts,
+    files_of_drafts,
+    parse_drafts,
+    read_catalog,
+    read_drafts,
+    read_source,
+)
 from config.reading.rule_tests import (
     ExpectedIncident,
     RuleTest,

@@ -5,6 +5,7 @@ Drafts are rules tried before they are turned on: read like those of triggers.to
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -45,6 +46,9 @@ FILES: Final[Mapping[str, tuple[str, ...]]] = {
 """The files of a catalogue and what stands at the top of each."""
 
 SETTINGS: Final = "settings.toml"
+_OF_COMMANDS: Final = {"rule", "known", "test"}
+_NEARLY: Final = 0.85
+"""How like the name of a file must be to that of another to be mistyped: a letter in seven is wrong."""
 _ANY_RULE: Final[TypeAdapter[Rule]] = TypeAdapter(Rule)
 _OF_A_RULE: Final = {"name": "x", "severity": 4, "route": "x", "owner": "x"}
 _OF_A_WATCH: Final = {**_OF_A_RULE, "window": "7d", "every": "7d", "false_alarms_per_year": 1, "keep_firing": "0d"}
@@ -146,12 +150,22 @@ def _documents(folder: Path) -> tuple[dict[str, Document | None], list[Mistake]]
     read_ = {name: _document(folder / name) for name in FILES}
     mistakes = [m for _, found in read_.values() for m in found]
     known = (*FILES, SETTINGS)
-    # A file that nothing reads is most likely one whose name is mistyped.
-    unread = (file for file in sorted(folder.glob("*.toml")) if file.name not in known)
+    drafts = files_of_drafts(folder)
+    unread = (file for file in sorted(folder.glob("*.toml")) if file.name not in known and file not in drafts)
     mistakes += (Mistake(file, 1, "nothing reads this file", suggest(file.name, known)) for file in unread)
     for name, (document, _) in read_.items():
         mistakes += unknown_tops(document, FILES[name]) if document else ()
     return {name: document for name, (document, _) in read_.items()}, mistakes
+
+
+def files_of_drafts(folder: Path) -> tuple[Path, ...]:
+    """The files of a config folder that only a command reads: drafts of rules, known incidents and rule tests.
+
+    A name that is nearly that of a file which is always read is mistyped, whatever the file holds.
+    """
+    stems = [Path(name).stem for name in (*FILES, SETTINGS)]
+    own = (f for f in sorted(folder.glob("*.toml")) if not get_close_matches(f.stem.lower(), stems, 1, _NEARLY))
+    return tuple(file for file in own if (read := _document(file)[0]) is None or set(read.values) <= _OF_COMMANDS)
 
 
 def unknown_tops(document: Document, known: tuple[str, ...]) -> Iterator[Mistake]:

@@ -18,6 +18,7 @@ from queries.review import (
     read_evidence,
     read_onset,
     read_present,
+    read_traits,
     read_trend,
 )
 from queries.state import Action, Incident
@@ -76,6 +77,12 @@ def effect_words(key: Key, pin: Pin, action: Action, others: tuple[Action, ...])
 def incident_evidence(key: Key, _pin: Pin, page: IncidentPage) -> Evidence | None:
     """What stands behind an incident, at its present version."""
     return read_evidence(_pin.conn, page, key.scope, key.as_of)
+
+
+@shared({IncidentPage: lambda page: repr((page.incident, page.present))})
+def traits(key: Key, _pin: Pin, page: IncidentPage) -> tuple[str, ...]:
+    """What the bad cases behind an incident have in common, a line for each column."""
+    return tuple(str(trait) for trait in read_traits(_pin.conn, page, key.scope, key.as_of))
 
 
 def card(key: Key, pin: Pin, page: IncidentPage, link: str) -> Card | None:

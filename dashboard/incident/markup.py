@@ -12,7 +12,7 @@ from config.models import DATA_FAULT, DECEIVES, Catalog, Guard, Metric, Person, 
 from dashboard.incident.charts import Reference
 from dashboard.markup import SEVERITIES, macros, section
 from queries.messages import Notification
-from queries.metrics import count, day_words, figure, half_width, interval, moment_words
+from queries.metrics import count, day_words, difference_words, figure, half_width, interval, moment_words
 from queries.review import (
     UNCLEAR,
     IncidentPage,
@@ -111,6 +111,7 @@ def evidence_section(page: IncidentPage, card: Card | None) -> Markup:
             ("Before", then.before(metric) if then else ""),
             ("Cases", f"n = {count(round(n))}"),
             (sentence_start(reference.name), reference.figure(metric)) if reference else ("", ""),
+            ("Difference", difference_words(metric, sample)),
         ]
     elif page.rule and card and (heard := kind_of(page.rule).finding(None, card.sample)):
         facts = [("Silence", heard)]
@@ -255,6 +256,8 @@ def incident_table(incidents: Iterable[Listed], terms: Terms) -> Markup:
         value, before = "", ""
         if known and metric:
             value, before = reading_words(metric, known.now), known.before(metric)
+            if "against" in known.now and known.now.get("held") is not None:
+                value += f", compared with {figure(metric, known.now['held'])}"
         elif known and rule and rule.hears_signals:
             silent = aged(rule, known.now, terms.today) if terms.today and incident.is_open else known.now
             value = f"{silent['value']:.0f} days"

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from config import EarshotError
 from dashboard import markup as parts
 from dashboard.incident import charts, data, markup
-from dashboard.page_session import PageSession, banners
+from dashboard.page_session import PageSession, banners, follow_address
 from queries.messages import notified_states, read_notifications
 from queries.review import IncidentPage, current_rule, read_incident_page, readings_of
 from queries.state import (
@@ -59,6 +59,8 @@ def show(session: PageSession) -> None:
     with st.expander("How sure?"):
         st.html(parts.bullets(markup.how_sure(page)))
     _chart(session, page)
+    if traits := data.traits(session.key, session.pin, page):
+        st.html(parts.section("What the bad cases have in common") + parts.bullets(traits))
     if words := markup.what_to_do(page, session.catalog.guard):
         st.html(words)
     _actions(session, page)
@@ -73,7 +75,8 @@ def show(session: PageSession) -> None:
 def _list(session: PageSession) -> None:
     st.html('<h1 class="e-headline">Incidents</h1>')
     banners(session)
-    only_open = st.toggle("Open only", value=True, key="open", bind="query-params")
+    on_change = follow_address("open", {"true": True, "false": False}, usual=True)
+    only_open = st.toggle("Open only", key="open", on_change=on_change)
     found = read_incidents(session.state, session.viewer.scope, "open" if only_open else None)
     if not found:
         st.html(parts.notice("No incident is open." if only_open else "No rule has detected anything yet."))

@@ -11,7 +11,7 @@ from config.models import Metric, Rule
 from config.reading import parse_known_incidents
 from dashboard import markup as parts
 from dashboard.lab import charts, data, markup
-from dashboard.page_session import PageSession, banners
+from dashboard.page_session import PageSession, banners, follow_address
 from queries.state import calibrations, precisions
 from triggers.evaluation.kinds import sentence_start
 from triggers.lab import (
@@ -32,6 +32,7 @@ from triggers.lab import (
 )
 
 YEARS: Final = (1, 2, 3)
+USUAL: Final = 2
 YEAR: Final = timedelta(days=365)
 EXAMPLE: Final = """[[known]]
 name = "What happened"
@@ -56,20 +57,16 @@ def _request(session: PageSession, top: DeltaGenerator) -> data.TrialRequest | N
     named = {rule.name: rule for rule in session.catalog.rules if is_tried(rule)}
     if not named:
         st.html(parts.notice("No rule reads a metric yet: write one in config/triggers.toml, or draft it here."))
-    wanted = st.query_params.get("rule")
-    if wanted is not None and wanted not in named:
-        words = f"The rule in this link, “{wanted[:80]}”, cannot be tried here. Showing the first one instead."
-        st.html(parts.notice(words, attention=True))
+    on_rule = follow_address("rule", {name: name for name in named}, next(iter(named), None))
+    on_years = follow_address("years", {str(number): number for number in YEARS}, USUAL)
     labels = {name: f"{rule.label or name}{'' if rule.enabled else ' (off)'}" for name, rule in named.items()}
     name = None
     with top:
         if named:
-            first = [*named].index(wanted) if wanted in named else 0
-            name = st.selectbox("Rule", [*named], first, format_func=labels.__getitem__, key="rule", width=420)
-        if name is not None:
-            # The address follows what is chosen, so that it can be passed on.
-            st.query_params["rule"] = name
-        years = st.segmented_control("Years", YEARS, default=2, required=True, key="years", bind="query-params")
+            name = st.selectbox(
+                "Rule", [*named], format_func=labels.__getitem__, key="rule", on_change=on_rule, width=420
+            )
+        years = st.segmented_control("Years", YEARS, required=True, key="years", on_change=on_years)
         is_draft = st.toggle("Draft", key="is-draft", help="Change the rule as TOML, or write another one")
     draft = ""
     if is_draft or not named:
@@ -78,7 +75,7 @@ def _request(session: PageSession, top: DeltaGenerator) -> data.TrialRequest | N
         return None
     until = session.key.day
     stored = sorted((hash_, calibration.alpha) for hash_, calibration in calibrations(session.state).items())
-    return data.TrialRequest(name, draft, until - YEAR * (years or 2), until, tuple(stored))
+    return data.TrialRequest(name, draft, until - YEAR * (years or USUAL), until, tuple(stored))
 
 
 def _draft(session: PageSession, rule: Rule | None) -> tuple[str, str | None]:

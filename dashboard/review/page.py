@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import markup as parts
 from dashboard.cache import Key
-from dashboard.page_session import PageSession, banners
+from dashboard.page_session import PageSession, banners, follow_address
 from dashboard.review import charts, data, downloads, markup
 from queries.metrics import count, day_words, moment_words
 from queries.review import EVERYWHERE, Issue, Review
@@ -61,23 +61,14 @@ def _choose(session: PageSession, top: DeltaGenerator) -> Key | None:
         return None
     named = {f"{month:%Y-%m}": month for month in reversed(months.all)}
     verticals = data.verticals(session.key, session.pin)
-    _drop_unknown("month", tuple(named))
-    _drop_unknown("vertical", verticals)
+    on_month = follow_address("month", {name: name for name in named}, f"{months.usual:%Y-%m}")
+    on_vertical = follow_address("vertical", {name: name for name in verticals}, None)
     with top:
-        usual = [*named].index(f"{months.usual:%Y-%m}")
-        month = st.selectbox("Month", [*named], usual, key="month", bind="query-params", width=190)
+        month = st.selectbox("Month", [*named], key="month", on_change=on_month, width=190)
         vertical = st.selectbox(
-            "Vertical", verticals, None, key="vertical", bind="query-params", placeholder=EVERYWHERE, width=280
+            "Vertical", verticals, None, key="vertical", on_change=on_vertical, placeholder=EVERYWHERE, width=280
         )
-    return session.key.of(named.get(month or "", months.usual), vertical if vertical in verticals else None)
-
-
-def _drop_unknown(name: str, known: tuple[str, ...]) -> None:
-    """A link may be old or mistyped: say so rather than show something else in silence."""
-    asked = st.query_params.get(name)
-    if asked is not None and asked not in known:
-        words = f"The link asks for {name} “{asked[:80]}”, which is not here. It was left out."
-        st.html(parts.notice(words, attention=True))
+    return session.key.of(named.get(month or "", months.usual), vertical)
 
 
 def _issues(session: PageSession, review: Review) -> None:
@@ -150,17 +141,17 @@ def _against_goals(session: PageSession, key: Key, review: Review) -> str | None
         # The most missed, and of those the configuration's first: the chart must not change with a hash's order.
         missed = [s.metric.name for s in review.standings if s.verdict == "missed" and s.vertical]
         first = max(metrics, key=lambda name: (missed.count(name), -[*metrics].index(name)))
+        on_change = follow_address("metric", {name: name for name in metrics}, first)
         chosen = st.segmented_control(
             "Metric",
             [*metrics],
-            default=first,
             required=True,
             format_func=lambda name: metrics.get(name, name),
             key="metric",
-            bind="query-params",
+            on_change=on_change,
             label_visibility="collapsed",
         )
-        chosen = chosen if chosen in metrics else first
+        chosen = chosen or first
     shown = [s for s in review.standings if chosen in {None, s.metric.name}]
     with st.container(key="goals"):
         spec = data.goals_spec(key, session.pin, chosen)

@@ -39,7 +39,9 @@ from queries.warehouse import (
     latest,
     nothing_touched,
     refill,
+    spelled_alike,
     unfilled,
+    vertical_names,
 )
 from queries.warehouse import tables as warehouse_tables
 
@@ -154,6 +156,8 @@ def load(warehouse: Warehouse, order: LoadRequest, now: datetime, say: Say = pri
                 empty.setdefault(table, []).append(metric.name)
         for table, metrics in empty.items():
             say(f"no row of {table} is loaded, so {', '.join(metrics)} stay{'s' if len(metrics) == 1 else ''} empty")
+        for names in spelled_alike(vertical_names(draft.conn)):
+            say(f"verticals that differ only in case or spaces: {names}; write each in one way in the source's SELECT")
         say("publishing" if summary.published else "nothing changed; the warehouse is unchanged")
     return replace(summary, seconds=clock.total())
 

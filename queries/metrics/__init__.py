@@ -10,6 +10,7 @@ from queries.metrics.formatting import (
     count,
     csv_cell,
     day_words,
+    difference_words,
     figure,
     goal_figure,
     half_width,

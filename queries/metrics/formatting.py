@@ -1,10 +1,10 @@
 """How a figure is written: in the metric's own unit, and no finer than its interval supports."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, tzinfo
 from math import ceil, isfinite, log10
-from typing import Final
+from typing import Any, Final
 
 from config.models import Metric
 from queries.engine import aware, day_of
@@ -82,6 +82,19 @@ def signed_change(metric: Metric, value: float | None, half_width: float | None 
     signed = text if text.startswith(MINUS) or not float(text.replace(",", "")) else f"+{text}"
     unit_ = "point" if _points(metric) == "points" and text.lstrip(MINUS) == "1" else _points(metric)
     return f"{signed} {unit_}".strip()
+
+
+def difference_words(metric: Metric, sample: Mapping[str, Any]) -> str:
+    """How far a figure lies from the one it is compared with: `−27 points (95% CI −35 to −20)`; empty without one."""
+    against, value, held = sample.get("against"), sample.get("value"), sample.get("held")
+    if against is None or value is None or held is None:
+        return ""
+    low, high = against.get("low"), against.get("high")
+    half, ends = half_width(low, high), ""
+    if half is not None:
+        places = decimals(shown(metric, half))
+        ends = f" (95% CI {_plain(shown(metric, low), places)} to {_plain(shown(metric, high), places)})"
+    return f"{signed_change(metric, value - held, half)}{ends}"
 
 
 def half_width(low: float | None, high: float | None) -> float | None:

@@ -1,11 +1,26 @@
 """What stands behind an incident: the accounts that made its figure, what else went on, how fresh the data is."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, String, Subquery, and_, case, func, literal, null, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    Subquery,
+    and_,
+    case,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    true,
+)
 
 from config.models import Conditions, Metric
 from queries.engine import aware, day_start, naive, whole
@@ -15,6 +30,21 @@ from queries.warehouse import COLUMNS, DAYS, Scope, matching, relation, tables
 
 MOST: Final = 5
 """How many accounts a card names."""
+
+TRAITS: Final = {
+    "touchpoint": "Touchpoint",
+    "channel": "Contact channel",
+    "product": "Product",
+    "region": "Region",
+    "team": "Team",
+    "issue_code": "Issue",
+    "journey_type": "Journey",
+    "code": "Defect code",
+}
+"""Columns that a cause is looked for in, and what people call them."""
+
+_OF_A_JOURNEY: Final = {"defect": "code", "contact": "team"}
+"""What a journey has through its rows in other tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +100,21 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Trait:
+    """The values of a column that most of the bad rows have, with their numbers; `values_in_all` counts all values."""
+
+    label: str
+    values: tuple[tuple[str, int], ...]
+    values_in_all: int
+
+    def __str__(self) -> str:
+        """In one line: `Defect code: broken-part 12, late-part 4 and 3 more`."""
+        more = self.values_in_all - len(self.values)
+        values = ", ".join(f"{value} {n:,}" for value, n in self.values)
+        return f"{self.label}: {values}{f' and {more:,} more' if more else ''}"
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What an incident's card adds to its figures. `accounts` counts all that have a part in the figure."""
 
@@ -103,6 +148,41 @@ def gather(
     )
 
 
+def traits(conn: Connection, question: Question, scope: Scope, as_of: datetime) -> tuple[Trait, ...]:
+    """What the rows that count against a figure have in common: where they lie, whose they are, which defects they had.
+
+    Nothing of a metric that has no bad rows. A row's journey has defects and teams, and each counts once for it.
+    """
+    metric = question.metric
+    if not _has_bad_rows(metric):
+        return ()
+    fixed = {name for name, _ in question.by} | {condition.column for condition in question.where}
+    own = sorted((COLUMNS[metric.table] & TRAITS.keys()) - fixed)
+    of_journey = {"id", "source"} if metric.table == "journey" else set[str]()
+    rows, chosen = _asked(question, scope, as_of, {*own, *of_journey})
+    found = list[Trait]()
+    for name in own:
+        query = select(rows.c[name], func.count()).where(chosen, _bad(metric, rows))
+        found.append(_trait(conn, name, query.group_by(rows.c[name])))
+    for table, name in _OF_A_JOURNEY.items() if of_journey else ():
+        part = relation(table, as_of, (name, "source", "journey_id"))
+        same = and_(part.c.source == rows.c.source, part.c.journey_id == rows.c.id)
+        journeys = func.count(rows.c.id.distinct())
+        query = select(part.c[name], journeys).select_from(rows.join(part, same))
+        bad = and_(chosen, _bad(metric, rows), part.c[name] != tables.UNKNOWN)
+        found.append(_trait(conn, name, query.where(bad).group_by(part.c[name])))
+    # What nearly all of them have unknown says nothing.
+    return tuple(trait for trait in found if any(value != tables.UNKNOWN for value, _ in trait.values))
+
+
+def _trait(conn: Connection, name: str, query: Select[Any, int]) -> Trait:
+    numbers = Counter[str]()
+    for value, n in conn.execute(query):
+        numbers[tables.UNKNOWN if value is None else str(value)] += int(n)
+    counted = sorted(numbers.items(), key=lambda each: (-each[1], each[0]))
+    return Trait(TRAITS[name], tuple(counted[:MOST]), len(counted))
+
+
 def gather_case(
     conn: Connection, table: str, account: str | None, day: date, place: tuple[str | None, str | None], as_of: datetime
 ) -> Evidence:
@@ -115,20 +195,28 @@ def gather_case(
 def _accounts(conn: Connection, question: Question, scope: Scope, as_of: datetime) -> tuple[Contributor, ...]:
     """The accounts with a part in the figure, those with most bad rows first."""
     metric = question.metric
-    day = DAYS[metric.table].get(metric.dated_by, metric.dated_by)
-    named = {condition.column for condition in question.where} | {name for name, _ in question.by}
-    # A reader without limits needs no column to be limited by, and each column of an account costs a join.
-    limits = {"vertical", "touchpoint"} & COLUMNS[metric.table] if scope != Scope(scope.role) else set[str]()
-    rows = relation(metric.table, as_of, frozenset({"account_id", day, *metric.columns, *named, *limits}))
-    within = and_(rows.c[day] >= question.since, rows.c[day] < question.until, scope.where(rows))
-    # A slice holds text, whatever its column is; "unknown" is what the figure called a missing value.
-    of_slice = (func.coalesce(rows.c[name].cast(String), tables.UNKNOWN) == value for name, value in question.by)
-    chosen = and_(within, true(), *of_slice, matching(metric.where, rows), matching(question.where, rows))
+    rows, chosen = _asked(question, scope, as_of, {"account_id"})
     bad = whole(func.sum(case((_bad(metric, rows), 1), else_=0))) if _has_bad_rows(metric) else null()
     query = select(rows.c.account_id, func.count().label("n"), bad.label("bad")).where(chosen)
     groups = conn.execute(query.group_by(rows.c.account_id)).all()
     accounts = (Contributor(row.account_id, row.account_id, row.n, row.bad) for row in groups)
     return tuple(sorted(accounts, key=lambda c: (-(c.bad if c.bad is not None else c.n), -c.n, c.account_id)))
+
+
+def _asked(
+    question: Question, scope: Scope, as_of: datetime, columns: set[str]
+) -> tuple[Subquery, ColumnElement[bool]]:
+    """The rows that a question is about, with these columns, and which of the relation's rows they are."""
+    metric = question.metric
+    day = DAYS[metric.table].get(metric.dated_by, metric.dated_by)
+    named = {condition.column for condition in question.where} | {name for name, _ in question.by}
+    # A reader without limits needs no column to be limited by, and each column of an account costs a join.
+    limits = {"vertical", "touchpoint"} & COLUMNS[metric.table] if scope != Scope(scope.role) else set[str]()
+    rows = relation(metric.table, as_of, frozenset({day, *columns, *metric.columns, *named, *limits}))
+    within = and_(rows.c[day] >= question.since, rows.c[day] < question.until, scope.where(rows))
+    # A slice holds text, whatever its column is; "unknown" is what the figure called a missing value.
+    of_slice = (func.coalesce(rows.c[name].cast(String), tables.UNKNOWN) == value for name, value in question.by)
+    return rows, and_(within, true(), *of_slice, matching(metric.where, rows), matching(question.where, rows))
 
 
 def _has_bad_rows(metric: Metric) -> bool:

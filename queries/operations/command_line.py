@@ -86,8 +86,8 @@ def run_command(parser: ArgumentParser, words: Sequence[str], interrupted: str =
     if odd := next((word for word in words if not word.isascii() and not _is_text(word)), None):
         complain(f"{printable(odd)} is not UTF-8; write it in UTF-8")
         return 2
-    arguments = parser.parse_args(words)
     try:
+        arguments = parser.parse_args(words)
         status = int(arguments.run(arguments) or 0)
         sys.stdout.flush()
     except KeyboardInterrupt:

@@ -10,6 +10,7 @@ from queries.review.incident_page import (
     read_account_name,
     read_evidence,
     read_incident_page,
+    read_traits,
     read_trend,
 )
 from queries.review.onset import read_onset

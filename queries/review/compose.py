@@ -162,4 +162,6 @@ def _first_issue(issue: Issue) -> str:
     if issue.metric is None:
         return f"{issue.what}{place}{f' ({issue.figure})' if len(issue.incidents) > 1 else ''}"
     against = f" against a {issue.against.replace(' ', ' of ', 1)}" if issue.against else ""
+    if issue.against.startswith("compared with"):
+        against = f", {issue.against}"
     return f"{issue.what}{place}: {issue.figure}{against}"

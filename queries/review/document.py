@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from math import hypot, sqrt
 from statistics import NormalDist
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from config.models import Metric
 from queries.metrics import MetricPoint, day_words, half_width, span_words
@@ -75,7 +75,8 @@ class ReviewIncident:
     `group` is what stands for one issue: a slice of a rule, or all cases of an event rule. `where` is the slice in
     words; `is_whole_vertical` says that it is a vertical's goal that the rule watches; `limit` is what it compares
     with, `value` what the incident was last known to be; `slot` is the day after the window in which it was found, and
-    `onset` when it began, None where that cannot be told.
+    `onset` when it began, None where that cannot be told; `compared` is the newest sample of a figure that is held
+    against another one.
     """
 
     id: str
@@ -95,6 +96,7 @@ class ReviewIncident:
     owner: str
     slot: date
     onset: Onset | None = None
+    compared: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

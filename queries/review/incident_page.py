@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from config.models import Catalog, Metric, Rule
 from queries.engine import day_of
 from queries.metrics import Ask, MetricPoint, clock_of, measure
-from queries.monitoring.evidence import Evidence, Overlap, Question, gather, gather_case, overlaps
+from queries.monitoring.evidence import Evidence, Overlap, Question, Trait, gather, gather_case, overlaps, traits
 from queries.review.read import conditions_of, current_rule, label_of
 from queries.review.readings import newest_sample
 from queries.state import Action, HistoryEntry, Incident, entries, read_actions, read_incident, slice_values
@@ -80,20 +80,31 @@ def read_trend(
     return None
 
 
+def read_traits(conn: Connection, page: IncidentPage, scope: Scope, as_of: datetime) -> tuple[Trait, ...]:
+    """What the bad cases behind an incident's figure have in common."""
+    question = _question(page)
+    return traits(conn, question, scope, as_of) if question else ()
+
+
+def _question(page: IncidentPage) -> Question | None:
+    """Which rows an incident's figure was made of; None where its sample does not say."""
+    rule, metric, sample, slice_ = page.rule, page.metric, page.sample, page.incident.slice
+    if rule is None or metric is None or "since" not in sample or conditions_of(metric, slice_) is None:
+        return None
+    since, until = (date.fromisoformat(sample[end]) for end in ("since", "until"))
+    return Question(metric, since, until, rule.where, tuple(slice_values(slice_).items()))
+
+
 def read_evidence(conn: Connection, it: IncidentPage, scope: Scope, as_of: datetime) -> Evidence | None:
     """What stands behind an incident's figure or case, None where its sample does not say which rows it was made of."""
-    rule, metric, found, sample = it.rule, it.metric, it.incident, it.sample
+    rule, found = it.rule, it.incident
     place = (found.vertical, found.touchpoint)
     if rule is None:
         return None
     if rule.is_case and rule.case_table:
         return gather_case(conn, rule.case_table, found.account_id, found.slot, place, as_of)
-    if metric is None or "since" not in sample or conditions_of(metric, found.slice) is None:
-        return None
-    since, until = (date.fromisoformat(sample[end]) for end in ("since", "until"))
-    return gather(
-        conn, Question(metric, since, until, rule.where, tuple(slice_values(found.slice).items())), place, scope, as_of
-    )
+    question = _question(it)
+    return gather(conn, question, place, scope, as_of) if question else None
 
 
 def read_account_name(conn: Connection, account_id: str, scope: Scope) -> str | None:

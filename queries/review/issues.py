@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date
-from typing import Final
+from datetime import date, timedelta
+from typing import Any, Final
 
 from config.models import Metric
 from queries.engine import day_of
 from queries.metrics import (
     MetricPoint,
     count,
+    difference_words,
     figure,
     goal_figure,
     half_width,
@@ -17,6 +18,7 @@ from queries.metrics import (
     listed,
     number_word,
     point_figure,
+    span_words,
 )
 from queries.review.document import (
     UNCLEAR,
@@ -68,7 +70,12 @@ def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Point
         same = (s.goal for s in facts.standings if s.metric.name == metric.name and s.vertical == first.vertical)
         goal = next(same, None)
     value, ends, n = _incident_figure(group, metric, point)
-    is_month = point is not None and point.value is not None
+    period = f"in {facts.month:%B %Y}" if point is not None and point.value is not None else ""
+    against = f"goal {goal_figure(metric, goal)}" if metric and goal is not None else first.limit
+    compared = max(group, key=lambda incident: incident.opened_at).compared
+    if metric and compared:
+        # Both figures of a difference are those of its rule's window: of the month there is only one of them.
+        value, ends, n, period, against = _compared_figures(metric, compared)
     places = sorted({incident.where for incident in group})
     return Issue(
         id=f"{first.rule}|{first.group}",
@@ -80,8 +87,8 @@ def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Point
         figure=value,
         interval=ends,
         n=n,
-        period=f"in {facts.month:%B %Y}" if is_month else "",
-        against=f"goal {goal_figure(metric, goal)}" if metric and goal is not None else first.limit,
+        period=period,
+        against=against,
         severity=min(incident.severity for incident in group),
         weight=_weight(metric, point, goal) if metric else len(group),
         incidents=tuple(incident.id for incident in group),
@@ -102,6 +109,21 @@ def _incident_figure(
     # The month has too few cases for a figure of its own: what the rule saw last, over its own window, is still true.
     last = max(group, key=lambda incident: incident.opened_at)
     return (figure(metric, last.value) if last.value is not None else "too few cases"), "", last.n
+
+
+def _compared_figures(metric: Metric, sample: Mapping[str, Any]) -> tuple[str, str, int, str, str]:
+    """The figure, the difference with its interval, the cases, the days, and what the figure is compared with."""
+    against, n = sample["against"], round(sample["tally"][0])
+    half = half_width(against.get("low"), against.get("high"))
+    label = f" ({label})" if (label := against.get("label")) else ""
+    first, last = (date.fromisoformat(sample[end]) for end in ("since", "until"))
+    return (
+        figure(metric, sample["value"], half),
+        difference_words(metric, sample),
+        n,
+        span_words(first, last - timedelta(days=1)),
+        f"compared with {figure(metric, sample.get('held'), half)}{label}",
+    )
 
 
 def _from_goal(missed: MetricStatus) -> Issue:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, func, select
 
 from config.models import Catalog, Condition, Metric, Rule, WatchRule
-from queries.engine import day_start, naive, whole
+from queries.engine import aware, day_start, naive, whole
 from queries.metrics import (
     Ask,
     MetricPoint,
@@ -29,8 +29,10 @@ from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatu
 from queries.state import (
     MISSED_SLOTS,
     Action,
+    HistoryEntry,
     Incident,
     evaluated_at,
+    histories,
     overrides,
     read_actions,
     read_decisions,
@@ -199,7 +201,10 @@ def read_meeting(conn: Connection, context: ReviewContext) -> MeetingState:
     events = {rule.name for rule in context.catalog.rules if rule.is_case}
     # A severe case belongs to the month it became known in; it stays open longer only so that somebody sees to it.
     current = [each for each in open_then if each.rule not in events or each.opened_at >= since]
-    customer = tuple(_review_incident(each, context, until) for each in current if each.class_ == "customer")
+    told = histories(conn, [each.id for each in current if each.class_ == "customer"])
+    customer = tuple(
+        _review_incident(each, told.get(each.id, ()), context, until) for each in current if each.class_ == "customer"
+    )
     data = sum(each.class_ != "customer" and each.is_open for each in open_then)
     # The state keeps its instants in UTC without saying so.
     month_began = naive(since)
@@ -238,7 +243,9 @@ def _rules(number: int) -> str:
     return f"{number} {'rule' if number == 1 else 'rules'}"
 
 
-def _review_incident(incident: Incident, context: ReviewContext, until: datetime) -> ReviewIncident:
+def _review_incident(
+    incident: Incident, history: Sequence[HistoryEntry], context: ReviewContext, until: datetime
+) -> ReviewIncident:
     """An incident in the words of its rule. A rule that has been removed leaves its name.
 
     Cases of an event rule are one issue, whatever vertical they are in: so many severe cases, here and there.
@@ -246,6 +253,7 @@ def _review_incident(incident: Incident, context: ReviewContext, until: datetime
     catalog = context.catalog
     rule, metric = current_rule(incident.rule, catalog)
     is_event = rule is not None and rule.is_case
+    sample = next((entry.sample for entry in reversed(history) if entry.sample and aware(entry.at) < until), None)
     return ReviewIncident(
         id=incident.id,
         rule=incident.rule,
@@ -264,6 +272,7 @@ def _review_incident(incident: Incident, context: ReviewContext, until: datetime
         n=incident.n,
         owner=label_of(rule.owner, catalog) if rule else "",
         slot=incident.slot,
+        compared=sample if sample and "against" in sample else None,
     )
 
 

@@ -27,4 +27,4 @@ from queries.warehouse.scope import EVERYTHING, Scope
 from queries.warehouse.staging import LOADED, Stage, accepted, stamps
 from queries.warehouse.tables import CANONICAL, SCALES, UNKNOWN, quarantine
 from queries.warehouse.tombstones import Kind, as_key, drop_erased, hash_of
-from queries.warehouse.verticals import FILLED, fill, refill
+from queries.warehouse.verticals import FILLED, fill, refill, spelled_alike, vertical_names

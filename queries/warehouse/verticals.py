@@ -1,5 +1,6 @@
 """The vertical of a fact as of its day, from the account's history where the source of the fact has none."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +18,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    union,
     update,
 )
 
@@ -26,6 +28,20 @@ from queries.warehouse.changes import Touched, temporary
 
 FILLED: Final[tuple[Table, ...]] = tuple(table for table in tables.CANONICAL if "vertical_filled" in table.c)
 """The facts whose vertical can come from the account's history."""
+
+
+def spelled_alike(names: Iterable[str]) -> list[str]:
+    """Names that differ only in case or in spaces, such as `Billing, billing`: those of one vertical on each line."""
+    spelled = dict[str, set[str]]()
+    for name in names:
+        spelled.setdefault("".join(name.casefold().split()), set()).add(name)
+    return [", ".join(sorted(same)) for _, same in sorted(spelled.items()) if len(same) > 1]
+
+
+def vertical_names(conn: Connection) -> frozenset[str]:
+    """Every vertical that a fact has."""
+    names = union(*(select(table.c.vertical).where(table.c.vertical.is_not(None)) for table in FILLED))
+    return frozenset(conn.execute(names).scalars())
 
 
 def vertical_periods() -> Subquery:

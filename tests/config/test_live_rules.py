@@ -19,7 +19,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import select
 
-from config.reading import read_catalog
+from config.reading import files_of_drafts, read_catalog
 from config.settings import Settings, read_settings
 from queries.state import open_state, read_incidents, tables
 from queries.warehouse import COLUMNS, EVERYTHING
@@ -130,6 +130,32 @@ def test_a_strange_or_missing_file_is_a_mistake_too(desk: Desk) -> None:
     assert desk.look().refused == ""
     (desk.settings.config / "goals.toml").unlink()
     assert "the file is missing" in desk.look().refused
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("draft.toml", RULE[RULE.index("[[rule]]") :]),
+        ("known.toml", "[[known]]\n"),
+        ("tuning-2026.toml", ""),
+        ("half-done.toml", "[[rule"),  # it is being written
+    ],
+)
+def test_a_draft_in_the_folder_stops_nothing(desk: Desk, name: str, text: str) -> None:
+    desk.save(text, name)
+    assert desk.look().refused == ""
+    assert files_of_drafts(desk.settings.config) == (desk.settings.config / name,)
+
+
+@pytest.mark.parametrize("name", ["trigger.toml", "Triggers2.toml", "calender.toml", "setings.toml"])
+def test_what_is_nearly_the_name_of_a_file_is_mistyped(desk: Desk, name: str) -> None:
+    desk.save(RULE, name)
+    assert f"{name}:1: nothing reads this file" in desk.look().refused
+
+
+def test_what_no_command_reads_is_a_mistake(desk: Desk) -> None:
+    desk.save("[[route]]\n", "teams.toml")
+    assert "teams.toml:1: nothing reads this file" in desk.look().refused
 
 
 def test_changed_settings_wait_for_the_next_start(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:

@@ -123,21 +123,48 @@ def test_the_month_and_the_vertical_come_from_the_link(opened: Opened, company: 
     assert at.selectbox(key="month").value == "2026-05"
 
 
+@pytest.mark.parametrize("spelled", ["payments", "PAYMENTS", "Payments"])
+def test_a_link_leads_to_its_vertical_however_it_is_spelled(opened: Opened, company: Company, spelled: str) -> None:
+    text = page(opened(company, vertical=spelled))
+    assert "Monthly review · Payments" in text
+    assert "does not exist" not in text
+
+
+def test_the_address_follows_what_is_chosen_and_the_page_follows_the_address(opened: Opened, company: Company) -> None:
+    """As it does where somebody goes back."""
+    at = opened(company)
+    assert not at.query_params
+    at.selectbox(key="vertical").select("Payments").run()
+    assert at.query_params == {"vertical": "Payments"}
+    at.selectbox(key="month").select("2026-05").run()
+    assert at.query_params == {"vertical": "Payments", "month": "2026-05"}
+    assert "Monthly review · Payments" in page(at)
+    at.query_params.clear()
+    text = page(at.run())
+    assert "Monthly review · All verticals" in text
+    assert month_name(company) in text
+    at.query_params["vertical"] = "Payments"
+    assert "Monthly review · Payments" in page(at.run())
+    at.selectbox(key="vertical").set_value(None).run()
+    assert not at.query_params
+
+
 @pytest.mark.parametrize(
     ("query", "named"),
     [
-        ({"month": "2026-13"}, "month “2026-13”"),
-        ({"month": "1999-01"}, "month “1999-01”"),
-        ({"vertical": "Nowhere"}, "vertical “Nowhere”"),
-        ({"vertical": "<script>alert(1)</script>"}, "vertical “&lt;script&gt;alert(1)&lt;/script&gt;”"),
-        ({"month": "x" * 5000}, "month “" + "x" * 80 + "”"),
+        ({"month": "2026-13"}, "month in this link, “2026-13”"),
+        ({"month": "1999-01"}, "month in this link, “1999-01”"),
+        ({"vertical": "Nowhere"}, "vertical in this link, “Nowhere”"),
+        ({"vertical": "<script>alert(1)</script>"}, "vertical in this link, “&lt;script&gt;alert(1)&lt;/script&gt;”"),
+        ({"metric": "likes"}, "metric in this link, “likes”"),
+        ({"month": "x" * 5000}, "month in this link, “" + "x" * 80 + "”"),
     ],
 )
 def test_a_link_to_what_is_not_there_says_so(
     opened: Opened, company: Company, query: dict[str, str], named: str
 ) -> None:
     text = page(opened(company, **query))
-    assert f"The link asks for {named}" in text
+    assert f"The {named}, does not exist. Showing the default instead." in text
     assert "<script>alert" not in text
     assert month_name(company) in text  # and the page is shown all the same
 
@@ -350,7 +377,7 @@ def test_an_incident_opens_by_its_link(opened: Opened, company: Company) -> None
         "Opened: beyond the limit",
     ):
         assert said in text
-    assert "Head of installation, after 4h without anybody taking it on" in text
+    assert "Head of installation, after 4h without acknowledgement" in text
 
 
 def linked(opened: Opened, company: Company, id_: str) -> AppTest:
@@ -492,7 +519,7 @@ def test_without_any_month_the_page_says_so(opened: Opened, tmp_path: Path) -> N
         for table in ("roll_contact", "roll_journey", "roll_response"):
             draft.conn.exec_driver_sql(f"delete from {table}")
         draft.conn.exec_driver_sql("update generation set number = number + 1")
-    assert "There is no month of data that you may see." in page(opened(company))
+    assert "There is no month of data you have access to." in page(opened(company))
 
 
 def test_where_no_defect_was_ever_loaded_no_defect_rate_is_known(

@@ -12,12 +12,21 @@ from markupsafe import escape
 
 import triggers
 from config.models import DATA_FAULT, Person, QuietRule
-from dashboard.incident.markup import Terms, history_section, incident_title, incident_where, state, what_to_do
+from dashboard.incident.markup import (
+    Terms,
+    history_section,
+    incident_title,
+    incident_where,
+    state,
+    what_to_do,
+)
 from queries.messages import PostedMessage, outbox, refresh_measured
+from queries.monitoring.evidence import Question, traits
 from queries.review import IncidentPage, newest_sample, reading_words, readings_of
 from queries.state import HistoryEntry, TickRecord, write
+from queries.warehouse import EVERYTHING, Scope, tables
 from tests.slack.test_card import card, incident
-from tests.support.company import METRIC, catalog, rule
+from tests.support.company import METRIC, Week, catalog, rows_of, rule, warehouse
 from tests.support.states import NewState
 from triggers.messages.card import NEWS, headline
 
@@ -89,6 +98,40 @@ def test_a_fault_says_what_was_seen_and_what_to_do(changes: dict[str, Any], has_
     said = what_to_do(IncidentPage(incident(**changes), own, None, (entry,), ()), guard)
     assert ("What was seen" in said, "Rows came twice." in said) == (is_fault, is_fault)
     assert (guard.runbook in said, rule().runbook in said) == (is_fault, not is_fault)
+
+
+def test_what_the_bad_cases_have_in_common(tmp_path: Path) -> None:
+    """Defect codes, teams, products: the commonest first, of the bad ones alone, as far as the reader may see."""
+    rows = {**rows_of([Week(date(2026, 1, 5), 12, 8), Week(date(2026, 1, 5), 5, 5, vertical="Energy")])}
+    for number, defect in enumerate(rows[tables.defect]):
+        defect["code"] = "seal" if number % 4 else "late"
+    contacts, journeys = list[dict[str, Any]](), rows[tables.journey]
+    for number, journey in enumerate(journeys):
+        journey["product"] = "cards" if number < 3 else None
+        at = {
+            name: journey[name] for name in ("source", "account_id", "vertical", "first_loaded_at", "loaded_at", "day")
+        }
+        about = {
+            "journey_id": journey["id"],
+            "touchpoint": "visit",
+            "direction": "out",
+            "occurred_at": journey["ended_at"],
+        }
+        # Two contacts of one team count once; the good journeys' team has no part in it.
+        team = "North" if number < 8 else "South"
+        contacts += [{**at, **about, "id": f"{number}-{part}", "team": team} for part in "ab"]
+    rows[tables.contact] = contacts
+    with warehouse(tmp_path, catalog(rule()), rows) as made, made.pin() as pin:
+        asked = Question(METRIC, date(2026, 1, 1), date(2026, 2, 1), by=(("vertical", "Retail"),))
+        found = traits(pin.conn, asked, EVERYTHING, LATE)
+        assert tuple(map(str, found)) == (
+            "Journey: installation 8",
+            "Product: unknown 5, cards 3",
+            "Defect code: seal 6, late 2",
+            "Team: North 8",
+        )
+        nobody = Scope(role="gm", verticals=frozenset({"Energy"}))
+        assert traits(pin.conn, asked, nobody, LATE) == ()
 
 
 def test_what_happened_is_called_as_in_slack() -> None:

@@ -140,7 +140,7 @@ def test_text_of_a_customer_is_shown_as_text(opened: Opened) -> None:
 
 def test_a_link_to_no_rule_says_so(opened: Opened) -> None:
     text = page(opened(rule="<b>nothing</b>"))
-    assert "The rule in this link, “&lt;b&gt;nothing&lt;/b&gt;”, cannot be tried here." in text
+    assert "The rule in this link, “&lt;b&gt;nothing&lt;/b&gt;”, does not exist." in text
 
 
 def test_the_first_rule_is_shown_where_the_link_names_none(opened: Opened) -> None:

@@ -10,7 +10,7 @@ import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from config.models import Metric
-from queries.metrics import MetricPoint
+from queries.metrics import MetricPoint, difference_words
 from queries.metrics.formatting import amount, decimals, figure, goal_figure, interval, money_change, signed_change
 from queries.review import slice_words
 from queries.review.action_effects import ActionEffect, Unit, Window, estimate_effect
@@ -230,6 +230,34 @@ def test_an_incident_and_the_goal_it_watches_are_one_issue() -> None:
     (issue,) = review.issues
     assert issue.incidents == ("promises-Energy-1",)
     assert issue.against == "goal 90%"
+
+
+def test_a_gap_has_its_interval_and_what_it_is_compared_with() -> None:
+    """Both figures are of the rule's window, also where the month has one of them."""
+    against = {"tally": [4000, 3800, 0, 0, 0], "deff": 1.0, "low": -0.35, "high": -0.2, "label": "Fine at a touchpoint"}
+    sample = {"since": "2026-05-11", "until": "2026-11-09", "tally": [158, 108, 0, 0, 0], "value": 0.684, "held": 0.95}
+    found = incident("gap", "Energy", 2, limit="", compared={**sample, "against": against})
+    review = made(series((0.95, 0.95, 0.95, 0.95)), minutes=MeetingState(found=(found,)))
+    (issue,) = review.issues
+    assert (issue.figure, issue.period, issue.n) == ("68%", "11 May to 8 November 2026", 158)
+    assert issue.interval == "\N{MINUS SIGN}27 points (95% CI \N{MINUS SIGN}35 to \N{MINUS SIGN}20)"
+    assert issue.against == "compared with 95% (Fine at a touchpoint)"
+    assert review.headline.startswith("Gap in Energy: 68%, compared with 95% (Fine at a touchpoint).")
+
+
+@pytest.mark.parametrize(
+    ("metric", "ends", "words"),
+    [
+        (SHARE, (-0.35, -0.2), "\N{MINUS SIGN}27 points (95% CI \N{MINUS SIGN}35 to \N{MINUS SIGN}20)"),
+        (DAYS, (-0.35, -0.2), "\N{MINUS SIGN}0.27 days (95% CI \N{MINUS SIGN}0.35 to \N{MINUS SIGN}0.20)"),
+        (SHARE, (None, None), "\N{MINUS SIGN}26.6 points"),
+    ],
+)
+def test_a_difference_in_words(metric: Metric, ends: tuple[float | None, float | None], words: str) -> None:
+    sample = {"value": 0.684, "held": 0.95, "against": {"low": ends[0], "high": ends[1]}}
+    assert difference_words(metric, sample) == words
+    for missing in ("value", "held", "against"):
+        assert difference_words(metric, {**sample, missing: None}) == ""
 
 
 def test_a_part_of_a_vertical_is_measured_against_its_rules_limit() -> None:

@@ -30,7 +30,7 @@ HOUR: Final = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A journey: a call for help in the portal, a mail in reply, a call back two days later, and a defect on the way."""
+    """A journey: a message in the portal, a mail in reply, a call back two days later, and a defect on the way."""
 
     key: str
     at: datetime

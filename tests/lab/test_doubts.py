@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -71,6 +72,13 @@ def test_what_can_hardly_be_meant(pin: Pin, config: Catalog, said: list[str]) ->
         assert words in found[0]
 
 
+def test_verticals_that_are_spelled_alike(tmp_path: Path) -> None:
+    rows = [week for name in ("Retail", "RETAIL", "Energy") for week in weeks(FIRST, (1,) * 60, 3, vertical=name)]
+    with warehouse(tmp_path, made(), rows_of(rows)) as alike, alike.pin() as pinned:
+        (line,) = doubts(pinned.conn, made(), NOW)
+    assert "differ only in case or spaces: RETAIL, Retail;" in line
+
+
 def unripe(**changes: Any) -> Metric:
     body = {"name": "late", "label": "Late", "shape": "share", "good": "down", "unit": "%"}
     return Metric.model_validate(body | changes)
@@ -102,7 +110,7 @@ def test_a_fault_of_the_data_has_its_rule(pin: Pin) -> None:
     opened = HistoryEntry(fault.id, 1, NOW, "opened", "rows stop")
     with disposing(passing_state()) as states, states.begin() as conn:
         write(conn, TickRecord(opened=(fault,), entries=(opened,)))
-        said = list(explain(conn, pin, config, fault.id, NOW))
-        assert said[1] == f"rule {NAME} version {of.hash}"
+        said, detailed = (list(explain(conn, pin, config, fault.id, NOW, details=d)) for d in (False, True))
+        assert (said[1], detailed[1]) == (f"rule {NAME}", f"rule {NAME} version {of.hash}")
         moved = config.model_copy(update={"guard": config.guard.model_copy(update={"severity": 1})})
         assert "changed since" in list(explain(conn, pin, moved, fault.id, NOW))[1]

@@ -487,6 +487,22 @@ def test_what_a_load_says_and_keeps(
     assert (stored["tables"]["contact"]["added"], after) == (4, timedelta(days=14))
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("Billing", "billing", "Tech  nical", "Technical"), ["Billing, billing", "Tech  nical, Technical"]),
+        (("Billing", "Building", "Technical"), []),
+    ],
+)
+def test_a_load_warns_of_verticals_that_are_spelled_alike(
+    tmp_path: Path, warehouse: EmbeddedWarehouse, names: tuple[str, ...], said: list[str]
+) -> None:
+    told, facts = list[str](), [contact(f"c{i}", 1, vertical=name) for i, name in enumerate(names)]
+    load(warehouse, deliver(tmp_path, few() | {"contact": facts}).order(), NOW, told.append)
+    alike = [line for line in told if line.startswith("verticals that differ only in case or spaces: ")]
+    assert [line.split(": ")[1].split(";")[0] for line in alike] == said
+
+
 def test_a_summary_tells_what_was_put_aside() -> None:
     lines = list(
         LoadReport("crm", reasons={"contact: direction: '…' is none of in, out": 1200}, erased=3, refilled=2).lines()

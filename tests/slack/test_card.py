@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.models import Condition, EventRule, Person, Route
+from config.models import Condition, EventRule, GapRule, Person, Route, conditions_text
 from queries.monitoring.evidence import Contributor, DataFreshness, Evidence, Overlap
 from queries.review import Onset
 from queries.state import HistoryEntry, Incident, slice_key
 from tests.counterparts.limits import refusal
-from tests.support.company import METRIC, rule
-from triggers.messages import Card, Ids, conditions
+from tests.evaluation.test_kinds import WRITTEN
+from tests.support.company import METRIC, rule, subject
+from triggers.evaluation.kinds import kind_of
+from triggers.messages import Card, Ids
 from triggers.messages.card import facts, headline, incident_message, news_message, title
 from triggers.slack.blocks import SlackMessage, escaped, fallback, metadata, render
 
@@ -185,13 +187,31 @@ def test_markup_in_the_notification_is_parted() -> None:
     assert fallback("plain").isascii()
 
 
+def test_a_gap_says_what_it_lies_apart_from() -> None:
+    """By the other metric's label; what was stored before labels were says its name."""
+    gap = {**WRITTEN["gap"], "kind": "gap"}
+    of = GapRule.model_validate({**gap, "against": {"metric": "defect-rate", "where": {"multi_channel": False}}})
+    label = kind_of(of).comparator(subject(of))
+    against = {"tally": [400, 20, 0, 0, 0], "low": 0.22, "high": 0.38, "label": label}
+    sample = {**SAMPLE, "held": 0.05, "against": against}
+    shown = "Journeys with a defect: 35% (95% CI 29 to 42%), n = 212. "
+    shown += "{}: 5%, n = 400; difference +30 points (95% CI 22 to 38)."
+    assert kind_of(of).finding(METRIC, sample) == shown.format("Journeys with a defect (not multi channel)")
+    old = {**sample, "against": {**against, "label": ""}}
+    assert kind_of(of).finding(METRIC, old) == shown.format("Defect-rate")
+
+
 def test_conditions_in_words() -> None:
     asked = (
+        Condition(column="multi_channel", any_of=(True,)),
+        Condition(column="journey.defective", any_of=(False,)),
+        Condition(column="contacts", any_of=(1,)),
         Condition(column="journey_type", any_of=("repair", "installation")),
         Condition(column="score", at_least=1, at_most=6),
         Condition(column="replied_at", known=False),
     )
-    assert conditions(asked) == (
+    assert conditions_text(asked) == (
+        "multi channel; not journey defective; contacts is 1; "
         "journey type is repair or installation; score at least 1.0, at most 6.0; replied at is missing"
     )
 

@@ -5,9 +5,11 @@ import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from datetime import datetime, tzinfo
+from pathlib import Path
 
 from config import EarshotError
 from config.models import TooLongError, parse_duration
+from config.settings import read_settings
 from queries.operations import on_the_wall, parse_instant
 
 AddCommand = Callable[[str, Callable[[Namespace], int | None], str], ArgumentParser]
@@ -28,6 +30,13 @@ def parse_end(text: str | None, now: datetime, zone: tzinfo) -> datetime | None:
         return on_the_wall(parse_instant(text), zone)
     except ArgumentTypeError as error:
         raise EarshotError(f"{error}, or how long from now, such as 3d") from None
+
+
+def rule_file(text: str) -> Path:
+    """A file of drafts, known incidents or tests: where it is named, else in the config folder."""
+    file = Path(text)
+    kept = file if file.exists() else read_settings().config / file
+    return kept if kept.exists() else file
 
 
 def add_author(parser: ArgumentParser) -> None:

@@ -19,7 +19,7 @@ from queries.operations import echo, parse_day, print_table
 from queries.state import Calibration, calibrations, rule_version
 from queries.stores import open_installation
 from queries.warehouse import COLUMNS, Pin
-from triggers.commands.arguments import AddCommand
+from triggers.commands.arguments import AddCommand, rule_file
 from triggers.incidents.notification_load import NotificationLoad, by_incident
 from triggers.lab import HEAD, Pair, Past, Scores, iso_instant, paired, past, rule_named, scored
 from triggers.rules import read_version
@@ -47,10 +47,12 @@ def declare_backtest(command: AddCommand) -> None:
     parser.add_argument("--since", type=parse_day, required=True, help="first day, such as 2026-01-31")
     parser.add_argument("--until", type=parse_day, required=True, help="the day after the last one")
     parser.add_argument("--rule", help="only this rule, even if it is disabled")
-    parser.add_argument("--draft", type=Path, metavar="FILE", help="use the draft rules in this file")
-    parser.add_argument("--against", metavar="FILE|HASH", help="compare with a second draft or a stored version")
+    parser.add_argument("--draft", type=rule_file, metavar="FILE", help="use the draft rules in this file")
     parser.add_argument(
-        "--known", type=Path, metavar="FILE", help="known incidents ([[known]]): report hits and misses"
+        "--against", type=rule_file, metavar="FILE|HASH", help="compare with a second draft or a stored version"
+    )
+    parser.add_argument(
+        "--known", type=rule_file, metavar="FILE", help="known incidents ([[known]]): report hits and misses"
     )
     parser.add_argument("--format", choices=("table", "csv"), default="table")
 
@@ -78,7 +80,7 @@ def tested(asked: Namespace, catalog: Catalog, pin: Pin, state: Connection) -> I
         raise EarshotError("--known cannot be printed as CSV; leave out --format csv")
     known = read_known_incidents(asked.known, catalog) if asked.known else ()
     own = _side(asked, catalog)
-    other = _other(asked.against, own, catalog, state) if asked.against else None
+    other = _other(str(asked.against), own, catalog, state) if asked.against else None
     alphas = calibrations(state)
     left = past(pin, own.catalog, asked.since, asked.until, alphas, own.names)
     right = past(pin, other.catalog, asked.since, asked.until, alphas, other.names) if other else None

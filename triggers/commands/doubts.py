@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from config.models import Catalog, Conditions, RateRule, Rule, WatchRule
 from config.reading import suggest
 from queries.monitoring.present_values import as_text, present_values
-from queries.warehouse import LATE, UNKNOWN
+from queries.warehouse import LATE, UNKNOWN, spelled_alike
 from triggers.incidents import named_people
 
 WITH_VERTICALS: Final = {"contact": "occurred_at", "journey": "started_at", "response": "invited_at"}
@@ -35,6 +35,8 @@ def doubts(conn: Connection, catalog: Catalog, now: datetime) -> Iterator[str]:
     for rule, table, dated_by, conditions in asked:
         yield from _unmet(rule, table, conditions, present[table, dated_by])
     verticals = frozenset[str]().union(*(present[key]["vertical"] for key in WITH_VERTICALS.items()))
+    for names in spelled_alike(verticals):
+        yield f"verticals that differ only in case or spaces: {names}; write each in one way in the sources"
     if verticals:
         yield from _homeless(catalog, verticals)
 

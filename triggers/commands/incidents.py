@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.models import Catalog, RateRule
+from config.models import Catalog, RateRule, conditions_text
 from queries.engine import aware
 from queries.metrics import figure, interval
 from queries.operations import FORMATS, echo, print_table
@@ -21,7 +21,7 @@ from triggers.data_faults.scan import rule_of_faults
 from triggers.evaluation import design_effects_at, evaluate_rule, reader
 from triggers.incidents import acknowledge, resolve, scope_of
 from triggers.lab import iso_instant
-from triggers.messages import conditions, rule_at_opening
+from triggers.messages import rule_at_opening
 from triggers.rules import Moment, Subject, Task, subject_of, version_of
 
 HEAD: Final = (
@@ -118,7 +118,7 @@ def explain(
             yield f"account {found.account_id}"
         return
     if of.rule.where:
-        yield f"only where {conditions(of.rule.where)}"
+        yield f"only where {conditions_text(of.rule.where)}"
     generation = pin.generation
     moment = Moment(now, generation.number, aware(generation.published_at), zone, settle(pin.conn))
     asked = subject_of(of, catalog, moment)

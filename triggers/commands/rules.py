@@ -11,14 +11,14 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection
 
 from config.models import Catalog, Rule, WatchRule
-from config.reading import read_catalog, read_drafts
+from config.reading import files_of_drafts, read_catalog, read_drafts
 from config.settings import read_settings
 from queries.metrics import Ask, measure
 from queries.operations import echo, print_table
 from queries.state import Calibration, calibrations, open_incidents, rule_errors, rule_version, store_calibration
 from queries.stores import Installation, open_installation
 from queries.warehouse import COLUMNS, EVERYTHING, NoWarehouseError, Pin, settle
-from triggers.commands.arguments import AddCommand
+from triggers.commands.arguments import AddCommand, rule_file
 from triggers.commands.doubts import doubts
 from triggers.evaluation import contained, design_effects_at, reader, reason
 from triggers.evaluation.kinds import kind_of
@@ -44,6 +44,8 @@ def check(arguments: Namespace) -> None:
         rules = site.catalog.rules
         enabled = sum(rule.enabled for rule in rules)
         echo(f"{len(rules)} rules, {enabled} enabled; no mistakes in {site.settings.config}")
+        for file in files_of_drafts(site.settings.config):
+            echo(f"{file.name} is not in use: only a command that names it reads it (--draft, --known, test)")
         with site.reading() as conn:
             errors = rule_errors(conn)
         for error in errors:
@@ -160,7 +162,7 @@ def declare_rules(command: AddCommand) -> None:
     """`test` and `rules`, and what they take."""
     tests = command("test", test_rules, "run rule tests: given counts, expected incidents")
     tests.add_argument("file", nargs="+", type=Path, help="a test file or a folder of test files")
-    tests.add_argument("--draft", type=Path, metavar="DRAFT", help="test the draft rules in this file")
+    tests.add_argument("--draft", type=rule_file, metavar="DRAFT", help="test the draft rules in this file")
     command("rules", list_rules, "list the rules with versions, authors and open incidents")
 
 

@@ -4,7 +4,6 @@ import re
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -17,7 +16,7 @@ from queries.operations import echo, parse_day, print_table
 from queries.state import calibrations, precisions
 from queries.stores import open_installation
 from queries.warehouse import COLUMNS, Pin
-from triggers.commands.arguments import AddCommand
+from triggers.commands.arguments import AddCommand, rule_file
 from triggers.commands.backtest import Table
 from triggers.lab import (
     Budget,
@@ -62,9 +61,9 @@ def declare_tune(command: AddCommand) -> None:
     parser = command("tune", tune_rule, "find the setting of a rule that meets an attention budget")
     parser.add_argument("rule", help="the rule's name")
     parser.add_argument("--budget", type=budget, required=True, help="such as '2 per person per week'")
-    parser.add_argument("--draft", type=Path, metavar="FILE", help="use the draft rule in this file")
+    parser.add_argument("--draft", type=rule_file, metavar="FILE", help="use the draft rule in this file")
     parser.add_argument(
-        "--known", type=Path, metavar="FILE", help="known incidents ([[known]]) that the limit must find"
+        "--known", type=rule_file, metavar="FILE", help="known incidents ([[known]]) that the limit must find"
     )
     parser.add_argument("--since", type=parse_day, help="first day (default: two years before the last)")
     parser.add_argument("--until", type=parse_day, help="the day after the last one (default: today)")

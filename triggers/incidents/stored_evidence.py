@@ -7,6 +7,7 @@ from config.models import RateRule
 from queries.statistics.differences import gap_interval
 from queries.statistics.estimates import Tally, estimate
 from triggers.evaluation import EvaluatedWindow, StateChange
+from triggers.evaluation.kinds import kind_of
 from triggers.rules import Subject
 
 
@@ -40,7 +41,8 @@ def _figures(subject: Subject, reading: EvaluatedWindow) -> dict[str, Any]:
         return known
     gap = gap_interval(subject.metric, reading.tally, reading.right, *reading.deffs)
     low, high = (end if isfinite(end) else None for end in gap)
-    return {**known, "against": {"tally": _as_list(reading.right), "deff": reading.deffs[1], "low": low, "high": high}}
+    other = {"tally": _as_list(reading.right), "deff": reading.deffs[1], "low": low, "high": high}
+    return {**known, "against": {**other, "label": kind_of(subject.rule).comparator(subject)}}
 
 
 def _as_list(tally: Tally) -> list[float]:

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.models import Conditions, Metric, Person, Route, Rule
+from config.models import Metric, Person, Route, Rule, conditions_text
 from queries.metrics import count, day_words, moment_words
 from queries.monitoring.evidence import Evidence
 from queries.review import UNCLEAR, Onset, aged, newest_sample, readings_of
@@ -191,27 +191,7 @@ def _figures(card: Card) -> Iterator[Fact]:
     if kind_of(rule).how_sure(sample):
         yield Fact("How sure", "far beyond what chance explains")
     if rule.where:
-        yield Fact("Only", conditions(rule.where))
-
-
-def conditions(where_: Conditions) -> str:
-    """Filters in words, such as `journey_type is installation`."""
-    words = {"at_least": "at least", "at_most": "at most", "above": "above", "below": "below"}
-    filters = list[str]()
-    for condition in where_:
-        limits = ((text, getattr(condition, name)) for name, text in words.items())
-        parts = [f"{text} {limit}" for text, limit in limits if limit is not None]
-        if condition.any_of is not None:
-            parts.append("is " + " or ".join(str(value) for value in condition.any_of))
-        if condition.known is not None:
-            parts.append("is known" if condition.known else "is missing")
-        filters.append(f"{column_words(condition.column)} {', '.join(parts)}")
-    return "; ".join(filters)
-
-
-def column_words(column: str) -> str:
-    """A column as people say it: `journey_type` is `journey type`."""
-    return column.replace("_", " ").replace(".", " ")
+        yield Fact("Only", conditions_text(rule.where))
 
 
 def _accounts(evidence: Evidence, *, may_name: bool) -> str:

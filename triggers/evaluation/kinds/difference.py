@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from config.models import ChangeRule, GapRule, Metric
-from queries.metrics import count, figure, half_width, interval, signed_change
+from config.models import ChangeRule, GapRule, Metric, conditions_text
+from queries.metrics import count, difference_words, figure, half_width
 from queries.statistics import differences
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds.kind import Held, MetricKind, Null, Sample, sentence_start
@@ -48,6 +48,10 @@ class Change(MetricKind[ChangeRule]):
             right_effects = window_design_effects(subject, given, slots, right)
         deffs = window_design_effects(subject, given, slots, window), right_effects
         return _compared(subject, rule, slots, given.counts.slices, window[None], right[None], deffs)
+
+    def comparator(self, subject: Subject) -> str:  # noqa: ARG002
+        """The baseline."""
+        return BASELINES[self.rule.baseline]
 
     def against(self, metric: Metric, sample: Sample) -> str:
         """The baseline."""
@@ -93,14 +97,23 @@ class Gap(MetricKind[GapRule]):
         deffs = [slice_design_effects(subject, given, slots, slices, side.sum(axis=0)) for side in (left, right)]
         return _compared(subject, rule, slots, slices, left, right, (deffs[0], deffs[1]))
 
+    def comparator(self, subject: Subject) -> str:
+        """The other metric, and which of its rows."""
+        rows = conditions_text(self.rule.against.where)
+        return f"{subject.metrics[1].label}{f' ({rows})' if rows else ''}"
+
     def against(self, metric: Metric, sample: Sample) -> str:
         """The other metric."""
-        return _difference(self.rule.against.metric, metric, sample)
+        return _difference(self._other(sample), metric, sample)
 
     def held(self, sample: Sample) -> Held | None:
         """The other metric's figure."""
         value = sample.get("held")
-        return None if value is None else Held("measured from", value)
+        return None if value is None else Held(self._other(sample), value)
+
+    def _other(self, sample: Sample) -> str:
+        # What was stored before it had a label says only the name.
+        return (sample.get("against") or {}).get("label") or self.rule.against.metric
 
     @property
     def null(self) -> Null:
@@ -113,11 +126,8 @@ def _difference(name: str, metric: Metric, sample: Sample) -> str:
     against = sample.get("against") or {}
     low, high, held = against.get("low"), against.get("high"), sample.get("held")
     n = count(round(against["tally"][0])) if against else "0"
-    gap = None if held is None or sample.get("value") is None else sample["value"] - held
-    half, ends = half_width(low, high), interval(metric, low, high)
-    sure = f" (95% CI {ends})" if ends else ""
-    by = f"difference {signed_change(metric, gap, half)}{sure}"
-    return f"{sentence_start(name)}: {figure(metric, held, half)}, n = {n}; {by}"
+    by = f"; difference {words}" if (words := difference_words(metric, sample)) else ""
+    return f"{sentence_start(name)}: {figure(metric, held, half_width(low, high))}, n = {n}{by}"
 
 
 def _siblings(place: int, slices: Sequence[Slice], window: Floats) -> Floats:

@@ -74,6 +74,10 @@ class RuleKind(ABC, Generic[RuleT]):
     def window(self, sample: Sample) -> str | None:
         """The days that the figure is about, in words; None where it is about none."""
 
+    def comparator(self, subject: Subject) -> str:  # noqa: ARG002 - only a difference has two sides
+        """What its figure is compared with, where that is a figure too."""
+        return ""
+
     def how_sure(self, sample: Sample) -> str | None:
         """How unlikely what it found is by chance, in words; None where plain values were compared."""
         if not self.rule.is_weighed or "p" not in sample:
