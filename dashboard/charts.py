@@ -32,7 +32,8 @@ def finished(chart: alt.TopLevelMixin) -> dict[str, Any]:
     """The chart's specification, validated once, its rows as Arrow tables. It is what is cached and shown."""
     spec: dict[str, Any] = chart.to_dict()
     # The chart is one picture with a sentence of its own: its marks, read out one by one, say nothing to who listens.
-    spec["config"] = {**spec.get("config", {}), "aria": False}
+    config = spec.get("config", {})
+    spec["config"] = {**config, "aria": False, "mark": {**config.get("mark", {}), "aria": False}}
     tables = {name: pa.Table.from_pylist(rows) for name, rows in spec.get("datasets", {}).items()}
     return {**spec, "datasets": tables}
 

@@ -119,7 +119,7 @@ class GapRule(ShortWindowFields):
     @property
     def breach(self) -> str:
         """What a breach of it is, in words."""
-        return "behind what it is held against"
+        return "behind what it is compared with"
 
 
 class Baseline(FrozenModel):
@@ -260,7 +260,7 @@ _QUIET: Final = {
     "account": "silent for longer than its own rhythm explains",
     "instrument": "no invitation for longer than its cadence",
     "source": "no data from it",
-    "coverage": "heard from too little of the revenue",
+    "coverage": "feedback covers too little of the revenue",
 }
 
 
@@ -312,7 +312,7 @@ BY_KIND: Final = {get_args(model.model_fields["kind"].annotation)[0]: model for 
 DATA_FAULT: Final = "data-fault"
 """The rule under which faults of the data are recorded."""
 
-DECEIVES: Final = "The data deceives"
+DECEIVES: Final = "Data fault"
 """What that rule is called."""
 
 

@@ -1,7 +1,7 @@
 """The chart of an incident's own figures over time."""
 
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import date, tzinfo
 
 import altair as alt
 
@@ -32,7 +32,8 @@ def over_time(
     """An incident's own figures over time: intervals as a band, what it is held against as a line, the breach."""
     rows = _rows(metric, trend)
     x = alt.X("utcyearmonthdate(period):T", axis=alt.Axis(title=trend.grain, format="%b %y", grid=False, tickCount=6))
-    title = f"{metric.label} ({unit(metric)})" if unit(metric) else metric.label
+    # The heading names the metric, and a phone has no room for it beside the axis.
+    title = f"in {unit(metric)}" if unit(metric) else metric.label
     y = alt.Y("value:Q", scale=alt.Scale(zero=False), axis=alt.Axis(title=title, grid=False, tickCount=5))
     base = alt.Chart(alt.InlineData(values=rows), height=260)
     fields = (("figure", "Value"), ("interval", "95% interval"), ("n", "Cases"), ("state", "State"))
@@ -91,11 +92,15 @@ def _breach(incident: Incident, rows: Rows, zone: tzinfo) -> list[alt.Chart]:
     line = {"period": found.isoformat(), "label": f"found {found.day} {found:%b}"}
     base = alt.Chart(alt.InlineData(values=[line]))
     x = alt.X("utcyearmonthdate(period):T")
+    first, last = (date.fromisoformat(row["period"]) for row in (rows[0], rows[-1]))
+    # Towards the middle, or the words would leave the chart.
+    is_late = found - first > (last - first) / 2
+    text = base.mark_text(
+        align="right" if is_late else "left", baseline="top", dx=-5 if is_late else 5, fontSize=12, tooltip=None
+    )
     return [
         base.mark_rule(color=ATTENTION, strokeWidth=1.5, tooltip=None).encode(x=x),
-        base.mark_text(align="left", baseline="top", dx=5, fontSize=12, tooltip=None).encode(
-            x=x, y=alt.value(0), text="label:N"
-        ),
+        text.encode(x=x, y=alt.value(0), text="label:N"),
     ]
 
 

@@ -61,8 +61,9 @@ def onset(key: Key, _pin: Pin, found: Incident) -> Onset | None:
 @shared({Incident: lambda found: (found.id, found.version)})
 def present(key: Key, _pin: Pin, found: Incident, slot: date | None) -> Sample | None:
     """The figure of an open incident in the newest window that its rule looked at."""
-    rule, metric = current_rule(found.rule, key.catalog)
-    return read_present(_pin.conn, rule, metric, found, slot, key.scope, key.as_of)
+    rule, _ = current_rule(found.rule, key.catalog)
+    metrics = tuple(key.catalog.metric(name) for name in rule.metric_names) if rule else ()
+    return read_present(_pin.conn, rule, metrics, found, slot, key.scope, key.as_of)
 
 
 def effect_words(key: Key, pin: Pin, action: Action, others: tuple[Action, ...]) -> str:

@@ -28,8 +28,8 @@ from queries.review import (
 from queries.state import Action, HistoryEntry, Incident
 from triggers.evaluation.kinds import kind_of, sentence_start
 from triggers.incidents import STEPS, parse_ladder
-from triggers.messages import Card, called
-from triggers.messages import card as messages_card
+from triggers.messages import Card, called, freshness, news
+from triggers.messages import facts as card_facts
 
 UTC: Final = ZoneInfo("UTC")
 _MACROS: Final = macros("incident/macros.html")
@@ -116,8 +116,8 @@ def evidence_section(page: IncidentPage, card: Card | None) -> Markup:
     elif page.rule and card and (heard := kind_of(page.rule).finding(None, card.sample)):
         facts = [("Silence", heard)]
     if card:
-        facts += [(fact.label, fact.text) for fact in messages_card.facts(card) if fact.label not in ELSEWHERE]
-    return _MACROS.evidence(facts, main, messages_card.freshness(card) if card else "")
+        facts += [(fact.label, fact.text) for fact in card_facts(card) if fact.label not in ELSEWHERE]
+    return _MACROS.evidence(facts, main, freshness(card) if card else "")
 
 
 ELSEWHERE: Final = frozenset({"Where", "Severity", "What to do", "Measured", "Before"})
@@ -156,7 +156,7 @@ def history_section(entries: Iterable[HistoryEntry], terms: Terms) -> Markup:
     return _MACROS.history(
         (
             terms.moment(entry.at),
-            messages_card.news(entry.kind),
+            news(entry.kind),
             entry.reason,
             entry.author and terms.name(entry.author),
         )

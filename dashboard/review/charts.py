@@ -58,6 +58,11 @@ def against_goals(standings: Sequence[MetricStatus], months: Sequence[date], *, 
     return plain
 
 
+def figures(standings: Sequence[MetricStatus], *, one_scale: bool) -> Rows:
+    """The rows of the chart in words, in its order."""
+    return [_row(0, s, one_scale=one_scale) for s in sorted(standings, key=_urgency)]
+
+
 def describe(standings: Sequence[MetricStatus], month: date) -> str:
     """The chart in one sentence, for who cannot see it."""
     missed = [s for s in standings if s.verdict == "missed"]
@@ -95,6 +100,7 @@ def _row(number: int, s: MetricStatus, *, one_scale: bool) -> dict[str, Any]:
         "goal_figure": "" if s.goal is None else goal_figure(s.metric, s.goal),
         "interval": interval(s.metric, point.low, point.high),
         "state": STATES[s.verdict],
+        "is_missed": s.verdict == "missed",
         "color": ATTENTION if s.verdict == "missed" else GREY,
         "muted": 0.7 if point.value is None or s.verdict in {"too few", "immature"} else 1.0,
         "up_is_good": s.metric.good == "up",

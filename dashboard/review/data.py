@@ -16,6 +16,9 @@ from queries.review import (
     Onset,
     Review,
     ReviewContext,
+    ReviewIncident,
+    Sample,
+    current_rule,
     read_effect,
     read_facts,
     read_meeting,
@@ -24,6 +27,8 @@ from queries.review import (
     read_period,
     read_point,
     read_verticals,
+    read_window,
+    with_sides,
 )
 from queries.review.action_effects import ActionEffect
 from queries.review.compose import compose
@@ -68,6 +73,24 @@ def _onset(key: Key, _pin: Pin, rule: str, group: str, slot: date, value: float 
     return read_onset(_pin, key.catalog, rule, (group, slot, value), key.scope, key.as_of)
 
 
+def _compared(key: Key, pin: Pin, found: ReviewIncident) -> ReviewIncident:
+    """An incident of a gap with both figures as they are at the end of the month."""
+    reading = _window(key, pin, found.rule, found.group) if found.compared else None
+    if not found.compared or not reading or "against" not in reading:
+        return found
+    return replace(found, compared=with_sides(found.compared, reading))
+
+
+@shared()
+def _window(key: Key, _pin: Pin, rule: str, group: str) -> Sample | None:
+    context, (current, metric) = _context(key, _pin), current_rule(rule, key.catalog)
+    if current is None or metric is None:
+        return None
+    metrics = (metric, *(key.catalog.metric(name) for name in current.metric_names[1:]))
+    until = min(context.period.until, key.day)
+    return read_window(_pin.conn, current, metrics, group, until, key.scope, key.as_of)
+
+
 @shared({Action: repr})
 def effect(key: Key, _pin: Pin, action: Action, others: tuple[Action, ...]) -> ActionEffect | None:
     """What an action has done so far; `others` at the same place share in it."""
@@ -86,7 +109,7 @@ def _review(key: Key, changes: Changes, _pin: Pin, _state: Connection) -> Review
     context = _context(key, _pin)
     meeting = read_meeting(_state, context)
     found = (replace(one, onset=_onset(key, _pin, one.rule, one.group, one.slot, one.value)) for one in meeting.found)
-    meeting = replace(meeting, found=tuple(found))
+    meeting = replace(meeting, found=tuple(_compared(key, _pin, one) for one in found))
     effects = {action.id: effect(key, _pin, action, meeting.actions) for action in meeting.actions}
     # Every incident that has a metric, and the month's figure of it.
     wanted = {(found.metric.name, found.rule, found.group) for found in meeting.found if found.metric}

@@ -1,8 +1,8 @@
 """The review's parts as HTML; the templates are in `macros.html`. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 from markupsafe import Markup
 
@@ -24,6 +24,11 @@ def review_header(review: Review, where: str) -> Markup:
 def issue(number: int, shown: Issue) -> Markup:
     """One key issue: what, where, since when, how sure, whose, what is done and whether it works."""
     return _MACROS.issue(number, shown, SEVERITIES[shown.severity])
+
+
+def goals(rows: Iterable[Mapping[str, Any]]) -> Markup:
+    """The chart's figures as a list, for a phone: it is too narrow for the chart."""
+    return _MACROS.goals(rows)
 
 
 def carried(statuses: Iterable[ActionStatus]) -> Markup:

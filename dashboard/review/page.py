@@ -153,6 +153,7 @@ def _against_goals(session: PageSession, key: Key, review: Review) -> str | None
         )
         chosen = chosen or first
     shown = [s for s in review.standings if chosen in {None, s.metric.name}]
+    st.html(markup.goals(charts.figures(shown, one_scale=chosen is not None)))
     with st.container(key="goals"):
         spec = data.goals_spec(key, session.pin, chosen)
         st.vega_lite_chart(spec, width="content", alt=charts.describe(shown, review.month))

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, case, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from queries.engine import aware, naive
-from queries.state import channel_gate, counters
+from queries.state import LIMITED, channel_gate, increment
 
 HOUR: Final = timedelta(hours=1)
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -77,7 +77,7 @@ def try_acquire(conn: Connection, channel: str, now: datetime, spacing: timedelt
 
 def block(conn: Connection, channel: str, until: datetime) -> None:
     """Keep the channel closed, as Slack asked; never shorter than it was asked before."""
-    counters.increment(conn, counters.LIMITED)
+    increment(conn, LIMITED)
     gate = channel_gate.c
     # Two answers may be recorded in either order: only the longer wait satisfies both.
     longer = (gate.channel == channel) & (gate.blocked_until < naive(until))

@@ -3,7 +3,18 @@
 May import queries.monitoring, queries.metrics, queries.state and what stands below them.
 """
 
-from queries.review.document import EVERYWHERE, UNCLEAR, ActionStatus, Facts, Issue, MetricStatus, Money, Onset, Review
+from queries.review.document import (
+    EVERYWHERE,
+    UNCLEAR,
+    ActionStatus,
+    Facts,
+    Issue,
+    MetricStatus,
+    Money,
+    Onset,
+    Review,
+    ReviewIncident,
+)
 from queries.review.incident_page import (
     IncidentPage,
     Trend,
@@ -34,7 +45,9 @@ from queries.review.readings import (
     aged,
     newest_sample,
     read_present,
+    read_window,
     reading_days,
     reading_words,
     readings_of,
+    with_sides,
 )

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from math import hypot
 from typing import Any
 
 from sqlalchemy import Connection
 
 from config.models import Metric, Rule
-from queries.metrics import Ask, figure, half_width, measure, span_words
+from queries.metrics import Ask, MetricPoint, figure, half_width, measure, span_words
 from queries.review.read import conditions_of
 from queries.state import HistoryEntry, Incident
 from queries.warehouse import Scope
@@ -34,9 +35,20 @@ class Readings:
 
 
 def newest_sample(history: Sequence[HistoryEntry], present: Sample | None) -> Sample:
-    """The newest reading there is, empty where there is none. A difference stays as its rule saw it."""
+    """The newest reading there is, empty where there is none.
+
+    A difference stays as its rule saw it where only one of its sides was measured anew.
+    """
     stored = next((entry.sample for entry in reversed(history) if entry.sample), {})
-    return stored if "against" in stored else {**stored, **(present or {})}
+    if present is None or ("against" in stored and "against" not in present):
+        return stored
+    return with_sides(stored, present)
+
+
+def with_sides(stored: Sample, present: Sample) -> Sample:
+    """A stored reading with what was measured anew; its other side keeps its label."""
+    sides = {**stored.get("against", {}), **present.get("against", {})}
+    return {**stored, **present, **({"against": sides} if sides else {})}
 
 
 def readings_of(history: Sequence[HistoryEntry], present: Sample | None = None) -> Readings | None:
@@ -50,7 +62,7 @@ def readings_of(history: Sequence[HistoryEntry], present: Sample | None = None) 
 def read_present(
     conn: Connection,
     rule: Rule | None,
-    metric: Metric | None,
+    metrics: Sequence[Metric],
     found: Incident,
     until: date | None,
     scope: Scope,
@@ -61,21 +73,51 @@ def read_present(
     Args:
         conn: a pinned generation.
         rule: as it is configured.
-        metric: what it reads.
+        metrics: what it reads, and what that is compared with, where that is another metric.
         found: the incident.
         until: the day after that window: the rule's newest slot.
         scope: what may be read.
         as_of: aware UTC.
     """
-    within = conditions_of(metric, found.slice) if metric else None
-    if rule is None or metric is None or within is None or until is None or not found.is_open or until <= found.slot:
+    if rule is None or not metrics or until is None or not found.is_open or until <= found.slot:
         return None
-    ask = Ask(grain="all", since=until - rule.period, until=until, where=(*rule.where, *within))
-    point = next(iter(measure(conn, metric, ask, scope, as_of)), None)
-    if point is None or point.value is None:
+    return read_window(conn, rule, metrics, found.slice, until, scope, as_of)
+
+
+def read_window(
+    conn: Connection, rule: Rule, metrics: Sequence[Metric], slice_: str, until: date, scope: Scope, as_of: datetime
+) -> Sample | None:
+    """The figure of a slice in the window of a rule that ends before `until`; of a gap both figures, and how far apart.
+
+    Only the rule itself measures a gap within strata.
+    """
+    sides = [rule.where, *(against.where for against in (getattr(rule, "against", None),) if against)]
+    points = list[MetricPoint]()
+    for metric, where in zip(metrics, sides, strict=False):
+        within = conditions_of(metric, slice_)
+        if within is None:
+            return None
+        ask = Ask(grain="all", since=until - rule.period, until=until, where=(*where, *within))
+        points += measure(conn, metric, ask, scope, as_of)
+    if len(points) < min(len(metrics), len(sides)) or any(point.value is None for point in points):
         return None
     span = {"since": (until - rule.period).isoformat(), "until": until.isoformat()}
-    return {**span, "value": point.value, "low": point.low, "high": point.high, "tally": [point.n]}
+    own = points[0]
+    reading = {**span, "value": own.value, "low": own.low, "high": own.high, "tally": [own.n]}
+    if len(points) == 1 or getattr(rule, "strata", None):
+        return reading
+    return {**reading, "held": points[1].value, "against": {"tally": [points[1].n], **_apart(own, points[1])}}
+
+
+def _apart(one: MetricPoint, other: MetricPoint) -> dict[str, float]:
+    """The interval of a difference from those of its sides, by square-and-add (Newcombe 1998, method 10)."""
+    ends = (one.value, one.low, one.high, other.value, other.low, other.high)
+    known = [end for end in ends if end is not None]
+    if len(known) < len(ends):
+        return {}
+    value, low, high, held, other_low, other_high = known
+    gap = value - held
+    return {"low": gap - hypot(value - low, other_high - held), "high": gap + hypot(high - value, held - other_low)}
 
 
 def reading_words(metric: Metric, sample: Sample) -> str:

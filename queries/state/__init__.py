@@ -4,7 +4,7 @@ May import scope, warehouse, statistics, the engine and config.
 """
 
 from queries.state.actions import Action, NewAction, finish_action, read_actions, record_action
-from queries.state.counters import FAILED, FOUND, LIMITED, read_counters
+from queries.state.counters import FAILED, FOUND, LIMITED, increment, read_counters
 from queries.state.database import FILE, open_state, passing_state
 from queries.state.decisions import Decision, Override, overrides, read_decisions, record_decision, record_override
 from queries.state.escalations import (

@@ -1,6 +1,7 @@
 """Charts as their specifications: what a reader is shown, and what a hostile name is shown as."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -222,7 +223,7 @@ def test_a_month_without_any_case_draws_an_empty_chart() -> None:
         ("threshold", {"limit": 0.8, "recover": 0.9}, Reference("limit", 0.8, is_written=True)),
         ("goal", {}, Reference("goal", 0.7, is_written=True)),
         ("change", {"baseline": "last-year"}, Reference("a year before", 0.7)),
-        ("gap", {"against": {"metric": "csat"}}, Reference("measured from", 0.7)),
+        ("gap", {"against": {"metric": "csat"}}, Reference("csat", 0.7)),
         (
             "chart",
             {"method": "p", "baseline": {"first": "91d"}, "recover": 0.5},
@@ -242,3 +243,17 @@ def test_silence_and_a_severe_case_are_held_against_no_figure() -> None:
     rule = RULE.validate_python({**quiet, "kind": "quiet", "of": "source", "at_least": "3d"})
     assert markup.reference_of(rule, {"held": 3.0}) is None
     assert markup.reference_of(None, {"held": 3.0}) is None
+
+
+def test_a_phone_has_the_charts_figures_as_a_list() -> None:
+    """In the chart's order, each with its interval, goal, number of cases and change; a name is no markup."""
+    missed, met = (
+        series((0.7, 0.7, 0.7, 0.71), vertical="<b>Energy"),
+        series((0.95, 0.95, 0.95, 0.97), vertical="Retail"),
+    )
+    said = str(review_markup.goals(review_charts.figures((met, missed), one_scale=True)))
+    assert said.index("&lt;b&gt;Energy") < said.index("Retail")
+    for words in ("71% <span", "misses its goal", "%, goal 90%, n = 600", "meets its goal", "no clear change"):
+        assert words in said
+    empty = replace(met, point=replace(met.point, value=None, low=None, high=None), verdict="too few", change=None)
+    assert "<strong>Retail</strong> <span" in str(review_markup.goals(review_charts.figures((empty,), one_scale=True)))

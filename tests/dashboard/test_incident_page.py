@@ -2,16 +2,17 @@
 
 import re
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import pytest
 from markupsafe import escape
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 import triggers
-from config.models import DATA_FAULT, Person, QuietRule
+from config.models import DATA_FAULT, Against, GapRule, Person, QuietRule
 from dashboard.incident.markup import (
     Terms,
     history_section,
@@ -22,9 +23,10 @@ from dashboard.incident.markup import (
 )
 from queries.messages import PostedMessage, outbox, refresh_measured
 from queries.monitoring.evidence import Question, traits
-from queries.review import IncidentPage, newest_sample, reading_words, readings_of
+from queries.review import IncidentPage, newest_sample, read_window, reading_words, readings_of
 from queries.state import HistoryEntry, TickRecord, write
 from queries.warehouse import EVERYTHING, Scope, tables
+from tests.evaluation.test_kinds import WRITTEN
 from tests.slack.test_card import card, incident
 from tests.support.company import METRIC, Week, catalog, rows_of, rule, warehouse
 from tests.support.states import NewState
@@ -61,12 +63,12 @@ def test_how_an_incident_stands(changes: dict[str, Any], words: str) -> None:
         ({}, "Journeys with a defect", "Retail"),
         (
             {"rule": DATA_FAULT, "slice": "sampling-change|response|vertical=Retail|2026-06-29", "vertical": "Retail"},
-            "The data deceives: sampling change",
+            "Data fault: sampling change",
             "Retail",
         ),
         (
             {"rule": DATA_FAULT, "slice": "duplicated-rows|contact||2026-06-29", "vertical": None},
-            "The data deceives: duplicated rows",
+            "Data fault: duplicated rows",
             "All verticals",
         ),
         (
@@ -193,6 +195,34 @@ def test_the_present_figure_comes_first_then_what_it_was(
 def test_a_difference_stays_as_its_rule_saw_it_with_both_sides() -> None:
     both = {**reading(0.4, 0.2), "against": {"low": 0.1, "high": 0.3}}
     assert newest_sample(history(both), reading(0.3, 0.1)) == both
+    anew = {**reading(0.3, 0.1), "held": 0.2, "against": {"low": 0.05, "high": 0.15}}
+    labelled = {**both, "against": {**both["against"], "label": "Satisfied with the touchpoint"}}
+    shown = newest_sample(history(labelled), anew)
+    assert (shown["value"], shown["held"]) == (0.3, 0.2)
+    assert shown["against"] == {"low": 0.05, "high": 0.15, "label": "Satisfied with the touchpoint"}
+
+
+def test_a_gap_is_measured_anew_on_both_sides(tmp_path: Path) -> None:
+    """Retail against Energy, each account once, so that the interval is Newcombe's own."""
+    gap = {**WRITTEN["gap"], "kind": "gap", "window": "28d", "where": {"vertical": "Retail"}}
+    rule_ = GapRule.model_validate({**gap, "against": {"metric": "defect-rate", "where": {"vertical": "Energy"}}})
+    monday = date(2026, 1, 5)
+    rows = rows_of([Week(monday, 200, 80), Week(monday, 150, 20, vertical="Energy")], accounts=500)
+    with warehouse(tmp_path, catalog(rule()), rows) as made, made.pin() as pin:
+        asked = (pin.conn, rule_, (METRIC, METRIC), "", monday + timedelta(days=14), EVERYTHING, LATE)
+        found = read_window(*asked)
+        low, high = confint_proportions_2indep(80, 200, 20, 150, method="newcomb")
+        assert found is not None
+        assert (found["value"], found["held"], found["tally"], found["since"]) == (0.4, 20 / 150, [200], "2025-12-22")
+        assert (found["against"]["low"], found["against"]["high"]) == pytest.approx((low, high), abs=1e-3)
+        # Where a side has no figure there is no difference; within strata only the rule itself measures one.
+        empty = rule_.model_copy(
+            update={"against": Against.model_validate({"metric": "x", "where": {"vertical": "X"}})}
+        )
+        assert read_window(pin.conn, empty, *asked[2:]) is None
+        strata = read_window(pin.conn, rule_.model_copy(update={"strata": ("region",)}), *asked[2:])
+        assert strata is not None
+        assert "against" not in strata
 
 
 def test_days_of_silence_are_counted_when_they_are_read() -> None:
@@ -217,7 +247,7 @@ def test_days_of_silence_are_counted_when_they_are_read() -> None:
     )
     for today, days in ((date(2026, 11, 14), 4), (date(2026, 11, 27), 17)):
         said = headline(replace(quiet, today=today))
-        assert said.startswith(f"Nothing heard since 10 November 2026: {days} days by {today.day} November 2026;")
+        assert said.startswith(f"No data since 10 November 2026: {days} days by {today.day} November 2026;")
     over = replace(quiet, today=date(2026, 11, 27), incident=incident("source=crm", state="resolved"))
     assert "4 days by 14 November 2026" in headline(over)
 

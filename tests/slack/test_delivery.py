@@ -144,7 +144,7 @@ def test_every_week_between_says_only_what_is_new(watch: Watch, slack: Slack) ->
     for week in range(12):
         watch.tick(OPENS + timedelta(weeks=week))
         watch.deliver()
-    (root,) = (m for m in seen(slack) if "The data deceives" not in m["text"])  # the company's data end before
+    (root,) = (m for m in seen(slack) if "Data fault" not in m["text"])  # the company's data end before
     assert root["text"].startswith("\N{LARGE GREEN CIRCLE} Recovered")
     assert [reply["text"].split(":")[0] for reply in root["thread"]] == ["Worse", "Worse", "Recovered"]
 

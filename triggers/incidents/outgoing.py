@@ -103,7 +103,7 @@ def how_it_stands(
     """
     if not standing.always or incident.class_ == "data":
         since = f"{incident.opened_at.astimezone(zone):%-d %B %Y}"
-        return "standing", f"it has stood since {since}, before anybody was told of it", {}
+        return "standing", f"it has stood since {since}, before anybody was notified", {}
     route = catalog.route(catalog.guard.route)
     values = {"route": route.name, "ladder": snapshot(route)}
-    return ALWAYS, "it has always been so, for as long as there is data", values
+    return ALWAYS, "it has been like this for as long as there is data", values

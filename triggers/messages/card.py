@@ -40,7 +40,7 @@ NEWS: Final = {
     "skipped": "Escalation step",
     "released": "Notified (no longer suppressed)",
     "standing": "Standing",
-    "always": "Always so",
+    "always": "Finding",
     "joined": "Same event",
 }
 """What the kinds of entry are called, in Slack and in the dashboard."""

@@ -78,7 +78,7 @@ class CardReader:
     def _present(self, conn: Connection, shown: Incident, opened_by: Version) -> Mapping[str, Any] | None:
         newest = newest_slots(conn).get(shown.rule)
         until = newest.slot if newest else None
-        of = (self.pin.conn, opened_by.rule, opened_by.metric)
+        of = (self.pin.conn, opened_by.rule, opened_by.metrics)
         return read_present(*of, shown, until, EVERYTHING, self.as_of)
 
     def _evidence(

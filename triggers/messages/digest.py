@@ -18,7 +18,7 @@ _STOOD: Final = (
     "Found when these rules were first looked at. Each has stood for more than 90 days, and no step of its ladder is "
     "taken; if one gets worse or is over, it is said in this thread."
 )
-_GATHERED: Final = "Cases of this rule are told together: what comes in the next days is in its next message."
+_GATHERED: Final = "Cases of this rule are sent together; those of the next days will be in its next message."
 LISTED: Final = 20
 """Lines of a digest that names each incident."""
 
@@ -41,7 +41,7 @@ def standing_message(cards: Sequence[Card], link: str) -> Message:
     if always:
         lines = _listed([_line(card, "in all the data there is") for card in always])
         sentences.append(
-            "\n".join(["Has always been so: a limit to set anew, or a goal, and nobody's emergency.", *lines])
+            "\n".join(["This has always been so: set a new limit, or a goal. It is not an emergency.", *lines])
         )
     sentences += _withheld(len(cards) - len(told))
     head = f"{count(len(cards))} {'breach' if len(cards) == 1 else 'breaches'} that stood before Earshot watched"

@@ -17,7 +17,7 @@ from config import EarshotError
 from config.models import Catalog, Route
 from config.settings import Settings
 from queries.messages import addressees, muted, queue_direct_message, read_direct_message, record_heartbeat
-from queries.state import RacedError, counters
+from queries.state import FAILED, FOUND, RacedError, increment
 from queries.warehouse import COLUMNS, NoWarehouseError, Pin, Warehouse
 from triggers.incidents.tick import Report, tick
 from triggers.logs import about, log_failure
@@ -123,14 +123,14 @@ class Runner:
             letters=writer.words,
         )
         sent = worker.deliver(stop)
-        self._count(counters.FOUND, sent.found)
+        self._count(FOUND, sent.found)
         DuplicateRemover(self.states, client, self._real).remove()
         return sent
 
     def _count(self, name: str, times: int) -> None:
         if times:
             with self.states.begin() as conn:
-                counters.increment(conn, name, times)
+                increment(conn, name, times)
 
     @staticmethod
     def _real() -> datetime:
@@ -183,7 +183,7 @@ class Runner:
 
     def _note_failure(self) -> None:
         try:
-            self._count(counters.FAILED, 1)
+            self._count(FAILED, 1)
         except Exception:  # noqa: BLE001 - what failed the tick may fail this too
             log.warning("the failure could not be counted")
 

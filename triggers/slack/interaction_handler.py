@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 
 from config.models import Catalog, Person, Route
 from queries.messages import Arrived, Done, inbox
-from queries.state import Incident, NewAction, RacedError, actions, entries, incidents_by_id, open_incidents, vote
+from queries.state import Incident, NewAction, RacedError, entries, incidents_by_id, open_incidents, record_action, vote
 from queries.warehouse import EVERYTHING, Scope
 from triggers.incidents import (
     OverError,
@@ -145,7 +145,7 @@ class InteractionHandler:
                 metric=getattr(rule, "metric", None),
                 expected_effect=effect(press),
             )
-            actions.record_action(conn, new, author, now)
+            record_action(conn, new, author, now)
         else:
             vote(conn, id_, author, now, useful=do.what == "useful")
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.counterparts.browser import PageAt, Tab
-from tests.dashboard.browser.test_pages import LOOKS, SERVERS, SIZES, health, is_inside, served
+from tests.dashboard.browser.test_pages import LOOKS, SERVERS, SIZES, barriers, health, is_inside, served
 from tests.support.company import catalog, rows_of, rule, warehouse, weeks
 from tests.support.installation import configure
 
@@ -30,7 +30,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, today: date) -> Iterator[str]:
 def settled(tab: Tab, address: str) -> Page:
     """The page with everything drawn, the null replay at its end included."""
     page = tab.open(address)
-    expect(page.get_by_text("Without any change:")).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("By chance alone:")).to_be_visible(timeout=90_000)
     return rested(page)
 
 
@@ -51,6 +51,7 @@ def test_the_lab(page_at: PageAt, url: str, size: str, scheme: str) -> None:
     expect(page.locator("[data-testid=stVegaLiteChart] svg")).to_have_count(2)
     assert is_inside(page)
     tab.screenshot(f"lab-{size}-{scheme}")
+    assert barriers(page) == []
     assert tab.problems == []
 
 
@@ -61,17 +62,21 @@ def test_the_slider_is_moved_by_the_keyboard_and_the_page_follows(page_at: PageA
     slider.focus()
     for _ in range(30):
         page.keyboard.press("ArrowLeft")
-    expect(page.locator("h1.e-headline")).to_contain_text("no incident, and told nobody", timeout=60_000)
+    expect(page.locator("h1.e-headline")).to_contain_text("no incident and notified nobody", timeout=60_000)
     expect(page.get_by_text("currently 1").first).to_be_visible()
     expect(page.locator("code").filter(has_text="limit = ").first).not_to_contain_text("0.25")
     assert tab.problems == []
 
 
-def test_the_address_names_the_rule(page_at: PageAt, url: str) -> None:
+def test_back_leads_to_the_years_that_were_shown(page_at: PageAt, url: str) -> None:
     tab = page_at(1280, 900)
-    page = settled(tab, url.partition("?")[0])
-    expect(page.locator(".e-kicker")).to_contain_text("Journeys with a defect")
-    assert "rule=defects" in page.url
+    page = settled(tab, url)
+    page.get_by_role("radio", name="1", exact=True).click()
+    expect(page).to_have_url(f"{url}&years=1")
+    expect(page.get_by_role("radio", name="1", exact=True)).to_be_checked()
+    page.go_back()
+    expect(page).to_have_url(url)
+    expect(page.get_by_role("radio", name="2", exact=True)).to_be_checked()
     assert tab.problems == []
 
 

@@ -8,13 +8,14 @@ from datetime import date
 from http.client import HTTPConnection
 from pathlib import Path
 from socket import socket
-from typing import Any
+from typing import Any, Final
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests import counterparts
 from tests.counterparts.browser import PageAt, Tab
 from tests.support import dashboards
 from tests.support.clocks import Now, travelled_to
@@ -98,9 +99,13 @@ def test_the_review(page_at: PageAt, url: str, size: str, scheme: str) -> None:
     tab = page_at(*SIZES[size], scheme)
     page = settled(tab, url)
     expect(page.locator(".e-issue")).to_have_count(2)
-    expect(page.locator("[data-testid=stVegaLiteChart] svg")).to_be_visible()
+    # A phone is too narrow for the chart: it has the same figures as a list.
+    chart, figures = page.locator("[data-testid=stVegaLiteChart] svg"), page.locator(".e-goals li")
+    expect(chart).to_be_visible(visible=size == "laptop")
+    expect(figures.first).to_be_visible(visible=size == "phone")
     assert is_inside(page)
     tab.screenshot(f"review-{size}-{scheme}")
+    assert barriers(page) == []
     assert tab.problems == []
 
 
@@ -115,7 +120,30 @@ def test_an_incident_by_its_link_from_slack(
     expect(page.locator("[data-testid=stVegaLiteChart] svg")).to_be_visible()
     assert is_inside(page)
     tab.screenshot(f"incident-{size}-{scheme}")
+    assert barriers(page) == []
     assert tab.problems == []
+
+
+@LOOKS
+def test_the_list_of_incidents(page_at: PageAt, url: str, size: str, scheme: str) -> None:
+    tab = page_at(*SIZES[size], scheme)
+    page = settled(tab, f"{url}/incident")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    assert is_inside(page)
+    tab.screenshot(f"incidents-{size}-{scheme}")
+    assert barriers(page) == []
+    assert tab.problems == []
+
+
+AXE: Final = Path(counterparts.__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+
+
+def barriers(page: Page) -> list[str]:
+    """What keeps people from using a page, by axe's rules: the serious and the critical, each with where it is."""
+    page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    serious = (one for one in found["violations"] if one["impact"] in {"serious", "critical"})
+    return [f"{one['id']}: {node['target']} {node['html'][:200]}" for one in serious for node in one["nodes"]]
 
 
 def is_inside(page: Page) -> bool:
@@ -130,6 +158,33 @@ def test_the_chart_takes_the_papers_colours(page_at: PageAt, url: str, scheme: s
     ink = page.evaluate("getComputedStyle(document.querySelector('svg.marks .mark-text text')).fill")
     bright = sum(int(part) for part in ink.removeprefix("rgb(").removesuffix(")").split(",")) / 3
     assert bright > 180 if scheme == "dark" else bright < 75
+
+
+def test_back_returns_to_what_was_shown(page_at: PageAt, url: str, company: Company) -> None:
+    """From a vertical to all of them, from an incident to the vertical that it was opened from, and forward again."""
+    tab = page_at(1280, 800)
+    page = settled(tab, url)
+    kicker, chosen = page.locator(".e-kicker"), f"{url}/?vertical=Payments"
+    page.get_by_role("combobox", name="Vertical").click()
+    page.get_by_test_id("stSelectboxVirtualDropdown").get_by_text("Payments").click()
+    expect(kicker).to_have_text("Monthly review · Payments")
+    expect(page).to_have_url(chosen)
+    page.get_by_role("combobox", name="Month").click()
+    page.get_by_test_id("stSelectboxVirtualDropdown").get_by_text(f"{company.months[-3]:%Y-%m}").click()
+    expect(page.locator(".e-dateline")).to_contain_text(f"{company.months[-3]:%B %Y}")
+    page.go_back()
+    expect(page.locator(".e-dateline")).to_contain_text(f"{company.months[-1]:%B %Y}")
+    expect(page).to_have_url(chosen)
+    page.go_back()
+    expect(kicker).to_have_text("Monthly review · All verticals")
+    expect(page).to_have_url(f"{url}/")
+    page.go_forward()
+    expect(kicker).to_have_text("Monthly review · Payments")
+    page.get_by_role("link", name="Incidents", exact=True).click()
+    expect(page.locator("h1.e-headline")).to_have_text("Incidents")
+    page.go_back()
+    expect(kicker).to_have_text("Monthly review · Payments")
+    assert tab.problems == []
 
 
 def test_month_and_vertical_go_into_the_address(page_at: PageAt, url: str, company: Company) -> None:
@@ -203,3 +258,31 @@ def test_other_names_for_this_machine_are_refused(url: str, host: str, status: i
     with closing(connection):
         connection.request("GET", "/_stcore/stream", headers=headers)
         assert connection.getresponse().status == status
+
+
+def test_nobodys_typed_text_is_lost(page_at: PageAt, url: str, company: Company) -> None:
+    """One types a decision, an action and a reason, while the other acknowledges the incident, and then closes it."""
+    slow, quick = page_at(1280, 900), page_at(1280, 900)
+    link = f"{url}/incident?id={company.incident}"
+    meeting, acting = settled(slow, f"{url}/?vertical={BROKEN}"), settled(quick, link)
+    meeting.get_by_text("Record owner and decision").first.click()
+    meeting.get_by_label("Owner", exact=True).fill("Ana Keller")
+    meeting.get_by_label("Decision", exact=True).fill("Two engineers on Tuesday")
+    acting.get_by_role("button", name="Acknowledge").click()
+    expect(acting.locator(".e-state")).to_contain_text("acknowledged by open mode")
+    meeting.get_by_role("button", name="Record", exact=True).click()
+    expect(meeting.locator(".e-issue").get_by_text("Two engineers on Tuesday")).to_be_visible()
+    typing = settled(slow, link)
+    typing.get_by_text("Record an action").click()
+    typing.get_by_label("Action", exact=True).fill("Train the new fitters")
+    typing.get_by_role("button", name="Close it").click()
+    typing.get_by_label("Why").fill("The vans were late")
+    acting.get_by_role("button", name="Close it").click()
+    acting.get_by_label("Why").fill("Solved")
+    acting.get_by_role("button", name="Close the incident").click()
+    expect(acting.locator(".e-state")).to_contain_text("Closed on")
+    typing.get_by_role("button", name="Close the incident").click()
+    expect(typing.get_by_text("this incident has already ended; reload the page")).to_be_visible()
+    expect(typing.get_by_label("Why")).to_have_value("The vans were late")
+    expect(typing.get_by_label("Action", exact=True)).to_have_value("Train the new fitters")
+    assert slow.problems == quick.problems == []

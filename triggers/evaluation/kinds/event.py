@@ -45,4 +45,4 @@ class Event(RuleKind[EventRule]):
     @property
     def uncalibrated(self) -> str:
         """One case is one too many."""
-        return "a severe case is told whatever chance says"
+        return "every severe case is reported, by chance or not"

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from config.models import Metric, QuietRule
 from queries.metrics import count, day_words
 from triggers.evaluation.kinds.kind import Ends, Held, RuleKind, Sample, Setting, rows_behind, spread
 from triggers.evaluation.kinds.window import Windows
+
+_SIGNALS: Final = {"account": "contact", "instrument": "invitation", "source": "data"}
 
 
 @dataclass(frozen=True)
@@ -18,18 +20,16 @@ class Quiet(RuleKind[QuietRule]):
     keys: ClassVar = ("at_least",)
 
     def finding(self, metric: Metric | None, sample: Sample) -> str:  # noqa: ARG002 - silence has no metric
-        """How long nothing was heard and what is usual, or how much of the revenue is heard from."""
+        """How long nothing came in and what is usual, or how much of the revenue feedback covers."""
         value, held, n = sample.get("value"), sample.get("held"), count(rows_behind(sample))
         if self.rule.of == "coverage":
-            return (
-                f"Heard from {_percent(value)} of the revenue, in {n} accounts that have any. Limit {_percent(held)}."
-            )
-        days = ("a day" if held < 1.5 else f"{held:.0f} days") if held is not None else "nobody knows how often"
+            return f"Feedback covers {_percent(value)} of the revenue of {n} accounts. Limit {_percent(held)}."
+        days = ("a day" if held < 1.5 else f"{held:.0f} days") if held is not None else "an unknown time"
         usual = f"usually every {days.removeprefix('a ')}, n = {n} days with a signal"
-        allowed = usual if self.rule.of == "account" else f"allowed are {days}"
+        allowed = usual if self.rule.of == "account" else f"expected within {days}"
         until, silent = date.fromisoformat(sample["until"]), round(value or 0)
         heard = day_words(until - timedelta(days=silent))
-        return f"Nothing heard since {heard}: {silent} days by {day_words(until)}; {allowed}."
+        return f"No {_SIGNALS[self.rule.of]} since {heard}: {silent} days by {day_words(until)}; {allowed}."
 
     def held(self, sample: Sample) -> Held | None:  # noqa: ARG002
         """Nothing that a chart of a metric could show."""
