@@ -167,7 +167,7 @@ def _drafted(draft: NewGeneration, order: LoadRequest, now: datetime, clock: _Cl
     before, present = latest(conn), sources(conn)
     samples = samples_to_leave(conn, source, present, replace=order.replace_sample)
     basis = generation_key(reporting_zone(source, order.zone, before, present - samples), order.catalog)
-    touched = nothing_touched(conn) if present - samples else None
+    touched = nothing_touched(conn) if present - samples and not draft.is_anew else None
     merging = Merging(conn, source.name, now, order.snapshot, touched)
     with draft.stage(empty=not present) as stage:
         verdict = _judged(stage, merging, order, basis.zone, samples, clock)
@@ -181,7 +181,7 @@ def _drafted(draft: NewGeneration, order: LoadRequest, now: datetime, clock: _Cl
     summary = verdict.report(source, merged, refilled, clock.seconds)
     differs = moved or refilled or any(table.differs for table in merged.values())
     # The same rows by another calendar or other metrics make other figures: that is worth a generation.
-    if not differs and before and has_generation_key(before, basis):
+    if not differs and not draft.is_anew and before and has_generation_key(before, basis):
         draft.discard()
         return replace(summary, published=False)
     with clock.stage("computing journeys, rollups and the calendar"):

@@ -7,7 +7,6 @@ from hashlib import sha256
 from sqlalchemy import Connection, insert
 
 from config.models import Catalog
-from queries.metrics import write_design_effects
 from queries.warehouse import Generation, Touched, calendar_hash, rollups, tables, write_calendar
 
 
@@ -33,6 +32,8 @@ def has_generation_key(generation: Generation, basis: GenerationKey) -> bool:
 
 def derive(conn: Connection, catalog: Catalog, touched: Touched | None) -> None:
     """Compute calendar, journeys, rollups and design effects: all of them, or what was touched."""
+    from queries.metrics import write_design_effects  # noqa: PLC0415 - statistics take a third of a second
+
     write_calendar(conn, catalog.calendar)
     if touched is None:
         rollups.rebuild_rollups(conn)

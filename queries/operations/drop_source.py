@@ -48,7 +48,7 @@ def drop(
             raise UnknownSourceError(f"no source {source!r} to drop; {rest}")
         say(f"removing the rows of {source}")
         # None has everything computed anew: where no other source is left, that is the quicker way to nothing.
-        touched = nothing_touched(draft.conn) if present - {source} else None
+        touched = nothing_touched(draft.conn) if present - {source} and not draft.is_anew else None
         gone = withdraw_all(Merging(draft.conn, source, at, snapshot=True, touched=touched))
         removed = {name: TableSummary(removed=merged.removed) for name, merged in gone.items() if merged.removed}
         refilled = refill(draft.conn, touched, at) if touched else 0

@@ -304,7 +304,7 @@ def _erase(
         conn.execute(delete(tables.erased).where(tables.erased.c.hash.in_(marks)))
         conn.execute(insert(tables.erased), [{"hash": hash_, "at": at} for hash_, at in sorted(marks.items())])
     before = latest(conn)
-    derive(conn, catalog, touched if before else None)
+    derive(conn, catalog, touched if before and not draft.is_anew else None)
     basis = generation_key(before.zone if before else _EMPTY_ZONE, catalog)
     record_generation(conn, draft.number, basis, BY, LoadReport(BY).json(), now)
     draft.erase()

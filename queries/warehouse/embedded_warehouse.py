@@ -28,7 +28,6 @@ from queries.warehouse.generations import (
     NewGeneration,
     NoWarehouseError,
     Pin,
-    make_tables,
     pinned,
 )
 from queries.warehouse.staging import Stage
@@ -104,11 +103,10 @@ class EmbeddedWarehouse:
             shutil.copyfile(self.files.file(number - 1), file)
         with disposing(embedded(file, read_only=False, memory_limit=self.memory_limit)) as engine:
             with connected(engine) as conn:
-                make_tables(conn)
+                draft = NewGeneration(conn, number, lambda empty: self._staged(conn, number, empty))
                 self._bury(conn)
                 conn.commit()
                 file.chmod(0o600)
-                draft = NewGeneration(conn, number, lambda empty: self._staged(conn, number, empty))
                 yield draft
                 conn.commit()
                 rows = count_rows(conn)

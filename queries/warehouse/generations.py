@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 import psycopg
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateColumn, CreateTable, DropTable
 
 from config import EarshotError
 from queries.engine import reading, shared, vacuum
@@ -120,6 +120,8 @@ class NewGeneration:
 
     def __init__(self, conn: Connection, number: int, stage: Callable[[bool], AbstractContextManager[Stage]]) -> None:
         self.conn, self.number, self._stage, self.kept, self.erasing = conn, number, stage, True, False
+        self.is_anew = make_tables(conn)
+        """Whether everything has to be computed anew, not only what this change touches."""
 
     def stage(self, *, empty: bool) -> AbstractContextManager[Stage]:
         """Where rows wait to be judged; `empty`: the warehouse holds no rows yet."""
@@ -191,11 +193,35 @@ def pinned(conn: Connection) -> Pin:
     return Pin(conn, found)
 
 
-def make_tables(conn: Connection) -> None:
-    """Make the tables that are not there yet."""
-    # SQLAlchemy's own way asks the catalogue first, which takes DuckDB more than a second.
+_KEPT: Final = (*tables.CANONICAL, tables.quarantine, tables.erased, tables.generation)
+"""What sources and people brought. Everything else is computed from it."""
+
+
+def make_tables(conn: Connection) -> bool:
+    """Bring the tables to how they are declared, in a writer's transaction: make tables and columns that are missing.
+
+    What a new column holds is null until its source is loaded again; a computed table is emptied for it. Returns
+    whether everything has to be computed anew.
+    """
+    # SQLAlchemy's own way asks the catalogue table by table, which takes DuckDB more than a second.
+    found = conn.execute(
+        text("select table_name, column_name from information_schema.columns where table_schema = current_schema()")
+    )
+    known: dict[str, set[str]] = {}
+    for table_name, column_name in found:
+        known.setdefault(table_name, set()).add(column_name)
+    is_anew = False
     for table in tables.warehouse.sorted_tables:
-        conn.execute(CreateTable(table, if_not_exists=True))
+        missing = [column for column in table.c if column.name not in known.get(table.name, ())]
+        if table.name in known and missing and table in _KEPT:
+            for column in missing:
+                declared = CreateColumn(column).compile(conn)
+                conn.execute(text(f"alter table {table.name} add column {declared}"))
+        elif missing:
+            conn.execute(DropTable(table, if_exists=True))
+            conn.execute(CreateTable(table))
+            is_anew |= table not in _KEPT
+    return is_anew
 
 
 class SharedWarehouse:
@@ -266,12 +292,13 @@ class SharedWarehouse:
         self.engine.dispose()
 
     def _prepare(self) -> None:
-        """Make the tables, one process at a time."""
+        """Make the tables where there are none, one process at a time; a writer adds to those of an older version."""
         if self._ready:
             return
         with self.engine.begin() as conn:
             conn.execute(text("select pg_advisory_xact_lock(hashtext('earshot tables'))"))
-            make_tables(conn)
+            if not inspect(conn).has_table(tables.generation.name):
+                make_tables(conn)
         self._ready = True
 
 

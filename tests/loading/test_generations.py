@@ -32,6 +32,7 @@ from queries.warehouse import (
 )
 from queries.warehouse.embedded_warehouse import KEPT
 from tests.support.answering import answering
+from tests.support.loading import COMPANY, bring, contents, order
 
 AT: Final = datetime(2026, 1, 1)  # noqa: DTZ001 - as the warehouse stores it
 ROOT: Final = Path(__file__).parents[2]
@@ -179,16 +180,39 @@ def test_a_system_that_tells_nothing_is_said_once(
     ]
 
 
-def test_the_next_load_adds_a_table_that_an_older_warehouse_lacks(warehouse: Warehouse) -> None:
-    """How an existing warehouse gets a new canonical table: empty, and without anybody's doing."""
+def test_the_next_load_brings_an_older_layout_up_to_date(warehouse: Warehouse, tmp_path: Path) -> None:
+    """A table that is new, a column of rows that were brought and one of figures: as if all had been there before."""
+    wanted = order(tmp_path / "crm", COMPANY)
+    bring(warehouse, wanted)
+    with warehouse.pin() as pin:
+        declared = contents(pin.conn)
     with warehouse.draft() as draft:
-        add(draft)
         draft.conn.execute(DropTable(tables.condition))
+        draft.conn.execute(DropTable(tables.warehouse.tables["roll_journey"]))
+        for table, column in (("response", "score"), ("roll_response", "expectation"), ("journey_fact", "contacts")):
+            draft.conn.execute(text(f"alter table {table} drop column {column}"))
+        record_generation(draft.conn, draft.number, GenerationKey("UTC", "", ""), "crm", "{}", AT)
     with closing(reopened(warehouse)) as later:
-        publish(later)
+        bring(later, wanted)
         with later.pin() as pin:
-            assert pin.conn.execute(select(func.count()).select_from(tables.condition)).scalar_one() == 0
-            assert accounts(pin) == 2
+            assert contents(pin.conn) == declared
+
+
+def test_a_layout_that_changed_is_computed_anew_where_no_row_did(warehouse: Warehouse, tmp_path: Path) -> None:
+    """The files are those of last time, and only figures are new."""
+    wanted = order(tmp_path / "crm", COMPANY)
+    bring(warehouse, wanted)
+    with warehouse.pin() as pin:
+        declared = contents(pin.conn)
+        basis = GenerationKey(pin.generation.zone, pin.generation.calendar_hash, pin.generation.metrics_hash)
+    with warehouse.draft() as draft:
+        draft.conn.execute(DropTable(tables.warehouse.tables["roll_contact"]))
+        record_generation(draft.conn, draft.number, basis, "crm", "{}", AT)
+    with closing(reopened(warehouse)) as later:
+        assert bring(later, wanted).published
+        with later.pin() as pin:
+            assert contents(pin.conn) == declared
+        assert not bring(later, wanted).published
 
 
 def test_a_draft_is_not_seen_and_may_be_discarded(warehouse: Warehouse) -> None:
