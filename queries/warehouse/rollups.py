@@ -135,10 +135,8 @@ def rebuild_rollups(conn: Connection) -> None:
 def refresh_rollups(conn: Connection, touched: Touched) -> None:
     """Compute anew what the touched days and journeys make up; the result is that of `rebuild`."""
     accounts = select(touched.months.c.account_id)
-    # A warehouse that is older than the table has it empty.
-    is_new = conn.execute(select(account_month.c.account_id).limit(1)).first() is None
     conn.execute(delete(account_month).where(account_month.c.account_id.in_(accounts)))
-    _fill_months(conn, true() if is_new else warehouse_tables.revenue.c.account_id.in_(accounts))
+    _fill_months(conn, warehouse_tables.revenue.c.account_id.in_(accounts))
     # Before and after: a journey whose contacts changed may leave a day as well as come to one.
     _note_days(conn, touched)
     conn.execute(delete(warehouse_tables.journey_fact).where(_among(warehouse_tables.journey_fact, touched)))
