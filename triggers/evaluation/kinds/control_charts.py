@@ -176,12 +176,14 @@ def average_run_length(limit: float, base: float, worse: float, n: int, truth: f
     return float(_run_lengths(limit / _STATES, base, worse, n, truth)[-1])
 
 
+@lru_cache(maxsize=4096)
 def _run_lengths(width: float, base: float, worse: float, n: int, truth: float) -> Floats:
     """The average run length to each limit of 1 to _STATES widths: rising, by one Markov chain for all of them.
 
     Brook & Evans 1972: a chain over equal steps of the sum. A sum that lands between two states goes to both by
     nearness: rounding misses by a quarter where counts are few, and never moves where steps are small. States are
-    left out one by one from zero on (Grassmann, Taksar & Heyman 1985): without subtraction no digit is lost.
+    left out one by one from zero on (Grassmann, Taksar & Heyman 1985): without subtraction no digit is lost. Kept,
+    since one chain has the limits of all run lengths: a calibration asks for many of the same shares.
     """
     hits = np.arange(n + 1)
     chances = scipy.stats.binom.pmf(hits, n, truth)
