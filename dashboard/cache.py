@@ -6,10 +6,11 @@ decisions) is kept only until it changes. The theme is no part of a key: a finis
 """
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import wraps
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 from zoneinfo import ZoneInfo
@@ -27,6 +28,8 @@ ENTRIES: Final = 256
 """How many results each cached function keeps."""
 STATE_ENTRIES: Final = 32
 """The same where a change of the state makes all of them worthless."""
+YOUNG_S: Final = 2.0
+"""No file system counts a file's time more coarsely than that."""
 Hashes = dict[str | type, Callable[[Any], Any]]
 Changes = tuple[int, int] | None
 """What differs after every change of the state; None where that is not known."""
@@ -123,9 +126,19 @@ def page_key(settings: Settings, stamp: str, generation: Generation, scope: Scop
     return Key(*folders, stamp, settings.currency, generation.number, generation.zone, today, scope)
 
 
-def config_fingerprint(folder: Path) -> str:
-    """A hash of the configuration's files."""
-    # Of the contents: an editor or a checkout may write a file again within the resolution of its time.
+def config_fingerprint(folder: Path, now: datetime) -> str:
+    """A hash of the contents of the configuration's files; `now` is aware."""
+    entries = os.scandir(folder) if folder.is_dir() else ()
+    found = sorted((entry.name, entry.stat()) for entry in entries if entry.name.endswith(".toml"))
+    stamps = tuple((name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in found)
+    # An editor or a checkout may write a file again within the resolution of its time: what is young is read.
+    is_young = any(now.timestamp() - stat.st_ctime < YOUNG_S for _, stat in found)
+    return (_contents_hash.__wrapped__ if is_young else _contents_hash)(folder, stamps)
+
+
+@lru_cache(maxsize=4)
+def _contents_hash(folder: Path, stamps: tuple[tuple[str | int, ...], ...]) -> str:
+    del stamps  # it is a key only
     digest = hashlib.blake2b(digest_size=8)
     for file in sorted(folder.glob("*.toml")):
         refuse_irregular(file)

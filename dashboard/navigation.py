@@ -14,6 +14,8 @@ from queries.operations import refusal
 from queries.warehouse import NoWarehouseError
 
 FOLDER: Final = Path(__file__).parent
+ICON: Final = str(FOLDER / "assets" / "favicon.png")
+LOOK: Final = f"<style>{(FOLDER / 'assets' / 'look.css').read_text(encoding='utf-8')}</style>"
 
 
 def _lab_refusal(session: PageSession) -> str:
@@ -57,12 +59,11 @@ PAGES: Final = (
 
 def navigate() -> None:
     """Route to a page. What stops a page is said on the page: where it is wrong and what to do."""
-    st.set_page_config(page_title="Earshot", page_icon=str(FOLDER / "assets" / "favicon.png"), layout="wide")
-    st.html(FOLDER / "assets" / "look.css")
     # Paths, not functions: a page's imports wait until it is opened, and the tests' `switch_page` needs a file.
     pages = [st.Page(page.view, title=page.title, icon=page.icon, default=page.is_first) for page in PAGES]
     chosen = st.navigation(pages, position="top")
-    st.set_page_config(page_title=f"{chosen.title} – Earshot")
+    st.set_page_config(page_title=f"{chosen.title} – Earshot", page_icon=ICON, layout="wide")
+    st.html(LOOK)
     with st.container(key="page"):
         try:
             chosen.run()

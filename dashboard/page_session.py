@@ -67,7 +67,7 @@ def page_session() -> Iterator[PageSession]:
     # The clock is read once: whatever the page says of "today" agrees, also at midnight.
     opened, now = stores(), datetime.now(UTC)
     reader = viewer(opened.settings)
-    stamp = cache.config_fingerprint(opened.settings.config)
+    stamp = cache.config_fingerprint(opened.settings.config, now)
     catalog = cache.catalog(str(opened.settings.config), stamp)
     # One generation for the whole run: a load that is published meanwhile is seen by the next one.
     # Counted before the state is read: what is cached under a number is then never older than it.

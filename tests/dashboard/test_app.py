@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from shutil import copytree
+from time import sleep
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -534,7 +535,7 @@ def test_where_no_defect_was_ever_loaded_no_defect_rate_is_known(
                 draft.conn.exec_driver_sql("update generation set number = number + 1")
         with closing(EmbeddedWarehouse(company.data / "warehouse")) as warehouse, warehouse.pin() as pin:
             key = cache.page_key(read_settings({**company.environ}, None), "1", pin.generation, Scope(), NOW)
-            key = replace(key, stamp=cache.config_fingerprint(company.config)).of(company.month, None)
+            key = replace(key, stamp=cache.config_fingerprint(company.config, NOW)).of(company.month, None)
             with new_state(company.data).connect() as state:
                 standings = review_data.review(key, (-1, 2 + is_filled), pin, state).standings
         verdicts[is_filled] = {
@@ -578,10 +579,24 @@ def test_a_key_for_one_vertical_is_never_wider_than_its_reader() -> None:
     assert key.of(TODAY, None).scope.verticals == frozenset({"Energy"})
 
 
+def test_each_change_of_the_configuration_is_seen(tmp_path: Path) -> None:
+    """Also one of the same length within one tick of the file system's clock, and one whose time was set back."""
+    file, at = tmp_path / "goals.toml", datetime.now(UTC)
+    assert cache.config_fingerprint(tmp_path / "none", at) == cache.config_fingerprint(tmp_path, at)
+    seen = set[str]()
+    for number in range(203):
+        file.write_text(f"{number:04}", encoding="ascii")
+        os.utime(file, (0, 0))
+        is_old = number >= 200
+        seen |= {cache.config_fingerprint(tmp_path, at + timedelta(hours=1) if is_old else at) for _ in range(2)}
+        sleep(0.02 if is_old else 0)
+    assert len(seen) == 203
+
+
 def test_a_reader_of_one_vertical_is_served_that_one(company: Company, new_state: NewState) -> None:
     """The same page run for two readers, one after the other: nothing of the first reaches the second."""
     settings = read_settings({**company.environ}, None)
-    stamp = cache.config_fingerprint(company.config)
+    stamp = cache.config_fingerprint(company.config, NOW)
     seen: dict[str, set[str | None]] = {}
     with (
         closing(EmbeddedWarehouse(company.data / "warehouse")) as warehouse,
