@@ -182,8 +182,7 @@ def _run_lengths(width: float, base: float, worse: float, n: int, truth: float) 
 
     Brook & Evans 1972: a chain over equal steps of the sum. A sum that lands between two states goes to both by
     nearness: rounding misses by a quarter where counts are few, and never moves where steps are small. States are
-    left out one by one from zero on (Grassmann, Taksar & Heyman 1985): without subtraction no digit is lost. Kept,
-    since one chain has the limits of all run lengths: a calibration asks for many of the same shares.
+    left out one by one from zero on (Grassmann, Taksar & Heyman 1985): nothing is subtracted, no digit lost.
     """
     hits = np.arange(n + 1)
     chances = scipy.stats.binom.pmf(hits, n, truth)
