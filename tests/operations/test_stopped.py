@@ -28,7 +28,7 @@ from queries.operations.database_copy import copy_journal
 from queries.state import tables as state_tables
 from queries.stores import HalfRestoredError, open_states, open_warehouse
 from queries.warehouse import EmbeddedWarehouse, NoWarehouseError, tables
-from tests.support.forks import FORKS, set_variables
+from tests.support import forks
 from tests.support.installation import configure
 from tests.support.loading import COMPANY, bring, contents, order
 
@@ -296,7 +296,7 @@ def dump_of(data: Path) -> list[str]:
 
 def work(data: Path, words: tuple[str, ...], begun: Any) -> None:
     """In a process of its own; what it says stands beside the installation."""
-    set_variables({})
+    forks.set_variables({})
     said = os.open(_said(data), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(said, 1)
     os.dup2(said, 2)
@@ -310,9 +310,8 @@ def _said(data: Path) -> Path:
 
 def killed(data: Path, words: tuple[str, ...], after: float | None) -> float | None:
     """Run a command and kill it so many seconds after it began (None: never). How long it ran, if to its end."""
-    begun = FORKS.Event()
-    process = FORKS.Process(target=work, args=(data, words, begun))
-    process.start()
+    begun = forks.FORKS.Event()
+    process = forks.start(work, data, words, begun)
     begun.wait(60)
     began = time.monotonic()
     process.join(after if after is not None else 120)

@@ -8,18 +8,16 @@ from multiprocessing.context import ForkServerProcess
 import time_machine
 
 from dashboard.__main__ import main
-from tests.support.forks import FORKS, set_variables
+from tests.support import forks
 
 
 def start(environ: dict[str, str], then: datetime | None) -> ForkServerProcess:
     """`python -m dashboard` with these variables, at another time if one is given."""
-    process = FORKS.Process(target=_serve, args=(environ, then.isoformat() if then else ""))
-    process.start()
-    return process
+    return forks.start(_serve, environ, then.isoformat() if then else "")
 
 
 def _serve(environ: dict[str, str], then: str) -> None:
-    set_variables(environ)
+    forks.set_variables(environ)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if then:
         time_machine.travel(datetime.fromisoformat(then), tick=True).start()
