@@ -19,6 +19,7 @@ from queries.engine.engines import (
     journal,
     one_at_a_time,
     reading,
+    recovering,
     rewrite,
     shared,
     spill_of,

@@ -31,7 +31,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy import table as table_clause
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
 
 from config import EarshotError
@@ -244,6 +244,21 @@ def reading(engine: Engine) -> Iterator[Connection]:
         if snapshot:
             conn.execute(text("set transaction read only"))
         yield conn
+
+
+@contextmanager
+def recovering(conn: Connection) -> Iterator[None]:
+    """What a statement within cannot compute ends the block, and not the reading that it is a part of."""
+    if conn.dialect.name == "postgresql":
+        with conn.begin_nested():
+            yield
+        return
+    try:
+        yield
+    except DataError:
+        # DuckDB has no savepoints; what is read is a generation, which the next transaction finds as it was.
+        conn.rollback()
+        raise
 
 
 @contextmanager

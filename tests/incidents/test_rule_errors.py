@@ -10,17 +10,19 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DataError, OperationalError
 
 from config import EarshotError
 from config.models import Catalog, Route, Step
+from queries.engine import disposing, embedded, reading, recovering, shared
 from queries.operations.health import read_health
 from queries.state import Incident, RuleError, entries, newest_slots, read_incidents, rule_errors
 from queries.warehouse import EVERYTHING, Pin
 from tests.support.company import ROUTE, Rows, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
 from triggers.data_faults import scan
+from triggers.evaluation import shared_counts
 from triggers.evaluation.kinds.threshold import Threshold
 from triggers.incidents.tick import Report, tick
 from triggers.lab.backtest import backtest
@@ -152,6 +154,54 @@ def test_a_store_that_is_away_ends_the_tick_and_makes_no_rule_ill(
                 with pytest.raises(type(away)):
                     tick(states, pin, config, noon(OPENS))
             assert (found(states), errors(states)) == ({}, ())
+
+
+def test_a_statement_that_cannot_be_computed_is_its_rules_own_error(
+    tmp_path: Path, new_state: NewState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database gives the whole reading up; the other rules' counts and the severe cases are read all the same."""
+    read = shared_counts.read_cube
+
+    def reading_cube(conn: Connection, metrics: Any, *rest: Any) -> Any:
+        if any(metric.name == "other-rate" for metric in metrics):
+            conn.execute(text("select cast('x' as integer)"))
+        return read(conn, metrics, *rest)
+
+    well = catalog(rule(), routes=APART)
+    other = well.metrics[0].model_copy(update={"name": "other-rate"})
+    ill = rule(name="others", route="elsewhere", metric="other-rate")
+    config = well.model_copy(update={"metrics": (*well.metrics, other), "rules": (ill, *well.rules)})
+    states = new_state()
+    monkeypatch.setattr(shared_counts, "read_cube", reading_cube)
+    with pinned(tmp_path, config, rows_of(weeks(FIRST, STORY))) as pin:
+        through(states, pin, config, OPENS - WEEK, OPENS)
+    assert {name for name, _ in found(states)} == {"defects"}
+    assert [(error.rule, error.slice, error.reason.split()[0]) for error in errors(states)] == [
+        ("others", "", "DataError")
+    ]
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "postgresql"])
+def test_a_reading_goes_on_after_what_cannot_be_computed(
+    tmp_path: Path, request: pytest.FixtureRequest, engine: str
+) -> None:
+    """On what it began with, whatever was written meanwhile."""
+    made = (
+        shared(request.getfixturevalue("postgres_url"))
+        if engine == "postgresql"
+        else embedded(tmp_path / "x.duckdb", read_only=False)
+    )
+    with disposing(made), made.begin() as writer:
+        writer.execute(text("create table seen (n integer)"))
+        writer.execute(text("insert into seen values (1)"))
+        writer.commit()
+        with reading(made) as conn:
+            assert conn.execute(text("select sum(n) from seen")).scalar_one() == 1
+            with pytest.raises(DataError), recovering(conn):
+                conn.execute(text("select cast('x' as integer)"))
+            with recovering(conn):
+                assert conn.execute(text("select sum(n) from seen")).scalar_one() == 1
+            assert conn.execute(text("select sum(n) from seen")).scalar_one() == 1
 
 
 def test_a_detector_of_data_faults_that_fails_hides_no_breach(

@@ -135,7 +135,7 @@ def calibrated(
     shared = source.shared(of_all_time)
     for task in of_all_time:
         failures, found = dict[str, Exception](), None
-        with contained(failures, ""):
+        with contained(failures, "", conn):
             found = calibrate(task.subject, source.basis(task, shared), moment.now)
         why = "not calibrated: no slot has enough rows yet"
         if failures:

@@ -66,14 +66,14 @@ def evaluate(conn: Connection, tasks: Iterable[Task], moment: Moment) -> Iterato
     for task in rates:
         failures = dict[str, Exception]()
         evaluation = Evaluation(task, (), (), (), errors=failures)
-        with contained(failures, ""):
+        with contained(failures, "", conn):
             evaluation = _metric_rule(task, source.basis(task, shared), moment)
         yield evaluation
     for task in given:
         if as_quiet(task.subject.rule):
             failures = {}
             evaluation = Evaluation(task, (), (), (), errors=failures)
-            with contained(failures, ""):
+            with contained(failures, "", conn):
                 evaluation = _quiet_rule(task, listener, moment)
             yield evaluation
 

@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Collection, Hashable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from traceback import extract_tb
 from typing import Final, TypeVar
 
+from sqlalchemy import Connection
+from sqlalchemy.exc import DataError
+
 from config import EarshotError
-from queries.engine import STORE_ERRORS
+from queries.engine import STORE_ERRORS, recovering
 from queries.state import RuleError
 
 log: Final = logging.getLogger("triggers")
@@ -21,10 +24,16 @@ NOT_A_RULES: Final = (*STORE_ERRORS, MemoryError)
 
 
 @contextmanager
-def contained(failures: MutableMapping[KeyT, Exception], key: KeyT) -> Iterator[None]:
-    """Note an error under a key instead of raising it, unless no rule is to blame for it."""
+def contained(failures: MutableMapping[KeyT, Exception], key: KeyT, conn: Connection | None = None) -> Iterator[None]:
+    """Note an error under a key instead of raising it, unless no rule is to blame for it.
+
+    With `conn`, a value that a statement cannot compute with is the rule's error too, and the next one can be read.
+    """
     try:
-        yield
+        with recovering(conn) if conn is not None else nullcontext():
+            yield
+    except DataError as error:
+        failures[key] = error
     except NOT_A_RULES:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, no other rule may suffer from it

@@ -44,15 +44,22 @@ class Reader:
             yield task, self.basis(task, shared)
 
     def shared(self, tasks: Iterable[Task]) -> SharedCounts:
-        """The counts of all tasks that are due."""
+        """The counts of all tasks that are due; none of any where those of one cannot be computed."""
         added = (task for task in tasks if not task.subject.is_quantile)
-        wanted = (want for task in added for want in count_requests(task))
+        counted = SharedCounts({}, {})
+        with contained(dict[str, Exception](), "", self.conn):
+            counted = self._counted(want for task in added for want in count_requests(task))
+        return counted
+
+    def _counted(self, wanted: Iterable[CountRequest]) -> SharedCounts:
         return read_shared_counts(self.conn, wanted, self.moment.now, self.moment.settle)
 
     def basis(self, task: Task, shared: SharedCounts) -> EvaluationInput:
-        """What a task is judged on; its counts are among those that are shared."""
+        """What a task is judged on; its counts are among those that are shared, or read for it alone."""
         if task.subject.is_quantile:
             return self._quantile(task)
+        if not shared.cubes:
+            shared = self._counted(count_requests(task))
         subject, whole = task.subject, task.is_whole
         known = frozenset(task.instances) if len(subject.figures) == 1 else frozenset()
         counts = [shared.history(figure, known, subject.cadence, whole=whole) for figure in subject.figures]

@@ -129,7 +129,7 @@ def tick(
 
     def explained(subject: Subject, reading: EvaluatedWindow) -> DataFault | None:
         fault: DataFault | None = None
-        with contained(failures, (NAME, "")):
+        with contained(failures, (NAME, ""), scanner.conn):
             fault = scanner.explained(subject, reading)
         return fault  # noqa: RET504 - what is returned within is lost to the checker
 
@@ -157,10 +157,10 @@ def _severe(
 ) -> Iterator[EventRuleResult]:
     """The severe cases of the event rules, and the faults of the data as cases; what fails is noted and left out."""
     for rule in event_rules(catalog):
-        with contained(failures, (rule.name, "")):
+        with contained(failures, (rule.name, ""), scanner.conn):
             yield find_cases(scanner.conn, rule, memory, scanner.moment)
     if scans:
-        with contained(failures, (NAME, "")):
+        with contained(failures, (NAME, ""), scanner.conn):
             yield _faults(scanner, catalog, memory)
 
 
