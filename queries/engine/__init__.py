@@ -5,6 +5,7 @@ May import config, and nothing of queries.
 
 from queries.engine.engines import (
     MEMORY_LIMIT,
+    NOT_COMPUTED,
     READING_LIMIT,
     STORE_ERRORS,
     ChangeCount,

@@ -39,6 +39,9 @@ from config import EarshotError
 STORE_ERRORS: Final = (SQLAlchemyError, OSError)
 """What is raised where a store is away, or refuses a statement."""
 
+NOT_COMPUTED: Final = DataError
+"""What is raised where a statement meets a value that it cannot compute with."""
+
 MEMORY_LIMIT: Final = "1GB"
 READING_LIMIT: Final = "512MB"
 """What whoever only reads may take: half a gigabyte more made no question of ten million contacts much faster."""
@@ -255,7 +258,7 @@ def recovering(conn: Connection) -> Iterator[None]:
         return
     try:
         yield
-    except DataError:
+    except NOT_COMPUTED:
         # DuckDB has no savepoints; what is read is a generation, which the next transaction finds as it was.
         conn.rollback()
         raise

@@ -9,10 +9,9 @@ from traceback import extract_tb
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DataError
 
 from config import EarshotError
-from queries.engine import STORE_ERRORS, recovering
+from queries.engine import NOT_COMPUTED, STORE_ERRORS, recovering
 from queries.state import RuleError
 
 log: Final = logging.getLogger("triggers")
@@ -32,7 +31,7 @@ def contained(failures: MutableMapping[KeyT, Exception], key: KeyT, conn: Connec
     try:
         with recovering(conn) if conn is not None else nullcontext():
             yield
-    except DataError as error:
+    except NOT_COMPUTED as error:
         failures[key] = error
     except NOT_A_RULES:
         raise
