@@ -89,18 +89,19 @@ def _breach(incident: Incident, rows: Rows, zone: tzinfo) -> list[alt.Chart]:
     if not rows:
         return []
     found = day_of(incident.opened_at, zone)
-    line = {"period": found.isoformat(), "label": f"found {found.day} {found:%b}"}
+    line = {"period": found.isoformat(), "label": f"found {found.day} {found:%b %Y}"}
     base = alt.Chart(alt.InlineData(values=[line]))
     x = alt.X("utcyearmonthdate(period):T")
     first, last = (date.fromisoformat(row["period"]) for row in (rows[0], rows[-1]))
     # Towards the middle, or the words would leave the chart.
     is_late = found - first > (last - first) / 2
     text = base.mark_text(
-        align="right" if is_late else "left", baseline="top", dx=-5 if is_late else 5, fontSize=12, tooltip=None
+        align="right" if is_late else "left", baseline="bottom", dx=-5 if is_late else 5, fontSize=12, tooltip=None
     )
     return [
         base.mark_rule(color=ATTENTION, strokeWidth=1.5, tooltip=None).encode(x=x),
-        text.encode(x=x, y=alt.value(0), text="label:N"),
+        # At the foot: what the figure is held against is named at its line, which is often at the top.
+        text.encode(x=x, y=alt.value("height"), text="label:N"),
     ]
 
 

@@ -257,7 +257,9 @@ def incident_table(incidents: Iterable[Listed], terms: Terms) -> Markup:
         if known and metric:
             value, before = reading_words(metric, known.now), known.before(metric)
             if "against" in known.now and known.now.get("held") is not None:
-                value += f", compared with {figure(metric, known.now['held'])}"
+                sides = known.now["against"]
+                half = half_width(sides.get("low"), sides.get("high"))
+                value += f", compared with {figure(metric, known.now['held'], half)}"
         elif known and rule and rule.hears_signals:
             silent = aged(rule, known.now, terms.today) if terms.today and incident.is_open else known.now
             value = f"{silent['value']:.0f} days"

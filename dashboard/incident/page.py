@@ -48,11 +48,14 @@ def show(session: PageSession) -> None:
     slot = _slots(session).get(page.incident.rule)
     page = replace(page, present=data.present(session.key, session.pin, page.incident, slot))
     st.html(markup.incident_header(page, _account(session, page.incident), _terms(session)))
-    typed = st.session_state.get(session.own_key("why"))
+    why = session.own_key(f"why-{id_}")
+    typed = st.session_state.get(why, "").strip()
     if page.incident.is_open:
         _buttons(session, page)
-    elif typed and page.history[-1].author != session.viewer.name:
-        # Somebody else was faster: the form is gone, and what was typed into it must not be.
+    elif typed and typed != page.history[-1].reason:
+        # Somebody else was faster: the form is gone, and what was typed into it must not be. Names tell nobody apart
+        # where nobody signs in.
+        st.session_state[why] = typed
         st.html(parts.notice(f"It was closed meanwhile. What you typed was not recorded: “{typed}”", attention=True))
     link = f"{session.stores.settings.dashboard.public_url}/incident?id={page.incident.id}"
     st.html(markup.evidence_section(page, data.card(session.key, session.pin, page, link)))
@@ -121,7 +124,7 @@ def _buttons(session: PageSession, page: IncidentPage) -> None:
         slot = st.popover("Close it", key="close", on_change="rerun")
         if slot.open:
             with slot, st.form(session.own_key("closing"), border=False):
-                reason = st.text_input("Why", key=session.own_key("why"), max_chars=300)
+                reason = st.text_input("Why", key=session.own_key(f"why-{id_}"), max_chars=300)
                 if st.form_submit_button("Close the incident"):
                     _write(
                         session,

@@ -198,6 +198,6 @@ def _paste(trial: Trial, value: float) -> None:
     rule = with_value(trial.rule, value)
     lede = "Paste this over the rule in config/triggers.toml. The lab does not change any file."
     st.html(parts.section("The rule to paste", lede))
-    st.code("\n".join(toml_lines(rule)), language="toml")
+    st.code("\n".join(toml_lines(rule)), language=None)
     with st.expander("The whole rule", key="lab-whole"):
-        st.code(rule_as_toml(rule), language="toml")
+        st.code(rule_as_toml(rule), language=None)

@@ -15,7 +15,7 @@ _MACROS: Final = macros("review/macros.html")
 
 def review_header(review: Review, where: str) -> Markup:
     """What is reviewed, the headline, and how fresh the figures are."""
-    loaded = f"data of {day_words(review.published_on)} (load {review.generation})"
+    loaded = f"data of {day_words(review.published_on)}"
     evaluated = f" · rules evaluated {day_words(review.evaluated_on)}" if review.evaluated_on else ""
     dateline = f"{review.month:%B %Y} · {loaded}{evaluated} · intervals are 95%"
     return _MACROS.review_header(f"Monthly review · {where}", review.headline, dateline)

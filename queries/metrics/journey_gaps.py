@@ -51,7 +51,7 @@ EMOTION_CHANGE: Final = Metric(
     table="wait",
     dated_by="occurred_at",
     good="up",
-    unit="of -2 to 2",
+    unit="points",
     value="emotion_change",
     min_n=1,
 )

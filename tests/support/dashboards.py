@@ -7,6 +7,7 @@ from multiprocessing.context import ForkServerProcess
 
 import time_machine
 
+import dashboard.__main__
 from dashboard.__main__ import main
 from tests.support import forks
 
@@ -21,4 +22,6 @@ def _serve(environ: dict[str, str], then: str) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if then:
         time_machine.travel(datetime.fromisoformat(then), tick=True).start()
+    # Streamlit looks for its configuration, such as the theme, beside what was started.
+    sys.argv = [dashboard.__main__.__file__]
     sys.exit(main())

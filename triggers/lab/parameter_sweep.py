@@ -181,10 +181,10 @@ def recovery_words(of: Trial) -> str:
     # The recovery may fall just after a slot, and what must hold for a while is seen at slots alone.
     held = -(-rule.keep_firing // rule.every) * rule.every
     longest = memory + rule.every + held + settle
-    parts = (f"{memory.days} until no bad day is looked at", f"{rule.every.days} to the next slot")
-    late = f", and {settle.days} for what comes in late" if settle else ""
-    more = f"{', '.join(parts)}, {held.days} in which it must hold{late}"
-    return f"once the figure is truly well again an incident closes after {longest.days} days at most: {more}"
+    parts = (f"{memory.days} until no bad day is in the window", f"{rule.every.days} to the next evaluation")
+    late = f", and {settle.days} for late data" if settle else ""
+    more = f"{', '.join(parts)}, {held.days} in which it must last{late}"
+    return f"after a true recovery an incident closes within {longest.days} days: {more}"
 
 
 def days_open(outcome: TrialOutcome, until: datetime) -> int:

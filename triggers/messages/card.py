@@ -164,6 +164,13 @@ def _held(card: Card) -> Iterator[Fact]:
         yield Fact("Snoozed until", moment_words(incident.snoozed_until, card.zone))
 
 
+def case_text(incident: Incident) -> str:
+    """The row of a case: `response R1 from crm`."""
+    table, _, key = incident.slice.partition("=")
+    source, _, id_ = key.partition("/")
+    return f"{table} {id_} from {source}" if id_ else incident.slice
+
+
 def called(people: Sequence[Person], name: str | None) -> str:
     """How people read somebody's name."""
     return next((person.label for person in people if person.name == name), name or "somebody")
@@ -178,7 +185,7 @@ def _figures(card: Card) -> Iterator[Fact]:
     rule, sample = card.rule, card.sample
     if rule.is_case:
         if may_name_accounts(card.route):
-            yield Fact("Case", card.incident.slice)
+            yield Fact("Case", case_text(card.incident))
         return
     if window := kind_of(rule).window(sample):
         yield Fact("Measured", window)

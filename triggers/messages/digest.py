@@ -10,7 +10,7 @@ from queries.metrics import count, day_words
 from queries.state import HistoryEntry
 from queries.warehouse import UNKNOWN
 from triggers.incidents import may_name_accounts
-from triggers.messages.card import COMPANY, MARKS, Card, headline, news_message, slice_text, title
+from triggers.messages.card import COMPANY, MARKS, Card, case_text, headline, news_message, slice_text, title
 from triggers.messages.message import Link, Message
 
 _WHY: Final = "This channel has reached its hourly budget. All of these incidents are recorded; none is sent again."
@@ -63,7 +63,7 @@ def cases_message(cards: Sequence[Card], link: str) -> Message:
 def _case(card: Card) -> str:
     named = [account.name for account in card.evidence.contributors] if card.evidence else []
     who = ", ".join(named) if may_name_accounts(card.route) else ""
-    parts = (who, slice_text(card), card.incident.slice if who else "")
+    parts = (who, slice_text(card), case_text(card.incident) if who else "")
     day = day_words(card.incident.opened_at, card.zone)
     return f"{MARKS[card.incident.state]} {', '.join(part for part in parts if part)}, known since {day}"
 

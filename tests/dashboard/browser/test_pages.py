@@ -140,10 +140,17 @@ AXE: Final = Path(counterparts.__file__).parent / "node_modules" / "axe-core" / 
 
 def barriers(page: Page) -> list[str]:
     """What keeps people from using a page, by axe's rules: the serious and the critical, each with where it is."""
+    # What is drawn anew is dimmed until the server has said everything.
+    expect(page.locator("[data-testid=stApp]")).to_have_attribute("data-test-script-state", "notRunning")
+    page.wait_for_timeout(500)
     page.evaluate(AXE.read_text("utf-8"))
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     serious = (one for one in found["violations"] if one["impact"] in {"serious", "critical"})
-    return [f"{one['id']}: {node['target']} {node['html'][:200]}" for one in serious for node in one["nodes"]]
+    return [
+        f"{one['id']}: {node['html'][:200]} {[why['message'] for why in node['any']]}"
+        for one in serious
+        for node in one["nodes"]
+    ]
 
 
 def is_inside(page: Page) -> bool:
@@ -282,7 +289,9 @@ def test_nobodys_typed_text_is_lost(page_at: PageAt, url: str, company: Company)
     acting.get_by_role("button", name="Close the incident").click()
     expect(acting.locator(".e-state")).to_contain_text("Closed on")
     typing.get_by_role("button", name="Close the incident").click()
-    expect(typing.get_by_text("this incident has already ended; reload the page")).to_be_visible()
-    expect(typing.get_by_label("Why")).to_have_value("The vans were late")
+    lost = typing.get_by_text("It was closed meanwhile. What you typed was not recorded: “The vans were late”")
+    expect(lost).to_be_visible()
+    typing.get_by_label("Action", exact=True).press("Tab")
     expect(typing.get_by_label("Action", exact=True)).to_have_value("Train the new fitters")
+    expect(lost).to_be_visible()
     assert slow.problems == quick.problems == []
