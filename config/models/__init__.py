@@ -7,19 +7,18 @@ from config.models.calendar import Calendar
 from config.models.catalog import Catalog, Named
 from config.models.metrics import INEXACT, Goal, Metric, Shape, goal_of
 from config.models.routing import Audience, Person, ReviewSettings, Route, Step
+from config.models.rule_fields import Against, Baseline, Guard
 from config.models.rules import (
     BY_KIND,
     DATA_FAULT,
     DECEIVES,
     RULES,
-    Against,
-    Baseline,
     ChangeRule,
     ChartRule,
+    DeclineRule,
     EventRule,
     GapRule,
     GoalRule,
-    Guard,
     QuietRule,
     RateRule,
     Rule,

@@ -6,7 +6,8 @@ from typing import Protocol, TypeVar
 from config.models.calendar import Calendar
 from config.models.metrics import Goal, Metric, goal_of
 from config.models.routing import Audience, Person, ReviewSettings, Route
-from config.models.rules import Guard, Rule
+from config.models.rule_fields import Guard
+from config.models.rules import Rule
 from config.models.values import Conditions, FrozenModel
 
 

@@ -1,7 +1,7 @@
-"""What rules of several kinds state, and answer in the same way."""
+"""What rules of several kinds state, and answer in the same way; the tables within a rule."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -67,6 +67,11 @@ class RuleFields(FrozenModel):
     @property
     def reach(self) -> timedelta:
         """How far back it looks each time."""
+        return ZERO
+
+    @property
+    def lasts(self) -> timedelta:
+        """How long what it found is open, where no later figure says that it is over."""
         return ZERO
 
     @property
@@ -207,3 +212,57 @@ class ShortWindowFields(RateFields):
             message = f"recover {self.recover:g} is more than floor {self.floor:g}; a shortfall recovers below it"
             raise KeyedError("recover", message)
         return self
+
+
+class Against(FrozenModel):
+    """The figure that a gap is measured from."""
+
+    metric: Name
+    where: Conditions = ()
+
+
+class Baseline(FrozenModel):
+    """The days that a chart takes as normal: from `since` to before `until`, or the `first` days of the data."""
+
+    since: date | None = None
+    until: date | None = None
+    first: Duration | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        dated = self.since is not None and self.until is not None and self.since < self.until
+        if (self.first is None) != dated or (self.first is not None and (self.since or self.until)):
+            right = "write since and until, the later one last, or first, such as { first = '182d' }"
+            message = f"a baseline is a period, or the first days of the data; {right}"
+            raise ValueError(message)
+        return self
+
+
+class AccountFields(WatchFields):
+    """What a rule states that holds every account against its own past."""
+
+    @property
+    def slice_columns(self) -> tuple[str, ...]:
+        """Each account."""
+        return ("account_id",)
+
+    @property
+    def case_table(self) -> str:
+        """The contacts of the account."""
+        return "contact"
+
+    @property
+    def is_weighed(self) -> bool:
+        """Against the account's own past."""
+        return True
+
+
+class Guard(FrozenModel):
+    """Where the data's own faults go, and the breaches that they explain: to the analyst, never further."""
+
+    route: Name
+    owner: Name
+    severity: Annotated[int, Field(ge=1, le=4)]
+    every: Duration
+    window: Duration
+    runbook: str = ""

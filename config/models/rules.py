@@ -1,14 +1,23 @@
 """Rules: when a metric, an absent signal or a severe case opens an incident."""
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import timedelta
 from math import inf
 from typing import Annotated, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from config.models.rule_fields import MeasureFields, RateFields, RuleFields, ShortWindowFields, WatchFields
-from config.models.values import Conditions, Duration, FrozenModel, KeyedError, Name, Names
+from config.models.rule_fields import (
+    AccountFields,
+    Against,
+    Baseline,
+    MeasureFields,
+    RateFields,
+    RuleFields,
+    ShortWindowFields,
+    WatchFields,
+)
+from config.models.values import Conditions, Duration, KeyedError, Names
 
 
 class ThresholdRule(RateFields):
@@ -83,13 +92,6 @@ _WORSE: Final = {
 }
 
 
-class Against(FrozenModel):
-    """The figure that a gap is measured from."""
-
-    metric: Name
-    where: Conditions = ()
-
-
 class GapRule(ShortWindowFields):
     """Fires when a metric is surely worse than another, or than itself for other rows, by more than `floor`.
 
@@ -120,23 +122,6 @@ class GapRule(ShortWindowFields):
     def breach(self) -> str:
         """What a breach of it is, in words."""
         return "behind what it is compared with"
-
-
-class Baseline(FrozenModel):
-    """The days that a chart takes as normal: from `since` to before `until`, or the `first` days of the data."""
-
-    since: date | None = None
-    until: date | None = None
-    first: Duration | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        dated = self.since is not None and self.until is not None and self.since < self.until
-        if (self.first is None) != dated or (self.first is not None and (self.since or self.until)):
-            right = "write since and until, the later one last, or first, such as { first = '182d' }"
-            message = f"a baseline is a period, or the first days of the data; {right}"
-            raise ValueError(message)
-        return self
 
 
 class ChartRule(MeasureFields):
@@ -264,6 +249,44 @@ _QUIET: Final = {
 }
 
 
+class DeclineRule(AccountFields):
+    """Fires when an account's revenue or share of wallet falls against its own last twelve months.
+
+    Its newest two months must lie `fall` below the middle of the twelve before, of which `min_n` are known; that must
+    be worth `floor` of revenue a year. It is over at less than `recover` below the best such level of the last year.
+    """
+
+    kind: Literal["decline"]
+    window: Duration = timedelta(days=365)
+    fall: Annotated[float, Field(gt=0, lt=1)]
+    recover: Annotated[float, Field(gt=0, lt=1)]
+    floor: Annotated[float, Field(ge=0)]
+    min_n: Annotated[int, Field(ge=6, le=12)] = 10
+
+    @model_validator(mode="after")
+    def _is_about_accounts(self) -> Self:
+        if self.recover > self.fall:
+            raise KeyedError("recover", f"recover {self.recover:g} is more than fall {self.fall:g}; write less")
+        if self.by:
+            raise KeyedError("by", "a decline is one of each account; leave it out")
+        if self.window < timedelta(days=365):
+            raise KeyedError("window", "a decline is held against twelve months; write '365d' or more")
+        for condition in self.where:
+            if condition.column != "vertical" and not condition.column.startswith("account."):
+                raise KeyedError("where", f"{condition.column} chooses no accounts; use vertical or account.tier")
+        return self
+
+    @property
+    def band(self) -> float:
+        """A fall that is deeper by as much again is news."""
+        return self.fall
+
+    @property
+    def breach(self) -> str:
+        """What a breach of it is, in words."""
+        return "below its own last twelve months"
+
+
 class EventRule(RuleFields):
     """Fires once for each severe case: a row of `table` matching `where`, told apart by its key, for ever.
 
@@ -285,6 +308,11 @@ class EventRule(RuleFields):
         return self.digest
 
     @property
+    def lasts(self) -> timedelta:
+        """Until it resolves by itself."""
+        return self.resolve_after
+
+    @property
     def case_table(self) -> str:
         """The table of the severe cases."""
         return self.table
@@ -298,12 +326,12 @@ class EventRule(RuleFields):
 RateRule = ThresholdRule | GoalRule | ChangeRule | GapRule | ChartRule
 """The rules that read a metric."""
 
-WatchRule = RateRule | QuietRule
+WatchRule = RateRule | QuietRule | DeclineRule
 """The rules that look at slots, and keep a state between them."""
 
 Rule = Annotated[WatchRule | EventRule, Field(discriminator="kind")]
 RULES: Final[tuple[type[RuleFields], ...]] = (
-    ThresholdRule, GoalRule, ChangeRule, GapRule, ChartRule, QuietRule, EventRule,
+    ThresholdRule, GoalRule, ChangeRule, GapRule, ChartRule, QuietRule, DeclineRule, EventRule,
 )  # fmt: skip
 BY_KIND: Final = {get_args(model.model_fields["kind"].annotation)[0]: model for model in RULES}
 """The rules by the word that they write as their kind."""
@@ -320,14 +348,3 @@ def program_rule(name: str, label: str, **fields: object) -> EventRule:
     """The rule of what the program itself found, which no file holds: its incidents are recorded and shown by it."""
     fixed = {"kind": "event", "table": "response", "dated_by": "invited_at", "class": "data"}
     return EventRule.model_validate({"name": name, "label": label, **fixed, **fields})
-
-
-class Guard(FrozenModel):
-    """Where the data's own faults go, and the breaches that they explain: to the analyst, never further."""
-
-    route: Name
-    owner: Name
-    severity: Annotated[int, Field(ge=1, le=4)]
-    every: Duration
-    window: Duration
-    runbook: str = ""

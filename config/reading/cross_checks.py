@@ -17,7 +17,6 @@ from config.models import (
     Guard,
     Metric,
     Person,
-    QuietRule,
     RateRule,
     ReviewSettings,
     Route,
@@ -161,7 +160,7 @@ def _rule(entry: ConfigEntry[Any], sheets: Sheets, tables: Tables) -> Iterator[M
         yield from tables.named(entry, rule.table)
         yield from tables.column(entry, ("dated_by",), rule.dated_by, rule.table)
         yield from tables.conditions(entry, "where", rule.where, rule.table)
-    elif isinstance(rule, QuietRule):
+    elif not isinstance(rule, RateRule):
         yield from tables.conditions(entry, "where", rule.where, "contact")
     else:
         yield from _known(entry, ("metric",), "metric", rule.metric, sheets.metrics.names)

@@ -61,6 +61,7 @@ _OF_A_KIND: Final[Mapping[str, Mapping[str, Any]]] = {
     "gap": {**_OF_A_RATE, "against": {"metric": "x"}},
     "chart": {**_OF_A_RATE, **_OF_A_CHART},
     "quiet": {**_OF_A_WATCH, "of": "source", "at_least": "1d"},
+    "decline": {**_OF_A_WATCH, "window": "365d", "fall": 0.5, "recover": 0.5, "floor": 0},
     "event": {**_OF_A_RULE, "table": "", "dated_by": ""},
 }
 _STAND_INS: Final[Mapping[type[BaseModel], Mapping[str, Any]]] = {

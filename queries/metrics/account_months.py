@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Table, select, true
 
 from queries.engine import day_start, fetch_arrow, naive
-from queries.metrics.cube import Ints
 from queries.metrics.query_plan import clock_of
 from queries.metrics.revenue import factors
 from queries.warehouse import Scope, rollups, settle
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 YEAR: Final = 12
 """The months of one."""

@@ -100,10 +100,15 @@ def account_signals(conn: Connection, where: Conditions, scope: Scope, as_of: da
     if of_account:
         # By what is newest of the account, not by what its old contacts were stamped with: an account that moved to
         # another vertical would seem to fall silent in the one it left.
-        newest = _account(conn, as_of, with_facts=any(condition.column == "vertical" for condition in of_account))
-        members = select(newest.c.account_id).where(matching(of_account, newest))
+        members = accounts_where(conn, of_account, as_of)
         kinds = [kind.where(kind.selected_columns[0].in_(members)) for kind in kinds]
     return read_signals(conn, union(*kinds))
+
+
+def accounts_where(conn: Connection, where: Conditions, as_of: datetime) -> Select[Any]:
+    """The accounts that meet conditions on `vertical` and `account.*` by the newest that is known of them."""
+    newest = _account(conn, as_of, with_facts=any(condition.column == "vertical" for condition in where))
+    return select(newest.c.account_id).where(matching(where, newest))
 
 
 def account_verticals(conn: Connection, accounts: Collection[str]) -> Mapping[str, str]:

@@ -21,6 +21,7 @@ WRITTEN: Final[dict[str, dict[str, Any]]] = {
     "gap": {**_RATE, "against": {"metric": "other"}},
     "chart": {**_RATE, "method": "p", "baseline": {"first": "140d"}},
     "quiet": {**_WATCH, "of": "source", "at_least": "21d"},
+    "decline": {**_WATCH, "window": "365d", "fall": 0.1, "recover": 0.05, "floor": 100_000},
     "event": {**_RULE, "table": "response", "dated_by": "invited_at"},
 }
 """The least that a rule of each kind must write."""

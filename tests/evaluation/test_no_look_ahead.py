@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection
 
-from config.models import EventRule, QuietRule
+from config.models import EventRule
 from queries.engine import aware, naive
 from queries.loading.publish import derive
 from queries.metrics.cube import late_columns
@@ -38,7 +38,14 @@ from tests.support.daily import (
 )
 from triggers.data_faults.detect import detect
 from triggers.data_faults.detectors.history import DataFault
-from triggers.evaluation import EvaluatedRule, QuietRuleEvaluator, design_effects_at, evaluate_rule, reader
+from triggers.evaluation import (
+    DeclineRuleEvaluator,
+    EvaluatedRule,
+    QuietRuleEvaluator,
+    design_effects_at,
+    evaluate_rule,
+    reader,
+)
 from triggers.rules import Moment, Slice, Subject, midnight, read_previous_state, tasks
 
 SLOTS: Final = (
@@ -65,10 +72,11 @@ def judgements(conn: Connection, now: datetime) -> Judgements:
     published = aware(pin.generation.published_at)
     moment = Moment(now, pin.generation.number, published, ZONE, settle(conn))
     due = tuple(tasks(rulebook(), nothing, moment))
-    rates = [task for task in due if not isinstance(task.subject.rule, QuietRule)]
+    rates = [task for task in due if task.subject.rule.metric_names]
     found = reader(conn, moment, design_effects_at(conn, moment)).bases(rates)
     judged = ((task.subject, basis.slots, evaluate_rule(task.subject, basis)) for task, basis in found)
-    heard = ((task.subject, slots, panel) for task, slots, panel in QuietRuleEvaluator(conn, moment).judged(due))
+    others = (QuietRuleEvaluator(conn, moment), DeclineRuleEvaluator(conn, moment))
+    heard = ((task.subject, slots, panel) for one in others for task, slots, panel in one.judged(due))
     return {subject.rule.name: (subject, slots, panel) for subject, slots, panel in chain(judged, heard)}
 
 

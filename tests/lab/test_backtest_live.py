@@ -18,7 +18,7 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import Connection, Engine, Table
 
-from config.models import Catalog, ChangeRule, EventRule, QuietRule, Rule, WatchRule
+from config.models import Catalog, ChangeRule, EventRule, QuietRule, RateRule, Rule, WatchRule
 from queries.engine import disposing
 from queries.state import entries, open_state, passing_state, read_incidents, slice_values
 from queries.warehouse import EVERYTHING, EmbeddedWarehouse, SharedWarehouse, tables
@@ -283,7 +283,7 @@ def _made(one: Revision, line: Line, catalog: Catalog) -> bool:
 
 
 def _unknown(day: date, revised: date, slot: date, rule: WatchRule) -> bool:
-    back = rule.window if isinstance(rule, QuietRule) else kind_of(rule).lookback
+    back = kind_of(rule).lookback if isinstance(rule, RateRule) else rule.window
     return slot - back <= day < slot <= revised
 
 
@@ -301,6 +301,8 @@ def _tables(rule: Rule, catalog: Catalog) -> frozenset[str]:
         return frozenset({rule.table, "journey"})
     if isinstance(rule, QuietRule):
         return frozenset({"contact", "response", "journey", "defect"})
+    if not isinstance(rule, RateRule):
+        return frozenset({"revenue"})
     return frozenset({catalog.metric(rule.metric).table, "journey"})
 
 

@@ -18,7 +18,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGES: Final = ("config", "queries", "triggers", "dashboard")
-KIND: Final = re.compile(r"\b(Threshold|Goal|Change|Gap|Chart|Quiet|Event)Rule\b")
+KIND: Final = re.compile(r"\b(Threshold|Goal|Change|Gap|Chart|Quiet|Decline|Event)Rule\b")
 ENTRY_POINTS: Final = frozenset({"main", "show", "upgrade"})
 """One name on purpose: each command line's, each page's, each migration's way in."""
 LONGEST: Final = 350

@@ -29,6 +29,7 @@ from config.models import (
     Metric,
     Person,
     QuietRule,
+    RateRule,
     ReviewSettings,
     Route,
     Rule,
@@ -214,7 +215,9 @@ def _rule_row(rule: Rule) -> tuple[str, ...]:
 def _watched(rule: Rule) -> str:
     if isinstance(rule, EventRule):
         return rule.table
-    return rule.of if isinstance(rule, QuietRule) else rule.metric
+    if isinstance(rule, RateRule):
+        return rule.metric
+    return rule.of if isinstance(rule, QuietRule) else "revenue"
 
 
 def _first_line(model: type[BaseModel]) -> str:

@@ -73,6 +73,8 @@ VERTICALS: Final = (
 ACCOUNTS: Final = 12
 KEYS: Final = 3
 SILENT_ACCOUNT: Final = "Energy-0"
+DECLINES: Final = {"Public-1": date(2025, 3, 1), "Energy-1": date(2025, 9, 1)}
+"""The accounts that buy less than half as much as before, and since when."""
 
 
 def during(day: int, *spans: tuple[int, int]) -> bool:
@@ -155,7 +157,9 @@ def _standing(made: Company) -> None:
             made.add(tables.account_history, **known)
             for month in range(20, 20 + DAYS // 30 + 2):
                 first = date(2022 + month // 12, month % 12 + 1, 1)
-                made.add(tables.revenue, account_id=account, month=first, amount=100.0 + i, currency="EUR")
+                left = 0.4 if first >= DECLINES.get(account, date.max) else 1.0
+                amount = (100.0 + i) * (left + (7 * month + 3 * i) % 5 / 100)
+                made.add(tables.revenue, account_id=account, month=first, amount=amount, currency="EUR")
     made.add(tables.instrument, instrument="pulse", version="1", cadence="monthly")
     strike = {"id": "S1", "name": "a strike", "kind": "external", "verticals": "Public"}
     made.add(tables.condition, **strike, starts_at=begin(HISTORY + 40), ends_at=begin(HISTORY + 48))

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from config.models import DATA_FAULT, DECEIVES, EventRule, Guard, RateRule, program_rule
+from config.models import DATA_FAULT, DECEIVES, Guard, RateRule, Rule, program_rule
 from queries.metrics import known_at
 from queries.monitoring.row_profiles import PROFILED, Profile, read_profile
 from queries.monitoring.severe_cases import Case
@@ -127,7 +127,7 @@ def _place(key: str) -> str:
     return key.rpartition("|")[0]
 
 
-def rule_of_faults(guard: Guard) -> EventRule:
+def rule_of_faults(guard: Guard) -> Rule:
     """The rule that the faults of the data are recorded under."""
     return program_rule(
         NAME,

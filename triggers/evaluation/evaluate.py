@@ -3,16 +3,18 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from itertools import chain
 
 import numpy as np
 from sqlalchemy import Connection
 
 from queries.metrics import design_effects
 from queries.state import Remembered, StoredBaseline, slice_key, tally_text
+from triggers.evaluation.decline_rules import DeclineRuleEvaluator
 from triggers.evaluation.failures import contained
 from triggers.evaluation.kinds import EffectsAt
 from triggers.evaluation.metric_rules import EvaluationInput, evaluate_apart, evaluate_rule, reader
-from triggers.evaluation.quiet_rules import QuietRuleEvaluator, as_quiet
+from triggers.evaluation.quiet_rules import QuietRuleEvaluator
 from triggers.evaluation.replay import EvaluatedRule, StateChange, replay
 from triggers.rules import FRESH, ROUNDING, Event, Instance, Moment, Slice, Task, remember
 
@@ -61,7 +63,8 @@ def evaluate(conn: Connection, tasks: Iterable[Task], moment: Moment) -> Iterato
     """Evaluate every task on the warehouse's data as of the moment; one that fails stops no other."""
     given = tuple(task for task in tasks if task.slots or task.first_run)
     rates = [task for task in given if task.subject.rule.metric_names]
-    source, listener = reader(conn, moment, design_effects_at(conn, moment)), QuietRuleEvaluator(conn, moment)
+    source, months = reader(conn, moment, design_effects_at(conn, moment)), DeclineRuleEvaluator(conn, moment)
+    listener = QuietRuleEvaluator(conn, moment)
     shared = source.shared(rates)
     for task in rates:
         failures = dict[str, Exception]()
@@ -70,11 +73,12 @@ def evaluate(conn: Connection, tasks: Iterable[Task], moment: Moment) -> Iterato
             evaluation = _metric_rule(task, source.basis(task, shared), moment)
         yield evaluation
     for task in given:
-        if as_quiet(task.subject.rule):
+        if not task.subject.rule.metric_names:
             failures = {}
             evaluation = Evaluation(task, (), (), (), errors=failures)
             with contained(failures, "", conn):
-                evaluation = _quiet_rule(task, listener, moment)
+                _, slots, judged = next(chain(listener.judged([task]), months.judged([task])))
+                evaluation = _with_verticals(_evaluation(task, slots, judged, moment), listener)
             yield evaluation
 
 
@@ -92,10 +96,8 @@ def _metric_rule(task: Task, basis: EvaluationInput, moment: Moment) -> Evaluati
     return replace(_evaluation(task, basis.slots, judged, moment), baselines=stored, errors=failed)
 
 
-def _quiet_rule(task: Task, listener: QuietRuleEvaluator, moment: Moment) -> Evaluation:
-    _, slots, judged = next(listener.judged([task]))
-    evaluation = _evaluation(task, slots, judged, moment)
-    if task.subject.by != ("account_id",):
+def _with_verticals(evaluation: Evaluation, listener: QuietRuleEvaluator) -> Evaluation:
+    if evaluation.task.subject.by != ("account_id",):
         return evaluation
     accounts = sorted({finding.reading.slice[0] for finding in evaluation.findings})
     return replace(evaluation, verticals=listener.verticals(accounts))

@@ -5,7 +5,7 @@ from datetime import date
 
 from sqlalchemy import Connection
 
-from config.models import Catalog, EventRule
+from config.models import Catalog, EventRule, Rule
 from queries.monitoring.severe_cases import Case, cases
 from queries.state import incident_id
 from queries.warehouse import EVERYTHING
@@ -26,7 +26,7 @@ class SevereCase:
 class EventRuleResult:
     """What one event rule found. `scanned` is false where nothing new can be there; without a `slot` it is of today."""
 
-    rule: EventRule
+    rule: Rule
     version: Version
     first_run: bool
     scanned: bool

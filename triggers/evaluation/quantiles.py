@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from queries.metrics import Ask, Grain, measure
-from queries.statistics.estimates import Floats
 from queries.warehouse import EVERYTHING
 from triggers.rules import TALLY, Moment, Slice, Subject
 
@@ -19,9 +19,9 @@ class Measured:
 
     first_day: int
     slices: tuple[Slice, ...]
-    windows: dict[date, Floats]
+    windows: dict[date, NDArray[np.float64]]
 
-    def spans(self, _since: Sequence[date], until: Sequence[date]) -> Floats:
+    def spans(self, _since: Sequence[date], until: Sequence[date]) -> NDArray[np.float64]:
         """The tallies of the windows that end with each `until`: shape (spans, slices, 5)."""
         empty = np.zeros((0, len(self.slices), TALLY))
         return np.array([self.windows[day] for day in until]) if len(until) else empty
@@ -41,7 +41,7 @@ def measured(conn: Connection, subject: Subject, slots: Sequence[date], known: f
         points = measure(conn, subject.metrics[0], ask, EVERYTHING, subject.cadence.as_of(slot))
         found[slot] = {p.by: (p.n, p.value) for p in points if p.n and p.value is not None}
     slices = tuple(sorted(known.union(*found.values())))
-    windows: dict[date, Floats] = {}
+    windows: dict[date, NDArray[np.float64]] = {}
     for slot, figures in found.items():
         windows[slot] = np.zeros((len(slices), TALLY))
         for place, slice_ in enumerate(slices):

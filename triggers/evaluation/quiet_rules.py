@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from config.models import Conditions, QuietRule, Rule
@@ -18,11 +19,12 @@ from queries.monitoring.activity import (
     source_signals,
 )
 from queries.monitoring.revenue_coverage import revenue_coverage
-from queries.statistics.estimates import Floats
 from queries.warehouse import EVERYTHING
 from triggers.evaluation.kinds import Delays, Windows, alpha_of, overdue_instruments, stale, unit_silences, verdicts
 from triggers.evaluation.replay import EvaluatedRule
 from triggers.rules import ROUNDING, Moment, Slice, Task
+
+Floats = NDArray[np.float64]
 
 
 def as_quiet(rule: Rule) -> QuietRule | None:
@@ -59,7 +61,7 @@ class QuietRuleEvaluator:
     def judge(self, task: Task, rule: QuietRule, heard: Signals, slots: Sequence[date]) -> EvaluatedRule:
         """What a rule on an account, an instrument or a source makes of what was heard."""
         panel, alpha = self._account(rule, heard, slots) if rule.of == "account" else self._late(rule, heard, slots)
-        known = _among(panel, task)
+        known = among(panel, task)
         return EvaluatedRule(known, alpha, verdicts(rule, known, alpha))
 
     def slots(self, task: Task, heard: Signals) -> tuple[date, ...]:
@@ -98,7 +100,7 @@ class QuietRuleEvaluator:
         alpha = np.array([alpha_of(rule.false_alarms_per_year, heard, int(day)) for day in days])
         units = tuple((unit,) for unit in heard.units)
         rest = {"suspect": suspect, "enough": enough, "p": p, "safe": safe}
-        return _panel(slots, units, found.n, found.silent, found.expected, **rest), alpha
+        return watch_panel(slots, units, found.n, found.silent, found.expected, **rest), alpha
 
     def _late(self, rule: QuietRule, heard: Signals, slots: Sequence[date]) -> tuple[Windows, Floats]:
         """A silence beyond what is allowed."""
@@ -145,7 +147,7 @@ def _delayed(slots: Sequence[date], found: Delays) -> Windows:
     suspect, safe = enough & found.late, found.silent <= allowed
     n, p = np.isfinite(found.silent).astype(np.int64), np.where(suspect, 0.0, 1.0)
     units = tuple((unit,) for unit in found.units)
-    return _panel(slots, units, n, found.silent, allowed, suspect=suspect, enough=enough, p=p, safe=safe)
+    return watch_panel(slots, units, n, found.silent, allowed, suspect=suspect, enough=enough, p=p, safe=safe)
 
 
 def _short_of(rule: QuietRule, slots: Sequence[date], units: tuple[Slice, ...], n: Any, share: Floats) -> Windows:
@@ -153,11 +155,11 @@ def _short_of(rule: QuietRule, slots: Sequence[date], units: tuple[Slice, ...], 
     enough = (n >= (rule.min_n or 1)) & np.isfinite(share)
     suspect, safe = enough & (share < limit - ROUNDING), share >= recover - ROUNDING
     held, p = np.full(share.shape, limit), np.where(suspect, 0.0, 1.0)
-    panel = _panel(slots, units, n, share, held, suspect=suspect, enough=enough, p=p, safe=safe)
+    panel = watch_panel(slots, units, n, share, held, suspect=suspect, enough=enough, p=p, safe=safe)
     return replace(panel, bad=-panel.bad)  # less is worse
 
 
-def _panel(
+def watch_panel(
     slots: Sequence[date], units: tuple[Slice, ...], n: Any, value: Floats, held: Floats, **rest: Any
 ) -> Windows:
     """Longer is worse. `rest` is what the gate looks at."""
@@ -167,7 +169,7 @@ def _panel(
     return Windows(tuple(slots), units, counts, **known, **rest)
 
 
-def _among(panel: Windows, task: Task) -> Windows:
+def among(panel: Windows, task: Task) -> Windows:
     """The panel with a column for every unit that is remembered, also where nothing was ever heard of it again."""
     gone = tuple(sorted(set(task.instances) - set(panel.slices)))
     if not gone:

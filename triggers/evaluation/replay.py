@@ -1,7 +1,7 @@
 """One rule over its slots, oldest first: every slice's instance afterwards, and what was found on the way. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ class EvaluatedWindow:
         alpha: what `p` had to be below.
         verdict: what the evaluator acts on.
         bad: how far the value lies on the bad side of `held`, in the metric's unit.
+        details: what else its words need.
     """
 
     slot: date
@@ -45,6 +46,7 @@ class EvaluatedWindow:
     alpha: float
     verdict: Verdict
     bad: float
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def sample(self) -> Sample:
@@ -88,6 +90,7 @@ class EvaluatedRule:
             float(self.alpha[slot]),
             VERDICTS[self.codes[at]],
             bad or 0.0,
+            panel.details(slot, column),
         )
 
     def breach(self, by: Sequence[str], slot: date, slice_: str) -> EvaluatedWindow | None:

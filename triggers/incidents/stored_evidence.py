@@ -28,6 +28,7 @@ def stored_evidence(subject: Subject, finding: StateChange) -> dict[str, Any]:
         "alpha": reading.alpha,
         "rule_hash": subject.hash,
         **rule.limits,
+        **reading.details,
         **(_figures(subject, reading) if isinstance(rule, RateRule) else {}),
     }
 

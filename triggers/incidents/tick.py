@@ -229,11 +229,9 @@ def _record_cases(ledger: IncidentLedger, found: EventRuleResult, moment: Moment
     for one in found.cases:
         ledger.record_case(found, one)
     for incident in tuple(ledger.incidents.values()):
-        over_at = incident.opened_at + found.rule.resolve_after
+        over_at = incident.opened_at + found.rule.lasts
         if incident.rule == found.rule.name and incident.is_open and over_at <= moment.now:
-            ledger.close(
-                incident, "resolved", f"closed automatically after {found.rule.resolve_after.days} days", over_at
-            )
+            ledger.close(incident, "resolved", f"closed automatically after {found.rule.lasts.days} days", over_at)
 
 
 def _orphans(ledger: IncidentLedger, memory: PreviousState, moment: Moment) -> Iterator[Remembered]:

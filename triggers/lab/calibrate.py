@@ -21,9 +21,8 @@ from numpy.random import default_rng
 
 from queries.state import Calibration
 from queries.statistics.estimates import Floats, garwood
-from triggers.evaluation import EvaluatedRule, EvaluationInput, StateChange, evaluate_rule
+from triggers.evaluation import EvaluatedRule, EvaluationInput, StateChange, evaluate_rule, replay
 from triggers.evaluation.kinds import YEAR, kind_of, verdicts
-from triggers.evaluation.replay import replay
 from triggers.lab.simulation_inputs import MOST, SimulationInputs, simulate, simulation_inputs, up_to_date
 from triggers.rules import Slice, Subject
 

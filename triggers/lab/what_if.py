@@ -29,8 +29,8 @@ from triggers.evaluation import (
     design_effects_at,
     evaluate_rule,
     reader,
+    replay,
 )
-from triggers.evaluation.replay import replay
 from triggers.incidents.ledger import IncidentLedger
 from triggers.incidents.notification_load import NotificationLoad, notification_loads, notifications
 from triggers.lab.backtest import Row

@@ -18,8 +18,7 @@ from queries.loading.fixture_warehouse import WRITABLE, domain, missing, open_fi
 from queries.metrics import EVERY_VERTICAL, DesignEffect
 from queries.state import entries, passing_state, read_incidents
 from queries.warehouse import COLUMNS, EVERYTHING
-from triggers.evaluation import StateChange, evaluate_rule, evaluation_input
-from triggers.evaluation.replay import replay
+from triggers.evaluation import StateChange, evaluate_rule, evaluation_input, replay
 from triggers.incidents.tick import tick
 from triggers.rule_tests.compare import OpenedIncident, differences, matched
 from triggers.rule_tests.written_counts import histories, slice_of

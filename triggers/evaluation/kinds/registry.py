@@ -5,6 +5,7 @@ from typing import Any, Final, overload
 
 from config.models import RateRule, Rule
 from triggers.evaluation.kinds.chart import Chart
+from triggers.evaluation.kinds.decline import Decline
 from triggers.evaluation.kinds.difference import Change, Gap
 from triggers.evaluation.kinds.event import Event
 from triggers.evaluation.kinds.kind import MetricKind, RuleKind
@@ -12,7 +13,7 @@ from triggers.evaluation.kinds.quiet import Quiet
 from triggers.evaluation.kinds.threshold import Goal, Threshold
 
 KINDS: Final[Mapping[type[Any], Callable[[Any], RuleKind[Any]]]] = {
-    kind.model: kind for kind in (Threshold, Goal, Change, Gap, Chart, Quiet, Event)
+    kind.model: kind for kind in (Threshold, Goal, Change, Gap, Chart, Quiet, Decline, Event)
 }
 
 

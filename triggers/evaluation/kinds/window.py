@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,7 @@ class Windows:
         deffs: the design effects.
         right: shape (slots, slices, 5): the tallies of what a difference is measured from; else None.
         right_deffs: their design effects.
+        details: what else a cell's words need, by its row and column; empty where a slice is not among those judged.
     """
 
     slots: tuple[date, ...]
@@ -81,6 +82,7 @@ class Windows:
     deffs: Floats
     right: Floats | None = None
     right_deffs: Floats | None = None
+    details: Callable[[int, int], Mapping[str, Any]] = lambda _row, _column: {}
 
     @property
     def seen(self) -> Bools:

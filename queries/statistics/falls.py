@@ -1,0 +1,129 @@
+"""A fall of a monthly figure below its own past, and how often so deep a one comes by chance.
+
+A fall is how far the better one of the two newest months lies below the median of the twelve before them: one bad month
+is none. It is weighed by the spread of those twelve around it, 1.4826 times their median absolute deviation (Hampel,
+The influence curve and its role in robust estimation, JASA 69, 1974), or by the middle spread of all series where that
+is larger, since twelve months may by chance lie close together. Where two years are known, the same two months a year
+before say how deep a fall the season explains.
+
+Null replay: where nothing changed, the newest months are like the twelve before them. So fourteen months are drawn from
+the twelve of a series that is drawn too (Efron, Bootstrap methods: another look at the jackknife, Annals of Statistics
+7, 1979), and judged in the same way; p is how often that shows a fall weighing as much (Davison and Hinkley, Bootstrap
+Methods and their Application, 1997, section 4.4). A series whose months scatter widely keeps its wide draws together,
+so heavy tails are those of the data.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.random import default_rng
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+YEAR: Final = 12
+NEWEST: Final = 2
+"""The months that must all lie below those before them."""
+
+NOISELESS: Final = 0.005
+"""The spread of a figure that never moves: half a percent."""
+
+_NORMAL: Final = 1.4826
+_SEASON: Final = 24
+_FEWEST, _MOST = 2_000, 400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Falls:
+    """How far series lie below their past. Arrays have the shape (series,) or (series, 12); NaN is not known.
+
+    Args:
+        newest: the place of the newest known month; -1 without any.
+        fall: as a part of the level, what the season explains left out.
+        level: the median of the twelve months before the newest two.
+        highest: the highest such median of the last year, which a fall that lasts does not pull down.
+        since: how far the newest months lie below that, as a part of it.
+        past: these months as parts of the level.
+        spread: what a fall is weighed by.
+    """
+
+    newest: NDArray[np.int64]
+    fall: Floats
+    level: Floats
+    highest: Floats
+    since: Floats
+    past: Floats
+    spread: Floats
+
+    def by_chance(self, which: NDArray[np.int64], least: float) -> Floats:
+        """How often a fall that weighs as much comes by chance, for some of the series.
+
+        Args:
+            which: their places, shape (some,).
+            least: the p that must be told from none: the less, the more is drawn.
+        """
+        able = np.flatnonzero(np.isfinite(self.fall))
+        size = int(np.clip(20 / least, _FEWEST, _MOST))
+        dice = default_rng(size)
+        one = able[dice.integers(len(able), size=size)]
+        # The known ones first: NaN sorts last.
+        months, count = np.sort(self.past, axis=1), np.isfinite(self.past).sum(axis=1)
+        places = (dice.random((size, YEAR + NEWEST)) * count[one, None]).astype(np.int64)
+        drawn = months[one[:, None], places]
+        level = np.median(drawn[:, NEWEST:], axis=1)
+        now = drawn[:, :NEWEST].max(axis=1)
+        # A series that is mostly nothing has draws that are all nothing.
+        weights = np.where(level > 0, 1 - now / np.where(level > 0, level, 1.0), 0.0) / self.spread[one]
+        weights.sort()
+        beyond = size - np.searchsorted(weights, self.fall[which] / self.spread[which] * (1 - 1e-9))
+        return np.asarray((1 + beyond) / (1 + size), dtype=np.float64)
+
+
+def falls(months: Floats, min_n: int) -> Falls:
+    """The falls of series.
+
+    Args:
+        months: shape (series, months), oldest first; NaN is not known. Those after the newest known one are left out.
+        min_n: how many of the twelve months before the newest two must be known.
+    """
+    known = np.isfinite(months)
+    width = months.shape[1]
+    newest = np.where(known.any(axis=1), width - 1 - np.argmax(known[:, ::-1], axis=1), -1)
+    back = 2 * YEAR + NEWEST
+    padded = np.pad(months, ((0, 0), (back, 0)), constant_values=np.nan)
+    line = np.take_along_axis(padded, newest[:, None] + 1 + np.arange(back), axis=1)
+    before, now = line[:, YEAR:-NEWEST], line[:, -NEWEST:].max(axis=1)
+    level = _median(before)
+    level = np.where((np.isfinite(before).sum(axis=1) >= min_n) & (level > 0), level, np.nan)
+    past = before / level[:, None]
+    own = np.maximum(_NORMAL * _median(np.abs(past - 1)), NOISELESS)
+    able = np.isfinite(level) & np.isfinite(now)
+    usual = float(np.median(own[able])) if able.any() else NOISELESS
+    fall = np.where(able, 1 - now / (level * _season(line)), np.nan)
+    highest = np.fmax.reduce([level, *(_median(line[:, start : start + YEAR]) for start in range(YEAR))])
+    return Falls(
+        newest,
+        fall,
+        level,
+        highest,
+        np.where(able, 1 - now / np.where(able, highest, 1.0), np.nan),
+        past,
+        np.maximum(own, usual),
+    )
+
+
+def _season(line: Floats) -> Floats:
+    """What the same two months were a year before, as a part of the twelve before them; never more than the level."""
+    then, middle = line[:, YEAR : YEAR + NEWEST], _median(line[:, :YEAR])
+    known = (np.isfinite(line).sum(axis=1) >= _SEASON) & (middle > 0)
+    part = np.where(known, then.max(axis=1) / np.where(known, middle, 1.0), 1.0)
+    return np.clip(np.where(np.isfinite(part), part, 1.0), 1e-9, 1.0)
+
+
+def _median(lines: Floats) -> Floats:
+    """Of what is known in each row; NaN where nothing is."""
+    some = np.isfinite(lines).any(axis=1)
+    found = np.full(len(lines), np.nan)
+    found[some] = np.nanmedian(lines[some], axis=1)
+    return found

@@ -1,0 +1,167 @@
+"""The sample's account that leaves by halves is found in time and no other one is; without its cause nothing is."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from numpy.random import default_rng
+from sqlalchemy import delete, select
+
+from config.models import BY_KIND, Catalog
+from config.reading import read_catalog
+from queries.engine import aware
+from queries.sample import FEWEST, generate
+from queries.warehouse import COLUMNS, Pin, rollups, tables
+from tests.evaluation.test_sample_triggers import ENDS, NULL, PLANTED, ROOT, SEEDS, SETTLE, loaded
+from tests.support.rows import put
+from triggers.evaluation import DeclineRuleEvaluator, StateChange, replay
+from triggers.evaluation.kinds import kind_of
+from triggers.incidents.stored_evidence import stored_evidence
+from triggers.rules import Moment, Subject, Task, subject_of, version_of
+
+END: Final = date(2026, 11, 27)
+ACCOUNT: Final = f"sample-{PLANTED['quiet_account']['account_id']}"
+EVERY_ACCOUNT: Final = {"where": {}, "false_alarms_per_year": 1.0}
+Found = tuple[str, date]
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return read_catalog(ROOT / "config", COLUMNS)
+
+
+@contextmanager
+def company(folder: Path, catalog: Catalog, end: date, seed: int = 1) -> Iterator[Pin]:
+    generate(folder, end=end, seed=seed, contacts=FEWEST)
+    with loaded({"sample": folder}, catalog) as pin:
+        yield pin
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory, catalog: Catalog) -> Iterator[Pin]:
+    with company(tmp_path_factory.mktemp("sample"), catalog, END) as pin:
+        yield pin
+
+
+@pytest.fixture
+def revenue(sample: Pin) -> Iterator[list[dict[str, Any]]]:
+    """The sample's revenue, which is put back afterwards."""
+    rows = [dict(row._mapping) for row in sample.conn.execute(select(tables.revenue))]
+    yield rows
+    sample.conn.execute(delete(tables.fx_rate).where(tables.fx_rate.c.currency == "USD"))
+    _replace(sample, rows)
+
+
+def _replace(pin: Pin, rows: list[dict[str, Any]]) -> None:
+    pin.conn.execute(delete(tables.revenue))
+    put(pin.conn, tables.revenue, rows)
+    rollups.rebuild_rollups(pin.conn)
+
+
+def judged(pin: Pin, catalog: Catalog, end: date, **changes: Any) -> tuple[Subject, tuple[StateChange, ...]]:
+    """What the default rule, changed in some fields, finds up to an end."""
+    (default,) = (rule for rule in catalog.rules if rule.name == "key-account-decline")
+    body = default.model_dump(by_alias=True) | changes
+    rule = BY_KIND["decline"].model_validate(body)
+    now = datetime.combine(end, time(), UTC)
+    moment = Moment(now, 1, aware(pin.generation.published_at), ZoneInfo("UTC"), timedelta(seconds=SETTLE))
+    subject = subject_of(version_of(catalog, rule), catalog, moment)
+    ((_, _, found),) = DeclineRuleEvaluator(pin.conn, moment).judged([Task(subject, (), first_run=True)])
+    return subject, replay(subject, found, {}, subject.cadence.as_of)[1]
+
+
+def opened(pin: Pin, catalog: Catalog, end: date = END, **changes: Any) -> list[Found]:
+    """The accounts of which an incident opens, and when."""
+    _, findings = judged(pin, catalog, end, **changes)
+    return [(f.reading.slice[0], f.event.at.date()) for f in findings if f.event.change == "opened"]
+
+
+def test_the_account_that_leaves_is_found_when_april_is_known_and_no_other_is(sample: Pin, catalog: Catalog) -> None:
+    assert opened(sample, catalog) == [(ACCOUNT, date(2026, 5, 6))]
+    subject, findings = judged(sample, catalog, END, **EVERY_ACCOUNT)
+    assert [(f.reading.slice[0], f.event.at.date()) for f in findings if f.event.change != "worsened"] == [
+        (ACCOUNT, date(2026, 5, 6))
+    ]
+    said = kind_of(subject.rule).finding(None, stored_evidence(subject, findings[0]))
+    assert said == (
+        "Share 64% (February) → 48% (April), 518,000 EUR in April against 663,000 EUR in February, "
+        "7.99 M EUR in the year to February."
+    )
+    last = kind_of(subject.rule).finding(None, stored_evidence(subject, findings[-1]))
+    assert last is not None
+    assert last.startswith("Share 64% (February) → 31% (August), 335,000 EUR in August against 663,000 EUR in February")
+
+
+def _unshared(rows: list[dict[str, Any]], _: int) -> list[dict[str, Any]]:
+    return [{**row, "share_of_wallet": None} for row in rows]
+
+
+def _noisy(rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """Twice the scatter of 5% from month to month, and no share either."""
+    more = np.exp(0.05 * np.sqrt(3.0) * default_rng(seed).standard_normal(len(rows)))
+    return [{**row, "amount": row["amount"] * by, "share_of_wallet": None} for row, by in zip(rows, more, strict=True)]
+
+
+@pytest.mark.parametrize("every", [False, True], ids=["key accounts", "every account"])
+@pytest.mark.parametrize(
+    ("change", "until"), [(_unshared, date(2026, 6, 8)), (_noisy, date(2026, 7, 8))], ids=["no share", "noise"]
+)
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.proof) for seed in range(1, SEEDS))])
+def test_on_revenue_alone_it_is_found_a_month_later_and_through_twice_the_noise_two(
+    sample: Pin,
+    catalog: Catalog,
+    revenue: list[dict[str, Any]],
+    change: Callable[[list[dict[str, Any]], int], list[dict[str, Any]]],
+    until: date,
+    seed: int,
+    every: bool,  # noqa: FBT001
+) -> None:
+    _replace(sample, change(revenue, seed))
+    found = opened(sample, catalog, **(EVERY_ACCOUNT if every else {}))
+    assert {account for account, _ in found} == {ACCOUNT}
+    assert found[0][1] <= until
+
+
+def test_a_rate_that_jumps_opens_nothing(sample: Pin, catalog: Catalog, revenue: list[dict[str, Any]]) -> None:
+    """Half of all accounts are billed in dollars, which lose half of their worth."""
+    months = sorted({row["month"] for row in revenue})
+    fixed = {"source": "sample", "currency": "USD", "first_loaded_at": datetime(2020, 1, 1), "loaded_at": None}  # noqa: DTZ001
+    rates = [{**fixed, "month": month, "rate": 0.9 if i < 18 else 0.45} for i, month in enumerate(months)]
+    put(sample.conn, tables.fx_rate, rates)
+    _replace(sample, [{**row, "currency": "USD"} if int(row["account_id"][-1]) % 2 else row for row in revenue])
+    assert opened(sample, catalog, **EVERY_ACCOUNT) == [(ACCOUNT, date(2026, 5, 6))]
+
+
+def test_what_costs_less_than_the_floor_opens_nothing(sample: Pin, catalog: Catalog) -> None:
+    assert opened(sample, catalog, floor=5e6) == []
+    # An eighth of eight millions in April, a quarter in May.
+    assert opened(sample, catalog, floor=1.5e6) == [(ACCOUNT, date(2026, 6, 6))]
+
+
+def test_an_account_that_vanishes_from_the_books_is_found(
+    sample: Pin, catalog: Catalog, revenue: list[dict[str, Any]]
+) -> None:
+    """No row is no revenue, once the month has settled."""
+    gone = "sample-A0000"
+    _replace(sample, [row for row in revenue if row["account_id"] != gone or row["month"] < date(2026, 7, 1)])
+    assert opened(sample, catalog) == [(ACCOUNT, date(2026, 5, 6)), (gone, date(2026, 9, 15))]
+
+
+NULLS: Final = [
+    pytest.param(end, seed, marks=() if (i, seed) in {(0, 0), (1, 1)} else pytest.mark.proof)
+    for i, end in enumerate(ENDS)
+    for seed in range(SEEDS)
+]
+
+
+@pytest.mark.parametrize(("end", "seed"), NULLS)
+def test_where_nothing_happens_nothing_opens(tmp_path: Path, catalog: Catalog, end: date, seed: int) -> None:
+    with company(tmp_path, catalog, end, seed=1000 + seed) as pin:
+        assert opened(pin, catalog, end, where={"vertical": NULL}) == []
+        leaves = opened(pin, catalog, end, **EVERY_ACCOUNT)
+        assert {account for account, _ in leaves} == {ACCOUNT}

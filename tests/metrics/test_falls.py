@@ -1,0 +1,105 @@
+"""A fall below an account's own past: found when it is there, and by chance no oftener than declared."""
+
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from numpy.random import Generator, default_rng
+from numpy.typing import NDArray
+
+from queries.statistics.falls import falls
+
+Floats = NDArray[np.float64]
+FALL: Final = 0.1
+YEARS: Final = 3
+
+
+def steady(dice: Generator, accounts: int, months: int) -> Floats:
+    return np.exp(0.05 * dice.standard_normal((accounts, months)))
+
+
+def lumpy(dice: Generator, accounts: int, months: int) -> Floats:
+    """Some accounts scatter ten times as widely as others, and a month in twenty is a very bad one."""
+    width = np.exp(dice.uniform(np.log(0.02), np.log(0.2), (accounts, 1)))
+    bad = np.where(dice.random((accounts, months)) < 0.05, 0.5, 1.0)
+    return np.exp(width * dice.standard_t(4, (accounts, months))) * bad
+
+
+def rare(dice: Generator, accounts: int, months: int) -> Floats:
+    """What is bought in few of the months."""
+    return np.where(dice.random((accounts, months)) < 0.4, dice.lognormal(size=(accounts, months)), 0.0)
+
+
+def yearly(dice: Generator, accounts: int, months: int) -> Floats:
+    season = 1 + 0.5 * np.sin(2 * np.pi * (np.arange(months) + dice.integers(12, size=(accounts, 1))) / 12)
+    return np.asarray(season * steady(dice, accounts, months))
+
+
+def opened(months: Floats, declared: float, first: int) -> int:
+    """How many falls begin, of accounts that had none the month before."""
+    before, found = np.zeros(len(months), dtype=np.bool_), 0
+    for end in range(first, months.shape[1] + 1):
+        seen = falls(months[:, :end], 10)
+        alpha = declared / (24 * max(int(np.isfinite(seen.fall).sum()), 1))
+        deep, now = np.flatnonzero(np.nan_to_num(seen.fall) >= FALL), np.zeros(len(months), dtype=np.bool_)
+        if len(deep):
+            now[deep] = seen.by_chance(deep, alpha) < alpha
+        found += int((now & ~before).sum())
+        before = now
+    return found
+
+
+@pytest.mark.parametrize("draw", [steady, lumpy, rare], ids=lambda draw: draw.__name__)
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.proof) for seed in range(1, 10))])
+def test_where_nothing_changed_there_are_no_more_than_declared(draw: Any, seed: int) -> None:
+    """A hundred accounts of three years, four times over, at two declared a year."""
+    found = sum(opened(draw(default_rng((seed, i)), 100, 14 + 12 * YEARS), 2.0, 15) for i in range(4))
+    assert found <= 4 * YEARS * 2
+
+
+@pytest.mark.parametrize("scatter", [0.02, 0.05, 0.1])
+def test_a_lasting_fall_by_half_is_found_in_its_third_month(scatter: float) -> None:
+    dice = default_rng(3)
+    months = np.exp(scatter * dice.standard_normal((40, 20)))
+    months[:2, 17:] *= 0.5
+    seen = falls(months, 10)
+    p = seen.by_chance(np.arange(40), 1 / (24 * 40))
+    assert (p[:2] < 1 / (24 * 40)).all()
+    assert (p[2:] > 0.001).all()
+    assert seen.fall[:2] == pytest.approx(0.5, abs=0.3)
+
+
+def test_one_bad_month_is_none() -> None:
+    months = np.full((3, 20), 100.0)
+    months[0, -1], months[1, -2], months[2, -2:] = 0.0, 0.0, 0.0
+    assert falls(months, 10).fall.tolist() == [0.0, 0.0, 1.0]
+
+
+def test_a_fall_of_every_year_is_none_where_two_years_are_known() -> None:
+    dice = default_rng(1)
+    months = yearly(dice, 60, 38)
+    whole, short = (falls(months[:, -length:], 10).fall for length in (26, 14))
+    assert (short > FALL).sum() > 10
+    assert (whole > FALL).sum() <= 1
+    assert opened(yearly(dice, 60, 14 + 24), 1.0, 26) == 0
+    months[:, -3:] *= 0.5  # the season does not explain what comes on top of it
+    assert np.median(falls(months, 10).fall) > 0.3
+
+
+def test_what_is_not_known_is_not_judged() -> None:
+    months = np.full((4, 20), 50.0)
+    months[0, :9] = np.nan  # nine months before the newest two
+    months[1, -2] = np.nan
+    months[2] = 0.0
+    months[3, -3:] = (20.0, 20.0, np.nan)  # the newest month is not in yet: the two before it count
+    assert np.isfinite(falls(months, 10).fall).tolist() == [False, False, False, True]
+    assert falls(months, 9).fall[0] == 0.0
+    assert falls(months, 10).fall[3] == pytest.approx(0.6)
+    assert falls(months, 10).newest.tolist() == [19, 19, 19, 18]
+
+
+def test_a_fall_that_lasts_stays_one_for_a_year() -> None:
+    """Its own months pull the middle down; the best level of the last year is still known."""
+    line = np.concatenate((np.full(14, 100.0), np.full(24, 40.0)))
+    since = [falls(line[None, :end], 10).since[0] for end in (16, 22, 28, 38)]
+    assert since == pytest.approx([0.6, 0.6, 0.6, 0.0])

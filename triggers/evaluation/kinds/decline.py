@@ -1,0 +1,74 @@
+"""Rules on the decline of single accounts: `triggers.evaluation.decline_rules` makes their panels. Pure."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import ClassVar
+
+from config.models import DeclineRule, Metric
+from queries.metrics import count, money_figure
+from triggers.evaluation.kinds.kind import Ends, Held, RuleKind, Sample, Setting, copied, spread
+from triggers.evaluation.kinds.window import Windows
+
+
+@dataclass(frozen=True)
+class Decline(RuleKind[DeclineRule]):
+    """Fires when an account's revenue or share of wallet falls against its own past."""
+
+    model: ClassVar = DeclineRule
+    keys: ClassVar = ("fall", "recover")
+
+    def finding(self, metric: Metric | None, sample: Sample) -> str:  # noqa: ARG002 - revenue is no metric
+        """Share of wallet and revenue before the fall and in the newest month, and the year before it."""
+        if "months" not in sample:
+            return f"{sample.get('value') or 0.0:.0%} below its own last twelve months."
+        before, newest = (date.fromisoformat(day) for day in sample["months"])
+        # A month of another year is named with it.
+        names = (f"{before:%B}" if before.year == newest.year else f"{before:%B %Y}", f"{newest:%B}")
+        currency = sample["currency"] or ""
+        then, now = (f"{count(_rounded(value))} {currency}".strip() for value in sample["amounts"])
+        parts = [f"{now} in {names[1]} against {then} in {names[0]}"]
+        if None not in sample["shares"]:
+            shares = (f"{share:.0%} ({name})" for share, name in zip(sample["shares"], names, strict=True))
+            parts.insert(0, "share " + " \N{RIGHTWARDS ARROW} ".join(shares))
+        if sample["year"] is not None:
+            parts.append(f"{money_figure(sample['year'], currency).strip()} in the year to {names[0]}")
+        said = ", ".join(parts)
+        return f"{said[0].upper()}{said[1:]}."
+
+    def held(self, sample: Sample) -> Held | None:  # noqa: ARG002
+        """Nothing that a chart of a metric could show."""
+        return None
+
+    def window(self, sample: Sample) -> str | None:  # noqa: ARG002
+        """Its words name the months."""
+        return None
+
+    def how_sure(self, sample: Sample) -> str | None:
+        """Of the reading that was a breach: what came later has the fall in its own past."""
+        return super().how_sure(sample) if sample.get("p", 1.0) < sample.get("alpha", 0.0) else None
+
+    def setting(self, metric: Metric | None) -> Setting:  # noqa: ARG002
+        """How deep a fall must be."""
+        return Setting("fall", self.rule.fall, 1)
+
+    def with_value(self, value: float) -> DeclineRule:
+        """With another fall; `recover` is never above it."""
+        return copied(self.rule, fall=value, recover=min(self.rule.recover, value))
+
+    def ends(self, metric: Metric | None, panel: Windows) -> Ends:  # noqa: ARG002
+        """From hardly any fall to what hardly any account falls by."""
+        return 0.01, spread(panel.value[panel.enough], 0.5, 0.998)[1]
+
+    def is_allowed(self, metric: Metric | None, value: float) -> bool:  # noqa: ARG002
+        """A part of the account's own level."""
+        return 0 < value < 1
+
+    @property
+    def uncalibrated(self) -> str:
+        """What the replay of other rules finds once, this one finds with each reading."""
+        return "every fall is replayed when it is judged: its months are drawn again from the accounts' own past"
+
+
+def _rounded(value: float) -> int:
+    """To three digits, as a person would say it."""
+    return int(round(value, 3 - len(str(abs(round(value))))))
