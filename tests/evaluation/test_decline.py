@@ -15,6 +15,7 @@ from sqlalchemy import delete, select
 from config.models import BY_KIND, Catalog
 from config.reading import read_catalog
 from queries.engine import aware
+from queries.loading.fixture_warehouse import open_fixture
 from queries.sample import FEWEST, generate
 from queries.warehouse import COLUMNS, Pin, rollups, tables
 from tests.evaluation.test_sample_triggers import ENDS, NULL, PLANTED, ROOT, SEEDS, SETTLE, loaded
@@ -22,7 +23,7 @@ from tests.support.rows import put
 from triggers.evaluation import DeclineRuleEvaluator, StateChange, replay
 from triggers.evaluation.kinds import kind_of
 from triggers.incidents.stored_evidence import stored_evidence
-from triggers.rules import Moment, Subject, Task, subject_of, version_of
+from triggers.rules import FRESH, Moment, Subject, Task, subject_of, version_of
 
 END: Final = date(2026, 11, 27)
 ACCOUNT: Final = f"sample-{PLANTED['quiet_account']['account_id']}"
@@ -150,6 +151,27 @@ def test_an_account_that_vanishes_from_the_books_is_found(
     gone = "sample-A0000"
     _replace(sample, [row for row in revenue if row["account_id"] != gone or row["month"] < date(2026, 7, 1)])
     assert opened(sample, catalog) == [(ACCOUNT, date(2026, 5, 6)), (gone, date(2026, 9, 15))]
+
+
+KEY: Final = {"account_id": "A", "valid_from": date(2020, 1, 1), "tier": "key"}
+
+
+@pytest.mark.parametrize("amounts", [(), (5.0,), (-5.0, -5.0)], ids=["none", "one month", "credits"])
+def test_where_little_is_known_nothing_is_judged(catalog: Catalog, amounts: tuple[float, ...]) -> None:
+    """Nor is an account that is remembered and of which nothing is left."""
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    money = [
+        ("revenue", {"account_id": "A", "month": date(2026, 3 + i, 1), "amount": a}) for i, a in enumerate(amounts)
+    ]
+    with open_fixture(catalog, "UTC", [("account_history", KEY), *money], now) as pin:
+        (rule,) = (rule for rule in catalog.rules if rule.name == "key-account-decline")
+        moment = Moment(now, 1, now, ZoneInfo("UTC"), timedelta(0))
+        subject = subject_of(version_of(catalog, rule), catalog, moment)
+        task = Task(subject, (date(2026, 5, 1), date(2026, 5, 30)), first_run=False, instances={("gone",): FRESH})
+        ((_, _, found),) = DeclineRuleEvaluator(pin.conn, moment).judged([task])
+    assert ("gone",) in found.panel.slices
+    readings = [found.reading(row, column) for row in (0, 1) for column in range(len(found.panel.slices))]
+    assert {(one.verdict, one.value, len(one.details)) for one in readings} == {("no_data", None, 0)}
 
 
 NULLS: Final = [

@@ -44,6 +44,8 @@ class _Known:
 
     def details(self, account: int) -> Mapping[str, Any]:
         """The figures of an account in the last month before its fall and in the newest, and of the year before."""
+        if account >= len(self.surest):  # nothing is known of it any more
+            return {}
         newest, falls_of = int(self.of[0].newest[account]), self.of[self.surest[account]]
         held, share = self.months.held[account], self.months.share[account]
         earlier = (held, share)[self.surest[account]][: max(newest + 1 - NEWEST, 0)]
@@ -87,14 +89,15 @@ class DeclineRuleEvaluator:
                 known[state] = _known(kind, months.at(as_of))
             states.append(known[state])
 
-        def column(name: str) -> Any:
-            return np.array([getattr(one, name) for one in states]).reshape(len(slots), len(months.accounts))
+        def column(name: str, kind: Any = np.float64) -> Any:
+            found = np.array([getattr(one, name) for one in states], dtype=kind)
+            return found.reshape(len(slots), len(months.accounts))
 
-        gate = {name: column(name) for name in ("suspect", "enough", "p", "safe")}
+        gate = {"p": column("p"), **{name: column(name, np.bool_) for name in ("suspect", "enough", "safe")}}
         value, units = column("value"), tuple((account,) for account in months.accounts)
         panel = watch_panel(slots, units, column("n"), value, np.full(value.shape, np.nan), **gate)
         panel = replace(panel, bad=value - kind.rule.fall, details=lambda row, place: states[row].details(place))
-        judged, alpha = among(panel, task), np.array([one.alpha for one in states])
+        judged, alpha = among(panel, task), np.array([one.alpha for one in states], dtype=np.float64)
         return task, slots, EvaluatedRule(judged, alpha, verdicts(kind.rule, judged, alpha))
 
     def _months(self, where: Conditions) -> AccountMonths:
