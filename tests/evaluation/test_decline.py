@@ -12,7 +12,7 @@ import pytest
 from numpy.random import default_rng
 from sqlalchemy import delete, select
 
-from config.models import BY_KIND, Catalog
+from config.models import Catalog, DeclineRule
 from config.reading import read_catalog
 from queries.engine import aware
 from queries.loading.fixture_warehouse import open_fixture
@@ -27,7 +27,7 @@ from triggers.rules import FRESH, Moment, Subject, Task, subject_of, version_of
 
 END: Final = date(2026, 11, 27)
 ACCOUNT: Final = f"sample-{PLANTED['quiet_account']['account_id']}"
-EVERY_ACCOUNT: Final = {"where": {}, "false_alarms_per_year": 1.0}
+EVERY_ACCOUNT: Final[dict[str, Any]] = {"where": {}, "false_alarms_per_year": 1.0}
 Found = tuple[str, date]
 
 
@@ -68,7 +68,7 @@ def judged(pin: Pin, catalog: Catalog, end: date, **changes: Any) -> tuple[Subje
     """What the default rule, changed in some fields, finds up to an end."""
     (default,) = (rule for rule in catalog.rules if rule.name == "key-account-decline")
     body = default.model_dump(by_alias=True) | changes
-    rule = BY_KIND["decline"].model_validate(body)
+    rule = DeclineRule.model_validate(body)
     now = datetime.combine(end, time(), UTC)
     moment = Moment(now, 1, aware(pin.generation.published_at), ZoneInfo("UTC"), timedelta(seconds=SETTLE))
     subject = subject_of(version_of(catalog, rule), catalog, moment)
