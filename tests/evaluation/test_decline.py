@@ -18,7 +18,7 @@ from queries.engine import aware
 from queries.loading.fixture_warehouse import open_fixture
 from queries.sample import FEWEST, generate
 from queries.warehouse import COLUMNS, Pin, rollups, tables
-from tests.evaluation.test_sample_triggers import ENDS, NULL, PLANTED, ROOT, SEEDS, SETTLE, loaded
+from tests.evaluation.test_sample_triggers import ENDS, NULL, PLANTED, ROOT, SETTLE, loaded
 from tests.support.rows import put
 from triggers.evaluation import DeclineRuleEvaluator, StateChange, replay
 from triggers.evaluation.kinds import kind_of
@@ -26,6 +26,7 @@ from triggers.incidents.stored_evidence import stored_evidence
 from triggers.rules import FRESH, Moment, Subject, Task, subject_of, version_of
 
 END: Final = date(2026, 11, 27)
+SEEDS: Final = 20
 ACCOUNT: Final = f"sample-{PLANTED['quiet_account']['account_id']}"
 EVERY_ACCOUNT: Final[dict[str, Any]] = {"where": {}, "false_alarms_per_year": 1.0}
 Found = tuple[str, date]
