@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import select, update
 
-from config.models import Catalog, ChartRule, EventRule, Route, Rule
+from config.models import Catalog, ChartRule, DeclineRule, EventRule, QuietRule, Route, Rule
 from queries.engine import disposing
 from queries.messages import CaseDigest, QueuedMessage, newest_case_digest, outbox, unsent
 from queries.state import Incident, RacedError, TickRecord, passing_state, tables, write
@@ -77,6 +77,43 @@ def test_the_worst_of_one_place_and_time_speaks_for_the_others(changes: dict[str
     other = incident(**changes)
     assert speaker_of(other, company(), (SPEAKER, other)) == (SPEAKER if is_left else None)
     assert speaker_of(SPEAKER, company(), (SPEAKER, other)) is None
+
+
+ACCOUNT: Final = {"vertical": "Retail", "account_id": "A1", "severity": 1, "route": "delivery"}
+_OF_KEY: Final = {"where": {"account.tier": "key"}, "severity": 1, "route": "delivery", "owner": "delivery-lead"}
+_WATCHED: Final = {**_OF_KEY, "every": "7d", "false_alarms_per_year": 1, "keep_firing": "7d"}
+DECLINE: Final = DeclineRule.model_validate(
+    {"name": "decline", "kind": "decline", "fall": 0.1, "recover": 0.05, "floor": 0, **_WATCHED}
+)
+QUIET: Final = QuietRule.model_validate(
+    {"name": "quiet", "kind": "quiet", "of": "account", "at_least": "21d", "min_n": 12, "window": "365d", **_WATCHED}
+)
+DETRACTOR: Final = EventRule.model_validate(
+    {"name": "detractor", "kind": "event", "table": "response", "dated_by": "responded_at", **_OF_KEY}
+)
+LATER: Final = {"slot": date(2026, 8, 31), "opened_at": AT + timedelta(weeks=26)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_left"),
+    [
+        ({}, True),
+        ({"rule": "quiet", "slice": "account_id=A1"}, True),
+        ({"account_id": "A2"}, False),
+        ({"route": "installation"}, False),  # another specialist hears of it
+        ({"vertical": "Energy"}, False),  # who hears of the one may not hear of the other
+        ({"slot": date(2027, 3, 8)}, False),  # longer ago than either of them looks back
+        ({"class_": "data"}, False),
+    ],
+)
+def test_what_one_account_says_buys_and_leaves_unsaid_is_one_thread(changes: dict[str, Any], *, is_left: bool) -> None:
+    """However severe: the first of them speaks for those that follow while it is open."""
+    rules, first = company(DECLINE, QUIET, DETRACTOR), incident("decline", **{**ACCOUNT, "slice": "account_id=A1"})
+    other = incident("detractor", **{**ACCOUNT, "slice": "crm|7", **LATER, **changes})
+    assert speaker_of(other, rules, (first, other)) == (first if is_left else None)
+    assert speaker_of(first, rules, (first, other)) is None
+    third = replace(other, id="third", opened_at=AT + timedelta(weeks=27))
+    assert not is_left or speaker_of(third, rules, (first, other, third)) == first
 
 
 def test_who_is_spoken_for_speaks_for_nobody() -> None:

@@ -11,7 +11,8 @@ def speaker_of(incident: Incident, catalog: Catalog, standing: Sequence[Incident
 
     That is one of the rule that inhibits its own, over all of its slice; or the worst and first of those that are about
     the same event, where their channel is its own, or its own is that of the guard: the analyst's, who gets what has no
-    specialist. Severity 1 is left to nothing but an earlier incident of its own rule.
+    specialist. Severity 1 is left to nothing but an earlier incident of its own rule, or of its own account and route:
+    what an account says, buys and leaves unsaid is one story.
     """
     rule = _rule(incident, catalog)
     if incident.class_ == "data" or rule is None:
@@ -33,20 +34,27 @@ def _rank(incident: Incident) -> tuple[object, ...]:
 
 
 def _may_speak(one: Incident, incident: Incident, catalog: Catalog) -> bool:
-    if one.class_ == "data" or (incident.severity == 1 and one.rule != incident.rule):
+    is_alone = incident.severity == 1 and one.rule != incident.rule and not _is_one_account(one, incident)
+    if one.class_ == "data" or is_alone:
         return False
     return incident.route in (one.route, catalog.guard.route)
+
+
+def _is_one_account(one: Incident, other: Incident) -> bool:
+    return one.account_id is not None and (one.account_id, one.route) == (other.account_id, other.route)
 
 
 def _is_one_event(one: Incident, other: Incident, catalog: Catalog) -> bool:
     """Whether two incidents of one vertical or account are about one event.
 
-    Nothing sets their places apart, and the later one looks at days on which the earlier one was open.
+    Nothing sets their places apart, and the later one looks at days on which the earlier one was open; of one account
+    either of them does.
     """
     rules = _rule(one, catalog), _rule(other, catalog)
     if rules[0] is None or rules[1] is None:
         return False
-    reach = rules[0].reach if one.slot > other.slot else rules[1].reach
+    reaches = [rule.reach for rule in rules if rule]
+    reach = max(reaches) if _is_one_account(one, other) else reaches[one.slot <= other.slot]
     if abs(one.slot - other.slot) >= reach:
         return False
     places = _place(one, rules[0]), _place(other, rules[1])
