@@ -4,6 +4,7 @@ May import config, and nothing of queries.
 """
 
 from queries.engine.engines import (
+    LACKING,
     MEMORY_LIMIT,
     NOT_COMPUTED,
     READING_LIMIT,

@@ -31,7 +31,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy import table as table_clause
-from sqlalchemy.exc import DataError, SQLAlchemyError
+from sqlalchemy.exc import DataError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.compiler import compiles
 
 from config import EarshotError
@@ -39,8 +39,11 @@ from config import EarshotError
 STORE_ERRORS: Final = (SQLAlchemyError, OSError)
 """What is raised where a store is away, or refuses a statement."""
 
-NOT_COMPUTED: Final = DataError
-"""What is raised where a statement meets a value that it cannot compute with."""
+LACKING: Final = ProgrammingError
+"""What is raised where a statement asks for a table or a column that the store does not have."""
+
+NOT_COMPUTED: Final = (DataError, LACKING)
+"""What is raised where a statement meets a value that it cannot compute with, or asks for what is lacking."""
 
 MEMORY_LIMIT: Final = "1GB"
 READING_LIMIT: Final = "512MB"

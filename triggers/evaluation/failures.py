@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection
 
 from config import EarshotError
-from queries.engine import NOT_COMPUTED, STORE_ERRORS, recovering
+from queries.engine import LACKING, NOT_COMPUTED, STORE_ERRORS, recovering
 from queries.state import RuleError
 
 log: Final = logging.getLogger("triggers")
@@ -43,6 +43,8 @@ def reason(error: Exception) -> str:
     """An error in one line that may be stored: a foreign one's own words could hold names, so it says only where."""
     if isinstance(error, EarshotError):
         return str(error).partition("\n")[0]
+    if isinstance(error, LACKING):
+        return "the warehouse lacks a table or a column that this version reads; load a source once"
     place = extract_tb(error.__traceback__)
     where = f" in {Path(place[-1].filename).name}, line {place[-1].lineno}" if place else ""
     return f"{type(error).__name__}{where}"
