@@ -59,10 +59,12 @@ PAGES: Final = (
 
 def navigate() -> None:
     """Route to a page. What stops a page is said on the page: where it is wrong and what to do."""
+    # Before the pages are named: a browser would ask the internet for the icon of the one that is open.
+    st.set_page_config(page_icon=ICON, layout="wide")
     # Paths, not functions: a page's imports wait until it is opened, and the tests' `switch_page` needs a file.
     pages = [st.Page(page.view, title=page.title, icon=page.icon, default=page.is_first) for page in PAGES]
     chosen = st.navigation(pages, position="top")
-    st.set_page_config(page_title=f"{chosen.title} – Earshot", page_icon=ICON, layout="wide")
+    st.set_page_config(page_title=f"{chosen.title} – Earshot")
     st.html(LOOK)
     with st.container(key="page"):
         try:
