@@ -34,6 +34,9 @@ class RuleFields(FrozenModel):
     has_goals: ClassVar[bool] = False
     """Whether it is evaluated with the goals of its metric."""
 
+    reads_revenue: ClassVar[bool] = False
+    """Whether it is about what an account buys."""
+
     @property
     def metric_names(self) -> tuple[str, ...]:
         """The metrics that it reads: its own, and what a gap is measured from."""
@@ -240,6 +243,8 @@ class Baseline(FrozenModel):
 
 class AccountFields(WatchFields):
     """What a rule states that holds every account against its own past."""
+
+    reads_revenue: ClassVar[bool] = True
 
     @property
     def slice_columns(self) -> tuple[str, ...]:

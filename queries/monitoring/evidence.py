@@ -116,13 +116,17 @@ class Trait:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What an incident's card adds to its figures. `accounts` counts all that have a part in the figure."""
+    """What an incident's card adds to its figures.
+
+    `accounts` counts all that have a part in the figure; `last_contact` is when a single one was last heard of.
+    """
 
     contributors: tuple[Contributor, ...]
     accounts: int
     bad: int | None
     overlaps: tuple[Overlap, ...]
     freshness: DataFreshness
+    last_contact: date | None = None
 
 
 def gather(
@@ -189,7 +193,16 @@ def gather_case(
     """The evidence behind one severe case: its account, and what else held on that day."""
     accounts = (Contributor(account, account, 1, 1),) if account else ()
     during = overlaps(conn, day, date.fromordinal(day.toordinal() + 1), place, as_of)
-    return Evidence(_named(conn, accounts), len(accounts), len(accounts), during, data_freshness(conn, table, as_of))
+    known = (len(accounts), len(accounts), during, data_freshness(conn, table, as_of))
+    return Evidence(_named(conn, accounts), *known, last_contact(conn, account, as_of) if account else None)
+
+
+def last_contact(conn: Connection, account: str, as_of: datetime) -> date | None:
+    """The day on which an account last came to us of itself; None where it never did."""
+    rows = relation("contact", as_of, ("account_id", "direction", "day"))
+    newest = select(func.max(rows.c.day)).where(rows.c.account_id == account, rows.c.direction == "in")
+    found: date | None = conn.execute(newest).scalar()
+    return found
 
 
 def _accounts(conn: Connection, question: Question, scope: Scope, as_of: datetime) -> tuple[Contributor, ...]:

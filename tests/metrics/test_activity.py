@@ -23,6 +23,7 @@ from queries.monitoring.activity import (
     instrument_signals,
     source_signals,
 )
+from queries.monitoring.evidence import last_contact
 from queries.monitoring.revenue_coverage import Coverage, revenue_coverage
 from queries.sample import generate
 from queries.warehouse import EVERYTHING, Scope, tables
@@ -157,6 +158,14 @@ def read(signals: Signals) -> dict[str, list[str]]:
     for unit, day in zip(signals.unit.tolist(), signals.day.tolist(), strict=True):
         found[signals.units[unit]].append(f"{date.fromordinal(day):%m-%d}")
     return found
+
+
+def test_an_account_was_last_heard_of_when_it_came_to_us(conn: Connection) -> None:
+    """What we sent is no sign, and nothing is known before it happened."""
+    assert last_contact(conn, "B", NOW) == date(2026, 4, 10)
+    assert last_contact(conn, "B", datetime(2026, 4, 1, tzinfo=UTC)) == date(2026, 3, 10)
+    assert (last_contact(conn, "A", datetime(2026, 5, 31, tzinfo=UTC)) or NOW.date()) < date(2026, 3, 5)
+    assert last_contact(conn, "nobody", NOW) is None
 
 
 def asking(column: str, *values: str) -> Conditions:

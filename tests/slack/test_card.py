@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.models import Condition, EventRule, GapRule, Person, Route, conditions_text
+from config.models import Condition, DeclineRule, EventRule, GapRule, Person, Route, conditions_text
 from queries.monitoring.evidence import Contributor, DataFreshness, Evidence, Overlap
 from queries.review import Onset
 from queries.state import HistoryEntry, Incident, slice_key
@@ -141,6 +141,27 @@ def test_a_severe_case_names_its_account_and_no_figure() -> None:
     assert title(found) == "Breach: detractor, Retail"
     assert headline(found) == "One severe case, seen on 3 March 2026."
     assert {f.label: f.text for f in facts(found)}["Accounts"] == "Ashgrove Bank"
+
+
+def test_a_decline_says_what_was_bought_and_when_they_were_last_heard_of() -> None:
+    body = {
+        "name": "decline", "label": "A key account buys less of us", "kind": "decline", "every": "1d", "fall": 0.1,
+        "recover": 0.05, "floor": 0, "false_alarms_per_year": 1, "keep_firing": "28d", "severity": 1,
+        "route": "delivery", "owner": "ana",
+    }  # fmt: skip
+    figures = {"months": ["2025-12-01", "2026-02-01"], "amounts": [663_249.5, 517_800.0], "year": 7_990_000.0}
+    sample = {**SAMPLE, **figures, "shares": [0.64, 0.48], "currency": "EUR", "value": 0.13}
+    opened = HistoryEntry("0b8f8e3e", 1, OPENED, "opened", "below its own last twelve months", None, 12, sample)
+    whose = Contributor("A1", "Ashgrove Bank", 1, 1)
+    case = Evidence((whose,), 1, 1, (), DataFreshness(12, LOADED, None), date(2026, 1, 19))
+    place = {"incident": incident("account_id=A1", vertical="Retail"), "entries": (opened,), "metric": None}
+    found = card(rule=DeclineRule.model_validate(body), evidence=case, **place)
+    said = "518,000 EUR in February against 663,000 EUR in December 2025, 7.99 M EUR in the year to December 2025."
+    assert headline(found) == f"Share 64% (December 2025) \N{RIGHTWARDS ARROW} 48% (February), {said}"
+    lines = {f.label: f.text for f in facts(found)}
+    assert (lines["Accounts"], lines["Last contact"]) == ("Ashgrove Bank", "19 January 2026")
+    unshared = replace(opened, sample={**sample, "shares": [None, None], "year": None, "currency": None})
+    assert headline(replace(found, entries=(unshared,))) == "518,000 in February against 663,000 in December 2025."
 
 
 @pytest.mark.parametrize(

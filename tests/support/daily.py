@@ -74,7 +74,7 @@ ACCOUNTS: Final = 12
 KEYS: Final = 3
 SILENT_ACCOUNT: Final = "Energy-0"
 DECLINES: Final = {"Public-1": date(2025, 3, 1), "Energy-1": date(2025, 9, 1)}
-"""The accounts that buy less than half as much as before, and since when."""
+"""The accounts that buy less than half as much as before, and since when; in 2026 they are as they were."""
 
 
 def during(day: int, *spans: tuple[int, int]) -> bool:
@@ -155,9 +155,9 @@ def _standing(made: Company) -> None:
             made.add(tables.account, account_id=account, name=f"{account} plc")
             known = {"account_id": account, "valid_from": date(2020, 1, 1), "vertical": vertical.name, "tier": tier}
             made.add(tables.account_history, **known)
-            for month in range(20, 20 + DAYS // 30 + 2):
+            for month in range(20, 58):
                 first = date(2022 + month // 12, month % 12 + 1, 1)
-                left = 0.4 if first >= DECLINES.get(account, date.max) else 1.0
+                left = 0.4 if DECLINES.get(account, date.max) <= first < date(2026, 1, 1) else 1.0
                 amount = (100.0 + i) * (left + (7 * month + 3 * i) % 5 / 100)
                 made.add(tables.revenue, account_id=account, month=first, amount=amount, currency="EUR")
     made.add(tables.instrument, instrument="pulse", version="1", cadence="monthly")

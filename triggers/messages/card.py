@@ -136,6 +136,9 @@ def facts(card: Card) -> tuple[Fact, ...]:
     ]
     if evidence and evidence.accounts:
         lines.append(Fact("Accounts", _accounts(evidence, may_name=may_name_accounts(card.route))))
+    # Money says that they leave; whether they still talk to us says how far it has gone.
+    if evidence and evidence.last_contact and card.rule.reads_revenue:
+        lines.append(Fact("Last contact", day_words(evidence.last_contact)))
     overlaps = list[str]()
     for overlap in evidence.overlaps[:5] if evidence else ():
         until = f"to {day_words(overlap.until, card.zone)}" if overlap.until else "still on"
