@@ -527,7 +527,7 @@ def test_a_digest_is_kept_up_to_date_and_told_nowhere_else(flood: Watch, slack: 
         flood.until_quiet()
     told, digests = _told(slack)
     assert (len(told), len(digests)) == (3, 2)  # the second one told that nobody took the first one's on
-    assert all("0 open, 9 over. For 9 the next step" in digest["text"] for digest in digests)
+    assert all("0 open, 9 over. 9 were escalated." in digest["text"] for digest in digests)
     assert all(root["text"].startswith("\N{LARGE GREEN CIRCLE} Recovered") for root in told)
     assert flood.owed() == ()
 
