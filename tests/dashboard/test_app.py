@@ -581,7 +581,8 @@ def test_a_key_for_one_vertical_is_never_wider_than_its_reader() -> None:
 
 def test_each_change_of_the_configuration_is_seen(tmp_path: Path) -> None:
     """Also one of the same length within one tick of the file system's clock, and one whose time was set back."""
-    file, at = tmp_path / "goals.toml", datetime.now(UTC)
+    file = tmp_path / "goals.toml"
+    at = datetime.fromtimestamp(tmp_path.stat().st_ctime, UTC)
     assert cache.config_fingerprint(tmp_path / "none", at) == cache.config_fingerprint(tmp_path, at)
     seen = set[str]()
     for number in range(203):
