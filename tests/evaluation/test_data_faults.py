@@ -300,7 +300,7 @@ def test_reason_is_a_sentence_with_figures() -> None:
     (found,) = detect(made.profile(), SINCE, END)
     day = END - timedelta(days=60)
     assert abs((found.since - day).days) <= 1
-    assert found.reason.startswith(f"contact rows of Energy, phone stop on {found.since}: 0 in 56 days where ")
+    assert found.reason.startswith(f"contact rows of Energy, phone stop on {found.since}: 0 in 56 days instead of ")
 
 
 def test_no_rows_no_artefacts() -> None:
