@@ -18,7 +18,6 @@ from queries.warehouse import (
     Scope,
     SharedWarehouse,
     Warehouse,
-    nothing_touched,
     rollups,
     tables,
 )
@@ -148,13 +147,4 @@ def test_the_vertical_is_that_of_the_month(warehouse: Warehouse) -> None:
         filled(draft.conn, [money("B", f"2026-0{month}-01", month) for month in (3, 4, 5)])
         in_wealth = read_account_months(draft.conn, Scope("gm", frozenset({"Wealth"})), LATER, "EUR").at(LATER)
         assert in_wealth.amount.tolist() == [[4, 5]]
-        draft.discard()
-
-
-def test_a_warehouse_older_than_the_table_is_filled_by_the_next_load(warehouse: Warehouse) -> None:
-    with warehouse.draft() as draft:
-        filled(draft.conn, [money("A", "2026-05-01", 5)])
-        draft.conn.execute(rollups.account_month.delete())
-        rollups.refresh_rollups(draft.conn, nothing_touched(draft.conn))
-        assert known(draft.conn, "A", LATER) == {"05": 5}
         draft.discard()
