@@ -1,5 +1,6 @@
 """The pages: what each is called and who may open it. Its address, its file and its door follow from here."""
 
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from queries.operations import refusal
 from queries.warehouse import NoWarehouseError
 
 FOLDER: Final = Path(__file__).parent
-ICON: Final = str(FOLDER / "assets" / "favicon.png")
+ICON: Final = f"data:image/png;base64,{b64encode((FOLDER / 'assets' / 'favicon.png').read_bytes()).decode('ascii')}"
+"""Not as a file: Streamlit forgets a session's files at each run, and the browser may ask for one in between."""
 LOOK: Final = f"<style>{(FOLDER / 'assets' / 'look.css').read_text(encoding='utf-8')}</style>"
 
 
