@@ -114,7 +114,7 @@ def evidence_section(page: IncidentPage, card: Card | None) -> Markup:
             ("Difference", difference_words(metric, sample)),
         ]
     elif page.rule and card and (heard := kind_of(page.rule).finding(None, card.sample)):
-        facts = [("Silence", heard)]
+        facts = [("Decline" if page.rule.reads_revenue else "Silence", heard)]
     if card:
         facts += [(fact.label, fact.text) for fact in card_facts(card) if fact.label not in ELSEWHERE]
     return _MACROS.evidence(facts, main, freshness(card) if card else "")

@@ -28,6 +28,7 @@ from queries.warehouse.generations import (
     NewGeneration,
     NoWarehouseError,
     Pin,
+    make_tables,
     pinned,
 )
 from queries.warehouse.staging import Stage
@@ -103,7 +104,8 @@ class EmbeddedWarehouse:
             shutil.copyfile(self.files.file(number - 1), file)
         with disposing(embedded(file, read_only=False, memory_limit=self.memory_limit)) as engine:
             with connected(engine) as conn:
-                draft = NewGeneration(conn, number, lambda empty: self._staged(conn, number, empty))
+                is_anew = make_tables(conn)
+                draft = NewGeneration(conn, number, lambda empty: self._staged(conn, number, empty), is_anew=is_anew)
                 self._bury(conn)
                 conn.commit()
                 file.chmod(0o600)

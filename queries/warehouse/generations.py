@@ -118,9 +118,11 @@ class Pin:
 class NewGeneration:
     """A generation in the making. Nobody sees it before its block ends; `discard()` leaves the old one in place."""
 
-    def __init__(self, conn: Connection, number: int, stage: Callable[[bool], AbstractContextManager[Stage]]) -> None:
+    def __init__(
+        self, conn: Connection, number: int, stage: Callable[[bool], AbstractContextManager[Stage]], *, is_anew: bool
+    ) -> None:
         self.conn, self.number, self._stage, self.kept, self.erasing = conn, number, stage, True, False
-        self.is_anew = make_tables(conn)
+        self.is_anew = is_anew
         """Whether everything has to be computed anew, not only what this change touches."""
 
     def stage(self, *, empty: bool) -> AbstractContextManager[Stage]:
@@ -248,7 +250,8 @@ class SharedWarehouse:
             transaction = conn.begin()
             _wait_for_writer(conn, say)
             found = latest(conn)
-            draft = NewGeneration(conn, (found.number if found else 0) + 1, lambda _: nullcontext(Stage(conn, None)))
+            number, is_anew = (found.number if found else 0) + 1, make_tables(conn)
+            draft = NewGeneration(conn, number, lambda _: nullcontext(Stage(conn, None)), is_anew=is_anew)
             yield draft
             if draft.kept:
                 # Until autovacuum comes by, readers would get plans made for what was there before.

@@ -31,10 +31,10 @@ def contained(failures: MutableMapping[KeyT, Exception], key: KeyT, conn: Connec
     try:
         with recovering(conn) if conn is not None else nullcontext():
             yield
-    except NOT_COMPUTED as error:
+    except NOT_A_RULES as error:
+        if conn is None or not isinstance(error, NOT_COMPUTED):
+            raise
         failures[key] = error
-    except NOT_A_RULES:
-        raise
     except Exception as error:  # noqa: BLE001 - whatever it is, no other rule may suffer from it
         failures[key] = error
 
