@@ -22,18 +22,21 @@ from queries.sample.journeys import (
 )
 from queries.sample.names import (
     CHANNELS,
+    CREWS,
     DIRECTIONS,
     EMPLOYEES,
     ENQUIRY,
     INBOUND,
+    INSTALLATION,
     KINDS,
     REPAIR,
     TEAM_SIZE,
     TEAMS,
     TOUCHPOINTS,
+    VERTICALS,
     WRITTEN,
 )
-from queries.sample.planted_changes import NULL, QUIET, hushed
+from queries.sample.planted_changes import NULL, QUIET, crews, hushed
 
 _LAG: Final = Lag(0.30, 2.5)
 _OTHER_CHANNEL: Final = 0.45
@@ -45,6 +48,8 @@ _ROLES: Final = (0.15, 0.25, 0.60)
 _DESK_MIX: Final = (0.50, 0.15, 0.20, 0.15)
 _DESK_ISSUES: Final = 0.20
 _SERVICE: Final = len(KINDS)
+_CREWS: Final = len(VERTICALS) * (_SERVICE + 1)
+"""The teams below it are those of the tasks, in every vertical."""
 _INBOUND: Final = np.array(INBOUND)
 _WRITTEN: Final = np.array(WRITTEN)
 
@@ -87,7 +92,11 @@ def journey_contacts(world: World, chunk: int, some: Journeys) -> Contacts:
     touchpoint = step_of(some.kind[row], some.count[row], place)
     even = some.steps[row, place]
     occurred = bent(even)
-    late = place >= KEY[some.kind, some.count][row]
+    key = KEY[some.kind, some.count][row]
+    late = place >= key
+    visits = (place == key) & (some.kind[row] == INSTALLATION)
+    crew = crews(world.seed, some.number, is_broken(world.span, some), some.defective)
+    team = np.where(visits, (_CREWS + some.vertical * len(CREWS) + crew)[row], _team(some.vertical, some.kind)[row])
     drawn = Contacts(
         prefix="C",
         number=some.number[row] * 10 + place,
@@ -96,7 +105,7 @@ def journey_contacts(world: World, chunk: int, some: Journeys) -> Contacts:
         person=some.person[row],
         role=some.role[row],
         touchpoint=touchpoint,
-        team=some.vertical[row] * (_SERVICE + 1) + some.kind[row],
+        team=team,
         channel=channels[row, place],
         even=even,
         occurred=occurred,
@@ -109,6 +118,10 @@ def journey_contacts(world: World, chunk: int, some: Journeys) -> Contacts:
         recorded=np.maximum(_LAG.after(rng, occurred), some.recorded[row]),
     )
     return _published(world, drawn)
+
+
+def _team(vertical: Ints, task: Ints | int) -> Ints:
+    return vertical * (_SERVICE + 1) + task
 
 
 def _published(world: World, drawn: Contacts) -> Contacts:
@@ -156,7 +169,7 @@ def _loose(rng: Generator, prefix: str, number: Ints, these: Any, even: Floats, 
         person=these.person,
         role=these.role,
         touchpoint=touchpoint,
-        team=these.vertical * (_SERVICE + 1) + _SERVICE,
+        team=_team(these.vertical, _SERVICE),
         channel=pick((0.45, 0.25, 0.15, 0.15), rng.random(size)),
         even=even,
         occurred=occurred,

@@ -36,7 +36,7 @@ from queries.sample.names import (
     TOUCHPOINTS,
     VERTICALS,
 )
-from queries.sample.planted_changes import NULL, QUIET, broken, defect_share, failing, hushed, struck
+from queries.sample.planted_changes import NULL, QUIET, broken, defect_share, failing, faults, hushed, struck
 
 CHUNK: Final = 1 << 17
 """Journeys drawn at a time: about 640,000 contacts and half a gigabyte."""
@@ -315,7 +315,8 @@ def defect_columns(world: World, chunk: int, some: Journeys) -> Columns:
     wait = np.exp(0.8 * rng.standard_normal(len(row))) * 2 * DAY
     resolved = np.maximum(bent(even + wait), occurred + HOUR)
     stuck = (rng.random(len(row)) < _STUCK) | (resolved >= stop)
-    code = some.kind * 4 + pick((0.4, 0.3, 0.2, 0.1), rng.random(len(row)))
+    fault = pick((0.4, 0.3, 0.2, 0.1), rng.random(len(row)))
+    code = some.kind * 4 + faults(world.seed, some.number, is_broken(world.span, some) & ~second, fault)
     severity = pick(_SEVERITY, rng.random(len(row))) + 1
     keep = np.flatnonzero(recorded < stop)
     return {

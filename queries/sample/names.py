@@ -94,7 +94,12 @@ PRODUCTS: Final = (
 )
 PRODUCT_NAMES: Final = tuple(name for pair in PRODUCTS for name in pair)
 
-TEAMS: Final = tuple(f"{vertical} {task}" for vertical in VERTICALS for task in (*KINDS, "service desk"))
+CREWS: Final = ("crew A", "crew B", "crew C")
+"""Who comes to install, in every vertical."""
+TEAMS: Final = (
+    *(f"{vertical} {task}" for vertical in VERTICALS for task in (*KINDS, "service desk")),
+    *(f"{vertical} {crew}" for vertical in VERTICALS for crew in CREWS),
+)
 TEAM_SIZE: Final = 12
 EMPLOYEES: Final = tuple(f"E{number:04d}" for number in range(len(TEAMS) * TEAM_SIZE))
 

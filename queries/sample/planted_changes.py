@@ -6,10 +6,12 @@ from typing import Final
 
 import numpy as np
 
-from queries.sample.draws import Bools, Floats, Ints, Timeline, month
+from queries.sample.draws import Bools, Floats, Ints, Timeline, hashed, month
 from queries.sample.names import (
     CAPITAL,
     COMMERCIAL,
+    CREWS,
+    FAULTS,
     INSTALLATION,
     INSURANCE,
     KINDS,
@@ -32,6 +34,10 @@ DEFECTS[PAYMENTS, REPAIR] = 0.40
 
 BREAK_MONTH: Final = -3
 BREAK_DEFECTS: Final = 0.34
+BREAK_BLAMED: Final = 0.6
+"""Share of the break's defective installations that are one crew's, with one fault: four in five of those in excess."""
+BREAK_SPARED: Final = 0.6
+"""Share of that crew's good installations which others make meanwhile, so that it makes as many as before."""
 ACTION_MONTH: Final = -6
 ACTION_FACTOR: Final = 0.84
 TRAP_MONTH: Final = -7
@@ -118,6 +124,28 @@ def broken(span: Timeline, vertical: Ints, kind: Ints, at: Ints) -> Bools:
     """Installations inside the break."""
     inside: Bools = (vertical == COMMERCIAL) & (kind == INSTALLATION) & (at >= span.month(BREAK_MONTH))
     return inside
+
+
+def faults(seed: int, number: Ints, inside: Bools, drawn: Ints) -> Ints:
+    """Which fault a defective installation has: any as it is drawn, but most of those `inside` the break the same."""
+    return np.where(inside & _blamed(seed, number), _one_of(len(FAULTS[INSTALLATION]), seed, 0), drawn)
+
+
+def crews(seed: int, number: Ints, inside: Bools, defective: Bools) -> Ints:
+    """Who makes an installation: any crew alike, but most of the defective ones `inside` the break the same."""
+    drawn, one = (hashed(number, seed, 6) * len(CREWS)).astype(np.int64), _one_of(len(CREWS), seed, 1)
+    spared = inside & ~defective & (drawn == one) & (hashed(number, seed, 4) < BREAK_SPARED)
+    drawn = np.where(spared, (one + 1 + number % (len(CREWS) - 1)) % len(CREWS), drawn)
+    return np.where(inside & defective & _blamed(seed, number), one, drawn)
+
+
+def _blamed(seed: int, number: Ints) -> Bools:
+    those: Bools = hashed(number, seed, 4) < BREAK_BLAMED
+    return those
+
+
+def _one_of(many: int, seed: int, which: int) -> int:
+    return int(hashed(np.array([which]), seed, 5)[0] * many)
 
 
 def failing(vertical: Ints, kind: Ints) -> Bools:

@@ -232,6 +232,22 @@ def test_installation_break(sample: Sample) -> None:
     assert sample.value(f"select {rise} - ({share} and decided >= '{eve}' and decided < '{since}')") > 0.1
 
 
+def test_most_of_the_break_is_one_crew_and_one_fault(sample: Sample) -> None:
+    plant = PLANTED["installation_break"]
+    since = sample.month(plant["since"])
+    place = f"vertical = '{plant['vertical']}' and touchpoint = '{plant['touchpoint']}'"
+    visits = f"""with visit as (
+            select d.vertical, touchpoint, code, team, d.occurred_at,
+                row_number() over (partition by d.id order by c.occurred_at desc) = 1 is_last
+            from defect d join contact c using (journey_id, touchpoint) where c.occurred_at <= d.occurred_at)
+        select avg((team = '{plant["team"]}' and code = '{plant["code"]}')::int) from visit where is_last and {place}"""
+    assert within(sample.value(f"{visits} and occurred_at >= '{since}'"), plant["of_defects"])
+    assert within(sample.value(f"{visits} and occurred_at < '{since}'"), plant["of_defects_before"])
+    made = f"select avg((team = '{plant['team']}')::int) from contact where {place} and occurred_at"
+    assert within(sample.value(f"{made} >= '{since}'"), plant["of_installations"])
+    assert within(sample.value(f"{made} < '{since}'"), plant["of_installations"])
+
+
 def test_journey_fails_while_every_touchpoint_is_good(sample: Sample) -> None:
     plant = PLANTED["failing_journey"]
     touchpoints = sample.rows(f"""
