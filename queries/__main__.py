@@ -19,7 +19,6 @@ from queries.loading.limits import Limits
 from queries.loading.load import LoadRequest, load
 from queries.loading.quarantine import keep_refused, quarantined_rows, refused_rows
 from queries.loading.sources import LoadRefusedError, find_source, open_source, sources
-from queries.messages import astray_lease
 from queries.operations import aligned, echo, forget, on_one_line, parse_day, run_command, storage_errors_as_text, whole
 from queries.operations.drop_source import drop
 from queries.operations.status import status_lines
@@ -135,6 +134,8 @@ def _forget(arguments: Namespace) -> None:
 
 
 def _status(_: Namespace) -> None:
+    from queries.messages import astray_lease  # noqa: PLC0415 - a tenth of a second for every other command
+
     settings = read_settings()
     with closing(open_warehouse(settings)) as warehouse:
         for line in status_lines(warehouse, _now()):

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-import psycopg
 from sqlalchemy import Connection, inspect, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateColumn, CreateTable, DropTable
@@ -275,6 +274,8 @@ class SharedWarehouse:
             thread.join()
 
     def _listen(self, heard: Callable[[], None], ended: threading.Event) -> None:
+        # Its own error comes from `notifies`; SQLAlchemy knows the driver, importing it here would cost every command.
+        driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.OperationalError
         while not ended.is_set():
             try:
                 with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
@@ -286,7 +287,7 @@ class SharedWarehouse:
                     while not ended.is_set():
                         for _ in native.notifies(timeout=NOTICE_S, stop_after=1):
                             heard()
-            except (OperationalError, psycopg.OperationalError) as error:
+            except (OperationalError, driver_error) as error:
                 log.warning("the database tells of no new load for now (%s)", str(error).splitlines()[0])
                 ended.wait(AGAIN_S)
 
