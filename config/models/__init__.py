@@ -6,23 +6,18 @@ They import only config itself.
 from config.models.calendar import Calendar
 from config.models.catalog import Catalog, Named
 from config.models.metrics import INEXACT, Goal, Metric, Shape, goal_of
+from config.models.rate_rules import ChangeRule, ChartRule, GapRule, GoalRule, RateRule, ThresholdRule
 from config.models.routing import Audience, Person, ReviewSettings, Route, Step
-from config.models.rule_fields import Against, Baseline, Guard
+from config.models.rule_fields import Against, Baseline, CaseFields, Guard
 from config.models.rules import (
     BY_KIND,
     DATA_FAULT,
     DECEIVES,
     RULES,
-    ChangeRule,
-    ChartRule,
     DeclineRule,
     EventRule,
-    GapRule,
-    GoalRule,
     QuietRule,
-    RateRule,
     Rule,
-    ThresholdRule,
     WatchRule,
     program_rule,
 )

@@ -262,6 +262,37 @@ class AccountFields(WatchFields):
         return True
 
 
+class CaseFields(RuleFields):
+    """What a rule has that waits for single severe rows of a table."""
+
+    table: str
+    dated_by: str
+    is_case: ClassVar[bool] = True
+    scan_back: Duration = timedelta(days=30)
+    resolve_after: Duration = timedelta(days=30)
+    digest: Duration | None = None
+
+    @property
+    def gathers(self) -> timedelta | None:
+        """As long as a digest gathers."""
+        return self.digest
+
+    @property
+    def lasts(self) -> timedelta:
+        """Until it resolves by itself."""
+        return self.resolve_after
+
+    @property
+    def case_table(self) -> str:
+        """The table of the severe cases."""
+        return self.table
+
+    @property
+    def reach(self) -> timedelta:
+        """As far as late rows are looked for."""
+        return self.scan_back
+
+
 class Guard(FrozenModel):
     """Where the data's own faults go, and the breaches that they explain: to the analyst, never further."""
 

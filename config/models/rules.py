@@ -1,174 +1,19 @@
-"""Rules: when a metric, an absent signal or a severe case opens an incident."""
+"""Rules: when an absent signal, an account's decline or a severe case opens an incident; and all rules together."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from math import inf
-from typing import Annotated, ClassVar, Final, Literal, Self, get_args
+from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from config.models.rate_rules import RateRule
 from config.models.rule_fields import (
     AccountFields,
-    Against,
-    Baseline,
-    MeasureFields,
-    RateFields,
+    CaseFields,
     RuleFields,
-    ShortWindowFields,
     WatchFields,
 )
-from config.models.values import Conditions, Duration, KeyedError, Names
-
-
-class ThresholdRule(RateFields):
-    """Fires when a metric is beyond its limit, on evidence: the exact tail against the limit is below the rule's alpha.
-
-    `recover` is the value on the safe side of `limit` that must hold for `keep_firing` before the incident resolves.
-    """
-
-    kind: Literal["threshold"]
-    limit: float
-    recover: float
-
-    @property
-    def band(self) -> float:
-        """What lies between limit and recover is no news."""
-        return max(abs(self.recover - self.limit), self.floor)
-
-    @property
-    def limits(self) -> Mapping[str, float]:
-        """Both."""
-        return {"limit": self.limit, "recover": self.recover}
-
-    @property
-    def breach(self) -> str:
-        """What a breach of it is, in words."""
-        return "beyond the limit"
-
-
-class GoalRule(ShortWindowFields):
-    """Fires when a vertical misses its goal (goals.toml) by `floor` or more, on evidence against the goal itself."""
-
-    kind: Literal["goal"]
-    has_goals: ClassVar[bool] = True
-
-    @property
-    def breach(self) -> str:
-        """What a breach of it is, in words."""
-        return "short of its goal"
-
-
-class ChangeRule(ShortWindowFields):
-    """Fires when a metric is surely worse than its baseline by more than `floor`.
-
-    `baseline` is the window just before (`previous`), the same weekdays 52 weeks earlier (`last-year`), or all other
-    verticals in the same window (`others`). Days under a condition are left out of the first two.
-    """
-
-    kind: Literal["change"]
-    baseline: Literal["previous", "last-year", "others"]
-
-    @model_validator(mode="after")
-    def _others_are_verticals(self) -> Self:
-        if self.baseline == "others" and "vertical" not in self.by:
-            raise KeyedError("by", "a comparison with all other verticals needs 'vertical' in by; add it")
-        return self
-
-    @property
-    def breach(self) -> str:
-        """What a breach of it is, in words."""
-        return _WORSE[self.baseline]
-
-    @property
-    def is_level(self) -> bool:
-        """The other verticals are no past of its own."""
-        return self.baseline == "others"
-
-
-_WORSE: Final = {
-    "previous": "worse than in the window before",
-    "last-year": "worse than a year before",
-    "others": "worse than all other verticals",
-}
-
-
-class GapRule(ShortWindowFields):
-    """Fires when a metric is surely worse than another, or than itself for other rows, by more than `floor`.
-
-    The journey against its touchpoints, many channels against one. `strata` are columns within which the two are
-    compared, so that a different mix of them makes no gap (Mantel-Haenszel weights).
-    """
-
-    kind: Literal["gap"]
-    against: Against
-    strata: Names = ()
-
-    @property
-    def metric_names(self) -> tuple[str, ...]:
-        """Its own metric and the other."""
-        return self.metric, self.against.metric
-
-    @property
-    def count_columns(self) -> tuple[str, ...]:
-        """What its counts are sliced by: each stratum is compared for itself."""
-        return *self.by, *self.strata
-
-    @property
-    def wheres(self) -> tuple[Conditions, ...]:
-        """The rows that each of its metrics is made of."""
-        return self.where, self.against.where
-
-    @property
-    def breach(self) -> str:
-        """What a breach of it is, in words."""
-        return "behind what it is compared with"
-
-
-class ChartRule(MeasureFields):
-    """Fires on a signal of a control chart against a frozen baseline; each slot adds one period of length `every`.
-
-    `method` is `p` (one period against exact limits), `ewma` (a moving average that gives the newest period
-    `newest_weight`), `cusum` (a lasting shift by `floor`; shares only) or `g` (rare cases: how many rows the last
-    `events` of them took; shares only). `window` is how far back the chart looks. `recover` is the part of the signal's
-    strength, 0 to 1, below which it is over, or of the floor (but not of a cusum's: that is the shift it looks for).
-    """
-
-    kind: Literal["chart"]
-    method: Literal["p", "ewma", "cusum", "g"]
-    baseline: Baseline
-    recover: Annotated[float, Field(gt=0, lt=1)]
-    newest_weight: Annotated[float, Field(gt=0, le=1)] | None = None
-    events: Annotated[int, Field(ge=1)] | None = None
-    keeps_baseline: ClassVar[bool] = True
-
-    @model_validator(mode="after")
-    def _has_the_parts_of_its_method(self) -> Self:
-        for part, method in (("newest_weight", "ewma"), ("events", "g")):
-            if (getattr(self, part) is not None) != (self.method == method):
-                verb = "needs" if self.method == method else "has no"
-                message = f"method {self.method!r} {verb} {part!r}; {'add it' if verb == 'needs' else 'leave it out'}"
-                raise KeyedError(part, message)
-        if self.method == "cusum" and not self.floor:
-            raise KeyedError("floor", "a cusum looks for a shift of a certain size; write it as floor, above 0")
-        if self.method != "g" and self.window < self.every:
-            days = f"{self.every.days}d"
-            raise KeyedError("window", f"a chart looks back over whole periods of {days}; write '{days}' or more")
-        return self
-
-    @property
-    def period(self) -> timedelta:
-        """One period of the chart."""
-        return self.every
-
-    @property
-    def calm(self) -> float:
-        """The strength of a signal is a power of alpha, and so is what is left of it."""
-        return self.recover
-
-    @property
-    def breach(self) -> str:
-        """What a breach of it is, in words."""
-        return "out of its usual range"
+from config.models.values import Duration, KeyedError
 
 
 class QuietRule(WatchFields):
@@ -287,7 +132,7 @@ class DeclineRule(AccountFields):
         return "below its own last twelve months"
 
 
-class EventRule(RuleFields):
+class EventRule(CaseFields):
     """Fires once for each severe case: a row of `table` matching `where`, told apart by its key, for ever.
 
     `scan_back` is how far behind the newest slot late rows are still looked for. With `digest` cases are told together,
@@ -295,43 +140,14 @@ class EventRule(RuleFields):
     """
 
     kind: Literal["event"]
-    table: str
-    dated_by: str
-    is_case: ClassVar[bool] = True
-    scan_back: Duration = timedelta(days=30)
-    resolve_after: Duration = timedelta(days=30)
-    digest: Duration | None = None
 
-    @property
-    def gathers(self) -> timedelta | None:
-        """As long as a digest gathers."""
-        return self.digest
-
-    @property
-    def lasts(self) -> timedelta:
-        """Until it resolves by itself."""
-        return self.resolve_after
-
-    @property
-    def case_table(self) -> str:
-        """The table of the severe cases."""
-        return self.table
-
-    @property
-    def reach(self) -> timedelta:
-        """As far as late rows are looked for."""
-        return self.scan_back
-
-
-RateRule = ThresholdRule | GoalRule | ChangeRule | GapRule | ChartRule
-"""The rules that read a metric."""
 
 WatchRule = RateRule | QuietRule | DeclineRule
 """The rules that look at slots, and keep a state between them."""
 
 Rule = Annotated[WatchRule | EventRule, Field(discriminator="kind")]
 RULES: Final[tuple[type[RuleFields], ...]] = (
-    ThresholdRule, GoalRule, ChangeRule, GapRule, ChartRule, QuietRule, DeclineRule, EventRule,
+    *get_args(RateRule), QuietRule, DeclineRule, EventRule,
 )  # fmt: skip
 BY_KIND: Final = {get_args(model.model_fields["kind"].annotation)[0]: model for model in RULES}
 """The rules by the word that they write as their kind."""

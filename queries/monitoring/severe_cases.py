@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Subquery, and_, or_, select, true
 
-from config.models import Condition, EventRule
+from config.models import CaseFields, Condition
 from queries.engine import epoch, naive
 from queries.warehouse import COLUMNS, KEYS, LATE, Scope, matching, relation
 
@@ -37,7 +37,7 @@ class Case:
 
 
 def cases(
-    conn: Connection, rule: EventRule, scope: Scope, settle: timedelta, since: datetime | None, as_of: datetime
+    conn: Connection, rule: CaseFields, scope: Scope, settle: timedelta, since: datetime | None, as_of: datetime
 ) -> tuple[Case, ...]:
     """The rows that were severe at some moment before `as_of`, oldest first.
 
@@ -72,7 +72,7 @@ def _is_absence(condition: Condition) -> bool:
     return condition.known is False
 
 
-def _missing(rule: EventRule, condition: Condition, rows: Subquery, settle: timedelta) -> ColumnElement[bool]:
+def _missing(rule: CaseFields, condition: Condition, rows: Subquery, settle: timedelta) -> ColumnElement[bool]:
     """What the row lacked `settle` after its date, whatever came later."""
     instant = _LATE.get(rule.table, {}).get(condition.column)
     if instant is None:
@@ -82,7 +82,7 @@ def _missing(rule: EventRule, condition: Condition, rows: Subquery, settle: time
     return or_(rows.c[instant].is_(None), waited >= settle.total_seconds())
 
 
-def _case(rule: EventRule, row: Mapping[str, Any], settle: timedelta) -> Case:
+def _case(rule: CaseFields, row: Mapping[str, Any], settle: timedelta) -> Case:
     at = _instant(row[rule.dated_by])
     late = _LATE.get(rule.table, {})
     present = (late[c.column] for c in rule.where if c.column in late and not _is_absence(c))

@@ -5,10 +5,10 @@ May import statistics, the engines and config, and nothing of queries besides.
 
 from queries.warehouse.calendar import calendar_hash, write_calendar
 from queries.warehouse.changes import Touched, nothing_touched, temporary
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
-from queries.warehouse.generation_files import BrokenWarehouseError
 from queries.warehouse.generations import (
     NOTHING_LOADED,
+    BrokenWarehouseError,
+    EmbeddedWarehouse,
     Generation,
     LoadReport,
     NewGeneration,

@@ -1,270 +1,225 @@
 """The canonical tables of the warehouse.
 
 One declaration makes the DDL on every engine, the contract a load is held to (types, keys, references, domains, order
-of times) and what is known when. What a column promises beyond its type stands in `Column.info`:
-
-- `refers`: the table whose key the value must exist in
-- `domain`: the values allowed
-- `not_before`: the instant in the same row that may not lie after this one
-- `known_at`: the instant that makes the value known; read before it, the value is null
-- `planned`: the date may lie ahead of the load
-- `made`: filled by the load, never by a source
-- `day_of`: the instant or date whose day in the reporting zone this is
+of times) and what is known when. What a column promises beyond its type is said in `queries/warehouse/columns.py`.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
-    Column,
-    Date,
-    DateTime,
     Double,
     Integer,
     MetaData,
     SmallInteger,
-    String,
     Table,
 )
-from sqlalchemy.sql.schema import SchemaItem
+
+from queries.warehouse.columns import (
+    column,
+    date_column,
+    day_column,
+    fact_segment_columns,
+    instant_column,
+    lifecycle_columns,
+    segment_columns,
+    source_column,
+    text_column,
+)
 
 warehouse: Final = MetaData()
 SCALES: Final = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7)}
 UNKNOWN: Final = "unknown"
 
 
-def _text(name: str, **info: Any) -> Column[str]:
-    return _column(name, String, info)
-
-
-def _instant(name: str, **info: Any) -> Column[Any]:
-    return _column(name, DateTime, info)
-
-
-def _date(name: str, **info: Any) -> Column[Any]:
-    return _column(name, Date, info)
-
-
-def _day(of: str, name: str = "day", **info: Any) -> Column[Any]:
-    return _column(name, Date, {"made": True, "day_of": of, **info})
-
-
-def _column(name: str, kind: Any, info: dict[str, Any]) -> Column[Any]:
-    key, required = info.pop("key", False), info.pop("required", False)
-    return Column(name, kind, primary_key=key, nullable=not (key or required), autoincrement=False, info=info)
-
-
-def _lifecycle() -> tuple[SchemaItem, ...]:
-    """Where a row came from and when: when its source learnt it, and when it was first and last loaded."""
-    return (
-        _instant("recorded_at"),
-        _instant("first_loaded_at", made=True),
-        _instant("loaded_at", made=True),
-    )
-
-
-def _segment() -> tuple[SchemaItem, ...]:
-    """The fact's own segment, as of the event."""
-    return _text("vertical"), _text("product"), _text("region")
-
-
-def _fact_segment() -> tuple[SchemaItem, ...]:
-    """The segment of a fact, and whether its vertical came (or is still to come) from the account's history."""
-    return *_segment(), _column("vertical_filled", Boolean, {"made": True})
-
-
-def _source() -> Column[str]:
-    return _text("source", key=True, made=True)
-
-
 account = Table(
     "account",
     warehouse,
-    _text("account_id", key=True),
-    _text("source", made=True),
-    _text("name", required=True),
-    _date("since"),
-    *_lifecycle(),
+    text_column("account_id", key=True),
+    text_column("source", made=True),
+    text_column("name", required=True),
+    date_column("since"),
+    *lifecycle_columns(),
 )
 
 account_history = Table(
     "account_history",
     warehouse,
-    _source(),
-    _text("account_id", key=True, refers="account"),
-    _date("valid_from", planned=True, key=True),
-    _date("valid_to", planned=True, not_before="valid_from"),
-    _text("vertical"),
-    _text("tier"),
-    _text("owner"),
-    _column("annual_revenue", Double, {}),
-    _text("currency"),
-    *_lifecycle(),
+    source_column(),
+    text_column("account_id", key=True, refers="account"),
+    date_column("valid_from", planned=True, key=True),
+    date_column("valid_to", planned=True, not_before="valid_from"),
+    text_column("vertical"),
+    text_column("tier"),
+    text_column("owner"),
+    column("annual_revenue", Double, {}),
+    text_column("currency"),
+    *lifecycle_columns(),
 )
 
 person = Table(
     "person",
     warehouse,
-    _text("person_id", key=True),
-    _text("source", made=True),
-    _text("account_id", required=True, refers="account"),
-    _text("role", domain=("decision-maker", "influencer", "user")),
-    _date("active_from", planned=True),
-    _date("active_to", planned=True, not_before="active_from"),
-    _column("opted_out", Boolean, {}),
-    *_lifecycle(),
+    text_column("person_id", key=True),
+    text_column("source", made=True),
+    text_column("account_id", required=True, refers="account"),
+    text_column("role", domain=("decision-maker", "influencer", "user")),
+    date_column("active_from", planned=True),
+    date_column("active_to", planned=True, not_before="active_from"),
+    column("opted_out", Boolean, {}),
+    *lifecycle_columns(),
 )
 
 revenue = Table(
     "revenue",
     warehouse,
-    _source(),
-    _text("account_id", key=True, refers="account"),
-    _date("month", planned=True, key=True),
-    _column("amount", Double, {"required": True}),
-    _text("currency"),
-    _column("share_of_wallet", Double, {"between": (0, 1)}),
-    *_lifecycle(),
+    source_column(),
+    text_column("account_id", key=True, refers="account"),
+    date_column("month", planned=True, key=True),
+    column("amount", Double, {"required": True}),
+    text_column("currency"),
+    column("share_of_wallet", Double, {"between": (0, 1)}),
+    *lifecycle_columns(),
 )
 
 fx_rate = Table(
     "fx_rate",
     warehouse,
-    _source(),
-    _text("currency", key=True),
-    _date("month", planned=True, key=True),
-    _column("rate", Double, {"required": True}),
-    *_lifecycle(),
+    source_column(),
+    text_column("currency", key=True),
+    date_column("month", planned=True, key=True),
+    column("rate", Double, {"required": True}),
+    *lifecycle_columns(),
 )
 
 journey = Table(
     "journey",
     warehouse,
-    _source(),
-    _text("id", key=True),
-    _text("account_id", required=True, refers="account"),
-    _text("journey_type", required=True),
-    _text("goal"),
-    _instant("started_at", required=True, event=True),
-    _instant("promised_at", planned=True),
-    _instant("ended_at", not_before="started_at", known_at="ended_at"),
-    _text("outcome", domain=("reached", "failed", "abandoned", "open"), known_at="ended_at"),
-    *_fact_segment(),
-    _day("started_at"),
-    _day("ended_at", "ended_day", known_at="ended_at"),
-    _day("promised_at", "promised_day"),
-    *_lifecycle(),
+    source_column(),
+    text_column("id", key=True),
+    text_column("account_id", required=True, refers="account"),
+    text_column("journey_type", required=True),
+    text_column("goal"),
+    instant_column("started_at", required=True, event=True),
+    instant_column("promised_at", planned=True),
+    instant_column("ended_at", not_before="started_at", known_at="ended_at"),
+    text_column("outcome", domain=("reached", "failed", "abandoned", "open"), known_at="ended_at"),
+    *fact_segment_columns(),
+    day_column("started_at"),
+    day_column("ended_at", "ended_day", known_at="ended_at"),
+    day_column("promised_at", "promised_day"),
+    *lifecycle_columns(),
 )
 
 contact = Table(
     "contact",
     warehouse,
-    _source(),
-    _text("id", key=True),
-    _text("account_id", required=True, refers="account"),
-    _text("person_id", refers="person"),
-    _text("journey_id", refers="journey"),
-    _text("touchpoint", required=True),
-    _text("channel"),
-    _text("direction", required=True, domain=("in", "out")),
-    _instant("occurred_at", required=True, event=True),
-    _instant("answered_at", not_before="occurred_at", known_at="answered_at"),
-    _text("employee"),
-    _text("team"),
-    _text("issue_code"),
-    _column("emotion", SmallInteger, {"between": (-2, 2)}),
-    _column("context_seen", Boolean, {}),
-    *_fact_segment(),
-    _day("occurred_at"),
-    *_lifecycle(),
+    source_column(),
+    text_column("id", key=True),
+    text_column("account_id", required=True, refers="account"),
+    text_column("person_id", refers="person"),
+    text_column("journey_id", refers="journey"),
+    text_column("touchpoint", required=True),
+    text_column("channel"),
+    text_column("direction", required=True, domain=("in", "out")),
+    instant_column("occurred_at", required=True, event=True),
+    instant_column("answered_at", not_before="occurred_at", known_at="answered_at"),
+    text_column("employee"),
+    text_column("team"),
+    text_column("issue_code"),
+    column("emotion", SmallInteger, {"between": (-2, 2)}),
+    column("context_seen", Boolean, {}),
+    *fact_segment_columns(),
+    day_column("occurred_at"),
+    *lifecycle_columns(),
 )
 
 response = Table(
     "response",
     warehouse,
-    _source(),
-    _text("id", key=True),
-    _text("account_id", required=True, refers="account"),
-    _text("person_id", refers="person"),
-    _text("journey_id", refers="journey"),
-    _text("touchpoint"),
-    _text("instrument"),
-    _text("instrument_version"),
-    _text("kind", required=True, domain=("transaction", "relationship")),
-    _text("status", required=True, domain=("invited", "bounced", "answered"), known_at="responded_at"),
-    _text("scale", domain=tuple(SCALES)),
-    _column("score", SmallInteger, {"known_at": "responded_at"}),
-    _text("expectation", domain=("below", "as", "above"), known_at="responded_at"),
-    _text("comment", known_at="responded_at"),
-    _instant("invited_at", required=True, event=True),
-    _instant("responded_at", not_before="invited_at", known_at="responded_at"),
-    *_fact_segment(),
-    _day("invited_at"),
-    _day("responded_at", "responded_day", known_at="responded_at"),
-    *_lifecycle(),
+    source_column(),
+    text_column("id", key=True),
+    text_column("account_id", required=True, refers="account"),
+    text_column("person_id", refers="person"),
+    text_column("journey_id", refers="journey"),
+    text_column("touchpoint"),
+    text_column("instrument"),
+    text_column("instrument_version"),
+    text_column("kind", required=True, domain=("transaction", "relationship")),
+    text_column("status", required=True, domain=("invited", "bounced", "answered"), known_at="responded_at"),
+    text_column("scale", domain=tuple(SCALES)),
+    column("score", SmallInteger, {"known_at": "responded_at"}),
+    text_column("expectation", domain=("below", "as", "above"), known_at="responded_at"),
+    text_column("comment", known_at="responded_at"),
+    instant_column("invited_at", required=True, event=True),
+    instant_column("responded_at", not_before="invited_at", known_at="responded_at"),
+    *fact_segment_columns(),
+    day_column("invited_at"),
+    day_column("responded_at", "responded_day", known_at="responded_at"),
+    *lifecycle_columns(),
 )
 
 defect = Table(
     "defect",
     warehouse,
-    _source(),
-    _text("id", key=True),
-    _text("account_id", required=True, refers="account"),
-    _text("journey_id", refers="journey"),
-    _text("touchpoint"),
-    _text("code", required=True),
-    _column("severity", SmallInteger, {"between": (1, 5)}),
-    _instant("occurred_at", required=True, event=True),
-    _instant("resolved_at", not_before="occurred_at", known_at="resolved_at"),
-    *_fact_segment(),
-    _day("occurred_at"),
-    *_lifecycle(),
+    source_column(),
+    text_column("id", key=True),
+    text_column("account_id", required=True, refers="account"),
+    text_column("journey_id", refers="journey"),
+    text_column("touchpoint"),
+    text_column("code", required=True),
+    column("severity", SmallInteger, {"between": (1, 5)}),
+    instant_column("occurred_at", required=True, event=True),
+    instant_column("resolved_at", not_before="occurred_at", known_at="resolved_at"),
+    *fact_segment_columns(),
+    day_column("occurred_at"),
+    *lifecycle_columns(),
 )
 
 condition = Table(
     "condition",
     warehouse,
-    _source(),
-    _text("id", key=True),
-    _text("name", required=True),
-    _text("kind", required=True, domain=("internal", "external")),
-    _instant("starts_at", planned=True, required=True, event=True),
-    _instant("ends_at", planned=True, not_before="starts_at", known_at="ends_at"),
-    _text("verticals"),
-    _text("touchpoints"),
-    *_lifecycle(),
+    source_column(),
+    text_column("id", key=True),
+    text_column("name", required=True),
+    text_column("kind", required=True, domain=("internal", "external")),
+    instant_column("starts_at", planned=True, required=True, event=True),
+    instant_column("ends_at", planned=True, not_before="starts_at", known_at="ends_at"),
+    text_column("verticals"),
+    text_column("touchpoints"),
+    *lifecycle_columns(),
 )
 
 instrument = Table(
     "instrument",
     warehouse,
-    _source(),
-    _text("instrument", key=True),
-    _text("version", key=True),
-    _text("pattern", domain=("past", "present", "potential")),
-    _text("owner"),
-    _text("cadence"),
-    _date("wording_changed_at"),
-    *_lifecycle(),
+    source_column(),
+    text_column("instrument", key=True),
+    text_column("version", key=True),
+    text_column("pattern", domain=("past", "present", "potential")),
+    text_column("owner"),
+    text_column("cadence"),
+    date_column("wording_changed_at"),
+    *lifecycle_columns(),
 )
 
 erased = Table(
     "erased",
     warehouse,
-    _text("hash", key=True),
-    _instant("at", required=True),
+    text_column("hash", key=True),
+    instant_column("at", required=True),
 )
 
 calendar = Table(
     "calendar",
     warehouse,
-    _date("day", key=True),
-    _date("week", required=True),
-    _date("month", required=True),
-    _date("quarter", required=True),
-    _date("fiscal_year", required=True),
-    _column("business_day", Boolean, {"required": True}),
+    date_column("day", key=True),
+    date_column("week", required=True),
+    date_column("month", required=True),
+    date_column("quarter", required=True),
+    date_column("fiscal_year", required=True),
+    column("business_day", Boolean, {"required": True}),
 )
 
 # What loads leave behind.
@@ -272,24 +227,24 @@ calendar = Table(
 quarantine = Table(
     "quarantine",
     warehouse,
-    _text("source", required=True),
-    _text("table_name", required=True),
-    _text("key", required=True),
-    _text("reason", required=True),
-    _text("row", required=True),
-    _instant("loaded_at", required=True),
+    text_column("source", required=True),
+    text_column("table_name", required=True),
+    text_column("key", required=True),
+    text_column("reason", required=True),
+    text_column("row", required=True),
+    instant_column("loaded_at", required=True),
 )
 
 generation = Table(
     "generation",
     warehouse,
-    _column("number", Integer, {"key": True}),
-    _instant("published_at", required=True),
-    _text("zone", required=True),
-    _text("calendar_hash", required=True),
-    _text("metrics_hash", required=True),
-    _text("source", required=True),
-    _text("summary", required=True),
+    column("number", Integer, {"key": True}),
+    instant_column("published_at", required=True),
+    text_column("zone", required=True),
+    text_column("calendar_hash", required=True),
+    text_column("metrics_hash", required=True),
+    text_column("source", required=True),
+    text_column("summary", required=True),
 )
 
 # What is computed from the facts when a generation is made.
@@ -297,41 +252,41 @@ generation = Table(
 journey_fact = Table(
     "journey_fact",
     warehouse,
-    _text("source", key=True),
-    _text("id", key=True),
-    _text("account_id", required=True),
-    _text("journey_type", required=True),
-    *_segment(),
-    _instant("started_at", required=True),
-    _instant("promised_at"),
-    _instant("ended_at", known_at="ended_at"),
-    _text("outcome", known_at="ended_at"),
-    _date("day", required=True),
-    _date("ended_day", known_at="ended_at"),
-    _date("promised_day"),
-    _column("kept", Boolean, {"known_at": "ended_at"}),
-    _column("days", Double, {"known_at": "ended_at"}),
-    _column("contacts", Integer, {"known_at": "ended_at"}),
-    _column("inbound", Integer, {"known_at": "ended_at"}),
-    _column("channels", Integer, {"known_at": "ended_at"}),
-    _column("multi_channel", Boolean, {"known_at": "ended_at"}),
-    _column("hours_waiting_on_us", Double, {"known_at": "ended_at"}),
-    _column("hours_waiting_on_customer", Double, {"known_at": "ended_at"}),
-    _column("last_emotion", SmallInteger, {"known_at": "ended_at"}),
-    _column("worst_emotion", SmallInteger, {"known_at": "ended_at"}),
-    _column("defects", Integer, {"known_at": "ended_at"}),
-    _column("defective", Boolean, {"known_at": "ended_at"}),
+    text_column("source", key=True),
+    text_column("id", key=True),
+    text_column("account_id", required=True),
+    text_column("journey_type", required=True),
+    *segment_columns(),
+    instant_column("started_at", required=True),
+    instant_column("promised_at"),
+    instant_column("ended_at", known_at="ended_at"),
+    text_column("outcome", known_at="ended_at"),
+    date_column("day", required=True),
+    date_column("ended_day", known_at="ended_at"),
+    date_column("promised_day"),
+    column("kept", Boolean, {"known_at": "ended_at"}),
+    column("days", Double, {"known_at": "ended_at"}),
+    column("contacts", Integer, {"known_at": "ended_at"}),
+    column("inbound", Integer, {"known_at": "ended_at"}),
+    column("channels", Integer, {"known_at": "ended_at"}),
+    column("multi_channel", Boolean, {"known_at": "ended_at"}),
+    column("hours_waiting_on_us", Double, {"known_at": "ended_at"}),
+    column("hours_waiting_on_customer", Double, {"known_at": "ended_at"}),
+    column("last_emotion", SmallInteger, {"known_at": "ended_at"}),
+    column("worst_emotion", SmallInteger, {"known_at": "ended_at"}),
+    column("defects", Integer, {"known_at": "ended_at"}),
+    column("defective", Boolean, {"known_at": "ended_at"}),
 )
 
 design_effect = Table(
     "design_effect",
     warehouse,
-    _text("metric", key=True),
-    _text("vertical", key=True),
-    _date("quarter", key=True),
-    _column("n", BigInteger, {"required": True}),
-    _column("clusters", BigInteger, {"required": True}),
-    _column("deff", Double, {"required": True}),
+    text_column("metric", key=True),
+    text_column("vertical", key=True),
+    date_column("quarter", key=True),
+    column("n", BigInteger, {"required": True}),
+    column("clusters", BigInteger, {"required": True}),
+    column("deff", Double, {"required": True}),
 )
 
 CANONICAL: Final[tuple[Table, ...]] = (

@@ -21,10 +21,10 @@ from queries.warehouse import (
     NoWarehouseError,
     SharedWarehouse,
     Warehouse,
-    embedded_warehouse,
     tables,
 )
-from queries.warehouse.generation_files import BrokenWarehouseError, GenerationFiles
+from queries.warehouse.generations import embedded_warehouse
+from queries.warehouse.generations.generation_files import BrokenWarehouseError, GenerationFiles
 from tests.loading.test_generations import AT, accounts, add, numbers, publish, seen
 
 

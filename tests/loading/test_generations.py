@@ -30,7 +30,7 @@ from queries.warehouse import (
     generations,
     tables,
 )
-from queries.warehouse.embedded_warehouse import KEPT
+from queries.warehouse.generations.embedded_warehouse import KEPT
 from tests.support.answering import answering
 from tests.support.loading import COMPANY, bring, contents, order
 
@@ -372,7 +372,7 @@ DIES: Final = """
 import os, sys
 from pathlib import Path
 import duckdb_sqlalchemy
-from queries.warehouse import embedded_warehouse, generation_files
+from queries.warehouse.generations import embedded_warehouse, generation_files
 from sqlalchemy import insert
 from queries.warehouse import tables
 from tests.loading.test_generations import AT, add
@@ -447,7 +447,7 @@ def test_killed_at_any_step_of_erasing(embedded: EmbeddedWarehouse, *, prove: bo
 READS: Final = """
 import os, sys
 from pathlib import Path
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations.embedded_warehouse import EmbeddedWarehouse
 from queries.warehouse.generations import SharedWarehouse
 from tests.loading.test_generations import accounts
 

@@ -20,7 +20,7 @@ from queries.loading import load as loading
 from queries.loading.load import load
 from queries.loading.sources import LoadRefusedError
 from queries.warehouse import COLUMNS, EmbeddedWarehouse, LoadReport, NoWarehouseError, settle, tables
-from queries.warehouse.generations import summaries
+from queries.warehouse.generations.generation import summaries
 from tests.support.deliveries import (
     CATALOG,
     NOW,
@@ -418,7 +418,7 @@ def test_a_source_may_refer_to_the_accounts_of_another_but_not_to_its_journeys(
 HOLDER: Final = """
 import sys
 from pathlib import Path
-from queries.warehouse.embedded_warehouse import EmbeddedWarehouse
+from queries.warehouse.generations.embedded_warehouse import EmbeddedWarehouse
 warehouse = EmbeddedWarehouse(Path(sys.argv[1]))
 with warehouse.draft() as draft:
     print("holding", flush=True)

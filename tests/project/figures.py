@@ -16,9 +16,11 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Final
 
+from config.models import RULES
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGES: Final = ("config", "queries", "triggers", "dashboard")
-KIND: Final = re.compile(r"\b(Threshold|Goal|Change|Gap|Chart|Quiet|Decline|Event)Rule\b")
+KIND: Final = re.compile(rf"\b({'|'.join(model.__name__ for model in RULES)})\b")
 ENTRY_POINTS: Final = frozenset({"main", "show", "upgrade"})
 """One name on purpose: each command line's, each page's, each migration's way in."""
 LONGEST: Final = 350

@@ -6,6 +6,7 @@ from typing import Final
 
 import pytest
 
+from config.models import BY_KIND
 from tests.project.figures import FULLEST, KIND, LONGEST, ROOT, modules, named_twice, rooms
 
 MAPS: Final = (ROOT / "docs" / "architecture.md", ROOT / "CONTRIBUTING.md")
@@ -64,7 +65,8 @@ def test_few_functions_are_named_to_be_used_once() -> None:
 
 
 def test_a_rule_kind_is_known_where_it_lives() -> None:
-    assert len([module.name for module in modules() if KIND.search(module.text)]) <= 12
+    # Four know several kinds: the models, their front door, and what a mistake in one is called. Each kind has its own.
+    assert len([module.name for module in modules() if KIND.search(module.text)]) <= 4 + len(BY_KIND)
 
 
 def test_comments_say_why() -> None:

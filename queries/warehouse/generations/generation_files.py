@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from config import EarshotError, refuse_irregular
 from queries.engine import READING_LIMIT, disposing, embedded, reading
 from queries.warehouse import tables
-from queries.warehouse.generations import latest
+from queries.warehouse.generations.generation import latest
 
 REPAIR: Final = "python -m queries repair"
 

@@ -21,8 +21,7 @@ from watchdog.observers import Observer
 from config import refuse_irregular
 from queries.engine import MEMORY_LIMIT, READING_LIMIT, attached, connected, disposing, embedded, reading, rewrite
 from queries.warehouse import tables
-from queries.warehouse.generation_files import GenerationFiles, count_rows, remove
-from queries.warehouse.generations import (
+from queries.warehouse.generations.generation import (
     NOTHING_LOADED,
     Generation,
     NewGeneration,
@@ -31,6 +30,7 @@ from queries.warehouse.generations import (
     make_tables,
     pinned,
 )
+from queries.warehouse.generations.generation_files import GenerationFiles, count_rows, remove
 from queries.warehouse.staging import Stage
 
 log: Final = logging.getLogger("queries")
