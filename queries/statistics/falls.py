@@ -1,10 +1,14 @@
 """A fall of a monthly figure below its own past, and how often so deep a one comes by chance.
 
 A fall is how far the better one of the two newest months lies below the median of the twelve before them: one bad month
-is none. It is weighed by the spread of those twelve around it, 1.4826 times their median absolute deviation (Hampel,
-The influence curve and its role in robust estimation, JASA 69, 1974), or by the middle spread of all series where that
-is larger, since twelve months may by chance lie close together. Where two years are known, the same two months a year
-before say how deep a fall the season explains.
+is none. Its depth is the mean of the two, the worse one counted as at most twice the better: a mean tells a fall from
+chance sooner than the better month alone does. The depth is weighed by the spread of the twelve around their median,
+1.4826 times their median absolute deviation (Hampel, The influence curve and its role in robust estimation, JASA 69,
+1974). Of twelve months that is rough: it may well come out at two thirds of what it is, or a quarter more. So each is
+shrunk towards the middle one of all series, by as much as series alike would differ in it (Efron and Morris, Data
+analysis using Stein's estimator and its generalizations, JASA 70, 1975, on the logarithms): where all series scatter
+alike they have one spread, where some scatter ten times as widely as others nearly their own. Where two years are
+known, the same two months a year before say how deep a fall the season explains.
 
 Null replay: where nothing changed, the newest months are like the twelve before them. So fourteen months are drawn from
 the twelve of a series that is drawn too (Efron, Bootstrap methods: another look at the jackknife, Annals of Statistics
@@ -30,6 +34,10 @@ NOISELESS: Final = 0.005
 """The spread of a figure that never moves: half a percent."""
 
 _NORMAL: Final = 1.4826
+_ROUGH: Final = 0.125
+"""The variance of the logarithm of such a spread of twelve normal months."""
+
+_WORSE: Final = 2.0
 _SEASON: Final = 24
 _FEWEST, _MOST = 2_000, 400_000
 
@@ -40,7 +48,8 @@ class Falls:
 
     Args:
         newest: the place of the newest known month; -1 without any.
-        fall: as a part of the level, what the season explains left out.
+        fall: of the better one of the newest months, as a part of the level, what the season explains left out.
+        depth: the same of both.
         level: the median of the twelve months before the newest two.
         highest: the highest such median of the last year, which a fall that lasts does not pull down.
         since: how far the newest months lie below that, as a part of it.
@@ -50,6 +59,7 @@ class Falls:
 
     newest: NDArray[np.int64]
     fall: Floats
+    depth: Floats
     level: Floats
     highest: Floats
     since: Floats
@@ -72,11 +82,11 @@ class Falls:
         places = (dice.random((size, YEAR + NEWEST)) * count[one, None]).astype(np.int64)
         drawn = months[one[:, None], places]
         level = np.median(drawn[:, NEWEST:], axis=1)
-        now = drawn[:, :NEWEST].max(axis=1)
         # A series that is mostly nothing has draws that are all nothing.
-        weights = np.where(level > 0, 1 - now / np.where(level > 0, level, 1.0), 0.0) / self.spread[one]
+        parts = drawn[:, :NEWEST] / np.where(level > 0, level, 1.0)[:, None]
+        weights = np.where(level > 0, _depth(parts), 0.0) / self.spread[one]
         weights.sort()
-        beyond = size - np.searchsorted(weights, self.fall[which] / self.spread[which] * (1 - 1e-9))
+        beyond = size - np.searchsorted(weights, self.depth[which] / self.spread[which] * (1 - 1e-9))
         return np.asarray((1 + beyond) / (1 + size), dtype=np.float64)
 
 
@@ -99,18 +109,33 @@ def falls(months: Floats, min_n: int) -> Falls:
     past = before / level[:, None]
     own = np.maximum(_NORMAL * _median(np.abs(past - 1)), NOISELESS)
     able = np.isfinite(level) & np.isfinite(now)
-    usual = float(np.median(own[able])) if able.any() else NOISELESS
-    fall = np.where(able, 1 - now / (level * _season(line)), np.nan)
+    expected = np.where(able, level, 1.0) * _season(line)
     highest = np.fmax.reduce([level, *(_median(line[:, start : start + YEAR]) for start in range(YEAR))])
     return Falls(
         newest,
-        fall,
+        np.where(able, 1 - now / expected, np.nan),
+        np.where(able, _depth(line[:, -NEWEST:] / expected[:, None]), np.nan),
         level,
         highest,
         np.where(able, 1 - now / np.where(able, highest, 1.0), np.nan),
         past,
-        np.maximum(own, usual),
+        _shrunk(own, able),
     )
+
+
+def _depth(parts: Floats) -> Floats:
+    """How far two months lie below what is expected, both as parts of it: shape (series, 2)."""
+    better, worse = 1 - parts.max(axis=1), 1 - parts.min(axis=1)
+    return np.asarray((better + np.minimum(worse, _WORSE * np.maximum(better, 0.0))) / 2, dtype=np.float64)
+
+
+def _shrunk(own: Floats, able: NDArray[np.bool_]) -> Floats:
+    """The spreads of series, nearer to the middle one by what is chance in their differences."""
+    if not able.any():
+        return own
+    logs = np.log(own)
+    middle, truly = np.median(logs[able]), max(float(np.var(logs[able])) - _ROUGH, 0.0)
+    return np.asarray(np.exp(middle + truly / (truly + _ROUGH) * (logs - middle)), dtype=np.float64)
 
 
 def _season(line: Floats) -> Floats:

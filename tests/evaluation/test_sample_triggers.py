@@ -46,7 +46,7 @@ def some(few: int) -> list[Any]:
 
 @contextmanager
 def loaded(folders: Mapping[str, Path], catalog: Catalog, only: str | None = None) -> Iterator[Pin]:
-    """A warehouse in memory that holds the files of these folders, each company under its name.
+    """A warehouse in memory that holds the files that are in these folders, each company under its name.
 
     With `only`, of each company that vertical alone, as a vertical called `VERTICAL NAME`.
     """
@@ -55,7 +55,8 @@ def loaded(folders: Mapping[str, Path], catalog: Catalog, only: str | None = Non
         tables.warehouse.create_all(conn)
         for name, folder in folders.items():
             for table in tables.CANONICAL:
-                conn.execute(text(_insert(table, name, folder / f"{table.name}.parquet", only)))
+                if (file := folder / f"{table.name}.parquet").exists():
+                    conn.execute(text(_insert(table, name, file, only)))
         derive(conn, catalog, None)
         summary = LoadReport("sample", settle=SETTLE).json()
         record_generation(conn, 1, generation_key("UTC", catalog), "sample", summary, LOADED)

@@ -69,6 +69,23 @@ def test_a_lasting_fall_by_half_is_found_in_its_third_month(scatter: float) -> N
     assert seen.fall[:2] == pytest.approx(0.5, abs=0.3)
 
 
+def test_where_all_scatter_alike_they_are_weighed_alike_and_else_by_their_own() -> None:
+    """Twelve months say little of a spread: at its word it differs threefold between those that are alike."""
+    dice = default_rng(4)
+    wide = np.where(np.arange(200) < 100, 0.02, 0.2)[:, None]
+    alike, unlike = (falls(np.exp(by * dice.standard_normal((200, 14))), 10).spread for by in (0.1, wide))
+    assert np.quantile(alike, 0.95) / np.quantile(alike, 0.05) < 1.5
+    assert np.median(unlike[100:]) / np.median(unlike[:100]) > 6
+
+
+def test_the_worse_month_counts_for_at_most_twice_the_better() -> None:
+    months = np.full((4, 14), 100.0)
+    months[:, -2:] = [(60.0, 50.0), (90.0, 10.0), (110.0, 10.0), (100.0, 80.0)]
+    seen = falls(months, 10)
+    assert seen.depth == pytest.approx([0.45, 0.15, -0.05, 0.0])
+    assert seen.fall == pytest.approx([0.4, 0.1, -0.1, 0.0])
+
+
 def test_one_bad_month_is_none() -> None:
     months = np.full((3, 20), 100.0)
     months[0, -1], months[1, -2], months[2, -2:] = 0.0, 0.0, 0.0
