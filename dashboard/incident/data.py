@@ -6,7 +6,9 @@ from typing import Any
 from dashboard.cache import ENTRIES, Key, copied, shared
 from dashboard.charts import finished
 from dashboard.incident.charts import Reference, over_time
+from dashboard.incident.origin_chart import origin
 from dashboard.review.data import effect
+from queries.monitoring.asked_rows import BadRow
 from queries.monitoring.evidence import Evidence
 from queries.review import (
     IncidentPage,
@@ -15,10 +17,10 @@ from queries.review import (
     Trend,
     current_rule,
     read_account_name,
+    read_bad_rows,
     read_evidence,
     read_onset,
     read_present,
-    read_traits,
     read_trend,
 )
 from queries.state import Action, Incident
@@ -80,10 +82,20 @@ def incident_evidence(key: Key, _pin: Pin, page: IncidentPage) -> Evidence | Non
     return read_evidence(_pin.conn, page, key.scope, key.as_of)
 
 
+@copied({IncidentPage: lambda page: repr((page.incident, page.present))})
+def origin_spec(key: Key, _pin: Pin, page: IncidentPage) -> dict[str, Any] | None:
+    """The finished chart of where a breach comes from, None where that is not known."""
+    found = incident_evidence(key, _pin, page)
+    if found is None or found.drivers is None or page.metric is None or not found.drivers.dimensions:
+        return None
+    return finished(origin(found.drivers, page.metric))
+
+
 @shared({IncidentPage: lambda page: repr((page.incident, page.present))})
-def traits(key: Key, _pin: Pin, page: IncidentPage) -> tuple[str, ...]:
-    """What the bad cases behind an incident have in common, a line for each column."""
-    return tuple(str(trait) for trait in read_traits(_pin.conn, page, key.scope, key.as_of))
+def bad_rows(key: Key, _pin: Pin, page: IncidentPage) -> tuple[BadRow, ...]:
+    """The newest cases behind an incident; none for an audience that is shown no rows."""
+    shows = any(one.rows for one in key.catalog.audiences if one.name == key.scope.role)
+    return read_bad_rows(_pin.conn, page, key.scope, key.as_of) if shows else ()
 
 
 def card(key: Key, pin: Pin, page: IncidentPage, link: str) -> Card | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -12,7 +12,19 @@ from config.models import DATA_FAULT, DECEIVES, Catalog, Guard, Metric, Person, 
 from dashboard.incident.charts import Reference
 from dashboard.markup import SEVERITIES, macros, section
 from queries.messages import Notification
-from queries.metrics import count, day_words, difference_words, figure, half_width, interval, moment_words
+from queries.metrics import (
+    count,
+    day_words,
+    difference_words,
+    figure,
+    half_width,
+    interval,
+    moment_words,
+    signed_change,
+    span_words,
+)
+from queries.monitoring.asked_rows import BadRow
+from queries.monitoring.drivers import DIMENSIONS, Dimension, Drivers
 from queries.review import (
     UNCLEAR,
     IncidentPage,
@@ -28,7 +40,7 @@ from queries.review import (
 from queries.state import Action, HistoryEntry, Incident
 from triggers.evaluation.kinds import kind_of, sentence_start
 from triggers.incidents import STEPS, parse_ladder
-from triggers.messages import Card, called, freshness, news
+from triggers.messages import ORIGIN, Card, called, freshness, news
 from triggers.messages import facts as card_facts
 
 UTC: Final = ZoneInfo("UTC")
@@ -120,7 +132,32 @@ def evidence_section(page: IncidentPage, card: Card | None) -> Markup:
     return _MACROS.evidence(facts, main, freshness(card) if card else "")
 
 
-ELSEWHERE: Final = frozenset({"Where", "Severity", "What to do", "Measured", "Before"})
+def origin_section(drivers: Drivers, words: str, page: IncidentPage) -> Markup:
+    """Where it comes from in a sentence, what that is measured from, and the bad cases by value."""
+    earlier = drivers.earlier
+    since = f"against {span_words(earlier[0], earlier[1] - timedelta(days=1))}" if earlier else "beyond its limit"
+    change = signed_change(page.metric, drivers.change).lstrip("+") if page.metric else ""
+    lede = f"{words}. " if words else "Too few cases to tell. "
+    lede += f"Worse by {change} {since}, n = {count(drivers.n)}."
+    lines = [_by_value(one) for one in drivers.dimensions if one.name != "account_id" and drivers.bad is not None]
+    return section("Where it comes from", lede) + (_MACROS.counts(lines) if lines else Markup(""))
+
+
+def _by_value(one: Dimension) -> tuple[str, str]:
+    """A dimension with the bad cases of its commonest values."""
+    counted = sorted((cell for cell in one.cells if cell.bad), key=lambda cell: -(cell.bad or 0))
+    more = len(counted) - MOST_VALUES
+    values = ", ".join(f"{cell.value} {count(cell.bad or 0)}" for cell in counted[:MOST_VALUES])
+    return sentence_start(DIMENSIONS[one.name][0]), f"{values}{f' and {count(more)} more' if more > 0 else ''}"
+
+
+def case_table(rows: Iterable[BadRow]) -> Markup:
+    """Single cases: when, whose, which, and where it lies."""
+    return _MACROS.cases([(row.day, row.account, f"{row.id} ({row.source})", ", ".join(row.place)) for row in rows])
+
+
+MOST_VALUES: Final = 5
+ELSEWHERE: Final = frozenset({ORIGIN, "Where", "Severity", "What to do", "Measured", "Before"})
 """Lines of the card that stand elsewhere on the page."""
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from config import EarshotError
 from dashboard import markup as parts
-from dashboard.incident import charts, data, markup
+from dashboard.incident import charts, data, markup, origin_chart
 from dashboard.page_session import PageSession, banners, follow_address
 from queries.messages import notified_states, read_notifications
 from queries.review import IncidentPage, current_rule, read_incident_page, readings_of
@@ -26,6 +26,7 @@ from queries.state import (
     record_action,
 )
 from triggers.incidents import OverError, acknowledge, resolve
+from triggers.messages import Card, origin_text
 
 MOST: Final = 200
 """Incidents in the list; older ones are found from the command line."""
@@ -58,12 +59,12 @@ def show(session: PageSession) -> None:
         st.session_state[why] = typed
         st.html(parts.notice(f"It was closed meanwhile. What you typed was not recorded: “{typed}”", attention=True))
     link = f"{session.stores.settings.dashboard.public_url}/incident?id={page.incident.id}"
-    st.html(markup.evidence_section(page, data.card(session.key, session.pin, page, link)))
+    shown = data.card(session.key, session.pin, page, link)
+    st.html(markup.evidence_section(page, shown))
     with st.expander("How sure?"):
         st.html(parts.bullets(markup.how_sure(page)))
     _chart(session, page)
-    if traits := data.traits(session.key, session.pin, page):
-        st.html(parts.section("What the bad cases have in common") + parts.bullets(traits))
+    _origin(session, page, shown)
     if words := markup.what_to_do(page, session.catalog.guard):
         st.html(words)
     _actions(session, page)
@@ -140,6 +141,20 @@ def _chart(session: PageSession, page: IncidentPage) -> None:
     place = markup.incident_where(page.incident, None)
     st.html(parts.section(f"{markup.figure_name(page)} in {place}, by {shown.grain}"))
     st.vega_lite_chart(spec, width="stretch", alt=charts.describe_over_time(shown, page.metric, place))
+
+
+def _origin(session: PageSession, page: IncidentPage, shown: Card | None) -> None:
+    """Where it comes from: in words, as a chart, by value, and the newest cases."""
+    if shown is None or shown.evidence is None:
+        return
+    drivers, rows = shown.evidence.drivers, data.bad_rows(session.key, session.pin, page)
+    if drivers is not None:
+        words = origin_text(shown.evidence, shown.route)
+        st.html(markup.origin_section(drivers, words, page))
+        if words and (spec := data.origin_spec(session.key, session.pin, page)):
+            st.vega_lite_chart(spec, width="stretch", alt=origin_chart.describe_origin(drivers, words))
+    if rows:
+        st.html(parts.section("The newest cases") + markup.case_table(rows))
 
 
 def _actions(session: PageSession, page: IncidentPage) -> None:

@@ -1,50 +1,21 @@
 """What stands behind an incident: the accounts that made its figure, what else went on, how fresh the data is."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    String,
-    Subquery,
-    and_,
-    case,
-    func,
-    literal,
-    null,
-    or_,
-    select,
-    true,
-)
+from sqlalchemy import Connection, case, func, null, or_, select
 
-from config.models import Conditions, Metric
 from queries.engine import aware, day_start, naive, whole
 from queries.metrics import clock_of
+from queries.monitoring.asked_rows import Question, asked, bad_row, has_bad_rows
+from queries.monitoring.drivers import Drivers, read_drivers
 from queries.monitoring.row_profiles import YOUNG
-from queries.warehouse import COLUMNS, DAYS, Scope, matching, relation, tables
+from queries.warehouse import DAYS, Scope, relation, tables
 
 MOST: Final = 5
 """How many accounts a card names."""
-
-TRAITS: Final = {
-    "touchpoint": "Touchpoint",
-    "channel": "Contact channel",
-    "product": "Product",
-    "region": "Region",
-    "team": "Team",
-    "issue_code": "Issue",
-    "journey_type": "Journey",
-    "code": "Defect code",
-}
-"""Columns that a cause is looked for in, and what people call them."""
-
-_OF_A_JOURNEY: Final = {"defect": "code", "contact": "team"}
-"""What a journey has through its rows in other tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,39 +57,11 @@ class DataFreshness:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """Which rows make an incident's figure: those of a metric in [since, until), in a slice and meeting conditions.
-
-    `by` holds the columns of the slice with the text of their value.
-    """
-
-    metric: Metric
-    since: date
-    until: date
-    where: Conditions = ()
-    by: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Trait:
-    """The values of a column that most of the bad rows have, with their numbers; `values_in_all` counts all values."""
-
-    label: str
-    values: tuple[tuple[str, int], ...]
-    values_in_all: int
-
-    def __str__(self) -> str:
-        """In one line: `Defect code: broken-part 12, late-part 4 and 3 more`."""
-        more = self.values_in_all - len(self.values)
-        values = ", ".join(f"{value} {n:,}" for value, n in self.values)
-        return f"{self.label}: {values}{f' and {more:,} more' if more else ''}"
-
-
-@dataclass(frozen=True, slots=True)
 class Evidence:
     """What an incident's card adds to its figures.
 
-    `accounts` counts all that have a part in the figure; `last_contact` is when a single one was last heard of.
+    `accounts` counts all that have a part in the figure; `last_contact` is when a single one was last heard of;
+    `drivers` say where a breach comes from.
     """
 
     contributors: tuple[Contributor, ...]
@@ -127,6 +70,7 @@ class Evidence:
     overlaps: tuple[Overlap, ...]
     freshness: DataFreshness
     last_contact: date | None = None
+    drivers: Drivers | None = None
 
 
 def gather(
@@ -142,49 +86,15 @@ def gather(
         as_of: nothing later is read, aware UTC.
     """
     accounts = _accounts(conn, question, scope, as_of)
-    bad = sum(c.bad or 0 for c in accounts) if _has_bad_rows(question.metric) else None
+    bad = sum(c.bad or 0 for c in accounts) if has_bad_rows(question.metric) else None
     return Evidence(
         _named(conn, accounts[:MOST]),
         len(accounts),
         bad,
         overlaps(conn, question.since, question.until, place, as_of),
         data_freshness(conn, question.metric.table, as_of),
+        drivers=read_drivers(conn, question, scope, as_of),
     )
-
-
-def traits(conn: Connection, question: Question, scope: Scope, as_of: datetime) -> tuple[Trait, ...]:
-    """What the rows that count against a figure have in common: where they lie, whose they are, which defects they had.
-
-    Nothing of a metric that has no bad rows. A row's journey has defects and teams, and each counts once for it.
-    """
-    metric = question.metric
-    if not _has_bad_rows(metric):
-        return ()
-    fixed = {name for name, _ in question.by} | {condition.column for condition in question.where}
-    own = sorted((COLUMNS[metric.table] & TRAITS.keys()) - fixed)
-    of_journey = {"id", "source"} if metric.table == "journey" else set[str]()
-    rows, chosen = _asked(question, scope, as_of, {*own, *of_journey})
-    found = list[Trait]()
-    for name in own:
-        query = select(rows.c[name], func.count()).where(chosen, _bad(metric, rows))
-        found.append(_trait(conn, name, query.group_by(rows.c[name])))
-    for table, name in _OF_A_JOURNEY.items() if of_journey else ():
-        part = relation(table, as_of, (name, "source", "journey_id"))
-        same = and_(part.c.source == rows.c.source, part.c.journey_id == rows.c.id)
-        journeys = func.count(rows.c.id.distinct())
-        query = select(part.c[name], journeys).select_from(rows.join(part, same))
-        bad = and_(chosen, _bad(metric, rows), part.c[name] != tables.UNKNOWN)
-        found.append(_trait(conn, name, query.where(bad).group_by(part.c[name])))
-    # What nearly all of them have unknown says nothing.
-    return tuple(trait for trait in found if any(value != tables.UNKNOWN for value, _ in trait.values))
-
-
-def _trait(conn: Connection, name: str, query: Select[Any, int]) -> Trait:
-    numbers = Counter[str]()
-    for value, n in conn.execute(query):
-        numbers[tables.UNKNOWN if value is None else str(value)] += int(n)
-    counted = sorted(numbers.items(), key=lambda each: (-each[1], each[0]))
-    return Trait(TRAITS[name], tuple(counted[:MOST]), len(counted))
 
 
 def gather_case(
@@ -208,43 +118,12 @@ def last_contact(conn: Connection, account: str, as_of: datetime) -> date | None
 def _accounts(conn: Connection, question: Question, scope: Scope, as_of: datetime) -> tuple[Contributor, ...]:
     """The accounts with a part in the figure, those with most bad rows first."""
     metric = question.metric
-    rows, chosen = _asked(question, scope, as_of, {"account_id"})
-    bad = whole(func.sum(case((_bad(metric, rows), 1), else_=0))) if _has_bad_rows(metric) else null()
+    rows, chosen = asked(question, scope, as_of, {"account_id"})
+    bad = whole(func.sum(case((bad_row(metric, rows), 1), else_=0))) if has_bad_rows(metric) else null()
     query = select(rows.c.account_id, func.count().label("n"), bad.label("bad")).where(chosen)
     groups = conn.execute(query.group_by(rows.c.account_id)).all()
     accounts = (Contributor(row.account_id, row.account_id, row.n, row.bad) for row in groups)
     return tuple(sorted(accounts, key=lambda c: (-(c.bad if c.bad is not None else c.n), -c.n, c.account_id)))
-
-
-def _asked(
-    question: Question, scope: Scope, as_of: datetime, columns: set[str]
-) -> tuple[Subquery, ColumnElement[bool]]:
-    """The rows that a question is about, with these columns, and which of the relation's rows they are."""
-    metric = question.metric
-    day = DAYS[metric.table].get(metric.dated_by, metric.dated_by)
-    named = {condition.column for condition in question.where} | {name for name, _ in question.by}
-    # A reader without limits needs no column to be limited by, and each column of an account costs a join.
-    limits = {"vertical", "touchpoint"} & COLUMNS[metric.table] if scope != Scope(scope.role) else set[str]()
-    rows = relation(metric.table, as_of, frozenset({day, *columns, *metric.columns, *named, *limits}))
-    within = and_(rows.c[day] >= question.since, rows.c[day] < question.until, scope.where(rows))
-    # A slice holds text, whatever its column is; "unknown" is what the figure called a missing value.
-    of_slice = (func.coalesce(rows.c[name].cast(String), tables.UNKNOWN) == value for name, value in question.by)
-    return rows, and_(within, true(), *of_slice, matching(metric.where, rows), matching(question.where, rows))
-
-
-def _has_bad_rows(metric: Metric) -> bool:
-    """Whether single rows of a metric are good or bad; those of a mean are more or less."""
-    return metric.shape in {"share", "balance"}
-
-
-def _bad(metric: Metric, rows: Subquery) -> ColumnElement[bool]:
-    """The rows that count against the limit."""
-    if metric.good == "down":
-        return matching(metric.count or metric.plus, rows)
-    if metric.minus:
-        return matching(metric.minus, rows)
-    # A row whose value is not known does not count as good, and so counts against the figure: NULL is no TRUE.
-    return func.coalesce(matching(metric.count, rows), literal(False)).is_(False)
 
 
 def _named(conn: Connection, accounts: Sequence[Contributor]) -> tuple[Contributor, ...]:

@@ -19,9 +19,9 @@ from queries.review.incident_page import (
     IncidentPage,
     Trend,
     read_account_name,
+    read_bad_rows,
     read_evidence,
     read_incident_page,
-    read_traits,
     read_trend,
 )
 from queries.review.onset import read_onset

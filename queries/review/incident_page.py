@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
@@ -10,7 +10,9 @@ from sqlalchemy import Connection, select
 from config.models import Catalog, Metric, Rule
 from queries.engine import day_of
 from queries.metrics import Ask, MetricPoint, clock_of, measure
-from queries.monitoring.evidence import Evidence, Overlap, Question, Trait, gather, gather_case, overlaps, traits
+from queries.monitoring.asked_rows import BadRow, Question, newest_bad_rows
+from queries.monitoring.drivers import question_of
+from queries.monitoring.evidence import Evidence, Overlap, gather, gather_case, overlaps
 from queries.review.read import conditions_of, current_rule, label_of
 from queries.review.readings import newest_sample
 from queries.state import Action, HistoryEntry, Incident, entries, read_actions, read_incident, slice_values
@@ -18,6 +20,8 @@ from queries.warehouse import Scope, tables
 
 BEFORE: Final = timedelta(weeks=40)
 AFTER: Final = timedelta(weeks=12)
+MOST_ROWS: Final = 10
+"""Single cases that the page shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +84,18 @@ def read_trend(
     return None
 
 
-def read_traits(conn: Connection, page: IncidentPage, scope: Scope, as_of: datetime) -> tuple[Trait, ...]:
-    """What the bad cases behind an incident's figure have in common."""
-    question = _question(page)
-    return traits(conn, question, scope, as_of) if question else ()
+def read_bad_rows(conn: Connection, it: IncidentPage, scope: Scope, as_of: datetime) -> tuple[BadRow, ...]:
+    """The newest cases that count against an incident's figure."""
+    question = _question(it)
+    return newest_bad_rows(conn, question, scope, as_of, MOST_ROWS) if question else ()
 
 
-def _question(page: IncidentPage) -> Question | None:
+def _question(it: IncidentPage) -> Question | None:
     """Which rows an incident's figure was made of; None where its sample does not say."""
-    rule, metric, sample, slice_ = page.rule, page.metric, page.sample, page.incident.slice
-    if rule is None or metric is None or "since" not in sample or conditions_of(metric, slice_) is None:
+    rule, metric, found = it.rule, it.metric, it.incident
+    if rule is None or metric is None or "since" not in it.sample or conditions_of(metric, found.slice) is None:
         return None
-    since, until = (date.fromisoformat(sample[end]) for end in ("since", "until"))
-    return Question(metric, since, until, rule.where, tuple(slice_values(slice_).items()))
+    return question_of(rule, metric, found.slot, slice_values(found.slice), it.sample)
 
 
 def read_evidence(conn: Connection, it: IncidentPage, scope: Scope, as_of: datetime) -> Evidence | None:

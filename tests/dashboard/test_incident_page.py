@@ -22,7 +22,8 @@ from dashboard.incident.markup import (
     what_to_do,
 )
 from queries.messages import PostedMessage, outbox, refresh_measured
-from queries.monitoring.evidence import Question, traits
+from queries.monitoring.asked_rows import Question, newest_bad_rows
+from queries.monitoring.drivers import read_drivers
 from queries.review import IncidentPage, newest_sample, read_window, reading_words, readings_of
 from queries.state import HistoryEntry, TickRecord, write
 from queries.warehouse import EVERYTHING, Scope, tables
@@ -102,38 +103,64 @@ def test_a_fault_says_what_was_seen_and_what_to_do(changes: dict[str, Any], has_
     assert (guard.runbook in said, rule().runbook in said) == (is_fault, not is_fault)
 
 
-def test_what_the_bad_cases_have_in_common(tmp_path: Path) -> None:
-    """Defect codes, teams, products: the commonest first, of the bad ones alone, as far as the reader may see."""
-    rows = {**rows_of([Week(date(2026, 1, 5), 12, 8), Week(date(2026, 1, 5), 5, 5, vertical="Energy")])}
+def test_where_a_breach_comes_from(tmp_path: Path) -> None:
+    """Codes, teams and products of the bad cases alone, against the weeks before, as far as the reader may see."""
+    weeks = [
+        Week(date(2025, 11, 3), 60, 6),
+        Week(date(2026, 1, 5), 24, 16),
+        Week(date(2026, 1, 5), 5, 5, vertical="Energy"),
+    ]
+    rows = {**rows_of(weeks, accounts=12)}
+    journeys = {journey["id"]: journey for journey in rows[tables.journey]}
+    for number, journey in enumerate(journeys.values()):
+        journey["product"] = "cards" if number % 3 else None
+    contacts = list[dict[str, Any]]()
     for number, defect in enumerate(rows[tables.defect]):
-        defect["code"] = "seal" if number % 4 else "late"
-    contacts, journeys = list[dict[str, Any]](), rows[tables.journey]
-    for number, journey in enumerate(journeys):
-        journey["product"] = "cards" if number < 3 else None
-        at = {
-            name: journey[name] for name in ("source", "account_id", "vertical", "first_loaded_at", "loaded_at", "day")
-        }
-        about = {
-            "journey_id": journey["id"],
-            "touchpoint": "visit",
-            "direction": "out",
-            "occurred_at": journey["ended_at"],
-        }
-        # Two contacts of one team count once; the good journeys' team has no part in it.
-        team = "North" if number < 8 else "South"
-        contacts += [{**at, **about, "id": f"{number}-{part}", "team": team} for part in "ab"]
+        # Most of what is new has one code and is one team's; what the other team did at another touchpoint is not its.
+        is_new = defect["day"].year == 2026
+        defect |= {"code": "seal" if is_new and number % 8 else "late", "touchpoint": "visit"}
+        journey = journeys[defect["journey_id"]]
+        names = ("source", "account_id", "vertical", "first_loaded_at", "loaded_at", "day")
+        shared = {name: journey[name] for name in names} | {"journey_id": journey["id"], "direction": "out"}
+        for part, (team, place, hours) in enumerate(
+            [
+                ("East", "visit", 2),
+                ("North" if is_new and number % 8 else "South", "visit", 1),
+                ("West", "visit", -1),
+                ("East", "elsewhere", 0),
+            ]
+        ):
+            at = defect["occurred_at"] - timedelta(hours=hours)
+            contacts.append({**shared, "id": f"{number}-{part}", "team": team, "touchpoint": place, "occurred_at": at})
     rows[tables.contact] = contacts
+    days = (date(2026, 1, 1), date(2026, 2, 1))
     with warehouse(tmp_path, catalog(rule()), rows) as made, made.pin() as pin:
-        asked = Question(METRIC, date(2026, 1, 1), date(2026, 2, 1), by=(("vertical", "Retail"),))
-        found = traits(pin.conn, asked, EVERYTHING, LATE)
-        assert tuple(map(str, found)) == (
-            "Journey: installation 8",
-            "Product: unknown 5, cards 3",
-            "Defect code: seal 6, late 2",
-            "Team: North 8",
+        asked = Question(METRIC, *days, by=(("vertical", "Retail"),), earlier=(date(2025, 10, 1), date(2026, 1, 1)))
+        found = read_drivers(pin.conn, asked, EVERYTHING, LATE)
+        assert found is not None
+        assert (found.n, found.bad, found.earlier) == (24, 16, asked.earlier)
+        assert found.change == pytest.approx(16 / 24 - 6 / 60)
+        by_name = {one.name: one for one in found.dimensions}
+        assert {"East", "West"}.isdisjoint(cell.value for cell in by_name["team"].cells)
+        firsts = [by_name[name].cells[0] for name in ("code", "team")]
+        assert [(cell.value, cell.n, cell.stands_out) for cell in firsts] == [("seal", 14, True), ("North", 14, True)]
+        for one in found.dimensions:
+            assert sum(cell.part for cell in one.cells) == pytest.approx(found.change)
+        assert found.words({}) == "Mostly defect code seal (14 of 16 bad cases) and team North (14 of 16)"
+        # Without an earlier window it is the distance to the limit, and what only bad rows have cannot be weighed.
+        late = read_drivers(
+            pin.conn, replace(asked, earlier=(date(2024, 1, 1), date(2024, 2, 1)), held=0.25), EVERYTHING, LATE
         )
+        assert late is not None
+        assert (late.earlier, late.change) == (None, pytest.approx(16 / 24 - 0.25))
+        assert not {"code", "team"} & {one.name for one in late.dimensions if one.is_weighed}
         nobody = Scope(role="gm", verticals=frozenset({"Energy"}))
-        assert traits(pin.conn, asked, nobody, LATE) == ()
+        assert read_drivers(pin.conn, asked, nobody, LATE) is None
+        before_it = datetime(2026, 1, 1, tzinfo=UTC)
+        assert read_drivers(pin.conn, asked, EVERYTHING, before_it) is None
+        newest = newest_bad_rows(pin.conn, asked, EVERYTHING, LATE, 10)
+        assert len(newest) == 10
+        assert newest_bad_rows(pin.conn, asked, nobody, LATE, 10) == ()
 
 
 def test_what_happened_is_called_as_in_slack() -> None:

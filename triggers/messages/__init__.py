@@ -2,7 +2,7 @@
 It may import incidents and what incidents may import; never slack.
 """
 
-from triggers.messages.card import Card, called, facts, freshness, news
+from triggers.messages.card import ORIGIN, Card, called, facts, freshness, news, origin_text
 from triggers.messages.card_reader import CardReader, rule_at_opening
 from triggers.messages.compose import Composer
 from triggers.messages.delivery import DeliveryWorker, Sent

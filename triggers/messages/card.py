@@ -46,6 +46,7 @@ NEWS: Final = {
 """What the kinds of entry are called, in Slack and in the dashboard."""
 
 SNOOZES: Final = {"1h": "for an hour", "tomorrow": "until tomorrow 9:00", "business": "until the next business day"}
+ORIGIN: Final = "Where it comes from"
 STATES: Final = {"open": "Breach", "resolved": "Recovered", "closed": "Closed"}
 
 
@@ -134,6 +135,8 @@ def facts(card: Card) -> tuple[Fact, ...]:
         Fact("Severity", f"{incident.severity} of 4"),
         *_held(card),
     ]
+    if evidence and (origin := origin_text(evidence, card.route)):
+        lines.append(Fact(ORIGIN, f"{origin}."))
     if evidence and evidence.accounts:
         lines.append(Fact("Accounts", _accounts(evidence, may_name=may_name_accounts(card.route))))
     # Money says that they leave; whether they still talk to us says how far it has gone.
@@ -153,6 +156,12 @@ def facts(card: Card) -> tuple[Fact, ...]:
     if card.rule.runbook:
         lines.append(Fact("What to do", card.rule.runbook))
     return tuple(lines)
+
+
+def origin_text(evidence: Evidence, route: Route) -> str:
+    """What a breach comes from. An account is called by its name where accounts may be named."""
+    names = {one.account_id: cut(one.name, NAME) for one in evidence.contributors} if may_name_accounts(route) else {}
+    return evidence.drivers.words(names) if evidence.drivers else ""
 
 
 def _held(card: Card) -> Iterator[Fact]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 from config import EarshotError
 from config.models import Catalog, Route
 from queries.engine import day_of
-from queries.monitoring.evidence import Evidence, Question, gather, gather_case
+from queries.monitoring.drivers import question_of
+from queries.monitoring.evidence import Evidence, gather, gather_case
 from queries.review import Onset, newest_sample, read_onset, read_present
 from queries.state import (
     Incident,
@@ -90,8 +91,7 @@ class CardReader:
         # What is quiet has no rows that made its figure.
         if opened_by.metric is None or "since" not in sample:
             return None
-        since, until = date.fromisoformat(sample["since"]), date.fromisoformat(sample["until"])
-        rows = Question(opened_by.metric, since, until, rule.where, tuple(slice_values(shown.slice).items()))
+        rows = question_of(rule, opened_by.metric, shown.slot, slice_values(shown.slice), sample)
         return gather(self.pin.conn, rows, place, scope, self.as_of)
 
 
