@@ -23,6 +23,7 @@ class Route(FrozenModel):
 
     Outside its `hours` (in `zone`, on business days that are not its `holidays`) steps of the ladder are held until it
     opens, folded into one there, or dropped; severity 1 goes through. Whoever took an incident on has `ack_timeout`.
+    What it escalates should be solved `solve_within` of its opening.
     """
 
     name: Name
@@ -36,6 +37,7 @@ class Route(FrozenModel):
     outside: Literal["hold", "digest", "drop"] = "hold"
     holidays: Annotated[tuple[date, ...], Listed] = ()
     ack_timeout: Duration | None = None
+    solve_within: Duration | None = None
     hourly: Annotated[int, Field(ge=1)] = 60
     fallback: Name | None = None
 

@@ -27,6 +27,7 @@ from queries.monitoring.asked_rows import BadRow
 from queries.monitoring.drivers import DIMENSIONS, Dimension, Drivers
 from queries.review import (
     UNCLEAR,
+    EscalationOutcome,
     IncidentPage,
     Onset,
     Readings,
@@ -306,3 +307,11 @@ def incident_table(incidents: Iterable[Listed], terms: Terms) -> Markup:
             (incident, since, opened, incident_title(incident, rule), where, value, before, state(incident, terms))
         )
     return _MACROS.incident_table(rows)
+
+
+def outcomes_section(outcomes: Mapping[tuple[date, str], EscalationOutcome], catalog: Catalog) -> Markup:
+    """What became of the escalated incidents of each month and route."""
+    labels = {route.name: route.label or route.name for route in catalog.routes}
+    rows = [(f"{month:%B %Y}", labels.get(route, route), became) for (month, route), became in outcomes.items()]
+    lede = "Incidents by the month in which they were opened. Those still open count as such in both medians."
+    return section("What became of escalated incidents", lede) + _MACROS.outcomes(rows)

@@ -14,7 +14,7 @@ from dashboard import markup as parts
 from dashboard.incident import charts, data, markup, origin_chart
 from dashboard.page_session import PageSession, banners, follow_address
 from queries.messages import notified_states, read_notifications
-from queries.review import IncidentPage, current_rule, read_incident_page, readings_of
+from queries.review import IncidentPage, by_route, current_rule, read_escalated, read_incident_page, readings_of
 from queries.state import (
     Incident,
     NewAction,
@@ -30,6 +30,8 @@ from triggers.messages import Card, origin_text
 
 MOST: Final = 200
 """Incidents in the list; older ones are found from the command line."""
+OUTCOME_DAYS: Final = 150
+"""Outcomes are shown for six months, the present one included."""
 
 
 def show(session: PageSession) -> None:
@@ -84,6 +86,7 @@ def _list(session: PageSession) -> None:
     found = read_incidents(session.state, session.viewer.scope, "open" if only_open else None)
     if not found:
         st.html(parts.notice("No incident is open." if only_open else "No rule has detected anything yet."))
+        _outcomes(session)
         return
     st.html(
         parts.notice(
@@ -102,6 +105,17 @@ def _list(session: PageSession) -> None:
     st.html(markup.incident_table(rows, _terms(session)))
     if len(found) > MOST:
         st.html(parts.notice(f"{len(found) - MOST} older ones:", command="python -m triggers incidents"))
+    _outcomes(session)
+
+
+def _outcomes(session: PageSession) -> None:
+    since = session.key.day.replace(day=1) - timedelta(days=OUTCOME_DAYS)
+    until, zone = session.key.day + timedelta(days=1), session.key.tz
+    escalated = read_escalated(
+        session.state, session.catalog, session.viewer.scope, since.replace(day=1), until, zone, session.now
+    )
+    if outcomes := by_route(escalated):
+        st.html(markup.outcomes_section(outcomes, session.catalog))
 
 
 def _slots(session: PageSession) -> dict[str, date]:

@@ -47,7 +47,12 @@ def show(session: PageSession) -> None:
     lede = "Statistically significant, corrected for the number of comparisons on this page."
     improved = parts.bullets(review.improved or ("No change is large enough to be certain.",))
     carried = markup.carried(review.carried) if review.carried else parts.bullets(["None."])
-    rest = (parts.section("What improved", lede) + improved, parts.section("Actions carried over") + carried)
+    became = parts.bullets([review.outcome.words]) if review.outcome else ""
+    rest = (
+        parts.section("What improved", lede) + improved,
+        parts.section("Actions carried over") + carried,
+        parts.section("Escalated incidents", "Those that were opened in this month and that Slack has.") + became,
+    )
     _financials(session, key, review, rest)
     # The downloads stand at the top and are made last: they hold the chart's metric, which is chosen on its way.
     with top:

@@ -73,6 +73,7 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         facts.no_money,
         day_of(meeting.evaluated_at, facts.zone) if meeting.evaluated_at else None,
         meeting.doubt,
+        meeting.outcome,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from config.models import Metric
 from queries.metrics import MetricPoint, day_words, half_width, span_words
+from queries.review.outcomes import EscalationOutcome
 from queries.state import Action, Decision, Override
 
 GoalVerdict = Literal["met", "missed", "cannot tell", "no goal", "too few", "immature", "no data"]
@@ -167,7 +168,8 @@ class MeetingState:
     """What the state says about a month: incidents, actions and what the meeting has decided so far.
 
     `data_problems` counts open incidents of the data itself: named, never a customer issue. `evaluated_at` is when
-    rules were last evaluated, aware UTC, None before that; `doubt` says why incidents may be missing.
+    rules were last evaluated, aware UTC, None before that; `doubt` says why incidents may be missing. `outcome` is what
+    became of the month's escalations.
     """
 
     found: tuple[ReviewIncident, ...] = ()
@@ -177,6 +179,7 @@ class MeetingState:
     data_problems: int = 0
     evaluated_at: datetime | None = None
     doubt: str = ""
+    outcome: EscalationOutcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +207,7 @@ class Review:
     no_money: str = ""
     evaluated_on: date | None = None
     doubt: str = ""
+    outcome: EscalationOutcome | None = None
 
     @property
     def financials_open(self) -> bool:

@@ -26,6 +26,7 @@ from queries.metrics import (
 )
 from queries.review.action_effects import LEFT_OUT, ActionEffect, effect_of
 from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, ReviewIncident, metric_status
+from queries.review.outcomes import outcome_of, read_escalated
 from queries.state import (
     MISSED_SLOTS,
     Action,
@@ -212,7 +213,9 @@ def read_meeting(conn: Connection, context: ReviewContext) -> MeetingState:
     named = tuple(replace(action, owner=label_of(action.owner, context.catalog)) for action in running)
     decided = read_decisions(conn, period.first, context.vertical)
     overruled = overrides(conn, period.first, context.vertical)
-    return MeetingState(customer, named, decided, overruled, data, *_evaluation(conn, context))
+    escalated = read_escalated(conn, context.catalog, scope, period.first, period.until, context.zone, context.as_of)
+    became = outcome_of(escalated)
+    return MeetingState(customer, named, decided, overruled, data, *_evaluation(conn, context), became)
 
 
 def _evaluation(conn: Connection, context: ReviewContext) -> tuple[datetime | None, str]:

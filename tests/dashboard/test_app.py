@@ -225,7 +225,20 @@ def test_nobody_was_told_what_slack_does_not_have(
     assert f'the channel of Service quality, at once <span class="e-muted">– {words}' in told
     assert (" notified " in told or ">notified " in told) == (state == "sent")
     at.query_params.pop("id")
-    assert f"2 open, 2 without an owner, {summary} which nobody was notified." in page(at.run()).replace("of of", "of")
+    listed = page(at.run())
+    assert f"2 open, 2 without an owner, {summary} which nobody was notified." in listed.replace("of of", "of")
+    # An outcome is counted of what Slack has, and of nothing else.
+    assert ("What became of escalated incidents" in listed) == (state == "sent")
+
+
+@pytest.mark.parametrize(
+    ("state", "words"), [("sent", "1 escalated, 0 solved, none came back;"), ("dead", "No incident was escalated")]
+)
+def test_the_review_says_what_became_of_its_escalations(
+    opened: Opened, company: Company, state: str, words: str
+) -> None:
+    queue(company, state, sent_at="2026-11-27 08:59:00.000000", channel="C1", ts="17.5")
+    assert words in page(opened(company))
 
 
 def test_a_digest_that_slack_has_told_its_incidents(opened: Opened, company: Company) -> None:
