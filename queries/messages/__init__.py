@@ -34,6 +34,7 @@ from queries.messages.outbox import (
     unsent,
     waiting_and_dead,
 )
+from queries.messages.pictures import QueuedPicture
 from queries.messages.rate_limits import RateLimit
 from queries.messages.restores import last_restore, mark_restored
 from queries.messages.silences import (

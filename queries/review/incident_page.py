@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import dropwhile
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
@@ -63,7 +64,13 @@ def read_incident_page(conn: Connection, catalog: Catalog, id_: str, scope: Scop
 
 
 def read_trend(
-    conn: Connection, rule: Rule, metric: Metric, found: Incident, scope: Scope, as_of: datetime
+    conn: Connection,
+    rule: Rule,
+    metric: Metric,
+    found: Incident,
+    scope: Scope,
+    as_of: datetime,
+    before: timedelta = BEFORE,
 ) -> Trend | None:
     """The figures around an incident, by week, or by month where a week has too few cases. None where none is kept."""
     within = conditions_of(metric, found.slice)
@@ -72,14 +79,15 @@ def read_trend(
     clock = clock_of(conn, as_of)
     today = clock.day()
     # From the first of a month: a month cut short at its beginning would look like a drop.
-    since = (found.slot - BEFORE).replace(day=1)
+    since = (found.slot - before).replace(day=1)
     over = day_of(found.resolved_at, clock.zone) if found.resolved_at else today
     until = min(over + AFTER, today + timedelta(days=1))
     for grain in ("week", "month"):
         ask = Ask(grain=grain, since=since, until=until, where=(*rule.where, *within))
-        points = measure(conn, metric, ask, scope, as_of)
+        # Before the first there was nothing to measure: that says nothing of how few cases a week has.
+        points = tuple(dropwhile(lambda point: point.value is None, measure(conn, metric, ask, scope, as_of)))
         shown = sum(point.value is not None for point in points)
-        if grain == "month" or shown * 3 >= len(points) * 2:
+        if grain == "month" or shown * 3 >= max(len(points) * 2, 1):
             return Trend(grain, points, overlaps(conn, since, until, (found.vertical, found.touchpoint), as_of))
     return None
 

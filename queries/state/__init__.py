@@ -78,6 +78,7 @@ from queries.state.tables import (
     lease,
     letter,
     outbox,
+    picture,
     restored,
     silence,
     slack_root,

@@ -55,6 +55,11 @@ def _section(block: dict[str, Any]) -> Iterator[bool]:
         yield from _element(block["accessory"])
 
 
+def _image(block: dict[str, Any]) -> Iterator[bool]:
+    yield not 1 <= len(block.get("alt_text", "")) <= 2000
+    yield ("image_url" in block) == ("slack_file" in block)
+
+
 def _context(block: dict[str, Any]) -> Iterator[bool]:
     yield not 1 <= len(block["elements"]) <= 10
     yield from (_outside(element, 3000) for element in block["elements"] if element.get("type") != "image")
@@ -84,4 +89,11 @@ def _repeated(names: list[str]) -> bool:
     return len(names) != len(set(names))
 
 
-_BLOCKS = {"divider": _divider, "header": _header, "section": _section, "context": _context, "actions": _actions}
+_BLOCKS = {
+    "divider": _divider,
+    "header": _header,
+    "section": _section,
+    "context": _context,
+    "actions": _actions,
+    "image": _image,
+}

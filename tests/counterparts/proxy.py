@@ -1,5 +1,8 @@
 """A fault and limit proxy before the Slack emulator.
 
+It plays Slack's part with pictures, which the emulator does not know: a block may show a file only once files.info has
+told its type, which it does not at first.
+
 It passes each call on, holds it to Slack's limits (limits.py), and can go wrong on command: `plan` queues faults for
 the next calls of one method, `choose` decides per call. Every call is kept in `calls`, also those not passed on.
 """
@@ -10,7 +13,7 @@ import os
 import socket
 import struct
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -21,6 +24,9 @@ from urllib.parse import parse_qsl, urlsplit
 from tests.counterparts.limits import refusal
 
 JSON: Final = "application/json"
+UNTYPED: Final = 1
+"""So often files.info does not know a file's type yet."""
+_INVALID_FILE: Final = "[ERROR] invalid slack file [json-pointer:/blocks/2/slack_file]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,13 @@ class Call:
     token: str
     body: Mapping[str, Any]
 
+    @property
+    def shown_files(self) -> set[str]:
+        """The files that its blocks show."""
+        raw = self.body.get("blocks") or []
+        blocks = json.loads(raw) if isinstance(raw, str) else raw
+        return {block["slack_file"]["id"] for block in blocks if "slack_file" in block}
+
 
 @dataclass(slots=True)
 class FaultProxy:
@@ -114,6 +127,9 @@ class FaultProxy:
     calls: list[Call] = field(default_factory=list)
     choose: Callable[[Call], Fault | None] = lambda _call: None
     port: int = 0
+    takes_pictures: bool = True
+    asked: Counter[str] = field(default_factory=Counter)
+    typed: set[str] = field(default_factory=set)
     _planned: dict[str, deque[Fault | None]] = field(default_factory=dict)
     _server: ThreadingHTTPServer | None = None
     _late: list[threading.Thread] = field(default_factory=list)
@@ -162,7 +178,27 @@ class FaultProxy:
             chosen = planned.popleft() if planned else self.choose(call)
         if error := refusal(call.method, call.body):
             return Fault("never", answer=_error(error))
+        if call.shown_files and not (self.takes_pictures and call.shown_files <= self.typed):
+            said = {"ok": False, "error": "invalid_blocks", "response_metadata": {"messages": [_INVALID_FILE]}}
+            return Fault("never", answer=Answer(200, json.dumps(said).encode()))
         return chosen or Fault()
+
+    def as_slack(self, call: Call, answer: Answer) -> Answer:
+        """What Slack does otherwise than the emulator."""
+        if call.method == "files.getUploadURLExternal":
+            return replace(answer, body=answer.body.replace(_origin(self.upstream), _origin(self.base_url)))
+        content = json.loads(answer.body) if call.method == "files.info" else {}
+        if call.method == "files.delete":
+            self.typed.discard(str(call.body["file"]))
+        if "file" in content:
+            id_ = content["file"]["id"]
+            self.asked[id_] += 1
+            if self.asked[id_] > UNTYPED:
+                self.typed.add(id_)
+            else:
+                content["file"] |= {"mimetype": "", "filetype": ""}
+            return replace(answer, body=json.dumps(content).encode())
+        return _strict(call, answer)
 
     def later(self, seconds: float, commit: Callable[[], Answer]) -> None:
         thread = threading.Timer(seconds, commit)
@@ -205,7 +241,7 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
             verb, path, headers = self.command, self.path, dict(self.headers)
 
             def commit() -> Answer:
-                return _strict(call, _upstream(proxy.upstream, verb, path, headers, raw))
+                return proxy.as_slack(call, _upstream(proxy.upstream, verb, path, headers, raw))
 
             if fault.forward == "late":
                 proxy.later(fault.seconds, commit)
@@ -220,6 +256,8 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
 
 def _call(handler: BaseHTTPRequestHandler, raw: bytes) -> Call:
     url = urlsplit(handler.path)
+    if url.path.startswith("/upload/"):
+        return Call("upload", "", {"bytes": len(raw)})
     if JSON in handler.headers.get("Content-Type", ""):
         body = json.loads(raw or b"{}")
     else:
@@ -236,6 +274,10 @@ def _upstream(base: str, verb: str, path: str, headers: Mapping[str, str], raw: 
         return Answer(response.status, response.read(), response.headers.get_content_type())
     finally:
         connection.close()
+
+
+def _origin(url: str) -> bytes:
+    return f"//{urlsplit(url).netloc}/".encode()
 
 
 def _strict(call: Call, answer: Answer) -> Answer:

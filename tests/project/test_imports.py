@@ -39,7 +39,8 @@ SET_FIRST: Final = ("config",)  # it says how many threads numpy may use, before
 LOADED_BY_ALEMBIC: Final = "queries/state/migrations/env.py"
 ONLY_IN: Final = {
     "slack_sdk": ("triggers/slack/",),
-    **dict.fromkeys(("streamlit", "altair", "pandas"), ("dashboard/",)),
+    **dict.fromkeys(("streamlit", "pandas"), ("dashboard/",)),
+    "altair": ("dashboard/", "triggers/messages/picture.py"),
     **dict.fromkeys(("duckdb", "psycopg", "sqlite3"), ("queries/",)),
     "duckdb_engine": (),
 }
@@ -178,7 +179,7 @@ def test_a_command_starts_without_what_few_commands_need() -> None:
     """Each takes a second or so: whoever needs it imports it then."""
     code = "import sys, queries.__main__, triggers.__main__; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert {"alembic", "pandas", "scipy.stats", "statsmodels"}.isdisjoint(done.stdout.split())
+    assert {"alembic", "altair", "vl_convert", "pandas", "scipy.stats", "statsmodels"}.isdisjoint(done.stdout.split())
 
 
 @pytest.mark.parametrize(

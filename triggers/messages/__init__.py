@@ -6,7 +6,8 @@ from triggers.messages.card import ORIGIN, Card, called, facts, freshness, news,
 from triggers.messages.card_reader import CardReader, rule_at_opening
 from triggers.messages.compose import Composer
 from triggers.messages.delivery import DeliveryWorker, Sent
-from triggers.messages.delivery_channel import Ids, Posted, SendError
+from triggers.messages.delivery_channel import Ids, Posted, SendError, Upload
 from triggers.messages.direct_messages import DirectMessageWriter
-from triggers.messages.message import Choice, Control, Link, Message
+from triggers.messages.message import Choice, Control, Link, Message, Picture
+from triggers.messages.picture_delivery import PictureDelivery
 from triggers.messages.remove_duplicates import DuplicateRemover

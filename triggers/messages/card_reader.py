@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 from config import EarshotError
 from config.models import Catalog, Route
 from queries.engine import day_of
+from queries.metrics import read_account_months
 from queries.monitoring.drivers import question_of
 from queries.monitoring.evidence import Evidence, gather, gather_case
-from queries.review import Onset, newest_sample, read_onset, read_present
+from queries.review import Onset, newest_sample, read_onset, read_present, read_trend
 from queries.state import (
     Incident,
     entries,
@@ -27,7 +28,11 @@ from queries.warehouse import EVERYTHING, Pin, Scope
 from triggers.data_faults.scan import NAME, rule_of_faults
 from triggers.incidents import may_read, reader_scope
 from triggers.messages.card import Card
+from triggers.messages.message import Picture
+from triggers.messages.picture import decline_series, drawn, metric_series
 from triggers.rules import Version, read_version, version, version_of
+
+YEAR: Final = timedelta(weeks=52)
 
 
 class GoneRuleError(EarshotError):
@@ -71,6 +76,26 @@ class CardReader:
             present,
             withheld,
         )
+
+    def picture(self, conn: Connection, id_: str, reader: Route) -> Picture | None:
+        """An incident's figure over a year as a picture; None where it has no such figure, or `reader` may not see it.
+
+        Raises:
+            UnknownIncidentError: there is none.
+        """
+        card = self.card(conn, id_, reader)
+        if card.withheld:
+            return None
+        shown, scope, series = card.incident, reader_scope(reader), None
+        if card.metric is not None:
+            trend = read_trend(self.pin.conn, card.rule, card.metric, shown, scope, self.as_of, YEAR)
+            series = metric_series(card, card.metric, trend) if trend else None
+        elif card.rule.reads_revenue and shown.account_id:
+            of = read_account_months(
+                self.pin.conn, scope, self.as_of, None, lambda table: table.c.account_id == shown.account_id
+            )
+            series = decline_series(card, of.at(self.as_of))
+        return drawn(card, series) if series else None
 
     def _onset(self, shown: Incident) -> Onset | None:
         what = (shown.slice, shown.slot, shown.value)

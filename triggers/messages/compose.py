@@ -7,13 +7,23 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from config.models import Catalog, Person, Route
-from queries.messages import DIVERTED, OVERFLOW, STANDING, DueMessage, PostedMessage, QueuedMessage, digests, outbox
+from queries.messages import (
+    DIVERTED,
+    OVERFLOW,
+    STANDING,
+    DueMessage,
+    PostedMessage,
+    QueuedMessage,
+    digests,
+    outbox,
+    pictures,
+)
 from queries.state import HistoryEntry
 from triggers.incidents import channel_reader, named_people, parse_ladder, reader_scope
 from triggers.messages.card import Card, incident_message, news_message
 from triggers.messages.digest import cases_message, digest_message, digest_reply, standing_message
 from triggers.messages.find_sent import thread_of
-from triggers.messages.message import Message
+from triggers.messages.message import Message, Picture
 
 
 class CardSource(Protocol):
@@ -32,7 +42,8 @@ class CardSource(Protocol):
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A message with everything that can be known before it is claimed. `anchor` is the root message that it changes
-    or replies to, and `root_id` its outbox id; without `words` there is nothing to say any more.
+    or replies to, and `root_id` its outbox id; without `words` there is nothing to say any more. `file` is the picture
+    that it may show by now.
     """
 
     message: QueuedMessage
@@ -41,6 +52,7 @@ class Prepared:
     words: Message | None = None
     version: int = 0
     root_id: str = ""
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +80,25 @@ class Composer:
             words = _noted(incident_message(card), message)
             return Prepared(message, due.channel, words=words, version=card.incident.version)
         anchor = outbox.posted_message(conn, message.incident_id, message.target)
-        if anchor is None and message.kind == "reply":
-            # The incident has no message of its own: its news goes into the thread of its digest, or nowhere.
-            thread = thread_of(conn, message)
-            if thread is None:
-                return Prepared(message, due.channel)
-            words = digest_reply(card, *self._entry(message, card))
-            return Prepared(message, thread.channel, thread, words, message.version)
-        root_id = outbox.root_id(conn, message.incident_id, message.target)
-        return replace(self._news(message, due.channel, anchor, card), root_id=root_id or message.incident_id)
+        if anchor is not None:
+            news = self._update if message.kind == "update" else self._news
+            return news(conn, due, anchor, card)
+        # The incident has no message of its own: its news goes into the thread of its digest, or nowhere.
+        thread = thread_of(conn, message) if message.kind == "reply" else None
+        if thread is None:
+            return Prepared(message, due.channel)
+        words = digest_reply(card, *self._entry(message, card))
+        return Prepared(message, thread.channel, thread, words, message.version)
+
+    def standing(self, conn: Connection, anchor: PostedMessage, card: Card | None = None) -> tuple[Message, str, int]:
+        """A root message as it is to be shown now, with its picture; its outbox id, and the version that it tells."""
+        reader = channel_reader(self.catalog, anchor.target, anchor.channel)
+        shown = card or self.cards.card(conn, anchor.incident_id, reader)
+        words, kept = incident_message(shown), pictures.read_picture(conn, anchor.incident_id, anchor.target)
+        if kept and kept.is_usable and not shown.withheld:
+            words = replace(words, picture=Picture("", kept.alt or "", id=kept.file or ""))
+        root_id = outbox.root_id(conn, anchor.incident_id, anchor.target)
+        return words, root_id or anchor.incident_id, shown.incident.version
 
     def _digest(self, conn: Connection, due: DueMessage, reader: Route) -> Prepared:
         message = due.message
@@ -92,16 +114,19 @@ class Composer:
         verticals = reader_scope(reader).verticals
         return replace(prepared, words=digest_message(content, self.catalog, self.cards.public_url, verticals))
 
-    def _news(self, message: QueuedMessage, channel: str, anchor: PostedMessage | None, card: Card) -> Prepared:
-        """A reply that the root did not tell already, or the root where it does not show this version yet."""
-        if message.kind == "update":
-            is_shown = anchor is None or anchor.version >= message.version
-            words = None if is_shown else _noted(incident_message(card), message)
-            return Prepared(message, channel, anchor, words, card.incident.version)
+    def _update(self, conn: Connection, due: DueMessage, anchor: PostedMessage, card: Card) -> Prepared:
+        """The root where it does not show this version yet."""
+        words, root_id, version = self.standing(conn, anchor, card)
+        said = None if anchor.version >= due.message.version else _noted(words, due.message)
+        file = pictures.usable_file(conn, anchor.incident_id, anchor.target)
+        return Prepared(due.message, due.channel, anchor, said, version, root_id, file)
+
+    def _news(self, _: Connection, due: DueMessage, anchor: PostedMessage, card: Card) -> Prepared:
+        """A reply that the root did not tell already."""
         # A root that was posted late already told what happened before: a reply would say it twice.
-        is_told = anchor is None or message.version <= anchor.posted_version
-        words = None if is_told else news_message(card, *self._entry(message, card))
-        return Prepared(message, channel, anchor, words, message.version)
+        is_told = due.message.version <= anchor.posted_version
+        words = None if is_told else news_message(card, *self._entry(due.message, card))
+        return Prepared(due.message, due.channel, anchor, words, due.message.version)
 
     def _entry(self, message: QueuedMessage, card: Card) -> tuple[HistoryEntry, tuple[Person, ...]]:
         """What happened, and who is named."""

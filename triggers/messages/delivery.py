@@ -16,7 +16,17 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from config.models import Catalog, Route
-from queries.messages import DIVERTED, DueMessage, Outcome, PostedMessage, QueuedMessage, outbox, rate_limits, restores
+from queries.messages import (
+    DIVERTED,
+    DueMessage,
+    Outcome,
+    PostedMessage,
+    QueuedMessage,
+    outbox,
+    pictures,
+    rate_limits,
+    restores,
+)
 from triggers.logs import about
 from triggers.messages import channel_budget
 from triggers.messages.compose import CardSource, Composer, Prepared
@@ -228,6 +238,12 @@ class DeliveryWorker:
             ids = Ids(ready.root_id or message.incident_id, message.incident_id)
             self.slack.change(standing, words, ids, is_bare=is_bare)
         except SendError as error:
+            if words.picture and error.certainty == "permanent":
+                # Somebody deleted it, or Slack takes it no more: the words go without it.
+                posted = self._call(ready, replace(words, picture=None), began)
+                with self.states.begin() as conn:
+                    pictures.discard(conn, [message.incident_id], self.clock())
+                return posted
             if is_bare or error.code not in TOO_RICH:
                 raise
         else:
@@ -246,8 +262,12 @@ class DeliveryWorker:
             if is_mine and message.kind in ("root", "digest"):
                 place = (message.incident_id, message.target, posted.channel, posted.ts)
                 outbox.record_root(conn, PostedMessage(*place, ready.version, ready.version))
+            if is_mine and message.kind == "root" and message.step != DIVERTED:
+                pictures.want(conn, message.incident_id, message.target, now)
             if is_mine and message.kind == "update" and ready.anchor:
                 outbox.record_shown(conn, ready.anchor, ready.version)
+                if pictures.usable_file(conn, message.incident_id, message.target) != ready.file:
+                    outbox.refresh_message(conn, ready.anchor, now)  # its picture came or went meanwhile
             self.crash_point(CrashPoint.RECORDING, message.id)
             if not is_mine:
                 transaction.rollback()

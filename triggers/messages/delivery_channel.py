@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from config import EarshotError
-from triggers.messages.message import Message
+from triggers.messages.message import Message, Picture
 
 Certainty = Literal["unsent", "ambiguous", "permanent"]
 
@@ -65,4 +65,36 @@ class DeliveryChannel(Protocol):
 
         A channel that cannot look up raises SendError: what may stand there is not sent a second time.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Where a picture's bytes go, and the channel's own name for the file that they will be."""
+
+    file: str
+    url: str
+
+
+class PictureChannel(DeliveryChannel, Protocol):
+    """A way to people that shows pictures. A file that is not completed does not exist."""
+
+    def reserve(self, picture: Picture) -> Upload:
+        """Announce a file."""
+        ...
+
+    def upload(self, url: str, picture: Picture) -> None:
+        """Hand over its bytes; more than once is no mistake."""
+        ...
+
+    def complete(self, file: str, picture: Picture) -> None:
+        """Make the file, and show it nowhere."""
+        ...
+
+    def progress(self, file: str) -> Literal["absent", "processing", "ready"]:
+        """How far the channel is with a file; only one that is ready can be shown."""
+        ...
+
+    def remove(self, file: str) -> None:
+        """Delete a file; one that is not there is no error."""
         ...

@@ -47,6 +47,19 @@ Control = Button | Choice | Link
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """What is shown beside the words, and said by `alt` to who cannot see it.
+
+    A new one has its bytes as a PNG; one that the channel keeps already has the channel's own name for it, its `id`.
+    """
+
+    name: str
+    alt: str
+    png: bytes = b""
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A message in its parts, in the order in which they are shown.
 
@@ -62,6 +75,7 @@ class Message:
         answers: what can be said of it, and where it can be read.
         note: what does not belong to the matter itself.
         incident: the id that actions and answers are about.
+        picture: one that the channel keeps; a channel that shows none leaves it out.
     """
 
     notice: tuple[str, ...]
@@ -75,3 +89,4 @@ class Message:
     answers: tuple[Control, ...] = ()
     note: str = ""
     incident: str = ""
+    picture: Picture | None = None

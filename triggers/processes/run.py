@@ -16,12 +16,12 @@ from sqlalchemy import Engine
 from config import EarshotError
 from config.models import Catalog, Route
 from config.settings import Settings
-from queries.messages import addressees, muted, queue_direct_message, read_direct_message, record_heartbeat
+from queries.messages import addressees, muted, pictures, queue_direct_message, read_direct_message, record_heartbeat
 from queries.state import FAILED, FOUND, RacedError, increment
 from queries.warehouse import COLUMNS, NoWarehouseError, Pin, Warehouse
 from triggers.incidents.tick import Report, tick
 from triggers.logs import about, log_failure
-from triggers.messages import CardReader, DeliveryWorker, DuplicateRemover, Sent, direct_messages
+from triggers.messages import CardReader, DeliveryWorker, DuplicateRemover, PictureDelivery, Sent, direct_messages
 from triggers.processes.lease import acquire, release
 from triggers.rules import LiveRules, Rules
 from triggers.slack.canary import with_canary
@@ -51,8 +51,9 @@ class Runner:
     def once(self, stop: Callable[[], bool] = lambda: False) -> tuple[Report | None, Sent | None]:
         """One tick and one round of deliveries. None for what another process does, or what is not set up."""
         with self.warehouse.pin() as pin:
-            report = self.tick(pin)
-            return report, self.deliver(pin, stop)
+            report, sent = self.tick(pin), self.deliver(pin, stop)
+        self.add_pictures(stop)
+        return report, sent
 
     def tick(self, pin: Pin) -> Report | None:
         """Evaluate what is due, unless another process does."""
@@ -127,6 +128,34 @@ class Runner:
         DuplicateRemover(self.states, client, self._real).remove()
         return sent
 
+    def add_pictures(self, stop: Callable[[], bool]) -> None:
+        """Give messages that stand already their pictures."""
+        client, link = self._client(), self.settings.dashboard.public_url
+        with self.states.connect().execution_options(reading=True) as conn:
+            is_wanted = pictures.due(conn, self._real()) is not None
+        if client is None or not is_wanted:
+            return
+        with self.warehouse.pin() as pin:
+            cards = CardReader(pin, self.catalog, link, self.clock())
+            PictureDelivery(
+                self.states, client, cards, self.catalog, self._real, lambda pause: time.sleep(pause.total_seconds())
+            ).deliver(stop)
+
+    def start_pictures(self, before: threading.Thread | None, stop: Callable[[], bool]) -> threading.Thread:
+        """In a thread of their own: a picture that hangs must not delay a message."""
+
+        def add() -> None:
+            try:
+                self.add_pictures(stop)
+            except Exception as error:  # noqa: BLE001 - the next round tries again
+                log_failure("adding pictures", error, self.settings)
+
+        if before is not None and before.is_alive():
+            return before
+        thread = threading.Thread(target=add, name="pictures", daemon=True)
+        thread.start()
+        return thread
+
     def _count(self, name: str, times: int) -> None:
         if times:
             with self.states.begin() as conn:
@@ -155,6 +184,7 @@ class Runner:
         self, interval: timedelta, say: Callable[[str], None], ended: threading.Event, woken: threading.Event
     ) -> None:
         ticked_at, generation, used = datetime.min.replace(tzinfo=UTC), 0, self.catalog
+        drawing: threading.Thread | None = None
         live = LiveRules(self.settings, Rules(self.catalog, self.author), COLUMNS)
         while not ended.is_set():
             # Before it looks: what is published while it works wakes it at once.
@@ -168,6 +198,7 @@ class Runner:
                         ticked_at, generation, used = self._real(), pin.generation.number, rules.catalog
                         _say(runner.tick(pin), say)
                     _say(runner.deliver(pin, self._turn(ended)), say)
+                drawing = runner.start_pictures(drawing, ended.is_set)
                 with self.states.begin() as conn:
                     note = f"{generation}; {rules.refused}" if rules.refused else str(generation)
                     record_heartbeat(conn, "triggers", note, self._real())
@@ -180,6 +211,8 @@ class Runner:
                 self._note_failure()
             if not ended.is_set():
                 woken.wait(min(POLL_S, interval.total_seconds()))
+        if drawing is not None:
+            drawing.join(self.settings.slack.timeout_s)
 
     def _note_failure(self) -> None:
         try:

@@ -21,6 +21,8 @@ HEADER, SECTION, FIELD, FALLBACK, BUTTON = 150, 1500, 2000, 3000, 75
 """The longest texts, within Slack's limits for each element and for a whole message (12,000)."""
 SHORT, FIELDS = 60, 10
 """A fact this short stands beside others, as many as Slack puts into one section."""
+ALT: Final = 2000
+"""The longest description of a picture."""
 TITLE, LABEL, HINT, OPTION, LISTED = 24, 2000, 150, 75, 100
 """Of a form: Slack's longest texts, and its longest list."""
 NOTE: Final = 500
@@ -51,6 +53,10 @@ def _blocks(message: Message) -> Iterator[Block]:
     if message.title:
         yield {"type": "header", "text": plain(message.title, HEADER)}
     yield from (_section(sentence) for sentence in message.sentences)
+    if message.picture:
+        # Under a name that the message did not have before: Slack would keep what it showed there.
+        shown = {"type": "image", "block_id": f"picture|{message.picture.id}", "slack_file": {"id": message.picture.id}}
+        yield {**shown, "alt_text": CONTROL.sub(" ", message.picture.alt)[:ALT]}
     # Short facts stand beside each other, long ones below, each by itself.
     short = [fact for fact in message.facts if len(fact.text) <= SHORT][:FIELDS]
     if short:

@@ -1,17 +1,20 @@
 """Slack's Web API, as far as messages go, and what each failure says about whether the message was stored."""
 
+import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from triggers.messages import Ids, Message, Posted, SendError
+from triggers.messages import Ids, Message, Picture, Posted, SendError, Upload
 from triggers.slack.blocks import EVENT_TYPE, metadata, render
 
 _UNSENT: Final = frozenset({"ratelimited", "rate_limited"})
@@ -24,11 +27,13 @@ _READS: Final = frozenset(
         "conversations.info",
         "conversations.members",
         "conversations.replies",
+        "files.info",
         "reactions.get",
         "users.info",
         "users.lookupByEmail",
     }
 )
+_FORMS: Final = frozenset({"files.completeUploadExternal", "files.getUploadURLExternal"})
 _CODE: Final = re.compile("[a-z][a-z0-9_]*")
 _QUIET: Final = logging.getLogger("triggers.slack.client.sdk")
 _QUIET.setLevel(logging.CRITICAL)
@@ -58,6 +63,7 @@ class Slack:
     """One workspace. Nothing is ever tried twice here: who retries must know what became of the first attempt."""
 
     def __init__(self, token: str, base_url: str, timeout_s: float) -> None:
+        self._scheme = urlsplit(base_url).scheme
         self.timeout_s = max(1, round(timeout_s))  # slack_sdk takes whole seconds
         # slack_sdk's default handler posts a second time when the answer to the first is lost.
         settings: dict[str, Any] = {"timeout": self.timeout_s, "retry_handlers": [], "logger": _QUIET}
@@ -94,6 +100,47 @@ class Slack:
             if error.code != "message_not_found":
                 raise
 
+    def reserve(self, picture: Picture) -> Upload:
+        """Announce a file: Slack names it, and says where its bytes go."""
+        about = {"filename": picture.name, "length": len(picture.png), "alt_txt": picture.alt}
+        answer = self.ask("files.getUploadURLExternal", **about).data
+        return Upload(str(answer["file_id"]), str(answer["upload_url"]))
+
+    def upload(self, url: str, picture: Picture) -> None:
+        """Hand over a file's bytes. Whoever has the address may do so: the token stays here."""
+        if urlsplit(url).scheme not in {"https", self._scheme}:
+            raise SlackError("upload_url_is_not_https", "permanent")
+        form = {"Content-Type": "application/octet-stream"}
+        try:
+            with urlopen(Request(url, picture.png, form, method="POST"), timeout=self.timeout_s) as answer:  # noqa: S310 - checked above
+                is_taken = answer.read(2) == b"OK"
+        except (OSError, HTTPException) as error:
+            raise _read(error) from error
+        if not is_taken:
+            raise SlackError("upload_answer_is_not_ok", "ambiguous")
+
+    def complete(self, file: str, picture: Picture) -> None:
+        """Make the file. Without a channel: sharing it would post a message of its own."""
+        self.ask("files.completeUploadExternal", files=json.dumps([{"id": file, "title": picture.name}]))
+
+    def progress(self, file: str) -> Literal["absent", "processing", "ready"]:
+        """How far Slack is with a file: before it knows its type it refuses to show it."""
+        try:
+            known = self.ask("files.info", file=file).data["file"]
+        except SlackError as error:
+            if error.code == "file_not_found":
+                return "absent"
+            raise
+        return "ready" if known.get("mimetype") and known.get("filetype") else "processing"
+
+    def remove(self, file: str) -> None:
+        """Delete a file; one that is not there is no error."""
+        try:
+            self.ask("files.delete", file=file)
+        except SlackError as error:
+            if error.code not in {"file_not_found", "file_deleted"}:
+                raise
+
     def sent_since(self, place: str, oldest: float, under: str | None = None) -> Mapping[str, Sequence[str]]:
         """Where our messages since `oldest` (epoch seconds) stand: the ts of each outbox id, oldest first."""
         found: dict[str, list[str]] = {}
@@ -126,13 +173,13 @@ class Slack:
         raise SlackError("too_many_messages_to_look_through", "ambiguous")
 
     def ask(self, method: str, **body: Any) -> Answer:
-        """Any call: what reads goes as a query, the rest as JSON.
+        """Any call: what reads goes as a query, the rest as JSON, or as a form where Slack takes no JSON.
 
         Raises:
             SlackError: it did not work.
         """
         reads = method in _READS
-        form = {"params": body} if reads else {"json": body}
+        form = {"params": body} if reads or method in _FORMS else {"json": body}
         try:
             answer = self._client.api_call(method, http_verb="GET" if reads else "POST", **form)
         except Exception as error:
