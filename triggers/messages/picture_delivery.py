@@ -215,6 +215,8 @@ class PictureDelivery:
                 # The others would have to wait for the same.
                 rate_limits.try_acquire(conn, GATE, now, BACK_OFF)
             state = "unwanted" if is_refused and picture.file else picture.state
+            if state != picture.state:
+                wait = timedelta(0)
             if state == "unwanted" and now - picture.created_at > 2 * AGE:
                 of = about(incident=picture.incident_id, code=error.code)
                 log.warning("a picture could not be deleted", extra=of)

@@ -18,11 +18,14 @@ from config.models import Catalog, Person, Route
 from config.settings import SlackSettings
 from triggers.messages import Ids, Message, Posted
 from triggers.slack.client import Answer, Slack, SlackError
+from triggers.slack.picture_trial import try_picture
 
 SCOPES: Final[Mapping[str, str]] = {
     "chat:write": "to post, update and delete messages",
     "channels:history": "to find a message again when the answer to posting it was lost",
     "channels:read": "to see whether a channel exists and the app is in it",
+    "files:read": "to see when Slack can show a picture that was uploaded",
+    "files:write": "to add a picture of the trend to a message, and to delete one that is of no use",
     "groups:history": "the same in private channels",
     "groups:read": "the same for private channels",
     "im:history": "to find a message to a person again",
@@ -176,6 +179,11 @@ class Doctor:
             yield CheckResult("bad", f"The app may not post to {channel} ({error.code}).", fix)
             return
         yield from _found_again(slack, channel, probe, posted, self.now)
+        if why := try_picture(slack, posted, text):
+            fix = _ADD_SCOPES if why == "missing_scope" else "Let the app upload files in the workspace's settings."
+            yield CheckResult("note", f"Slack shows no pictures ({why}): messages are sent without.", fix)
+        else:
+            yield CheckResult("good", "A picture was uploaded, shown in it and deleted.")
         try:
             slack.ask("chat.delete", channel=posted.channel, ts=posted.ts)
         except SlackError as error:
