@@ -64,6 +64,7 @@ from queries.state.incidents import (
     slice_values,
     write,
 )
+from queries.state.picture_table import picture
 from queries.state.tables import (
     VERSIONS,
     channel_gate,
@@ -78,7 +79,6 @@ from queries.state.tables import (
     lease,
     letter,
     outbox,
-    picture,
     restored,
     silence,
     slack_root,

@@ -203,11 +203,32 @@ def test_a_sound_set_up_has_nothing_wrong_and_leaves_nothing_behind(
         "The token works",
         "The app has every scope it needs.",
         "Route delivery",
+        "A picture was uploaded, shown in it and deleted.",
         f"A test message was posted to {GOOD} and deleted.",
         "1 people in routing.toml are members of the workspace.",
         "Socket Mode works",
     ]
     assert [m for m in joined.history(GOOD) if m.get("subtype") is None] == []
+    assert joined.files() == []
+
+
+@BY_SLACKS_CLOCK
+@pytest.mark.parametrize(
+    ("method", "error", "right"),
+    [
+        ("files.getUploadURLExternal", "missing_scope", "Reinstall"),
+        ("files.completeUploadExternal", "no_room", "upload"),
+    ],
+)
+def test_pictures_that_are_refused_are_a_note_and_leave_nothing_behind(
+    slack_proxy: FaultProxy, joined: Slack, now: Now, method: str, error: str, right: str
+) -> None:
+    slack_proxy.plan(method, faults.slack_error(error))
+    found = Setup().examine(slack_proxy.base_url, now())
+    (note,) = (one for one in found if one.verdict == "note")
+    assert f"shows no pictures ({error})" in note.text
+    assert right in note.fix
+    assert joined.files() == []
 
 
 @BY_SLACKS_CLOCK

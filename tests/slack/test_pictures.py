@@ -64,7 +64,7 @@ class Gallery:
         self.waits.append(pause)
         self.watch.now += pause
 
-    def until_done(self, rounds: int = 10) -> int:
+    def until_done(self, rounds: int = 4) -> int:
         """Hours apart. Returns how many were shown."""
         shown = 0
         for _ in range(rounds):

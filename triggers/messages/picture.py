@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from config.models import Metric
+from queries.engine import day_of
 from queries.metrics import MonthlyRevenue, figure, goal_figure, money_figure, month_of, point_figure, shown, unit
 from queries.review import Trend
 from triggers.evaluation.kinds import kind_of
@@ -84,7 +85,7 @@ def metric_series(card: Card, metric: Metric, trend: Trend) -> Series | None:
     sample = card.entries[0].sample or {}
     since = date.fromisoformat(sample["since"]) if "since" in sample else card.incident.slot
     over = card.incident.resolved_at
-    end = over.date() if over else date.max
+    end = day_of(over, card.zone) if over else date.max
     return Series(_title(card), trend.grain, tuple(points), unit(metric), against, since, end, said)
 
 
