@@ -137,7 +137,8 @@ def origin_section(drivers: Drivers, words: str, page: IncidentPage) -> Markup:
     """Where it comes from in a sentence, what that is measured from, and the bad cases by value."""
     earlier = drivers.earlier
     since = f"against {span_words(earlier[0], earlier[1] - timedelta(days=1))}" if earlier else "beyond its limit"
-    change = signed_change(page.metric, drivers.change).lstrip("+") if page.metric else ""
+    half = half_width(page.sample.get("low"), page.sample.get("high"))
+    change = signed_change(page.metric, drivers.change, half).lstrip("+") if page.metric else ""
     lede = f"{words}. " if words else "Too few cases to tell. "
     lede += f"Worse by {change} {since}, n = {count(drivers.n)}."
     lines = [_by_value(one) for one in drivers.dimensions if one.name != "account_id" and drivers.bad is not None]

@@ -31,7 +31,7 @@ def origin(drivers: Drivers, metric: Metric) -> alt.LayerChart | alt.FacetChart:
     height = ROW * max(len(rows), 1)
     base = alt.Chart(alt.InlineData(values=rows), height=height)
     title = "points" if unit(metric) == "%" else unit(metric) or metric.label
-    axis = alt.Axis(title=f"adds to the change, in {title}", grid=False, tickCount=5, **QUIET)
+    axis = alt.Axis(title=f"adds, in {title} (tick: if spread evenly)", grid=False, tickCount=5, **QUIET)
     x = alt.X("part:Q", axis=axis)
     y = alt.Y("dot:Q", axis=None, scale=alt.Scale(domain=[len(rows), 0], nice=False, zero=False))
     color = alt.Color("color:N", scale=None)
@@ -39,7 +39,7 @@ def origin(drivers: Drivers, metric: Metric) -> alt.LayerChart | alt.FacetChart:
     tips = [alt.Tooltip(f"{name}:N", title=label) for name, label in fields]
     layers = [
         alt.Chart(alt.InlineData(values=[{"at": 0}]))
-        .mark_rule(color=GREY, strokeWidth=1, tooltip=None)
+        .mark_rule(color=GREY, strokeWidth=1, opacity=0.4, tooltip=None)
         .encode(x="at:Q"),
         base.mark_rule(strokeWidth=2, tooltip=None)
         .encode(x=x, x2="high:Q", y=y, color=color)

@@ -44,7 +44,7 @@ DIMENSIONS: Final = {
 
 NONE: Final = "none"
 """Of a bad row: it has no defect."""
-_OF_DEFECTS: Final = ("code", "team", "touchpoint")
+_OF_DEFECTS: Final = frozenset({"code", "team", "touchpoint"})
 _TIMES, _LEAST, _YEAR = 3, timedelta(weeks=8), timedelta(weeks=52)
 _MOST_NAMED: Final = 3
 _LONGEST: Final = 80
@@ -144,6 +144,15 @@ def question_of(rule: Rule, metric: Metric, slot: date, by: Mapping[str, str], s
     return Question(metric, since, until, rule.where, tuple(by.items()), earlier, held)
 
 
+def dimensions_of(metric: Metric) -> frozenset[str]:
+    """What a breach of a metric is split by, where its rule does not fix it: its rows' columns, and their defects'."""
+    return frozenset(DIMENSIONS) & COLUMNS[metric.table] | (_OF_DEFECTS if _has_defects(metric) else frozenset())
+
+
+def _has_defects(metric: Metric) -> bool:
+    return metric.table == "journey" and has_bad_rows(metric)
+
+
 def read_drivers(conn: Connection, question: Question, scope: Scope, as_of: datetime) -> Drivers | None:
     """Where a breach comes from, of the rows in scope; None for a median, which has no parts, and without rows.
 
@@ -157,8 +166,8 @@ def read_drivers(conn: Connection, question: Question, scope: Scope, as_of: date
     if metric.shape not in {"share", "balance", "mean"} or question.earlier is None:
         return None
     fixed = {name for name, _ in question.by} | {condition.column for condition in question.where}
-    own = sorted((COLUMNS[metric.table] & DIMENSIONS.keys()) - fixed - {"account_id"})
-    keys = {"id", "source"} if metric.table == "journey" and has_bad_rows(metric) else set[str]()
+    own = sorted((dimensions_of(metric) & COLUMNS[metric.table]) - fixed - {"account_id"})
+    keys = {"id", "source"} if _has_defects(metric) else set[str]()
     span = min(question.since, question.earlier[0]), max(question.until, question.earlier[1])
     rows, chosen = asked(question, scope, as_of, {*own, "account_id", *keys}, span)
     day = rows.c[day_of_row(metric)]

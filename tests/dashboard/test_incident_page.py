@@ -13,6 +13,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 
 import triggers
 from config.models import DATA_FAULT, Against, GapRule, Person, QuietRule
+from config.reading import read_catalog
 from dashboard.incident.markup import (
     Terms,
     history_section,
@@ -23,13 +24,13 @@ from dashboard.incident.markup import (
 )
 from queries.messages import PostedMessage, outbox, refresh_measured
 from queries.monitoring.asked_rows import Question, newest_bad_rows
-from queries.monitoring.drivers import read_drivers
+from queries.monitoring.drivers import DIMENSIONS, dimensions_of, read_drivers
 from queries.review import IncidentPage, newest_sample, read_window, reading_words, readings_of
 from queries.state import HistoryEntry, TickRecord, write
-from queries.warehouse import EVERYTHING, Scope, tables
+from queries.warehouse import COLUMNS, EVERYTHING, Scope, tables
 from tests.evaluation.test_kinds import WRITTEN
 from tests.slack.test_card import card, incident
-from tests.support.company import METRIC, Week, catalog, rows_of, rule, warehouse
+from tests.support.company import CONFIG, METRIC, Week, catalog, rows_of, rule, warehouse
 from tests.support.states import NewState
 from triggers.messages.card import NEWS, headline
 
@@ -162,6 +163,21 @@ def test_where_a_breach_comes_from(tmp_path: Path) -> None:
         newest = newest_bad_rows(pin.conn, asked, EVERYTHING, LATE, 10)
         assert len(newest) == 10
         assert newest_bad_rows(pin.conn, asked, nobody, LATE, 10) == ()
+
+
+def test_what_a_runbook_sends_people_to_the_page_for_is_there() -> None:
+    """Every dimension that a default rule's runbook names is one that its own breach is split by."""
+    default, named = read_catalog(CONFIG, COLUMNS), 0
+    for one in default.rules:
+        if not one.metric_names or "page" not in one.runbook:
+            continue
+        metric, fixed = default.metric(one.metric_names[0]), {*one.slice_columns, *(c.column for c in one.where)}
+        words = {"code": "codes?", **{name: f"{label}s?" for name, (label, _) in DIMENSIONS.items() if name != "code"}}
+        for name, pattern in words.items():
+            if re.search(rf"\b{pattern}\b", one.runbook):
+                named += 1
+                assert name in dimensions_of(metric) | fixed | {"account_id"}, (one.name, name)
+    assert named >= 6
 
 
 def test_what_happened_is_called_as_in_slack() -> None:

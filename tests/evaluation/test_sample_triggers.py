@@ -4,6 +4,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from config.models import Catalog, ChartRule, GapRule, RateRule, Rule, WatchRule
 from config.reading import read_catalog
 from queries.engine import disposing
 from queries.loading.publish import derive, generation_key, record_generation
+from queries.monitoring.drivers import question_of, read_drivers
 from queries.sample import generate
 from queries.state import Incident, passing_state, read_incidents
 from queries.warehouse import COLUMNS, EVERYTHING, LoadReport, Pin, latest, tables
@@ -201,3 +203,22 @@ def _journeys(pin: Pin) -> int:
     """How many companies there is anything of."""
     named = select(func.count(tables.journey_fact.c.vertical.distinct()))
     return int(pin.conn.execute(named).scalar_one())
+
+
+def test_the_break_comes_from_the_planted_crew_and_fault(tmp_path: Path) -> None:
+    """The team and the code of the break come first."""
+    end, plant, default = ENDS[0], PLANTED["installation_break"], read_catalog(ROOT / "config", COLUMNS)
+    generate(tmp_path, end=end)
+    rule = next(rule for rule in default.rules if rule.name == "installation-defects")
+    window = {"since": "2026-08-17", "until": "2026-10-12"}
+    with loaded({"sample": tmp_path}, default) as pin:
+        by = {"vertical": plant["vertical"]}
+        asked = question_of(rule, default.metric("defect-rate"), date(2026, 10, 12), by, window)
+        as_of = datetime.combine(end, time(), UTC)
+        found = read_drivers(pin.conn, asked, EVERYTHING, as_of)
+        assert found is not None
+        known = [(cell.part - cell.even, one.name, cell.value) for one in found.dimensions if (cell := one.first)]
+        first = {(name, value) for _, name, value in sorted(known, reverse=True)[:2]}
+        assert first == {("code", plant["code"]), ("team", plant["team"])}
+        elsewhere = replace(EVERYTHING, verticals=frozenset({NULL}))
+        assert read_drivers(pin.conn, asked, elsewhere, as_of) is None
