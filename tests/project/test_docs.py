@@ -94,11 +94,13 @@ class Checkout:
     def run(self, command: str) -> str:
         words = [self.named(word) for word in shlex.split(command)]
         assert words[:2] == ["python", "-m"], command
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("EARSHOT_")}
+        # Dozens of commands are run: each would compile everything anew.
+        others = ("EARSHOT_", "PYTHONDONTWRITEBYTECODE")
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         done = subprocess.run(
             clocks.module(*words[2:]),
             cwd=self.folder,
-            env={**environ, **self.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**environ, **self.environ},
             capture_output=True,
             text=True,
             timeout=300,

@@ -90,7 +90,7 @@ def escalated(those: tuple[Incident, ...]) -> set[tuple[str, str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SPOILS)
-def test_planted_artefact_is_named(tmp_path: Path, clean: Path, twin: Pin, kind: str) -> None:
+def test_planted_artefact_is_named(tmp_path: Path, clean: Path, undisturbed: tuple[Incident, ...], kind: str) -> None:
     files = tmp_path / "files"
     shutil.copytree(clean, files)
     plant(kind, files, END)
@@ -99,7 +99,7 @@ def test_planted_artefact_is_named(tmp_path: Path, clean: Path, twin: Pin, kind:
         told = opened(pin)
     (fault, *_) = [i for i in told if i.rule == NAME and i.slice.startswith(f"{kind}|{spoilt(kind)}|")]
     assert (fault.class_, fault.route) == ("data", "analysts")
-    assert escalated(told) <= escalated(opened(twin))
+    assert escalated(told) <= escalated(undisturbed)
     for until in (END, UNTIL, UNTIL - timedelta(days=UNTIL.weekday())):
         others = [one for one in found(profile, until) if not is_invitations(one)]
         assert {one.kind for one in others} == {kind}
@@ -110,6 +110,12 @@ def test_planted_artefact_is_named(tmp_path: Path, clean: Path, twin: Pin, kind:
 def twin(clean: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pin]:
     with loaded(clean, tmp_path_factory.mktemp("warehouse")) as pin:
         yield pin
+
+
+@pytest.fixture(scope="module")
+def undisturbed(twin: Pin) -> tuple[Incident, ...]:
+    """What the rules open where nothing is spoilt."""
+    return opened(twin)
 
 
 @pytest.fixture(scope="module")

@@ -33,8 +33,9 @@ def swapped_dates(look: RowHistory) -> Iterator[DataFault]:
     months = [date(first.year + i // 12, i % 12 + 1, 1) for i in range(first.month - 1, first.month + _MONTHS)]
     # A month can be told by its first twelve days, which must all be in the look.
     whole = [month for month in months if month >= look.profile.first and month.replace(day=13) <= look.until]
-    for cell in large(look.profile):
-        daily, expected = cell.daily[: look.end], _expected(look, cell.daily[: look.end])
+    cells = large(look.profile)
+    of_cells = np.stack([cell.daily[: look.end] for cell in cells])
+    for cell, daily, expected in zip(cells, of_cells, _expected(look, of_cells), strict=True):
         moves = [move for month in whole if (move := _Move.of(look, month, expected))]
         parts = _parts(daily, expected, moves)
         found = [_swapped(look, cell, i, moves, parts, expected) for i in np.flatnonzero(parts).tolist()]
@@ -45,20 +46,19 @@ def swapped_dates(look: RowHistory) -> Iterator[DataFault]:
 
 
 def _expected(look: RowHistory, daily: _Floats) -> _Floats:
-    """For each day the mean of the same weekday up to eight weeks before and after it, without the extremes.
+    """For each cell and day the mean of the same weekday up to eight weeks before and after it, without the extremes.
 
     Days up to the twelfth are left out: whichever months are swapped, the others are as they were.
     """
-    size, reach = len(daily), 7 * _WEEKS_AROUND
-    numbers = np.array([look.day(place).day for place in range(size)])
-    sound = np.where(numbers > _TWELVE, daily, np.nan)
-    wide = np.concatenate((np.full(reach, np.nan), sound, np.full(reach, np.nan)))
+    size, reach = daily.shape[1], 7 * _WEEKS_AROUND
+    days = np.datetime64(look.profile.first) + np.arange(size)
+    sound = np.where(days - days.astype("M8[M]") < np.timedelta64(_TWELVE, "D"), np.nan, daily)
+    wide = np.pad(sound, ((0, 0), (reach, reach)), constant_values=np.nan)
     around = range(-_WEEKS_AROUND, _WEEKS_AROUND + 1)
-    near = np.stack([wide[reach + 7 * k : reach + 7 * k + size] for k in around if k])
+    near = np.stack([wide[:, reach + 7 * k : reach + 7 * k + size] for k in around if k])
     known = np.isfinite(near).sum(axis=0)
-    filled = np.nan_to_num(near)
-    low, high = np.where(np.isfinite(near), near, np.inf).min(axis=0), filled.max(axis=0)
-    middle = (filled.sum(axis=0) - np.where(np.isfinite(low), low, 0) - high) / np.maximum(known - 2, 1)
+    extremes = np.nan_to_num(np.fmin.reduce(near)) + np.nan_to_num(np.fmax.reduce(near))
+    middle = (np.nansum(near, axis=0) - extremes) / np.maximum(known - 2, 1)
     return np.where(known > 2, middle, np.nan)
 
 

@@ -201,20 +201,20 @@ def _run_lengths(width: float, base: float, worse: float, n: int, truth: float) 
     moves = kernel[np.arange(_STATES + 1) - states[:, None] + _STATES]
     moves[:, 0], moves[:, -1] = np.cumsum(kernel)[_STATES - states], np.cumsum(kernel[::-1])[states]
     lengths, periods, begins = np.full(_STATES, np.inf), np.ones(_STATES), np.eye(1, _STATES + 1)[0]
-    total = 0.0
+    onward, returns = np.zeros((_STATES, _STATES + 1)), np.zeros((_STATES, _STATES))
     for state in range(_STATES):
-        on = moves[state, state + 1 :]
-        if on.sum() <= _TINY * periods[state]:
+        # With the ways through all states left out so far; to add them to every move each time takes far longer.
+        on = moves[state, state + 1 :] + returns[state, :state] @ onward[:state, state + 1 :]
+        back = moves[state + 1 :, state] + returns[state + 1 :, :state] @ onward[:state, state]
+        leaves = on.sum()
+        if leaves <= _TINY * periods[state]:
             break
-        periods[state] /= on.sum()
-        on = on / on.sum()
-        total += begins[state] * periods[state]
-        lengths[state] = total
-        back = moves[state + 1 :, state]
-        begins[state + 1 :] += begins[state] * on
+        periods[state] /= leaves
+        onward[state, state + 1 :], returns[state + 1 :, state] = on / leaves, back
+        lengths[state] = begins[state] * periods[state]
+        begins[state + 1 :] += begins[state] * onward[state, state + 1 :]
         periods[state + 1 :] += back * periods[state]
-        moves[state + 1 :, state + 1 :] += np.outer(back, on)
-    return lengths
+    return np.cumsum(lengths)
 
 
 @dataclass(frozen=True, slots=True)
