@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Table, select, true
 
 from queries.engine import day_start, fetch_arrow, naive
 from queries.metrics.query_plan import clock_of
-from queries.metrics.revenue import factors
+from queries.metrics.revenue import factors, known_since
 from queries.warehouse import Scope, rollups, settle
 
 Bools = NDArray[np.bool_]
@@ -163,9 +163,6 @@ def read_account_months(
     month = np.array([day.year * YEAR + day.month - 1 for day in months], dtype=np.int64)
     first, last = (int(month.min()), int(month.max())) if len(month) else (0, -1)
     ends = np.array([_instant(number + 1, clock.zone) for number in range(first, last + 1)], dtype="datetime64[us]")
-    own = ends[month - first]
-    recorded = found["recorded_at"].cast(pa.timestamp("us")).to_numpy()
-    known = np.maximum(np.where(np.isnat(recorded), own + np.timedelta64(wait), recorded), own)
     lines, line = np.unique(account * max(len(sources.dictionary), 1) + source, return_inverse=True)
     amount, share = (found[name].to_numpy().astype(np.float64) for name in ("amount", "share_of_wallet"))
     return AccountMonths(
@@ -176,53 +173,10 @@ def read_account_months(
         month,
         codes.indices.to_numpy().astype(np.int64),
         (amount, np.array(factors(found, currency), dtype=np.float64), share),
-        known,
+        known_since(found, clock.zone, wait),
         ends,
         wait,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class AccountRevenue:
-    """The newest known month of an account, and how it compares with the account's own past.
-
-    Args:
-        month: its first day.
-        amount: its revenue, in the reporting currency.
-        share: of the account's wallet; None where nobody knows it.
-        usual: the middle one of the twelve months before, of the revenue and of the share; None where none is known.
-        year: the revenue of the twelve months up to it.
-        growth: of that year against the one before; None where the two are not known whole.
-    """
-
-    month: date
-    amount: float
-    share: float | None
-    usual: tuple[float | None, float | None]
-    year: float
-    growth: float | None
-
-
-def account_revenue(
-    conn: Connection, account: str, scope: Scope, as_of: datetime, currency: str | None
-) -> AccountRevenue | None:
-    """One account as of an instant, aware UTC; None where no month of it is known. Raises UnratedRevenueError."""
-    rows = read_account_months(conn, scope, as_of, currency, lambda table: table.c.account_id == account)
-    found = rows.at(as_of)
-    known = np.flatnonzero(np.isfinite(found.amount).any(axis=0))
-    if not len(known):
-        return None
-    newest = int(known[-1])
-    amount, share = found.amount[0], found.share[0]
-    lines = (line[max(newest - YEAR, 0) : newest] for line in (amount, share))
-    middle, middle_share = (float(np.nanmedian(line)) if np.isfinite(line).any() else None for line in lines)
-    both = amount[max(newest + 1 - 2 * YEAR, 0) : newest + 1]
-    before = float(both[:YEAR].sum())
-    year = float(np.nansum(both[-YEAR:]))
-    growth = year / before - 1 if len(both) == 2 * YEAR and np.isfinite(both).all() and before > 0 else None
-    of_wallet = float(share[newest]) if np.isfinite(share[newest]) else None
-    month = month_of(found.first + newest)
-    return AccountRevenue(month, float(amount[newest]), of_wallet, (middle, middle_share), year, growth)
 
 
 def month_of(number: int) -> date:

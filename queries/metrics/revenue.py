@@ -3,16 +3,18 @@
 from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import ColumnElement, Connection, Subquery, and_, func, select, true
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, select, true
 
 from config import EarshotError
-from queries.engine import fetch_arrow
+from queries.engine import day_start, fetch_arrow, naive
 from queries.metrics.formatting import listed
 from queries.metrics.query_plan import clock_of
-from queries.warehouse import Scope, relation, tables
+from queries.warehouse import Scope, rollups, settle
 
 YEAR: Final = timedelta(days=365)
 _MONTHS_NAMED: Final = 3
@@ -28,36 +30,49 @@ def read_revenue(
     scope: Scope,
     as_of: datetime,
     currency: str | None,
-    chosen: Callable[[Subquery], ColumnElement[bool]] = lambda _: true(),
+    chosen: Callable[[Table], ColumnElement[bool]] = lambda _: true(),
 ) -> pa.Table:
-    """Revenue by month and by these columns, in order: `month`, the columns, and `amount` (float64).
+    """Revenue by month and by these columns, in order: `month`, the columns, `known` (when, see `known_since`), and
+    `amount` (float64).
 
-    A group may have several rows, one for each currency. What no rate is known for is refused: at par or left out, it
-    would make a total that looks right and is not.
+    A group may have several rows, one for each currency and moment. What no rate is known for is refused: at par or
+    left out, it would make a total that looks right and is not.
 
     Args:
         conn: the warehouse.
-        by: columns of `revenue` besides the month.
+        by: columns of `account_month` besides the month.
         scope: what may be read.
-        as_of: aware UTC; a month is known when it has ended.
+        as_of: aware UTC; what was not known by then is left out.
         currency: the reporting currency. None: a single currency needs no rate, and of several each needs one.
-        chosen: which rows of `revenue` are asked for; only theirs must have rates.
+        chosen: which rows of `account_month` are asked for; only theirs must have rates.
 
     Raises:
         UnratedRevenueError: names every currency without a rate, and its months.
     """
-    rows = relation("revenue", as_of, ("account_id", "month", "vertical", "amount", "currency"))
-    c = tables.fx_rate.c
-    # One row for a currency and month, whatever was loaded: two would count the revenue they are joined to twice.
-    rate = select(c.currency, c.month, func.max(c.rate).label("rate")).group_by(c.currency, c.month).subquery("rate")
-    same = and_(rate.c.currency == rows.c.currency, rate.c.month == rows.c.month)
-    keys = (rows.c.month, *(rows.c[name] for name in by), rows.c.currency, rate.c.rate)
-    query = select(*keys, func.sum(rows.c.amount).label("amount")).select_from(rows.outerjoin(rate, same))
+    table, clock = rollups.account_month, clock_of(conn, as_of)
+    keys = (table.c.month, *(table.c[name] for name in by), table.c.currency, table.c.rate, table.c.recorded_at)
+    over = table.c.month < clock.day().replace(day=1)
+    query = select(*keys, func.sum(table.c.amount).label("amount")).where(over, scope.where(table), chosen(table))
     # Sums of floats depend on the order of what is added, and a figure must not change from one read to the next.
-    found = fetch_arrow(conn, query.where(scope.where(rows), chosen(rows)).group_by(*keys).order_by(*keys))
-    rates = np.array(factors(found, currency), dtype=np.float64)
-    amounts = np.array(found["amount"].to_pylist(), dtype=np.float64) * rates
-    return found.select(["month", *by]).append_column("amount", pa.array(amounts))
+    found = fetch_arrow(conn, query.group_by(*keys).order_by(*keys))
+    known = known_since(found, clock.zone, settle(conn))
+    is_known = known < np.datetime64(clock.as_of)
+    found, known = found.filter(pa.array(is_known)), known[is_known]
+    amounts = np.array(found["amount"].to_pylist(), dtype=np.float64) * np.array(factors(found, currency), dtype=float)
+    return (
+        found.select(["month", *by]).append_column("known", pa.array(known)).append_column("amount", pa.array(amounts))
+    )
+
+
+def known_since(found: pa.Table, zone: ZoneInfo, wait: timedelta) -> NDArray[np.datetime64]:
+    """When each row, which has `month` and `recorded_at`, became known, naive UTC: when its source learnt it, else when
+    the month had ended and `wait` was over, and never before the month's end.
+    """
+    months: list[date] = found["month"].to_pylist()
+    ends = {day: naive(day_start((day + timedelta(days=31)).replace(day=1), zone)) for day in set(months)}
+    over = np.array([ends[day] for day in months], dtype="datetime64[us]")
+    recorded = found["recorded_at"].cast(pa.timestamp("us")).to_numpy()
+    return np.asarray(np.maximum(np.where(np.isnat(recorded), over + np.timedelta64(wait), recorded), over))
 
 
 def factors(found: pa.Table, currency: str | None) -> list[Any]:
@@ -103,8 +118,8 @@ def revenue_of(
         return {}
     since, ids = clock_of(conn, as_of).day(YEAR), sorted(accounts)
 
-    def chosen(rows: Subquery) -> ColumnElement[bool]:
-        return and_(rows.c.month >= since, rows.c.account_id.in_(ids))
+    def chosen(table: Table) -> ColumnElement[bool]:
+        return and_(table.c.month >= since, table.c.account_id.in_(ids))
 
     totals: dict[str, float] = {}
     for row in read_revenue(conn, ("account_id",), scope, as_of, currency, chosen).to_pylist():

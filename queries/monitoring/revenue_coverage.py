@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
+from queries.engine import naive
 from queries.metrics import Ints, day_ordinals, read_revenue
 from queries.monitoring.activity import Signals, read_signals
 from queries.warehouse import UNKNOWN, Scope, relation
@@ -22,7 +23,7 @@ class Coverage:
     Args:
         slot: the day after the window's last day.
         vertical: the slice; None is the company.
-        accounts: accounts with revenue in the twelve full months before the slot.
+        accounts: accounts with revenue in the twelve full months before the slot, as far as it was known.
         revenue: their revenue in these months, in the reporting currency.
         answered: that of accounts with an answer to a relationship survey in the window before the slot.
     """
@@ -69,18 +70,22 @@ def revenue_coverage(
     days = select(rows.c.account_id.label("unit"), rows.c.responded_day.label("day"))
     answers = read_signals(conn, days.where(*answered, scope.where(rows)).distinct())
     sliced = money if by == "vertical" else replace(money, verticals=(None,), vertical=np.zeros_like(money.vertical))
-    return tuple(part for slot in slots for part in _coverage(sliced, answers, slot, window))
+    moments = zip(slots, as_ofs, strict=True)
+    return tuple(part for slot, as_of in moments for part in _coverage(sliced, answers, slot, as_of, window))
 
 
 @dataclass(frozen=True, slots=True)
 class _Money:
-    """Revenue by account, month (ordinal of its first day) and vertical; arrays of the same shape."""
+    """Revenue by account, month (ordinal of its first day), vertical and when it became known (naive UTC); arrays of
+    the same shape.
+    """
 
     accounts: tuple[str, ...]
     verticals: tuple[str | None, ...]
     account: Ints
     month: Ints
     vertical: Ints
+    known: NDArray[np.datetime64]
     amount: NDArray[np.float64]
 
 
@@ -97,11 +102,12 @@ def _money(conn: Connection, scope: Scope, as_of: datetime, currency: str | None
         names.indices.to_numpy().astype(np.int64),
         day_ordinals(found["month"]),
         np.array([places[name] for name in markets], dtype=np.int64),
+        found["known"].to_numpy(),
         found["amount"].to_numpy(),
     )
 
 
-def _coverage(money: _Money, answers: Signals, slot: date, window: timedelta) -> Iterable[Coverage]:
+def _coverage(money: _Money, answers: Signals, slot: date, as_of: datetime, window: timedelta) -> Iterable[Coverage]:
     until = slot.replace(day=1)
     since = until.replace(year=until.year - 1)
     first, end = (slot - window).toordinal(), slot.toordinal()
@@ -109,6 +115,7 @@ def _coverage(money: _Money, answers: Signals, slot: date, window: timedelta) ->
     heard = {answers.units[place] for place in np.unique(recent).tolist()}
     has_answered = np.array([name in heard for name in money.accounts], dtype=np.bool_)
     inside = (money.month >= since.toordinal()) & (money.month < until.toordinal()) & (money.amount != 0)
+    inside &= money.known < np.datetime64(naive(as_of))
     slice_, account, amount = money.vertical[inside], money.account[inside], money.amount[inside]
     size = len(money.verticals)
     revenue, answered = (np.bincount(slice_, money_of, size) for money_of in (amount, amount * has_answered[account]))

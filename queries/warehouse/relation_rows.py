@@ -209,10 +209,11 @@ def _closings(as_of: datetime | None) -> Select[Any]:
 
 
 def _revenue(as_of: datetime | None, _wanted: Collection[str]) -> Rows:
-    """Revenue of whole months: a month is known when it has ended."""
+    """Revenue of whole months: a month is known when it has ended, and its source has learnt of it."""
     table = tables.revenue
     done = true() if as_of is None else table.c.month < day_of(as_of, UTC).replace(day=1)
-    return Rows(_as_known(table, as_of), table, done, table.c.month)
+    learnt = or_(table.c.recorded_at.is_(None), _before(table.c.recorded_at, as_of))
+    return Rows(_as_known(table, as_of), table, and_(done, learnt), table.c.month)
 
 
 BUILDERS: Final[Mapping[str, Builder]] = {

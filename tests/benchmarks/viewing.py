@@ -28,7 +28,7 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from queries.loading.publish import GenerationKey, record_generation
-from queries.warehouse import EmbeddedWarehouse
+from queries.warehouse import EmbeddedWarehouse, LoadReport
 from tests.benchmarks.process import ROOT
 from tests.benchmarks.sizes import NOW, data
 
@@ -120,7 +120,7 @@ def publish_again(folder: Path, server: Server) -> None:
         last = pin.generation
     with warehouse.draft() as draft:
         basis = GenerationKey(last.zone, last.calendar_hash, last.metrics_hash)
-        record_generation(draft.conn, draft.number, basis, last.source, "", NOW)
+        record_generation(draft.conn, draft.number, basis, last.source, LoadReport(last.source).json(), NOW)
     warehouse.close()
     pace(server, 1, 0.01)
 

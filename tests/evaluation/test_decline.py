@@ -193,9 +193,14 @@ def test_where_nothing_happens_nothing_opens(tmp_path: Path, catalog: Catalog, e
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize(("end", "seed"), [(end, seed) for end in ENDS for seed in range(SEEDS)])
-def test_of_the_key_accounts_the_one_that_leaves_is_found_and_no_other_is(
-    tmp_path: Path, catalog: Catalog, end: date, seed: int
+def test_of_the_key_accounts_the_one_that_leaves_is_always_found_and_others_no_oftener_than_declared(
+    tmp_path: Path, catalog: Catalog
 ) -> None:
-    with customers(tmp_path, catalog, end, seed=1000 + seed) as pin:
-        assert {account for account, _ in opened(pin, catalog, end)} == {ACCOUNT}
+    """Ten months are judged of each company, at 0.1 a year: one or two others in twenty companies."""
+    others = 0
+    for seed in range(SEEDS):
+        with customers(tmp_path / str(seed), catalog, END, seed=1000 + seed) as pin:
+            found = {account for account, _ in opened(pin, catalog)}
+        assert ACCOUNT in found
+        others += len(found) - 1
+    assert others <= 4

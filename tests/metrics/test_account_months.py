@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from queries.loading.publish import generation_key, record_generation
-from queries.metrics import UnratedRevenueError, account_revenue, month_of, read_account_months
+from queries.metrics import UnratedRevenueError, month_of, read_account_months, revenue_of
+from queries.monitoring.revenue_coverage import revenue_coverage
 from queries.warehouse import (
     EVERYTHING,
     EmbeddedWarehouse,
@@ -25,6 +26,7 @@ from tests.support.daily import rulebook
 
 LOADED: Final = datetime(2026, 7, 1)  # noqa: DTZ001 - as the warehouse stores it
 SETTLE: Final = 10 * 86400.0
+YEAR: Final = timedelta(days=365)
 LATER: Final = datetime(2026, 7, 1, tzinfo=UTC)
 
 
@@ -120,25 +122,27 @@ def test_a_rate_moves_the_reporting_currency_and_not_what_is_held(warehouse: War
         draft.discard()
 
 
-def test_an_account_against_its_own_last_twelve_months(warehouse: Warehouse) -> None:
-    months = [date(2024 + (5 + i) // 12, (5 + i) % 12 + 1, 1) for i in range(24)]
-    flat = [money("A", f"{m}", 100.0, share_of_wallet=0.5) for m in months[:12]]
-    grown = [money("A", f"{m}", 110.0, share_of_wallet=0.6) for m in months[12:-1]]
+def test_revenue_is_read_when_it_was_known_and_not_before(warehouse: Warehouse) -> None:
+    """Booked days after the month's end, or not dated at all: then it has to settle."""
+    rows = [money("A", "2026-04-01", 4, **recorded("05-05")), money("A", "2026-03-01", 3)]
     with warehouse.draft() as draft:
-        filled(draft.conn, [*flat, *grown, money("A", f"{months[-1]}", 55.0, share_of_wallet=0.3)])
-        then = account_revenue(draft.conn, "A", EVERYTHING, at("06-12"), "EUR")
-        assert then is not None
-        assert (then.month, then.amount, then.share, then.usual) == (date(2026, 5, 1), 55, 0.3, (110, 0.6))
-        assert then.year == 11 * 110 + 55
-        assert then.growth == pytest.approx(1265 / 1200 - 1)
-        before = account_revenue(draft.conn, "A", EVERYTHING, at("06-10"), "EUR")
-        assert before is not None
-        assert (before.month, before.growth) == (date(2026, 4, 1), None)
-        first = account_revenue(draft.conn, "A", EVERYTHING, datetime(2024, 7, 12, tzinfo=UTC), "EUR")
-        assert first is not None
-        assert (first.amount, first.usual, first.year) == (100, (None, None), 100)
-        assert account_revenue(draft.conn, "A", EVERYTHING, datetime(2024, 6, 30, tzinfo=UTC), "EUR") is None
-        assert account_revenue(draft.conn, "A", Scope("gm", frozenset({"Wealth"})), LATER, "EUR") is None
+        filled(draft.conn, [*rows, money("B", "2026-04-01", 9, **recorded("04-20")), money("B", "2026-03-01", 1)])
+
+        def sums(day: datetime) -> tuple[dict[str, float], list[float]]:
+            (covered,) = revenue_coverage(draft.conn, YEAR, [date(2026, 5, 18)], [day], "company", EVERYTHING) or (
+                None,
+            )
+            return revenue_of(draft.conn, ("A", "B"), "EUR", EVERYTHING, day), [covered.revenue] if covered else []
+
+        assert sums(at("04-30", 23)) == ({"A": 3, "B": 1}, [4])
+        assert sums(at("05-01", 1)) == ({"A": 3, "B": 10}, [13])
+        assert sums(at("05-05", 9)) == ({"A": 3, "B": 10}, [13])
+        assert sums(at("05-05", 10)) == ({"A": 7, "B": 10}, [17])
+        # Read for a later slot too, an earlier one still knows no more than it did.
+        slots = [date(2026, 5, 5), date(2026, 5, 18)]
+        both = revenue_coverage(draft.conn, YEAR, slots, [at("05-05"), at("05-18")], "company", EVERYTHING)
+        assert [one.revenue for one in both] == [13, 17]
+        assert revenue_of(draft.conn, ("A",), "EUR", EVERYTHING, at("04-10")) == {}
         draft.discard()
 
 

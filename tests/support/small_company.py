@@ -202,7 +202,7 @@ def _facts(conn: Connection, number: int, months: Sequence[date], verticals: Seq
     put(conn, tables.defect, [{**key, **at, "account_id": "A00", "code": "late"}])
     published = datetime(months[-1].year, months[-1].month, 28, 6, 0)  # noqa: DTZ001 - stored naive
     named = {"number": number, "published_at": published, "zone": zone, "calendar_hash": "", "metrics_hash": ""}
-    put(conn, tables.generation, [{**named, "source": "company", "summary": "{}"}])
+    put(conn, tables.generation, [{**named, "source": "company", "summary": '{"source": "company"}'}])
 
 
 def _answers(months: Sequence[date], verticals: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -245,13 +245,15 @@ def _accounts(conn: Connection, months: Sequence[date], verticals: Sequence[str]
         {
             "source": "company",
             "account_id": id_,
+            "vertical": vertical,
             "month": month,
+            "currency": "EUR",
             "amount": 900_000.0 + 8_000 * n + 110_000 * int(id_[1:]),
         }
         for n, month in enumerate(months)
-        for id_, _ in ids
+        for id_, vertical in ids
     ]
-    put(conn, tables.revenue, [{**row, "currency": "EUR"} for row in amounts])
+    put(conn, rollups.account_month, amounts)
 
 
 def _incidents(data: Path, at: datetime, month: date, verticals: Sequence[str], today: date) -> tuple[str, str]:
