@@ -21,7 +21,10 @@ from tests.counterparts.browser import PageAt
 from tests.counterparts.postgres import NewDatabase, Postgres
 from tests.counterparts.proxy import FaultProxy
 from tests.counterparts.slack import Slack
-from tests.support import clocks
+from tests.support import (
+    clocks,
+    compiled,  # noqa: F401 - from here on engines share what they compile
+)
 from tests.support.clocks import Now
 from tests.support.states import NewState, opener
 
