@@ -234,6 +234,7 @@ def lines(message: Mapping[str, Any]) -> list[str]:
 
 _LINES: Final[Mapping[str, Callable[[Mapping[str, Any]], list[str]]]] = {
     "header": lambda block: [block["text"]["text"]],
+    "image": lambda _block: [],  # the words stand beside it
     "section": lambda block: [
         ": ".join(part["text"].split("\n", 1)) for part in (block.get("fields") or [block["text"]])
     ],
