@@ -14,7 +14,12 @@ from markupsafe import Markup
 from config import Mistake
 from queries.metrics import count, day_words
 
-SEVERITIES: Final = {1: "severity 1, the most serious", 2: "severity 2", 3: "severity 3", 4: "severity 4"}
+SEVERITIES: Final = {
+    1: "critical, severity 1",
+    2: "serious, severity 2",
+    3: "notable, severity 3",
+    4: "minor, severity 4",
+}
 
 
 class Macros(Protocol):

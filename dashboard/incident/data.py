@@ -1,6 +1,8 @@
 """What the incident page reads, each result once: see `dashboard.cache`."""
 
-from datetime import date
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from dashboard.cache import ENTRIES, Key, copied, shared
@@ -9,7 +11,7 @@ from dashboard.incident.charts import Reference, over_time
 from dashboard.incident.origin_chart import origin
 from dashboard.review.data import effect
 from queries.monitoring.asked_rows import BadRow
-from queries.monitoring.evidence import Evidence
+from queries.monitoring.evidence import Evidence, with_stake
 from queries.review import (
     IncidentPage,
     Onset,
@@ -25,7 +27,8 @@ from queries.review import (
 )
 from queries.state import Action, Incident
 from queries.warehouse import Pin
-from triggers.messages import Card
+from triggers.incidents import timetable
+from triggers.messages import Card, other_incidents
 
 
 @shared({Incident: repr})
@@ -79,7 +82,14 @@ def effect_words(key: Key, pin: Pin, action: Action, others: tuple[Action, ...])
 @shared({IncidentPage: lambda page: repr((page.incident, page.present))})
 def incident_evidence(key: Key, _pin: Pin, page: IncidentPage) -> Evidence | None:
     """What stands behind an incident, at its present version."""
-    return read_evidence(_pin.conn, page, key.scope, key.as_of)
+    as_of = _read_at(key, page)
+    found = read_evidence(_pin.conn, page, key.scope, as_of)
+    return with_stake(_pin.conn, found, key.currency, key.scope, as_of) if found else None
+
+
+def _read_at(key: Key, page: IncidentPage) -> datetime:
+    """When a page is known at: a case of today was known when it opened, after the day had begun."""
+    return max(key.as_of, page.incident.opened_at + timedelta(seconds=1))
 
 
 @copied({IncidentPage: lambda page: repr((page.incident, page.present))})
@@ -98,8 +108,8 @@ def bad_rows(key: Key, _pin: Pin, page: IncidentPage) -> tuple[BadRow, ...]:
     return read_bad_rows(_pin.conn, page, key.scope, key.as_of) if shows else ()
 
 
-def card(key: Key, pin: Pin, page: IncidentPage, link: str) -> Card | None:
-    """The card that Slack shows too."""
+def card(key: Key, pin: Pin, page: IncidentPage, link: str, standing: Iterable[Incident]) -> Card | None:
+    """The card that Slack shows too. `standing` is what is open and the reader may see."""
     route = next((route for route in key.catalog.routes if route.name == page.incident.route), None)
     if page.rule is None or route is None:
         return None
@@ -110,4 +120,7 @@ def card(key: Key, pin: Pin, page: IncidentPage, link: str) -> Card | None:
     evidence = incident_evidence(key, pin, page)
     began = onset(key, pin, page.incident)
     told = (page.incident, page.history, page.rule, page.metric, named, evidence, zone, link, key.catalog.people)
-    return Card(*told, onset=began, today=key.day, present=page.present)
+    # Addresses within the dashboard, wherever it is reached.
+    others = other_incidents(page.incident, standing, key.catalog, "", zone)
+    shown = Card(*told, onset=began, today=key.day, present=page.present, others=others)
+    return replace(shown, table=timetable(key.catalog, named, zone), now=_read_at(key, page))

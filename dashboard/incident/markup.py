@@ -41,7 +41,7 @@ from queries.review import (
 from queries.state import Action, HistoryEntry, Incident
 from triggers.evaluation.kinds import kind_of, sentence_start
 from triggers.incidents import STEPS, parse_ladder
-from triggers.messages import ORIGIN, Card, called, freshness, news
+from triggers.messages import ORIGIN, Card, asks, called, freshness, news, sentence
 from triggers.messages import facts as card_facts
 
 UTC: Final = ZoneInfo("UTC")
@@ -129,7 +129,7 @@ def evidence_section(page: IncidentPage, card: Card | None) -> Markup:
     elif page.rule and card and (heard := kind_of(page.rule).finding(None, card.sample)):
         facts = [("Decline" if page.rule.reads_revenue else "Silence", heard)]
     if card:
-        facts += [(fact.label, fact.text) for fact in card_facts(card) if fact.label not in ELSEWHERE]
+        facts += [(fact.label, fact.text) for fact in (*card_facts(card), *asks(card)) if fact.label not in ELSEWHERE]
     return _MACROS.evidence(facts, main, freshness(card) if card else "")
 
 
@@ -156,6 +156,22 @@ def _by_value(one: Dimension) -> tuple[str, str]:
 def case_table(rows: Iterable[BadRow]) -> Markup:
     """Single cases: when, whose, which, and where it lies."""
     return _MACROS.cases([(row.day, row.account, f"{row.id} ({row.source})", ", ".join(row.place)) for row in rows])
+
+
+def case_section(card: Card | None, *, verbatims: bool) -> Markup:
+    """What a severe case is, in a sentence, and in the customer's own words for whoever may read those."""
+    case = card.evidence.case if card and card.evidence else None
+    if card is None or case is None:
+        return Markup()
+    comment = case.row.get("comment", "") if verbatims else ""
+    return _MACROS.case(sentence(card), comment)
+
+
+def others_section(card: Card | None) -> Markup:
+    """What else is open at its account."""
+    if card is None or not card.others:
+        return Markup()
+    return section("Also open at this account") + _MACROS.others(card.others)
 
 
 MOST_VALUES: Final = 5

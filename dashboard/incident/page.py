@@ -61,8 +61,12 @@ def show(session: PageSession) -> None:
         st.session_state[why] = typed
         st.html(parts.notice(f"It was closed meanwhile. What you typed was not recorded: “{typed}”", attention=True))
     link = f"{session.stores.settings.dashboard.public_url}/incident?id={page.incident.id}"
-    shown = data.card(session.key, session.pin, page, link)
-    st.html(markup.evidence_section(page, shown))
+    standing = read_incidents(session.state, session.viewer.scope, "open") if page.incident.account_id else []
+    shown = data.card(session.key, session.pin, page, link, standing)
+    verbatims = any(a.verbatims for a in session.catalog.audiences if a.name == session.viewer.scope.role)
+    st.html(markup.case_section(shown, verbatims=verbatims) + markup.evidence_section(page, shown))
+    if others := markup.others_section(shown):
+        st.html(others)
     with st.expander("How sure?"):
         st.html(parts.bullets(markup.how_sure(page)))
     _chart(session, page)

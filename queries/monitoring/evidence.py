@@ -1,15 +1,16 @@
 """What stands behind an incident: the accounts that made its figure, what else went on, how fresh the data is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Final
 
 from sqlalchemy import Connection, case, func, null, or_, select
 
 from queries.engine import aware, day_start, naive, whole
-from queries.metrics import clock_of
+from queries.metrics import UnratedRevenueError, clock_of, count, money_figure, revenue_of
 from queries.monitoring.asked_rows import Question, asked, bad_row, has_bad_rows
+from queries.monitoring.case_file import CaseFile
 from queries.monitoring.drivers import Drivers, read_drivers
 from queries.monitoring.row_profiles import YOUNG
 from queries.warehouse import DAYS, Scope, relation, tables
@@ -60,7 +61,8 @@ class DataFreshness:
 class Evidence:
     """What an incident's card adds to its figures.
 
-    `accounts` counts all that have a part in the figure; `last_contact` is when a single one was last heard of;
+    `accounts` counts all that have a part in the figure, `affected` are those whose rows count against it;
+    `last_contact` is when a single one was last heard of, `case` its severe case, and `stake` what those affected buy;
     `drivers` say where a breach comes from.
     """
 
@@ -70,7 +72,22 @@ class Evidence:
     overlaps: tuple[Overlap, ...]
     freshness: DataFreshness
     last_contact: date | None = None
+    affected: tuple[str, ...] = ()
+    case: CaseFile | None = None
+    stake: str = ""
     drivers: Drivers | None = None
+
+
+def with_stake(conn: Connection, evidence: Evidence, currency: str, scope: Scope, as_of: datetime) -> Evidence:
+    """The evidence with what the accounts affected buy in a year, or why nobody can say."""
+    n = len(evidence.affected)
+    try:
+        worth = sum(revenue_of(conn, evidence.affected, currency, scope, as_of).values())
+    except UnratedRevenueError as error:
+        return replace(evidence, stake=f"Not known: {error}")
+    whose = "this account" if n == 1 else f"the {count(n)} accounts affected"
+    words = f"{money_figure(worth, currency)} of revenue with {whose} in the last twelve months"
+    return replace(evidence, stake=words) if worth else evidence
 
 
 def gather(
@@ -87,6 +104,7 @@ def gather(
     """
     accounts = _accounts(conn, question, scope, as_of)
     bad = sum(c.bad or 0 for c in accounts) if has_bad_rows(question.metric) else None
+    affected = tuple(c.account_id for c in accounts if c.bad is None or c.bad)
     return Evidence(
         _named(conn, accounts[:MOST]),
         len(accounts),
@@ -94,6 +112,7 @@ def gather(
         overlaps(conn, question.since, question.until, place, as_of),
         data_freshness(conn, question.metric.table, as_of),
         drivers=read_drivers(conn, question, scope, as_of),
+        affected=affected,
     )
 
 
@@ -104,7 +123,8 @@ def gather_case(
     accounts = (Contributor(account, account, 1, 1),) if account else ()
     during = overlaps(conn, day, date.fromordinal(day.toordinal() + 1), place, as_of)
     known = (len(accounts), len(accounts), during, data_freshness(conn, table, as_of))
-    return Evidence(_named(conn, accounts), *known, last_contact(conn, account, as_of) if account else None)
+    heard = last_contact(conn, account, as_of) if account else None
+    return Evidence(_named(conn, accounts), *known, heard, (account,) if account else ())
 
 
 def last_contact(conn: Connection, account: str, as_of: datetime) -> date | None:

@@ -20,6 +20,7 @@ from queries.review.incident_page import (
     Trend,
     read_account_name,
     read_bad_rows,
+    read_case_evidence,
     read_evidence,
     read_incident_page,
     read_trend,

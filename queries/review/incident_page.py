@@ -1,6 +1,6 @@
 """One incident with everything that bears on it: its rule, its figures over time, what else happened, what was done."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import dropwhile
@@ -12,6 +12,7 @@ from config.models import Catalog, Metric, Rule
 from queries.engine import day_of
 from queries.metrics import Ask, MetricPoint, clock_of, measure
 from queries.monitoring.asked_rows import BadRow, Question, newest_bad_rows
+from queries.monitoring.case_file import read_case
 from queries.monitoring.drivers import question_of
 from queries.monitoring.evidence import Evidence, Overlap, gather, gather_case, overlaps
 from queries.review.read import conditions_of, current_rule, label_of
@@ -113,9 +114,22 @@ def read_evidence(conn: Connection, it: IncidentPage, scope: Scope, as_of: datet
     if rule is None:
         return None
     if rule.is_case and rule.case_table:
-        return gather_case(conn, rule.case_table, found.account_id, found.slot, place, as_of)
+        return read_case_evidence(conn, rule, found, it.history, scope, as_of)
     question = _question(it)
     return gather(conn, question, place, scope, as_of) if question else None
+
+
+def read_case_evidence(
+    conn: Connection, rule: Rule, found: Incident, history: Sequence[HistoryEntry], scope: Scope, as_of: datetime
+) -> Evidence:
+    """What stands behind an incident of one account, of a severe case its row as well."""
+    table, account = rule.case_table or "contact", found.account_id
+    known = gather_case(conn, table, account, found.slot, (found.vertical, found.touchpoint), as_of)
+    if not rule.is_case or account is None:
+        return known
+    happened = (history[0].sample or {}).get("happened_at") if history else None
+    at = datetime.fromisoformat(happened) if happened else found.opened_at
+    return replace(known, case=read_case(conn, table, found.slice, account, at, scope, as_of))
 
 
 def read_account_name(conn: Connection, account_id: str, scope: Scope) -> str | None:

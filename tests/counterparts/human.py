@@ -86,7 +86,7 @@ class Workspace:
     def press(
         self, user: str, action: str, *, choice: str | None = None, message: Mapping[str, Any] | None = None
     ) -> None:
-        """Press a button of a message (of the newest that has it), or choose from a list."""
+        """Press a button of a message (of the newest that has it), there or in its menu, or choose from a list."""
         shown = message or next(m for m in reversed(self.messages()) if _element(m, action))
         element = dict(_element(shown, action) or {})
         if choice is not None:
@@ -140,6 +140,10 @@ def _element(message: Mapping[str, Any], action: str) -> Mapping[str, Any] | Non
         for element in block.get("elements") or ():
             if element.get("action_id") == action:
                 return {**element, "block_id": block["block_id"]}
+            if element.get("type") == "overflow":
+                chosen = next((option for option in element["options"] if option["value"] == action), None)
+                if chosen:
+                    return {**element, "block_id": block["block_id"], "selected_option": chosen}
     return None
 
 

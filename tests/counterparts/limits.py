@@ -76,6 +76,11 @@ def _element(element: dict[str, Any]) -> Iterator[bool]:
     if element.get("type") == "button":
         yield element["text"].get("type") != "plain_text"
         yield _outside(element["text"], 75)
+    if element.get("type") == "overflow":
+        yield not 1 <= len(element["options"]) <= 5
+        for option in element["options"]:
+            yield option["text"].get("type") != "plain_text"
+            yield _outside(option["text"], 75) or not 1 <= len(option["value"]) <= 150
     yield len(element.get("action_id", "")) > 255
     yield len(element.get("value", "")) > 2000
     yield len(element.get("url", "")) > 3000

@@ -429,7 +429,8 @@ def shown(**changes: Any) -> dict[str, Any]:
     entry = HistoryEntry(found.id, 2, FRIDAY, kind, "as it was put", "ana")
     message = render(incident_message(a_card(incident=found, entries=(*a_card().entries, entry), people=(ANA, BEN))))
     fields = [field["text"] for block in message.blocks for field in block.get("fields", ())]
-    pressed = [e["action_id"] for b in message.blocks if b["type"] == "actions" for e in b["elements"]]
+    (row,) = (block["elements"] for block in message.blocks if block["type"] == "actions")
+    pressed = [element["action_id"] for element in row[:-1]] + [option["value"] for option in row[-1]["options"]]
     told_ = [b["text"]["text"] for b in message.blocks if b["type"] == "section" and "text" in b]
     return {"text": message.text.partition(".")[0], "facts": fields, "news": told_[-1], "doors": pressed}
 
@@ -464,9 +465,9 @@ def test_a_message_says_whose_it_is_and_offers_what_can_be_done(
     seen = shown(**changes)
     assert fact is None or fact in seen["facts"]
     assert news in seen["news"]
-    steps = [] if may_take is None else ["snooze", "resolve", "reassign"]
+    steps = [] if may_take is None else ["snooze", "reassign", "resolve"]
     take = ["acknowledge"] if may_take else []
-    assert seen["doors"] == [*take, *steps, "action", "useful", "noise", "open"]
+    assert seen["doors"] == [*take, "action", "open", *steps, "useful", "noise"]
 
 
 # Before anything happens.

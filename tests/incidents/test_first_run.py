@@ -75,12 +75,12 @@ def _assert_told(
 
 
 def _assert_words(conn: Connection, config: Catalog, pin: Pin, where: dict[tuple[str, str | None], str]) -> None:
-    composer = Composer(CardReader(pin, config, "http://earshot.example", noon(NOW)), config)
+    composer = Composer(CardReader(pin, config, "http://earshot.example", noon(NOW), "EUR"), config)
     words = {message.incident_id: composer.prepare(conn, DueMessage(message, "")).words for message in unsent(conn)}
     shown = {id_: "\n".join((said.title, *said.sentences)) for id_, said in words.items() if said is not None}
     energy = next(line for line in shown[where["defects", "Energy"]].splitlines() if "Energy" in line)
     assert "since " in energy
     assert "50%" in energy  # the figure of now; it was found with a smaller one
     assert "has always been so" in shown[where["defects", "Retail"]].lower()
-    assert shown[where["urgent", "Lending"]].startswith("\N{LARGE RED CIRCLE} Standing since ")
+    assert shown[where["urgent", "Lending"]].startswith("\N{LARGE RED CIRCLE} Critical, standing since ")
     assert "Standing" not in shown[where["defects", "Public"]]

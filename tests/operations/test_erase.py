@@ -416,5 +416,5 @@ def _tick(warehouse: Warehouse, states: Engine, rules: Any, now: datetime) -> No
 
 def _deliver(warehouse: Warehouse, states: Engine, rules: Any, slack: Slack, now: datetime) -> None:
     with warehouse.pin() as pin:
-        cards = CardReader(pin, rules, "https://earshot.example", now)
+        cards = CardReader(pin, rules, "https://earshot.example", now, "EUR")
         DeliveryWorker(states, client.Slack(TOKEN, slack.base_url, 5), cards, rules, 5.0, lambda: now).deliver()

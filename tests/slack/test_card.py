@@ -20,7 +20,8 @@ from tests.evaluation.test_kinds import WRITTEN
 from tests.support.company import METRIC, rule, subject
 from triggers.evaluation.kinds import kind_of
 from triggers.messages import Card, Ids
-from triggers.messages.card import facts, headline, incident_message, news_message, title
+from triggers.messages.card import asks, facts, headline, incident_message, news_message, sentence, title
+from triggers.messages.message import mark
 from triggers.slack.blocks import SlackMessage, escaped, fallback, metadata, render
 
 OPENED: Final = datetime(2026, 3, 2, 23, 30, tzinfo=UTC)
@@ -96,7 +97,9 @@ def texts(message: SlackMessage) -> list[str]:
 
 
 def test_the_card_says_what_how_sure_since_when_and_what_to_do() -> None:
-    assert title(card()) == "Breach: Journeys with a defect, Retail"
+    assert title(card()) == "Serious: Journeys with a defect, Retail"
+    said = "Journeys with a defect: Retail stands at 35% of 212 cases, against a limit of 25%, "
+    assert sentence(card()) == f"{said}worse since some time between 5 and 19 January 2026."
     assert headline(card()) == "Journeys with a defect: 35% (95% CI 29 to 42%), n = 212. Limit 25%."
     assert {fact.label: fact.text for fact in facts(card())} == {
         "Where": "Retail",
@@ -107,8 +110,12 @@ def test_the_card_says_what_how_sure_since_when_and_what_to_do() -> None:
         "Severity": "2 of 4",
         "Accounts": "Ashgrove Bank (8 of 12), Birch & Co (7 of 12) and 37 more",
         "At the same time": "Strike (external, 20 January 2026 still on)",
-        "What to do": "Call the engineer who was there.",
     }
+    nobody = "Please take it today; nobody else is notified after this message."
+    assert [(fact.label, fact.text) for fact in asks(card())] == [
+        ("What to do", "Call the engineer who was there."),
+        ("Due", nobody),
+    ]
 
 
 def test_names_stay_where_the_route_does_not_show_them() -> None:
@@ -138,7 +145,7 @@ def test_a_severe_case_names_its_account_and_no_figure() -> None:
     )
     case = Evidence((Contributor("A1", "Ashgrove Bank", 1, 1),), 1, 1, (), DataFreshness(12, LOADED, None))
     found = card(rule=event, metric=None, incident=incident("response=crm/77"), evidence=case)
-    assert title(found) == "Breach: detractor, Retail"
+    assert title(found) == "Serious: detractor, Retail"
     assert headline(found) == "One severe case, seen on 3 March 2026."
     assert {f.label: f.text for f in facts(found)}["Accounts"] == "Ashgrove Bank"
 
@@ -167,13 +174,18 @@ def test_a_decline_says_what_was_bought_and_when_they_were_last_heard_of() -> No
 @pytest.mark.parametrize(
     ("state", "over", "start"),
     [
-        ("open", None, "\N{LARGE RED CIRCLE} Breach"),
+        ("open", None, "\N{LARGE ORANGE CIRCLE} Serious"),
         ("resolved", OPENED, "\N{LARGE GREEN CIRCLE} Recovered"),
         ("closed", OPENED, "\N{MEDIUM WHITE CIRCLE} Closed"),
     ],
 )
 def test_the_state_is_a_word_beside_a_colour(state: str, over: datetime | None, start: str) -> None:
     assert render(incident_message(card(incident=incident(state=state, resolved_at=over)))).text.startswith(start)
+
+
+def test_each_severity_has_a_colour_and_a_word_of_its_own() -> None:
+    shown = {mark(severity, "open") for severity in (1, 2, 3, 4)} | {mark(1, "resolved"), mark(1, "closed")}
+    assert len({colour for colour, _ in shown}) == len({word for _, word in shown}) == 6
 
 
 def test_a_reply_mentions_people_by_id_and_nobody_else() -> None:

@@ -64,7 +64,7 @@ class Watch:
     def deliver(self, later: timedelta = timedelta(0)) -> Sent:
         self.now += later
         with self.warehouse.pin() as pin:
-            cards = CardReader(pin, self.catalog, "https://earshot.example", self.now)
+            cards = CardReader(pin, self.catalog, "https://earshot.example", self.now, "EUR")
             slack = client.Slack(self.token, self.base_url, 1)
             place = (self.states, slack, cards, self.catalog, 1.0, lambda: self.now, self._wait)
             done = DeliveryWorker(*place, is_muted=self.is_muted).deliver()
@@ -351,7 +351,7 @@ def test_blocks_that_slack_refuses_go_as_text(watch: Watch, slack_proxy: FaultPr
     watch.tick(OPENS)
     watch.deliver()
     (root,) = seen(slack)
-    assert "Breach: Journeys with a defect, Retail" in root["text"]
+    assert "Serious: Journeys with a defect, Retail" in root["text"]
     assert not root.get("blocks")
 
 

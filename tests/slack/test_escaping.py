@@ -22,10 +22,10 @@ from tests.counterparts.limits import refusal
 from tests.slack.test_card import card, evidence
 from tests.slack.test_interactions import ANA, CLOSED, NOW, OPENED, OVER, TAKEN, incident, press, seen
 from tests.support.company import METRIC, catalog, rule
-from triggers.messages import Choice, Ids, Link, Message, Posted
+from triggers.messages import Ids, Link, Message, Posted
 from triggers.messages.card import incident_message, news_message
 from triggers.messages.digest import digest_message, digest_reply
-from triggers.messages.message import Button, Fact
+from triggers.messages.message import Button, Fact, Menu
 from triggers.slack.blocks import form
 from triggers.slack.client import Slack
 from triggers.slack.interactions import FORMS, PLAIN, Tell, decide
@@ -87,8 +87,7 @@ def assert_harmless(body: Mapping[str, Any]) -> None:
     mentions=st.lists(st.builds(Person, name=st.just("ana"), label=TEXT, audience=st.just("gm"),
                                 slack=st.none() | st.just("U000000100")), max_size=2).map(tuple),
     footnote=TEXT,
-    actions=st.just((Button(HOSTILE, "acknowledge"), Choice(HOSTILE, "snooze", {"1h": HOSTILE}))),
-    answers=st.just((Link(HOSTILE, "https://earshot.example"),)),
+    actions=st.just((Button(HOSTILE, "acknowledge"), Link(HOSTILE, "https://earshot.example"), Menu({"a": HOSTILE}))),
     note=TEXT,
     incident=st.just("0b8f8e3e"),
 ))  # fmt: skip

@@ -65,19 +65,25 @@ CLOSED: Final = HistoryEntry(ID, 2, NOW - timedelta(hours=1), "closed", "part re
         (
             press("snooze", choice="1h"),
             seen(),
-            Do("snooze", NOW + timedelta(hours=1), words="until 2026-11-20 17:30"),
+            Do("snooze", NOW + timedelta(hours=1), words="until 20 November 2026, 17:30 CET"),
         ),
         (
             press("snooze", choice="tomorrow"),
             seen(),
-            Do("snooze", datetime(2026, 11, 21, 8, tzinfo=UTC), words="until 2026-11-21 09:00"),
+            Do("snooze", datetime(2026, 11, 21, 8, tzinfo=UTC), words="until 21 November 2026, 09:00 CET"),
         ),
         (
             press("snooze", choice="business"),  # over the weekend
             seen(),
-            Do("snooze", datetime(2026, 11, 23, 8, tzinfo=UTC), words="until 2026-11-23 09:00"),
+            Do("snooze", datetime(2026, 11, 23, 8, tzinfo=UTC), words="until 23 November 2026, 09:00 CET"),
         ),
         (press("resolve"), seen(), Open("resolve")),
+        (press("snooze"), seen(), Open("snooze")),
+        (
+            press("snooze", kind="form", fields={"until": "1h"}),
+            seen(),
+            Do("snooze", NOW + timedelta(hours=1), words="until 20 November 2026, 17:30 CET"),
+        ),
         (press("reassign"), seen(), Open("reassign")),
         (press("action"), seen(), Open("action")),
         (press("action"), seen(incident=incident(**OVER)), Open("action")),  # also afterwards
@@ -129,23 +135,27 @@ def test_whoever_may_not_read_it_hears_nothing_of_it(action: str, kind: Any, cha
         (
             press(),
             seen(incident=incident(**TAKEN)),
-            "Nothing was changed: Ben Okafor acknowledged it, 2026-11-20 14:30.",
+            "Nothing was changed: Ben Okafor acknowledged it, 20 November 2026, 14:30 CET.",
         ),
         (
             press(),
             seen(incident=incident(**{**TAKEN, "acknowledged_by": "ana"})),
             "Nothing was changed: you acknowledged it",
         ),
-        (press(), seen(incident=incident(**OVER), entries=(OPENED, RECOVERED)), "it recovered, 2026-11-20 15:30."),
+        (
+            press(),
+            seen(incident=incident(**OVER), entries=(OPENED, RECOVERED)),
+            "it recovered, 20 November 2026, 15:30 CET.",
+        ),
         (
             press("snooze", choice="1h"),
             seen(incident=incident(**{**OVER, "state": "closed"}), entries=(OPENED, CLOSED)),
-            "Nothing was changed: Ben Okafor closed it, 2026-11-20 15:30: part replaced.",
+            "Nothing was changed: Ben Okafor closed it, 20 November 2026, 15:30 CET: part replaced.",
         ),
         (
             press("snooze", choice="1h"),  # twice
             seen(incident=incident(snoozed_until=NOW + timedelta(hours=1), assigned_to="ana")),
-            "Nothing was changed: Ana Ruiz snoozed it until 2026-11-20 17:30.",
+            "Nothing was changed: Ana Ruiz snoozed it until 20 November 2026, 17:30 CET.",
         ),
         (press("resolve"), seen(arrived_at=NOW - timedelta(minutes=5)), "That took too long; press the button again."),
         (press("resolve", kind="form"), seen(incident=incident(**OVER), entries=(OPENED, RECOVERED)), "it recovered"),
@@ -280,6 +290,7 @@ def test_what_stays_the_same_when_it_comes_again(
         ("resolve", {"note": "replaced"}, {}),
         ("resolve", {"note": ""}, {"note"}),
         ("reassign", {"to": ""}, {"to"}),
+        ("snooze", {"until": ""}, {"until"}),
         ("action", {"what": "train them", "due": "", "effect": ""}, {}),
         ("action", {"what": "", "due": "2026-11-19", "effect": "a lot"}, {"what", "due", "effect"}),
         ("action", {"what": "x", "due": "2026-11-20", "effect": "-5%"}, {}),

@@ -55,7 +55,7 @@ class Gallery:
 
     def add(self, crash_point: Callable[[PicturePoint], None] = lambda _: None) -> int:
         with self.watch.warehouse.pin() as pin:
-            cards = self.cards(pin, self.watch.catalog, "https://earshot.example", self.watch.now)
+            cards = self.cards(pin, self.watch.catalog, "https://earshot.example", self.watch.now, "EUR")
             slack = client.Slack(TOKEN, self.proxy.base_url, 1)
             place = (self.watch.states, slack, cards, self.watch.catalog, lambda: self.watch.now, self._wait)
             return PictureDelivery(*place, crash_point).deliver()
@@ -376,7 +376,7 @@ def test_an_erasure_takes_the_picture_down(gallery: Gallery) -> None:
 def test_the_same_figures_are_the_same_bytes(gallery: Gallery) -> None:
     with gallery.watch.warehouse.pin() as pin, gallery.watch.states.connect() as conn:
         (found,) = read_incidents(conn, EVERYTHING)
-        reader = CardReader(pin, gallery.watch.catalog, "https://earshot.example", gallery.watch.now)
+        reader = CardReader(pin, gallery.watch.catalog, "https://earshot.example", gallery.watch.now, "EUR")
         first, second = (reader.picture(conn, found.id, ROUTE) for _ in range(2))
         assert first is not None
         assert first == second

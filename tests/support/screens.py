@@ -22,6 +22,7 @@ from queries.warehouse import EVERYTHING
 from tests.counterparts.human import APP_TOKEN, TOKEN, Workspace
 from tests.support.small_company import AUDIENCES, GOALS, METRICS
 from triggers.messages.card import news
+from triggers.messages.message import SEVERITIES
 
 RULES: Final = """
 [guard]
@@ -203,7 +204,7 @@ class Screens:
 # The message.
 
 STATES: Final = {
-    "\N{LARGE RED CIRCLE}": "open",
+    **{colour: "open" for colour, _ in SEVERITIES.values()},
     "\N{LARGE GREEN CIRCLE}": "resolved",
     "\N{MEDIUM WHITE CIRCLE}": "closed",
 }
@@ -214,7 +215,7 @@ def in_message(message: Mapping[str, Any]) -> Standing:
     """How an incident stands by its message in Slack."""
     shown = [unescape(line) for line in lines(message)]
     state, buttons = STATES[shown[0][0]], " ".join(line for line in shown if line.startswith("["))
-    assert ("[Resolve" in buttons) == ("[Snooze]" in buttons) == (state == "open")
+    assert ("Resolve" in buttons) == ("Snooze" in buttons) == (state == "open")
     until, taken = _fact(shown, "Snoozed until"), _fact(shown, "Acknowledged by").rsplit(", ", 2)[0]
     waits = _fact(shown, "Waiting for")
     whose = f"acknowledged by {taken}" if taken else f"waiting for {waits}" if waits else "unassigned"
@@ -244,7 +245,9 @@ _LINES: Final[Mapping[str, Callable[[Mapping[str, Any]], list[str]]]] = {
 
 
 def _label(element: Mapping[str, Any]) -> str:
-    return str((element.get("text") or element["placeholder"])["text"])
+    if element["type"] == "overflow":
+        return "\N{MIDLINE HORIZONTAL ELLIPSIS} " + " | ".join(option["text"]["text"] for option in element["options"])
+    return str(element["text"]["text"])
 
 
 def _steady(text: str) -> str:

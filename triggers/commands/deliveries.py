@@ -76,13 +76,15 @@ def written_out(
     """Each message as its channel would show it now, in lines; of what has nothing to say any more nothing."""
     link = site.settings.dashboard.public_url
     letters = DirectMessageWriter(pin, site.catalog, site.settings.currency, link, now)
-    composer = Composer(CardReader(pin, site.catalog, link, now), site.catalog, letters.words)
+    composer = Composer(CardReader(pin, site.catalog, link, now, site.settings.currency), site.catalog, letters.words)
     channels = {route.name: route.channel or "" for route in site.catalog.routes}
     for message in waiting:
         words = composer.prepare(conn, DueMessage(message, channels.get(message.target, ""))).words
         if words is not None:
             yield f"--- {message.kind} to {message.target}, due {iso_instant(message.due_at)}"
-            shown = (words.title, *words.sentences, *(f"{fact.label}: {fact.text}" for fact in words.facts))
+            lines = (f"{fact.label}: {fact.text}" for fact in (*words.facts, *words.asks))
+            others = (f"Also open at this account: {link.label}, {link.url}" for link in words.others)
+            shown = (words.title, *words.sentences, *lines, *others)
             yield from filter(None, (*shown, words.news, words.footnote, words.note, ""))
             yield ""
 

@@ -9,6 +9,7 @@ from triggers.incidents.escalation import (
     STEPS,
     addressed,
     begins,
+    due_sentence,
     due_steps,
     named_people,
     overdue_steps,

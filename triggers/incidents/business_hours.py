@@ -48,6 +48,20 @@ class Timetable:
             return at
         return next(start for start, _ in self._spans(at) if start >= at)
 
+    def worked(self, since: datetime, until: datetime) -> str:
+        """How much business time lies between two instants: in hours up to two days of it, else in business days."""
+        days = 0
+        day = self._today(since) + DAY
+        while day <= self._today(until):
+            days += self.is_business_day(day)
+            day += DAY
+        if self.hours is None or days > 2:
+            return f"{days} business {'day' if days == 1 else 'days'}"
+        spans = takewhile(lambda span: span[0] < until, self._spans(since))
+        shares = (min(end, until) - max(start, since) for start, end in spans if end > since)
+        hours = round(sum(shares, timedelta(0)) / timedelta(hours=1))
+        return f"{hours} business {'hour' if hours == 1 else 'hours'}"
+
     def next_business_morning(self, at: datetime) -> datetime:
         """When work begins on the first business day after today: at its opening, or at 9:00."""
         day = self._today(at) + DAY

@@ -13,7 +13,9 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from config.models import Catalog, Person, Route, Step, duration_text, parse_duration
+from queries.engine import day_of
 from queries.messages import Silence, silenced
+from queries.metrics import day_words, listed, moment_words
 from queries.state import HistoryEntry, Incident
 from triggers.incidents.access import may_name_accounts, may_read
 from triggers.incidents.business_hours import Timetable, timetable
@@ -203,6 +205,23 @@ def addressed(
     steps = parse_ladder(incident.ladder)
     number = sum(one.kind in STEPS and one.seq <= entry.seq for one in entries)
     return named_people(steps[number].notify, people, incident.vertical) if number < len(steps) else ()
+
+
+def due_sentence(incident: Incident, table: Timetable, people: Sequence[Person], now: datetime | None) -> str:
+    """By when somebody should take it on, and who is notified then; empty where somebody has, or it is over."""
+    if not incident.is_open or incident.acknowledged_at or incident.snoozed_until:
+        return ""
+    steps, number = parse_ladder(incident.ladder), incident.next_step
+    if incident.next_step_at is None or number >= len(steps):
+        day = f", {day_words(now, table.zone)}" if now else ""
+        return f"Please take it today{day}; nobody else is notified after this message."
+    # What waits until somebody is at work is told then; severity 1 waits for nobody.
+    at = incident.next_step_at if incident.severity == 1 else table.next_opening(incident.next_step_at)
+    named = [person.label for person in named_people(steps[number].notify, people, incident.vertical)]
+    nobody = "this channel" if steps[number].notify == "channel" else "the general manager"
+    who = f"{listed(named)} {'hears' if len(named) == 1 else 'hear'}" if named else f"{nobody} hears"
+    today = "today, " if now and day_of(at, table.zone) == day_of(now, table.zone) else ""
+    return f"Please take it by {today}{moment_words(at, table.zone)}; then {who} of it."
 
 
 def overdue_steps(

@@ -2,27 +2,36 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from config.models import Metric, Person, Route, Rule, conditions_text
-from queries.metrics import count, day_words, moment_words
+from queries.metrics import day_words, moment_words
 from queries.monitoring.evidence import Evidence
 from queries.review import UNCLEAR, Onset, aged, newest_sample, readings_of
 from queries.state import HistoryEntry, Incident, slice_values
-from triggers.evaluation.kinds import figure_with_interval, kind_of
-from triggers.incidents import addressed, may_name_accounts, may_read
-from triggers.messages.message import Button, Choice, Control, Fact, Link, Message
+from triggers.evaluation.kinds import figure_with_interval, kind_of, sentence_start
+from triggers.incidents import Timetable, addressed, due_sentence, may_name_accounts, may_read
+from triggers.messages.message import (
+    NAME,
+    OPEN_MENU,
+    OVER,
+    VOTES,
+    Button,
+    Control,
+    Fact,
+    Link,
+    Menu,
+    Message,
+    accounts_text,
+    case_facts,
+    case_sentence,
+    cut,
+    mark,
+)
 
 COMPANY: Final = "whole company"
-NAME: Final = 80
-"""A name that leaves room for the others."""
-MARKS: Final = {
-    "open": "\N{LARGE RED CIRCLE}",
-    "resolved": "\N{LARGE GREEN CIRCLE}",
-    "closed": "\N{MEDIUM WHITE CIRCLE}",
-}
 NEWS: Final = {
     "opened": "Opened",
     "worsened": "Worse",
@@ -43,11 +52,9 @@ NEWS: Final = {
     "always": "Finding",
     "joined": "Same event",
 }
-"""What the kinds of entry are called, in Slack and in the dashboard."""
 
-SNOOZES: Final = {"1h": "for an hour", "tomorrow": "until tomorrow 9:00", "business": "until the next business day"}
 ORIGIN: Final = "Where it comes from"
-STATES: Final = {"open": "Breach", "resolved": "Recovered", "closed": "Closed"}
+UNSAID: Final = frozenset({"Where", "Since", "Severity", "Only", "Case"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,9 @@ class Card:
         today: the reporting zone's day: what is silent is so until then.
         present: its figure in the newest window, where it is open and one was evaluated since.
         withheld: whether it lies outside what its readers may see: then only that is said.
+        table: whose clocks and working time its readers go by.
+        now: when it is read, aware UTC; None: when it opened.
+        others: what else is open at its account, as far as its readers may see it.
     """
 
     incident: Incident
@@ -85,6 +95,14 @@ class Card:
     today: date | None = None
     present: Mapping[str, Any] | None = None
     withheld: bool = False
+    table: Timetable | None = None
+    now: datetime | None = None
+    others: tuple[Link, ...] = ()
+
+    @property
+    def clock(self) -> Timetable:
+        """Whose clocks its readers go by."""
+        return self.table or Timetable(self.zone)
 
     @property
     def sample(self) -> Mapping[str, Any]:
@@ -94,22 +112,57 @@ class Card:
 
 
 def title(card: Card) -> str:
-    """What it is and where, such as `Breach: Installations with a defect, Retail`."""
-    state = STATES[card.incident.state]
+    """How severe it is, what and where, such as `Critical: Installations with a defect, Retail`."""
+    _, state = mark(card.incident.severity, card.incident.state)
     if card.incident.is_open and any(entry.kind == "standing" for entry in card.entries):
-        state = f"Standing since {day_words(card.incident.opened_at, card.zone)}"
+        state += f", standing since {day_words(card.incident.opened_at, card.zone)}"
     return f"{state}: {card.rule.label or card.rule.name}, {slice_text(card)}"
 
 
 def slice_text(card: Card) -> str:
-    """The slice in words: its values, the case's vertical, or the whole company."""
-    incident = card.incident
+    """The slice in words: its values, the case's account and vertical, or the whole company."""
+    incident, account = card.incident, account_name(card)
     if card.rule.is_case:
-        return ", ".join(part for part in (incident.vertical, incident.touchpoint) if part) or COMPANY
-    said = slice_values(incident.slice)
-    if not may_name_accounts(card.route):
-        said = {name: value for name, value in said.items() if name != "account_id"}
+        return ", ".join(part for part in (account, incident.vertical, incident.touchpoint) if part) or COMPANY
+    said = {**slice_values(incident.slice)}
+    if said.pop("account_id", None):
+        said = {"account_id": account, **said} if account else said
     return ", ".join(said.values()) or incident.vertical or COMPANY
+
+
+def account_name(card: Card) -> str:
+    """The name of the one account that it is about; empty where there is none, or it may not be named."""
+    if card.incident.account_id is None or not may_name_accounts(card.route):
+        return ""
+    named = (one.name for one in card.evidence.contributors) if card.evidence else ()
+    return cut(next(iter(named), card.incident.account_id), NAME)
+
+
+def sentence(card: Card) -> str:
+    """What happened where, how much against what, and since when; of a fault of the data what shows it."""
+    incident, place = card.incident, slice_text(card)
+    if card.evidence and card.evidence.case:
+        return case_sentence(card.evidence.case, whose(card), card.clock, card.now or incident.opened_at)
+    if place == COMPANY:
+        place = f"the {COMPANY}"
+    elif not account_name(card) and (values := [*slice_values(incident.slice).values()])[1:]:
+        place = f"{values[0]} ({', '.join(values[1:])})"
+    said = kind_of(card.rule).sentence(place, card.metric, card.sample)
+    if not said:
+        return headline(card)
+    ended = "" if incident.is_open else OVER[incident.state][1].lower()
+    if ended:
+        on = f" on {day_words(incident.resolved_at, card.zone)}" if incident.resolved_at else ""
+        return f"{said}; {ended}{on}."
+    if card.metric is None:
+        return f"{said}."
+    since = f"worse since {card.onset}" if card.onset else f"found on {day_words(incident.opened_at, card.zone)}"
+    return f"{said}, {since}."
+
+
+def whose(card: Card) -> str:
+    """The account of a case as it may be named."""
+    return account_name(card) or (f"an account in {card.incident.vertical}" if card.incident.vertical else "an account")
 
 
 def headline(card: Card) -> str:
@@ -117,7 +170,7 @@ def headline(card: Card) -> str:
     if said := kind_of(card.rule).finding(card.metric, card.sample):
         return said
     if card.rule.class_ == "data":
-        return card.entries[0].reason
+        return sentence_start(f"{card.entries[0].reason}.")
     return f"One severe case, seen on {day_words(card.incident.opened_at, card.zone)}."
 
 
@@ -127,18 +180,20 @@ def facts(card: Card) -> tuple[Fact, ...]:
     found = moment_words(incident.opened_at, card.zone)
     if incident.resolved_at:
         found += f", ended {moment_words(incident.resolved_at, card.zone)}"
+    case = evidence.case if evidence else None
     lines = [
+        *(case_facts(case, whose(card), card.clock, card.now or incident.opened_at) if case else ()),
         Fact("Where", slice_text(card)),
         *([] if card.metric is None and card.onset is None else [Fact("Since", str(card.onset or UNCLEAR))]),
-        Fact("Found", found),
+        *([] if case else [Fact("Found", found)]),
         *_figures(card),
         Fact("Severity", f"{incident.severity} of 4"),
         *_held(card),
     ]
     if evidence and (origin := origin_text(evidence, card.route)):
         lines.append(Fact(ORIGIN, f"{origin}."))
-    if evidence and evidence.accounts:
-        lines.append(Fact("Accounts", _accounts(evidence, may_name=may_name_accounts(card.route))))
+    if evidence and evidence.accounts and not case:
+        lines.append(Fact("Accounts", accounts_text(evidence, may_name=may_name_accounts(card.route))))
     # Money says that they leave; whether they still talk to us says how far it has gone.
     if evidence and evidence.last_contact and card.rule.reads_revenue:
         lines.append(Fact("Last contact", day_words(evidence.last_contact)))
@@ -153,8 +208,6 @@ def facts(card: Card) -> tuple[Fact, ...]:
         lines.append(Fact("Young source", f"{known}; {young[1]} are needed to detect every data fault"))
     if joined := [entry.reason for entry in card.entries if entry.kind == "joined"]:
         lines.append(Fact("Same event", "; ".join(joined)))
-    if card.rule.runbook:
-        lines.append(Fact("What to do", card.rule.runbook))
     return tuple(lines)
 
 
@@ -162,6 +215,17 @@ def origin_text(evidence: Evidence, route: Route) -> str:
     """What a breach comes from. An account is called by its name where accounts may be named."""
     names = {one.account_id: cut(one.name, NAME) for one in evidence.contributors} if may_name_accounts(route) else {}
     return evidence.drivers.words(names) if evidence.drivers else ""
+
+
+def asks(card: Card) -> tuple[Fact, ...]:
+    """What is at stake, what to do, and by when."""
+    stake = card.evidence.stake if card.evidence else ""
+    parts = (
+        ("At stake", stake),
+        ("What to do", card.rule.runbook),
+        ("Due", due_sentence(card.incident, card.clock, card.people, card.now)),
+    )
+    return tuple(Fact(label, text) for label, text in parts if text)
 
 
 def _held(card: Card) -> Iterator[Fact]:
@@ -196,7 +260,7 @@ def news(kind: str) -> str:
 def _figures(card: Card) -> Iterator[Fact]:
     rule, sample = card.rule, card.sample
     if rule.is_case:
-        if may_name_accounts(card.route):
+        if may_name_accounts(card.route) and not (card.evidence and card.evidence.case):
             yield Fact("Case", case_text(card.incident))
         return
     if window := kind_of(rule).window(sample):
@@ -211,18 +275,6 @@ def _figures(card: Card) -> Iterator[Fact]:
         yield Fact("How sure", "far beyond what chance explains")
     if rule.where:
         yield Fact("Only", conditions_text(rule.where))
-
-
-def _accounts(evidence: Evidence, *, may_name: bool) -> str:
-    if not may_name:
-        return f"{count(evidence.accounts)} (names in the dashboard)"
-    named = list[str]()
-    for account in evidence.contributors:
-        rows = count(account.n) if account.bad is None else f"{count(account.bad)} of {count(account.n)}"
-        is_single = account.n == account.bad == 1
-        named.append(cut(account.name, NAME) if is_single else f"{cut(account.name, NAME)} ({rows})")
-    more = evidence.accounts - len(evidence.contributors)
-    return ", ".join(named) + (f" and {count(more)} more" if more else "")
 
 
 def freshness(card: Card) -> str:
@@ -240,35 +292,29 @@ def incident_message(card: Card) -> Message:
     """The incident's own message, as it stands now."""
     if card.withheld:
         return _withheld(card)
-    mark = MARKS[card.incident.state]
+    colour, _ = mark(card.incident.severity, card.incident.state)
     return Message(
-        (f"{mark} {title(card)}. {headline(card)}",),
-        f"{mark} {title(card)}",
-        (headline(card),),
-        facts(card),
+        (f"{colour} {title(card)}. {sentence(card)}",),
+        f"{colour} {title(card)}",
+        (sentence(card),),
+        tuple(fact for fact in facts(card) if fact.label not in UNSAID and fact.text != card.entries[-1].reason),
+        asks(card),
+        card.others,
         _news(card),
         footnote=freshness(card),
-        actions=_actions(card.incident),
-        answers=(
-            Button("Record an action\N{HORIZONTAL ELLIPSIS}", "action"),
-            Button("Useful", "useful"),
-            Button("Noise", "noise"),
-            Link("Open the incident", card.link),
-        ),
+        actions=_actions(card),
         incident=card.incident.id,
     )
 
 
-def _actions(incident: Incident) -> tuple[Control, ...]:
+def _actions(card: Card) -> tuple[Control, ...]:
     """What can be done about it from here."""
-    if not incident.is_open:
-        return ()
-    acknowledging = () if incident.acknowledged_at else (Button("Acknowledge", "acknowledge", is_primary=True),)
+    is_open, is_free = card.incident.is_open, card.incident.is_open and not card.incident.acknowledged_at
     return (
-        *acknowledging,
-        Choice("Snooze", "snooze", {value: f"Snooze {until}" for value, until in SNOOZES.items()}),
-        Button("Resolve\N{HORIZONTAL ELLIPSIS}", "resolve"),
-        Button("Reassign\N{HORIZONTAL ELLIPSIS}", "reassign"),
+        *([Button("Acknowledge", "acknowledge", is_primary=True)] if is_free else []),
+        Button("Record an action\N{HORIZONTAL ELLIPSIS}", "action"),
+        Link("Open", card.link),
+        Menu((OPEN_MENU if is_open else {}) | VOTES),
     )
 
 
@@ -302,8 +348,3 @@ def news_message(card: Card, entry: HistoryEntry, people: Sequence[Person] = ())
     if card.metric is not None and entry.sample and "value" in entry.sample:
         text += f" {figure_with_interval(card.metric, entry.sample, sure='')}."
     return Message((text,), sentences=(text,), mentions=tuple(people))
-
-
-def cut(text: str, most: int) -> str:
-    """A name that leaves room for the others."""
-    return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"

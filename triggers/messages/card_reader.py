@@ -1,6 +1,6 @@
 """Put an incident's card together: the incident and its history from the state, its evidence from the warehouse."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -11,14 +11,16 @@ from sqlalchemy import Connection
 from config import EarshotError
 from config.models import Catalog, Route
 from queries.engine import day_of
-from queries.metrics import read_account_months
+from queries.metrics import day_words, read_account_months
 from queries.monitoring.drivers import question_of
-from queries.monitoring.evidence import Evidence, gather, gather_case
-from queries.review import Onset, newest_sample, read_onset, read_present, read_trend
+from queries.monitoring.evidence import MOST, Evidence, gather, with_stake
+from queries.review import Onset, newest_sample, read_case_evidence, read_onset, read_present, read_trend
 from queries.state import (
+    HistoryEntry,
     Incident,
     entries,
     newest_slots,
+    open_incidents,
     read_incident,
     rule_version,
     slice_values,
@@ -26,9 +28,9 @@ from queries.state import (
 )
 from queries.warehouse import EVERYTHING, Pin, Scope
 from triggers.data_faults.scan import NAME, rule_of_faults
-from triggers.incidents import may_read, reader_scope
+from triggers.incidents import may_read, reader_scope, timetable
 from triggers.messages.card import Card
-from triggers.messages.message import Picture
+from triggers.messages.message import Link, Picture
 from triggers.messages.picture import decline_series, drawn, metric_series
 from triggers.rules import Version, read_version, version, version_of
 
@@ -47,6 +49,7 @@ class CardReader:
     catalog: Catalog
     public_url: str
     as_of: datetime
+    currency: str
 
     def card(self, conn: Connection, id_: str, reader: Route) -> Card:
         """The card of an incident, for whoever reads a channel (see `access.channel_reader`).
@@ -60,21 +63,25 @@ class CardReader:
         withheld, zone = not may_read(reader, shown), ZoneInfo(self.pin.generation.zone)
         present = None if withheld else self._present(conn, shown, opened_by)
         sample = newest_sample(history, present)
+        evidence = None if withheld else self._evidence(shown, opened_by, history, sample, reader_scope(reader))
         return Card(
             shown,
             history,
             opened_by.rule,
             opened_by.metric,
             reader,
-            None if withheld else self._evidence(shown, opened_by, sample, reader_scope(reader)),
+            evidence,
             zone,
-            f"{self.public_url}/incident?id={id_}",
+            incident_link(self.public_url, id_),
             self.catalog.people,
             unnamed(conn, id_),
             None if withheld else self._onset(shown),
             day_of(self.as_of, zone),
             present,
             withheld,
+            timetable(self.catalog, reader, zone),
+            self.as_of,
+            () if withheld else self._others(conn, shown, reader, zone),
         )
 
     def picture(self, conn: Connection, id_: str, reader: Route) -> Picture | None:
@@ -101,6 +108,12 @@ class CardReader:
         what = (shown.slice, shown.slot, shown.value)
         return read_onset(self.pin, self.catalog, shown.rule, what, EVERYTHING, self.as_of)
 
+    def _others(self, conn: Connection, shown: Incident, reader: Route, zone: ZoneInfo) -> tuple[Link, ...]:
+        standing = (
+            [one for one in open_incidents(conn, EVERYTHING) if may_read(reader, one)] if shown.account_id else []
+        )
+        return other_incidents(shown, standing, self.catalog, self.public_url, zone)
+
     def _present(self, conn: Connection, shown: Incident, opened_by: Version) -> Mapping[str, Any] | None:
         newest = newest_slots(conn).get(shown.rule)
         until = newest.slot if newest else None
@@ -108,16 +121,44 @@ class CardReader:
         return read_present(*of, shown, until, EVERYTHING, self.as_of)
 
     def _evidence(
-        self, shown: Incident, opened_by: Version, sample: Mapping[str, Any], scope: Scope
+        self,
+        shown: Incident,
+        opened_by: Version,
+        history: Sequence[HistoryEntry],
+        sample: Mapping[str, Any],
+        scope: Scope,
     ) -> Evidence | None:
         rule, place = opened_by.rule, (shown.vertical, shown.touchpoint)
         if rule.case_table and (rule.is_case or shown.account_id):
-            return gather_case(self.pin.conn, rule.case_table, shown.account_id, shown.slot, place, self.as_of)
+            found = read_case_evidence(self.pin.conn, rule, shown, history, scope, self.as_of)
         # What is quiet has no rows that made its figure.
-        if opened_by.metric is None or "since" not in sample:
+        elif opened_by.metric is None or "since" not in sample:
             return None
-        rows = question_of(rule, opened_by.metric, shown.slot, slice_values(shown.slice), sample)
-        return gather(self.pin.conn, rows, place, scope, self.as_of)
+        else:
+            rows = question_of(rule, opened_by.metric, shown.slot, slice_values(shown.slice), sample)
+            found = gather(self.pin.conn, rows, place, scope, self.as_of)
+        return with_stake(self.pin.conn, found, self.currency, scope, self.as_of)
+
+
+def other_incidents(
+    found: Incident, standing: Iterable[Incident], catalog: Catalog, public_url: str, zone: ZoneInfo
+) -> tuple[Link, ...]:
+    """What else is open at an incident's account, the worst first; `standing` is what its readers may see."""
+    rules = {rule.name: rule.label or rule.name for rule in catalog.rules}
+    same = [one for one in standing if one.account_id == found.account_id is not None and one.id != found.id]
+    same.sort(key=lambda one: (one.severity, one.opened_at, one.id))
+    return tuple(
+        Link(
+            f"{rules.get(one.rule, one.rule)} (found {day_words(one.opened_at, zone)})",
+            incident_link(public_url, one.id),
+        )
+        for one in same[:MOST]
+    )
+
+
+def incident_link(public_url: str, id_: str) -> str:
+    """The address of an incident's page."""
+    return f"{public_url}/incident?id={id_}"
 
 
 def rule_at_opening(conn: Connection, catalog: Catalog, shown: Incident) -> Version:

@@ -9,9 +9,8 @@ from queries.messages import Digest, Worst
 from queries.metrics import count, day_words
 from queries.state import HistoryEntry
 from queries.warehouse import UNKNOWN
-from triggers.incidents import may_name_accounts
-from triggers.messages.card import COMPANY, MARKS, Card, case_text, headline, news_message, slice_text, title
-from triggers.messages.message import Link, Message
+from triggers.messages.card import COMPANY, Card, news_message, sentence, slice_text, title
+from triggers.messages.message import Link, Message, mark
 
 _WHY: Final = "This channel has reached its hourly budget. All of these incidents are recorded; none is sent again."
 _STOOD: Final = (
@@ -46,7 +45,7 @@ def standing_message(cards: Sequence[Card], link: str) -> Message:
     sentences += _withheld(len(cards) - len(told))
     head = f"{count(len(cards))} {'breach' if len(cards) == 1 else 'breaches'} that stood before Earshot watched"
     notice = f"{head}. {'; '.join(sentences)}"
-    return Message((notice,), head, tuple(sentences), footnote=_STOOD, answers=(Link("Open the dashboard", link),))
+    return Message((notice,), head, tuple(sentences), footnote=_STOOD, actions=(Link("Open the dashboard", link),))
 
 
 def cases_message(cards: Sequence[Card], link: str) -> Message:
@@ -56,22 +55,24 @@ def cases_message(cards: Sequence[Card], link: str) -> Message:
     label = cards[0].rule.label or cards[0].rule.name
     head = f"{label}: {count(len(cards))} {'case' if len(cards) == 1 else 'cases'}"
     sentences = ("\n".join(lines), *([f"What to do: {cards[0].rule.runbook}"] if cards[0].rule.runbook else []))
-    answers = (Link("Open the dashboard", link),)
-    return Message((f"{head}. {'; '.join(lines)}",), head, sentences, footnote=_GATHERED, answers=answers)
+    actions = (Link("Open the dashboard", link),)
+    return Message((f"{head}. {'; '.join(lines)}",), head, sentences, footnote=_GATHERED, actions=actions)
 
 
 def _case(card: Card) -> str:
-    named = [account.name for account in card.evidence.contributors] if card.evidence else []
-    who = ", ".join(named) if may_name_accounts(card.route) else ""
-    parts = (who, slice_text(card), case_text(card.incident) if who else "")
-    day = day_words(card.incident.opened_at, card.zone)
-    return f"{MARKS[card.incident.state]} {', '.join(part for part in parts if part)}, known since {day}"
+    """One case: what happened, and what its account buys."""
+    stake = f" {card.evidence.stake}." if card.evidence and card.evidence.stake else ""
+    return f"{_colour(card)} {slice_text(card)}: {sentence(card)}{stake}"
 
 
 def _line(card: Card, since: str) -> str:
     """An incident with its newest figure."""
     name = f"{card.rule.label or card.rule.name}, {slice_text(card)}"
-    return f"{MARKS[card.incident.state]} {name}, {since}. {headline(card)}"
+    return f"{_colour(card)} {name}, {since}. {sentence(card)}"
+
+
+def _colour(card: Card) -> str:
+    return mark(card.incident.severity, card.incident.state)[0]
 
 
 def _withheld(number: int) -> list[str]:
@@ -108,7 +109,7 @@ def digest_message(digest: Digest, catalog: Catalog, link: str, verticals: froze
         head,
         (state, "\n".join(lines), "The worst:\n" + "\n".join(worst)),
         footnote=_WHY,
-        answers=(Link("Open the dashboard", link),),
+        actions=(Link("Open the dashboard", link),),
     )
 
 
@@ -116,7 +117,8 @@ def _worst(incident: Worst, names: Mapping[str, str], verticals: frozenset[str] 
     """Where it is, unless that lies outside the verticals that the channel may read about."""
     may_be_told = verticals is None or (incident.vertical or UNKNOWN) in verticals
     where = incident.vertical or COMPANY if may_be_told else "elsewhere"
-    return f"{MARKS[incident.state]} {names.get(incident.rule, incident.rule)}, {where} (severity {incident.severity})"
+    colour, _ = mark(incident.severity, incident.state)
+    return f"{colour} {names.get(incident.rule, incident.rule)}, {where} (severity {incident.severity})"
 
 
 def digest_reply(card: Card, entry: HistoryEntry, people: tuple[Person, ...]) -> Message:
@@ -128,5 +130,5 @@ def digest_reply(card: Card, entry: HistoryEntry, people: tuple[Person, ...]) ->
         news,
         notice=(*news.notice, title(card)),
         sentences=(title(card), *news.sentences),
-        answers=(Link("Open the dashboard", card.link),),
+        actions=(Link("Open the dashboard", card.link),),
     )

@@ -27,8 +27,8 @@ from queries.state import (
 from queries.warehouse import EVERYTHING, Pin
 from triggers.incidents import may_read, reader_scope
 from triggers.incidents.person_budget import monday
-from triggers.messages.card import COMPANY, MARKS
-from triggers.messages.message import Link, Message
+from triggers.messages.card import COMPANY
+from triggers.messages.message import Link, Message, mark
 
 READING_TIME: Final = time(8)
 """When, on a Monday in the reporting zone, the weekly letters go out."""
@@ -98,7 +98,9 @@ class DirectMessageWriter:
             label = rule.label or rule.name if rule else incident.rule
             yearly = f", {count(round(revenue))} {self.currency} a year" if revenue is not None else ""
             place = incident_place(incident, rule)
-            lines.append(f"{MARKS[incident.state]} {label}, {place} (severity {incident.severity}{yearly})")
+            lines.append(
+                f"{mark(incident.severity, incident.state)[0]} {label}, {place} (severity {incident.severity}{yearly})"
+            )
         head = f"{_n(len(ranked), 'incident')} beyond your weekly budget, {self._days(since, until)}"
         return _message(
             head, [*(_listed(lines) or ["You no longer have access to any of them."]), *no_revenue], self.link
@@ -251,5 +253,5 @@ def _n(n: int, one: str) -> str:
 
 def _message(head: str, lines: Sequence[str], link: str) -> Message:
     return Message(
-        (f"{head}. {'; '.join(lines[:3])}",), head, tuple(lines), answers=(Link("Open the dashboard", link),)
+        (f"{head}. {'; '.join(lines[:3])}",), head, tuple(lines), actions=(Link("Open the dashboard", link),)
     )

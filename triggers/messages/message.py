@@ -3,10 +3,45 @@
 Texts stand here as they are. Each channel escapes and shortens them by its own rules.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from config.models import Person
+from queries.metrics import count, day_words, listed, moment_words
+from queries.monitoring.case_file import CaseFile, Score
+from queries.monitoring.evidence import Evidence
+from triggers.incidents import Timetable
+
+NAME: Final = 80
+"""A name that leaves room for the others."""
+
+SEVERITIES: Final = {
+    1: ("\N{LARGE RED CIRCLE}", "Critical"),
+    2: ("\N{LARGE ORANGE CIRCLE}", "Serious"),
+    3: ("\N{LARGE YELLOW CIRCLE}", "Notable"),
+    4: ("\N{LARGE BLUE CIRCLE}", "Minor"),
+}
+"""A colour and a word for each: red alone says nothing to whom red and green are alike."""
+OVER: Final = {"resolved": ("\N{LARGE GREEN CIRCLE}", "Recovered"), "closed": ("\N{MEDIUM WHITE CIRCLE}", "Closed")}
+
+OPEN_MENU: Final = {
+    "snooze": "Snooze\N{HORIZONTAL ELLIPSIS}",
+    "reassign": "Reassign\N{HORIZONTAL ELLIPSIS}",
+    "resolve": "Resolve\N{HORIZONTAL ELLIPSIS}",
+}
+VOTES: Final = {"useful": "Useful: right to tell me", "noise": "Noise: not worth telling"}
+
+
+def mark(severity: int, state: str) -> tuple[str, str]:
+    """How an incident looks at a glance: a colour and a word, by how severe it is while it is open."""
+    return OVER.get(state) or SEVERITIES[severity]
+
+
+def cut(text: str, most: int) -> str:
+    """A name that leaves room for the others."""
+    return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +62,9 @@ class Button:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A list to choose from: labels by their values."""
+class Menu:
+    """What is pressed less often, behind one button: labels by their actions."""
 
-    label: str
-    action: str
     options: Mapping[str, str]
 
 
@@ -43,7 +76,7 @@ class Link:
     url: str
 
 
-Control = Button | Choice | Link
+Control = Button | Menu | Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +101,14 @@ class Message:
         title: what it is and where.
         sentences: paragraphs.
         facts: labelled lines.
+        asks: the labelled lines that ask for something: what is at stake, what to do, by when.
+        others: what else belongs to the same account.
         news: the last thing that happened.
         mentions: whom the channel tells by name.
         footnote: where it comes from, and why it comes here.
-        actions: what can be done about the incident.
-        answers: what can be said of it, and where it can be read.
+        actions: what can be pressed.
         note: what does not belong to the matter itself.
-        incident: the id that actions and answers are about.
+        incident: the id that the actions are about.
         picture: one that the channel keeps; a channel that shows none leaves it out.
     """
 
@@ -82,11 +116,147 @@ class Message:
     title: str = ""
     sentences: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
+    asks: tuple[Fact, ...] = ()
+    others: tuple[Link, ...] = ()
     news: str = ""
     mentions: tuple[Person, ...] = ()
     footnote: str = ""
     actions: tuple[Control, ...] = ()
-    answers: tuple[Control, ...] = ()
     note: str = ""
     incident: str = ""
     picture: Picture | None = None
+
+
+# A severe case in words: one sentence, and the facts behind it.
+
+_ROLES: Final = {"decision-maker": "a decision-maker", "influencer": "an influencer", "user": "a user"}
+_SCALES: Final = {
+    "nps": ("10", "likelihood to recommend us"),
+    "csat": ("5", "satisfaction"),
+    "ces": ("7", "ease of dealing with us"),
+}
+_MOODS: Final = {-2: "very upset", -1: "upset", 0: "neutral", 1: "content", 2: "delighted"}
+
+
+def case_sentence(case: CaseFile, who: str, table: Timetable, now: datetime) -> str:
+    """What happened to whom, when, and for how long it has waited. `who` is the account as it may be named."""
+    row, day, role = case.row, day_words(case.at, table.zone), _ROLES.get(case.row.get("person.role", ""), "somebody")
+    if case.table == "response" and "score" in row and row.get("scale") in _SCALES:
+        most, question = _SCALES[row["scale"]]
+        said = f"{role.capitalize()} at {who} gave us {row['score']} out of {most} for {question} on {day}"
+        return f"{said}{_against(case.before, row['score'], table)}."
+    if case.table == "issue":
+        came = day_words(row["closed_at"], table.zone) if "closed_at" in row else ""
+        after = _span(timedelta(days=row["repeat_days"])) if "repeat_days" in row else "a short time"
+        what = row.get("journey_type", "issue")
+        first = f": it was finished on {came}, and" if came else ":"
+        return f"At {who} a {what} came back after {after}{first} they called us in again on {day}."
+    if case.table == "inbound":
+        mood = _MOODS.get(row.get("emotion", 0), "") if row.get("emotion", 0) < 0 else ""
+        person = f"{mood} {role.partition(' ')[2] or 'customer'}".strip()
+        article = "An" if person[0] in "aeiou" and not person.startswith("user") else "A"
+        if case.replied_at:
+            waited = _waited(table, case.at, case.replied_at)
+            return f"{article} {person} at {who} waited {waited} for an answer, from {day}."
+        return (
+            f"{article} {person} at {who} has been waiting for an answer since {day}: {_waited(table, case.at, now)}."
+        )
+    if case.table == "defect" and "code" in row:
+        return f"{who[:1].upper()}{who[1:]} had a defect, “{row['code']}”, on {day}."
+    return f"{who[:1].upper()}{who[1:]} had a severe case on {day}."
+
+
+def _against(before: Score | None, score: int, table: Timetable) -> str:
+    """How a score compares with the one before."""
+    if before is None:
+        return ""
+    way = "the same" if before.value == score else f"{'down' if score < before.value else 'up'} from {before.value}"
+    on = f"{'as ' if before.value == score else ''}on {day_words(before.at, table.zone)}"
+    whose = "" if before.is_same_person else ", when somebody else there answered"
+    return f", {way} {on}{whose}"
+
+
+def case_facts(case: CaseFile, who: str, table: Timetable, now: datetime) -> Iterator[Fact]:
+    """Who, what, when, how long it waited, the mood, the journey, and what came before."""
+    row = case.again or case.row
+    role = row.get("person.role") or case.row.get("person.role")
+    yield Fact("Who", f"{who}, {role}" if role else who)
+    yield Fact("When", moment_words(case.at, table.zone))
+    if what := _what(case):
+        yield Fact("What", what)
+    if case.table == "inbound":
+        until = case.replied_at or now
+        state = "answered" if case.replied_at else "unanswered by"
+        yield Fact("Waiting", f"{_waited(table, case.at, until)}, {state} {moment_words(until, table.zone)}")
+    elif now - case.at >= timedelta(hours=1):
+        yield Fact("Since then", f"{_waited(table, case.at, now)} by {moment_words(now, table.zone)}")
+    if case.table == "issue":
+        yield from _repairs(case, table)
+    if "emotion" in row:
+        yield Fact("Mood", _MOODS[row["emotion"]])
+    kind = row.get("journey.journey_type") or row.get("journey_type")
+    if kind and case.table != "issue":
+        since = row.get("journey.started_at")
+        yield Fact("Journey", f"{kind}, since {day_words(since, table.zone)}" if since else str(kind))
+    if case.before:
+        yield Fact("Score before", _score(case.before, table))
+
+
+def _what(case: CaseFile) -> str:
+    """The score, or the way by which the customer came, with the code that the row has."""
+    row, parts = case.again or case.row, list[str]()
+    if "score" in row and row.get("scale") in _SCALES:
+        parts.append(f"{row['score']} out of {_SCALES[row['scale']][0]} ({row['scale'].upper()})")
+    parts += [str(row[name]) for name in ("instrument", "code", "touchpoint") if name in row]
+    parts += [f"by {row['channel']}"] if "channel" in row else []
+    parts += [str(row["product"])] if "product" in row else []
+    if case.table != "issue":
+        parts += [f"about {row['issue_code']}"] if "issue_code" in row else []
+        parts += [f"defects: {listed(case.defects)}"] if case.defects else []
+    return ", ".join(parts)
+
+
+def _repairs(case: CaseFile, table: Timetable) -> Iterator[Fact]:
+    """The first time and the second, each with its day and its fault."""
+    row, again = case.row, case.again or {}
+    begun = f"reported {day_words(row['opened_at'], table.zone)}, " if "opened_at" in row else ""
+    done = f"finished {day_words(row['closed_at'], table.zone)}" if "closed_at" in row else "finished"
+    yield Fact("First time", f"{begun}{done}; {_fault(row, case.defects)}")
+    later = {**row, **again}
+    yield Fact("Second time", f"reported {moment_words(case.at, table.zone)}; {_fault(later, case.again_defects)}")
+
+
+def _fault(row: Mapping[str, Any], defects: tuple[str, ...]) -> str:
+    return f"fault {row['issue_code']}" + (f", defects: {listed(defects)}" if defects else "")
+
+
+def _score(before: Score, table: Timetable) -> str:
+    most = _SCALES[before.scale][0] if before.scale in _SCALES else "?"
+    by = "by the same person" if before.is_same_person else "by somebody else there"
+    return f"{before.value} out of {most} ({before.scale.upper()}) on {day_words(before.at, table.zone)}, {by}"
+
+
+def _waited(table: Timetable, since: datetime, until: datetime) -> str:
+    """How long it is between two instants, and how much of that was business time."""
+    worked = table.worked(since, until)
+    return f"{_span(until - since)} ({worked})"
+
+
+def _span(length: timedelta) -> str:
+    """A length of time as people say it: `9 hours`, `14 days`."""
+    hours = round(length.total_seconds() / 3600)
+    number, unit = (hours, "hour") if hours < 48 else (round(hours / 24), "day")
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
+def accounts_text(evidence: Evidence, *, may_name: bool) -> str:
+    """The accounts with a part in a figure, by name where that is allowed."""
+    if not may_name:
+        return f"{count(evidence.accounts)} (names in the dashboard)"
+    named = list[str]()
+    for account in evidence.contributors:
+        rows = count(account.n) if account.bad is None else f"{count(account.bad)} of {count(account.n)}"
+        is_single = account.n == account.bad == 1
+        named.append(cut(account.name, NAME) if is_single else f"{cut(account.name, NAME)} ({rows})")
+    more = evidence.accounts - len(evidence.contributors)
+    return ", ".join(named) + (f" and {count(more)} more" if more else "")

@@ -114,7 +114,7 @@ class Runner:
         worker = DeliveryWorker(
             self.states,
             client,
-            CardReader(pin, catalog, link, self.clock()),
+            CardReader(pin, catalog, link, self.clock(), self.settings.currency),
             catalog,
             self.settings.slack.timeout_s,
             self._real,
@@ -136,7 +136,7 @@ class Runner:
         if client is None or not is_wanted:
             return
         with self.warehouse.pin() as pin:
-            cards = CardReader(pin, self.catalog, link, self.clock())
+            cards = CardReader(pin, self.catalog, link, self.clock(), self.settings.currency)
             PictureDelivery(
                 self.states, client, cards, self.catalog, self._real, lambda pause: time.sleep(pause.total_seconds())
             ).deliver(stop)

@@ -8,13 +8,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final
 
 from config.models import Person
 from queries.state import Incident
 from triggers.incidents import may_read
-from triggers.messages import Choice, Control, Ids, Link, Message
-from triggers.slack.interactions import Interaction
+from triggers.messages import Control, Ids, Link, Menu, Message
+from triggers.slack.interactions import MENU, SNOOZES, Interaction
 
 EVENT_TYPE: Final = "earshot"
 HEADER, SECTION, FIELD, FALLBACK, BUTTON = 150, 1500, 2000, 3000, 75
@@ -57,27 +58,37 @@ def _blocks(message: Message) -> Iterator[Block]:
         # Under a name that the message did not have before: Slack would keep what it showed there.
         shown = {"type": "image", "block_id": f"picture|{message.picture.id}", "slack_file": {"id": message.picture.id}}
         yield {**shown, "alt_text": CONTROL.sub(" ", message.picture.alt)[:ALT]}
-    # Short facts stand beside each other, long ones below, each by itself.
-    short = [fact for fact in message.facts if len(fact.text) <= SHORT][:FIELDS]
-    if short:
-        yield {"type": "section", "fields": [plain(f"{fact.label}\n{fact.text}", FIELD) for fact in short]}
-    yield from (_section(f"{fact.label}\n{fact.text}") for fact in message.facts if fact not in short)
+    yield from _facts(message)
     if message.news:
         yield _section(message.news)
     if mentions := _mentions(message.mentions):
-        # The only element that Slack reads as markup: it holds member ids from the configuration and nothing else.
+        # Slack reads it as markup: it holds member ids from the configuration and nothing else.
         yield {"type": "section", "text": {"type": "mrkdwn", "text": mentions}}
     if message.footnote:
         yield {"type": "context", "elements": [plain(message.footnote, FIELD)]}
     # A press comes back with the block's id and nothing else of ours, so the id says which incident it is about.
     if message.actions:
-        elements = [_element(control) for control in message.actions]
-        yield {"type": "actions", "block_id": f"do|{message.incident}", "elements": elements}
-    if message.answers:
-        about = {"block_id": f"say|{message.incident}"} if message.incident else {}
-        yield {"type": "actions", **about, "elements": [_element(control) for control in message.answers]}
+        about = {"block_id": f"do|{message.incident}"} if message.incident else {}
+        yield {"type": "actions", **about, "elements": [_element(control) for control in message.actions]}
     if message.note:
         yield _section(message.note)
+
+
+def _facts(message: Message) -> Iterator[Block]:
+    """What is known, what is asked for, and what else belongs to it."""
+    # Short facts stand beside each other, a long one by itself; all in their order.
+    for is_short, facts in groupby(message.facts, lambda fact: len(fact.text) <= SHORT):
+        lines = [f"{fact.label}\n{fact.text}" for fact in facts]
+        if is_short:
+            rows = (lines[i : i + FIELDS] for i in range(0, len(lines), FIELDS))
+            yield from ({"type": "section", "fields": [plain(line, FIELD) for line in row]} for row in rows)
+        else:
+            yield from map(_section, lines)
+    yield from (_section(f"{fact.label}\n{fact.text}") for fact in message.asks)
+    if message.others:
+        # Links need markup: the addresses are our own, and what names them is escaped like a notification.
+        links = ", ".join(f"<{link.url}|{fallback(link.label)}>" for link in message.others)
+        yield {"type": "section", "text": {"type": "mrkdwn", "text": f"Also open at this account: {links}"}}
 
 
 def _section(text: str) -> Block:
@@ -89,12 +100,11 @@ def _mentions(people: Sequence[Person]) -> str:
 
 
 def _element(control: Control) -> Block:
+    if isinstance(control, Menu):
+        return {"type": "overflow", "action_id": MENU, "options": _options(control.options)}
     label = plain(control.label, BUTTON)
     if isinstance(control, Link):
         return {"type": "button", "text": label, "action_id": "open", "url": control.url}
-    if isinstance(control, Choice):
-        options = [{"text": plain(text, BUTTON), "value": value} for value, text in control.options.items()]
-        return {"type": "static_select", "action_id": control.action, "placeholder": label, "options": options}
     style = {"style": "primary"} if control.is_primary else {}
     return {"type": "button", "text": label, "action_id": control.action, **style}
 
@@ -132,7 +142,7 @@ def form(name: str, press: Interaction, incident: Incident, people: Sequence[Per
     """The form that opens at a press. `people` are offered as far as they may see the incident.
 
     Args:
-        name: resolve, reassign or action.
+        name: resolve, reassign, snooze or action.
         press: what opens it.
         incident: what it is about.
         people: everybody.
@@ -141,13 +151,16 @@ def form(name: str, press: Interaction, incident: Incident, people: Sequence[Per
     effect = {"type": "plain_text_input", "action_id": "effect", "placeholder": plain("-5%", HINT)}
     title, send, blocks = {
         "resolve": ("Resolve", "Resolve", [_text("note", "What was found or done?")]),
-        "reassign": ("Reassign", "Reassign", [_choice("to", "New owner", offered, None)]),
+        "reassign": ("Reassign", "Reassign", [_choice("to", "New owner", _people(offered), None)]),
+        "snooze": ("Snooze", "Snooze", [_choice("until", "For how long?", SNOOZES, None)]),
         "action": (
             "Record an action",
             "Record",
             [
                 _text("what", "What will be done?"),
-                _choice("who", "Owner", offered, press.user),
+                _choice(
+                    "who", "Owner", _people(offered), next((p.name for p in offered if p.slack == press.user), None)
+                ),
                 _input("due", "By when?", {"type": "datepicker", "action_id": "due"}, optional=True),
                 _input("effect", "Expected change of the figure", effect, optional=True),
             ],
@@ -169,11 +182,19 @@ def _text(name: str, label: str) -> Block:
     return _input(name, label, {"type": "plain_text_input", "action_id": name, "multiline": True, "max_length": NOTE})
 
 
-def _choice(name: str, label: str, offered: Sequence[Person], chosen: str | None) -> Block:
-    options = [{"text": plain(person.label, OPTION), "value": person.name} for person in offered]
-    first = next((o for o, p in zip(options, offered, strict=True) if p.slack and p.slack == chosen), None)
+def _people(offered: Sequence[Person]) -> dict[str, str]:
+    return {person.name: person.label for person in offered}
+
+
+def _choice(name: str, label: str, labels: Mapping[str, str], chosen: str | None) -> Block:
+    options = _options(labels)
+    first = next((option for option in options if option["value"] == chosen), None)
     element: dict[str, Any] = {"type": "static_select", "action_id": name, "options": options}
     return _input(name, label, element | ({"initial_option": first} if first else {}))
+
+
+def _options(labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{"text": plain(label, OPTION), "value": value} for value, label in labels.items()]
 
 
 def _input(name: str, label: str, element: Block, *, optional: bool = False) -> Block:

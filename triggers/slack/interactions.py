@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 
 from config.models import Person
+from queries.metrics import moment_words
 from queries.state import HistoryEntry, Incident
 from triggers.incidents import Timetable, may_read
 from triggers.messages import called
@@ -18,13 +19,20 @@ from triggers.messages import called
 ACKNOWLEDGING: Final = frozenset({"eyes", "white_check_mark", "heavy_check_mark", "ballot_box_with_check"})
 """The reactions by which an incident is taken on, by Slack's names without a skin tone."""
 
-FORMS: Final = frozenset({"resolve", "reassign", "action"})
+FORMS: Final = frozenset({"resolve", "reassign", "snooze", "action"})
 VOTES: Final = frozenset({"useful", "noise"})
-PLAIN: Final = frozenset({"acknowledge", "snooze", *FORMS, *VOTES})
+PLAIN: Final = frozenset({"acknowledge", *FORMS, *VOTES})
+MENU: Final = "more"
+"""The overflow menu: what was chosen in it means what a button of that name does."""
+SNOOZES: Final = {"1h": "For an hour", "tomorrow": "Until tomorrow 9:00", "business": "Until the next business day"}
 OPENABLE: Final = timedelta(seconds=2.5)
 """How long after a press Slack lets a form be opened: 3 seconds, less the way there."""
 
 THANKS: Final = {
+    "acknowledge": "Acknowledged: it is yours, and escalation stops. The message above will show it.",
+    "snooze": "Snoozed {words}. The message above will show it.",
+    "reassign": "Reassigned {words}. The message above will show it.",
+    "resolve": "Closed. The message above will show it.",
     "useful": "Thank you: counted as useful.",
     "noise": "Thank you: counted as noise. Its rule's owner sees how often.",
     "action": "Recorded. The monthly review shows it beside the figure it is meant to move.",
@@ -42,7 +50,7 @@ class Interaction:
         action: acknowledge, snooze, resolve, reassign, action, useful or noise.
         incident: its id; empty for a reaction, which only knows the message's place.
         channel: of the message that it was done to, as is `ts`.
-        choice: what was chosen of a list.
+        choice: what was chosen of a list beside the buttons, as older messages have one.
         fields: what was written into a form.
         trigger: by which Slack lets a form be opened.
     """
@@ -94,12 +102,15 @@ def key(type_: str, envelope: str, payload: Mapping[str, Any]) -> str:
 def _button(payload: Mapping[str, Any]) -> Interaction | None:
     action: Mapping[str, Any] = next(iter(payload.get("actions") or ()), {})
     mark, _, incident = str(action.get("block_id") or "").partition("|")
+    choice = str((action.get("selected_option") or {}).get("value") or "")
     name = str(action.get("action_id"))
+    if name == MENU:
+        name, choice = choice, ""
+    # Messages of before had a second row of buttons, with a mark of its own; they still stand in channels.
     if mark not in ("do", "say") or not incident or name not in PLAIN:
         return None
     place = payload.get("container") or {}
     channel = str(place.get("channel_id") or (payload.get("channel") or {}).get("id") or "")
-    choice = str((action.get("selected_option") or {}).get("value") or "")
     user, trigger = str(payload["user"]["id"]), str(payload.get("trigger_id") or "")
     return Interaction("button", user, name, incident, channel, str(place.get("message_ts") or ""), choice, {}, trigger)
 
@@ -167,8 +178,8 @@ class Do:
 
     @property
     def said(self) -> str:
-        """What the presser is told."""
-        return THANKS.get(self.what, "")
+        """What the presser is told, at once: the incident's message follows with the next round of deliveries."""
+        return THANKS[self.what].format(words=self.words)
 
     @property
     def outcome(self) -> str:
@@ -219,7 +230,7 @@ def decide(press: Interaction, seen: InteractionContext) -> Decision:
 def _allowed(press: Interaction, seen: InteractionContext, person: Person, incident: Incident) -> Decision:
     if press.action not in ("action", *VOTES) and not incident.is_open:
         return Tell(f"Nothing was changed: {status_sentence(incident, seen)}")
-    if press.kind == "button" and press.action in FORMS:
+    if press.kind == "button" and press.action in FORMS and not press.choice:
         is_late = seen.now - seen.arrived_at > OPENABLE
         return Tell("That took too long; press the button again.") if is_late else Open(press.action)
     if press.action == "snooze":
@@ -232,7 +243,7 @@ def _allowed(press: Interaction, seen: InteractionContext, person: Person, incid
 
 
 def _snooze(press: Interaction, seen: InteractionContext, person: Person, incident: Incident) -> Decision:
-    until = snoozed_until(press.choice, seen.table, seen.now)
+    until = snoozed_until(press.choice or press.fields.get("until", ""), seen.table, seen.now)
     if until is None:
         return Tell("Earshot does not know that time; nothing was changed.")
     if incident.snoozed_until == until and incident.assigned_to == person.name:
@@ -280,7 +291,7 @@ def status_sentence(incident: Incident, seen: InteractionContext) -> str:
 
 def local_time(at: datetime, seen: InteractionContext) -> str:
     """An instant on the route's clocks."""
-    return f"{at.astimezone(seen.table.zone):%Y-%m-%d %H:%M}"
+    return moment_words(at, seen.table.zone)
 
 
 def presser(people: Sequence[Person], member: str) -> Person | None:
@@ -291,7 +302,7 @@ def presser(people: Sequence[Person], member: str) -> Person | None:
 def form_errors(press: Interaction, today: date) -> dict[str, str]:
     """What is wrong in a form, by field; Slack shows it there and keeps the form open."""
     if press.kind != "form" or press.action != "action":
-        return {name: "Required." for name in ("note", "to") if press.fields.get(name) == ""}
+        return {name: "Required." for name in ("note", "to", "until") if press.fields.get(name) == ""}
     errors = {} if press.fields.get("what") else {"what": "Say what will be done."}
     due = due_on(press)
     if due is not None and due < today:

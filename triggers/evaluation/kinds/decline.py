@@ -35,6 +35,18 @@ class Decline(RuleKind[DeclineRule]):
         said = ", ".join(parts)
         return f"{said[0].upper()}{said[1:]}."
 
+    def sentence(self, place: str, metric: Metric | None, sample: Sample) -> str:  # noqa: ARG002
+        """What the account buys in a month, against the best one of its past, and its share of wallet."""
+        if "months" not in sample:
+            return ""
+        before, newest = (date.fromisoformat(day) for day in sample["months"])
+        then, now = (f"{count(_rounded(v))} {sample['currency'] or ''}".strip() for v in sample["amounts"])
+        said = f"{place} bought for {now} in {newest:%B %Y}, against {then} in {before:%B %Y}"
+        if None in sample["shares"]:
+            return said
+        shares = (f"{share:.0%}" for share in sample["shares"])
+        return f"{said}; our share of its wallet went from {' to '.join(shares)}"
+
     def held(self, sample: Sample) -> Held | None:  # noqa: ARG002
         """Nothing that a chart of a metric could show."""
         return None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.models import FrozenModel, Metric, RateRule, Rule
-from queries.metrics import count, figure, half_width, interval, span_words
+from queries.metrics import count, figure, goal_figure, half_width, interval, is_share, span_words
 from triggers.evaluation.kinds.window import Inputs, Windows
 from triggers.rules import FrozenBaseline, History, Slice, Subject
 
@@ -65,6 +65,10 @@ class RuleKind(ABC, Generic[RuleT]):
     @abstractmethod
     def finding(self, metric: Metric | None, sample: Sample) -> str | None:
         """What it found, in words; None for a severe case, which has no figure."""
+
+    def sentence(self, place: str, metric: Metric | None, sample: Sample) -> str:  # noqa: ARG002 - a case has no figure
+        """What it found in a slice, as a sentence without its end; empty where that has no figure."""
+        return ""
 
     @abstractmethod
     def held(self, sample: Sample) -> Held | None:
@@ -180,6 +184,21 @@ class MetricKind(RuleKind[MetricRuleT]):
         # Of a part of the rows the metric's own name would say too much: two figures would bear one name.
         named = metric.model_copy(update={"label": self.rule.label or metric.label}) if self.rule.where else metric
         return f"{figure_with_interval(named, sample)}. {self.against(metric, sample)}."
+
+    def sentence(self, place: str, metric: Metric | None, sample: Sample) -> str:
+        """Where the figure stands, and against what."""
+        if metric is None or sample.get("value") is None:
+            return ""
+        half, held = half_width(sample.get("low"), sample.get("high")), self.held(sample)
+        name = (self.rule.label if self.rule.where else "") or metric.label
+        n = rows_behind(sample)
+        cases = f" {'of' if is_share(metric) else 'in'} {count(n)} {'case' if n == 1 else 'cases'}" if n else ""
+        stands = f"{name}: {place} stands at {figure(metric, sample['value'], half)}{cases}"
+        if held is None:
+            return stands
+        if held.is_written:
+            return f"{stands}, against a {held.name} of {goal_figure(metric, held.value)}"
+        return f"{stands}, against {figure(metric, held.value, half)} ({held.name})"
 
     def window(self, sample: Sample) -> str | None:
         """From its first to its last day."""

@@ -10,6 +10,11 @@ from triggers.evaluation.kinds.kind import Ends, Held, RuleKind, Sample, Setting
 from triggers.evaluation.kinds.window import Windows
 
 _SIGNALS: Final = {"account": "contact", "instrument": "invitation", "source": "data"}
+_SILENT: Final = {
+    "account": "{} has not been in touch",
+    "instrument": "The survey {} has invited nobody",
+    "source": "The source {} has delivered nothing",
+}
 
 
 @dataclass(frozen=True)
@@ -24,12 +29,29 @@ class Quiet(RuleKind[QuietRule]):
         value, held, n = sample.get("value"), sample.get("held"), count(rows_behind(sample))
         if self.rule.of == "coverage":
             return f"Feedback covers {_percent(value)} of the revenue of {n} accounts. Limit {_percent(held)}."
-        days = ("a day" if held < 1.5 else f"{held:.0f} days") if held is not None else "an unknown time"
+        days = _days(held) if held is not None else "an unknown time"
         usual = f"usually every {days.removeprefix('a ')}, n = {n} days with a signal"
         allowed = usual if self.rule.of == "account" else f"expected within {days}"
         until, silent = date.fromisoformat(sample["until"]), round(value or 0)
         heard = day_words(until - timedelta(days=silent))
         return f"No {_SIGNALS[self.rule.of]} since {heard}: {silent} days by {day_words(until)}; {allowed}."
+
+    def sentence(self, place: str, metric: Metric | None, sample: Sample) -> str:  # noqa: ARG002
+        """Who was last heard of when, and what is usual; of a coverage how much of the revenue is heard from."""
+        value, held = sample.get("value"), sample.get("held")
+        if value is None or "until" not in sample:
+            return ""
+        if self.rule.of == "coverage":
+            n = count(rows_behind(sample))
+            said = f"In {place} feedback covers {_percent(value)} of the revenue of {n} accounts"
+            return f"{said}, against a limit of {_percent(held)}"
+        silent = round(value)
+        until = date.fromisoformat(sample["until"])
+        since = day_words(until - timedelta(days=silent))
+        days = f"{silent} {'day' if silent == 1 else 'days'}"
+        gap = "usual" if self.rule.of == "account" else "longest allowed"
+        usual = "" if held is None else f"; the {gap} gap is {_days(held)}"
+        return f"{_SILENT[self.rule.of].format(place)} since {since}: {days} by {day_words(until)}{usual}"
 
     def held(self, sample: Sample) -> Held | None:  # noqa: ARG002
         """Nothing that a chart of a metric could show."""
@@ -59,6 +81,10 @@ class Quiet(RuleKind[QuietRule]):
     def uncalibrated(self) -> str:
         """There are no counts."""
         return "silence has no counts to draw again; it keeps to the declared false alarms over its slots and slices"
+
+
+def _days(length: float) -> str:
+    return "a day" if length < 1.5 else f"{length:.0f} days"
 
 
 def _percent(share: float | None) -> str:
