@@ -31,11 +31,30 @@ from queries.messages.outbox import (
     PostedMessage,
     QueuedMessage,
     notified_ids,
+    possible_duplicates,
+    posted_message,
+    root_id,
     unsent,
     waiting_and_dead,
 )
-from queries.messages.pictures import QueuedPicture
-from queries.messages.rate_limits import RateLimit
+from queries.messages.pictures import (
+    QueuedPicture,
+    discard_pictures,
+    due_picture,
+    read_picture,
+    record_picture,
+    usable_file,
+    want_picture,
+)
+from queries.messages.rate_limits import (
+    RateLimit,
+    block_channel,
+    lock_rate_limit,
+    make_rate_limits,
+    read_rate_limits,
+    record_use,
+    try_acquire,
+)
 from queries.messages.restores import last_restore, mark_restored
 from queries.messages.silences import (
     Matchers,

@@ -42,7 +42,7 @@ class QueuedPicture:
 _COLUMNS: Final = [picture.c[name] for name in QueuedPicture.__dataclass_fields__]
 
 
-def want(conn: Connection, incident_id: str, target: str, now: datetime) -> None:
+def want_picture(conn: Connection, incident_id: str, target: str, now: datetime) -> None:
     """An incident's root message was posted: it wants its picture, the one that it had before if it still has one."""
     here = _here(incident_id, target)
     known = conn.execute(select(picture.c.state).where(here)).scalar_one_or_none()
@@ -57,14 +57,14 @@ def want(conn: Connection, incident_id: str, target: str, now: datetime) -> None
             conn.execute(insert(picture).values(**keys, due_at=naive(now), created_at=naive(now)))
 
 
-def due(conn: Connection, now: datetime) -> QueuedPicture | None:
+def due_picture(conn: Connection, now: datetime) -> QueuedPicture | None:
     """The picture that has waited longest."""
     waiting = picture.c.state.not_in(OVER) & (picture.c.due_at <= naive(now))
     row = conn.execute(select(*_COLUMNS).where(waiting).order_by(picture.c.due_at, picture.c.incident_id)).first()
     return _read(row) if row else None
 
 
-def record(
+def record_picture(
     conn: Connection, seen: QueuedPicture, due_at: datetime, *, attempts: int = 0, **values: Any
 ) -> QueuedPicture | None:
     """Write how far a picture has come. None, and nothing written, where another process has taken it over.
@@ -94,7 +94,7 @@ def usable_file(conn: Connection, incident_id: str, target: str) -> str | None:
     return found.file if found and found.is_usable else None
 
 
-def discard(conn: Connection, incidents: Collection[str], now: datetime) -> None:
+def discard_pictures(conn: Connection, incidents: Collection[str], now: datetime) -> None:
     """Have the pictures of incidents taken down, and whatever file there is of them deleted."""
     theirs = picture.c.incident_id.in_(incidents)
     attempts = picture.c.attempts + 1

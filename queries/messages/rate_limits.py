@@ -45,10 +45,10 @@ class RateLimit:
         return self.used if now < self.hour_from + HOUR else 0
 
 
-def build(states: Engine, channels: Iterable[str]) -> None:
+def make_rate_limits(states: Engine, channels: Iterable[str]) -> None:
     """Make the gates that are missing."""
     with states.connect() as conn:
-        there = set(rate_limits(conn))
+        there = set(read_rate_limits(conn))
     for channel in sorted(set(channels) - there):
         # A transaction a gate: where another process makes one first, the others are made all the same.
         with suppress(IntegrityError), states.begin() as conn:
@@ -56,12 +56,12 @@ def build(states: Engine, channels: Iterable[str]) -> None:
             conn.execute(insert(channel_gate).values(channel=channel, used=0, **at))
 
 
-def rate_limits(conn: Connection) -> dict[str, RateLimit]:
+def read_rate_limits(conn: Connection) -> dict[str, RateLimit]:
     """Every gate by its channel."""
     return {row.channel: _read(row) for row in conn.execute(select(channel_gate))}
 
 
-def locked(conn: Connection, channel: str) -> RateLimit:
+def lock_rate_limit(conn: Connection, channel: str) -> RateLimit:
     """A gate, kept from everybody else until the transaction ends."""
     # SQLite knows no `for update` and needs none: its transactions that may write exclude each other from their start.
     return _read(conn.execute(select(channel_gate).where(channel_gate.c.channel == channel).with_for_update()).one())
@@ -75,7 +75,7 @@ def try_acquire(conn: Connection, channel: str, now: datetime, spacing: timedelt
     return bool(conn.execute(taken).rowcount == 1)
 
 
-def block(conn: Connection, channel: str, until: datetime) -> None:
+def block_channel(conn: Connection, channel: str, until: datetime) -> None:
     """Keep the channel closed, as Slack asked; never shorter than it was asked before."""
     increment(conn, LIMITED)
     gate = channel_gate.c

@@ -12,7 +12,7 @@ from uuid import uuid5
 from sqlalchemy import Column, Connection, delete, insert, select, union, update
 
 from queries.engine import naive
-from queries.messages import pictures
+from queries.messages import discard_pictures
 from queries.state import (
     NAMESPACE,
     HistoryEntry,
@@ -147,7 +147,7 @@ def redact(conn: Connection, what: Redaction, now: datetime) -> Redacted:
             _redact_incident(conn, replace(incident, account_id=None if is_own else incident.account_id), after, now)
             changed.add(incident.id)
     # Each shows the figures of what was erased.
-    pictures.discard(conn, changed, now)
+    discard_pictures(conn, changed, now)
     # What a rule remembers of a slice that is no more.
     texts = 0
     for table in (tables.instance, tables.rule_error):

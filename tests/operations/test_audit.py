@@ -24,7 +24,16 @@ from sqlalchemy import Engine, insert, select, update
 from config.models import Route, Step
 from config.settings import read_settings
 from queries.engine import naive
-from queries.messages import Canary, Matchers, Silence, newest_canary, outbox, rate_limits, record_heartbeat
+from queries.messages import (
+    Canary,
+    Matchers,
+    Silence,
+    block_channel,
+    make_rate_limits,
+    newest_canary,
+    outbox,
+    record_heartbeat,
+)
 from queries.operations.health import Beat, StateHealth, read_health
 from queries.state import Incident, counters, open_state, read_incidents, tables
 from queries.warehouse import COLUMNS, EVERYTHING, EmbeddedWarehouse
@@ -261,10 +270,10 @@ def test_vitals_are_read_from_the_state(tmp_path: Path, states: Engine) -> None:
 
 
 def test_a_429_and_a_message_found_again_are_counted(states: Engine) -> None:
-    rate_limits.build(states, ("C1",))
+    make_rate_limits(states, ("C1",))
     with states.begin() as conn:
         for _ in range(2):
-            rate_limits.block(conn, "C1", NOW)
+            block_channel(conn, "C1", NOW)
         counters.increment(conn, counters.FOUND, 3)
         assert counters.read_counters(conn) == {"rate_limited": 2, "found_again": 3}
 

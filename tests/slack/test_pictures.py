@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from config.models import Route
-from queries.messages import pictures
+from queries.messages import discard_pictures
 from queries.state import open_state, read_incidents
 from queries.warehouse import EVERYTHING, EmbeddedWarehouse
 from tests.counterparts import proxy as faults
@@ -362,7 +362,7 @@ def test_an_erasure_takes_the_picture_down(gallery: Gallery) -> None:
     assert len(gallery.slack.files()) == 1
     with gallery.watch.states.begin() as conn:
         (found,) = read_incidents(conn, EVERYTHING)
-        pictures.discard(conn, [found.id], gallery.watch.now)
+        discard_pictures(conn, [found.id], gallery.watch.now)
     gallery.watch.tick(WORSENS)
     gallery.watch.until_quiet()
     gallery.add()

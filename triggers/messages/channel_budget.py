@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine
 
 from config.models import Route
-from queries.messages import RateLimit, digests, outbox, rate_limits
+from queries.messages import RateLimit, digests, lock_rate_limit, outbox
 
 SPACING: Final = timedelta(seconds=1.1)
 """Slack takes one message a second and channel; the rest is for what the network does to the distance."""
@@ -70,7 +70,7 @@ def fold_overflow(states: Engine, channel: Channel, now: datetime, crash_point: 
     done = 0
     while True:
         with states.begin() as conn:
-            left = room(channel, rate_limits.locked(conn, channel.id), now)
+            left = room(channel, lock_rate_limit(conn, channel.id), now)
             folded = _fold_news(conn, channel, now) or _fold_beyond(conn, channel, now, left)
             if folded:
                 crash_point(FOLDING, channel.id)

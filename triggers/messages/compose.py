@@ -15,8 +15,10 @@ from queries.messages import (
     PostedMessage,
     QueuedMessage,
     digests,
-    outbox,
-    pictures,
+    posted_message,
+    read_picture,
+    root_id,
+    usable_file,
 )
 from queries.state import HistoryEntry
 from triggers.incidents import channel_reader, named_people, parse_ladder, reader_scope
@@ -79,7 +81,7 @@ class Composer:
         if message.kind == "root":
             words = _noted(incident_message(card), message)
             return Prepared(message, due.channel, words=words, version=card.incident.version)
-        anchor = outbox.posted_message(conn, message.incident_id, message.target)
+        anchor = posted_message(conn, message.incident_id, message.target)
         if anchor is not None:
             news = self._update if message.kind == "update" else self._news
             return news(conn, due, anchor, card)
@@ -94,11 +96,11 @@ class Composer:
         """A root message as it is to be shown now, with its picture; its outbox id, and the version that it tells."""
         reader = channel_reader(self.catalog, anchor.target, anchor.channel)
         shown = card or self.cards.card(conn, anchor.incident_id, reader)
-        words, kept = incident_message(shown), pictures.read_picture(conn, anchor.incident_id, anchor.target)
+        words, kept = incident_message(shown), read_picture(conn, anchor.incident_id, anchor.target)
         if kept and kept.is_usable and not shown.withheld:
             words = replace(words, picture=Picture("", kept.alt or "", id=kept.file or ""))
-        root_id = outbox.root_id(conn, anchor.incident_id, anchor.target)
-        return words, root_id or anchor.incident_id, shown.incident.version
+        root = root_id(conn, anchor.incident_id, anchor.target)
+        return words, root or anchor.incident_id, shown.incident.version
 
     def _digest(self, conn: Connection, due: DueMessage, reader: Route) -> Prepared:
         message = due.message
@@ -118,7 +120,7 @@ class Composer:
         """The root where it does not show this version yet."""
         words, root_id, version = self.standing(conn, anchor, card)
         said = None if anchor.version >= due.message.version else _noted(words, due.message)
-        file = pictures.usable_file(conn, anchor.incident_id, anchor.target)
+        file = usable_file(conn, anchor.incident_id, anchor.target)
         return Prepared(due.message, due.channel, anchor, said, version, root_id, file)
 
     def _news(self, _: Connection, due: DueMessage, anchor: PostedMessage, card: Card) -> Prepared:

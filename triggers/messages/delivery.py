@@ -17,15 +17,15 @@ from sqlalchemy import Connection, Engine
 
 from config.models import Catalog, Route
 from queries.messages import (
-    DIVERTED,
     DueMessage,
-    Outcome,
     PostedMessage,
     QueuedMessage,
+    discard_pictures,
     outbox,
-    pictures,
     rate_limits,
     restores,
+    usable_file,
+    want_picture,
 )
 from triggers.logs import about
 from triggers.messages import channel_budget
@@ -131,7 +131,7 @@ class DeliveryWorker:
             if done is not None:
                 continue
             with self.states.connect().execution_options(reading=True) as conn:
-                pause = channel_budget.pause(rate_limits.rate_limits(conn), waiting, self.clock())
+                pause = channel_budget.pause(rate_limits.read_rate_limits(conn), waiting, self.clock())
             if pause is None or pause > SHORT or self.wait is None:
                 return total
             self.wait(pause)
@@ -164,7 +164,7 @@ class DeliveryWorker:
     def _settle(self, channels: tuple[channel_budget.Channel, ...], targets: dict[str, str]) -> int:
         """Before anything is chosen: what is in doubt, muted, or too much. Returns how many a digest tells."""
         now = self.clock()
-        rate_limits.build(self.states, (channel.id for channel in channels))
+        rate_limits.make_rate_limits(self.states, (channel.id for channel in channels))
         with self.states.begin() as conn:
             restores.doubt(conn)
             if self.is_muted is not None:
@@ -176,10 +176,10 @@ class DeliveryWorker:
         """What is due, the channels that take a message now, and those that Slack closed."""
         now = self.clock()
         with self.states.connect().execution_options(reading=True) as conn:
-            due, gates = outbox.due_messages(conn, now, targets), rate_limits.rate_limits(conn)
+            due, gates = outbox.due_messages(conn, now, targets), rate_limits.read_rate_limits(conn)
         # A message may stand where its route leads no more: its channel has no gate yet.
         strange = {message.channel for message in due} - gates.keys()
-        rate_limits.build(self.states, strange)
+        rate_limits.make_rate_limits(self.states, strange)
         open_ = frozenset(channel for channel, gate in gates.items() if gate.opens_at <= now)
         blocked = frozenset(channel for channel, gate in gates.items() if gate.blocked_until > now)
         return due, open_ | strange, blocked
@@ -242,7 +242,7 @@ class DeliveryWorker:
                 # Somebody deleted it, or Slack takes it no more: the words go without it.
                 posted = self._call(ready, replace(words, picture=None), began)
                 with self.states.begin() as conn:
-                    pictures.discard(conn, [message.incident_id], self.clock())
+                    discard_pictures(conn, [message.incident_id], self.clock())
                 return posted
             if is_bare or error.code not in TOO_RICH:
                 raise
@@ -262,11 +262,11 @@ class DeliveryWorker:
             if is_mine and message.kind in ("root", "digest"):
                 place = (message.incident_id, message.target, posted.channel, posted.ts)
                 outbox.record_root(conn, PostedMessage(*place, ready.version, ready.version))
-            if is_mine and message.kind == "root" and message.step != DIVERTED:
-                pictures.want(conn, message.incident_id, message.target, now)
+            if is_mine and message.kind == "root" and message.step != outbox.DIVERTED:
+                want_picture(conn, message.incident_id, message.target, now)
             if is_mine and message.kind == "update" and ready.anchor:
                 outbox.record_shown(conn, ready.anchor, ready.version)
-                if pictures.usable_file(conn, message.incident_id, message.target) != ready.file:
+                if usable_file(conn, message.incident_id, message.target) != ready.file:
                     outbox.refresh_message(conn, ready.anchor, now)  # its picture came or went meanwhile
             self.crash_point(CrashPoint.RECORDING, message.id)
             if not is_mine:
@@ -319,7 +319,7 @@ class DeliveryWorker:
         with self.states.begin() as conn:
             if error.retry_after is not None:
                 wait = timedelta(seconds=error.retry_after)
-                rate_limits.block(conn, ready.channel, now + wait)
+                rate_limits.block_channel(conn, ready.channel, now + wait)
             is_mine = outbox.record_outcome(conn, message, outcome, now, error=error.code, due_at=now + wait)
             if is_mine and outcome == "dead" and (route := self._fallback(message)):
                 outbox.reroute(conn, replace(message, error=error.code), route.name, now)
@@ -327,7 +327,7 @@ class DeliveryWorker:
 
     def _fallback(self, message: QueuedMessage) -> Route | None:
         """The route that gets what a channel refuses; one step only."""
-        if message.step == DIVERTED or message.kind == "digest":
+        if message.step == outbox.DIVERTED or message.kind == "digest":
             return None
         routes = {route.name: route for route in self.catalog.routes}
         own = routes.get(message.target)
@@ -347,4 +347,4 @@ class DeliveryWorker:
         return min(self.back_off * times, LONGEST)
 
 
-_OUTCOMES: Final[dict[str, Outcome]] = {"permanent": "dead", "unsent": "pending", "ambiguous": "unsure"}
+_OUTCOMES: Final[dict[str, outbox.Outcome]] = {"permanent": "dead", "unsent": "pending", "ambiguous": "unsure"}

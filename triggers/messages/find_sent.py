@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from queries.messages import DueMessage, PostedMessage, QueuedMessage, digests, last_restore, outbox, rate_limits
+from queries.messages import DueMessage, PostedMessage, QueuedMessage, block_channel, digests, last_restore, outbox
 from triggers.messages.delivery_channel import DeliveryChannel, Posted, SendError
 
 LOOK_BACK: Final = timedelta(minutes=5)
@@ -78,7 +78,7 @@ class Search:
             now, said = self.clock(), f"lookup_failed: {error.code}"
             with self.states.begin() as conn:
                 if error.retry_after is not None:
-                    rate_limits.block(conn, channel, now + timedelta(seconds=error.retry_after))
+                    block_channel(conn, channel, now + timedelta(seconds=error.retry_after))
                 for message in sought:
                     due_at = now + self.back_off(message.message, error)
                     outbox.record_outcome(conn, message.message, "unsure", now, error=said, due_at=due_at)

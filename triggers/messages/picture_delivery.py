@@ -14,7 +14,17 @@ from typing import Any, Final, Protocol
 from sqlalchemy import Connection, Engine
 
 from config.models import Catalog, Route
-from queries.messages import QueuedPicture, outbox, pictures, rate_limits
+from queries.messages import (
+    QueuedPicture,
+    block_channel,
+    due_picture,
+    lock_rate_limit,
+    make_rate_limits,
+    outbox,
+    read_picture,
+    record_picture,
+    try_acquire,
+)
 from triggers.incidents import channel_reader
 from triggers.logs import about
 from triggers.messages.compose import CardSource, Composer
@@ -85,7 +95,7 @@ class PictureDelivery:
 
     def deliver(self, stop: Callable[[], bool] = lambda: False) -> int:
         """Add every picture that is due. Returns how many."""
-        rate_limits.build(self.states, (GATE,))
+        make_rate_limits(self.states, (GATE,))
         shown = 0
         while not stop() and (claimed := self._claim()):
             self.crash_point(PicturePoint.CLAIMED)
@@ -100,9 +110,9 @@ class PictureDelivery:
     def _claim(self) -> QueuedPicture | None:
         now = self.clock()
         with self.states.begin() as conn:
-            is_closed = rate_limits.locked(conn, GATE).opens_at > now
-            due = None if is_closed else pictures.due(conn, now)
-            return pictures.record(conn, due, now + self._lease, attempts=1) if due else None
+            is_closed = lock_rate_limit(conn, GATE).opens_at > now
+            due = None if is_closed else due_picture(conn, now)
+            return record_picture(conn, due, now + self._lease, attempts=1) if due else None
 
     @property
     def _lease(self) -> timedelta:
@@ -112,9 +122,9 @@ class PictureDelivery:
         """The next step, under the fence."""
         now = self.clock()
         with self.states.begin() as conn:
-            if recorded := pictures.record(conn, picture, now + self._lease, state=state, error=None, **values):
+            if recorded := record_picture(conn, picture, now + self._lease, state=state, error=None, **values):
                 return recorded
-            present = pictures.read_picture(conn, picture.incident_id, picture.target)
+            present = read_picture(conn, picture.incident_id, picture.target)
         if picture.file and (present is None or present.file != picture.file):
             # It was given up while this process was away, which may have made the file after all.
             self.slack.remove(picture.file)
@@ -184,7 +194,7 @@ class PictureDelivery:
         self.crash_point(PicturePoint.CHANGED)
         now = self.clock()
         with self.states.begin() as conn:
-            recorded = pictures.record(conn, picture, now, state="shown", error=None)
+            recorded = record_picture(conn, picture, now, state="shown", error=None)
             present = outbox.posted_message(conn, root.incident_id, root.target)
             if recorded is None or present != root:
                 # Another process changed the message meanwhile: nobody knows who was last.
@@ -199,21 +209,21 @@ class PictureDelivery:
         """The message stays as it is. What may work later is tried again, and a file that is of no use is deleted."""
         now = self.clock()
         with self.states.begin() as conn:
-            picture = pictures.read_picture(conn, claimed.incident_id, claimed.target)
+            picture = read_picture(conn, claimed.incident_id, claimed.target)
             if picture is None or picture.attempts != claimed.attempts:
                 return
             is_refused, times = error.certainty == "permanent", 2 ** min(picture.attempts - 1, 10)
             wait = min(BACK_OFF * times, LONGEST)
             if error.retry_after is not None:
                 wait = timedelta(seconds=error.retry_after)
-                rate_limits.block(conn, GATE, now + wait)
+                block_channel(conn, GATE, now + wait)
             elif error.code == "missing_scope" or (is_refused and picture.state == "wanted"):
                 wait = REMEMBERED
-                if rate_limits.try_acquire(conn, GATE, now, wait):
+                if try_acquire(conn, GATE, now, wait):
                     log.warning("pictures are refused: messages are sent without", extra=about(code=error.code))
             elif not is_refused:
                 # The others would have to wait for the same.
-                rate_limits.try_acquire(conn, GATE, now, BACK_OFF)
+                try_acquire(conn, GATE, now, BACK_OFF)
             state = "unwanted" if is_refused and picture.file else picture.state
             if state != picture.state:
                 wait = timedelta(0)
@@ -221,4 +231,4 @@ class PictureDelivery:
                 of = about(incident=picture.incident_id, code=error.code)
                 log.warning("a picture could not be deleted", extra=of)
                 state = "gone"
-            pictures.record(conn, picture, now + wait, state=state, error=error.code)
+            record_picture(conn, picture, now + wait, state=state, error=error.code)

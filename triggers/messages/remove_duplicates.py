@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from queries.messages import PossibleDuplicate, outbox, rate_limits
+from queries.messages import PossibleDuplicate, lock_rate_limit, make_rate_limits, possible_duplicates, try_acquire
 from triggers.messages.delivery_channel import DeliveryChannel, Posted, SendError
 
 TURN: Final = "sweep"
@@ -35,12 +35,12 @@ class DuplicateRemover:
     def remove(self) -> int:
         """Delete the messages that stand beside the recorded one under the same outbox id. Returns how many."""
         now = self.clock()
-        rate_limits.build(self.states, (TURN,))
+        make_rate_limits(self.states, (TURN,))
         with self.states.begin() as conn:
-            last = rate_limits.locked(conn, TURN).next_at - EVERY
-            if not rate_limits.try_acquire(conn, TURN, now, EVERY):
+            last = lock_rate_limit(conn, TURN).next_at - EVERY
+            if not try_acquire(conn, TURN, now, EVERY):
                 return 0
-            suspects = outbox.possible_duplicates(conn, now - MEMORY)
+            suspects = possible_duplicates(conn, now - MEMORY)
         since = max(last, now - MEMORY) - MARGIN
         in_order = sorted(suspects, key=_place)
         places = [(place, list(group)) for place, group in groupby(in_order, key=_place)]

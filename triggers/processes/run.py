@@ -16,7 +16,14 @@ from sqlalchemy import Engine
 from config import EarshotError
 from config.models import Catalog, Route
 from config.settings import Settings
-from queries.messages import addressees, muted, pictures, queue_direct_message, read_direct_message, record_heartbeat
+from queries.messages import (
+    addressees,
+    due_picture,
+    muted,
+    queue_direct_message,
+    read_direct_message,
+    record_heartbeat,
+)
 from queries.state import FAILED, FOUND, RacedError, increment
 from queries.warehouse import COLUMNS, NoWarehouseError, Pin, Warehouse
 from triggers.incidents.tick import Report, tick
@@ -132,7 +139,7 @@ class Runner:
         """Give messages that stand already their pictures."""
         client, link = self._client(), self.settings.dashboard.public_url
         with self.states.connect().execution_options(reading=True) as conn:
-            is_wanted = pictures.due(conn, self._real()) is not None
+            is_wanted = due_picture(conn, self._real()) is not None
         if client is None or not is_wanted:
             return
         with self.warehouse.pin() as pin:
