@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, Table, insert
 
 from config.models import Calendar
 from queries.engine import embedded
-from queries.warehouse import tables, write_calendar
+from queries.warehouse import LoadReport, tables, write_calendar
 from queries.warehouse.rollups import rebuild_rollups
 from tests.support.rows import put
 
@@ -48,7 +48,7 @@ def _generation(zone: str) -> Row:
         "calendar_hash": "",
         "metrics_hash": "",
         "source": "a",
-        "summary": "",
+        "summary": LoadReport("a").json(),
     }
 
 
