@@ -237,9 +237,9 @@ def _score(before: Score, table: Timetable) -> str:
 
 
 def _waited(table: Timetable, since: datetime, until: datetime) -> str:
-    """How long it is between two instants, and how much of that was business time."""
-    worked = table.worked(since, until)
-    return f"{_span(until - since)} ({worked})"
+    """How long it is between two instants, and of a day or more how much of that was business time."""
+    length = until - since
+    return f"{_span(length)} ({table.worked(since, until)})" if length >= timedelta(days=1) else _span(length)
 
 
 def _span(length: timedelta) -> str:

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +12,19 @@ import pytest
 from config.models import Catalog
 from config.reading import read_catalog
 from queries.metrics import write_design_effects
+from queries.monitoring.asked_rows import Question
+from queries.monitoring.drivers import read_drivers
 from queries.operations.drop_source import drop
-from queries.warehouse import CANONICAL, COLUMNS, EmbeddedWarehouse, LoadReport, SharedWarehouse, Warehouse, rollups
+from queries.warehouse import (
+    CANONICAL,
+    COLUMNS,
+    EVERYTHING,
+    EmbeddedWarehouse,
+    LoadReport,
+    SharedWarehouse,
+    Warehouse,
+    rollups,
+)
 from tests.support.deliveries import COMPUTED, NOW, START, Rows, company, deliver, held, rows_of
 
 OURS: Final[Catalog] = read_catalog(Path(__file__).parents[3] / "config", COLUMNS)
@@ -115,3 +126,26 @@ def _rebuilt(warehouse: Warehouse) -> dict[str, list[tuple[object, ...]]]:
         found = {name: rows_of(draft.conn, name) for name in (*COMPUTED, "design_effect")}
         draft.discard()
     return found
+
+
+def test_engines_agree_where_a_breach_comes_from(tmp_path: Path, engines: tuple[Warehouse, Warehouse]) -> None:
+    earlier, window = START.date(), START.date() + timedelta(days=21)
+    metrics = [metric for metric in OURS.metrics if metric.shape in {"share", "balance", "mean"}]
+    questions = [
+        Question(metric, window, window + timedelta(days=21), (), by, (earlier, window))
+        for metric in metrics
+        for by in ((), (("vertical", "Payments"),))
+    ]
+    read = []
+    for warehouse in engines:
+        bringing(tmp_path, company(journeys=200))(warehouse, NOW)
+        with warehouse.pin() as pin:
+            as_of = NOW.replace(tzinfo=UTC) if NOW.tzinfo is None else NOW
+            read.append([read_drivers(pin.conn, question, EVERYTHING, as_of) for question in questions])
+    assert any(found and found.dimensions for found in read[0])
+    for question, embedded, shared in zip(questions, *read, strict=True):
+        assert (embedded is None) == (shared is None), question
+        if embedded and shared:
+            same = (embedded.n, embedded.bad, embedded.words({}))
+            assert (shared.n, shared.bad, shared.words({})) == same, question
+            assert shared.change == pytest.approx(embedded.change), question
