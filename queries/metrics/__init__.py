@@ -29,4 +29,4 @@ from queries.metrics.formatting import (
 )
 from queries.metrics.measure import MetricPoint, measure, measure_all
 from queries.metrics.query_plan import Ask, Grain, MetricSource, clock_of, dated, known_at, needed, plan
-from queries.metrics.revenue import UnratedRevenueError, read_revenue, revenue_of
+from queries.metrics.revenue import UnratedRevenueError, rank_of, read_revenue, revenue_of

@@ -1,6 +1,7 @@
 """Revenue in the reporting currency: the one reading behind the review's finances, the stakes and the coverage."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -125,3 +126,49 @@ def revenue_of(
     for row in read_revenue(conn, ("account_id",), scope, as_of, currency, chosen).to_pylist():
         totals[row["account_id"]] = totals.get(row["account_id"], 0.0) + row["amount"]
     return {account: total for account, total in totals.items() if total}
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """Where an account stands by revenue among those of its vertical that have any: 1 is the largest."""
+
+    vertical: str
+    place: int
+    of: int
+
+
+def rank_of(conn: Connection, account: str, currency: str, scope: Scope, as_of: datetime) -> Rank | None:
+    """An account's rank by the revenue of the last twelve months in the vertical that it bought in last.
+
+    None without revenue or a vertical, and for readers of single accounts: they would be told of others.
+
+    Args:
+        conn: the warehouse.
+        account: its id.
+        currency: the reporting currency.
+        scope: nothing outside it is read.
+        as_of: aware UTC.
+
+    Raises:
+        UnratedRevenueError: an account of the vertical has revenue in a currency without a rate for its month.
+    """
+    since = clock_of(conn, as_of).day(YEAR)
+    if scope.accounts is not None:
+        return None
+
+    def read(chosen: Callable[[Table], ColumnElement[bool]]) -> list[dict[str, Any]]:
+        by = ("account_id", "vertical")
+        found = read_revenue(
+            conn, by, scope, as_of, currency, lambda table: and_(table.c.month >= since, chosen(table))
+        )
+        return list(found.to_pylist())
+
+    own = read(lambda table: table.c.account_id == account)
+    vertical = max(own, key=lambda row: row["month"], default={"vertical": None})["vertical"]
+    if vertical is None:
+        return None
+    totals: dict[str, float] = {}
+    for row in read(lambda table: table.c.vertical == vertical):
+        totals[row["account_id"]] = totals.get(row["account_id"], 0.0) + row["amount"]
+    larger = sum(total > totals[account] for total in totals.values())
+    return Rank(vertical, larger + 1, len(totals))

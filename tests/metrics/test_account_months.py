@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from queries.loading.publish import generation_key, record_generation
-from queries.metrics import UnratedRevenueError, month_of, read_account_months, revenue_of
+from queries.metrics import UnratedRevenueError, month_of, rank_of, read_account_months, revenue_of
 from queries.monitoring.revenue_coverage import revenue_coverage
 from queries.warehouse import (
     EVERYTHING,
@@ -151,4 +151,24 @@ def test_the_vertical_is_that_of_the_month(warehouse: Warehouse) -> None:
         filled(draft.conn, [money("B", f"2026-0{month}-01", month) for month in (3, 4, 5)])
         in_wealth = read_account_months(draft.conn, Scope("gm", frozenset({"Wealth"})), LATER, "EUR").at(LATER)
         assert in_wealth.amount.tolist() == [[4, 5]]
+        draft.discard()
+
+
+def test_an_accounts_rank_is_that_of_its_vertical_and_of_what_was_known(warehouse: Warehouse) -> None:
+    rows = [money("A", "2026-03-01", 5), money("A", "2026-04-01", 5)]
+    with warehouse.draft() as draft:
+        filled(draft.conn, [*rows, money("B", "2026-03-01", 9), money("B", "2026-04-01", 1)])
+
+        def rank(account: str, day: str, scope: Scope = EVERYTHING) -> tuple[str, int, int] | None:
+            found = rank_of(draft.conn, account, "EUR", scope, at(day))
+            return (found.vertical, found.place, found.of) if found else None
+
+        assert rank("A", "04-20") == ("Retail", 2, 2)  # of April nothing is known yet
+        assert rank("A", "06-01") == ("Retail", 1, 2)
+        assert rank("B", "06-01") == ("Wealth", 1, 1)  # it has moved there
+        assert rank("A", "03-02") is None
+        assert rank("nobody", "06-01") is None
+        assert rank("A", "06-01", Scope(verticals=frozenset({"Wealth"}))) is None
+        # Whoever may see an account alone learns nothing of how many others there are.
+        assert rank("A", "06-01", Scope(accounts=frozenset({"A"}))) is None
         draft.discard()

@@ -57,7 +57,7 @@ def _blocks(message: Message) -> Iterator[Block]:
     if message.picture:
         # Under a name that the message did not have before: Slack would keep what it showed there.
         shown = {"type": "image", "block_id": f"picture|{message.picture.id}", "slack_file": {"id": message.picture.id}}
-        yield {**shown, "alt_text": CONTROL.sub(" ", message.picture.alt)[:ALT]}
+        yield {**shown, "alt_text": escaped(message.picture.alt, ALT)}
     yield from _facts(message)
     if message.news:
         yield _section(message.news)
