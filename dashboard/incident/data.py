@@ -7,8 +7,7 @@ from typing import Any
 
 from dashboard.cache import ENTRIES, Key, copied, shared
 from dashboard.charts import finished
-from dashboard.incident.charts import Reference, over_time
-from dashboard.incident.origin_chart import origin
+from dashboard.incident.charts import Reference, origin, over_time
 from dashboard.review.data import effect
 from queries.monitoring.asked_rows import BadRow
 from queries.monitoring.evidence import Evidence, with_stake

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from config import EarshotError
 from dashboard import markup as parts
-from dashboard.incident import charts, data, markup, origin_chart
+from dashboard.incident import charts, data, markup
 from dashboard.page_session import PageSession, banners, follow_address
 from queries.messages import notified_states, read_notifications
 from queries.review import IncidentPage, by_route, current_rule, read_escalated, read_incident_page, readings_of
@@ -170,7 +170,7 @@ def _origin(session: PageSession, page: IncidentPage, shown: Card | None) -> Non
         words = origin_text(shown.evidence, shown.route)
         st.html(markup.origin_section(drivers, words, page))
         if words and (spec := data.origin_spec(session.key, session.pin, page)):
-            st.vega_lite_chart(spec, width="stretch", alt=origin_chart.describe_origin(drivers, words))
+            st.vega_lite_chart(spec, width="stretch", alt=charts.describe_origin(drivers, words))
     if rows:
         st.html(parts.section("The newest cases") + markup.case_table(rows))
 
