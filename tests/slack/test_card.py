@@ -111,7 +111,7 @@ def test_the_card_says_what_how_sure_since_when_and_what_to_do() -> None:
         "Accounts": "Ashgrove Bank (8 of 12), Birch & Co (7 of 12) and 37 more",
         "At the same time": "Strike (external, 20 January 2026 still on)",
     }
-    nobody = "Please take it today; nobody else is notified after this message."
+    nobody = "Please take it today; nobody else will be notified."
     assert [(fact.label, fact.text) for fact in asks(card())] == [
         ("What to do", "Call the engineer who was there."),
         ("Due", nobody),

@@ -235,7 +235,7 @@ FRIDAY: Final = at("2026-02-06T13:00")  # 14:00 in Berlin
         ("ana", {}, "by 9 February 2026, 09:00 CET; then Head of service hears of it."),  # a weekend
         ("ana", {"severity": 1}, "by today, 6 February 2026, 18:00 CET; then Head of service hears of it."),
         ("gm", {"severity": 1}, "by today, 6 February 2026, 18:00 CET; then the general manager hears of it."),
-        ("ana", {"next_step_at": None}, "today, 6 February 2026; nobody else is notified after this message."),
+        ("ana", {"next_step_at": None}, "today, 6 February 2026; nobody else will be notified."),
         ("ana", {"acknowledged_at": FRIDAY, "acknowledged_by": "ana"}, ""),
         ("ana", {"snoozed_until": FRIDAY + timedelta(days=1)}, ""),
         ("ana", {"state": "resolved"}, ""),

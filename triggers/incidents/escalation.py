@@ -214,7 +214,7 @@ def due_sentence(incident: Incident, table: Timetable, people: Sequence[Person],
     steps, number = parse_ladder(incident.ladder), incident.next_step
     if incident.next_step_at is None or number >= len(steps):
         day = f", {day_words(now, table.zone)}" if now else ""
-        return f"Please take it today{day}; nobody else is notified after this message."
+        return f"Please take it today{day}; nobody else will be notified."
     # What waits until somebody is at work is told then; severity 1 waits for nobody.
     at = incident.next_step_at if incident.severity == 1 else table.next_opening(incident.next_step_at)
     named = [person.label for person in named_people(steps[number].notify, people, incident.vertical)]
