@@ -27,9 +27,9 @@ from queries.warehouse import (
     Pin,
     SharedWarehouse,
     Warehouse,
-    generations,
     tables,
 )
+from queries.warehouse.generations import shared_warehouse
 from queries.warehouse.generations.embedded_warehouse import KEPT
 from tests.support.answering import answering
 from tests.support.loading import COMPANY, bring, contents, order
@@ -148,7 +148,7 @@ def test_the_first_load_is_heard_of(warehouse: Warehouse) -> None:
 def test_whoever_listens_hears_again_after_the_database_dropped_it(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generations, "AGAIN_S", 0.2)
+    monkeypatch.setattr(shared_warehouse, "AGAIN_S", 0.2)
     heard = threading.Semaphore(0)
     with closing(SharedWarehouse(postgres_url)) as warehouse, closing(reopened(warehouse)) as other:
         publish(warehouse)
