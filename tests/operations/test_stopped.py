@@ -58,6 +58,7 @@ OURS: Final = """
     incident.vertical incident_event.incident_id incident_event.kind instance.health instance.incident_id
     instance.rule instance.state lease.holder lease.name letter.about letter.id letter.kind outbox.channel
     outbox.error outbox.id outbox.incident_id outbox.kind outbox.state outbox.target outbox.ts override.vertical
+    picture.error picture.file picture.incident_id picture.state picture.target picture.upload_url
     rule_error.rule rule_version.hash rule_version.rule silence.id slack_root.channel slack_root.incident_id
     slack_root.target
     slack_root.ts vote.incident_id
