@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.earshot
 TOOLS := $(VENV)/.earshot-tools
 PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
-WORKERS ?= 2
+# One more than there are cores: some tests wait for servers, others for the clock.
+WORKERS ?= $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 # A worker takes whole files, in our order: what tests of a module share is made once.
 DIST := --dist loadfile --no-loadscope-reorder
 PYTEST ?=
