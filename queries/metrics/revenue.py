@@ -122,10 +122,15 @@ def revenue_of(
     def chosen(table: Table) -> ColumnElement[bool]:
         return and_(table.c.month >= since, table.c.account_id.in_(ids))
 
+    found = read_revenue(conn, ("account_id",), scope, as_of, currency, chosen).to_pylist()
+    return {account: total for account, total in _by_account(found).items() if total}
+
+
+def _by_account(rows: list[dict[str, Any]]) -> dict[str, float]:
     totals: dict[str, float] = {}
-    for row in read_revenue(conn, ("account_id",), scope, as_of, currency, chosen).to_pylist():
+    for row in rows:
         totals[row["account_id"]] = totals.get(row["account_id"], 0.0) + row["amount"]
-    return {account: total for account, total in totals.items() if total}
+    return totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +157,9 @@ def rank_of(conn: Connection, account: str, currency: str, scope: Scope, as_of: 
     Raises:
         UnratedRevenueError: an account of the vertical has revenue in a currency without a rate for its month.
     """
-    since = clock_of(conn, as_of).day(YEAR)
     if scope.accounts is not None:
         return None
+    since = clock_of(conn, as_of).day(YEAR)
 
     def read(chosen: Callable[[Table], ColumnElement[bool]]) -> list[dict[str, Any]]:
         by = ("account_id", "vertical")
@@ -167,8 +172,6 @@ def rank_of(conn: Connection, account: str, currency: str, scope: Scope, as_of: 
     vertical = max(own, key=lambda row: row["month"], default={"vertical": None})["vertical"]
     if vertical is None:
         return None
-    totals: dict[str, float] = {}
-    for row in read(lambda table: table.c.vertical == vertical):
-        totals[row["account_id"]] = totals.get(row["account_id"], 0.0) + row["amount"]
+    totals = _by_account(read(lambda table: table.c.vertical == vertical))
     larger = sum(total > totals[account] for total in totals.values())
     return Rank(vertical, larger + 1, len(totals))

@@ -29,6 +29,11 @@ class Question:
     earlier: tuple[date, date] | None = None
     held: float | None = None
 
+    @property
+    def fixed(self) -> frozenset[str]:
+        """The columns that its slice and its conditions choose rows by."""
+        return frozenset(name for name, _ in self.by) | {condition.column for condition in self.where}
+
 
 def asked(
     question: Question, scope: Scope, as_of: datetime, columns: set[str], window: tuple[date, date] | None = None
@@ -36,10 +41,9 @@ def asked(
     """The rows that a question is about, or of another `window`: a relation with these columns, and which are meant."""
     metric = question.metric
     day, (since, until) = day_of_row(metric), window or (question.since, question.until)
-    named = {condition.column for condition in question.where} | {name for name, _ in question.by}
     # A reader without limits needs no column to be limited by, and each column of an account costs a join.
     limits = {"vertical", "touchpoint"} & COLUMNS[metric.table] if scope != Scope(scope.role) else set[str]()
-    rows = relation(metric.table, as_of, frozenset({day, *columns, *metric.columns, *named, *limits}))
+    rows = relation(metric.table, as_of, frozenset({day, *columns, *metric.columns, *question.fixed, *limits}))
     within = and_(rows.c[day] >= since, rows.c[day] < until, scope.where(rows))
     # A slice holds text, whatever its column is; "unknown" is what the figure called a missing value.
     of_slice = (func.coalesce(rows.c[name].cast(String), tables.UNKNOWN) == value for name, value in question.by)
@@ -79,8 +83,7 @@ def newest_bad_rows(
     metric = question.metric
     if not has_bad_rows(metric):
         return ()
-    fixed = {name for name, _ in question.by} | {condition.column for condition in question.where}
-    place = [name for name in PLACE if name in COLUMNS[metric.table] and name not in fixed]
+    place = [name for name in PLACE if name in COLUMNS[metric.table] - question.fixed]
     rows, chosen = asked(question, scope, as_of, {"source", "id", "account_id", *place})
     c, names, day = rows.c, tables.account.c, rows.c[day_of_row(metric)]
     account = func.coalesce(names.name, c.account_id)

@@ -165,15 +165,14 @@ def read_drivers(conn: Connection, question: Question, scope: Scope, as_of: date
     metric = question.metric
     if metric.shape not in {"share", "balance", "mean"} or question.earlier is None:
         return None
-    fixed = {name for name, _ in question.by} | {condition.column for condition in question.where}
-    own = sorted((dimensions_of(metric) & COLUMNS[metric.table]) - fixed - {"account_id"})
+    own = sorted((dimensions_of(metric) & COLUMNS[metric.table]) - question.fixed - {"account_id"})
     keys = {"id", "source"} if _has_defects(metric) else set[str]()
     span = min(question.since, question.earlier[0]), max(question.until, question.earlier[1])
     rows, chosen = asked(question, scope, as_of, {*own, "account_id", *keys}, span)
     day = rows.c[day_of_row(metric)]
     is_now = and_(day >= question.since, day < question.until)
     is_before = and_(day >= question.earlier[0], day < question.earlier[1])
-    chosen = and_(chosen, or_(is_now, is_before))
+    # What was asked for spans both windows: where a year lies between them, its days are left out here.
     line = _line(metric, rows, and_(chosen, or_(is_now, is_before)), is_now, {*own, *keys})
     # Of what only bad rows have, a row is told once for each value.
     of_defects = _of_defects(conn, line, as_of) if keys else {}
@@ -197,7 +196,6 @@ def _line(
         bad, score = literal(0), rows.c[str(metric.value)].cast(Double) * (-factor if is_up else factor)
     kept = (rows.c.account_id, *(rows.c[name] for name in sorted(names)))
     query = select(case((is_now, 1), else_=0).label("now"), bad.label("bad"), score.label("score"), *kept)
-    # A day outside both windows is read as well where a year lies between them.
     return query.where(chosen, score.is_not(None)).subquery("line")
 
 
@@ -229,10 +227,8 @@ def _of_defects(conn: Connection, line: Subquery, as_of: datetime) -> dict[str, 
     )
     joined = bad.outerjoin(d, mine).outerjoin(c, and_(at_it, c.c.occurred_at <= d.c.occurred_at))
     key = (bad.c.now, bad.c.account_id, bad.c.source, bad.c.id, bad.c.score)
-    rows = select(*key, d.c.id.label("defect"), d.c.code, d.c.touchpoint, c.c.team, last.label("place")).select_from(
-        joined
-    )
-    each = rows.subquery("each")
+    rows = select(*key, d.c.id.label("defect"), d.c.code, d.c.touchpoint, c.c.team, last.label("place"))
+    each = rows.select_from(joined).subquery("each")
     values = dict[str, dict[tuple[Any, ...], set[str]]]()
     for now, account, source, id_, score, defect, *rest, _ in conn.execute(select(each).where(each.c.place == 1)):
         for name, value in zip(("code", "touchpoint", "team"), rest, strict=True):
