@@ -22,10 +22,10 @@ unexport PYTHONDONTWRITEBYTECODE
 NEWEST ?= $(shell for p in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13.*/bin/python3.13; do \
 	"$$p" -c '' 2>/dev/null && command -v "$$p" && break; done)
 
-help:  ## this list
+help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
 
-setup: $(STAMP)  ## install into .venv what running needs, where it is missing
+setup: $(STAMP)  ## install what is missing into .venv
 	@$(if $(filter setup,$(MAKECMDGOALS)),echo "setup: $(VENV) is ready",:)
 
 $(STAMP): pyproject.toml constraints.txt
@@ -54,27 +54,27 @@ demo: setup
 	@echo "demo: evaluating the rules"
 	@$(BIN)/python -m triggers run --once
 
-run: demo  ## the sample company's monthly review, in the browser
+run: demo  ## show the sample company's monthly review in the browser
 	@echo "run: starting the dashboard (Ctrl+C stops it)"
 	@$(BIN)/python -m dashboard
 
-test: tools  ## everything that can be tested on this machine
+test: tools  ## run the tests
 	@echo "test: pytest with $(WORKERS) workers (make test PYTEST='-k word' for some of it)"
 	@$(BIN)/python -m pytest -n $(WORKERS) $(DIST) -q $(PYTEST)
 
-newest:  ## `test` on the newest Python promised, in an environment of its own
+newest:  ## run `make test` on the newest supported Python, in a separate environment
 	@$(if $(NEWEST),$(MAKE) --no-print-directory test VENV=.venv-newest PYTHON=$(NEWEST),echo "newest: no Python 3.13 here")
 
-prove: tools  ## the whole matrices, of which `test` runs a part, and `newest`
-	@echo "prove: pytest over the whole matrices (long)"
+prove: tools  ## run the tests in full (`make test` runs a part of the long ones), then `make newest`
+	@echo "prove: pytest with every test in full (long)"
 	@$(BIN)/python -m pytest -n $(WORKERS) $(DIST) -q --prove $(PYTEST)
 	@$(MAKE) --no-print-directory newest
 
-bench: tools  ## how fast it is, in ratios measured in one run
+bench: tools  ## measure speed, as ratios between timings of the same run
 	@echo "bench: 1M and 10M contacts (make bench BENCH=--large for 100M)"
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
-lint: tools  ## format, rules and types
+lint: tools  ## check formatting, lint rules and types
 	@echo "lint: ruff format"
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --diff . 2>&1 | head -40; exit 1; }
 	@echo "lint: ruff check"
@@ -82,7 +82,7 @@ lint: tools  ## format, rules and types
 	@echo "lint: mypy"
 	@$(BIN)/python -m mypy --no-error-summary
 
-lock: ## move constraints.txt to the newest versions that pyproject.toml allows
+lock: ## update constraints.txt to the newest versions that pyproject.toml allows
 	@echo "lock: resolving in build/lock"
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
 	@build/lock/bin/python -m pip install --quiet -e '.[test,lint]'

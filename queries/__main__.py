@@ -60,12 +60,13 @@ def _declare_contents(command: Callable[..., ArgumentParser]) -> None:
     removal = "load even if more rows would be removed than the source's max_removed allows"
     loading.add_argument("--allow-removal", action="store_true", help=removal)
     dropping = command("drop", _drop, "remove a source from the warehouse")
-    dropping.add_argument("source", metavar="SOURCE", help="its name, as `status` lists it")
+    dropping.add_argument("source", metavar="SOURCE", help="the source's name, as `status` lists it")
     erasing = command("forget", _forget, "erase an account or a person permanently")
     who = erasing.add_mutually_exclusive_group(required=True)
     who.add_argument("--account", metavar="ID", help="the account to erase, with its people")
     who.add_argument("--person", metavar="ID", help="the person to erase")
-    command("status", _status, "show generations, row counts, freshness and quarantine")
+    about = "show each source's rows, the age of its data and what was rejected, and the versions of the warehouse"
+    command("status", _status, about)
     rejected = command("quarantine", _quarantine, "list rejected rows with line, reason and value")
     rejected.add_argument("--source", metavar="SOURCE", help="only rows of this source")
     rejected.add_argument("--reason", metavar="TEXT", help="only reasons that contain this text")
@@ -74,25 +75,27 @@ def _declare_contents(command: Callable[..., ArgumentParser]) -> None:
 
 def _declare_copies(command: Callable[..., ArgumentParser]) -> None:
     """The sample company, and copies of both stores."""
-    sample = command("sample", _sample, "generate the files of the sample company")
+    sample = command("sample", _sample, "generate the sample company's files")
     sample.add_argument("--out", type=Path, metavar="DIR", required=True, help="the folder to write to")
     sample.add_argument(
-        "--end", type=parse_day, metavar="DAY", help="the day after the last one covered (default: today)"
+        "--end", type=parse_day, metavar="DAY", help="end of the data: this day itself is not included (default: today)"
     )
-    seed = "seed of the random generator (default: %(default)s)"
-    sample.add_argument("--seed", type=whole(0, 2**32 - 1), default=1, help=seed)
+    seed = "seed of the random number generator (default: %(default)s)"
+    sample.add_argument("--seed", type=whole(0, 2**32 - 1), metavar="NUMBER", default=1, help=seed)
     about, how_many = "approximate number of contacts (default: %(default)s)", whole(1, 100_000_000)
-    sample.add_argument("--contacts", type=how_many, default=SAMPLE_CONTACTS, help=about)
-    sample.add_argument("--artefact", metavar="KIND", help="plant one kind of data fault, such as copied-period")
-    command("demo", _demo, "generate and load the sample company, unless that is already done")
-    saved = command("backup", _backup, "copy the warehouse and the state into a folder; nothing has to be stopped")
+    sample.add_argument("--contacts", type=how_many, metavar="NUMBER", default=SAMPLE_CONTACTS, help=about)
+    sample.add_argument("--artefact", metavar="KIND", help="add one kind of data fault, such as copied-period")
+    command("demo", _demo, "generate and load the sample company, unless that has already been done")
+    about = "copy the warehouse and the state (incidents, messages) into a folder; nothing has to be stopped first"
+    saved = command("backup", _backup, about)
     saved.add_argument("--to", type=Path, metavar="DIR", required=True, help="a folder that does not exist yet")
     restored = command("restore", _restore, "restore the warehouse and the state from a backup")
     restored.add_argument("--from", type=Path, metavar="DIR", required=True, dest="folder", help="the backup's folder")
-    newer = "a newer backup; customers it records as erased are erased again"
+    newer = "a newer backup: accounts and people erased according to it are erased here too"
     restored.add_argument("--erased-by", type=Path, metavar="DIR", help=newer)
     restored.add_argument("--replace", action="store_true", help="overwrite existing data")
-    command("repair", _repair, "return to the newest intact generation if the pointer to it is lost")
+    lost = "if the warehouse no longer knows which version of the data is current, return to the newest undamaged one"
+    command("repair", _repair, lost)
 
 
 def _load(arguments: Namespace) -> None:

@@ -39,7 +39,9 @@ def main(words: list[str]) -> int:
 
 def parser() -> ArgumentParser:
     """What may be typed."""
-    whole_line = ArgumentParser(prog="python -m triggers", description="Evaluate rules, notify people, tune and test.")
+    whole_line = ArgumentParser(
+        prog="python -m triggers", description="Evaluate, tune and test rules, and notify people."
+    )
     commands = whole_line.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[Namespace], int | None], text: str) -> ArgumentParser:

@@ -24,16 +24,29 @@ GRAINS: Final = ("day", "week", "month", "quarter", "all")
 def add_arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("name", metavar="NAME", help="a metric in metrics.toml")
-    parser.add_argument("--by", default="", metavar="COLUMNS", help="split by these columns: vertical,touchpoint")
-    parser.add_argument("--grain", choices=GRAINS, default="month", help="length of a period (default: month)")
-    parser.add_argument("--since", type=parse_day, metavar="DAY", help="first day, in the reporting zone")
-    parser.add_argument("--until", type=parse_day, metavar="DAY", help="the day after the last one")
     parser.add_argument(
-        "--where", action="append", default=[], metavar="COLUMN=VALUE", help="only these rows; repeatable"
+        "--by", default="", metavar="COLUMNS", help="split by these columns, such as vertical,touchpoint"
     )
-    parser.add_argument("--format", choices=tuple(FORMATS), default="table")
+    parser.add_argument("--grain", choices=GRAINS, default="month", help="length of each period (default: month)")
+    parser.add_argument("--since", type=parse_day, metavar="DAY", help="first day, in the reporting time zone")
     parser.add_argument(
-        "--as-of", type=parse_instant, metavar="T", help="as known at this time (UTC unless it has an offset)"
+        "--until", type=parse_day, metavar="DAY", help="end of the period: this day itself is not included"
+    )
+    parser.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="only rows with this value; may be repeated",
+    )
+    parser.add_argument(
+        "--format", choices=tuple(FORMATS), default="table", help="output format (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--as-of",
+        type=parse_instant,
+        metavar="TIME",
+        help="as known at this time, such as 2026-11-21T09:00 (UTC unless it has an offset)",
     )
 
 

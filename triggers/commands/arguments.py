@@ -41,7 +41,9 @@ def rule_file(text: str) -> Path:
 
 def add_author(parser: ArgumentParser) -> None:
     """Who did it, for what people do by hand."""
-    parser.add_argument("--by", default=_login(), help="who does this (default: your login name)")
+    parser.add_argument(
+        "--by", default=_login(), metavar="NAME", help="name to record for this (default: your login name)"
+    )
 
 
 def _login() -> str:

@@ -44,17 +44,28 @@ class ComparedRules:
 def declare_backtest(command: AddCommand) -> None:
     """`backtest`, and what it takes."""
     parser = command("backtest", backtest_rules, "replay rules over past days, using only what was known at the time")
-    parser.add_argument("--since", type=parse_day, required=True, help="first day, such as 2026-01-31")
-    parser.add_argument("--until", type=parse_day, required=True, help="the day after the last one")
-    parser.add_argument("--rule", help="only this rule, even if it is disabled")
+    parser.add_argument("--since", type=parse_day, metavar="DAY", required=True, help="first day, such as 2026-01-31")
+    parser.add_argument(
+        "--until",
+        type=parse_day,
+        metavar="DAY",
+        required=True,
+        help="end of the period: this day itself is not included",
+    )
+    parser.add_argument("--rule", metavar="RULE", help="only this rule, even if it is disabled")
     parser.add_argument("--draft", type=rule_file, metavar="FILE", help="use the draft rules in this file")
     parser.add_argument(
         "--against", type=rule_file, metavar="FILE|HASH", help="compare with a second draft or a stored version"
     )
     parser.add_argument(
-        "--known", type=rule_file, metavar="FILE", help="known incidents ([[known]]): report hits and misses"
+        "--known",
+        type=rule_file,
+        metavar="FILE",
+        help="a file of known incidents, in [[known]] tables; report which were caught and which were missed",
     )
-    parser.add_argument("--format", choices=("table", "csv"), default="table")
+    parser.add_argument(
+        "--format", choices=("table", "csv"), default="table", help="output format (default: %(default)s)"
+    )
 
 
 def backtest_rules(arguments: Namespace) -> None:

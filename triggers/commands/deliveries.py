@@ -37,12 +37,13 @@ from triggers.messages import CardReader, Composer, DirectMessageWriter
 def declare_outbox(command: AddCommand) -> None:
     """`outbox` and `restored`, and what they take."""
     listed = command("outbox", show_outbox, "list unsent messages and those that Slack rejected")
-    listed.add_argument("--revive", action="store_true", help="resend the rejected messages, once the cause is fixed")
+    listed.add_argument("--revive", action="store_true", help="send the rejected messages again; fix the cause first")
     listed.add_argument("--text", action="store_true", help="also print the text of unsent messages")
     restored = command("restored", note_restored, "tell Earshot that the state was restored without `queries restore`")
     restored.add_argument(
         "--since",
         type=parse_instant,
+        metavar="TIME",
         help="time of the backup (default: time of its newest message)",
     )
 
@@ -102,10 +103,11 @@ def note_restored(arguments: Namespace) -> None:
 
 def declare_route(command: AddCommand) -> None:
     """`route`, and what it takes."""
-    parser = command("route", trace_route, "show who would be notified of a rule's incident, and when")
-    parser.add_argument("rule", help="the rule's name")
-    parser.add_argument("--vertical", help="the incident's vertical")
-    parser.add_argument("--at", type=parse_instant, help="when it opens, such as 2026-11-21T09:00 (default: now)")
+    parser = command("route", trace_route, "show who would be notified, and when, if this rule opened an incident")
+    parser.add_argument("rule", metavar="RULE", help="the rule's name")
+    parser.add_argument("--vertical", metavar="NAME", help="the incident's vertical")
+    at = "when the incident opens, such as 2026-11-21T09:00 (reporting time zone; default: now)"
+    parser.add_argument("--at", type=parse_instant, metavar="TIME", help=at)
 
 
 def trace_route(arguments: Namespace) -> None:
@@ -166,7 +168,10 @@ BEFORE = timedelta(days=90)
 
 def declare_silence(command: AddCommand) -> None:
     """`silence`, and what it takes."""
-    parser = command("silence", silence, "mute notifications for a time: preview, add, list or end")
+    muted = (
+        "mute all incidents that match, for a time: preview, add, list or end (a snooze, in Slack, is for one incident)"
+    )
+    parser = command("silence", silence, muted)
     add_author(parser)
     parts = parser.add_subparsers(required=True, dest="part", help="what to do; each has its own --help")
 
@@ -175,17 +180,20 @@ def declare_silence(command: AddCommand) -> None:
 
     matching = [part("preview", "show what a silence would mute"), part("add", "start a silence now")]
     for made in matching:
-        for name in ("rule", "route", "account"):
-            made.add_argument(f"--{name}", help=f"only incidents of this {name}")
-        for name in ("vertical", "touchpoint"):
-            made.add_argument(
-                f"--{name}", action="append", default=[], help=f"only incidents of this {name}; repeatable"
-            )
-        made.add_argument("--condition", help="what this condition affects, until it ends")
-    matching[1].add_argument("--until", help="when it ends, such as 2026-12-24T18:00 or 3d")
-    matching[1].add_argument("--reason", required=True, help="why nobody needs to be notified")
+        for name, which in (("rule", "of this rule"), ("route", "sent by this route"), ("account", "of this account")):
+            made.add_argument(f"--{name}", metavar="NAME", help=f"only incidents {which}")
+        for name, which in (("vertical", "in this vertical"), ("touchpoint", "at this touchpoint")):
+            several = f"only incidents {which}; may be repeated"
+            made.add_argument(f"--{name}", metavar="NAME", action="append", default=[], help=several)
+        concerned = "only incidents in the verticals and at the touchpoints of this condition, until the condition ends"
+        made.add_argument("--condition", metavar="NAME", help=concerned)
+    end = "when the silence ends, such as 2026-12-24T18:00 (reporting time zone), or after how long, such as 3d"
+    needed = f"{end}; needed unless --condition names one that ends"
+    matching[1].add_argument("--until", metavar="TIME", help=needed)
+    matching[1].add_argument("--reason", metavar="TEXT", required=True, help="why nobody needs to be notified")
     part("list", "list current silences")
-    part("end", "end a silence now").add_argument("silence", help="the first characters of its id")
+    enough = "enough of the first characters of the silence's id to be unique"
+    part("end", "end a silence now").add_argument("silence", metavar="ID", help=enough)
 
 
 def silence(arguments: Namespace) -> None:

@@ -33,8 +33,12 @@ HEAD: Final = (
 def declare_incidents(command: AddCommand) -> None:
     """`incidents`, and what it takes."""
     parser = command("incidents", list_incidents, "list incidents, newest first")
-    parser.add_argument("--state", choices=("open", "resolved", "closed"), help="only incidents in this state")
-    parser.add_argument("--format", choices=FORMATS, default="table")
+    parser.add_argument(
+        "--state",
+        choices=("open", "resolved", "closed"),
+        help="only incidents in this state; resolved: recovered; closed: ended otherwise, such as by hand",
+    )
+    parser.add_argument("--format", choices=FORMATS, default="table", help="output format (default: %(default)s)")
 
 
 def list_incidents(arguments: Namespace) -> None:
@@ -52,11 +56,11 @@ def list_incidents(arguments: Namespace) -> None:
 def declare_ack_and_resolve(command: AddCommand) -> None:
     """`ack` and `resolve`, and what they take."""
     ack = command("ack", take_on, "acknowledge an incident")
-    closing = command("resolve", close, "close an incident by hand")
+    closing = command("resolve", close, "close an incident by hand (its state becomes closed)")
     for parser in (ack, closing):
-        parser.add_argument("incident", help="the incident's id")
+        parser.add_argument("incident", metavar="INCIDENT", help="the incident's id")
         add_author(parser)
-    closing.add_argument("--note", default="", help="why it is closed")
+    closing.add_argument("--note", metavar="TEXT", default="", help="why the incident is closed")
 
 
 def take_on(arguments: Namespace) -> None:
@@ -77,9 +81,11 @@ def close(arguments: Namespace) -> None:
 
 def declare_explain(command: AddCommand) -> None:
     """`explain`, and what it takes."""
-    parser = command("explain", explain_incident, "show an incident's figures, then and now")
-    parser.add_argument("incident", help="the incident's id")
-    parser.add_argument("--details", action="store_true", help="also p-values, versions and data generations")
+    parser = command(
+        "explain", explain_incident, "show an incident's figures as they were when it was found and as they are now"
+    )
+    parser.add_argument("incident", metavar="INCIDENT", help="the incident's id")
+    parser.add_argument("--details", action="store_true", help="also show p-values, rule versions and data generations")
 
 
 def explain_incident(arguments: Namespace) -> None:

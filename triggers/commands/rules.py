@@ -34,7 +34,7 @@ LASTS: Final = timedelta(days=28)
 def declare_check(command: AddCommand) -> None:
     """`check`, and what it takes."""
     parser = command("check", check, "check the configuration and calibrate each rule")
-    parser.add_argument("--quick", action="store_true", help="skip the calibration, which takes longer")
+    parser.add_argument("--quick", action="store_true", help="skip the calibration, which is slow")
     parser.add_argument("--again", action="store_true", help="recalibrate even if it was done recently")
 
 
@@ -160,10 +160,10 @@ HEAD: Final = ("rule", "kind", "on", "version", "author", "since", "open", "olde
 
 def declare_rules(command: AddCommand) -> None:
     """`test` and `rules`, and what they take."""
-    tests = command("test", test_rules, "run rule tests: given counts, expected incidents")
-    tests.add_argument("file", nargs="+", type=Path, help="a test file or a folder of test files")
-    tests.add_argument("--draft", type=rule_file, metavar="DRAFT", help="test the draft rules in this file")
-    command("rules", list_rules, "list the rules with versions, authors and open incidents")
+    tests = command("test", test_rules, "run rule tests: each gives some counts and the incidents they should open")
+    tests.add_argument("file", nargs="+", type=Path, metavar="FILE", help="a test file or a folder of test files")
+    tests.add_argument("--draft", type=rule_file, metavar="FILE", help="test the draft rules in this file")
+    command("rules", list_rules, "list the rules with their versions, authors and open incidents")
 
 
 def test_rules(arguments: Namespace) -> int:

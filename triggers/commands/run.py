@@ -21,13 +21,22 @@ from triggers.slack.socket_mode import SocketListener, try_socket
 
 def declare_run(command: AddCommand) -> None:
     """`run`, and what it takes."""
-    parser = command("run", run, "evaluate the rules and send pending messages; loop, or --once")
+    parser = command(
+        "run", run, "evaluate the rules and send pending messages, repeatedly or, with --once, a single time"
+    )
     parser.add_argument("--once", action="store_true", help="evaluate and send once, then exit")
     parser.add_argument(
-        "--now", type=parse_instant, help="evaluate as of this time, such as 2026-11-21T09:00; needs --once"
+        "--now",
+        type=parse_instant,
+        metavar="TIME",
+        help="evaluate as of this time, such as 2026-11-21T09:00 (reporting time zone); needs --once",
     )
     parser.add_argument(
-        "--interval", type=parse_span, default=timedelta(seconds=60), help="time between ticks, such as 5m; default 1m"
+        "--interval",
+        type=parse_span,
+        metavar="SPAN",
+        default=timedelta(seconds=60),
+        help="time between evaluations, such as 5m (default: 1m)",
     )
 
 
@@ -79,10 +88,13 @@ def listen(_: Namespace) -> None:
 
 def declare_audit(command: AddCommand) -> None:
     """`audit`, and what it takes."""
-    parser = command("audit", audit, "check that all processes run and nothing is overdue; exit 1 on problems")
-    parser.add_argument("--every", type=parse_span, help="keep checking at this interval, such as 1m")
+    parser = command("audit", audit, "check that all processes are running and nothing is overdue")
+    parser.add_argument("--every", type=parse_span, metavar="SPAN", help="keep checking at this interval, such as 1m")
     parser.add_argument(
-        "--port", type=whole(1, 65_535), help="serve metrics for Prometheus on this port of 127.0.0.1; needs --every"
+        "--port",
+        type=whole(1, 65_535),
+        metavar="NUMBER",
+        help="serve metrics for Prometheus on this port of 127.0.0.1; needs --every",
     )
 
 
@@ -104,7 +116,8 @@ def audit(arguments: Namespace) -> int:
 def declare_doctor(command: AddCommand) -> None:
     """`doctor`, and what it takes."""
     parser = command("doctor", examine, "test the connection to Slack, and say how to fix what fails")
-    parser.add_argument("--channel", help="id of the channel for the test message (default: the channel of a route)")
+    where = "id of the channel for the test message (default: the first route's channel that can be used)"
+    parser.add_argument("--channel", metavar="ID", help=where)
 
 
 def examine(arguments: Namespace) -> int:

@@ -58,15 +58,20 @@ def budget(text: str) -> Budget:
 
 def declare_tune(command: AddCommand) -> None:
     """`tune`, and what it takes."""
-    parser = command("tune", tune_rule, "find the setting of a rule that meets an attention budget")
-    parser.add_argument("rule", help="the rule's name")
-    parser.add_argument("--budget", type=budget, required=True, help="such as '2 per person per week'")
+    parser = command("tune", tune_rule, "find the setting that keeps a rule within a number of notifications")
+    parser.add_argument("rule", metavar="RULE", help="the rule's name")
+    most = "most notifications allowed, such as '2 per person per week'"
+    parser.add_argument("--budget", type=budget, metavar="TEXT", required=True, help=most)
     parser.add_argument("--draft", type=rule_file, metavar="FILE", help="use the draft rule in this file")
     parser.add_argument(
-        "--known", type=rule_file, metavar="FILE", help="known incidents ([[known]]) that the limit must find"
+        "--known",
+        type=rule_file,
+        metavar="FILE",
+        help="a file of known incidents, in [[known]] tables; the chosen setting must catch them all",
     )
-    parser.add_argument("--since", type=parse_day, help="first day (default: two years before the last)")
-    parser.add_argument("--until", type=parse_day, help="the day after the last one (default: today)")
+    parser.add_argument("--since", type=parse_day, metavar="DAY", help="first day (default: two years before --until)")
+    end = "end of the period: this day itself is not included (default: today)"
+    parser.add_argument("--until", type=parse_day, metavar="DAY", help=end)
 
 
 def tune_rule(arguments: Namespace) -> None:
