@@ -122,7 +122,8 @@ def due_messages(
 ) -> tuple[DueMessage, ...]:
     """What may be tried now: `limit` messages to look for, and of those to send the first of each channel.
 
-    None overtakes another of its incident. Digests go first, then the worse incidents before the others.
+    None overtakes another of its incident. Digests go first, what changes a message that stands already goes last, and
+    the worse incidents go before the others.
 
     Args:
         conn: the state.
@@ -134,7 +135,7 @@ def due_messages(
         return ()
     first = _first(channels)
     kind, is_sought = first.c.kind, case((_sought(first.c), 1), else_=0)
-    order = ((kind != "digest"), first.c.severity, first.c.due_at, first.c.created_at, first.c.id)
+    order = ((kind != "digest"), (kind == "update"), first.c.severity, first.c.due_at, first.c.created_at, first.c.id)
     # Looking costs a channel nothing of its pace; sending takes a second each, so one message a channel is enough.
     turn = func.row_number().over(partition_by=(first.c.spot, is_sought), order_by=order).label("turn")
     ready = select(first, turn).where(first.c.place == 1, first.c.due_at <= naive(now)).subquery()

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Engine, select, update
@@ -28,6 +29,7 @@ from tests.slack.faults import ground
 from tests.support.clocks import BY_SLACKS_CLOCK, Now
 from tests.support.company import ROUTE, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.installation import configure
+from tests.support.states import NewState
 from triggers.__main__ import main
 from triggers.incidents import acknowledge, resolve
 from triggers.incidents.tick import tick
@@ -439,6 +441,25 @@ def test_a_claim_that_was_taken_over_records_nothing(watch: Watch, monkeypatch: 
         assert not outbox.record_outcome(conn, mine, "sent", watch.now, ts="1.0")
         assert outbox.record_outcome(conn, theirs, "sent", watch.now, ts="2.0")
         assert conn.execute(select(tables.outbox.c.ts)).scalar() == "2.0"
+
+
+@pytest.mark.parametrize("kind", ["root", "reply"])
+def test_news_goes_before_what_changes_a_message(new_state: NewState, kind: str) -> None:
+    """However bad and however old what stands in Slack: a channel takes one call a second."""
+    states = new_state()
+    (told, _, news), change, now = ground.fill(states, 3), str(uuid4()), datetime.now(UTC)
+    with states.begin() as conn:
+        standing = conn.execute(select(tables.outbox.c.incident_id).where(tables.outbox.c.id == told)).scalar_one()
+        conn.execute(update(tables.outbox).where(tables.outbox.c.id == told).values(state="sent"))
+        conn.execute(update(tables.outbox).where(tables.outbox.c.id == news).values(kind=kind))
+        conn.execute(update(tables.incident).where(tables.incident.c.id == standing).values(severity=1))
+        before = now - timedelta(hours=1)
+        owed = (standing, 1, "update", 0, "delivery", CHANNEL, "pending", 2, 0, before, before, None)
+        assert outbox.queue(conn, QueuedMessage(change, *owed))
+        for id_ in (news, change):
+            (due,) = outbox.due_messages(conn, now, {"delivery": CHANNEL})
+            assert due.message.id == id_
+            conn.execute(update(tables.outbox).where(tables.outbox.c.id == id_).values(state="sent"))
 
 
 def test_everything_stays_inside_slacks_limits(tmp_path: Path, slack_proxy: FaultProxy, slack: Slack) -> None:
