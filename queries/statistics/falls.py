@@ -79,14 +79,18 @@ class Falls:
         one = able[dice.integers(len(able), size=size)]
         # The known ones first: NaN sorts last.
         months, count = np.sort(self.past, axis=1), np.isfinite(self.past).sum(axis=1)
-        places = (dice.random((size, YEAR + NEWEST)) * count[one, None]).astype(np.int64)
-        drawn = months[one[:, None], places]
-        level = np.median(drawn[:, NEWEST:], axis=1)
-        # A series that is mostly nothing has draws that are all nothing.
-        parts = drawn[:, :NEWEST] / np.where(level > 0, level, 1.0)[:, None]
-        weights = np.where(level > 0, _depth(parts), 0.0) / self.spread[one]
-        weights.sort()
-        beyond = size - np.searchsorted(weights, self.depth[which] / self.spread[which] * (1 - 1e-9))
+        weight = self.depth[which] / self.spread[which] * (1 - 1e-9)
+
+        def drawn(series: NDArray[np.int64], times: int) -> Floats:
+            places = (dice.random((len(series), times)) * count[series, None]).astype(np.int64)
+            return np.asarray(months[series[:, None], places], dtype=np.float64)
+
+        # No level lies above a series' best month: few draws can weigh enough, and the others need no past.
+        best, newest = np.nan_to_num(months).max(axis=1), drawn(one, NEWEST)
+        heavy = _weight(newest, best[one], self.spread[one]) >= weight.min()
+        one, newest = one[heavy], newest[heavy]
+        weights = np.sort(_weight(newest, np.median(drawn(one, YEAR), axis=1), self.spread[one]))
+        beyond = len(weights) - np.searchsorted(weights, weight)
         return np.asarray((1 + beyond) / (1 + size), dtype=np.float64)
 
 
@@ -127,6 +131,13 @@ def _depth(parts: Floats) -> Floats:
     """How far two months lie below what is expected, both as parts of it: shape (series, 2)."""
     better, worse = 1 - parts.max(axis=1), 1 - parts.min(axis=1)
     return np.asarray((better + np.minimum(worse, _WORSE * np.maximum(better, 0.0))) / 2, dtype=np.float64)
+
+
+def _weight(newest: Floats, level: Floats, spread: Floats) -> Floats:
+    """What the fall of two months below a level weighs; none where the level is nothing."""
+    # A series that is mostly nothing has draws that are all nothing.
+    parts = newest / np.where(level > 0, level, 1.0)[:, None]
+    return np.asarray(np.where(level > 0, _depth(parts), 0.0) / spread, dtype=np.float64)
 
 
 def _shrunk(own: Floats, able: NDArray[np.bool_]) -> Floats:
