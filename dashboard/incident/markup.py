@@ -297,8 +297,7 @@ def queue_summary(incidents: Iterable[Incident], told: Mapping[str, str]) -> str
     never = len(states) - waiting - states.count("notified")
     parts = [f"{count(len(standing))} open", f"{count(free)} without an owner"]
     parts += [f"{count(waiting)} not yet notified"] if waiting else []
-    parts += [f"{count(never)} of which nobody was notified"] if never else []
-    return f"{', '.join(parts)}."
+    return f"{', '.join(parts)}.{f' Nobody was notified of {count(never)}.' if never else ''}"
 
 
 Listed = tuple[Incident, Rule | None, Metric | None, str, Onset | None, Readings | None]
@@ -315,9 +314,9 @@ def incident_table(incidents: Iterable[Listed], terms: Terms) -> Markup:
                 sides = known.now["against"]
                 half = half_width(sides.get("low"), sides.get("high"))
                 value += f", compared with {figure(metric, known.now['held'], half)}"
-        elif known and rule and rule.hears_signals:
-            silent = aged(rule, known.now, terms.today) if terms.today and incident.is_open else known.now
-            value = f"{silent['value']:.0f} days"
+        elif known and rule:
+            newest = aged(rule, known.now, terms.today) if terms.today and incident.is_open else known.now
+            value, before = kind_of(rule).brief(newest)
         opened = terms.day(incident.opened_at)
         since = str(onset) if onset else UNCLEAR if metric and incident.is_open else ""
         rows.append(

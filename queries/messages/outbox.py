@@ -122,8 +122,7 @@ def due_messages(
 ) -> tuple[DueMessage, ...]:
     """What may be tried now: `limit` messages to look for, and of those to send the first of each channel.
 
-    None overtakes another of its incident. Digests go first, what changes a message that stands already goes last, and
-    the worse incidents go before the others.
+    None overtakes another of its incident. Digests go first, changes of old messages last; the worse before others.
 
     Args:
         conn: the state.

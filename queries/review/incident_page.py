@@ -113,7 +113,7 @@ def read_evidence(conn: Connection, it: IncidentPage, scope: Scope, as_of: datet
     place = (found.vertical, found.touchpoint)
     if rule is None:
         return None
-    if rule.is_case and rule.case_table:
+    if rule.case_table and (rule.is_case or found.account_id):
         return read_case_evidence(conn, rule, found, it.history, scope, as_of)
     question = _question(it)
     return gather(conn, question, place, scope, as_of) if question else None

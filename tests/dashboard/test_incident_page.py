@@ -17,6 +17,7 @@ from config.reading import read_catalog
 from dashboard.incident.markup import (
     Terms,
     history_section,
+    incident_table,
     incident_title,
     incident_where,
     state,
@@ -25,12 +26,12 @@ from dashboard.incident.markup import (
 from queries.messages import PostedMessage, outbox, refresh_measured
 from queries.monitoring.asked_rows import Question, newest_bad_rows
 from queries.monitoring.drivers import DIMENSIONS, dimensions_of, read_drivers
-from queries.review import IncidentPage, newest_sample, read_window, reading_words, readings_of
+from queries.review import IncidentPage, newest_sample, read_evidence, read_window, reading_words, readings_of
 from queries.state import HistoryEntry, TickRecord, write
 from queries.warehouse import COLUMNS, EVERYTHING, Scope, tables
-from tests.evaluation.test_kinds import WRITTEN
+from tests.evaluation.test_kinds import ANY_RULE, WRITTEN
 from tests.slack.test_card import card, incident
-from tests.support.company import CONFIG, METRIC, Week, catalog, rows_of, rule, warehouse
+from tests.support.company import CONFIG, METRIC, Week, catalog, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
 from triggers.messages.card import NEWS, headline
 
@@ -294,6 +295,33 @@ def test_days_of_silence_are_counted_when_they_are_read() -> None:
         assert said.startswith(f"No data since 10 November 2026: {days} days by {today.day} November 2026;")
     over = replace(quiet, today=date(2026, 11, 27), incident=incident("source=crm", state="resolved"))
     assert "4 days by 14 November 2026" in headline(over)
+
+
+@pytest.mark.parametrize("kind", ["decline", "quiet"])
+def test_what_is_about_one_account_says_whose_it_is(tmp_path: Path, kind: str) -> None:
+    """As in Slack: the page of a fall or a silence has no rows that made its figure, and it has an account."""
+    config = catalog(rule())
+    body = {**WRITTEN[kind], "kind": kind, **({"of": "account", "min_n": 5} if kind == "quiet" else {})}
+    whose = incident("account_id=Retail-0", account_id="Retail-0")
+    with warehouse(tmp_path, config, rows_of(weeks(date(2025, 9, 1), (2,) * 8))) as made, made.pin() as pin:
+        page = IncidentPage(whose, ANY_RULE.validate_python(body), None, tuple(history(None)), ())
+        found = read_evidence(pin.conn, page, EVERYTHING, datetime(2027, 1, 1, tzinfo=UTC))
+    assert found is not None
+    assert ([one.name for one in found.contributors], found.case) == (["Retail-0 plc"], None)
+
+
+def test_the_list_says_how_an_account_stands() -> None:
+    fall = {"months": ["2026-02-01", "2026-10-01"], "amounts": [663_249.5, 370_000.0], "currency": "EUR", "value": 0.4}
+    cases: tuple[tuple[str, dict[str, Any], tuple[str, str]], ...] = (
+        ("decline", {**fall, "shares": [0.64, 0.32]}, ("32% of its wallet in October 2026", "64% of its wallet in")),
+        ("decline", {**fall, "shares": [None, None]}, ("370,000 EUR in October 2026", "663,000 EUR in February 2026")),
+        ("quiet", {"value": 4.0, "held": 3.0, "until": "2026-11-14"}, ("17 days", "")),
+    )
+    for kind, sample, words in cases:
+        of = ANY_RULE.validate_python({**WRITTEN[kind], "kind": kind})
+        row = (incident("account_id=A1"), of, None, "A1", None, readings_of(history(sample)))
+        shown = incident_table([row], Terms(today=date(2026, 11, 27)))
+        assert all(word in shown for word in words), (kind, words)
 
 
 def test_messages_follow_each_slot_of_their_rule_once(tmp_path: Path, new_state: NewState) -> None:

@@ -447,7 +447,7 @@ def test_a_claim_that_was_taken_over_records_nothing(watch: Watch, monkeypatch: 
 def test_news_goes_before_what_changes_a_message(new_state: NewState, kind: str) -> None:
     """However bad and however old what stands in Slack: a channel takes one call a second."""
     states = new_state()
-    (told, _, news), change, now = ground.fill(states, 3), str(uuid4()), datetime.now(UTC)
+    (told, _, news), change, now = ground.fill(states, 3), str(uuid4()), datetime(2126, 1, 1, tzinfo=UTC)
     with states.begin() as conn:
         standing = conn.execute(select(tables.outbox.c.incident_id).where(tables.outbox.c.id == told)).scalar_one()
         conn.execute(update(tables.outbox).where(tables.outbox.c.id == told).values(state="sent"))

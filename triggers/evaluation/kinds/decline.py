@@ -47,6 +47,17 @@ class Decline(RuleKind[DeclineRule]):
         shares = (f"{share:.0%}" for share in sample["shares"])
         return f"{said}; our share of its wallet went from {' to '.join(shares)}"
 
+    def brief(self, sample: Sample) -> tuple[str, str]:
+        """The share of wallet in the newest month and before the fall, or what was bought."""
+        if "months" not in sample:
+            return "", ""
+        before, newest = (f"{date.fromisoformat(day):%B %Y}" for day in sample["months"])
+        if None in sample["shares"]:
+            then, now = (f"{count(_rounded(v))} {sample['currency'] or ''}".strip() for v in sample["amounts"])
+        else:
+            then, now = (f"{share:.0%} of its wallet" for share in sample["shares"])
+        return f"{now} in {newest}", f"{then} in {before}"
+
     def held(self, sample: Sample) -> Held | None:  # noqa: ARG002
         """Nothing that a chart of a metric could show."""
         return None

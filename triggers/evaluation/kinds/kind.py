@@ -70,6 +70,10 @@ class RuleKind(ABC, Generic[RuleT]):
         """What it found in a slice, as a sentence without its end; empty where that has no figure."""
         return ""
 
+    def brief(self, sample: Sample) -> tuple[str, str]:  # noqa: ARG002 - a metric says its own figure
+        """How things stand in a few words, and how they stood before; empty where its metric says it."""
+        return "", ""
+
     @abstractmethod
     def held(self, sample: Sample) -> Held | None:
         """What the figure of its metric was held against; None where there is no such figure."""

@@ -53,6 +53,10 @@ class Quiet(RuleKind[QuietRule]):
         usual = "" if held is None else f"; the {gap} gap is {_days(held)}"
         return f"{_SILENT[self.rule.of].format(place)} since {since}: {days} by {day_words(until)}{usual}"
 
+    def brief(self, sample: Sample) -> tuple[str, str]:
+        """For how long nothing has been heard."""
+        return f"{sample['value']:.0f} days", ""
+
     def held(self, sample: Sample) -> Held | None:  # noqa: ARG002
         """Nothing that a chart of a metric could show."""
         return None
