@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import lru_cache, wraps
+from inspect import signature
 from pathlib import Path
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 from zoneinfo import ZoneInfo
@@ -96,7 +97,19 @@ def shared(hashes: Hashes | None = None, *, spinner: str | bool = False, entries
     """
     # `cache_data` would pickle each result and hand every page run a copy, which a frozen value has no need of.
     # The connection goes unhashed because the key's generation says what it reads.
-    return st.cache_resource(max_entries=entries, show_spinner=spinner, hash_funcs={Key: _hashed, **(hashes or {})})
+    keep = st.cache_resource(max_entries=entries, show_spinner=spinner, hash_funcs={Key: _hashed, **(hashes or {})})
+    return lambda function: _by_name(function, keep(function))
+
+
+def _by_name(function: Callable[Arguments, Result], kept: Callable[..., Result]) -> Callable[Arguments, Result]:
+    # Of an argument that is passed by place Streamlit asks the name at each call, and inspects the function for it.
+    names = tuple(signature(function).parameters)
+
+    @wraps(function)
+    def named(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        return kept(**dict(zip(names, args, strict=False)), **kwargs)
+
+    return named
 
 
 def until_changed(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
@@ -104,7 +117,7 @@ def until_changed(function: Callable[Arguments, Result]) -> Callable[Arguments, 
 
     Where they are not known the function is called every time.
     """
-    cached = shared(entries=STATE_ENTRIES)(function)
+    cached = shared({tuple: repr}, entries=STATE_ENTRIES)(function)
 
     @wraps(function)
     def either(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:

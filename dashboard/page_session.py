@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from secrets import token_urlsafe
 
 import streamlit as st
+from markupsafe import Markup
 from sqlalchemy import Connection
 
 from config import EarshotError
@@ -113,6 +114,12 @@ def follow_address(name: str, values: Mapping[str, object], usual: object) -> Ca
 
 
 def banners(session: PageSession) -> None:
+    """Show what every page says."""
+    if lines := banner_lines(session):
+        st.html(markup.stacked(*lines))
+
+
+def banner_lines(session: PageSession) -> list[Markup]:
     """What every page says first: who can see this, what Slack has not been told, which rules are not evaluated."""
     waiting, lost, ill = _troubles(session.key.data, session.changes, session.state)
     lines = [session.viewer.notice] if session.viewer.notice else []
@@ -122,14 +129,15 @@ def banners(session: PageSession) -> None:
         lines.append(f"{_messages(waiting, 'wait')} for Slack.")
     if lost:
         lines.append(f"Slack refused {_messages(lost)}.")
-    command = "python -m triggers outbox --text" if waiting or lost else ""
+    command, pieces = "python -m triggers outbox --text" if waiting or lost else "", list[Markup]()
     if lines:
         words = " ".join(lines) + (" Read them:" if command else "")
-        st.html(markup.notice(words, attention=bool(lost), command=command))
+        pieces.append(markup.notice(words, attention=bool(lost), command=command))
     if ill:
         rules = "rule" if ill == 1 else "rules"
         words = f"{count(ill)} {rules} could not be evaluated; incidents that are open stay as they are."
-        st.html(markup.notice(words, attention=True, command="python -m triggers audit"))
+        pieces.append(markup.notice(words, attention=True, command="python -m triggers audit"))
+    return pieces
 
 
 @cache.until_changed

@@ -18,7 +18,8 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from streamlit.runtime import SessionClient, get_instance
+from streamlit.proto.NewSession_pb2 import CustomThemeConfig
+from streamlit.runtime import SessionClient, app_session, get_instance
 
 from config import EarshotError
 from config.settings import Settings, read_settings
@@ -92,9 +93,23 @@ class FirstReader(SessionClient):
         runtime.close_session(session)
 
 
+def _keep_theme() -> None:
+    """Have Streamlit read its theme once: it asks all of its options six times for each run of a page."""
+    populate, made = app_session._populate_theme_msg, dict[str, CustomThemeConfig]()  # noqa: SLF001
+
+    def populate_as_before(msg: CustomThemeConfig, section: str = "theme") -> None:
+        if section not in made:
+            made[section] = CustomThemeConfig()
+            populate(made[section], section)
+        msg.MergeFrom(made[section])
+
+    app_session._populate_theme_msg = populate_as_before  # noqa: SLF001
+
+
 @asynccontextmanager
 async def _lifespan(_app: st.App) -> AsyncIterator[None]:
     """What goes before the first request and after the last: the server listens from the `yield` on."""
+    _keep_theme()
     await FirstReader().read()
     # From now on full collections are ours; those of young objects stay Python's, a few times a second at the most.
     gc.set_threshold(50_000, 50, 1_000_000)

@@ -1,13 +1,15 @@
 """What the review page reads, each result once: see `dashboard.cache`."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+from markupsafe import Markup
 from sqlalchemy import Connection
 
 from dashboard.cache import Changes, Key, copied, shared, until_changed
 from dashboard.charts import finished
+from dashboard.review import markup
 from dashboard.review.charts import against_goals
 from queries.metrics import MetricPoint
 from queries.review import (
@@ -97,25 +99,42 @@ def effect(key: Key, _pin: Pin, action: Action, others: tuple[Action, ...]) -> A
     return read_effect(_pin.conn, _context(key, _pin), action, others)
 
 
-def review(key: Key, changes: Changes, pin: Pin, state: Connection) -> Review:
+@dataclass(frozen=True, slots=True)
+class WrittenReview:
+    """The document of one month, and its HTML."""
+
+    review: Review
+    above: Markup
+    issues: tuple[Markup, ...]
+    below: Markup
+
+
+def written_review(key: Key, changes: Changes, pin: Pin, state: Connection) -> WrittenReview:
     """The document of one month: cached figures, and the state as it is now."""
     review_facts(key, pin)  # here, for inside another cached function no one is shown that it takes long
-    return _review(key, changes, pin, state)
+    return _written_review(key, changes, pin, state)
 
 
 @until_changed
-def _review(key: Key, changes: Changes, _pin: Pin, _state: Connection) -> Review:
+def _written_review(key: Key, changes: Changes, _pin: Pin, _state: Connection) -> WrittenReview:
     del changes
-    context = _context(key, _pin)
-    meeting = read_meeting(_state, context)
-    found = (replace(one, onset=_onset(key, _pin, one.rule, one.group, one.slot, one.value)) for one in meeting.found)
-    meeting = replace(meeting, found=tuple(_compared(key, _pin, one) for one in found))
-    effects = {action.id: effect(key, _pin, action, meeting.actions) for action in meeting.actions}
+    made = review(key, _pin, _state)
+    issues = tuple(markup.issue(number, issue) for number, issue in enumerate(made.issues, start=1))
+    return WrittenReview(made, markup.above_issues(made), issues, markup.below_chart(made, key.currency, key.tz))
+
+
+def review(key: Key, pin: Pin, state: Connection) -> Review:
+    """The document of one month, composed anew."""
+    context = _context(key, pin)
+    meeting = read_meeting(state, context)
+    found = (replace(one, onset=_onset(key, pin, one.rule, one.group, one.slot, one.value)) for one in meeting.found)
+    meeting = replace(meeting, found=tuple(_compared(key, pin, one) for one in found))
+    effects = {action.id: effect(key, pin, action, meeting.actions) for action in meeting.actions}
     # Every incident that has a metric, and the month's figure of it.
     wanted = {(found.metric.name, found.rule, found.group) for found in meeting.found if found.metric}
-    points = {(metric, group): _point(key, _pin, metric, rule, group) for metric, rule, group in sorted(wanted)}
+    points = {(metric, group): _point(key, pin, metric, rule, group) for metric, rule, group in sorted(wanted)}
     return compose(
-        review_facts(key, _pin),
+        review_facts(key, pin),
         meeting,
         {place: point for place, point in points.items() if point is not None},
         {id_: measured for id_, measured in effects.items() if measured is not None},

@@ -1,24 +1,38 @@
 """The review's parts as HTML; the templates are in `macros.html`. Pure."""
 
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import date, tzinfo
 from typing import Any, Final
 
 from markupsafe import Markup
 
-from dashboard.markup import SEVERITIES, macros
+from dashboard.markup import SEVERITIES, bullets, macros, notice, section, stacked
 from queries.metrics import day_words, money_change, money_figure
-from queries.review import ActionStatus, Issue, Money, Review
+from queries.review import EVERYWHERE, ActionStatus, Issue, Money, Review
 
 _MACROS: Final = macros("review/macros.html")
 
 
-def review_header(review: Review, where: str) -> Markup:
-    """What is reviewed, the headline, and how fresh the figures are."""
+def above_issues(review: Review) -> Markup:
+    """What is reviewed, the headline, how fresh the figures are, and what is doubtful about them."""
     loaded = f"data of {day_words(review.published_on)}"
     evaluated = f" · rules evaluated {day_words(review.evaluated_on)}" if review.evaluated_on else ""
     dateline = f"{review.month:%B %Y} · {loaded}{evaluated} · intervals are 95%"
-    return _MACROS.review_header(f"Monthly review · {where}", review.headline, dateline)
+    pieces = [_MACROS.review_header(f"Monthly review · {review.vertical or EVERYWHERE}", review.headline, dateline)]
+    if review.doubt:
+        words = f"Incidents may be missing: {review.doubt}."
+        pieces.append(notice(words, attention=True, command="python -m triggers audit"))
+    if review.maturity:
+        pieces.append(notice(review.maturity))
+    if review.data_problems:
+        is_one = review.data_problems == 1
+        problems = "problem. It is not counted as a" if is_one else "problems. They are not counted as"
+        words = f"{review.data_problems} data-quality {problems} customer {'issue' if is_one else 'issues'}."
+        pieces.append(notice(words))
+    none = "None: no incident was open and no goal was missed."
+    if review.doubt:
+        none = f"None is known: no goal was missed, but {review.doubt}."
+    return stacked(*pieces, section("Key issues") + ("" if review.issues else bullets([none])))
 
 
 def issue(number: int, shown: Issue) -> Markup:
@@ -34,6 +48,33 @@ def goals(rows: Iterable[Mapping[str, Any]]) -> Markup:
 def carried(statuses: Iterable[ActionStatus]) -> Markup:
     """Actions carried over, a row each."""
     return _MACROS.carried(statuses)
+
+
+def below_chart(review: Review, currency: str, zone: tzinfo) -> Markup:
+    """What improved, what is being done, what was escalated, and the financials."""
+    lede = "Statistically significant, corrected for the number of comparisons on this page."
+    improved = bullets(review.improved or ("No change is large enough to be certain.",))
+    became = bullets([review.outcome.words]) if review.outcome else ""
+    pieces = [
+        section("What improved", lede) + improved,
+        section("Actions carried over") + (carried(review.carried) if review.carried else bullets(["None."])),
+        section("Escalated incidents", "Those that were opened in this month and that Slack has.") + became,
+        section("Financials"),
+    ]
+    if not review.financials_open:
+        needs = "issue needs" if review.undecided == 1 else "issues need"
+        return stacked(*pieces, notice(f"Closed: {review.undecided} key {needs} an owner and a decision first."))
+    if review.overrides:
+        last = review.overrides[-1]
+        by = f"Opened by {last.author} on {day_words(last.at, zone)} with issues undecided: {last.reason}"
+        pieces.append(notice(by, attention=True))
+    if review.no_money:
+        pieces.append(notice(f"Revenue is not shown: {review.no_money}.", attention=True))
+    elif review.money:
+        pieces.append(finances(review.money, currency, review.month))
+    else:
+        pieces.append(notice("No revenue is loaded for this month; fill the table `revenue` from a source."))
+    return stacked(*pieces)
 
 
 def finances(money: Iterable[Money], currency: str, month: date) -> Markup:

@@ -9,51 +9,31 @@ from sqlalchemy import Connection
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import markup as parts
-from dashboard.cache import Key
-from dashboard.page_session import PageSession, banners, follow_address
+from dashboard.cache import STATE_ENTRIES, Key, shared
+from dashboard.page_session import PageSession, banner_lines, banners, follow_address
 from dashboard.review import charts, data, downloads, markup
-from queries.metrics import count, day_words, moment_words
+from queries.metrics import count, moment_words
 from queries.review import EVERYWHERE, Issue, Review
 from queries.state import Decision, Override, record_decision, record_override
+from queries.warehouse import Pin
 
 
 def show(session: PageSession) -> None:
     """The page: one month of all verticals or one, by link (`?month=2026-10&vertical=Payments`)."""
     top = st.container(key="controls", horizontal=True, vertical_alignment="bottom")
     key = _choose(session, top)
-    banners(session)
     if key is None:
+        banners(session)
         st.html(parts.notice("There is no month of data you have access to.", command="python -m queries status"))
         return
-    review = data.review(key, session.changes, session.pin, session.state)
-    head = [markup.review_header(review, review.vertical or EVERYWHERE)]
-    if review.doubt:
-        words = f"Incidents may be missing: {review.doubt}."
-        head.append(parts.notice(words, attention=True, command="python -m triggers audit"))
-    if review.maturity:
-        head.append(parts.notice(review.maturity))
-    if review.data_problems:
-        is_one = review.data_problems == 1
-        problems = "problem. It is not counted as a" if is_one else "problems. They are not counted as"
-        words = f"{review.data_problems} data-quality {problems} customer {'issue' if is_one else 'issues'}."
-        head.append(parts.notice(words))
-    none = "None: no incident was open and no goal was missed."
-    if review.doubt:
-        none = f"None is known: no goal was missed, but {review.doubt}."
-    issues = parts.section("Key issues") + ("" if review.issues else parts.bullets([none]))
-    st.html(parts.stacked(*head, issues))
-    _issues(session, review)
+    written = data.written_review(key, session.changes, session.pin, session.state)
+    review = written.review
+    st.html(parts.stacked(*banner_lines(session), written.above))
+    _issues(session, review, written.issues)
     metric = _against_goals(session, key, review)
-    lede = "Statistically significant, corrected for the number of comparisons on this page."
-    improved = parts.bullets(review.improved or ("No change is large enough to be certain.",))
-    carried = markup.carried(review.carried) if review.carried else parts.bullets(["None."])
-    became = parts.bullets([review.outcome.words]) if review.outcome else ""
-    rest = (
-        parts.section("What improved", lede) + improved,
-        parts.section("Actions carried over") + carried,
-        parts.section("Escalated incidents", "Those that were opened in this month and that Slack has.") + became,
-    )
-    _financials(session, key, review, rest)
+    st.html(written.below)
+    if not review.financials_open:
+        _override(session, review)
     # The downloads stand at the top and are made last: they hold the chart's metric, which is chosen on its way.
     with top:
         _downloads(session, key, review, metric)
@@ -76,26 +56,25 @@ def _choose(session: PageSession, top: DeltaGenerator) -> Key | None:
     return session.key.of(named.get(month or "", months.usual), vertical)
 
 
-def _issues(session: PageSession, review: Review) -> None:
-    for number, issue in enumerate(review.issues, start=1):
-        st.html(markup.issue(number, issue))
-        _decide(session, review, number, issue)
+def _issues(session: PageSession, review: Review, written: Iterable[Markup]) -> None:
+    for issue, html in zip(review.issues, written, strict=True):
+        st.html(html)
+        _decide(session, review, issue)
     if review.further:
         st.page_link(
             "views/incident.py", label=f"{review.further} more, less pressing", icon=":material/arrow_forward:"
         )
 
 
-def _decide(session: PageSession, review: Review, number: int, issue: Issue) -> None:
+def _decide(session: PageSession, review: Review, issue: Issue) -> None:
     """Where the meeting types the owner and the decision."""
-    # A page has ten issues: forms that nobody opens would be sent to the browser at each interaction.
     if issue.incidents:
-        with st.container(key=f"decide-{number}", horizontal=True):
-            link, about = {"id": issue.incidents[0]}, f"{issue.what}, {issue.where}"
-            st.page_link("views/incident.py", label="Evidence and history", help=about, query_params=link)
+        link, about = {"id": issue.incidents[0]}, f"{issue.what}, {issue.where}"
+        st.page_link("views/incident.py", label="Evidence and history", help=about, query_params=link)
+    # A page has ten issues: forms that nobody opens would be sent to the browser at each interaction.
     # The same words and key whatever was decided: a form that changes them loses what somebody has typed into it.
-    with st.container(key=f"deciding-{number}"):
-        slot = st.expander("Record owner and decision", key=f"popover-{issue.id}-{review.month}", on_change="rerun")
+    key = f"deciding-{issue.id}-{review.month}"
+    slot = st.expander("Record owner and decision", key=key, on_change="rerun")
     if slot.open:
         with slot, st.form(session.own_key(f"form-{issue.id}-{review.month}"), border=False):
             _decision_form(session, review, issue)
@@ -157,33 +136,22 @@ def _against_goals(session: PageSession, key: Key, review: Review) -> str | None
             label_visibility="collapsed",
         )
         chosen = chosen or first
-    shown = [s for s in review.standings if chosen in {None, s.metric.name}]
-    st.html(markup.goals(charts.figures(shown, one_scale=chosen is not None)))
-    with st.container(key="goals"):
-        spec = data.goals_spec(key, session.pin, chosen)
-        st.vega_lite_chart(spec, width="content", alt=charts.describe(shown, review.month))
+    _goals(key, session.pin, chosen)
     return chosen
 
 
-def _financials(session: PageSession, key: Key, review: Review, above: Iterable[Markup]) -> None:
-    pieces = [*above, parts.section("Financials")]
-    if not review.financials_open:
-        needs = "issue needs" if review.undecided == 1 else "issues need"
-        pieces.append(parts.notice(f"Closed: {review.undecided} key {needs} an owner and a decision first."))
-    else:
-        if review.overrides:
-            last = review.overrides[-1]
-            by = f"Opened by {last.author} on {day_words(last.at, key.tz)} with issues undecided: {last.reason}"
-            pieces.append(parts.notice(by, attention=True))
-        if review.no_money:
-            pieces.append(parts.notice(f"Revenue is not shown: {review.no_money}.", attention=True))
-        elif review.money:
-            pieces.append(markup.finances(review.money, key.currency, review.month))
-        else:
-            pieces.append(parts.notice("No revenue is loaded for this month; fill the table `revenue` from a source."))
-    st.html(parts.stacked(*pieces))
-    if review.financials_open:
-        return
+@shared(entries=STATE_ENTRIES)
+def _goals(key: Key, _pin: Pin, metric: str | None) -> None:
+    """The chart, and its figures for a phone. Of what a cached function draws Streamlit keeps the finished elements."""
+    facts = data.review_facts(key, _pin)
+    shown = [s for s in facts.standings if metric in {None, s.metric.name}]
+    st.html(markup.goals(charts.figures(shown, one_scale=metric is not None)))
+    alt = charts.describe(shown, facts.month)
+    st.vega_lite_chart(data.goals_spec(key, _pin, metric), width="content", alt=alt)
+
+
+def _override(session: PageSession, review: Review) -> None:
+    """Where the financials are opened with issues undecided."""
     name = f"overrule-{review.month}-{review.vertical}"
     slot = st.popover("Open anyway", key=name, type="tertiary", on_change="rerun")
     if slot.open:
