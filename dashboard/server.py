@@ -93,7 +93,7 @@ class FirstReader(SessionClient):
         runtime.close_session(session)
 
 
-def _keep_theme() -> None:
+def keep_theme() -> None:
     """Have Streamlit read its theme once: it asks all of its options six times for each run of a page."""
     populate, made = app_session._populate_theme_msg, dict[str, CustomThemeConfig]()  # noqa: SLF001
 
@@ -109,7 +109,7 @@ def _keep_theme() -> None:
 @asynccontextmanager
 async def _lifespan(_app: st.App) -> AsyncIterator[None]:
     """What goes before the first request and after the last: the server listens from the `yield` on."""
-    _keep_theme()
+    keep_theme()
     await FirstReader().read()
     # From now on full collections are ours; those of young objects stay Python's, a few times a second at the most.
     gc.set_threshold(50_000, 50, 1_000_000)

@@ -9,13 +9,12 @@ from sqlalchemy import Connection
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import markup as parts
-from dashboard.cache import STATE_ENTRIES, Key, shared
+from dashboard.cache import Key
 from dashboard.page_session import PageSession, banner_lines, banners, follow_address
-from dashboard.review import charts, data, downloads, markup
+from dashboard.review import data, downloads
 from queries.metrics import count, moment_words
 from queries.review import EVERYWHERE, Issue, Review
 from queries.state import Decision, Override, record_decision, record_override
-from queries.warehouse import Pin
 
 
 def show(session: PageSession) -> None:
@@ -136,18 +135,8 @@ def _against_goals(session: PageSession, key: Key, review: Review) -> str | None
             label_visibility="collapsed",
         )
         chosen = chosen or first
-    _goals(key, session.pin, chosen)
+    data.draw_goals(key, session.pin, chosen)
     return chosen
-
-
-@shared(entries=STATE_ENTRIES)
-def _goals(key: Key, _pin: Pin, metric: str | None) -> None:
-    """The chart, and its figures for a phone. Of what a cached function draws Streamlit keeps the finished elements."""
-    facts = data.review_facts(key, _pin)
-    shown = [s for s in facts.standings if metric in {None, s.metric.name}]
-    st.html(markup.goals(charts.figures(shown, one_scale=metric is not None)))
-    alt = charts.describe(shown, facts.month)
-    st.vega_lite_chart(data.goals_spec(key, _pin, metric), width="content", alt=alt)
 
 
 def _override(session: PageSession, review: Review) -> None:

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from shutil import copytree
 from time import sleep
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -636,6 +637,34 @@ def test_a_reader_of_one_vertical_is_served_that_one(company: Company, new_state
             assert (BROKEN in repr(written)) == (scope.role == "analyst")
     assert seen["gm"] == {"Payments"}
     assert seen["analyst"] >= set(VERTICALS)
+
+
+def test_what_is_kept_is_what_was_drawn_and_of_the_same_reader_and_choice(opened: Opened, company: Company) -> None:
+    """Once drawn, the HTML and the chart are not made again: they are the same the second time, and else others."""
+
+    def drawn(at: AppTest) -> tuple[bytes, ...]:
+        page(at)
+        shown: list[Any] = [*at.get("html"), *at.get("vega_lite_chart")]
+        return tuple(element.proto.SerializeToString(deterministic=True) for element in shown)
+
+    every, one = (opened(company, **link) for link in ({}, {"vertical": BROKEN}))
+    of_every, of_one = drawn(every), drawn(one)
+    assert [drawn(at.run()) for at in (every, one)] == [of_every, of_one]
+    assert not {*of_every[-1:]} & {*of_one[-1:]}
+    control: Any = every.get("button_group")[0]
+    other = next(name for name in control.options if name != control.value)
+    assert drawn(control.set_value(other).run())[-1] != of_every[-1]
+    assert drawn(opened(company)) == of_every
+
+
+def test_arguments_by_place_and_by_name_are_one_result() -> None:
+    @cache.shared()
+    def made(place: str, other: str = "b") -> list[str]:
+        return [place, other]
+
+    assert made("a") is made(place="a")
+    assert made("a", "c") is made("a", other="c")
+    assert made("a", "c") == ["a", "c"] != made("c", "a")
 
 
 def test_what_the_state_says_is_read_again_after_every_change(tmp_path: Path, new_state: NewState) -> None:

@@ -1,10 +1,11 @@
-"""The server: who may ask it, what its answers forbid browsers to do, and when it collects garbage."""
+"""The server: who may ask it, what its answers forbid browsers to do, what a run costs, and when it collects."""
 
 import gc
 import gzip
 import os
 import subprocess
 import sys
+import tomllib
 import weakref
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,13 +19,15 @@ from time import monotonic, sleep
 import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.NewSession_pb2 import CustomThemeConfig
+from streamlit.runtime import app_session
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from config import ConfigError
 from config.settings import read_settings
-from dashboard import memory
+from dashboard import memory, server
 from queries.state import read_incident
 from queries.warehouse import EVERYTHING
 from tests.support.small_company import Company, found
@@ -65,7 +68,9 @@ class Served:
     def socket(self, path: str = "/_stcore/stream", host: str = "", **headers: str) -> ClientConnection:
         address, protocol = f"ws://{host or self.host}{path}", Subprotocol("streamlit")
         raw = create_connection(("127.0.0.1", self.port))
-        return connect(address, sock=raw, subprotocols=[protocol], additional_headers=headers, max_size=None)
+        return connect(
+            address, sock=raw, subprotocols=[protocol], additional_headers=headers, max_size=None, open_timeout=60
+        )
 
     def went_outside(self) -> bool:
         """Whether anything was asked of the internet, by now or a moment later."""
@@ -257,11 +262,11 @@ def test_nothing_leaves_the_machine(served: Served) -> None:
 # What changes something
 
 
-def run(page: ClientConnection, id_: str, pressed: str = "") -> list[ForwardMsg]:
-    """One run of an incident's page, with a button pressed, and all that it sends."""
+def run(page: ClientConnection, id_: str = "", pressed: str = "") -> list[ForwardMsg]:
+    """One run of an incident's page, with a button pressed, or of the review, and all that it sends."""
     message = BackMsg()
-    message.rerun_script.query_string = f"id={id_}"
-    message.rerun_script.page_name = "incident"
+    message.rerun_script.query_string = f"id={id_}" if id_ else ""
+    message.rerun_script.page_name = "incident" if id_ else ""
     if pressed:
         message.rerun_script.widget_states.widgets.add(id=pressed, trigger_value=True)
     page.send(message.SerializeToString())
@@ -292,6 +297,54 @@ def test_what_one_session_was_shown_no_other_can_press(served: Served, new_state
         assert taken_by() is None
         run(mine, id_, shown)
         assert taken_by() == "open mode"
+
+
+# What a run costs
+
+
+def test_a_run_of_the_review_sends_few_messages(served: Served) -> None:
+    """Each of them wakes the server's loop, is hashed and is sent, for every viewer at every click."""
+    with served.socket() as page, served.socket() as another:
+        runs = [run(page), run(page), run(another)]
+    drawn = [[one.delta.SerializeToString() for one in sent if one.HasField("delta")] for sent in runs]
+    assert drawn[0] == drawn[2]
+    assert len(drawn[0]) == len(drawn[1])
+    issues = sum(b'<article class="e-issue"' in one for one in drawn[0])
+    assert issues == 2
+    for sent in runs:
+        assert len(sent) <= 20 + 3 * issues, [one.WhichOneof("type") for one in sent]
+
+
+def test_every_run_is_told_the_whole_theme(served: Served) -> None:
+    theme = tomllib.loads((CHECKOUT / "dashboard" / ".streamlit" / "config.toml").read_text(encoding="utf-8"))["theme"]
+    with served.socket() as page, served.socket() as another:
+        sent = [*run(page), *run(page), *run(another)]
+    told = [one.new_session.custom_theme for one in sent if one.HasField("new_session")]
+    assert len(told) == 3
+    for one in told:
+        assert (one.heading_font, [*one.heading_font_weights]) == (theme["headingFont"], theme["headingFontWeights"])
+        for paper, ours in ((one.light, theme["light"]), (one.dark, theme["dark"])):
+            assert (paper.primary_color, paper.text_color) == (ours["primaryColor"], ours["textColor"])
+            assert [*paper.chart_categorical_colors] == ours["chartCategoricalColors"]
+
+
+def test_the_theme_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Streamlit calls it otherwise, it is read for each run again: this says so."""
+    read = list[str]()
+
+    def populate(msg: CustomThemeConfig, section: str = "theme") -> None:
+        read.append(section)
+        msg.primary_color = section
+
+    monkeypatch.setattr(app_session, "_populate_theme_msg", populate)
+    server.keep_theme()
+    for _ in range(3):
+        made = CustomThemeConfig()
+        app_session._populate_theme_msg(made)
+        app_session._populate_theme_msg(made.dark, "theme.dark")
+        assert (made.primary_color, made.dark.primary_color) == ("theme", "theme.dark")
+    assert read == ["theme", "theme.dark"]
+    assert "_populate_theme_msg" in app_session.AppSession._create_new_session_message.__code__.co_names
 
 
 # When garbage is collected
