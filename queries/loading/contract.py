@@ -70,10 +70,12 @@ class Contract:
     def select(self, rows: str) -> str:
         """The SELECT over the relation `rows`: every canonical column but the load's own, then `reason` and `row`.
 
-        Four steps, each reading the columns of the one before, so that nothing is computed twice for a row.
+        Five steps, each reading the columns of the one before, so that nothing is planned or computed twice.
         """
         given = self.given()
-        parsed = f"select {', '.join(self._parsed())} from {rows}"
+        read = f"select {', '.join(self._parsed())} from {rows}"
+        instants = [name(c) for c in given if sql_type(c) == "TIMESTAMP" for name in (_local, _fixed)]
+        parsed = f"select * replace ({', '.join(map(_in_range, instants))}) from ({read})" if instants else read
         values = (f"{self._value(column)} as {quoted(column.name)}" for column in given)
         valued = f"select *, {', '.join(values)} from ({parsed})"
         whens = " ".join(f"when {condition} then {reason}" for condition, reason in self._checks(rows))
@@ -107,8 +109,8 @@ class Contract:
             yield f"{raw} as {_raw(column)}"
             if sql_type(column) == "TIMESTAMP":
                 local, fixed = _instants(raw, self.offered[column.name])
-                yield f"{_in_range(local)} as {_local(column)}"
-                yield f"{_in_range(fixed)} as {_fixed(column)}"
+                yield f"{local} as {_local(column)}"
+                yield f"{fixed} as {_fixed(column)}"
 
     def _value(self, column: Column[object]) -> str:
         raw, offered, wanted = _raw(column), self.offered[column.name], sql_type(column)
@@ -312,9 +314,7 @@ def _instants(raw: str, offered: str) -> tuple[str, str]:
 
 def _in_range(instant: str) -> str:
     """Only instants that can be true: 9999-12-31 and infinity stand for something else."""
-    if instant == "cast(null as timestamp)":
-        return instant
-    return f"case when {instant} >= {_FIRST} and {instant} < {_LAST} then {instant} end"
+    return f"case when {instant} >= {_FIRST} and {instant} < {_LAST} then {instant} end as {instant}"
 
 
 def _cast(wanted: str, value: str, offered: str) -> str:

@@ -23,6 +23,8 @@ from config import EarshotError, refuse_stray
 from config.models import Source, SourceInput
 from queries.loading.text_files import copy_text, line_ends
 
+_Reading = duckdb.DuckDBPyConnection
+
 _OTHER_DELIMITERS: Final = {";": ";", "\t": "\\t", "|": "|", ",": ","}
 _WIDEST: Final = 16 << 20
 _SEPARATOR: Final = re.compile(r'"?sep=.?"?\s*$', re.IGNORECASE)
@@ -73,12 +75,13 @@ def offer(source: Source, data: Path, private: Path, say: Callable[[str], None])
     if not data.is_dir():
         raise EarshotError(f"{data} is not a folder; point --data at the folder with the source's files")
     offers = []
-    for name, wanted in source.inputs.items():
-        originals = _find(name, wanted.file, data)
-        files = tuple(Private(file, private / f"{name}-{i}.{wanted.format}") for i, file in enumerate(originals))
-        say(f"checking {wanted.file} ({sum(file.stat().st_size for file in originals) / 1e6:,.1f} MB)")
-        warnings = [warning for file in files for warning in _copy(file, wanted)]
-        offers.append(Offer(name, files, _SCANS[wanted.format](files, wanted, warnings), tuple(warnings)))
+    with duckdb.connect(config={"memory_limit": "512MB"}) as conn:
+        for name, wanted in source.inputs.items():
+            originals = _find(name, wanted.file, data)
+            files = tuple(Private(file, private / f"{name}-{i}.{wanted.format}") for i, file in enumerate(originals))
+            say(f"checking {wanted.file} ({sum(file.stat().st_size for file in originals) / 1e6:,.1f} MB)")
+            warnings = [warning for file in files for warning in _copy(file, wanted)]
+            offers.append(Offer(name, files, _SCANS[wanted.format](conn, files, wanted, warnings), tuple(warnings)))
     return tuple(offers)
 
 
@@ -165,7 +168,7 @@ def no_space(folder: Path) -> EarshotError:
     return EarshotError(f"no space left in {folder.parent}; free some, or set TMPDIR to a folder on a larger disk")
 
 
-def _csv(files: Sequence[Private], wanted: SourceInput, warnings: list[str]) -> str:
+def _csv(conn: _Reading, files: Sequence[Private], wanted: SourceInput, warnings: list[str]) -> str:
     headers = {file: _header(file, wanted, warnings) for file in files}
     having = Counter(name.casefold() for header in headers.values() for name in header.names)
     for name, number in having.items():
@@ -185,22 +188,22 @@ def _csv(files: Sequence[Private], wanted: SourceInput, warnings: list[str]) -> 
         size = f"max_line_size = {_WIDEST}, buffer_size = {2 * _WIDEST}"
         where = f"{_paths(group)}, auto_detect = false, header = true, skip = {header.skip}, {marks}, {size}"
         read = f"read_csv({where}, columns = {{{columns}}}"
-        if short := list(_short_rows(f"{read}, ignore_errors = true, store_rejects = true)", group)):
+        if short := list(_short_rows(conn, f"{read}, ignore_errors = true, store_rejects = true)", group)):
             warnings += short
             read += ", null_padding = true, parallel = false"  # side by side it cannot pad where values hold line ends
         scans.append(f"select * from {read})")
     return " union all by name ".join(scans)
 
 
-def _short_rows(scan: str, files: Sequence[Private]) -> Iterator[str]:
+def _short_rows(conn: _Reading, scan: str, files: Sequence[Private]) -> Iterator[str]:
     """A warning for each file with rows that end before the header does, as Excel and form tools write them."""
-    with duckdb.connect(config={"memory_limit": "512MB"}) as conn:
-        with suppress(duckdb.Error):  # whatever else is wrong is said where the rows are read
-            conn.execute(f"select count(*) from {scan}").fetchall()
-        said = conn.execute(
-            "select file_path, count(distinct line), min(line_byte_position) from reject_errors "
-            "join reject_scans using (scan_id, file_id) where error_type = 'MISSING COLUMNS' group by file_path"
-        ).fetchall()
+    with suppress(duckdb.Error):  # whatever else is wrong is said where the rows are read
+        conn.execute(f"select count(*) from {scan}").fetchall()
+    said = conn.execute(
+        "select file_path, count(distinct line), min(line_byte_position) from reject_errors "
+        "join reject_scans using (scan_id, file_id) where error_type = 'MISSING COLUMNS' "
+        f"and list_contains({_paths(files)}, file_path) group by file_path"
+    ).fetchall()
     originals = {str(file.copy): file.original for file in files}
     for path, rows, position in said:
         line = 1 + line_ends(Path(path), position)
@@ -278,7 +281,7 @@ def _once(where: Path, names: Sequence[str]) -> None:
         seen.add(name.casefold())
 
 
-def _parquet(files: Sequence[Private], _wanted: SourceInput, _warnings: list[str]) -> str:
+def _parquet(_conn: _Reading, files: Sequence[Private], _wanted: SourceInput, _warnings: list[str]) -> str:
     for file in files:
         try:
             _once(file.original, pq.read_schema(file.copy).names)
@@ -289,17 +292,16 @@ def _parquet(files: Sequence[Private], _wanted: SourceInput, _warnings: list[str
     return f"select * from read_parquet({_paths(files)}, union_by_name = true)"
 
 
-def _jsonl(files: Sequence[Private], _wanted: SourceInput, _warnings: list[str]) -> str:
+def _jsonl(conn: _Reading, files: Sequence[Private], _wanted: SourceInput, _warnings: list[str]) -> str:
     """Keys become text columns; the keys of all lines are looked at, since a line may lack any of them."""
     names: dict[str, None] = {}
     keys_of = "case json_type(json) when 'OBJECT' then json_keys(json) else [null] end"
     for file in files:
         statement = f"select distinct unnest({keys_of}) from read_ndjson_objects({literal(str(file.copy))})"
-        with duckdb.connect(config={"memory_limit": "512MB"}) as conn:
-            try:
-                keys = [row[0] for row in conn.execute(statement).fetchall()]
-            except duckdb.Error as error:
-                raise _not_json(file) or EarshotError(f"{file.original}: {first_line(error)}") from error
+        try:
+            keys = [row[0] for row in conn.execute(statement).fetchall()]
+        except duckdb.Error as error:
+            raise _not_json(file) or EarshotError(f"{file.original}: {first_line(error)}") from error
         if not keys:
             raise EarshotError(f"{file.original} is empty; a JSON lines file has one object a line")
         if None in keys:
@@ -323,7 +325,7 @@ def _not_json(file: Private) -> EarshotError | None:
     return None
 
 
-_SCANS: Final[dict[str, Callable[[Sequence[Private], SourceInput, list[str]], str]]] = {
+_SCANS: Final[dict[str, Callable[[_Reading, Sequence[Private], SourceInput, list[str]], str]]] = {
     "csv": _csv,
     "parquet": _parquet,
     "jsonl": _jsonl,

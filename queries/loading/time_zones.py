@@ -134,7 +134,7 @@ _FUNCTIONS: Final = (
         then cast(regexp_extract(z, '[+-]') || '1' as integer) * (
             60 * cast(regexp_extract(z, '[+-](\\d\\d?)', 1) as integer)
             + coalesce(try_cast(regexp_extract(z, '[+-]\\d\\d?:?(\\d\\d)$', 1) as integer), 0))
-        else case z {{abbreviations}} end end""",
+        else (map {{abbreviations}})[z] end""",
     """utc_of_wall(wall, z) as case
         when wall < timestamp '1000-01-01' or wall > timestamp '9999-01-01' then null
         when z like '%/%' then system.main.make_timestamp(epoch_us(try_cast(wall || ' ' || z as timestamptz)))
@@ -179,9 +179,8 @@ _CASTS: Final = {"TIMESTAMP WITH TIME ZONE": "as_instant", "DATE": "as_date"}
 def offer_functions(conn: duckdb.DuckDBPyConnection, zone: str) -> None:
     """Give a connection these functions, and its session the zone of naive times."""
     conn.execute(f"set TimeZone = '{zone}'")
-    whens = " ".join(f"when '{name}' then {minutes}" for name, minutes in _abbreviations().items())
     for function in _FUNCTIONS:
-        conn.execute(f"create macro {function.replace('{abbreviations}', whens)}")
+        conn.execute(f"create macro {function.replace('{abbreviations}', str(_abbreviations()))}")
 
 
 def with_zones_kept(conn: duckdb.DuckDBPyConnection, sql: str) -> str:

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from math import isfinite
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Double, Subquery, case, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Double, Select, Subquery, case, delete, func, insert, select, tuple_
 
 from config.models import Catalog, Metric
 from queries.engine import newest_value
@@ -84,35 +84,33 @@ def write_design_effects(conn: Connection, catalog: Catalog) -> None:
 
 
 def _by_quarter(conn: Connection, metrics: list[Metric], table: str, day: str) -> Iterator[dict[str, Any]]:
-    accounts = _accounts(metrics, table, day)
-    for vertical in (accounts.c.vertical, None):
-        for row in conn.execute(_spread(accounts, metrics, vertical)).mappings():
-            for i, metric in enumerate(metrics):
-                moments = {name: float(row[f"m{i}_{name}"] or 0) for name in _MOMENTS}
-                if moments["n"]:
-                    yield {
-                        "metric": metric.name,
-                        "vertical": EVERY_VERTICAL if vertical is None else row["vertical"],
-                        "quarter": row["quarter"],
-                        "n": round(moments["n"]),
-                        "clusters": round(moments["g"]),
-                        "deff": ratio(**moments),
-                    }
+    for row in conn.execute(_spread(_accounts(metrics, table, day), len(metrics))).mappings():
+        for i, metric in enumerate(metrics):
+            moments = {name: float(row[f"m{i}_{name}"] or 0) for name in _MOMENTS}
+            if moments["n"]:
+                yield {
+                    "metric": metric.name,
+                    "vertical": EVERY_VERTICAL if row["vertical"] is None else row["vertical"],
+                    "quarter": row["quarter"],
+                    "n": round(moments["n"]),
+                    "clusters": round(moments["g"]),
+                    "deff": ratio(**moments),
+                }
 
 
 def _accounts(metrics: list[Metric], table: str, day: str) -> Subquery:
-    """One row for each account, vertical and quarter: of each metric the n, the sum of scores and of their squares."""
+    """Of each metric the n, the sum of scores and of their squares, by account and quarter.
+
+    One row for each vertical, and one without: an account is one cluster, however many verticals it spans.
+    """
     names = {"account_id", "vertical", day}.union(*(m.columns for m in metrics))
-    rows = relation(table, None, names)
-    days = tables.calendar
-    vertical = func.coalesce(rows.c.vertical, UNKNOWN).label("vertical")
+    facts, days = relation(table, None, names), tables.calendar
+    filled = func.coalesce(facts.c.vertical, UNKNOWN).label("cluster_vertical")
+    rows = select(facts, days.c.quarter, filled).join_from(facts, days, days.c.day == facts.c[day]).subquery("dated")
+    keys, vertical = (rows.c.quarter, rows.c.account_id), rows.c.cluster_vertical
     parts = [part for i, metric in enumerate(metrics) for part in _scores(rows, metric, f"m{i}_")]
-    return (
-        select(days.c.quarter, vertical, rows.c.account_id, *parts)
-        .join_from(rows, days, days.c.day == rows.c[day])
-        .group_by(days.c.quarter, vertical, rows.c.account_id)
-        .subquery("accounts")
-    )
+    sets = func.grouping_sets(tuple_(*keys, vertical), tuple_(*keys))
+    return select(*keys, vertical.label("vertical"), *parts).group_by(sets).subquery("accounts")
 
 
 def _scores(rows: Subquery, metric: Metric, prefix: str) -> list[ColumnElement[Any]]:
@@ -129,23 +127,17 @@ def _scores(rows: Subquery, metric: Metric, prefix: str) -> list[ColumnElement[A
     return [part.cast(Double).label(prefix + name) for name, part in sums.items()]
 
 
-def _spread(accounts: Subquery, metrics: list[Metric], vertical: ColumnElement[Any] | None) -> Any:
+def _spread(accounts: Subquery, metrics: int) -> Select[Any]:
     """The sums over accounts from which the variance between them follows."""
     c, parts = accounts.c, []
-    if vertical is None:
-        # An account is one cluster, however many verticals it spans.
-        names = [f"m{i}_{part}" for i in range(len(metrics)) for part in ("n", "y", "sq")]
-        added = [func.sum(c[name]).label(name) for name in names]
-        c = select(c.quarter, c.account_id, *added).group_by(c.quarter, c.account_id).subquery("together").c
-    for i in range(len(metrics)):
+    for i in range(metrics):
         n, y, squares = c[f"m{i}_n"], c[f"m{i}_y"], c[f"m{i}_sq"]
         # An account without a row of this metric is in the group for another one, and is no cluster of this one.
         moments = (func.count(case((n > 0, 1))), func.sum(n), func.sum(y), func.sum(squares))
         crossed = (func.sum(y * y), func.sum(y * n), func.sum(n * n))
         named = zip(_MOMENTS, (*moments, *crossed), strict=True)
         parts += [part.label(f"m{i}_{name}") for name, part in named]
-    keys = [c.quarter, c.vertical] if vertical is not None else [c.quarter]
-    return select(*keys, *parts).group_by(*keys)
+    return select(c.quarter, c.vertical, *parts).group_by(c.quarter, c.vertical)
 
 
 def ratio(g: float, n: float, y: float, sq: float, yy: float, yn: float, nn: float) -> float:

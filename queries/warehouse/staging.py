@@ -60,11 +60,9 @@ class Stage:
     def _fill_in_place(self, table: Table, rows: pa.RecordBatchReader, now: datetime) -> int:
         target = Table(table.name, MetaData(), *_columns(table), *(Column(name, String) for name in _VERDICT))
         self.tables[table.name] = target
-        for name in _VERDICT:
-            self._alter(target, f'add column "{name}" varchar')
-        for name in _required(table):
-            # Also a row that lacks it waits here for its verdict.
-            self._alter(target, f'alter column "{name}" drop not null')
+        added = (f'add column "{name}" varchar' for name in _VERDICT)
+        # Also a row that lacks what it needs waits here for its verdict.
+        self._alter(target, *added, *(f'alter column "{name}" drop not null' for name in _required(table)))
         count = 0
         for part in arriving(self.conn, target, rows):
             verdict = (part.c[name] for name in _VERDICT)
@@ -76,13 +74,12 @@ class Stage:
         """Where the stage is the warehouse's own tables: take out what was not accepted, and the stage's columns."""
         for target in self.tables.values() if self.in_place else ():
             self.conn.execute(target.delete().where(target.c.reason.is_not(None)))
-            for name in _VERDICT:
-                self._alter(target, f'drop column "{name}"')
-            for name in _required(warehouse_tables.warehouse.tables[target.name]):
-                self._alter(target, f'alter column "{name}" set not null')
+            required = _required(warehouse_tables.warehouse.tables[target.name])
+            dropped = (f'drop column "{name}"' for name in _VERDICT)
+            self._alter(target, *dropped, *(f'alter column "{name}" set not null' for name in required))
 
-    def _alter(self, table: Table, how: str) -> None:
-        self.conn.execute(text(f'alter table "{table.name}" {how}'))
+    def _alter(self, table: Table, *how: str) -> None:
+        self.conn.execute(text("; ".join(f'alter table "{table.name}" {part}' for part in how)))
 
     def table(self, name: str, what: str = "stage") -> Table:
         """A table of the stage with the columns of that canonical table."""

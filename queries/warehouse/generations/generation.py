@@ -206,7 +206,8 @@ def make_tables(conn: Connection) -> bool:
                 declared = CreateColumn(column).compile(conn)
                 conn.execute(text(f"alter table {table.name} add column {declared}"))
         elif missing:
-            conn.execute(DropTable(table, if_exists=True))
+            if table.name in known:
+                conn.execute(DropTable(table))
             conn.execute(CreateTable(table))
             is_anew |= table not in _KEPT
     return is_anew

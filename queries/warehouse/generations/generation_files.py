@@ -244,7 +244,8 @@ def count_rows(conn: Connection) -> dict[str, int]:
     names = conn.scalars(
         text("select table_name from duckdb_tables() where not temporary and database_name = current_database()")
     )
-    return {name: int(conn.scalar(text(f'select count(*) from "{name}"')) or 0) for name in names.all()}
+    counts = " union all ".join(f"select '{name}', count(*) from \"{name}\"" for name in names.all())
+    return {name: int(number) for name, number in conn.execute(text(counts))} if counts else {}
 
 
 def remove(file: Path) -> None:
