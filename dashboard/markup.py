@@ -12,14 +12,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from config import Mistake
-from queries.metrics import count, day_words
+from queries.metrics import SEVERITY_WORDS, count, day_words
 
-SEVERITIES: Final = {
-    1: "critical, severity 1",
-    2: "serious, severity 2",
-    3: "notable, severity 3",
-    4: "minor, severity 4",
-}
+SEVERITIES: Final = {number: f"{word}, severity {number}" for number, word in SEVERITY_WORDS.items()}
 
 
 class Macros(Protocol):

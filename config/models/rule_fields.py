@@ -150,6 +150,11 @@ class WatchFields(RuleFields):
         """What a breach of it is, in words."""
         raise NotImplementedError
 
+    @property
+    def recovery(self) -> str:
+        """What its recovery is, in words."""
+        return "back within the recovery limit"
+
 
 class MeasureFields(WatchFields):
     """What every rule states that reads a metric.

@@ -84,6 +84,11 @@ class QuietRule(WatchFields):
         """What a breach of it is, in words."""
         return _QUIET[self.of]
 
+    @property
+    def recovery(self) -> str:
+        """What its recovery is, in words."""
+        return _BACK[self.of]
+
 
 _HEARD: Final = {"account": "account_id", "instrument": "instrument", "source": "source"}
 _QUIET: Final = {
@@ -91,6 +96,12 @@ _QUIET: Final = {
     "instrument": "no invitation for longer than its cadence",
     "source": "no data from it",
     "coverage": "feedback covers too little of the revenue",
+}
+_BACK: Final = {
+    "account": "in touch again",
+    "instrument": "inviting people again",
+    "source": "delivering data again",
+    "coverage": "feedback covers enough of the revenue again",
 }
 
 
@@ -130,6 +141,11 @@ class DeclineRule(AccountFields):
     def breach(self) -> str:
         """What a breach of it is, in words."""
         return "below its own last twelve months"
+
+    @property
+    def recovery(self) -> str:
+        """What its recovery is, in words."""
+        return "back near its own last twelve months"
 
 
 class EventRule(CaseFields):

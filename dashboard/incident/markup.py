@@ -121,8 +121,8 @@ def evidence_section(page: IncidentPage, card: Card | None) -> Markup:
             (main, figure(metric, sample.get("value", page.incident.value), half_width(low, high))),
             ("Measured", reading_days(sample)),
             ("95% interval", interval(metric, low, high)),
-            ("Before", then.before(metric) if then else ""),
-            ("Cases", f"n = {count(round(n))}"),
+            ("Earlier", then.before(metric) if then else ""),
+            ("Cases", count(round(n))),
             (sentence_start(reference.name), reference.figure(metric)) if reference else ("", ""),
             ("Difference", difference_words(metric, sample)),
         ]
@@ -140,7 +140,7 @@ def origin_section(drivers: Drivers, words: str, page: IncidentPage) -> Markup:
     half = half_width(page.sample.get("low"), page.sample.get("high"))
     change = signed_change(page.metric, drivers.change, half).lstrip("+") if page.metric else ""
     lede = f"{words}. " if words else "Too few cases to tell. "
-    lede += f"Worse by {change} {since}, n = {count(drivers.n)}."
+    lede += f"Worse by {change} {since}, in {count(drivers.n)} {'case' if drivers.n == 1 else 'cases'}."
     lines = [_by_value(one) for one in drivers.dimensions if one.name != "account_id" and drivers.bad is not None]
     return section("Where it comes from", lede) + (_MACROS.counts(lines) if lines else Markup(""))
 
@@ -175,7 +175,7 @@ def others_section(card: Card | None) -> Markup:
 
 
 MOST_VALUES: Final = 5
-ELSEWHERE: Final = frozenset({ORIGIN, "Where", "Severity", "What to do", "Measured", "Before"})
+ELSEWHERE: Final = frozenset({ORIGIN, "Where", "Severity", "What to do", "Measured", "Earlier"})
 """Lines of the card that stand elsewhere on the page."""
 
 
@@ -201,7 +201,7 @@ def what_to_do(page: IncidentPage, guard: Guard) -> Markup:
     """What to do, as the rule's owner wrote it; of a fault of the data, or of what one explains, also what was seen."""
     rule, is_fault = page.rule, page.incident.class_ == "data" and (page.rule is None or page.rule.class_ == "customer")
     seen = sentence_start(f"{page.history[0].reason}.") if is_fault else ""
-    words = guard.runbook if is_fault else rule.runbook if rule else ""
+    words = (guard.runbook if is_fault else rule.runbook if rule else "") if page.incident.is_open else ""
     titled = (("What was seen", seen), ("What to do", words))
     return Markup().join(section(title) + _MACROS.runbook(text) for title, text in titled if text)
 

@@ -7,6 +7,7 @@ from queries.metrics.account_months import AccountMonths, MonthlyRevenue, month_
 from queries.metrics.cube import HOUR, Coded, Cube, Ints, cube_of, day_ordinals, read_cube, read_late
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects, write_design_effects
 from queries.metrics.formatting import (
+    SEVERITY_WORDS,
     count,
     csv_cell,
     day_words,
@@ -16,6 +17,7 @@ from queries.metrics.formatting import (
     half_width,
     interval,
     is_share,
+    length_words,
     listed,
     moment_words,
     money_change,

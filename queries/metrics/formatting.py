@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
 from math import ceil, isfinite, log10
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ _FORMULA: Final = re.compile(rf"^(?=[\t\r])|(^|[;|\t\r\n])(?=[^\S\t\r\n]*[{_SIGN
 """Where a spreadsheet would take a formula to begin: in a text, and in each piece of it. Where commas are for decimals
 it splits at other signs than commas; and East Asian keyboards write wide signs, which it reads like the others.
 """
+SEVERITY_WORDS: Final = {1: "critical", 2: "serious", 3: "notable", 4: "minor"}
 _NUMBERS: Final = (
     *("no", "one", "two", "three", "four", "five", "six"),
     *("seven", "eight", "nine", "ten", "eleven", "twelve"),
@@ -132,9 +133,22 @@ def span_words(first: date, last: date, word: str = "to") -> str:
 
 
 def moment_words(at: datetime, zone: tzinfo) -> str:
-    """An instant as it is read: `3 October 2026, 07:30 CEST`. One without a zone is UTC."""
+    """An instant as it is read: `3 October 2026, 07:30 CEST`; of midnight, where a day is meant, the day alone.
+
+    One without a zone is UTC.
+    """
     local = (at if at.tzinfo else aware(at)).astimezone(zone)
-    return f"{day_words(local, zone)}, {local:%H:%M %Z}"
+    return f"{day_words(local, zone)}{f', {local:%H:%M %Z}' if local.time() != time() else ''}"
+
+
+def length_words(length: timedelta) -> str:
+    """A length of time as people say it: `90 minutes`, `9 hours`, `14 days`."""
+    minutes = round(length.total_seconds() / 60)
+    hours = round(minutes / 60)
+    number, unit = (hours, "hour") if hours < 48 else (round(hours / 24), "day")
+    if minutes < 120 and minutes % 60:
+        number, unit = minutes, "minute"
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 
 def csv_cell(value: object) -> str:

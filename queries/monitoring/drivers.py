@@ -105,7 +105,7 @@ class Drivers:
         named = [(one, cell) for one in self.dimensions if (cell := one.first)]
         if not named:
             weighed = [DIMENSIONS[one.name][1] for one in self.dimensions if one.is_weighed]
-            return f"Spread evenly over {_joined(weighed)}" if weighed else ""
+            return f"Spread evenly across {_joined(weighed)}" if weighed else ""
         named.sort(key=lambda each: each[1].even - each[1].part)
         said = list[str]()
         for one, cell in named[:_MOST_NAMED]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, case, func, null, or_, select
 
-from queries.engine import aware, day_start, naive, whole
+from queries.engine import aware, day_of, day_start, naive, whole
 from queries.metrics import UnratedRevenueError, clock_of, count, money_figure, rank_of, revenue_of
 from queries.monitoring.asked_rows import Question, asked, bad_row, has_bad_rows
 from queries.monitoring.case_file import CaseFile
@@ -190,4 +190,7 @@ def data_freshness(conn: Connection, table: str, as_of: datetime) -> DataFreshne
     day = next(iter(DAYS[table].values()))
     rows = relation(table, as_of, (day,))
     newest_day, oldest_day = conn.execute(select(func.max(rows.c[day]), func.min(rows.c[day]))).one()
-    return DataFreshness(generation.number, aware(generation.published_at), newest_day, oldest_day)
+    loaded = aware(generation.published_at)
+    # Clocks of sources may run ahead: no data is newer than its load.
+    newest_day = min(newest_day, day_of(loaded, clock_of(conn, as_of).zone)) if newest_day else None
+    return DataFreshness(generation.number, loaded, newest_day, oldest_day)

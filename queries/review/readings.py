@@ -26,11 +26,11 @@ class Readings:
     found: Sample
 
     def before(self, metric: Metric) -> str:
-        """What it was: `43% at worst, 40% at detection`; what it still is is left out."""
+        """What it was: `40% when found, 43% at its worst`; what it still is is left out."""
         now, worst, found = (reading_words(metric, one) for one in (self.now, self.worst, self.found))
         if worst == found != now:
-            return f"{found} at detection, the worst value"
-        said = {"at worst": worst, "at detection": found}
+            return f"{found} when found, its worst"
+        said = {"when found": found, "at its worst": worst}
         return ", ".join(f"{value} {when}" for when, value in said.items() if value != now)
 
 

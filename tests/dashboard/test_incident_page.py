@@ -33,7 +33,8 @@ from tests.evaluation.test_kinds import ANY_RULE, WRITTEN
 from tests.slack.test_card import card, incident
 from tests.support.company import CONFIG, METRIC, Week, catalog, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
-from triggers.messages.card import NEWS, headline
+from triggers.messages.card import headline
+from triggers.messages.message import NEWS
 
 TERMS: Final = Terms((Person(name="ana", label="Ana Ruiz", audience="specialist"),), ZoneInfo("Europe/Berlin"))
 LATE: Final = datetime(2026, 7, 31, 22, 30, tzinfo=UTC)
@@ -221,9 +222,9 @@ def history(*samples: dict[str, Any] | None) -> list[HistoryEntry]:
     ("samples", "present", "now", "before"),
     [
         ((0.40,), None, "40%", ""),
-        ((0.40, 0.43), 0.31, "31%", "43% at worst, 40% at detection"),
-        ((0.43, 0.41), 0.31, "31%", "43% at detection, the worst value"),
-        ((0.40, 0.43), None, "43%", "40% at detection"),
+        ((0.40, 0.43), 0.31, "31%", "40% when found, 43% at its worst"),
+        ((0.43, 0.41), 0.31, "31%", "43% when found, its worst"),
+        ((0.40, 0.43), None, "43%", "40% when found"),
         ((0.40,), 0.40, "40%", ""),
     ],
 )

@@ -132,7 +132,7 @@ def test_a_step_that_waited_leaves_the_next_its_time() -> None:
     made = move(WAITING, MONDAY)
     assert made is not None
     assert made.changes == {"next_step": 2, "next_step_at": MONDAY + 20 * HOUR}
-    assert made.reason == "ana: not acknowledged within 4h, held until business hours"
+    assert made.reason == "to ana: nobody acknowledged it within 4 hours; held until business hours"
 
 
 def test_what_is_nobodys_again_goes_on_where_its_ladder_was() -> None:

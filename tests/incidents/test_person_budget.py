@@ -65,7 +65,9 @@ def incident(id_: str, severity: int = 2, vertical: str | None = "North", minute
 
 
 def step(to: str, kind: str = "escalated") -> EscalationStep:
-    return EscalationStep(kind, f"{to}: not acknowledged within 24h", {"next_step": 2, "next_step_at": None}, to=to)
+    return EscalationStep(
+        kind, f"to {to}: nobody acknowledged it within 24 hours", {"next_step": 2, "next_step_at": None}, to=to
+    )
 
 
 GOES: Final = ("escalated", [("ana", TOLD)])

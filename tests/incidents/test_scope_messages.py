@@ -199,7 +199,7 @@ def _record(conn: Connection, world: World) -> None:
         number = enter(done.incident.id, done.move.kind, done.move.reason)
         asked += [Escalation(done.incident.id, number, a.person, NOW, a.told) for a in done.asked]
     for one in world.incidents:
-        enter(one.id, "lapsed", f"{one.assigned_to} acknowledged 24h ago, but the breach continues")
+        enter(one.id, "lapsed", f"{one.assigned_to} acknowledged it 24 hours ago, and it is still open")
     opened = tuple(replace(one, version=seq[one.id]) for one in world.incidents)
     write(conn, TickRecord(versions=stored, opened=opened, entries=tuple(entries), escalations=tuple(asked)))
     assert route.channel
@@ -332,7 +332,7 @@ def test_nobody_is_named_to_whom_an_incident_may_not_be_told() -> None:
     ana = Person(name="ana", label="Ana", audience="specialist", slack="U000000100", verticals=("Yachts",))
     of = _catalog((route,), (ana,))
     found_ = replace(_incident(of, "Zebras", NOW), assigned_to="ana")
-    entry = HistoryEntry(found_.id, 2, NOW, "lapsed", "ana acknowledged 24h ago, but the breach continues")
+    entry = HistoryEntry(found_.id, 2, NOW, "lapsed", "ana acknowledged it 24 hours ago, and it is still open")
     card = Card(found_, (entry,), RULES[0], None, route, None, ZoneInfo("UTC"), "", of.people)
     assert "U000000100" not in json.dumps(render(news_message(card, entry)).blocks)
     allowed = replace(card, people=(ana.model_copy(update={"verticals": None}),))
@@ -344,7 +344,9 @@ def test_whoever_has_no_room_is_not_named_beside_one_who_has() -> None:
     two = tuple(Person(name=f"gm-{i}", label=f"GM {i}", audience="gm", slack=f"U00000010{i}") for i in (1, 2))
     of = _catalog((route,), two)
     found_ = _incident(of, "Zebras", NOW)
-    entry = HistoryEntry(found_.id, 2, NOW, "escalated", "gm: not acknowledged within 24h")
+    entry = HistoryEntry(
+        found_.id, 2, NOW, "escalated", "to the general manager: nobody acknowledged it within 24 hours"
+    )
     card = Card(found_, (entry,), RULES[0], None, route, None, ZoneInfo("UTC"), "", of.people, frozenset({(2, "gm-1")}))
     said = json.dumps(render(news_message(card, entry)).blocks)
     assert "U000000102" in said

@@ -98,7 +98,7 @@ def texts(message: SlackMessage) -> list[str]:
 
 def test_the_card_says_what_how_sure_since_when_and_what_to_do() -> None:
     assert title(card()) == "Serious: Journeys with a defect, Retail"
-    said = "Journeys with a defect: Retail stands at 35% of 212 cases, against a limit of 25%, "
+    said = "Retail: 35% of 212 cases (limit 25%), "
     assert sentence(card()) == f"{said}worse since some time between 5 and 19 January 2026."
     assert headline(card()) == "Journeys with a defect: 35% (95% CI 29 to 42%), n = 212. Limit 25%."
     assert {fact.label: fact.text for fact in facts(card())} == {
@@ -106,12 +106,12 @@ def test_the_card_says_what_how_sure_since_when_and_what_to_do() -> None:
         "Since": "some time between 5 and 19 January 2026",
         "Found": "3 March 2026, 00:30 CET",  # in the reporting zone
         "Measured": "19 January to 15 February 2026",
-        "How sure": "far beyond what chance explains",
+        "How sure": "Very unlikely to be chance",
         "Severity": "2 of 4",
-        "Accounts": "Ashgrove Bank (8 of 12), Birch & Co (7 of 12) and 37 more",
-        "At the same time": "Strike (external, 20 January 2026 still on)",
+        "Accounts most affected": "Ashgrove Bank (8 of 12 cases), Birch & Co (7 of 12 cases) and 37 more",
+        "At the same time": "Strike (external, since 20 January 2026)",
     }
-    nobody = "Please take it today; nobody else will be notified."
+    nobody = "Please acknowledge it today. It will not be escalated to anyone else."
     assert [(fact.label, fact.text) for fact in asks(card())] == [
         ("What to do", "Call the engineer who was there."),
         ("Due", nobody),
@@ -189,10 +189,10 @@ def test_each_severity_has_a_colour_and_a_word_of_its_own() -> None:
 
 
 def test_a_reply_mentions_people_by_id_and_nobody_else() -> None:
-    entry = HistoryEntry("0b8f8e3e", 2, OPENED, "escalated", "ana: not acknowledged within 4h")
+    entry = HistoryEntry("0b8f8e3e", 2, OPENED, "escalated", "to Ana: nobody acknowledged it within 4 hours")
     ana = Person(name="ana", label="<!channel>", audience="gm", slack="U0000000100")
     said = render(news_message(card(), entry, (ana, replace_label(ana))))
-    assert said.text.startswith("<@U0000000100> Escalated: ana: not acknowledged within 4h.")
+    assert said.text.startswith("<@U0000000100> Escalated to Ana: nobody acknowledged it within 4 hours.")
     assert "<!channel>" not in json.dumps(said.blocks)
 
 

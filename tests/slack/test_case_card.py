@@ -232,9 +232,9 @@ FRIDAY: Final = at("2026-02-06T13:00")  # 14:00 in Berlin
 @pytest.mark.parametrize(
     ("notify", "changes", "words"),
     [
-        ("ana", {}, "by 9 February 2026, 09:00 CET; then Head of service hears of it."),  # a weekend
-        ("ana", {"severity": 1}, "by today, 6 February 2026, 18:00 CET; then Head of service hears of it."),
-        ("gm", {"severity": 1}, "by today, 6 February 2026, 18:00 CET; then the general manager hears of it."),
+        ("ana", {}, "by 09:00 CET on 9 February 2026. After that, it goes to Head of service."),  # a weekend
+        ("ana", {"severity": 1}, "by 18:00 CET today (6 February 2026). After that, it goes to Head of service."),
+        ("gm", {"severity": 1}, "by 18:00 CET today (6 February 2026). After that, it goes to the general manager."),
         ("ana", {"next_step_at": None}, "today, 6 February 2026; nobody else will be notified."),
         ("ana", {"acknowledged_at": FRIDAY, "acknowledged_by": "ana"}, ""),
         ("ana", {"snoozed_until": FRIDAY + timedelta(days=1)}, ""),
@@ -243,7 +243,7 @@ FRIDAY: Final = at("2026-02-06T13:00")  # 14:00 in Berlin
 )  # fmt: skip
 def test_by_when_and_who_hears_then(notify: str, changes: dict[str, Any], words: str) -> None:
     found = incident(**{"ladder": LADDER % notify, "next_step_at": FRIDAY + timedelta(hours=4), **changes})
-    assert due_sentence(found, OFFICE, (ANA,), FRIDAY) == (f"Please take it {words}" if words else "")
+    assert due_sentence(found, OFFICE, (ANA,), FRIDAY) == (f"Please acknowledge it {words}" if words else "")
 
 
 @pytest.mark.parametrize(

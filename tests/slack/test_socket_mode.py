@@ -288,7 +288,7 @@ def test_a_snooze(desk: Desk, choice: str, ends: str, words: str) -> None:
     until(desk.workspace.forms)
     desk.workspace.submit("ana", {"until": {"type": "static_select", "selected_option": {"value": choice}}})
     desk.settled(2)
-    assert desk.told("ana") == [f"Snoozed until {words}. The message above will show it."]
+    assert desk.told("ana") == [f"Snoozed until {words}. If it is still open then, it must be acknowledged again."]
     assert desk.incident.snoozed_until == datetime.fromisoformat(ends)
     assert f"until {words}" in desk.shown()
     assert desk.incident.is_open
@@ -343,7 +343,9 @@ def test_a_form_that_records_an_action(desk: Desk) -> None:
     )
     assert (found.incident_id, found.vertical, found.metric) == (desk.incident.id, "Retail", "installation-defects")
     assert found.expected_effect == pytest.approx(-0.05)
-    assert desk.told("ana") == ["Recorded. The monthly review shows it beside the figure it is meant to move."]
+    assert desk.told("ana") == [
+        "Recorded. The monthly review will show this action beside the figure it is meant to improve."
+    ]
     assert "train the fitters" in desk.agreed()
 
 
@@ -392,7 +394,7 @@ def test_votes_count_once_a_person(desk: Desk) -> None:
     with desk.states.connect() as conn:
         found = {row.author: row.useful for row in conn.execute(select(tables.vote))}
     assert found == {"ana": 1, "ben": 0}
-    assert "counted as noise" in desk.told("ben", 2)[-1]
+    assert "Marked as noise" in desk.told("ben", 2)[-1]
     assert desk.incident.version == 1
 
 

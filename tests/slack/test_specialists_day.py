@@ -162,7 +162,7 @@ def story(tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch,
     catalog = read_catalog(settings.config, COLUMNS)
     warehouse, states = open_warehouse(settings), open_states(settings)
     screens = Screens(states, {person.name: person.label for person in catalog.people}, BERLIN)
-    made = Story(workspace, settings, catalog, warehouse, states, screens, berlin("2025-06-16T12:00"), today)
+    made = Story(workspace, settings, catalog, warehouse, states, screens, berlin("2025-06-19T12:00"), today)
     slack = Slack(TOKEN, workspace.base_url, 3)
     answering = InteractionHandler(states, slack, catalog, BERLIN, lambda: made.now)
     listener = SocketListener(settings.slack, states, answering, lambda _: None)
@@ -184,8 +184,8 @@ BENS: Final = "Open, acknowledged by Ben Okafor"
 
 @BY_SLACKS_CLOCK
 def test_a_specialists_day(story: Story) -> None:
-    story.load(len(STORY) - 8, "2025-06-16T06:00")
-    story.at("2025-06-16T12:00")  # the first run is silent about the past
+    story.load(len(STORY) - 8, "2025-06-19T06:00")
+    story.at("2025-06-19T12:00")  # the first run is silent about the past
     assert story.workspace.messages() == []
     for chapter in (_breach, _friday, _escalation, _weekend, _monday, _recovery):
         chapter(story)
@@ -194,14 +194,14 @@ def test_a_specialists_day(story: Story) -> None:
 
 def _breach(story: Story) -> None:
     story.at("2025-06-27T09:00")
-    story.tell("Two verticals breach", Retail=NOBODYS, Lending=NOBODYS)
+    story.tell("Two verticals go over the limit", Retail=NOBODYS, Lending=NOBODYS)
 
 
 def _friday(story: Story) -> None:
     story.now = berlin("2025-06-27T09:05")
     story.workspace.press("ana", "acknowledge", message=story.root("Retail"))
     story.done("2025-06-27T09:05")
-    story.tell("Ana takes Retail on", Retail=ANAS)
+    story.tell("Ana acknowledges Retail", Retail=ANAS)
     story.now = berlin("2025-06-27T11:00")
     story.workspace.press("ana", "snooze", message=story.root("Retail"))
     until(story.workspace.forms, 30)
@@ -216,9 +216,9 @@ def _friday(story: Story) -> None:
 def _escalation(story: Story) -> None:
     before = story.thread("Retail")
     story.at("2025-06-27T13:01")
-    assert story.thread("Lending")[-1].startswith(f"<@{MEMBERS['ben']}> Escalated: general manager: ")
+    assert story.thread("Lending")[-1].startswith(f"<@{MEMBERS['ben']}> Escalated to the general manager, Ben Okafor: ")
     assert story.thread("Retail") == before
-    story.tell("Nobody took Lending on: its general manager is told", Lending=NOBODYS)
+    story.tell("Nobody has acknowledged Lending: its general manager is told", Lending=NOBODYS)
     story.now = berlin("2025-06-27T13:10")
     story.workspace.react("ben", "eyes", story.root("Lending")["ts"])
     story.done("2025-06-27T13:10")
@@ -256,7 +256,7 @@ def _recovery(story: Story) -> None:
     story.load(len(STORY) - 5, "2025-07-14T06:00")
     story.at("2025-07-14T12:00")
     assert story.thread("Lending")[-1].startswith("Worse: ")
-    story.tell("Worse before it is better", Retail=ANAS, Lending=BENS)
+    story.tell("Worse before it gets better", Retail=ANAS, Lending=BENS)
     story.load(len(STORY), "2025-08-18T06:00")
     story.at("2025-08-18T12:00")
     over = "Resolved on 4 August 2025"
@@ -266,7 +266,7 @@ def _recovery(story: Story) -> None:
     with story.states.connect() as conn:
         votes = [(row.incident_id, row.author, row.useful) for row in conn.execute(select(tables.vote))]
     assert votes == [(story.incident("Retail").id, "ana", 1)]
-    story.tell("Ana finds that it was worth it", Retail=over)
+    story.tell("Ana marks the message as useful", Retail=over)
     story.told += ["", "Only Ana sees:", *(f"    {text}" for text in story.workspace.whispers("ana"))]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from queries.state import incident_id, slice_key
 from queries.statistics.estimates import Floats, Tally
-from triggers.evaluation.kinds import BREACH, VERDICTS, Codes, Windows
+from triggers.evaluation.kinds import BREACH, VERDICTS, Codes, Windows, kind_of
 from triggers.rules import FRESH, OPEN, Event, Instance, Sample, Slice, Subject, Verdict, step
 
 Clock = Callable[[date], datetime]
@@ -167,4 +167,8 @@ def _stepped(
         named = incident_id(subject.rule.name, key, reading.slot)
     if after.state in OPEN:
         after = replace(after, incident=named)
-    return after, tuple(StateChange(key, named or "", event, reading) for event in events)
+    # What is stored and told has the figure, which only the metric can write.
+    words = subject.rule.recovery
+    figure = kind_of(subject.rule).recovery(subject.metrics[0] if subject.metrics else None) or words
+    said = (replace(event, reason=event.reason.replace(words, figure)) for event in events)
+    return after, tuple(StateChange(key, named or "", event, reading) for event in said)

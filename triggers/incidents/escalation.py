@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from config.models import Catalog, Person, Route, Step, duration_text, parse_duration
 from queries.engine import day_of
 from queries.messages import Silence, silenced
-from queries.metrics import day_words, listed, moment_words
+from queries.metrics import day_words, length_words, listed
 from queries.state import HistoryEntry, Incident
 from triggers.incidents.access import may_name_accounts, may_read
 from triggers.incidents.business_hours import Timetable, timetable
@@ -86,8 +86,13 @@ def _next(steps: Sequence[Step], number: int, now: datetime) -> datetime | None:
     return now + (steps[number].after - steps[number - 1].after if number else timedelta(0))
 
 
-def due_step(incident: Incident, route: Route, table: Timetable, now: datetime) -> EscalationStep | None:
-    """What the time has come for: nothing while somebody has it, it is snoozed, it is over, or nobody is at work."""
+def due_step(
+    incident: Incident, route: Route, table: Timetable, now: datetime, people: Sequence[Person] = ()
+) -> EscalationStep | None:
+    """What the time has come for: nothing while somebody has it, it is snoozed, it is over, or nobody is at work.
+
+    `people` are for their names alone.
+    """
     if not incident.is_open:
         return None
     move: EscalationStep | None
@@ -95,16 +100,15 @@ def due_step(incident: Incident, route: Route, table: Timetable, now: datetime) 
     if incident.snoozed_until is not None:
         if incident.snoozed_until > now:
             return None
-        move = EscalationStep("woken", "the breach continues", {"snoozed_until": None, **_nobodys(incident, now)})
+        move = EscalationStep("woken", "it is still open", {"snoozed_until": None, **_nobodys(incident, now)})
     elif incident.acknowledged_at is not None:
         if route.ack_timeout is None or incident.acknowledged_at + route.ack_timeout > now:
             return None
-        reason = (
-            f"{incident.acknowledged_by} acknowledged {duration_text(route.ack_timeout)} ago, but the breach continues"
-        )
+        who = next((p.label for p in people if p.name == incident.acknowledged_by), incident.acknowledged_by)
+        reason = f"{who} acknowledged it {length_words(route.ack_timeout)} ago, and it is still open"
         move = EscalationStep("lapsed", reason, _nobodys(incident, now))
     else:
-        move = _step(incident, route, table, now)
+        move = _step(incident, route, table, now, people)
     # What is skipped is told to nobody, so it need not wait until somebody is at work; severity 1 waits for nobody.
     if move is None or move.kind == "skipped" or incident.severity == 1 or table.is_open(now):
         return move
@@ -115,18 +119,30 @@ def _nobodys(incident: Incident, now: datetime) -> dict[str, Any]:
     return {"acknowledged_at": None, "acknowledged_by": None, "next_step_at": resumed(incident, now)}
 
 
-def _step(incident: Incident, route: Route, table: Timetable, now: datetime) -> EscalationStep | None:
+def _step(
+    incident: Incident, route: Route, table: Timetable, now: datetime, people: Sequence[Person]
+) -> EscalationStep | None:
     at, number, steps = incident.next_step_at, incident.next_step, parse_ladder(incident.ladder)
     if at is None or at > now or number >= len(steps):
         return None
     is_late = incident.severity != 1 and not table.is_open(at)
-    notify, within = steps[number].notify, duration_text(steps[number].after)
-    whom = "general manager" if notify == "gm" else notify
+    notify = steps[number].notify
+    whom = _called(notify, people, incident.vertical)
     changes = {"next_step": number + 1, "next_step_at": _next(steps, number + 1, now)}
     if is_late and route.outside == "drop":
-        return EscalationStep("skipped", f"{whom}: not notified, outside business hours", changes, is_late, notify)
-    waited = ", held until business hours" if is_late else ""
-    return EscalationStep("escalated", f"{whom}: not acknowledged within {within}{waited}", changes, is_late, notify)
+        return EscalationStep("skipped", f"no notification to {whom}: outside business hours", changes, is_late, notify)
+    why = f"nobody acknowledged it within {length_words(steps[number].after)}"
+    waited = "; held until business hours" if is_late else ""
+    return EscalationStep("escalated", f"to {whom}: {why}{waited}", changes, is_late, notify)
+
+
+def _called(notify: str, people: Sequence[Person], vertical: str | None) -> str:
+    """Whom a step names, as a sentence says it: `the general manager, Ben Okafor`."""
+    labels = [person.label for person in named_people(notify, people, vertical)]
+    if notify == "gm":
+        role = f"the general manager{'s' if labels[1:] else ''}"
+        return f"{role}, {listed(labels)}" if labels else role
+    return "this channel" if notify == "channel" else listed(labels or [notify])
 
 
 def due_steps(
@@ -138,7 +154,7 @@ def due_steps(
     steps = list[tuple[Incident, EscalationStep]]()
     for incident in incidents:
         route = routes.get(incident.route) or Route(name=incident.route)
-        move = due_step(incident, route, tables.get(route.name) or Timetable(zone), now)
+        move = due_step(incident, route, tables.get(route.name) or Timetable(zone), now, catalog.people)
         if move is not None:
             steps.append((incident, move))
     return _folded(steps, {name: route for name, route in routes.items() if route.outside == "digest"}, catalog.people)
@@ -180,7 +196,7 @@ def _fold(
     number = f"{len(others)} {'other' if len(others) == 1 else 'others'}"
     reason = f"{told.reason}, together with {number}: {', '.join(names)}{more}"
     silent = [
-        (other, replace(m, kind="digested", reason=f"{m.to}: notified together with {worst.rule}"))
+        (other, replace(m, kind="digested", reason=f"together with the incident of {worst.rule}"))
         for other, m in others
     ]
     return [(worst, replace(told, reason=reason)), *silent]
@@ -209,19 +225,23 @@ def addressed(
 
 def due_sentence(incident: Incident, table: Timetable, people: Sequence[Person], now: datetime | None) -> str:
     """By when somebody should take it on, and who is notified then; empty where somebody has, or it is over."""
-    if not incident.is_open or incident.acknowledged_at or incident.snoozed_until:
+    if incident.is_open and incident.snoozed_until:
+        return "When the snooze ends, it must be acknowledged again if it is still open."
+    if not incident.is_open or incident.acknowledged_at:
         return ""
     steps, number = parse_ladder(incident.ladder), incident.next_step
     if incident.next_step_at is None or number >= len(steps):
-        day = f", {day_words(now, table.zone)}" if now else ""
-        return f"Please take it today{day}; nobody else will be notified."
+        day = f" ({day_words(now, table.zone)})" if now else ""
+        if number > 1:
+            return f"Now overdue: please acknowledge it today{day}. There is no further escalation."
+        return f"Please acknowledge it today{day}. It will not be escalated to anyone else."
     # What waits until somebody is at work is told then; severity 1 waits for nobody.
     at = incident.next_step_at if incident.severity == 1 else table.next_opening(incident.next_step_at)
-    named = [person.label for person in named_people(steps[number].notify, people, incident.vertical)]
-    nobody = "this channel" if steps[number].notify == "channel" else "the general manager"
-    who = f"{listed(named)} {'hears' if len(named) == 1 else 'hear'}" if named else f"{nobody} hears"
-    today = "today, " if now and day_of(at, table.zone) == day_of(now, table.zone) else ""
-    return f"Please take it by {today}{moment_words(at, table.zone)}; then {who} of it."
+    local, day = at.astimezone(table.zone), day_words(at, table.zone)
+    is_today = now is not None and day_of(at, table.zone) == day_of(now, table.zone)
+    by = f"{local:%H:%M %Z} {f'today ({day})' if is_today else f'on {day}'}"
+    who = _called(steps[number].notify, people, incident.vertical)
+    return f"Please acknowledge it by {by}. After that, it goes to {who}."
 
 
 def overdue_steps(

@@ -76,9 +76,9 @@ def _decided(incident: Incident, move: EscalationStep, people: Sequence[Person],
         return Assigned(incident, move, counted)
     names = ", ".join(person.label for person in whom)
     if all(one.told == WITHHELD for one in asked):
-        quiet = replace(move, kind="skipped", reason=f"{names}: not notified, no access")
+        quiet = replace(move, kind="skipped", reason=f"no notification to {names}: no access")
     else:
-        reason = f"{names}: weekly budget reached, in the weekly digest"
+        reason = f"in the weekly digest to {names}: the weekly budget is used up"
         quiet = replace(move, kind="deferred", reason=reason)
     return Assigned(incident, quiet, tuple(asked))
 

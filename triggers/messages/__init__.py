@@ -2,12 +2,12 @@
 It may import incidents and what incidents may import; never slack.
 """
 
-from triggers.messages.card import ORIGIN, Card, asks, called, facts, freshness, news, origin_text, sentence
+from triggers.messages.card import ORIGIN, Card, asks, facts, freshness, origin_text, sentence
 from triggers.messages.card_reader import CardReader, other_incidents, rule_at_opening
 from triggers.messages.compose import Composer
 from triggers.messages.delivery import DeliveryWorker, Sent
 from triggers.messages.delivery_channel import Ids, Posted, SendError, Upload
 from triggers.messages.direct_messages import DirectMessageWriter
-from triggers.messages.message import Control, Link, Menu, Message, Picture
+from triggers.messages.message import Control, Link, Menu, Message, Picture, called, news
 from triggers.messages.picture_delivery import PictureDelivery
 from triggers.messages.remove_duplicates import DuplicateRemover

@@ -7,16 +7,16 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from config.models import Metric, Person, Route, Rule, conditions_text
-from queries.metrics import day_words, moment_words
+from queries.metrics import day_words, moment_words, span_words
 from queries.monitoring.evidence import Evidence
-from queries.review import UNCLEAR, Onset, aged, newest_sample, readings_of
+from queries.review import UNCLEAR, Onset, aged, newest_sample, reading_words, readings_of
 from queries.state import HistoryEntry, Incident, slice_values
-from triggers.evaluation.kinds import figure_with_interval, kind_of, sentence_start
+from triggers.evaluation.kinds import kind_of, reading_sentence, sentence_start
 from triggers.incidents import Timetable, addressed, due_sentence, may_name_accounts, may_read
 from triggers.messages.message import (
+    CONTINUED,
     NAME,
     OPEN_MENU,
-    OVER,
     VOTES,
     Button,
     Control,
@@ -24,35 +24,16 @@ from triggers.messages.message import (
     Link,
     Menu,
     Message,
-    accounts_text,
+    accounts_fact,
+    called,
     case_facts,
     case_sentence,
     cut,
     mark,
+    news,
 )
 
 COMPANY: Final = "whole company"
-NEWS: Final = {
-    "opened": "Opened",
-    "worsened": "Worse",
-    "resolved": "Recovered",
-    "closed": "Closed",
-    "reopened": "Open again",
-    "escalated": "Escalated",
-    "acknowledged": "Acknowledged",
-    "snoozed": "Snoozed",
-    "woken": "Snooze ended",
-    "reassigned": "Reassigned",
-    "lapsed": "Unassigned",
-    "deferred": "Escalation step",
-    "digested": "Notified",
-    "skipped": "Escalation step",
-    "released": "Notified (no longer suppressed)",
-    "standing": "Standing",
-    "always": "Finding",
-    "joined": "Same event",
-}
-
 ORIGIN: Final = "Where it comes from"
 UNSAID: Final = frozenset({"Where", "Since", "Severity", "Only", "Case"})
 
@@ -113,7 +94,7 @@ class Card:
 
 def title(card: Card) -> str:
     """How severe it is, what and where, such as `Critical: Installations with a defect, Retail`."""
-    _, state = mark(card.incident.severity, card.incident.state)
+    _, state = _mark(card)
     if card.incident.is_open and any(entry.kind == "standing" for entry in card.entries):
         state += f", standing since {day_words(card.incident.opened_at, card.zone)}"
     return f"{state}: {card.rule.label or card.rule.name}, {slice_text(card)}"
@@ -147,15 +128,13 @@ def sentence(card: Card) -> str:
         place = f"the {COMPANY}"
     elif not account_name(card) and (values := [*slice_values(incident.slice).values()])[1:]:
         place = f"{values[0]} ({', '.join(values[1:])})"
-    said = kind_of(card.rule).sentence(place, card.metric, card.sample)
-    if not said:
-        return headline(card)
-    ended = "" if incident.is_open else OVER[incident.state][1].lower()
-    if ended:
+    has_recovered = incident.state == "resolved"
+    said = kind_of(card.rule).sentence(place, card.metric, card.sample, has_recovered=has_recovered)
+    if not incident.is_open:
         on = f" on {day_words(incident.resolved_at, card.zone)}" if incident.resolved_at else ""
-        return f"{said}; {ended}{on}."
-    if card.metric is None:
-        return f"{said}."
+        return f"{said or headline(card).removesuffix('.')}. {_mark(card)[1]}{on}."
+    if not said or card.metric is None:
+        return f"{said}." if said else headline(card)
     since = f"worse since {card.onset}" if card.onset else f"found on {day_words(incident.opened_at, card.zone)}"
     return f"{said}, {since}."
 
@@ -177,38 +156,46 @@ def headline(card: Card) -> str:
 def facts(card: Card) -> tuple[Fact, ...]:
     """The card's lines, in the order in which they help."""
     incident, evidence = card.incident, card.evidence
-    found = moment_words(incident.opened_at, card.zone)
-    if incident.resolved_at:
-        found += f", ended {moment_words(incident.resolved_at, card.zone)}"
     case = evidence.case if evidence else None
     lines = [
         *(case_facts(case, whose(card), card.clock, card.now or incident.opened_at) if case else ()),
         Fact("Where", slice_text(card)),
         *([] if card.metric is None and card.onset is None else [Fact("Since", str(card.onset or UNCLEAR))]),
-        *([] if case else [Fact("Found", found)]),
+        *([] if case else [_time(card)]),
         *_figures(card),
         Fact("Severity", f"{incident.severity} of 4"),
         *_held(card),
     ]
-    if evidence and (origin := origin_text(evidence, card.route)):
-        lines.append(Fact(ORIGIN, f"{origin}."))
-    if evidence and evidence.accounts and not case:
-        lines.append(Fact("Accounts", accounts_text(evidence, may_name=may_name_accounts(card.route))))
+    if evidence and incident.is_open and (origin := origin_text(evidence, card.route)):
+        lines.append(Fact(ORIGIN, origin))
+    # Once a figure has recovered, the accounts behind it are those of good days.
+    if evidence and evidence.accounts and not case and (incident.is_open or card.metric is None):
+        lines.append(accounts_fact(evidence, may_name=may_name_accounts(card.route)))
     # Money says that they leave; whether they still talk to us says how far it has gone.
     if evidence and evidence.last_contact and card.rule.reads_revenue:
         lines.append(Fact("Last contact", day_words(evidence.last_contact)))
     overlaps = list[str]()
     for overlap in evidence.overlaps[:5] if evidence else ():
-        until = f"to {day_words(overlap.until, card.zone)}" if overlap.until else "still on"
-        overlaps.append(f"{cut(overlap.name, NAME)} ({overlap.kind}, {day_words(overlap.since, card.zone)} {until})")
+        since = day_words(overlap.since, card.zone)
+        when = f"{since} to {day_words(overlap.until, card.zone)}" if overlap.until else f"since {since}"
+        overlaps.append(f"{cut(overlap.name, NAME)} ({overlap.kind}, {when})")
     if overlaps:
         lines.append(Fact("At the same time", "; ".join(overlaps)))
-    if evidence and (young := evidence.freshness.young):
-        known = f"{young[0]} {'week' if young[0] == 1 else 'weeks'} of data"
-        lines.append(Fact("Young source", f"{known}; {young[1]} are needed to detect every data fault"))
+    if evidence and incident.is_open and (young := evidence.freshness.young):
+        known = f"Only {young[0]} {'week' if young[0] == 1 else 'weeks'} of data so far"
+        lines.append(Fact("Caution", f"{known}; with fewer than {young[1]}, faults in the data itself may be missed"))
     if joined := [entry.reason for entry in card.entries if entry.kind == "joined"]:
         lines.append(Fact("Same event", "; ".join(joined)))
     return tuple(lines)
+
+
+def _time(card: Card) -> Fact:
+    """When it was found; of a figure that has recovered from when to when it was beyond its limit."""
+    incident = card.incident
+    if incident.resolved_at is None or incident.is_case:
+        return Fact("Found", moment_words(incident.opened_at, card.zone))
+    first, last = (at.astimezone(card.zone).date() for at in (incident.opened_at, incident.resolved_at))
+    return Fact("Lasted", span_words(first, last) if first < last else day_words(first))
 
 
 def origin_text(evidence: Evidence, route: Route) -> str:
@@ -218,7 +205,9 @@ def origin_text(evidence: Evidence, route: Route) -> str:
 
 
 def asks(card: Card) -> tuple[Fact, ...]:
-    """What is at stake, what to do, and by when."""
+    """What is at stake, what to do, and by when; nothing of it once it is over."""
+    if not card.incident.is_open:
+        return ()
     stake = card.evidence.stake if card.evidence else ""
     parts = (
         ("At stake", stake),
@@ -229,7 +218,7 @@ def asks(card: Card) -> tuple[Fact, ...]:
 
 
 def _held(card: Card) -> Iterator[Fact]:
-    """Whose it is, and until when nobody hears of it."""
+    """Whose it is, and until when nobody is notified."""
     incident = card.incident
     if incident.acknowledged_at:
         by = called(card.people, incident.acknowledged_by)
@@ -247,16 +236,6 @@ def case_text(incident: Incident) -> str:
     return f"{table} {id_} from {source}" if id_ else incident.slice
 
 
-def called(people: Sequence[Person], name: str | None) -> str:
-    """How people read somebody's name."""
-    return next((person.label for person in people if person.name == name), name or "somebody")
-
-
-def news(kind: str) -> str:
-    """What a kind of entry is called; one of another version by its own name."""
-    return NEWS.get(kind, kind.capitalize())
-
-
 def _figures(card: Card) -> Iterator[Fact]:
     rule, sample = card.rule, card.sample
     if rule.is_case:
@@ -270,9 +249,9 @@ def _figures(card: Card) -> Iterator[Fact]:
         and (then := readings_of(card.entries, card.present))
         and (before := then.before(card.metric))
     ):
-        yield Fact("Before", before)
-    if kind_of(rule).how_sure(sample):
-        yield Fact("How sure", "far beyond what chance explains")
+        yield Fact("Earlier", before)
+    if card.incident.is_open and kind_of(rule).how_sure(sample):
+        yield Fact("How sure", "Very unlikely to be chance")
     if rule.where:
         yield Fact("Only", conditions_text(rule.where))
 
@@ -282,17 +261,20 @@ def freshness(card: Card) -> str:
     parts = list[str]()
     if card.evidence:
         fresh = card.evidence.freshness
-        newest = f", newest day {day_words(fresh.newest_day)}" if fresh.newest_day else ""
-        parts.append(f"Data loaded {moment_words(fresh.published_at, card.zone)}{newest}.")
-    parts.append(f"Sent to {card.route.label or card.route.name}.")
-    return " ".join(parts)
+        loaded = f"loaded {moment_words(fresh.published_at, card.zone)}"
+        parts.append(f"Data up to {day_words(fresh.newest_day)}, {loaded}." if fresh.newest_day else f"Data {loaded}.")
+    return " ".join([*parts, _sent_to(card)])
+
+
+def _sent_to(card: Card) -> str:
+    return f"Sent to: {card.route.label or card.route.name}."
 
 
 def incident_message(card: Card) -> Message:
     """The incident's own message, as it stands now."""
     if card.withheld:
         return _withheld(card)
-    colour, _ = mark(card.incident.severity, card.incident.state)
+    colour, _ = _mark(card)
     return Message(
         (f"{colour} {title(card)}. {sentence(card)}",),
         f"{colour} {title(card)}",
@@ -322,17 +304,31 @@ def _withheld(card: Card) -> Message:
     """What may be said of what may not be told: that it is there, and who knows."""
     said = f"This channel is not allowed to see an incident of {card.rule.label or card.rule.name}. "
     said += "The owner of the rule has been notified."
-    footnote = f"Sent to {card.route.label or card.route.name}."
-    return Message((said,), sentences=(said,), footnote=footnote)
+    return Message((said,), sentences=(said,), footnote=_sent_to(card))
+
+
+def _mark(card: Card) -> tuple[str, str]:
+    return mark(card.incident.severity, card.incident.state, is_case=card.incident.is_case)
 
 
 def _news(card: Card) -> str:
-    """The last thing that happened, where that is not its opening."""
+    """The last thing that happened, where that is not its opening, and no line of its own says it."""
     last = card.entries[-1]
-    if last.kind == "opened":
+    if last.kind in {"opened", "acknowledged"}:
         return ""
-    author = f" by {called(card.people, last.author)}" if last.author else ""
-    return f"{news(last.kind)}{author} {moment_words(last.at, card.zone)}: {last.reason}."
+    said = _happened(card, last, f" on {moment_words(last.at, card.zone)}")
+    then, now = (one.get("value") for one in (last.sample or {}, card.sample))
+    if last.kind == "worsened" and card.metric is not None and None not in {then, now} and then != now:
+        said += (
+            f" ({reading_words(card.metric, last.sample or {})} then, {reading_words(card.metric, card.sample)} now)"
+        )
+    return f"{said}."
+
+
+def _happened(card: Card, entry: HistoryEntry, when: str = "") -> str:
+    author = f" by {called(card.people, entry.author)}" if entry.author else ""
+    joint = ":" if entry.kind not in CONTINUED else "," if when else ""
+    return f"{news(entry.kind)}{author}{when}{joint} {entry.reason}"
 
 
 def news_message(card: Card, entry: HistoryEntry, people: Sequence[Person] = ()) -> Message:
@@ -343,8 +339,11 @@ def news_message(card: Card, entry: HistoryEntry, people: Sequence[Person] = ())
         return _withheld(card)
     people = people or addressed(card.incident, card.entries, entry, card.people)
     people = [p for p in people if (entry.seq, p.name) not in card.unnamed and may_read(p, card.incident)]
-    author = f" by {called(card.people, entry.author)}" if entry.author else ""
-    text = f"{news(entry.kind)}{author}: {entry.reason}."
-    if card.metric is not None and entry.sample and "value" in entry.sample:
-        text += f" {figure_with_interval(card.metric, entry.sample, sure='')}."
+    text = f"{_happened(card, entry)}."
+    is_again = entry.kind in {"woken", "lapsed"}
+    sample = card.sample if is_again else entry.sample or {}
+    if card.metric is not None and "value" in sample:
+        days = kind_of(card.rule).window(sample) or ""
+        text += f" {'Now ' if is_again else ''}{reading_sentence(card.metric, sample, days)}."
+    text += " Please acknowledge it again." if is_again else ""
     return Message((text,), sentences=(text,), mentions=tuple(people))

@@ -6,18 +6,21 @@ from typing import Final
 
 from config.models import Catalog, Person
 from queries.messages import Digest, Worst
-from queries.metrics import count, day_words
+from queries.metrics import SEVERITY_WORDS, count, day_words
 from queries.state import HistoryEntry
 from queries.warehouse import UNKNOWN
 from triggers.messages.card import COMPANY, Card, news_message, sentence, slice_text, title
 from triggers.messages.message import Link, Message, mark
 
-_WHY: Final = "This channel has reached its hourly budget. All of these incidents are recorded; none is sent again."
-_STOOD: Final = (
-    "Found when these rules were first looked at. Each has stood for more than 90 days, and no step of its ladder is "
-    "taken; if one gets worse or is over, it is said in this thread."
+_WHY: Final = (
+    "This channel has had as many messages as it takes in an hour, so these incidents are listed here and have no "
+    "message of their own. All are in the dashboard."
 )
-_GATHERED: Final = "Cases of this rule are sent together; those of the next days will be in its next message."
+_STOOD: Final = (
+    "Found when these rules were evaluated for the first time. Each has been open for more than 90 days and will not "
+    "be escalated; if one gets worse or ends, this thread will say so."
+)
+_GATHERED: Final = "Cases of this rule are sent together; new ones will be in the next message."
 LISTED: Final = 20
 """Lines of a digest that names each incident."""
 
@@ -43,7 +46,7 @@ def standing_message(cards: Sequence[Card], link: str) -> Message:
             "\n".join(["This has always been so: set a new limit, or a goal. It is not an emergency.", *lines])
         )
     sentences += _withheld(len(cards) - len(told))
-    head = f"{count(len(cards))} {'breach' if len(cards) == 1 else 'breaches'} that stood before Earshot watched"
+    head = f"{count(len(cards))} {'breach' if len(cards) == 1 else 'breaches'} from before Earshot was watching"
     notice = f"{head}. {'; '.join(sentences)}"
     return Message((notice,), head, tuple(sentences), footnote=_STOOD, actions=(Link("Open the dashboard", link),))
 
@@ -94,20 +97,24 @@ def digest_message(digest: Digest, catalog: Catalog, link: str, verticals: froze
         verticals: what the channel's readers may read about; None is everything.
     """
     names = {rule.name: rule.label or rule.name for rule in catalog.rules}
-    head = f"{digest.incidents:,} incidents in one message"
+    head = f"{digest.incidents:,} more incidents this hour"
     steps = f" {digest.escalated:,} {'was' if digest.escalated == 1 else 'were'} escalated." if digest.escalated else ""
-    state = f"{digest.open:,} open, {digest.incidents - digest.open:,} over.{steps}"
+    ended = digest.incidents - digest.open
+    state = (
+        f"{count(digest.open) if digest.open else 'None'} still open, {count(ended) if ended else 'none'} ended.{steps}"
+    )
     lines = list[str]()
     for group in digest.groups:
-        of_them = f", {group.open:,} of them open" if group.open != group.incidents else ""
-        lines.append(f"{group.incidents:,} x {names.get(group.rule, group.rule)} (severity {group.severity}){of_them}")
+        of_them = f" ({group.open:,} still open)" if group.open != group.incidents else ""
+        name, word = names.get(group.rule, group.rule), SEVERITY_WORDS[group.severity]
+        lines.append(f"{name} ({word}): {group.incidents:,}{of_them}")
     if more := digest.rules - len(digest.groups):
         lines.append(f"and {more} more rules")
     worst = [_worst(incident, names, verticals) for incident in digest.worst]
     return Message(
         (f"{head}. {state} {'; '.join(lines[:3])}",),
         head,
-        (state, "\n".join(lines), "The worst:\n" + "\n".join(worst)),
+        (state, "\n".join(lines), "The most severe:\n" + "\n".join(worst)),
         footnote=_WHY,
         actions=(Link("Open the dashboard", link),),
     )
@@ -118,7 +125,7 @@ def _worst(incident: Worst, names: Mapping[str, str], verticals: frozenset[str] 
     may_be_told = verticals is None or (incident.vertical or UNKNOWN) in verticals
     where = incident.vertical or COMPANY if may_be_told else "elsewhere"
     colour, _ = mark(incident.severity, incident.state)
-    return f"{colour} {names.get(incident.rule, incident.rule)}, {where} (severity {incident.severity})"
+    return f"{colour} {names.get(incident.rule, incident.rule)}, {where} ({SEVERITY_WORDS[incident.severity]})"
 
 
 def digest_reply(card: Card, entry: HistoryEntry, people: tuple[Person, ...]) -> Message:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from config.models import Catalog, Person, Route, Rule
 from queries.messages import MAILBOX, DirectMessage, direct_messages
-from queries.metrics import UnratedRevenueError, count, day_words, revenue_of
+from queries.metrics import SEVERITY_WORDS, UnratedRevenueError, count, day_words, revenue_of
 from queries.state import (
     BEYOND,
     WITHHELD,
@@ -97,10 +97,8 @@ class DirectMessageWriter:
             rule = rules.get(incident.rule)
             label = rule.label or rule.name if rule else incident.rule
             yearly = f", {count(round(revenue))} {self.currency} a year" if revenue is not None else ""
-            place = incident_place(incident, rule)
-            lines.append(
-                f"{mark(incident.severity, incident.state)[0]} {label}, {place} (severity {incident.severity}{yearly})"
-            )
+            place, how = incident_place(incident, rule), SEVERITY_WORDS[incident.severity]
+            lines.append(f"{mark(incident.severity, incident.state)[0]} {label}, {place} ({how}{yearly})")
         head = f"{_n(len(ranked), 'incident')} beyond your weekly budget, {self._days(since, until)}"
         return _message(
             head, [*(_listed(lines) or ["You no longer have access to any of them."]), *no_revenue], self.link

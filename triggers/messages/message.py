@@ -3,13 +3,13 @@
 Texts stand here as they are. Each channel escapes and shortens them by its own rules.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from config.models import Person
-from queries.metrics import count, day_words, listed, moment_words
+from queries.metrics import SEVERITY_WORDS, count, day_words, length_words, listed, moment_words
 from queries.monitoring.case_file import CaseFile, Score
 from queries.monitoring.evidence import Evidence
 from triggers.incidents import Timetable
@@ -17,11 +17,14 @@ from triggers.incidents import Timetable
 NAME: Final = 80
 """A name that leaves room for the others."""
 
+_COLOURS: Final = (
+    "\N{LARGE RED CIRCLE}",
+    "\N{LARGE ORANGE CIRCLE}",
+    "\N{LARGE YELLOW CIRCLE}",
+    "\N{LARGE BLUE CIRCLE}",
+)
 SEVERITIES: Final = {
-    1: ("\N{LARGE RED CIRCLE}", "Critical"),
-    2: ("\N{LARGE ORANGE CIRCLE}", "Serious"),
-    3: ("\N{LARGE YELLOW CIRCLE}", "Notable"),
-    4: ("\N{LARGE BLUE CIRCLE}", "Minor"),
+    number: (colour, word.capitalize()) for (number, word), colour in zip(SEVERITY_WORDS.items(), _COLOURS, strict=True)
 }
 """A colour and a word for each: red alone says nothing to whom red and green are alike."""
 OVER: Final = {"resolved": ("\N{LARGE GREEN CIRCLE}", "Recovered"), "closed": ("\N{MEDIUM WHITE CIRCLE}", "Closed")}
@@ -31,12 +34,47 @@ OPEN_MENU: Final = {
     "reassign": "Reassign\N{HORIZONTAL ELLIPSIS}",
     "resolve": "Resolve\N{HORIZONTAL ELLIPSIS}",
 }
-VOTES: Final = {"useful": "Useful: right to tell me", "noise": "Noise: not worth telling"}
+VOTES: Final = {"useful": "Useful: I needed to know", "noise": "Noise: I didn't need to know"}
 
 
-def mark(severity: int, state: str) -> tuple[str, str]:
+NEWS: Final = {
+    "opened": "Opened",
+    "worsened": "Worse",
+    "resolved": "Recovered",
+    "closed": "Closed",
+    "reopened": "Open again",
+    "escalated": "Escalated",
+    "acknowledged": "Acknowledged",
+    "snoozed": "Snoozed",
+    "woken": "Snooze ended",
+    "reassigned": "Reassigned",
+    "lapsed": "Unassigned",
+    "deferred": "Escalation step",
+    "digested": "Notified",
+    "skipped": "Escalation step",
+    "released": "Notified (no longer suppressed)",
+    "standing": "Standing",
+    "always": "Finding",
+    "joined": "Same event",
+}
+CONTINUED: Final = frozenset({"escalated", "snoozed", "reassigned"})
+"""Kinds whose reason goes on with the sentence: `Escalated to ...`."""
+
+
+def mark(severity: int, state: str, *, is_case: bool = False) -> tuple[str, str]:
     """How an incident looks at a glance: a colour and a word, by how severe it is while it is open."""
-    return OVER.get(state) or SEVERITIES[severity]
+    # What happened once has no figure that could recover: its time is over.
+    return OVER.get("closed" if is_case and state == "resolved" else state) or SEVERITIES[severity]
+
+
+def called(people: Sequence[Person], name: str | None) -> str:
+    """How people read somebody's name."""
+    return next((person.label for person in people if person.name == name), name or "somebody")
+
+
+def news(kind: str) -> str:
+    """What a kind of entry is called; one of another version by its own name."""
+    return NEWS.get(kind, kind.capitalize())
 
 
 def cut(text: str, most: int) -> str:
@@ -147,7 +185,7 @@ def case_sentence(case: CaseFile, who: str, table: Timetable, now: datetime) -> 
         return f"{said}{_against(case.before, row['score'], table)}."
     if case.table == "issue":
         came = day_words(row["closed_at"], table.zone) if "closed_at" in row else ""
-        after = _span(timedelta(days=row["repeat_days"])) if "repeat_days" in row else "a short time"
+        after = length_words(timedelta(days=row["repeat_days"])) if "repeat_days" in row else "a short time"
         what = row.get("journey_type", "issue")
         first = f": it was finished on {came}, and" if came else ":"
         return f"At {who} a {what} came back after {after}{first} they called us in again on {day}."
@@ -239,24 +277,25 @@ def _score(before: Score, table: Timetable) -> str:
 def _waited(table: Timetable, since: datetime, until: datetime) -> str:
     """How long it is between two instants, and of a day or more how much of that was business time."""
     length = until - since
-    return f"{_span(length)} ({table.worked(since, until)})" if length >= timedelta(days=1) else _span(length)
+    return (
+        f"{length_words(length)} ({table.worked(since, until)})"
+        if length >= timedelta(days=1)
+        else length_words(length)
+    )
 
 
-def _span(length: timedelta) -> str:
-    """A length of time as people say it: `9 hours`, `14 days`."""
-    hours = round(length.total_seconds() / 3600)
-    number, unit = (hours, "hour") if hours < 48 else (round(hours / 24), "day")
-    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
-
-
-def accounts_text(evidence: Evidence, *, may_name: bool) -> str:
-    """The accounts with a part in a figure, by name where that is allowed."""
+def accounts_fact(evidence: Evidence, *, may_name: bool) -> Fact:
+    """The accounts with a part in a figure, by name where that is allowed; those without a bad case are not named."""
     if not may_name:
-        return f"{count(evidence.accounts)} (names in the dashboard)"
+        return Fact("Accounts", f"{count(evidence.accounts)} (names in the dashboard)")
     named = list[str]()
-    for account in evidence.contributors:
+    for account in (one for one in evidence.contributors if one.bad != 0):
         rows = count(account.n) if account.bad is None else f"{count(account.bad)} of {count(account.n)}"
         is_single = account.n == account.bad == 1
-        named.append(cut(account.name, NAME) if is_single else f"{cut(account.name, NAME)} ({rows})")
-    more = evidence.accounts - len(evidence.contributors)
-    return ", ".join(named) + (f" and {count(more)} more" if more else "")
+        named.append(
+            cut(account.name, NAME) + ("" if is_single else f" ({rows} {'case' if account.n == 1 else 'cases'})")
+        )
+    more = evidence.accounts - len(named)
+    text = ", ".join(named) + (f" and {count(more)} more" if more and named else "")
+    is_ranked = evidence.accounts > 1 and all(one.bad is not None for one in evidence.contributors)
+    return Fact("Accounts most affected" if is_ranked else "Accounts", text or count(evidence.accounts))

@@ -130,7 +130,7 @@ def _open(rule: WatchRule, instance: Instance, sample: Sample, now: datetime) ->
         if sample.slot - since < rule.keep_firing:
             return replace(instance, state="recovering", safe_since=since), ()
         lasting = f" for {rule.keep_firing.days} days" if rule.keep_firing else ""
-        return Instance(), (Event("resolved", f"past its recover limit{lasting}", now, sample),)
+        return Instance(), (Event("resolved", f"{rule.recovery}{lasting}", now, sample),)
     firing = replace(instance, state="firing", safe_since=None)
     if sample.verdict == "breach" and _is_worse(rule, firing, sample):
         return replace(firing, told=sample.bad), (Event("worsened", f"further {rule.breach}", now, sample),)

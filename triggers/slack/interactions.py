@@ -29,13 +29,13 @@ OPENABLE: Final = timedelta(seconds=2.5)
 """How long after a press Slack lets a form be opened: 3 seconds, less the way there."""
 
 THANKS: Final = {
-    "acknowledge": "Acknowledged: it is yours, and escalation stops. The message above will show it.",
-    "snooze": "Snoozed {words}. The message above will show it.",
-    "reassign": "Reassigned {words}. The message above will show it.",
-    "resolve": "Closed. The message above will show it.",
-    "useful": "Thank you: counted as useful.",
-    "noise": "Thank you: counted as noise. Its rule's owner sees how often.",
-    "action": "Recorded. The monthly review shows it beside the figure it is meant to move.",
+    "acknowledge": "Acknowledged: it is yours, and escalation stops. The message above will be updated.",
+    "snooze": "Snoozed {words}. If it is still open then, it must be acknowledged again.",
+    "reassign": "Reassigned {words}. The message above will be updated.",
+    "resolve": "Closed. The message above will be updated.",
+    "useful": "Thank you. Marked as useful.",
+    "noise": "Thank you. Marked as noise; the rule's owner sees how often that happens.",
+    "action": "Recorded. The monthly review will show this action beside the figure it is meant to improve.",
 }
 
 Kind = Literal["button", "form", "reaction"]

@@ -3,7 +3,7 @@
 They may import rules and queries/statistics.
 """
 
-from triggers.evaluation.kinds.kind import RuleKind, Setting, figure_with_interval, rounded, sentence_start
+from triggers.evaluation.kinds.kind import RuleKind, Setting, reading_sentence, rounded, sentence_start
 from triggers.evaluation.kinds.registry import kind_of
 from triggers.evaluation.kinds.silence import Delays, alpha_of, overdue_instruments, stale, unit_silences
 from triggers.evaluation.kinds.window import (

@@ -35,7 +35,14 @@ class Decline(RuleKind[DeclineRule]):
         said = ", ".join(parts)
         return f"{said[0].upper()}{said[1:]}."
 
-    def sentence(self, place: str, metric: Metric | None, sample: Sample) -> str:  # noqa: ARG002
+    def sentence(
+        self,
+        place: str,
+        metric: Metric | None,  # noqa: ARG002
+        sample: Sample,
+        *,
+        has_recovered: bool = False,  # noqa: ARG002 - what it buys says it
+    ) -> str:
         """What the account buys in a month, against the best one of its past, and its share of wallet."""
         if "months" not in sample:
             return ""

@@ -66,8 +66,19 @@ class RuleKind(ABC, Generic[RuleT]):
     def finding(self, metric: Metric | None, sample: Sample) -> str | None:
         """What it found, in words; None for a severe case, which has no figure."""
 
-    def sentence(self, place: str, metric: Metric | None, sample: Sample) -> str:  # noqa: ARG002 - a case has no figure
-        """What it found in a slice, as a sentence without its end; empty where that has no figure."""
+    def sentence(
+        self,
+        place: str,  # noqa: ARG002 - a case has no figure
+        metric: Metric | None,  # noqa: ARG002
+        sample: Sample,  # noqa: ARG002
+        *,
+        has_recovered: bool = False,  # noqa: ARG002
+    ) -> str:
+        """What it found in a slice, or how it is now, as a sentence without its end; empty where that has no figure."""
+        return ""
+
+    def recovery(self, metric: Metric | None) -> str:  # noqa: ARG002 - only a written limit is said as a figure
+        """What its recovery is, with its figure; empty where the rule's own words say all."""
         return ""
 
     def brief(self, sample: Sample) -> tuple[str, str]:  # noqa: ARG002 - a metric says its own figure
@@ -189,20 +200,22 @@ class MetricKind(RuleKind[MetricRuleT]):
         named = metric.model_copy(update={"label": self.rule.label or metric.label}) if self.rule.where else metric
         return f"{figure_with_interval(named, sample)}. {self.against(metric, sample)}."
 
-    def sentence(self, place: str, metric: Metric | None, sample: Sample) -> str:
-        """Where the figure stands, and against what."""
+    def sentence(self, place: str, metric: Metric | None, sample: Sample, *, has_recovered: bool = False) -> str:
+        """The figure of a place, and what it is held against; under a title that names the metric without its name."""
         if metric is None or sample.get("value") is None:
             return ""
         half, held = half_width(sample.get("low"), sample.get("high")), self.held(sample)
         name = (self.rule.label if self.rule.where else "") or metric.label
         n = rows_behind(sample)
-        cases = f" {'of' if is_share(metric) else 'in'} {count(n)} {'case' if n == 1 else 'cases'}" if n else ""
-        stands = f"{name}: {place} stands at {figure(metric, sample['value'], half)}{cases}"
+        where = sentence_start(place) if name == (self.rule.label or self.rule.name) else f"{name}, {place}"
+        said = (
+            f"{where}: {'back at ' if has_recovered else ''}{figure(metric, sample['value'], half)}{_cases(metric, n)}"
+        )
         if held is None:
-            return stands
+            return said
         if held.is_written:
-            return f"{stands}, against a {held.name} of {goal_figure(metric, held.value)}"
-        return f"{stands}, against {figure(metric, held.value, half)} ({held.name})"
+            return f"{said} ({held.name} {goal_figure(metric, held.value)})"
+        return f"{said} ({held.name}: {figure(metric, held.value, half)})"
 
     def window(self, sample: Sample) -> str | None:
         """From its first to its last day."""
@@ -254,12 +267,27 @@ def rounded(value: float) -> float:
     return round(value, _DIGITS) + 0.0
 
 
-def figure_with_interval(metric: Metric, sample: Sample, sure: str = "95% CI ") -> str:
-    """The figure with its interval and n. `sure` is what stands before the interval's ends."""
+def figure_with_interval(metric: Metric, sample: Sample) -> str:
+    """The figure with its interval and n."""
     half = half_width(sample.get("low"), sample.get("high"))
     ends = interval(metric, sample.get("low"), sample.get("high"))
-    value = f"{figure(metric, sample.get('value'), half)}{f' ({sure}{ends})' if ends else ''}"
+    value = f"{figure(metric, sample.get('value'), half)}{f' (95% CI {ends})' if ends else ''}"
     return f"{metric.label}: {value}, n = {count(rows_behind(sample))}"
+
+
+def reading_sentence(metric: Metric, sample: Sample, days: str) -> str:
+    """A reading as people say it: `65% of 200 cases (95% CI 52 to 76%), 9 to 22 June 2025`."""
+    half = half_width(sample.get("low"), sample.get("high"))
+    ends, n = interval(metric, sample.get("low"), sample.get("high")), rows_behind(sample)
+    parts = (
+        figure(metric, sample.get("value"), half) + _cases(metric, n) + (f" (95% CI {ends})" if ends else ""),
+        days,
+    )
+    return ", ".join(filter(None, parts))
+
+
+def _cases(metric: Metric, n: int) -> str:
+    return f" {'of' if is_share(metric) else 'from'} {count(n)} {'case' if n == 1 else 'cases'}" if n else ""
 
 
 def sentence_start(words: str) -> str:

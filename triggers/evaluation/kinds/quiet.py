@@ -15,6 +15,11 @@ _SILENT: Final = {
     "instrument": "The survey {} has invited nobody",
     "source": "The source {} has delivered nothing",
 }
+_HEARD: Final = {
+    "account": "{} is in touch again",
+    "instrument": "The survey {} is inviting people again",
+    "source": "The source {} is delivering again",
+}
 
 
 @dataclass(frozen=True)
@@ -36,18 +41,28 @@ class Quiet(RuleKind[QuietRule]):
         heard = day_words(until - timedelta(days=silent))
         return f"No {_SIGNALS[self.rule.of]} since {heard}: {silent} days by {day_words(until)}; {allowed}."
 
-    def sentence(self, place: str, metric: Metric | None, sample: Sample) -> str:  # noqa: ARG002
+    def sentence(
+        self,
+        place: str,
+        metric: Metric | None,  # noqa: ARG002
+        sample: Sample,
+        *,
+        has_recovered: bool = False,
+    ) -> str:
         """Who was last heard of when, and what is usual; of a coverage how much of the revenue is heard from."""
         value, held = sample.get("value"), sample.get("held")
         if value is None or "until" not in sample:
             return ""
         if self.rule.of == "coverage":
             n = count(rows_behind(sample))
-            said = f"In {place} feedback covers {_percent(value)} of the revenue of {n} accounts"
-            return f"{said}, against a limit of {_percent(held)}"
+            covers = "again covers" if has_recovered else "covers"
+            said = f"In {place} feedback {covers} {_percent(value)} of the revenue of {n} accounts"
+            return f"{said} (limit {_percent(held)})"
         silent = round(value)
         until = date.fromisoformat(sample["until"])
         since = day_words(until - timedelta(days=silent))
+        if has_recovered:
+            return f"{_HEARD[self.rule.of].format(place)}, last on {since}"
         days = f"{silent} {'day' if silent == 1 else 'days'}"
         gap = "usual" if self.rule.of == "account" else "longest allowed"
         usual = "" if held is None else f"; the {gap} gap is {_days(held)}"

@@ -47,6 +47,13 @@ class Threshold(MetricKind[ThresholdRule]):
         """The limit, also where nothing was measured."""
         return Held("limit", self.rule.limit, is_written=True)
 
+    def recovery(self, metric: Metric | None) -> str:
+        """With the limit's figure."""
+        if metric is None:
+            return ""
+        side = "above" if metric.good == "up" else "below"
+        return f"back {side} the recovery limit of {goal_figure(metric, self.rule.recover)}"
+
     @property
     def null(self) -> Null:
         """Exactly at the limit: the worst there is without being beyond it."""
