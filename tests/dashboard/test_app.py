@@ -110,7 +110,7 @@ def test_issues_say_what_where_since_when_how_sure_and_whose(opened: Opened, com
         "71%",
         "67 to 74%",
         "goal 90%",
-        "n = 620",
+        "<dt>Cases</dt><dd>620</dd>",
         "missing",
     ):
         assert said in issue
