@@ -27,7 +27,11 @@ class Readings:
 
     def before(self, metric: Metric) -> str:
         """What it was: `40% when found, 43% at its worst`; what it still is is left out."""
-        now, worst, found = (reading_words(metric, one) for one in (self.now, self.worst, self.found))
+        # What was measured for the reader was never judged, and may be the worst there is.
+        sign, value = (1 if metric.good == "down" else -1), self.now.get("value")
+        is_worst = value is not None and "against" not in self.now and sign * (value - self.worst["value"]) >= 0
+        readings = (self.now, self.now if is_worst else self.worst, self.found)
+        now, worst, found = (reading_words(metric, one) for one in readings)
         if worst == found != now:
             return f"{found} when found, its worst"
         said = {"when found": found, "at its worst": worst}

@@ -226,6 +226,7 @@ def history(*samples: dict[str, Any] | None) -> list[HistoryEntry]:
         ((0.43, 0.41), 0.31, "31%", "43% when found, its worst"),
         ((0.40, 0.43), None, "43%", "40% when found"),
         ((0.40,), 0.40, "40%", ""),
+        ((0.40, 0.43), 0.47, "47%", "40% when found"),
     ],
 )
 def test_the_present_figure_comes_first_then_what_it_was(
@@ -236,6 +237,11 @@ def test_the_present_figure_comes_first_then_what_it_was(
     )
     assert known is not None
     assert (reading_words(METRIC, known.now), known.before(METRIC)) == (now, before)
+    share = METRIC.model_copy(update={"good": "up"})
+    turned = readings_of(history(*(reading(1 - one, one) for one in samples)), reading(1 - (present or samples[-1]), 0))
+    assert turned is not None
+    assert bool(turned.before(share)) == bool(before)
+    assert ("worst" in turned.before(share)) == ("worst" in before)
 
 
 def test_a_difference_stays_as_its_rule_saw_it_with_both_sides() -> None:

@@ -90,9 +90,9 @@ def _stopped(look: RowHistory, cell: Cell, run: _Weeks, alpha: float) -> DataFau
     until = _first_row(look, cell, last)
     if (since if last == look.weeks else max(since, until)) < look.concern:
         return None
-    again = "" if last == look.weeks else f" and start again on {look.day(until)}"
+    again = "" if last == look.weeks else f" and start again on {look.day_words(until)}"
     seen, expected = weekly[first:last].sum(), weekly[slice(*near)].mean() * (last - first)
-    what = f"{look.profile.table} rows{cell.called} stop on {look.day(since)}{again}"
+    what = f"{look.profile.table} rows{cell.called} stop on {look.day_words(since)}{again}"
     figures = f"{seen:.0f} in {7 * (last - first)} days instead of {expected:.0f} expected"
     return look.found("collection-change", cell.names, since, f"{what}: {figures}", until)
 
@@ -107,7 +107,7 @@ def _started(look: RowHistory, cell: Cell, run: _Weeks, alpha: float) -> DataFau
         return None
     weekly = look.weekly(cell.daily)
     seen, after = (f"{weekly[slice(*span)].sum():.0f} in the {7 * (span[1] - span[0])} days" for span in (run, near))
-    reason = f"{look.profile.table} rows{cell.called} start on {look.day(since)}: {seen} before, {after} after"
+    reason = f"{look.profile.table} rows{cell.called} start on {look.day_words(since)}: {seen} before, {after} after"
     return look.found("collection-change", cell.names, since, reason)
 
 

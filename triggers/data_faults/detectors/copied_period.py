@@ -47,7 +47,8 @@ def _copied(look: RowHistory, cell: Cell, counts: _Floats, looks: int) -> DataFa
     if weight < enough or last - first < _LEAST_COPIED:
         return None
     figures = f"{last - first} days in a row with the same counts, {cell.daily[first:last].sum():.0f} rows"
-    what = f"{look.profile.table} rows{cell.called} from {look.day(first)} repeat those from {look.day(first - lag)}"
+    days = f"from {look.day_words(first)} repeat those from {look.day_words(first - lag)}"
+    what = f"{look.profile.table} rows{cell.called} {days}"
     return look.found("copied-period", cell.names, first, f"{what}: {figures}", last)
 
 

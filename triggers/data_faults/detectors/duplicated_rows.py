@@ -58,6 +58,10 @@ def _named(look: RowHistory, cell: Cell, spans: list[tuple[int, int]], *, always
     first, end = begin + spans[0][0], begin + spans[-1][1]
     sample = f", of one in {look.profile.sampled} looked at" if look.profile.sampled > 1 else ""
     number = f"{twice:.0f} of {rows / look.profile.sampled:.0f} rows on {sum(b - a for a, b in spans)} days{sample}"
-    when = f"at all times since {look.day(first)}" if always else f"between {look.day(first)} and {look.day(end - 1)}"
+    when = (
+        f"at all times since {look.day_words(first)}"
+        if always
+        else f"between {look.day_words(first)} and {look.day_words(end - 1)}"
+    )
     reason = f"{look.profile.table} rows{cell.called} were duplicated {when}; they differ only in the id: {number}"
     return look.found("duplicated-rows", cell.names, first, reason, end)

@@ -107,6 +107,11 @@ class RowHistory:
     def day(self, place: int) -> date:
         return self.profile.first + timedelta(days=place)
 
+    def day_words(self, place: int) -> str:
+        """A day as it is read."""
+        day = self.day(place)
+        return f"{day.day} {day:%B %Y}"
+
     def place(self, day: date) -> int:
         return (day - self.profile.first).days
 

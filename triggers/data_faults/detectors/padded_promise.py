@@ -56,7 +56,7 @@ def padded_promises(look: RowHistory) -> Iterator[DataFault]:
         change = _Change(*(side[0] for weekly in (promised, took) for side in sides(weekly, split)))
         if change.is_padded:
             since = look.week(int(split[0]))
-            what = f"promised times for {cell[1]} in {cell[0]} have been longer since about {look.day(since)}"
+            what = f"promised times for {cell[1]} in {cell[0]} have been longer since about {look.day_words(since)}"
             names = ("vertical", cell[0]), ("journey_type", cell[1])
             yield look.found("padded-promise", names, since, f"{what}: {change}")
 

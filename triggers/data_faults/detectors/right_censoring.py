@@ -69,7 +69,7 @@ def _undecided(look: RowHistory, cell: Cell, ages: NDArray[np.float64]) -> DataF
     newest = ended[(on >= look.end - 7) & (on < look.end)].sum()
     if max(ends / expected, newest / max(usual, 1)) > _DECIDED or at_most(ends, expected, noise) >= ALPHA / _LOOKS:
         return None
-    what = f"hardly any journeys{cell.called} have ended since {look.day(place)}, regardless of their start"
+    what = f"hardly any journeys{cell.called} have ended since {look.day_words(place)}, regardless of their start"
     reason = f"{what}: {newest:.0f} in the last week instead of the usual {usual:.0f}"
     return look.found("right-censoring", cell.names, place, reason)
 

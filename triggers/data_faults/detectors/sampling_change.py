@@ -84,7 +84,7 @@ def _mix_shift(look: RowHistory, group: _Group) -> tuple[float, DataFault] | Non
     who = f"{group.names[at]} ({_ASKED[group.column]})"
     figures = f"{was:.0%} of {past.sum():.0f} before, {is_:.0%} of {now.sum():.0f} since"
     since = look.week(split)
-    what = f"a different mix of people {_DONE[group.done]} in {group.vertical} from about {look.day(since)}"
+    what = f"a different mix of people {_DONE[group.done]} in {group.vertical} from about {look.day_words(since)}"
     return p, look.found("sampling-change", (("vertical", group.vertical),), since, f"{what}: {who} {figures}")
 
 
