@@ -55,7 +55,7 @@ def attention_curve(sweep: ParameterSweep, metric: Metric | None, value: float) 
     # From zero on, and never a line along the top for want of anything to tell.
     upward = alt.Scale(domain=[0, max([*(row["told"] for row in rows), 0.05]) * 1.15], nice=False)
     x = alt.X("x:Q", scale=alt.Scale(zero=False, nice=False), axis=_axis(title, tickCount=7))
-    y = alt.Y("told:Q", axis=_axis("Notifications per person and week", tickCount=4, grid=True), scale=upward)
+    y = alt.Y("told:Q", axis=_axis("Notifications per person per week", tickCount=4, grid=True), scale=upward)
     base = alt.Chart(alt.InlineData(values=rows), height=240)
     layers = [
         base.mark_line(color=GREY, strokeWidth=1.8, interpolate="linear", tooltip=None).encode(

@@ -71,7 +71,7 @@ def cards(trial: Trial, sweep: ParameterSweep, current: TrialOutcome) -> Markup:
     figures = [
         ("Incidents", now[0], found),
         (
-            "Notifications per person and week",
+            "Notifications per person per week",
             f"{current.a_week:.2f}",
             ", ".join(part for part in (now[1], yearly) if part),
         ),
@@ -84,9 +84,9 @@ def cards(trial: Trial, sweep: ParameterSweep, current: TrialOutcome) -> Markup:
 def noise_words(rate: FalseAlarmRate) -> str:
     """What chance alone makes of the setting."""
     if rate.a_year is None or rate.low is None or rate.high is None:
-        return f"At most {rate.declared:g} false alarms a year, as the rule declares: {rate.why}."
+        return f"At most {rate.declared:g} false alarms a year, as the rule allows: {rate.why}."
     ends = f"95% CI {rate.low:.2g} to {rate.high:.2g}"
-    return f"{rate.a_year:.2g} false alarms a year ({ends}); the rule declares {rate.declared:g}."
+    return f"{rate.a_year:.2g} false alarms a year ({ends}); the rule allows {rate.declared:g}."
 
 
 def votes_words(precision: Precision | None) -> str:

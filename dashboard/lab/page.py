@@ -134,7 +134,7 @@ def _slider(session: PageSession, sweep: ParameterSweep, metric: Metric | None, 
     """The setting, from the laxest to the one that hears most."""
     words = {"limit": "Limit", "floor": "Smallest distance that counts (floor)", "at_least": "Least silence (at_least)"}
     value = st.select_slider(
-        f"{words[sweep.on.field]}: from hardly ever to most often",
+        f"{words[sweep.on.field]}, from fewest to most incidents",
         [value for value, _ in sweep.lax_first()],
         sweep.on.value,
         format_func=lambda value: setting(sweep.on, metric, value),
@@ -196,7 +196,7 @@ def _scores(session: PageSession, trial: Trial, current: TrialOutcome) -> tuple[
 
 def _paste(trial: Trial, value: float) -> None:
     rule = with_value(trial.rule, value)
-    lede = "Paste this over the rule in config/triggers.toml. The lab does not change any file."
+    lede = "Replace these lines of the rule in config/triggers.toml. The lab does not change any file."
     st.html(parts.section("The rule to paste", lede))
     st.code("\n".join(toml_lines(rule)), language=None)
     with st.expander("The whole rule", key="lab-whole"):

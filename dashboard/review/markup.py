@@ -17,7 +17,7 @@ def above_issues(review: Review) -> Markup:
     """What is reviewed, the headline, how fresh the figures are, and what is doubtful about them."""
     loaded = f"data of {day_words(review.published_on)}"
     evaluated = f" · rules evaluated {day_words(review.evaluated_on)}" if review.evaluated_on else ""
-    dateline = f"{review.month:%B %Y} · {loaded}{evaluated} · intervals are 95%"
+    dateline = f"{review.month:%B %Y} · {loaded}{evaluated} · 95% confidence intervals"
     pieces = [_MACROS.review_header(f"Monthly review · {review.vertical or EVERYWHERE}", review.headline, dateline)]
     if review.doubt:
         words = f"Incidents may be missing: {review.doubt}."
@@ -58,12 +58,12 @@ def below_chart(review: Review, currency: str, zone: tzinfo) -> Markup:
     pieces = [
         section("What improved", lede) + improved,
         section("Actions carried over") + (carried(review.carried) if review.carried else bullets(["None."])),
-        section("Escalated incidents", "Those that were opened in this month and that Slack has.") + became,
+        section("Escalated incidents", "Opened this month and sent to Slack.") + became,
         section("Financials"),
     ]
     if not review.financials_open:
         needs = "issue needs" if review.undecided == 1 else "issues need"
-        return stacked(*pieces, notice(f"Closed: {review.undecided} key {needs} an owner and a decision first."))
+        return stacked(*pieces, notice(f"Locked: {review.undecided} key {needs} an owner and a decision first."))
     if review.overrides:
         last = review.overrides[-1]
         by = f"Opened by {last.author} on {day_words(last.at, zone)} with issues undecided: {last.reason}"

@@ -142,7 +142,7 @@ def _against_goals(session: PageSession, key: Key, review: Review) -> str | None
 def _override(session: PageSession, review: Review) -> None:
     """Where the financials are opened with issues undecided."""
     name = f"overrule-{review.month}-{review.vertical}"
-    slot = st.popover("Open anyway", key=name, type="tertiary", on_change="rerun")
+    slot = st.popover("Show anyway", key=name, type="tertiary", on_change="rerun")
     if slot.open:
         with slot, st.form(session.own_key("overrule"), border=False):
             reason = st.text_input("Why (it is kept with the review)", max_chars=300) or ""

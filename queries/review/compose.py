@@ -145,9 +145,9 @@ def _vertical_tally(facts: Facts) -> str:
         next((v for v in ("missed", "cannot tell", "met") if v in verdicts), "") for verdicts in by.values()
     )
     words = {
-        "missed": ("misses a goal", "miss a goal"),
+        "missed": ("misses at least one goal", "miss at least one goal"),
         "met": ("meets every goal with enough cases", "meet every goal with enough cases"),
-        "cannot tell": ("is too close to call", "are too close to call"),
+        "cannot tell": ("is too close to call on at least one", "are too close to call on at least one"),
         "": ("has too few cases", "have too few cases"),
     }
     said = [f"{number_word(numbers[v])} {of[numbers[v] > 1]}" for v, of in words.items() if numbers[v]]

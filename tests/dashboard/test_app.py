@@ -94,8 +94,8 @@ def test_the_review_opens_with_one_sentence_from_the_data(opened: Opened, compan
     text = page(opened(company))
     headline = text.split('class="e-headline">')[1].split("</h1>")[0]
     assert headline == (
-        "A key account is a detractor in Payments; one more issue needs a decision. One vertical misses a goal, "
-        "two meet every goal with enough cases and three are too close to call."
+        "A key account is a detractor in Payments; one more issue needs a decision. One vertical misses "
+        "at least one goal, two meet every goal with enough cases and three are too close to call on at least one."
     )
     assert month_name(company) in text
 
@@ -262,7 +262,7 @@ def test_a_digest_that_slack_has_told_its_incidents(opened: Opened, company: Com
 
 def test_financials_open_when_each_issue_has_an_owner_and_a_decision(opened: Opened, company: Company) -> None:
     at = opened(company)
-    assert "Closed: 2 key issues need an owner and a decision first." in page(at)
+    assert "Locked: 2 key issues need an owner and a decision first." in page(at)
     assert "on the month before" not in page(at)
     for issue in ("detractor|", f"promises|vertical={BROKEN}"):
         at = record(at, issue, company.month)

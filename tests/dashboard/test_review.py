@@ -290,7 +290,8 @@ def test_the_headline_counts_what_is_still_to_decide() -> None:
     low, fine = series((0.7, 0.7, 0.7, 0.71)), series((0.96, 0.96, 0.96, 0.96), vertical="Payments")
     undecided = made(low, fine, minutes=MeetingState(found=(incident("promises", "Payments", 4),)))
     assert undecided.headline.endswith(
-        "; one more issue needs a decision. One vertical misses a goal and one meets every goal with enough cases."
+        "; one more issue needs a decision. One vertical misses at least "
+        "one goal and one meets every goal with enough cases."
     )
     made_ = {i.id: Decision(i.id, "Ana", "Go", "open mode", NOW.replace(tzinfo=None)) for i in undecided.issues}
     decided = made(low, fine, minutes=MeetingState(found=(incident("promises", "Payments", 4),), decisions=made_))

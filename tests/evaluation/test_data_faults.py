@@ -14,6 +14,7 @@ from numpy.random import Generator
 from sqlalchemy import Table
 
 from config import EarshotError
+from queries.metrics import day_words
 from queries.monitoring.row_profiles import AGES, PROFILED, Breakdown, Profile, read_profile
 from queries.statistics.estimates import Floats
 from queries.warehouse import EmbeddedWarehouse, SharedWarehouse, tables
@@ -300,7 +301,8 @@ def test_reason_is_a_sentence_with_figures() -> None:
     (found,) = detect(made.profile(), SINCE, END)
     day = END - timedelta(days=60)
     assert abs((found.since - day).days) <= 1
-    assert found.reason.startswith(f"contact rows of Energy, phone stop on {found.since}: 0 in 56 days instead of ")
+    said = f"contact rows of Energy, phone stop on {day_words(found.since)}: 0 in 56 days instead of "
+    assert found.reason.startswith(said)
 
 
 def test_no_rows_no_artefacts() -> None:

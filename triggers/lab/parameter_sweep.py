@@ -181,7 +181,7 @@ def recovery_words(of: Trial) -> str:
     # The recovery may fall just after a slot, and what must hold for a while is seen at slots alone.
     held = -(-rule.keep_firing // rule.every) * rule.every
     longest = memory + rule.every + held + settle
-    parts = (f"{memory.days} until no bad day is in the window", f"{rule.every.days} to the next evaluation")
+    parts = (f"{memory.days} for bad days to leave the window", f"up to {rule.every.days} to the next evaluation")
     late = f", and {settle.days} for late data" if settle else ""
     more = f"{', '.join(parts)}, {held.days} in which it must last{late}"
     return f"after a true recovery an incident closes within {longest.days} days: {more}"
@@ -221,7 +221,7 @@ class TypicalRange:
 
     def words(self, metric: Metric) -> str:
         """In one sentence."""
-        spread = (self.parts[-1] - self.parts[0]) / 2
+        spread = (self.parts[2] - self.parts[1]) / 2  # the narrower range: its ends must differ as they are read
         low, lower, upper, high = (figure(metric, part, spread) for part in self.parts)
         behind = f"{self.windows:,} windows in {self.slices} {'slice' if self.slices == 1 else 'slices'}"
         where = f"typical range: {lower} to {upper} half of the time, {low} to {high} nine times out of ten"

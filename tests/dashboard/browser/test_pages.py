@@ -210,7 +210,7 @@ def test_month_and_vertical_go_into_the_address(page_at: PageAt, url: str, compa
 def test_the_meeting_decides_and_the_financials_open(page_at: PageAt, url: str) -> None:
     tab = page_at(1280, 900)
     page = settled(tab, f"{url}/?vertical={BROKEN}")
-    expect(page.get_by_text("Closed: 1 key issue needs an owner and a decision first.")).to_be_visible()
+    expect(page.get_by_text("Locked: 1 key issue needs an owner and a decision first.")).to_be_visible()
     page.get_by_text("Record owner and decision").first.click()
     page.get_by_label("Owner", exact=True).fill("Ana Keller")
     page.get_by_label("Decision", exact=True).fill("Two engineers on Monday")

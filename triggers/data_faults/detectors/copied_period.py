@@ -47,8 +47,8 @@ def _copied(look: RowHistory, cell: Cell, counts: _Floats, looks: int) -> DataFa
     if weight < enough or last - first < _LEAST_COPIED:
         return None
     figures = f"{last - first} days in a row with the same counts, {cell.daily[first:last].sum():.0f} rows"
-    days = f"from {look.day_words(first)} repeat those from {look.day_words(first - lag)}"
-    what = f"{look.profile.table} rows{cell.called} {days}"
+    when = f"from {look.day_words(first)} repeat those from {look.day_words(first - lag)}"
+    what = f"{look.profile.table} rows{cell.called} {when}"
     return look.found("copied-period", cell.names, first, f"{what}: {figures}", last)
 
 
