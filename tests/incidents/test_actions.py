@@ -441,20 +441,20 @@ def shown(**changes: Any) -> dict[str, Any]:
         (
             {"acknowledged_at": FRIDAY, "acknowledged_by": "ana", "assigned_to": "ana"},
             "Acknowledged by\nAna Ruiz, 20 November 2026, 16:00 CET",
-            "Acknowledged by Ana Ruiz 20 November 2026, 16:00 CET: as it was put.",
+            "What to do\nCall the engineer who was there.",
             False,
         ),
         (
             {"snoozed_until": MONDAY, "assigned_to": "ana"},
             "Snoozed until\n23 November 2026, 09:00 CET",
-            "Snoozed by Ana Ruiz 20 November 2026, 16:00 CET: as it was put.",
+            "Snoozed by Ana Ruiz on 20 November 2026, 16:00 CET, as it was put.",
             True,
         ),
         ({"assigned_to": "ben"}, "Waiting for\nBen Okafor", "", True),
         (
             {"state": "resolved", "resolved_at": MONDAY},
             None,
-            "Recovered by Ana Ruiz 20 November 2026, 16:00 CET: as it was put.",
+            "Recovered by Ana Ruiz on 20 November 2026, 16:00 CET: as it was put.",
             None,
         ),
     ],

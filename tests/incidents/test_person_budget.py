@@ -123,7 +123,7 @@ def test_of_several_managers_only_those_with_room_are_named() -> None:
 
 def test_a_step_that_is_put_off_says_why() -> None:
     (one,) = assign_steps([(incident("a"), step("ana"))], (ANA,), {"ana": 1})
-    assert one.move.reason == "Ana: weekly budget reached, in the weekly digest"
+    assert one.move.reason == "in the weekly digest to Ana: the weekly budget is used up"
 
 
 @pytest.mark.parametrize(

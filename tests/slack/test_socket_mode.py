@@ -405,7 +405,7 @@ def test_a_reaction_takes_it_on(desk: Desk, name: str) -> None:
     desk.workspace.react("ben", name, desk.root()["ts"])
     desk.settled()
     assert desk.incident.acknowledged_by == "ben"
-    assert "Acknowledged by Ben Okafor" in desk.shown()
+    assert r"Acknowledged by\nBen Okafor" in desk.shown()
 
 
 def test_pressed_twice_is_pressed_once_and_the_second_is_told(desk: Desk) -> None:
@@ -533,7 +533,7 @@ def test_closed_in_the_dashboard_slack_says_so(desk: Desk) -> None:
 
 def test_by_the_command_line_slack_and_the_dashboard_say_so(desk: Desk) -> None:
     assert main(["ack", desk.incident.id, "--by", "ben"]) == 0
-    assert "Acknowledged by Ben Okafor" in desk.shown()
+    assert r"Acknowledged by\nBen Okafor" in desk.shown()
     assert main(["resolve", desk.incident.id, "--by", "ben", "--note", "found and mended"]) == 0
     assert "Closed by Ben Okafor" in desk.shown()
     assert desk.thread()[-1].startswith("Closed by Ben Okafor: found and mended")
