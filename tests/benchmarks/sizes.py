@@ -9,6 +9,7 @@ import tempfile
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
 from config.models import Catalog
 from config.reading import read_catalog, read_source
@@ -17,7 +18,10 @@ from queries.sample import generate
 from queries.warehouse import COLUMNS, EmbeddedWarehouse
 from tests.benchmarks.process import ROOT
 
-FOLDER: Final = Path(tempfile.gettempdir()) / "earshot-bench"
+# What an older generator made, or has other columns, would be measured as an error page.
+_MADE_BY: Final = b"".join(file.read_bytes() for file in sorted((ROOT / "queries" / "sample").glob("*.py")))
+_COLUMNS: Final = repr(sorted((name, sorted(columns)) for name, columns in COLUMNS.items())).encode()
+FOLDER: Final = Path(tempfile.gettempdir()) / f"earshot-bench-{crc32(_MADE_BY + _COLUMNS):08x}"
 END: Final = date(2026, 11, 1)
 NOW: Final = datetime(2026, 11, 20, tzinfo=UTC)
 CONFIG: Final = ROOT / "config"
