@@ -199,7 +199,7 @@ def test_taking_on_and_closing_show_in_the_root(watch: Watch, slack: Slack) -> N
         acknowledge(conn, found.id, "ana", EVERYTHING, watch.now)
         assert acknowledge(conn, found.id, "ben", EVERYTHING, watch.now).acknowledged_by == "ana"
     watch.deliver()
-    assert "Acknowledged by ana" in json.dumps(seen(slack)[0]["blocks"])
+    assert r"Acknowledged by\nana" in json.dumps(seen(slack)[0]["blocks"])
     with watch.states.begin() as conn:
         resolve(conn, found.id, "ana", "spare part replaced", EVERYTHING, watch.now)
     watch.deliver()

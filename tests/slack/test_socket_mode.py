@@ -230,7 +230,7 @@ def test_a_click_takes_the_incident_on_and_the_message_says_so(desk: Desk) -> No
     desk.settled()
     assert (desk.incident.acknowledged_by, desk.incident.acknowledged_at) == ("ana", desk.now)
     shown = desk.shown()
-    assert "Acknowledged by Ana Ruiz" in shown
+    assert r"Acknowledged by\nAna Ruiz" in shown
     assert '"acknowledge"' not in shown  # the button is gone
     assert desk.told("ana") == [GOT_IT]
 
@@ -249,7 +249,7 @@ def test_a_press_is_answered_while_nobody_sends(desk: Desk) -> None:
     assert [kind for kind, _, _ in desk.history()] == ["opened", "acknowledged"]
     # The next rounds show it and take nothing back.
     for _ in range(2):
-        assert "Acknowledged by Ana Ruiz" in desk.shown()
+        assert r"Acknowledged by\nAna Ruiz" in desk.shown()
     assert [kind for kind, _, _ in desk.history()] == ["opened", "acknowledged"]
 
 
@@ -318,7 +318,7 @@ def test_a_form_that_hands_on(desk: Desk) -> None:
     desk.settled(2)
     assert (desk.incident.assigned_to, desk.incident.acknowledged_at) == ("ben", None)
     assert "Ben Okafor" in desk.shown()
-    assert desk.thread()[-1].startswith(f"<@{MEMBERS['ben']}> Reassigned by Ana Ruiz: to Ben Okafor")
+    assert desk.thread()[-1].startswith(f"<@{MEMBERS['ben']}> Reassigned by Ana Ruiz to Ben Okafor")
 
 
 def test_a_form_that_records_an_action(desk: Desk) -> None:
@@ -499,7 +499,7 @@ def test_the_server_dies_and_comes_back(desk: Desk, monkeypatch: pytest.MonkeyPa
     desk.heard(60)
     desk.workspace.press("ana", "acknowledge")
     desk.settled()
-    assert "Acknowledged by Ana Ruiz" in desk.shown()
+    assert r"Acknowledged by\nAna Ruiz" in desk.shown()
 
 
 def test_a_click_that_nobody_hears_can_be_made_again(desk: Desk) -> None:
@@ -510,13 +510,13 @@ def test_a_click_that_nobody_hears_can_be_made_again(desk: Desk) -> None:
     assert '"acknowledge"' in desk.shown()
     desk.workspace.press("ana", "acknowledge")
     desk.settled()
-    assert "Acknowledged by Ana Ruiz" in desk.shown()
+    assert r"Acknowledged by\nAna Ruiz" in desk.shown()
 
 
 def test_taken_on_in_the_dashboard_a_press_in_slack_is_too_late(desk: Desk) -> None:
     shown = desk.root()
     desk.screens.take(desk.incident.id)
-    assert "Acknowledged by open mode" in desk.shown()
+    assert r"Acknowledged by\nopen mode" in desk.shown()
     desk.listen()
     desk.workspace.press("ana", "acknowledge", message=shown)
     desk.settled()
@@ -548,7 +548,7 @@ def test_what_was_kept_is_done_after_a_crash(desk: Desk) -> None:
         assert not inbox.store(conn, arrived)
     desk.listen()
     desk.settled()
-    assert "Acknowledged by Ana Ruiz" in desk.shown()
+    assert r"Acknowledged by\nAna Ruiz" in desk.shown()
     with desk.states.connect() as conn:
         (row,) = conn.execute(select(tables.inbound)).all()
     assert (row.body, row.author, row.outcome) == ("", "ana", "done: acknowledge")
@@ -565,7 +565,7 @@ def test_what_cannot_be_kept_is_not_confirmed(desk: Desk, monkeypatch: pytest.Mo
     desk.agreed()
     desk.workspace.press("ana", "acknowledge")
     desk.settled()
-    assert "Acknowledged by Ana Ruiz" in desk.shown()
+    assert r"Acknowledged by\nAna Ruiz" in desk.shown()
     assert len([one for one in desk.workspace.traffic() if one["kind"] == "ack"]) == 1
 
 
@@ -579,7 +579,7 @@ def test_what_cannot_be_done_holds_up_nothing_else(desk: Desk) -> None:
     desk.listen()
     desk.workspace.press("ana", "acknowledge")
     desk.settled()
-    assert "Acknowledged by Ana Ruiz" in desk.shown()
+    assert r"Acknowledged by\nAna Ruiz" in desk.shown()
     until(lambda: _outcomes(desk) == {"interactive|0": "given_up"}, 20)
 
 
@@ -607,7 +607,7 @@ def test_a_deaf_connection_is_noticed_and_rebuilt(desk: Desk, monkeypatch: pytes
         desk.workspace.press("ana", "acknowledge")
         desk.settled()
         desk.stop()
-    assert "Acknowledged by Ana Ruiz" in desk.shown()
+    assert r"Acknowledged by\nAna Ruiz" in desk.shown()
 
 
 @pytest.mark.parametrize(
