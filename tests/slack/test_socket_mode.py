@@ -662,7 +662,7 @@ def test_the_command_listens_follows_the_files_and_ends_when_asked(desk: Desk) -
             process.kill()
     assert (process.returncode, said.splitlines()) == (0, ["listening; stop with Ctrl-C", "ended"])
     desk.reread()
-    assert "Acknowledged by Cleo Marsh" in desk.shown()
+    assert r"Acknowledged by\nCleo Marsh" in desk.shown()
 
 
 def test_who_is_added_while_it_listens_can_press_and_a_bad_file_changes_nothing(
@@ -690,7 +690,7 @@ def test_who_is_added_while_it_listens_can_press_and_a_bad_file_changes_nothing(
     assert desk.incident.acknowledged_by == "cleo"
     desk.save(ROUTING + CLEO)
     desk.reread()
-    assert "Acknowledged by Cleo Marsh" in desk.shown()
+    assert r"Acknowledged by\nCleo Marsh" in desk.shown()
     desk.save(ROUTING)  # she has left
     until(lambda: [len(rules.catalog.people) for rules in seen[-2:]] == [2, 2])
     desk.workspace.press("stranger", "snooze")
