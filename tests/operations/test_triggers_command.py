@@ -167,7 +167,7 @@ def test_two_watchers_at_once_and_a_quiet_end(tmp_path: Path, built: Path, slack
         )  # the guard names faults too
     states.dispose()
     (told,) = slack.history("service-quality")
-    assert told["text"].startswith("2 breaches that stood before")
+    assert told["text"].startswith("2 breaches from before")
 
 
 def _wait_for(is_so: Any, seconds: float = 90) -> None:
