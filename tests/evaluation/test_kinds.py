@@ -5,7 +5,7 @@ from typing import Any, Final
 import pytest
 from pydantic import TypeAdapter
 
-from config.models import RULES, RateRule, Rule, WatchRule
+from config.models import RULES, QuietRule, RateRule, Rule, WatchRule
 from triggers.evaluation.kinds import kind_of
 from triggers.evaluation.kinds.kind import MetricKind
 from triggers.evaluation.kinds.registry import KINDS
@@ -49,3 +49,27 @@ def test_no_kind_leaves_anything_out(model: type[Any]) -> None:
 
 def test_every_rule_has_its_kind() -> None:
     assert set(KINDS) == set(RULES)
+
+
+SILENT: Final = {"value": 12.0, "held": 4.0, "until": "2026-11-13", "tally": [9, 0, 0, 0, 0]}
+COVERED: Final = {"value": 0.62, "held": 0.5, "until": "2026-11-13", "tally": [30, 0, 0, 0, 0]}
+
+
+@pytest.mark.parametrize(
+    ("of", "sample", "open_", "over"),
+    [
+        ("account", SILENT, "Ashgrove has not been in touch since", "Ashgrove is in touch again, last on 1 November"),
+        (
+            "instrument",
+            SILENT,
+            "The survey Ashgrove has invited nobody",
+            "The survey Ashgrove is inviting people again",
+        ),
+        ("source", SILENT, "The source Ashgrove has delivered nothing", "The source Ashgrove is delivering again"),
+        ("coverage", COVERED, "In Ashgrove feedback covers 62%", "In Ashgrove feedback again covers 62%"),
+    ],
+)
+def test_what_was_quiet_is_said_to_be_heard_again(of: str, sample: dict[str, Any], open_: str, over: str) -> None:
+    kind = kind_of(QuietRule.model_construct(**{**WRITTEN["quiet"], "kind": "quiet", "of": of}))
+    assert kind.sentence("Ashgrove", None, sample).startswith(open_)
+    assert kind.sentence("Ashgrove", None, sample, has_recovered=True).startswith(over)

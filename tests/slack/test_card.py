@@ -19,7 +19,7 @@ from tests.counterparts.limits import refusal
 from tests.evaluation.test_kinds import WRITTEN
 from tests.support.company import METRIC, rule, subject
 from triggers.evaluation.kinds import kind_of
-from triggers.messages import Card, Ids
+from triggers.messages import ORIGIN, Card, Ids
 from triggers.messages.card import asks, facts, headline, incident_message, news_message, sentence, title
 from triggers.messages.message import mark
 from triggers.slack.blocks import SlackMessage, escaped, fallback, metadata, render
@@ -181,6 +181,17 @@ def test_a_decline_says_what_was_bought_and_when_they_were_last_heard_of() -> No
 )
 def test_the_state_is_a_word_beside_a_colour(state: str, over: datetime | None, start: str) -> None:
     assert render(incident_message(card(incident=incident(state=state, resolved_at=over)))).text.startswith(start)
+
+
+def test_a_case_whose_time_is_over_has_not_recovered() -> None:
+    """Nothing of it is asked for any more, nor of a figure that has recovered."""
+    for slice_, word in (("response=crm/77", "Closed"), ("vertical=Retail", "Recovered")):
+        case = {"n": 1, "value": None} if word == "Closed" else {}
+        over = incident(slice_, state="resolved", resolved_at=OPENED, **case)
+        said = incident_message(card(incident=over))
+        assert word in said.title
+        assert said.asks == ()
+        assert not {"How sure", "Caution", ORIGIN} & {fact.label for fact in said.facts}
 
 
 def test_each_severity_has_a_colour_and_a_word_of_its_own() -> None:
