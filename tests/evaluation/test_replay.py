@@ -14,7 +14,7 @@ from config.models import ThresholdRule
 from queries.state import incident_id, slice_key
 from tests.support.company import rule, subject
 from triggers.evaluation import EvaluatedRule, EvaluatedWindow, StateChange
-from triggers.evaluation.kinds import VERDICTS, Windows
+from triggers.evaluation.kinds import VERDICTS, Windows, kind_of
 from triggers.evaluation.replay import replay
 from triggers.rules import FRESH, OPEN, TALLY, Instance, Slice, Subject, step
 
@@ -62,7 +62,8 @@ def stepped(
             if slice_ not in after and not judged_.panel.counts[slot, column, 0]:
                 continue
             before, key, reading = after.get(slice_, FRESH), slice_key(of.by, slice_), judged_.reading(slot, column)
-            now, events = step(of.rule, before, reading.sample, of.cadence.as_of(at))
+            recovery = kind_of(of.rule).recovery(of.metrics[0])
+            now, events = step(of.rule, before, reading.sample, of.cadence.as_of(at), recovery)
             id_ = incident_id(of.rule.name, key, at) if before.incident is None else before.incident
             after[slice_] = replace(now, incident=id_) if now.state in OPEN else now
             found += [(key, id_, event, reading) for event in events]

@@ -161,14 +161,11 @@ def _stepped(
 ) -> tuple[Instance, tuple[StateChange, ...]]:
     """One step, with the id of the incident that it opens, or that was open before it."""
     key = slice_key(subject.by, reading.slice)
-    after, events = step(subject.rule, before, reading.sample, at(reading.slot))
+    recovery = kind_of(subject.rule).recovery(subject.metrics[0] if subject.metrics else None)
+    after, events = step(subject.rule, before, reading.sample, at(reading.slot), recovery)
     named = before.incident
     if any(event.change == "opened" for event in events):
         named = incident_id(subject.rule.name, key, reading.slot)
     if after.state in OPEN:
         after = replace(after, incident=named)
-    # What is stored and told has the figure, which only the metric can write.
-    words = subject.rule.recovery
-    figure = kind_of(subject.rule).recovery(subject.metrics[0] if subject.metrics else None) or words
-    said = (replace(event, reason=event.reason.replace(words, figure)) for event in events)
-    return after, tuple(StateChange(key, named or "", event, reading) for event in said)
+    return after, tuple(StateChange(key, named or "", event, reading) for event in events)

@@ -79,7 +79,7 @@ FRESH: Final = Instance()
 Step = tuple[Instance, tuple[Event, ...]]
 
 
-def step(rule: WatchRule, instance: Instance, sample: Sample, now: datetime) -> Step:
+def step(rule: WatchRule, instance: Instance, sample: Sample, now: datetime, recovery: str = "") -> Step:
     """The instance after a sample, and what changed. The same sample twice changes nothing the second time.
 
     Args:
@@ -87,12 +87,13 @@ def step(rule: WatchRule, instance: Instance, sample: Sample, now: datetime) -> 
         instance: what is remembered of the slice.
         sample: what the slot says; its slot is never before the instance's.
         now: when the sample became knowable, aware UTC; the time of the events.
+        recovery: what its recovery is, with its figure, which only the metric can write; else the rule's own words.
     """
     if sample.verdict in BLIND:
         return _blind(rule, instance, sample, now)
     seeing = replace(instance, health="ok", blind_since=None)
     if seeing.state in OPEN:
-        return _open(rule, seeing, sample, now)
+        return _open(rule, seeing, sample, now, recovery or rule.recovery)
     if sample.verdict == "breach":
         return _pending(rule, seeing, sample, now)
     return FRESH, ()
@@ -124,13 +125,13 @@ def _pending(rule: WatchRule, instance: Instance, sample: Sample, now: datetime)
     return Instance(state="firing", slot=slot, since=since, told=sample.bad), (Event("opened", reason, now, sample),)
 
 
-def _open(rule: WatchRule, instance: Instance, sample: Sample, now: datetime) -> Step:
+def _open(rule: WatchRule, instance: Instance, sample: Sample, now: datetime, recovery: str) -> Step:
     if sample.verdict == "safe":
         since = instance.safe_since or sample.slot
         if sample.slot - since < rule.keep_firing:
             return replace(instance, state="recovering", safe_since=since), ()
         lasting = f" for {rule.keep_firing.days} days" if rule.keep_firing else ""
-        return Instance(), (Event("resolved", f"{rule.recovery}{lasting}", now, sample),)
+        return Instance(), (Event("resolved", f"{recovery}{lasting}", now, sample),)
     firing = replace(instance, state="firing", safe_since=None)
     if sample.verdict == "breach" and _is_worse(rule, firing, sample):
         return replace(firing, told=sample.bad), (Event("worsened", f"further {rule.breach}", now, sample),)
