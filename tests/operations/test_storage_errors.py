@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
 
 from config import ConfigError
 from config.settings import read_settings
+from queries.engine import disposing
 from queries.messages import lease_holder
 from queries.messages.leases import ASTRAY
 from queries.operations import run_command, storage_error
@@ -88,7 +89,7 @@ def test_any_error_over_a_damaged_state_is_told_as_its_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("EARSHOT_DATA", str(tmp_path))
-    with open_state(tmp_path).begin() as conn:
+    with disposing(open_state(tmp_path)) as states, states.begin() as conn:
         conn.exec_driver_sql("insert into heartbeat (name, at, note) values ('triggers', '2026-1!-01', '')")
     words = ArgumentParser()
     words.set_defaults(run=ending(ValueError("Couldn't parse datetime string")))
@@ -133,8 +134,9 @@ def test_an_address_that_says_what_it_means(url: str) -> None:
 
 
 @pytest.fixture
-def states(tmp_path: Path) -> Engine:
-    return open_state(tmp_path)
+def states(tmp_path: Path) -> Iterator[Engine]:
+    with disposing(open_state(tmp_path)) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(
