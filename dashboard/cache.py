@@ -117,6 +117,7 @@ def until_changed(function: Callable[Arguments, Result]) -> Callable[Arguments, 
 
     Where they are not known the function is called every time.
     """
+    # Streamlit would hash the pair of counts number by number at each run.
     cached = shared({tuple: repr}, entries=STATE_ENTRIES)(function)
 
     @wraps(function)

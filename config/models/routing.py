@@ -1,5 +1,6 @@
 """Where incidents go and who sees what: routes, people and audiences."""
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Annotated, Literal
 
@@ -54,6 +55,11 @@ class Person(FrozenModel):
     touchpoints: Names | None = None
     accounts: Names | None = None
     budget: Annotated[int, Field(ge=0)] | None = None
+
+
+def label_of(name: str | None, people: Iterable[Person]) -> str:
+    """How people read somebody's name: the label of whom the configuration knows, else as it is written."""
+    return next((person.label for person in people if person.name == name), "somebody" if name is None else name)
 
 
 class Audience(FrozenModel):

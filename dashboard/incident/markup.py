@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from config.models import DATA_FAULT, DECEIVES, Catalog, Guard, Metric, Person, Rule, duration_text
+from config.models import DATA_FAULT, DECEIVES, Catalog, Guard, Metric, Person, Rule, duration_text, label_of
 from dashboard.incident.charts import Reference
 from dashboard.markup import SEVERITIES, macros, section
 from queries.messages import Notification
@@ -32,7 +32,6 @@ from queries.review import (
     Onset,
     Readings,
     aged,
-    label_of,
     reading_days,
     reading_words,
     readings_of,
@@ -41,7 +40,7 @@ from queries.review import (
 from queries.state import Action, HistoryEntry, Incident
 from triggers.evaluation.kinds import kind_of, sentence_start
 from triggers.incidents import STEPS, parse_ladder
-from triggers.messages import ORIGIN, Card, asks, called, freshness, news, sentence
+from triggers.messages import ORIGIN, Card, asks, freshness, news, sentence
 from triggers.messages import facts as card_facts
 
 UTC: Final = ZoneInfo("UTC")
@@ -58,7 +57,7 @@ class Terms:
 
     def name(self, name: str | None) -> str:
         """How people read somebody's name."""
-        return called(self.people, name)
+        return label_of(name, self.people)
 
     def day(self, at: datetime) -> str:
         """The day of an instant: `3 October 2026`."""
@@ -275,7 +274,7 @@ def _told(notify: str, incident: Incident, catalog: Catalog) -> str:
     if notify == "channel":
         route = next((route for route in catalog.routes if route.name == incident.route), None)
         return f"the channel of {route.label or route.name}" if route else "the channel"
-    return label_of(notify, catalog)
+    return label_of(notify, catalog.people)
 
 
 def action(taken: Action, effect: str, today: date, terms: Terms) -> Markup:

@@ -4,17 +4,17 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-import streamlit as st
 from markupsafe import Markup
 from sqlalchemy import Connection
 
-from dashboard.cache import STATE_ENTRIES, Changes, Key, copied, shared, until_changed
+from dashboard.cache import Changes, Key, copied, shared, until_changed
 from dashboard.charts import finished
 from dashboard.review import markup
-from dashboard.review.charts import against_goals, describe, figures
+from dashboard.review.charts import against_goals
 from queries.metrics import MetricPoint
 from queries.review import (
     Facts,
+    MetricStatus,
     Months,
     Onset,
     Review,
@@ -146,18 +146,13 @@ def review(key: Key, pin: Pin, state: Connection) -> Review:
     )
 
 
+def shown_standings(key: Key, pin: Pin, metric: str | None) -> tuple[MetricStatus, ...]:
+    """What that chart is about: one metric in every vertical, or every metric in one."""
+    return tuple(s for s in review_facts(key, pin).standings if metric in {None, s.metric.name})
+
+
 @copied()
 def goals_spec(key: Key, _pin: Pin, metric: str | None) -> dict[str, Any]:
     """The finished chart of the verticals against their goals in one metric, or of all metrics in one vertical."""
-    standings = tuple(s for s in review_facts(key, _pin).standings if metric in {None, s.metric.name})
-    history = _context(key, _pin).period.history
+    standings, history = shown_standings(key, _pin, metric), _context(key, _pin).period.history
     return finished(against_goals(standings, history, one_scale=metric is not None))
-
-
-@shared(entries=STATE_ENTRIES)
-def draw_goals(key: Key, _pin: Pin, metric: str | None) -> None:
-    """Show that chart, and its figures for a phone. What a cached function draws, Streamlit keeps and sends again."""
-    facts = review_facts(key, _pin)
-    drawn = [s for s in facts.standings if metric in {None, s.metric.name}]
-    st.html(markup.goals(figures(drawn, one_scale=metric is not None)))
-    st.vega_lite_chart(goals_spec(key, _pin, metric), width="content", alt=describe(drawn, facts.month))

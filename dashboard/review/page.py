@@ -9,9 +9,9 @@ from sqlalchemy import Connection
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import markup as parts
-from dashboard.cache import Key
+from dashboard.cache import STATE_ENTRIES, Key, shared
 from dashboard.page_session import PageSession, banner_lines, banners, follow_address
-from dashboard.review import data, downloads
+from dashboard.review import charts, data, downloads, markup
 from queries.metrics import count, moment_words
 from queries.review import EVERYWHERE, Issue, Review
 from queries.state import Decision, Override, record_decision, record_override
@@ -135,8 +135,17 @@ def _against_goals(session: PageSession, key: Key, review: Review) -> str | None
             label_visibility="collapsed",
         )
         chosen = chosen or first
-    data.draw_goals(key, session.pin, chosen)
+    _draw_goals(key, session, chosen)
     return chosen
+
+
+@shared(entries=STATE_ENTRIES)
+def _draw_goals(key: Key, _session: PageSession, metric: str | None) -> None:
+    """The chart, and its figures for a phone. What a cached function draws, Streamlit keeps and sends again."""
+    drawn = data.shown_standings(key, _session.pin, metric)
+    st.html(markup.goals(charts.figures(drawn, one_scale=metric is not None)))
+    alt = charts.describe(drawn, data.review_facts(key, _session.pin).month)
+    st.vega_lite_chart(data.goals_spec(key, _session.pin, metric), width="content", alt=alt)
 
 
 def _override(session: PageSession, review: Review) -> None:

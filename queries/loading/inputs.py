@@ -23,8 +23,6 @@ from config import EarshotError, refuse_stray
 from config.models import Source, SourceInput
 from queries.loading.text_files import copy_text, line_ends
 
-_Reading = duckdb.DuckDBPyConnection
-
 _OTHER_DELIMITERS: Final = {";": ";", "\t": "\\t", "|": "|", ",": ","}
 _WIDEST: Final = 16 << 20
 _SEPARATOR: Final = re.compile(r'"?sep=.?"?\s*$', re.IGNORECASE)
@@ -168,7 +166,7 @@ def no_space(folder: Path) -> EarshotError:
     return EarshotError(f"no space left in {folder.parent}; free some, or set TMPDIR to a folder on a larger disk")
 
 
-def _csv(conn: _Reading, files: Sequence[Private], wanted: SourceInput, warnings: list[str]) -> str:
+def _csv(conn: duckdb.DuckDBPyConnection, files: Sequence[Private], wanted: SourceInput, warnings: list[str]) -> str:
     headers = {file: _header(file, wanted, warnings) for file in files}
     having = Counter(name.casefold() for header in headers.values() for name in header.names)
     for name, number in having.items():
@@ -195,7 +193,7 @@ def _csv(conn: _Reading, files: Sequence[Private], wanted: SourceInput, warnings
     return " union all by name ".join(scans)
 
 
-def _short_rows(conn: _Reading, scan: str, files: Sequence[Private]) -> Iterator[str]:
+def _short_rows(conn: duckdb.DuckDBPyConnection, scan: str, files: Sequence[Private]) -> Iterator[str]:
     """A warning for each file with rows that end before the header does, as Excel and form tools write them."""
     with suppress(duckdb.Error):  # whatever else is wrong is said where the rows are read
         conn.execute(f"select count(*) from {scan}").fetchall()
@@ -281,7 +279,9 @@ def _once(where: Path, names: Sequence[str]) -> None:
         seen.add(name.casefold())
 
 
-def _parquet(_conn: _Reading, files: Sequence[Private], _wanted: SourceInput, _warnings: list[str]) -> str:
+def _parquet(
+    _conn: duckdb.DuckDBPyConnection, files: Sequence[Private], _wanted: SourceInput, _warnings: list[str]
+) -> str:
     for file in files:
         try:
             _once(file.original, pq.read_schema(file.copy).names)
@@ -292,7 +292,9 @@ def _parquet(_conn: _Reading, files: Sequence[Private], _wanted: SourceInput, _w
     return f"select * from read_parquet({_paths(files)}, union_by_name = true)"
 
 
-def _jsonl(conn: _Reading, files: Sequence[Private], _wanted: SourceInput, _warnings: list[str]) -> str:
+def _jsonl(
+    conn: duckdb.DuckDBPyConnection, files: Sequence[Private], _wanted: SourceInput, _warnings: list[str]
+) -> str:
     """Keys become text columns; the keys of all lines are looked at, since a line may lack any of them."""
     names: dict[str, None] = {}
     keys_of = "case json_type(json) when 'OBJECT' then json_keys(json) else [null] end"
@@ -325,7 +327,7 @@ def _not_json(file: Private) -> EarshotError | None:
     return None
 
 
-_SCANS: Final[dict[str, Callable[[_Reading, Sequence[Private], SourceInput, list[str]], str]]] = {
+_SCANS: Final[dict[str, Callable[[duckdb.DuckDBPyConnection, Sequence[Private], SourceInput, list[str]], str]]] = {
     "csv": _csv,
     "parquet": _parquet,
     "jsonl": _jsonl,

@@ -31,7 +31,6 @@ from queries.review.read import (
     Months,
     ReviewContext,
     current_rule,
-    label_of,
     read_effect,
     read_facts,
     read_meeting,

@@ -8,14 +8,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from config.models import Catalog, Metric, Rule
+from config.models import Catalog, Metric, Rule, label_of
 from queries.engine import day_of
 from queries.metrics import Ask, MetricPoint, clock_of, measure
 from queries.monitoring.asked_rows import BadRow, Question, newest_bad_rows
 from queries.monitoring.case_file import read_case
 from queries.monitoring.drivers import question_of
 from queries.monitoring.evidence import Evidence, Overlap, gather, gather_case, overlaps
-from queries.review.read import conditions_of, current_rule, label_of
+from queries.review.read import conditions_of, current_rule
 from queries.review.readings import newest_sample
 from queries.state import Action, HistoryEntry, Incident, entries, read_actions, read_incident, slice_values
 from queries.warehouse import Scope, tables
@@ -60,7 +60,7 @@ def read_incident_page(conn: Connection, catalog: Catalog, id_: str, scope: Scop
     found = read_incident(conn, id_, scope)
     rule, metric = current_rule(found.rule, catalog)
     mine = (action for action in read_actions(conn, scope) if action.incident_id == found.id)
-    named = tuple(replace(action, owner=label_of(action.owner, catalog)) for action in mine)
+    named = tuple(replace(action, owner=label_of(action.owner, catalog.people)) for action in mine)
     return IncidentPage(found, rule, metric, entries(conn, found.id), named)
 
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, func, select
 
-from config.models import Catalog, Condition, Metric, Rule, WatchRule
+from config.models import Catalog, Condition, Metric, Rule, WatchRule, label_of
 from queries.engine import aware, day_start, naive, whole
 from queries.metrics import (
     Ask,
@@ -210,7 +210,7 @@ def read_meeting(conn: Connection, context: ReviewContext) -> MeetingState:
     # The state keeps its instants in UTC without saying so.
     month_began = naive(since)
     running = [a for a in read_actions(conn, scope, period.until) if a.done_at is None or a.done_at >= month_began]
-    named = tuple(replace(action, owner=label_of(action.owner, context.catalog)) for action in running)
+    named = tuple(replace(action, owner=label_of(action.owner, context.catalog.people)) for action in running)
     decided = read_decisions(conn, period.first, context.vertical)
     overruled = overrides(conn, period.first, context.vertical)
     escalated = read_escalated(conn, context.catalog, scope, period.first, period.until, context.zone, context.as_of)
@@ -273,7 +273,7 @@ def _review_incident(
         opened_at=incident.opened_at,
         value=incident.value,
         n=incident.n,
-        owner=label_of(rule.owner, catalog) if rule else "",
+        owner=label_of(rule.owner, catalog.people) if rule else "",
         slot=incident.slot,
         compared=sample if sample and "against" in sample else None,
     )
@@ -284,11 +284,6 @@ def current_rule(name: str, catalog: Catalog) -> tuple[Rule | None, Metric | Non
     rule = next((rule for rule in catalog.rules if rule.name == name), None)
     of = getattr(rule, "metric", None)
     return rule, next((metric for metric in catalog.metrics if metric.name == of), None)
-
-
-def label_of(person: str, catalog: Catalog) -> str:
-    """What a person of the configuration is called; anybody else is called as they are written."""
-    return next((someone.label for someone in catalog.people if someone.name == person), person)
 
 
 def slice_words(slice_: str) -> str:

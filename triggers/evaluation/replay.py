@@ -123,12 +123,13 @@ def replay(
         is_own: the slices to step; the others are held by another version of the rule.
     """
     present, findings = dict(instances), list[StateChange]()
+    recovery = kind_of(subject.rule).recovery(subject.metrics[0] if subject.metrics else None)
     seen = judged.panel.seen
     for column, slice_ in enumerate(judged.panel.slices):
         if not is_own(slice_) or not (slice_ in present or seen[:, column].any()):
             continue
         start = 0 if slice_ in present else int(np.argmax(seen[:, column]))
-        instance, found = _column(subject, judged, column, start, present.get(slice_, FRESH), at)
+        instance, found = _column(subject, judged, column, start, present.get(slice_, FRESH), at, recovery)
         present[slice_] = instance
         findings += found
     order = {slot: i for i, slot in enumerate(judged.panel.slots)}
@@ -136,7 +137,7 @@ def replay(
 
 
 def _column(
-    subject: Subject, judged: EvaluatedRule, column: int, start: int, instance: Instance, at: Clock
+    subject: Subject, judged: EvaluatedRule, column: int, start: int, instance: Instance, at: Clock, recovery: str
 ) -> tuple[Instance, list[StateChange]]:
     findings: list[StateChange] = []
     codes = judged.codes[:, column]
@@ -144,7 +145,7 @@ def _column(
     while slot < len(codes):
         if instance.state not in OPEN and codes[slot] != BREACH:
             slot = _last_before_a_breach(codes, slot)
-        instance, found = _stepped(subject, instance, judged.reading(slot, column), at)
+        instance, found = _stepped(subject, instance, judged.reading(slot, column), at, recovery)
         findings += found
         slot += 1
     return instance, findings
@@ -157,11 +158,10 @@ def _last_before_a_breach(codes: Codes, slot: int) -> int:
 
 
 def _stepped(
-    subject: Subject, before: Instance, reading: EvaluatedWindow, at: Clock
+    subject: Subject, before: Instance, reading: EvaluatedWindow, at: Clock, recovery: str
 ) -> tuple[Instance, tuple[StateChange, ...]]:
     """One step, with the id of the incident that it opens, or that was open before it."""
     key = slice_key(subject.by, reading.slice)
-    recovery = kind_of(subject.rule).recovery(subject.metrics[0] if subject.metrics else None)
     after, events = step(subject.rule, before, reading.sample, at(reading.slot), recovery)
     named = before.incident
     if any(event.change == "opened" for event in events):

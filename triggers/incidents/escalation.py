@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.models import Catalog, Person, Route, Step, duration_text, parse_duration
+from config.models import Catalog, Person, Route, Step, duration_text, label_of, parse_duration
 from queries.engine import day_of
 from queries.messages import Silence, silenced
 from queries.metrics import day_words, length_words, listed
@@ -104,7 +104,7 @@ def due_step(
     elif incident.acknowledged_at is not None:
         if route.ack_timeout is None or incident.acknowledged_at + route.ack_timeout > now:
             return None
-        who = next((p.label for p in people if p.name == incident.acknowledged_by), incident.acknowledged_by)
+        who = label_of(incident.acknowledged_by, people)
         reason = f"{who} acknowledged it {length_words(route.ack_timeout)} ago, and it is still open"
         move = EscalationStep("lapsed", reason, _nobodys(incident, now))
     else:

@@ -8,6 +8,6 @@ from triggers.messages.compose import Composer
 from triggers.messages.delivery import DeliveryWorker, Sent
 from triggers.messages.delivery_channel import Ids, Posted, SendError, Upload
 from triggers.messages.direct_messages import DirectMessageWriter
-from triggers.messages.message import Control, Link, Menu, Message, Picture, called, news
+from triggers.messages.message import Control, Link, Menu, Message, Picture, news
 from triggers.messages.picture_delivery import PictureDelivery
 from triggers.messages.remove_duplicates import DuplicateRemover

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.models import Metric, Person, Route, Rule, conditions_text
+from config.models import Metric, Person, Route, Rule, conditions_text, label_of
 from queries.metrics import day_words, moment_words, span_words
 from queries.monitoring.evidence import Evidence
 from queries.review import UNCLEAR, Onset, aged, newest_sample, reading_words, readings_of
@@ -25,7 +25,6 @@ from triggers.messages.message import (
     Menu,
     Message,
     accounts_fact,
-    called,
     case_facts,
     case_sentence,
     cut,
@@ -161,7 +160,7 @@ def facts(card: Card) -> tuple[Fact, ...]:
         *(case_facts(case, whose(card), card.clock, card.now or incident.opened_at) if case else ()),
         Fact("Where", slice_text(card)),
         *([] if card.metric is None and card.onset is None else [Fact("Since", str(card.onset or UNCLEAR))]),
-        *([] if case else [_time(card)]),
+        *([] if case else [_when(card)]),
         *_figures(card),
         Fact("Severity", f"{incident.severity} of 4"),
         *_held(card),
@@ -189,7 +188,7 @@ def facts(card: Card) -> tuple[Fact, ...]:
     return tuple(lines)
 
 
-def _time(card: Card) -> Fact:
+def _when(card: Card) -> Fact:
     """When it was found; of a figure that has recovered from when to when it was beyond its limit."""
     incident = card.incident
     if incident.resolved_at is None or incident.is_case:
@@ -221,10 +220,10 @@ def _held(card: Card) -> Iterator[Fact]:
     """Whose it is, and until when nobody is notified."""
     incident = card.incident
     if incident.acknowledged_at:
-        by = called(card.people, incident.acknowledged_by)
+        by = label_of(incident.acknowledged_by, card.people)
         yield Fact("Acknowledged by", f"{by}, {moment_words(incident.acknowledged_at, card.zone)}")
     elif incident.assigned_to:
-        yield Fact("Waiting for", called(card.people, incident.assigned_to))
+        yield Fact("Waiting for", label_of(incident.assigned_to, card.people))
     if incident.is_open and incident.snoozed_until:
         yield Fact("Snoozed until", moment_words(incident.snoozed_until, card.zone))
 
@@ -326,7 +325,7 @@ def _news(card: Card) -> str:
 
 
 def _happened(card: Card, entry: HistoryEntry, when: str = "") -> str:
-    author = f" by {called(card.people, entry.author)}" if entry.author else ""
+    author = f" by {label_of(entry.author, card.people)}" if entry.author else ""
     joint = ":" if entry.kind not in CONTINUED else "," if when else ""
     return f"{news(entry.kind)}{author}{when}{joint} {entry.reason}"
 

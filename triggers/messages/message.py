@@ -3,7 +3,7 @@
 Texts stand here as they are. Each channel escapes and shortens them by its own rules.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -65,11 +65,6 @@ def mark(severity: int, state: str, *, is_case: bool = False) -> tuple[str, str]
     """How an incident looks at a glance: a colour and a word, by how severe it is while it is open."""
     # What happened once has no figure that could recover: its time is over.
     return OVER.get("closed" if is_case and state == "resolved" else state) or SEVERITIES[severity]
-
-
-def called(people: Sequence[Person], name: str | None) -> str:
-    """How people read somebody's name."""
-    return next((person.label for person in people if person.name == name), name or "somebody")
 
 
 def news(kind: str) -> str:

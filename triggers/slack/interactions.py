@@ -10,11 +10,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 
-from config.models import Person
+from config.models import Person, label_of
 from queries.metrics import moment_words
 from queries.state import HistoryEntry, Incident
 from triggers.incidents import Timetable, may_read
-from triggers.messages import called
 
 ACKNOWLEDGING: Final = frozenset({"eyes", "white_check_mark", "heavy_check_mark", "ballot_box_with_check"})
 """The reactions by which an incident is taken on, by Slack's names without a skin tone."""
@@ -275,17 +274,17 @@ def status_sentence(incident: Incident, seen: InteractionContext) -> str:
     """How things stand with an incident, in one sentence."""
     if incident.acknowledged_at and incident.is_open:
         who = "you" if seen.person and incident.acknowledged_by == seen.person.name else None
-        name = who or called(seen.people, incident.acknowledged_by)
+        name = who or label_of(incident.acknowledged_by, seen.people)
         return f"{name} acknowledged it, {local_time(incident.acknowledged_at, seen)}."
     if incident.snoozed_until and incident.is_open:
-        by = called(seen.people, incident.assigned_to)
+        by = label_of(incident.assigned_to, seen.people)
         return f"{by} snoozed it until {local_time(incident.snoozed_until, seen)}."
     last = next((entry for entry in reversed(seen.entries) if entry.kind in ("resolved", "closed")), None)
     if incident.is_open or last is None:
         return "it is open and unassigned."
     if last.kind == "resolved":
         return f"it recovered, {local_time(last.at, seen)}."
-    by = f"{called(seen.people, last.author)} closed it" if last.author else "it was closed"
+    by = f"{label_of(last.author, seen.people)} closed it" if last.author else "it was closed"
     return f"{by}, {local_time(last.at, seen)}: {last.reason}."
 
 

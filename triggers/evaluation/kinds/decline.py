@@ -1,5 +1,6 @@
 """Rules on the decline of single accounts: `triggers.evaluation.decline_rules` makes their panels. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
@@ -24,14 +25,13 @@ class Decline(RuleKind[DeclineRule]):
         before, newest = (date.fromisoformat(day) for day in sample["months"])
         # A month of another year is named with it.
         names = (f"{before:%B}" if before.year == newest.year else f"{before:%B %Y}", f"{newest:%B}")
-        currency = sample["currency"] or ""
-        then, now = (f"{count(_rounded(value))} {currency}".strip() for value in sample["amounts"])
+        then, now = _amounts(sample)
         parts = [f"{now} in {names[1]} against {then} in {names[0]}"]
         if None not in sample["shares"]:
             shares = (f"{share:.0%} ({name})" for share, name in zip(sample["shares"], names, strict=True))
             parts.insert(0, "share " + " \N{RIGHTWARDS ARROW} ".join(shares))
         if sample["year"] is not None:
-            parts.append(f"{money_figure(sample['year'], currency).strip()} in the year to {names[0]}")
+            parts.append(f"{money_figure(sample['year'], sample['currency'] or '').strip()} in the year to {names[0]}")
         said = ", ".join(parts)
         return f"{said[0].upper()}{said[1:]}."
 
@@ -47,7 +47,7 @@ class Decline(RuleKind[DeclineRule]):
         if "months" not in sample:
             return ""
         before, newest = (date.fromisoformat(day) for day in sample["months"])
-        then, now = (f"{count(_rounded(v))} {sample['currency'] or ''}".strip() for v in sample["amounts"])
+        then, now = _amounts(sample)
         said = f"{place} bought for {now} in {newest:%B %Y}, against {then} in {before:%B %Y}"
         if None in sample["shares"]:
             return said
@@ -60,7 +60,7 @@ class Decline(RuleKind[DeclineRule]):
             return "", ""
         before, newest = (f"{date.fromisoformat(day):%B %Y}" for day in sample["months"])
         if None in sample["shares"]:
-            then, now = (f"{count(_rounded(v))} {sample['currency'] or ''}".strip() for v in sample["amounts"])
+            then, now = _amounts(sample)
         else:
             then, now = (f"{share:.0%} of its wallet" for share in sample["shares"])
         return f"{now} in {newest}", f"{then} in {before}"
@@ -99,6 +99,8 @@ class Decline(RuleKind[DeclineRule]):
         return "every fall is replayed when it is judged: its months are drawn again from the accounts' own past"
 
 
-def _rounded(value: float) -> int:
-    """To three digits, as a person would say it."""
-    return int(round(value, 3 - len(str(abs(round(value))))))
+def _amounts(sample: Sample) -> Iterator[str]:
+    """What was bought before the fall and in the newest month, to three digits, as a person would say it."""
+    for value in sample["amounts"]:
+        digits = 3 - len(str(abs(round(value))))
+        yield f"{count(int(round(value, digits)))} {sample['currency'] or ''}".strip()
