@@ -7,7 +7,7 @@ and the cached figures are a million objects. It is told not to, and this is don
 import gc
 from typing import Final
 
-EVERY_S: Final = 2.0
+EVERY_S: Final = 10.0
 """How often to collect. What is young is collected by Python itself, as ever."""
 
 UNSETTLED: Final = 100_000
