@@ -6,7 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from config.models.values import ZERO, ChannelId, Duration, FrozenModel, Hours, Listed, MemberId, Name, Names, Zone
+from config.models.values import (
+    ZERO,
+    ChannelId,
+    Duration,
+    FrozenModel,
+    Hours,
+    Listed,
+    MemberId,
+    Name,
+    Names,
+    Times,
+    Zone,
+)
 
 Grain = Literal["day", "week", "month", "quarter"]
 Page = Literal["review", "strategy", "journeys", "incidents", "accounts", "explorer", "lab", "quality"]
@@ -15,7 +27,7 @@ Page = Literal["review", "strategy", "journeys", "incidents", "accounts", "explo
 class Step(FrozenModel):
     """One step of a ladder: how long after the opening, and who is told: `channel`, `gm` or a person's name."""
 
-    after: Duration = ZERO
+    after: Times = (ZERO,) * 4
     notify: Name = "channel"
 
 
@@ -23,7 +35,8 @@ class Route(FrozenModel):
     """Where a rule's incidents go: a Slack channel, and a ladder of who is told when.
 
     Outside its `hours` (in `zone`, on business days that are not its `holidays`) steps of the ladder are held until it
-    opens, folded into one there, or dropped; severity 1 goes through. Whoever took an incident on has `ack_timeout`.
+    opens, folded into one there, or dropped; severity 1 goes through. Or the clock pauses: only
+    working time counts, whatever is due. Whoever took an incident on has `ack_timeout`.
     What it escalates should be solved `solve_within` of its opening.
     """
 
@@ -35,10 +48,10 @@ class Route(FrozenModel):
     verticals: Names | None = None
     zone: Zone | None = None
     hours: Hours | None = None
-    outside: Literal["hold", "digest", "drop"] = "hold"
+    outside: Literal["hold", "digest", "drop", "pause"] = "hold"
     holidays: Annotated[tuple[date, ...], Listed] = ()
     ack_timeout: Duration | None = None
-    solve_within: Duration | None = None
+    solve_within: Times | None = None
     hourly: Annotated[int, Field(ge=1)] = 60
     fallback: Name | None = None
 

@@ -72,6 +72,26 @@ def parse_duration(text: object) -> timedelta:
     return length
 
 
+def parse_times(value: object) -> tuple[timedelta, ...]:
+    """A duration for each severity, 1 first: one for all of them, or `{1 = "4h", 3 = "2d"}`, where 2 is as 1."""
+    if isinstance(value, tuple):
+        return value
+    if not isinstance(value, Mapping):
+        return (parse_duration(value),) * 4
+    if unknown := sorted(set(value) - set("1234")):
+        message = f"there is no severity {unknown[0]}; write 1, 2, 3 or 4"
+        raise KeyedError(unknown[0], message)
+    if "1" not in value:
+        message = (
+            "severity 1 has no duration; write one, such as 1 = '4h'; what is left out is as the severity above it"
+        )
+        raise ValueError(message)
+    times = list[timedelta]()
+    for severity in "1234":
+        times.append(parse_duration(value[severity]) if severity in value else times[-1])
+    return tuple(times)
+
+
 def duration_text(length: timedelta) -> str:
     """A whole number of minutes as it is written in configuration, in days, hours or minutes: `14d`, never `336h`."""
     letter = next((letter for letter in "dh" if not length % _UNITS[letter]), "m")
@@ -118,6 +138,8 @@ def as_tuple(value: object) -> object:
 
 Listed: Final = BeforeValidator(as_tuple)
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Times = Annotated[tuple[timedelta, ...], BeforeValidator(parse_times)]
+"""A duration for each severity."""
 Hours = Annotated[tuple[time, time], BeforeValidator(parse_hours)]
 Name = Annotated[str, matching(_NAME, "use lower-case letters, digits, - and _, starting with a letter")]
 ChannelId = Annotated[str, matching(_CHANNEL, "write the Slack channel's id, such as 'C0123456789', not its name")]

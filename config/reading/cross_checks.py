@@ -251,7 +251,7 @@ def _route(entry: ConfigEntry[Route], people: Sheet[Person]) -> Iterator[Mistake
     # Verticals are known only with the data; that there is a general manager at all is known here.
     has_manager = any(p.item.audience == "gm" or not p.sound("audience") for p in people.entries)
     for i, step in enumerate(steps):
-        if i and step.after < steps[i - 1].after:
+        if any(own < before for own, before in zip(step.after, steps[i - 1].after if i else (), strict=False)):
             right = "put the steps in order of 'after'"
             yield entry.mistake(("ladder", i), f"step {i + 1} comes before step {i}", right)
         if people.names is None:

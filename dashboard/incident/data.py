@@ -23,10 +23,10 @@ from queries.review import (
     read_onset,
     read_present,
     read_trend,
+    timetable,
 )
 from queries.state import Action, Incident
 from queries.warehouse import Pin
-from triggers.incidents import timetable
 from triggers.messages import Card, other_incidents
 
 

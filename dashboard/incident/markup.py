@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from config.models import DATA_FAULT, DECEIVES, Catalog, Guard, Metric, Person, Rule, duration_text, label_of
+from config.models import DATA_FAULT, DECEIVES, Catalog, Guard, Metric, Person, Route, Rule, label_of
 from dashboard.incident.charts import Reference
 from dashboard.markup import SEVERITIES, macros, section
 from queries.messages import Notification
@@ -36,6 +36,7 @@ from queries.review import (
     reading_words,
     readings_of,
     slice_words,
+    timetable,
 )
 from queries.state import Action, HistoryEntry, Incident
 from triggers.evaluation.kinds import kind_of, sentence_start
@@ -226,8 +227,10 @@ def ladder_section(
     root = next((one for one in told if one.kind == "root"), None)
     taken = [entry for entry in page.history if entry.kind in STEPS]
     # The ladder that the incident was opened with: the rule's may have changed since, and this one is climbed on.
+    route = next((route for route in catalog.routes if route.name == incident.route), Route(name=incident.route))
+    table = timetable(catalog, route, terms.zone)
     for number, step in enumerate(parse_ladder(incident.ladder)):
-        when = "at once" if not step.after else f"after {duration_text(step.after)} without acknowledgement"
+        when = "at once" if not step.after else f"after {table.length_words(step.after)} without acknowledgement"
         entry = taken[number - 1] if 0 < number <= len(taken) else None
         reply = next((one for one in told if entry and one.kind == "reply" and one.version == entry.seq), root)
         if number and (entry is None or entry.kind != "escalated"):

@@ -12,7 +12,6 @@ from queries.messages.direct_messages import (
     queue_direct_message,
     read_direct_message,
 )
-from queries.messages.inbox import Arrived, Done
 from queries.messages.leases import (
     Lease,
     astray_lease,

@@ -3,6 +3,7 @@
 May import queries.monitoring, queries.metrics, queries.state and what stands below them.
 """
 
+from queries.review.business_hours import Timetable, local, solve_by, timetable
 from queries.review.document import (
     EVERYWHERE,
     UNCLEAR,

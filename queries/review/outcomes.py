@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta
 from math import ceil
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from config.models import Catalog, Route
 from queries.engine import day_of, day_start
 from queries.messages import notified_states
 from queries.metrics import count
+from queries.review.business_hours import solve_by, timetable
 from queries.state import HistoryEntry, Incident, histories, read_incidents
 from queries.statistics.survival import median_time
 from queries.warehouse import Scope
@@ -100,7 +101,7 @@ def outcome_of(of: Sequence[EscalatedIncident]) -> EscalationOutcome:
 
 
 def read_escalated(
-    conn: Connection, catalog: Catalog, scope: Scope, since: date, until: date, zone: tzinfo, as_of: datetime
+    conn: Connection, catalog: Catalog, scope: Scope, since: date, until: date, zone: ZoneInfo, as_of: datetime
 ) -> tuple[EscalatedIncident, ...]:
     """The escalations of the months in [since, until), the oldest first.
 
@@ -117,11 +118,13 @@ def read_escalated(
     again = dict[tuple[str, str], list[datetime]]()
     for one in everything:
         again.setdefault((one.rule, one.slice), []).append(one.opened_at)
-    escalations = (
-        _escalation(one, history[one.id], again[one.rule, one.slice], routes.get(one.route), zone, as_of)
-        for one in reversed(told)
-        if one.id in history
-    )
+    escalations = list[EscalatedIncident]()
+    for one in (one for one in reversed(told) if one.id in history):
+        route = routes.get(one.route) or Route(name=one.route)
+        table = timetable(catalog, route, zone)
+        by = solve_by(route, one.severity, one.opened_at, table)
+        openings = again[one.rule, one.slice]
+        escalations.append(_escalation(one, history[one.id], openings, table.zone, by, as_of))
     return tuple(one for one in escalations if since <= one.month < until)
 
 
@@ -137,25 +140,24 @@ def _escalation(
     incident: Incident,
     history: Sequence[HistoryEntry],
     openings: Sequence[datetime],
-    route: Route | None,
-    zone: tzinfo,
+    zone: ZoneInfo,
+    by: date | None,
     as_of: datetime,
 ) -> EscalatedIncident:
+    """What became of one that should be solved `by` a day."""
     began = incident.opened_at
     taken = next((entry.at for entry in history if entry.kind == "acknowledged"), None)
     end = next((entry for entry in history if entry.kind in {"resolved", "closed"}), None)
     # What ran out, or whose rule was removed, ends without a figure and without anybody: it was not solved.
     solved = end.at if end and end.kind == "resolved" and (end.sample is not None or end.author) else None
     returns = (*openings, *(entry.at for entry in history if entry.kind == "reopened"))
-    promise = route.solve_within if route else None
-    is_due = promise is not None and (solved is not None or as_of - began > promise)
     return EscalatedIncident(
         incident.route,
-        day_of(began, ZoneInfo(route.zone) if route and route.zone else zone).replace(day=1),
+        day_of(began, zone).replace(day=1),
         _passed(began, taken),
         None if solved is None else (solved - began) / timedelta(days=1),
         ((end.at if end else as_of) - began) / timedelta(hours=1),
-        (solved is not None and solved - began <= promise) if is_due and promise is not None else None,
+        (solved is not None and day_of(solved, zone) <= by) if by and (solved or day_of(as_of, zone) > by) else None,
         solved is not None and any(solved < at <= solved + RETURNS_WITHIN for at in returns),
     )
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime
 from statistics import median
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -80,7 +80,7 @@ class ReviewContext:
     scope: Scope
     as_of: datetime
     currency: str
-    zone: tzinfo
+    zone: ZoneInfo
     vertical: str | None = None
 
 

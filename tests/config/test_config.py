@@ -96,7 +96,7 @@ def test_the_small_configuration_is_read_whole() -> None:
     assert catalog.metric("nps").range == (-100, 100)
     assert catalog.metric("nps").plus == (Condition(column="score", at_least=9),)
     assert catalog.metric("defect-rate").where == (Condition(column="outcome", any_of=("reached", "failed")),)
-    assert catalog.route("installation").ladder[1].after == timedelta(days=1)
+    assert catalog.route("installation").ladder[1].after == (timedelta(days=1),) * 4
     assert catalog.person("gm-north").verticals == ("North",)
     assert catalog.audience("gm").grains == ("week", "month")
     rule = catalog.rule("installation-csat")

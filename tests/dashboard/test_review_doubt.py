@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_a_doubt_about_the_rules(new_state: NewState, ages: tuple[int, ...], ill
     slots = tuple(Evaluated(name, at.date(), 1, "h", "live", at) for name, at in moments.items())
     with states.begin() as conn:
         write(conn, TickRecord(slots=slots, errors=tuple(RuleError(name, "", "ValueError", NOW) for name in ill)))
-    context = ReviewContext(config, MONTH, EVERYTHING, NOW, "EUR", UTC)
+    context = ReviewContext(config, MONTH, EVERYTHING, NOW, "EUR", ZoneInfo("UTC"))
     with states.connect() as conn:
         meeting = read_meeting(conn, context)
     assert (meeting.doubt, meeting.evaluated_at) == (doubt, max(moments.values(), default=None))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import pytest
 from scipy.stats import poisson
@@ -23,6 +24,7 @@ from queries.sample import generate
 from queries.state import Incident, passing_state, read_incidents
 from queries.warehouse import COLUMNS, EVERYTHING, LoadReport, Pin, latest, tables
 from tests.support.company import LOADED
+from triggers.incidents.notification_load import notifications
 from triggers.incidents.tick import tick
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -30,6 +32,7 @@ PLANTED: Final = tomllib.loads((ROOT / "tests" / "sample" / "planted.toml").read
 NULL: Final = PLANTED["null"]["vertical"]
 SETTLE: Final = 14 * 86400.0
 CONTACTS: Final = 200_000
+MOST_A_WEEK, RARELY = 3, 0.05
 YEARS: Final = 2
 ENDS: Final = (
     date(2026, 11, 21),
@@ -123,9 +126,27 @@ def test_what_is_planted_is_found(tmp_path: Path, rules: Catalog, end: date) -> 
     ]
     assert any(i.opened_at.date() >= months_before(end, -unhappy["month"]) for i in detractors)
     assert [i for i in opened if i.vertical == NULL and i.class_ == "customer"] == []
+    for reader, weeks in _told_in_weeks(opened, rules, end).items():
+        assert sum(told > MOST_A_WEEK for told in weeks) <= RARELY * len(weeks), reader
     elsewhere = [i for i in opened if i.rule == "installation-defects" and i.vertical != broken["vertical"]]
     assert elsewhere == []
     _stories(opened, end)
+
+
+def _told_in_weeks(opened: tuple[Incident, ...], rules: Catalog, end: date) -> Mapping[str, list[int]]:
+    """How often each reader is told something in each week, if nobody ever acknowledges."""
+    until = datetime.combine(end, time(), UTC)
+    told = {
+        (n.reader, n.rule, n.at) if n.is_gathered else (n.reader, n.incident, n.at): n
+        for n in notifications(opened, rules, ZoneInfo("UTC"), until)
+    }
+    since = until - timedelta(days=365 * YEARS)
+    weeks: dict[str, list[int]] = {n.reader: [0] * (365 * YEARS // 7 + 1) for n in told.values()}
+    for note in told.values():
+        if note.at >= since:
+            weeks[note.reader][(note.at - since).days // 7] += 1
+    assert any(reader.endswith("-lead") for reader in weeks)  # who is next is counted too
+    return weeks
 
 
 def _stories(opened: tuple[Incident, ...], end: date) -> None:

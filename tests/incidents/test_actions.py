@@ -17,9 +17,11 @@ from sqlalchemy import Connection, Engine, select
 
 from config import EarshotError
 from config.models import Catalog, Person, Route, Step
-from queries.messages import Arrived, Done, Matchers, PostedMessage, inbox, silences
+from queries.messages import Matchers, PostedMessage, inbox, silences
+from queries.messages.inbox import Arrived, Done
 from queries.messages.outbox import record_root
 from queries.messages.silences import SilenceError
+from queries.review import Timetable
 from queries.state import (
     HistoryEntry,
     Incident,
@@ -44,7 +46,6 @@ from tests.slack.test_card import incident as an_incident
 from tests.support.company import LOADED, catalog, rule, warehouse
 from triggers.commands.arguments import parse_end
 from triggers.commands.deliveries import route_steps, silence_request
-from triggers.incidents import Timetable
 from triggers.incidents.actions import OverError, PastError, acknowledge, reassign, resolve, snooze
 from triggers.incidents.escalation import EscalationStep, addressed, begins, due_step, due_steps, snapshot
 from triggers.incidents.outgoing import root_message
@@ -56,7 +57,11 @@ from triggers.slack.interaction_handler import acknowledge_reacted
 BERLIN: Final = ZoneInfo("Europe/Berlin")
 FRIDAY: Final = datetime(2026, 11, 20, 15, tzinfo=UTC)  # 16:00 in Berlin
 MONDAY: Final = datetime(2026, 11, 23, 8, tzinfo=UTC)  # 9:00
-LADDER: Final = (Step(), Step(after=timedelta(hours=4), notify="ana"), Step(after=timedelta(hours=24), notify="gm"))
+LADDER: Final = (
+    Step(),
+    Step(after=(timedelta(hours=4),) * 4, notify="ana"),
+    Step(after=(timedelta(hours=24),) * 4, notify="gm"),
+)
 OFFICE: Final = (time(9), time(17))
 ANA: Final = Person(name="ana", label="Ana Ruiz", audience="specialist", slack=USERS["ana"])
 BEN: Final = Person(name="ben", label="Ben Okafor", audience="gm", slack=USERS["ben"], verticals=("Retail",))
@@ -73,7 +78,7 @@ def company(**changes: Any) -> Catalog:
 
 
 def case(**changes: Any) -> Incident:
-    return replace(an_incident(ladder=snapshot(route()), opened_at=FRIDAY), **changes)
+    return replace(an_incident(ladder=snapshot(route(), 2), opened_at=FRIDAY), **changes)
 
 
 def move(found: Incident, now: datetime, **changes: Any) -> EscalationStep | None:
@@ -234,7 +239,7 @@ def test_each_thing_is_done_once(states: Engine) -> None:
         assert (now_of(conn).snoozed_until, now_of(conn).acknowledged_by) == (None, "ana")
     for _ in range(2):
         with states.begin() as conn:
-            reassign(conn, id_, "ben", "to Ben", "ana", EVERYTHING, FRIDAY + 2 * HOUR)
+            reassign(conn, id_, "ben", "to Ben", "ana", EVERYTHING, FRIDAY + 2 * HOUR, table=Timetable(BERLIN))
     with states.begin() as conn:
         found = now_of(conn)
         assert (found.assigned_to, found.acknowledged_by) == ("ben", None)
@@ -251,7 +256,7 @@ def test_what_is_over_stays_over(states: Engine) -> None:
         for again in (
             partial(acknowledge, conn, id_, "ben"),
             partial(snooze, conn, id_, MONDAY, "", "ben"),
-            partial(reassign, conn, id_, "ben", "", "ben"),
+            partial(reassign, conn, id_, "ben", "", "ben", table=Timetable(BERLIN)),
             partial(resolve, conn, id_, "ben", ""),
         ):
             with pytest.raises(OverError):
@@ -489,7 +494,7 @@ def test_whom_a_rule_would_be_told_to() -> None:
 
 
 def test_a_snapshot_holds_what_a_ladder_was() -> None:
-    assert json.loads(snapshot(route()))[1] == {"after": "4h", "notify": "ana"}
+    assert json.loads(snapshot(route(), 2))[1] == {"after": "4h", "notify": "ana"}
 
 
 def test_a_silence_for_a_condition_mutes_whom_it_concerns_until_it_is_over(tmp_path: Path) -> None:

@@ -1,17 +1,17 @@
 """Business hours, as tables of cases: each instant is written with the offset that clocks there had."""
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.models import Calendar, Route
+from config.models import Calendar, Route, parse_duration
 from config.models.values import parse_hours
+from queries.review import Timetable, local, timetable
 from tests.support.company import catalog
-from triggers.incidents import Timetable, local, timetable
 
 BERLIN, KOLKATA, KATHMANDU = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata"), ZoneInfo("Asia/Kathmandu")
 LORD_HOWE, APIA = ZoneInfo("Australia/Lord_Howe"), ZoneInfo("Pacific/Apia")
@@ -24,7 +24,7 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def week(zone: ZoneInfo = BERLIN, hours: tuple[time, time] | None = NINE_TO_FIVE, **more: frozenset[date]) -> Timetable:
+def week(zone: ZoneInfo = BERLIN, hours: tuple[time, time] | None = NINE_TO_FIVE, **more: Any) -> Timetable:
     return Timetable(zone, hours, frozenset({6, 7}), **more)
 
 
@@ -134,6 +134,59 @@ def test_an_opening_is_the_first(
     assert table.is_open(opening) or opening == table.next_opening(opening)
     if opening > now:
         assert not table.is_open(opening - timedelta(microseconds=1))
+
+
+PAUSING: Final = Timetable(BERLIN, NINE_TO_FIVE, holidays=CHRISTMAS, pauses=True)
+
+
+@pytest.mark.parametrize(
+    ("table", "now", "length", "gone", "due"),
+    [
+        (PAUSING, "2026-11-20T10:00+01:00", "4h", "0h", "2026-11-20T14:00+01:00"),
+        (PAUSING, "2026-11-20T16:00+01:00", "4h", "0h", "2026-11-23T12:00+01:00"),  # over a weekend
+        (PAUSING, "2026-11-20T16:00+01:00", "4h", "3h", "2026-11-23T09:00+01:00"),  # nobody is told as work ends
+        (PAUSING, "2026-11-20T16:00+01:00", "4h", "4h", "2026-11-20T16:00+01:00"),
+        (PAUSING, "2026-11-20T16:00+01:00", "1d", "4h", "2026-11-23T12:00+01:00"),  # a day has eight hours
+        (PAUSING, "2026-11-21T03:00+01:00", "1d", "0h", "2026-11-24T09:00+01:00"),  # from Monday morning on
+        (PAUSING, "2026-12-24T16:00+01:00", "2d", "0h", "2026-12-29T16:00+01:00"),  # a holiday and a weekend
+        (PAUSING, "2026-03-27T16:00+01:00", "1d", "0h", "2026-03-30T16:00+02:00"),  # over the night that has 23 hours
+        (PAUSING, "2026-10-23T16:00+02:00", "2d", "0h", "2026-10-27T16:00+01:00"),  # over the one that has 25
+        (PAUSING, "2026-11-19T22:00-05:00", "30m", "0h", "2026-11-20T09:30+01:00"),
+        (Timetable(BERLIN, NIGHT, pauses=True), "2026-11-21T05:00+01:00", "2h", "0h", "2026-11-23T23:00+01:00"),
+        (Timetable(BERLIN, None, pauses=True), "2026-11-21T05:00+01:00", "1d", "4h", "2026-11-22T01:00+01:00"),
+        (week(), "2026-11-20T16:00+01:00", "4h", "0h", "2026-11-20T20:00+01:00"),
+    ],
+)
+def test_when_working_time_is_over(table: Timetable, now: str, length: str, gone: str, due: str) -> None:
+    assert table.after(at(now), parse_duration(length), parse_duration(gone)) == at(due)
+
+
+@given(
+    st.integers(0, 40 * 86_400).map(lambda seconds: datetime(2026, 12, 1, tzinfo=UTC) + timedelta(seconds=seconds)),
+    st.integers(1, 2000).map(lambda minutes: timedelta(minutes=minutes)),
+)
+def test_minute_by_minute_it_is_the_same(now: datetime, length: timedelta) -> None:
+    """Counted as a person counts: as long as somebody is at work, the time goes by. A day of it has eight hours."""
+    left = length // timedelta(days=1) * timedelta(hours=8) + length % timedelta(days=1)
+    due = PAUSING.after(now, length)
+    assert PAUSING.is_open(due)
+    days = (local(BERLIN, now.astimezone(BERLIN).date() + timedelta(days=n), time(9)) for n in range(30))
+    spans = ((max(day, now), day + timedelta(hours=8)) for day in days if PAUSING.is_open(day))
+    assert sum((max(min(end, due) - start, timedelta(0)) for start, end in spans), timedelta(0)) == left
+
+
+@pytest.mark.parametrize(
+    ("table", "length", "words"),
+    [
+        (PAUSING, "4h", "4 business hours"),
+        (PAUSING, "1d", "1 business day"),
+        (PAUSING, "90m", "1.5 business hours"),
+        (week(), "24h", "24 hours"),
+        (Timetable(BERLIN, pauses=True), "1h", "1 hour"),
+    ],
+)
+def test_how_long_it_is_in_words(table: Timetable, length: str, words: str) -> None:
+    assert table.length_words(parse_duration(length)) == words
 
 
 def test_a_route_has_its_own_zone_and_holidays_besides_the_companys() -> None:

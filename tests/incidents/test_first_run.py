@@ -17,7 +17,7 @@ from triggers.messages import CardReader, Composer
 
 FIRST: Final = date(2025, 1, 6)
 NOW: Final = FIRST + timedelta(weeks=50)
-LADDER: Final = (Step(), Step(after=timedelta(days=1), notify="delivery-lead"))
+LADDER: Final = (Step(), Step(after=(timedelta(days=1),) * 4, notify="delivery-lead"))
 ROUTES: Final = (Route(name="delivery", channel="C000000104", ladder=LADDER), Route(name="analysts"))
 ALWAYS: Final = (25,) * 52
 LONG: Final = (2,) * 12 + (25,) * 40

@@ -22,7 +22,7 @@ FIRST: Final = date(2025, 9, 1)
 WEEK: Final = timedelta(weeks=1)
 STORY: Final = (4,) * 10 + (20,) * 4 + (45,) * 2 + (2,) * 8
 OPENS: Final = date(2025, 12, 22)
-LADDER: Final = (Step(), Step(after=timedelta(days=3), notify="delivery-lead"))
+LADDER: Final = (Step(), Step(after=(timedelta(days=3),) * 4, notify="delivery-lead"))
 ROUTE: Final = Route(name="delivery", label="Keepers of promises", channel="C000000104", ladder=LADDER)
 COMPANY: Final = rule(name="company", by=[])
 """Resolves at 20%; the one of the vertical holds on to 1%."""

@@ -23,8 +23,8 @@ from tests.support.states import NewState
 
 NOW: Final = datetime(2026, 4, 1, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-AUCKLAND: Final = Route(name="far", label="Auckland's", zone="Pacific/Auckland", solve_within=10 * DAY)
-DELIVERY: Final = Route(name="delivery", label="Delivery", solve_within=10 * DAY)
+AUCKLAND: Final = Route(name="far", label="Auckland's", zone="Pacific/Auckland", solve_within=(10 * DAY,) * 4)
+DELIVERY: Final = Route(name="delivery", label="Delivery", solve_within=(10 * DAY,) * 4)
 FREE: Final = Route(name="free", label="Free")
 
 

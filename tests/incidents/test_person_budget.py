@@ -167,7 +167,7 @@ ROUTE: Final = Route(
     name="delivery",
     label="Keepers of promises",
     channel=CHANNELS["service-quality"],
-    ladder=(Step(), Step(after=timedelta(days=1), notify="ana")),
+    ladder=(Step(), Step(after=(timedelta(days=1),) * 4, notify="ana")),
 )
 OWNER: Final = Person(name="delivery-lead", label="Lead", audience="analyst", slack="U000000101")
 

@@ -128,7 +128,7 @@ def test_an_open_incident_of_an_ill_rule_stays_as_it_is_and_goes_on_afterwards(
 
 
 def test_a_ladder_waits_for_what_is_ill(tmp_path: Path, new_state: NewState, monkeypatch: pytest.MonkeyPatch) -> None:
-    ladder = (Step(after=timedelta(0), notify="channel"), Step(after=timedelta(hours=4), notify="gm"))
+    ladder = (Step(after=(timedelta(0),) * 4, notify="channel"), Step(after=(timedelta(hours=4),) * 4, notify="gm"))
     routes = tuple(Route(name=route.name, ladder=ladder) for route in APART)
     config = catalog(rule(), rule(name="others", route="elsewhere"), routes=routes)
     states = new_state()

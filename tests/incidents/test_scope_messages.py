@@ -129,7 +129,7 @@ def found(draw: st.DrawFn, number: int, route: Route) -> Incident:
     body: dict[str, Any] = {
         "id": incident_id(of.name, place["slice"], at.date()), "rule": of.name, "class_": "customer",
         "rule_hash": HASHES[of.name], "severity": draw(st.integers(1, 4)),
-        "route": route.name, "ladder": snapshot(route), "vertical": None, "touchpoint": None, "account_id": None,
+        "route": route.name, "ladder": snapshot(route, 2), "vertical": None, "touchpoint": None, "account_id": None,
         "state": "open", "episode": 1, "opened_at": at, "slot": at.date(), "resolved_at": None,
         "acknowledged_at": None, "acknowledged_by": None, "next_step": 1, "next_step_at": NOW - timedelta(hours=12),
         "value": None if of is CASES else 0.4, "n": 1 if of is CASES else 50, "origin": "live", "version": 1,
@@ -149,7 +149,7 @@ def _catalog(routes: tuple[Route, ...], known: tuple[Person, ...]) -> Catalog:
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     known = (draw(people(1)), draw(people(2)))
-    step = Step(after=timedelta(hours=1), notify=draw(st.sampled_from(("gm", "person-1", "person-2"))))
+    step = Step(after=(timedelta(hours=1),) * 4, notify=draw(st.sampled_from(("gm", "person-1", "person-2"))))
     route = Route(
         name="delivery",
         channel="C000000104",
@@ -295,7 +295,7 @@ def test_the_owner_is_told_once_a_day_and_only_of_what_is_new(pin: Pin, new_stat
 def _incident(of: Catalog, vertical: str, at: datetime) -> Incident:
     return Incident(
         id=incident_id("defects", vertical, at.date()), rule="defects", rule_hash=version_of(of, RULES[0]).hash,
-        slice=f"vertical={vertical}", class_="customer", severity=2, route="delivery", ladder=snapshot(of.routes[0]),
+        slice=f"vertical={vertical}", class_="customer", severity=2, route="delivery", ladder=snapshot(of.routes[0], 2),
         vertical=vertical, touchpoint=None, account_id=None, state="open", episode=1, opened_at=at, slot=at.date(),
         resolved_at=None, acknowledged_at=None, acknowledged_by=None, next_step=1, next_step_at=None, value=0.4, n=50,
         origin="live", version=1,
@@ -355,7 +355,7 @@ def test_whoever_has_no_room_is_not_named_beside_one_who_has() -> None:
 
 def test_steps_told_together_name_only_what_everybody_there_may_read() -> None:
     """The worst one's message names the others by their rule, and by their slice where that is in scope."""
-    hours, ladder = (time(8), time(17)), (Step(), Step(after=timedelta(hours=1), notify="ana"))
+    hours, ladder = (time(8), time(17)), (Step(), Step(after=(timedelta(hours=1),) * 4, notify="ana"))
     route = Route(
         name="delivery",
         channel="C000000104",
@@ -366,7 +366,7 @@ def test_steps_told_together_name_only_what_everybody_there_may_read() -> None:
     )
     ana = Person(name="ana", label="Ana", audience="specialist", verticals=("Zebras", "Xylophones"))
     of = _catalog((route,), (ana,))
-    late: dict[str, Any] = {"next_step_at": NOW - timedelta(hours=12), "ladder": snapshot(route)}
+    late: dict[str, Any] = {"next_step_at": NOW - timedelta(hours=12), "ladder": snapshot(route, 2)}
     three = [replace(_incident(of, vertical, NOW - timedelta(days=1)), **late) for vertical in VERTICALS]
     zebras = replace(three[0], severity=2)
     others = [replace(one, severity=3) for one in three[1:]]

@@ -132,7 +132,7 @@ def company(**route: Any) -> tuple[Catalog, str]:
         Person(name="gm-retail", label="Ben", audience="gm", verticals=("Retail",)),
         Person(name="gm-energy", label="Cem", audience="gm", verticals=("Energy",)),
     )
-    return catalog(rule(), routes=(found,)).model_copy(update={"people": people}), snapshot(found)
+    return catalog(rule(), routes=(found,)).model_copy(update={"people": people}), snapshot(found, 2)
 
 
 FRIDAY: Final = datetime(2026, 3, 6, 18, tzinfo=UTC)

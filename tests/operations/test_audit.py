@@ -163,7 +163,7 @@ OFFICE: Final = Route(
     name="delivery",
     zone="Europe/Berlin",
     hours=(time(9), time(17)),
-    ladder=(Step(), Step(after=timedelta(hours=4), notify="delivery-lead")),
+    ladder=(Step(), Step(after=(timedelta(hours=4),) * 4, notify="delivery-lead")),
 )
 OPENING: Final = NOW - timedelta(hours=2)
 FRIDAY: Final = NOW - timedelta(days=3)
@@ -172,7 +172,7 @@ CHILD: Final = rule(name="child", inhibited_by="defects")
 
 def stepping(**changes: Any) -> Incident:
     """An incident whose second step was due 90 minutes ago, while the route was at work."""
-    due: dict[str, Any] = {"ladder": snapshot(OFFICE), "opened_at": FRIDAY, "next_step_at": NOW - minutes(90)}
+    due: dict[str, Any] = {"ladder": snapshot(OFFICE, 2), "opened_at": FRIDAY, "next_step_at": NOW - minutes(90)}
     return an_incident(**{"rule": "defects", **due, **changes})
 
 

@@ -341,6 +341,8 @@ def _default(field: FieldInfo) -> str:
 
 def _toml(value: Any) -> str:
     """A value as it is written in TOML."""
+    if isinstance(value, tuple) and len({*value}) == 1 and isinstance(value[0], timedelta):
+        value = value[0]  # one for every severity
     match value:
         case bool():
             return str(value).lower()

@@ -14,11 +14,13 @@ from config.models import EventRule, Person, Route
 from queries.engine import disposing
 from queries.monitoring.case_file import CaseFile, read_case
 from queries.monitoring.evidence import DataFreshness, Evidence, with_stake
+from queries.review import Timetable
 from queries.warehouse import EVERYTHING, Scope
 from tests.slack.test_card import card, incident
 from tests.support.company import catalog, rule
 from tests.support.handmade import warehouse
-from triggers.incidents import Timetable, due_sentence
+from triggers.incidents import due_sentence, parse_ladder, snapshot
+from triggers.incidents.escalation import after, due_step
 from triggers.messages.card import asks, facts, incident_message, sentence, title
 from triggers.messages.card_reader import other_incidents
 from triggers.messages.message import Link
@@ -228,15 +230,16 @@ ANA: Final = Person(name="ana", label="Head of service", audience="specialist")
 LADDER: Final = '[{"after": "0m", "notify": "channel"}, {"after": "4h", "notify": "%s"}]'
 SNOOZED: Final = "When the snooze ends, it must be acknowledged again if it is still open."
 FRIDAY: Final = at("2026-02-06T13:00")  # 14:00 in Berlin
+TODAY: Final = "by 18:00 CET today (Friday 6 February 2026)"
 
 
 @pytest.mark.parametrize(
     ("notify", "changes", "words"),
     [
-        ("ana", {}, "by 09:00 CET on 9 February 2026. After that, it goes to Head of service."),  # a weekend
-        ("ana", {"severity": 1}, "by 18:00 CET today (6 February 2026). After that, it goes to Head of service."),
-        ("gm", {"severity": 1}, "by 18:00 CET today (6 February 2026). After that, it goes to the general manager."),
-        ("ana", {"next_step_at": None}, "today (6 February 2026). It will not be escalated to anyone else."),
+        ("ana", {}, "by 09:00 CET on Monday 9 February 2026; after that, Head of service is notified."),  # a weekend
+        ("ana", {"severity": 1}, f"{TODAY}; after that, Head of service is notified."),
+        ("gm", {"severity": 1}, f"{TODAY}; after that, the general manager is notified."),
+        ("ana", {"next_step_at": None}, "today (Friday 6 February 2026). It will not be escalated to anyone else."),
         ("ana", {"acknowledged_at": FRIDAY, "acknowledged_by": "ana"}, ""),
         ("ana", {"snoozed_until": FRIDAY + timedelta(days=1)}, SNOOZED),
         ("ana", {"state": "resolved"}, ""),
@@ -244,7 +247,60 @@ FRIDAY: Final = at("2026-02-06T13:00")  # 14:00 in Berlin
 )  # fmt: skip
 def test_by_when_and_who_hears_then(notify: str, changes: dict[str, Any], words: str) -> None:
     found = incident(**{"ladder": LADDER % notify, "next_step_at": FRIDAY + timedelta(hours=4), **changes})
-    assert due_sentence(found, OFFICE, (ANA,), FRIDAY).removeprefix("Please acknowledge it ") == words
+    assert due_sentence(found, Route(name="r"), OFFICE, (ANA,), FRIDAY).removeprefix("Please acknowledge it ") == words
+
+
+PAUSING: Final = replace(OFFICE, pauses=True)
+BY_SEVERITY: Final = {"1": "4h", "2": "1d"}
+PROMISING: Final = Route.model_validate({"name": "r", "solve_within": {"1": "2d", "3": "6d"}})
+OPENED: Final = at("2026-02-06T15:00")  # Friday, 16:00 in Berlin
+
+
+@pytest.mark.parametrize(
+    ("changes", "now", "words"),
+    [
+        ({"severity": 2}, FRIDAY, "It is to be solved by Tuesday 10 February 2026."),
+        ({"severity": 4}, FRIDAY, "It is to be solved by Monday 16 February 2026."),
+        ({"acknowledged_at": FRIDAY}, FRIDAY + timedelta(days=5), "It was to be solved by Tuesday 10 February 2026."),
+        ({"snoozed_until": FRIDAY + timedelta(days=1)}, FRIDAY, "It is to be solved by Tuesday 10 February 2026."),
+        ({"state": "closed"}, FRIDAY, ""),
+        ({"origin": "backfill", "acknowledged_at": FRIDAY}, FRIDAY, ""),
+    ],
+)
+def test_by_when_it_is_to_be_solved(changes: dict[str, Any], now: datetime, words: str) -> None:
+    """Business days, by its severity; also once somebody has it."""
+    found = incident(ladder="[]", opened_at=OPENED, **changes)
+    said = due_sentence(found, PROMISING, PAUSING, (ANA,), now)
+    assert said.endswith(words)
+    assert bool(said) == bool(words)
+    assert ("acknowledge" in said) == (bool(words) and found.acknowledged_at is None)
+
+
+@pytest.mark.parametrize(
+    ("severity", "hours", "by"),
+    [
+        (1, True, "12:00 CET on Monday 9 February 2026"),
+        (2, True, "16:00 CET on Monday 9 February 2026"),
+        (1, False, "20:00 CET today (Friday 6 February 2026)"),
+    ],
+)
+def test_a_ladder_counts_the_specialists_own_hours(*, severity: int, hours: bool, by: str) -> None:
+    """What a tick opens on a Friday at 16:00, and who is told when nobody takes it on."""
+    ladder = [{"notify": "channel"}, {"after": BY_SEVERITY, "notify": "ana"}]
+    route = Route.model_validate({"name": "delivery", "ladder": ladder, "outside": "pause"})
+    table = PAUSING if hours else replace(PAUSING, hours=None)
+    steps = parse_ladder(snapshot(route, severity))
+    found = incident(severity=severity, ladder=snapshot(route, severity), next_step_at=after(steps, 1, OPENED, table))
+    assert due_sentence(found, route, table, (ANA,), OPENED) == (
+        f"Please acknowledge it by {by}; after that, Head of service is notified."
+    )
+    due = found.next_step_at
+    assert due is not None
+    assert due_step(found, route, table, due - timedelta(seconds=1), (ANA,)) is None
+    move = due_step(found, route, table, due, (ANA,))
+    words = "4 hours" if not hours else "4 business hours" if severity == 1 else "1 business day"
+    assert move is not None
+    assert move.reason == f"to Head of service: nobody acknowledged it within {words}"
 
 
 @pytest.mark.parametrize(

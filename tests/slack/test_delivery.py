@@ -224,7 +224,8 @@ def test_what_was_closed_by_hand_stays_closed_until_it_recovered(watch: Watch, s
 
 def test_nobody_took_it_on_so_the_next_step_names_a_person(tmp_path: Path, slack: Slack) -> None:
     config = catalog(
-        rule(), routes=(ROUTE.model_copy(update={"ladder": (Step(), Step(after=timedelta(hours=4), notify="ana"))}),)
+        rule(),
+        routes=(ROUTE.model_copy(update={"ladder": (Step(), Step(after=(timedelta(hours=4),) * 4, notify="ana"))}),),
     )
     person = config.people[0].model_copy(update={"name": "ana", "slack": slack.users["ana"]})
     config = config.model_copy(update={"people": (person,)})
@@ -519,7 +520,7 @@ def _every_second(turns: Iterator[int], choices: list[Fault]) -> Callable[[Any],
 def flood(tmp_path: Path, slack: Slack) -> Iterator[Watch]:
     """Twelve verticals that breach on one day, and a channel with room for three messages an hour."""
     company = [week for i in range(12) for week in weeks(FIRST, STORY, vertical=f"V{i}")]
-    steps = (Step(), Step(after=timedelta(hours=4), notify="ana"))
+    steps = (Step(), Step(after=(timedelta(hours=4),) * 4, notify="ana"))
     narrow = ROUTE.model_copy(update={"hourly": 3, "ladder": steps})
     config = catalog(rule(false_alarms_per_year=6), routes=(narrow,))
     person = config.people[0].model_copy(update={"name": "ana", "slack": slack.users["ana"]})

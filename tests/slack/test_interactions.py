@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from config.models import Person
+from queries.review import Timetable
 from queries.state import HistoryEntry, Incident
 from tests.slack.test_card import incident as an_incident
-from triggers.incidents import Timetable, may_read
+from triggers.incidents import may_read
 from triggers.slack.blocks import form
 from triggers.slack.interactions import (
     FORMS,

@@ -25,7 +25,8 @@ from streamlit.testing.v1 import AppTest
 from config.models import Catalog
 from config.reading import read_catalog
 from config.settings import CHECKOUT, Settings, SlackSettings, read_settings
-from queries.messages import Arrived, inbox, outbox
+from queries.messages import inbox, outbox
+from queries.messages.inbox import Arrived
 from queries.state import Incident, entries, open_state, read_actions, read_incidents, tables
 from queries.stores import open_states, open_warehouse
 from queries.warehouse import COLUMNS, EVERYTHING, Warehouse

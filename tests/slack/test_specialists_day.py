@@ -44,6 +44,7 @@ label = "Service quality"
 channel = "{CHANNEL}"
 zone = "Europe/Berlin"
 hours = "09:00-17:00"
+solve_within = "20d"
 ladder = [{{ after = "0m", notify = "channel" }}, {{ after = "4h", notify = "gm" }}]
 
 [[person]]

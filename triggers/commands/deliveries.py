@@ -133,7 +133,8 @@ def route_steps(catalog: Catalog, rule: str, vertical: str | None, zone: ZoneInf
         yield f"the channel may only see {', '.join(route.verticals)}"
     when, before = begins(found.severity, table, at), timedelta(0)
     for step in route.ladder:
-        when += step.after - before
+        after = step.after[found.severity - 1]
+        when = table.after(when, after, before)
         held = when if found.severity == 1 else table.next_opening(when)
         is_dropped = route.outside == "drop" and held != when
         shown = when if is_dropped else held
@@ -142,7 +143,7 @@ def route_steps(catalog: Catalog, rule: str, vertical: str | None, zone: ZoneInf
             late = " (dropped: outside business hours)" if is_dropped else " (held until business hours)"
         clock = f"{shown.astimezone(table.zone):%a %Y-%m-%d %H:%M}"
         yield f"{clock}  {_whom(catalog, step.notify, vertical)}{late}"
-        when, before = shown, step.after
+        when, before = shown, after
     if route.ack_timeout:
         yield f"an acknowledgement lasts {duration_text(route.ack_timeout)}; then escalation resumes"
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from config import EarshotError
 from queries.messages import notified_ids
+from queries.review import Timetable
 from queries.state import HistoryEntry, Incident, annotate, read_incident
 from queries.warehouse import Scope
 from triggers.incidents.escalation import resumed
@@ -71,7 +72,9 @@ def snooze(
     return _change(conn, found, "snoozed", words, author, now, snoozed_until=until, assigned_to=author)
 
 
-def reassign(conn: Connection, id_: str, to: str, words: str, author: str, scope: Scope, now: datetime) -> Incident:
+def reassign(  # noqa: PLR0913 - who, what, to whom, and by whose clock
+    conn: Connection, id_: str, to: str, words: str, author: str, scope: Scope, now: datetime, *, table: Timetable
+) -> Incident:
     """Somebody hands an incident on: it is nobody's until `to` takes it on, and its ladder goes on. Twice is once.
 
     Raises:
@@ -81,7 +84,7 @@ def reassign(conn: Connection, id_: str, to: str, words: str, author: str, scope
     if found.assigned_to == to and not found.acknowledged_at:
         return found
     nobodys = {"acknowledged_at": None, "acknowledged_by": None, "snoozed_until": None}
-    due = resumed(found, now)
+    due = resumed(found, now, table)
     return _change(conn, found, "reassigned", words, author, now, assigned_to=to, next_step_at=due, **nobodys)
 
 

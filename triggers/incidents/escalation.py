@@ -8,17 +8,17 @@ dropped; severity 1 goes through.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.models import Catalog, Person, Route, Step, duration_text, label_of, parse_duration
+from config.models import Catalog, Person, Route, duration_text, label_of, parse_duration
 from queries.engine import day_of
 from queries.messages import Silence, silenced
-from queries.metrics import day_words, length_words, listed
+from queries.metrics import day_words, listed
+from queries.review import Timetable, solve_by, timetable
 from queries.state import HistoryEntry, Incident
 from triggers.incidents.access import may_name_accounts, may_read
-from triggers.incidents.business_hours import Timetable, timetable
 from triggers.incidents.speakers import speaker_of
 
 STEPS: Final = frozenset({"escalated", "deferred", "digested", "skipped"})
@@ -49,19 +49,23 @@ class EscalationStep:
     to: str = ""
 
 
-def snapshot(route: Route) -> str:
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A step of the ladder that an incident of one severity has: how long after its opening, and whom it tells."""
+
+    after: timedelta
+    notify: str
+
+
+def snapshot(route: Route, severity: int) -> str:
     """A route's ladder as it is when an incident opens: later edits change no open incident."""
-    return json.dumps([{"after": duration_text(step.after), "notify": step.notify} for step in route.ladder])
+    rungs = ({"after": duration_text(step.after[severity - 1]), "notify": step.notify} for step in route.ladder)
+    return json.dumps([*rungs])
 
 
-def parse_ladder(text: str) -> tuple[Step, ...]:
+def parse_ladder(text: str) -> tuple[Rung, ...]:
     """A ladder from its snapshot."""
-    return tuple(Step(after=parse_duration(step["after"]), notify=step["notify"]) for step in json.loads(text))
-
-
-def first(steps: Sequence[Step], told_at: datetime) -> datetime:
-    """When the root message goes out."""
-    return told_at + steps[0].after if steps else told_at
+    return tuple(Rung(parse_duration(step["after"]), step["notify"]) for step in json.loads(text))
 
 
 def begins(severity: int, table: Timetable, now: datetime) -> datetime:
@@ -69,21 +73,21 @@ def begins(severity: int, table: Timetable, now: datetime) -> datetime:
     return now if severity == 1 else table.next_opening(now)
 
 
-def after(steps: Sequence[Step], step: int, told_at: datetime) -> datetime | None:
+def after(steps: Sequence[Rung], step: int, told_at: datetime, table: Timetable) -> datetime | None:
     """When the step of that number is due; None past the ladder's end."""
-    return told_at + steps[step].after if step < len(steps) else None
+    return table.after(told_at, steps[step].after) if step < len(steps) else None
 
 
-def resumed(incident: Incident, now: datetime) -> datetime | None:
+def resumed(incident: Incident, now: datetime, table: Timetable) -> datetime | None:
     """When the next step is due for an incident that is nobody's again: as long from now as between the two steps."""
-    return _next(parse_ladder(incident.ladder), incident.next_step, now)
+    return _next(parse_ladder(incident.ladder), incident.next_step, now, table)
 
 
-def _next(steps: Sequence[Step], number: int, now: datetime) -> datetime | None:
+def _next(steps: Sequence[Rung], number: int, now: datetime, table: Timetable) -> datetime | None:
     if number >= len(steps):
         return None
     # Counted from now and not from the opening: after a long snooze all steps would be due at once.
-    return now + (steps[number].after - steps[number - 1].after if number else timedelta(0))
+    return table.after(now, steps[number].after, steps[number - 1].after) if number else now
 
 
 def due_step(
@@ -100,13 +104,13 @@ def due_step(
     if incident.snoozed_until is not None:
         if incident.snoozed_until > now:
             return None
-        move = EscalationStep("woken", "it is still open", {"snoozed_until": None, **_nobodys(incident, now)})
+        move = EscalationStep("woken", "it is still open", {"snoozed_until": None, **_nobodys(incident, now, table)})
     elif incident.acknowledged_at is not None:
-        if route.ack_timeout is None or incident.acknowledged_at + route.ack_timeout > now:
+        if route.ack_timeout is None or table.after(incident.acknowledged_at, route.ack_timeout) > now:
             return None
         who = label_of(incident.acknowledged_by, people)
-        reason = f"{who} acknowledged it {length_words(route.ack_timeout)} ago, and it is still open"
-        move = EscalationStep("lapsed", reason, _nobodys(incident, now))
+        reason = f"{who} acknowledged it {table.length_words(route.ack_timeout)} ago, and it is still open"
+        move = EscalationStep("lapsed", reason, _nobodys(incident, now, table))
     else:
         move = _step(incident, route, table, now, people)
     # What is skipped is told to nobody, so it need not wait until somebody is at work; severity 1 waits for nobody.
@@ -115,8 +119,8 @@ def due_step(
     return None
 
 
-def _nobodys(incident: Incident, now: datetime) -> dict[str, Any]:
-    return {"acknowledged_at": None, "acknowledged_by": None, "next_step_at": resumed(incident, now)}
+def _nobodys(incident: Incident, now: datetime, table: Timetable) -> dict[str, Any]:
+    return {"acknowledged_at": None, "acknowledged_by": None, "next_step_at": resumed(incident, now, table)}
 
 
 def _step(
@@ -128,10 +132,10 @@ def _step(
     is_late = incident.severity != 1 and not table.is_open(at)
     notify = steps[number].notify
     whom = _called(notify, people, incident.vertical)
-    changes = {"next_step": number + 1, "next_step_at": _next(steps, number + 1, now)}
+    changes = {"next_step": number + 1, "next_step_at": _next(steps, number + 1, now, table)}
     if is_late and route.outside == "drop":
         return EscalationStep("skipped", f"no notification to {whom}: outside business hours", changes, is_late, notify)
-    why = f"nobody acknowledged it within {length_words(steps[number].after)}"
+    why = f"nobody acknowledged it within {table.length_words(steps[number].after)}"
     waited = "; held until business hours" if is_late else ""
     return EscalationStep("escalated", f"to {whom}: {why}{waited}", changes, is_late, notify)
 
@@ -223,25 +227,48 @@ def addressed(
     return named_people(steps[number].notify, people, incident.vertical) if number < len(steps) else ()
 
 
-def due_sentence(incident: Incident, table: Timetable, people: Sequence[Person], now: datetime | None) -> str:
-    """By when somebody should take it on, and who is notified then; empty where somebody has, or it is over."""
-    if incident.is_open and incident.snoozed_until:
+def due_sentence(
+    incident: Incident, route: Route, table: Timetable, people: Sequence[Person], now: datetime | None
+) -> str:
+    """By when somebody should take it on, who is notified then, and by when it should be solved; empty once it is over.
+
+    What the first run found in the past has no time to be solved by: that would be over before anybody heard of it.
+    """
+    if not incident.is_open:
+        return ""
+    by = solve_by(route, incident.severity, incident.opened_at, table) if incident.origin == "live" else None
+    said = [_acknowledge_by(incident, table, people, now)]
+    if by:
+        is_late = by < day_of(now or incident.opened_at, table.zone)
+        said.append(f"It {'was' if is_late else 'is'} to be solved by {_on_day(by)}.")
+    return " ".join(filter(None, said))
+
+
+def _on_day(day: date) -> str:
+    return f"{day:%A} {day_words(day)}"
+
+
+def _acknowledge_by(incident: Incident, table: Timetable, people: Sequence[Person], now: datetime | None) -> str:
+    """By when somebody should take it on, and who is notified then; empty where somebody has."""
+    if incident.snoozed_until:
         return "When the snooze ends, it must be acknowledged again if it is still open."
-    if not incident.is_open or incident.acknowledged_at:
+    if incident.acknowledged_at:
         return ""
     steps, number = parse_ladder(incident.ladder), incident.next_step
     if incident.next_step_at is None or number >= len(steps):
-        day = f" ({day_words(now, table.zone)})" if now else ""
+        today = f"today ({_on_day(day_of(now, table.zone))})" if now else "today"
         if number > 1:
-            return f"Now overdue: please acknowledge it today{day}. There is no further escalation."
-        return f"Please acknowledge it today{day}. It will not be escalated to anyone else."
+            return f"Now overdue: please acknowledge it {today}. There is no further escalation."
+        return f"Please acknowledge it {today}. It will not be escalated to anyone else."
     # What waits until somebody is at work is told then; severity 1 waits for nobody.
     at = incident.next_step_at if incident.severity == 1 else table.next_opening(incident.next_step_at)
-    local, day = at.astimezone(table.zone), day_words(at, table.zone)
-    is_today = now is not None and day_of(at, table.zone) == day_of(now, table.zone)
-    by = f"{local:%H:%M %Z} {f'today ({day})' if is_today else f'on {day}'}"
-    who = _called(steps[number].notify, people, incident.vertical)
-    return f"Please acknowledge it by {by}. After that, it goes to {who}."
+    day = day_of(at, table.zone)
+    on = f"today ({_on_day(day)})" if now and day == day_of(now, table.zone) else f"on {_on_day(day)}"
+    by = f"{at.astimezone(table.zone):%H:%M %Z} {on}"
+    notify = steps[number].notify
+    who = _called(notify, people, incident.vertical)
+    are = "are" if len(named_people(notify, people, incident.vertical)) > 1 else "is"
+    return f"Please acknowledge it by {by}; after that, {who}{',' if ', ' in who else ''} {are} notified."
 
 
 def overdue_steps(
@@ -274,16 +301,17 @@ def overdue_steps(
     overdue = list[datetime]()
     for incident, move in due_steps(heard, catalog, zone, then):
         route = routes.get(incident.route) or Route(name=incident.route)
-        at = _time(incident, move, route)
+        table = timetable(catalog, route, zone)
+        at = _time(incident, move, route, table)
         goes_through = move.kind == "skipped" or incident.severity == 1
-        overdue.append(at if goes_through else timetable(catalog, route, zone).next_opening(at))
+        overdue.append(at if goes_through else table.next_opening(at))
     return tuple(sorted(overdue))
 
 
-def _time(incident: Incident, move: EscalationStep, route: Route) -> datetime:
+def _time(incident: Incident, move: EscalationStep, route: Route, table: Timetable) -> datetime:
     """When the time for a step had come, whether or not anybody was at work."""
     if move.kind == "woken" and incident.snoozed_until:
         return incident.snoozed_until
     if move.kind == "lapsed" and incident.acknowledged_at and route.ack_timeout:
-        return incident.acknowledged_at + route.ack_timeout
+        return table.after(incident.acknowledged_at, route.ack_timeout)
     return incident.next_step_at or incident.opened_at

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.models import Catalog, Guard, Route, Rule, WatchRule
+from config.models import Catalog, Guard, Rule, WatchRule
 from queries.messages import CaseDigest
+from queries.review import timetable
 from queries.state import DigestPart, Escalation, HistoryEntry, Incident, Queued, TickRecord
 from triggers.data_faults.detectors.history import DataFault
 from triggers.evaluation import EventRuleResult, SevereCase, Standing, StateChange
 from triggers.incidents import escalation, outgoing
-from triggers.incidents.business_hours import timetable
 from triggers.incidents.person_budget import Assigned
 from triggers.incidents.place import Occurrence, Place, place_of
 from triggers.incidents.speakers import part_of, speaker_of, speaks_alone
@@ -175,9 +175,10 @@ class IncidentLedger:
         """Let those speak for themselves whose parent is over while they hold: their ladders begin now."""
         for incident in tuple(self.incidents.values()):
             if incident.id not in self.told and not self._is_in_doubt(incident) and self._is_late(incident):
-                begins = self._begins(incident.severity, self.catalog.route(incident.route))
-                at = escalation.after(escalation.parse_ladder(incident.ladder), 1, begins)
-                step = {"next_step": 1, "next_step_at": at}
+                step = {
+                    "next_step": 1,
+                    "next_step_at": self._due(incident.route, incident.severity, incident.ladder, 1),
+                }
                 self._change(incident, "released", "the inhibiting incident has ended", self.now, None, **step)
 
     def join(self) -> None:
@@ -242,6 +243,7 @@ class IncidentLedger:
     def _opening(self, rule: Rule, to: Rule | Guard, hash_: str, what: Occurrence, place: Place) -> Incident:
         """An incident as it opens. What the data explains goes to the guard's route, whatever its rule says."""
         route = self.catalog.route(to.route)
+        ladder = escalation.snapshot(route, to.severity)
         vertical, touchpoint, account = place
         return Incident(
             id=what.id,
@@ -251,7 +253,7 @@ class IncidentLedger:
             class_="data" if isinstance(to, Guard) else rule.class_,
             severity=to.severity,
             route=route.name,
-            ladder=escalation.snapshot(route),
+            ladder=ladder,
             vertical=vertical,
             touchpoint=touchpoint,
             account_id=account,
@@ -263,15 +265,18 @@ class IncidentLedger:
             acknowledged_at=None,
             acknowledged_by=None,
             next_step=1,
-            next_step_at=escalation.after(route.ladder, 1, self._begins(to.severity, route)),
+            next_step_at=self._due(route.name, to.severity, ladder, 1),
             value=None,
             n=None,
             origin="live",
             version=1,
         )
 
-    def _begins(self, severity: int, route: Route) -> datetime:
-        return escalation.begins(severity, timetable(self.catalog, route, self.zone), self.now)
+    def _due(self, route: str, severity: int, ladder: str, step: int) -> datetime | None:
+        """When a step is due of a ladder that begins now."""
+        table = timetable(self.catalog, self.catalog.route(route), self.zone)
+        begins = escalation.begins(severity, table, self.now)
+        return escalation.after(escalation.parse_ladder(ladder), step, begins, table)
 
     def _open(self, new: Incident, reason: str, sample: Mapping[str, Any]) -> None:
         self.incidents[new.id] = new
@@ -311,8 +316,8 @@ class IncidentLedger:
         return messages if self.inhibitor(incident) is None else messages[-1:]
 
     def _root(self, incident: Incident) -> Queued:
-        begins = self._begins(incident.severity, self.catalog.route(incident.route))
-        return outgoing.root_message(incident, self.now, begins)
+        due = self._due(incident.route, incident.severity, incident.ladder, 0)
+        return outgoing.root_message(incident, self.now, due or self.now)
 
     def inhibitor(self, incident: Incident) -> Incident | None:
         """The open incident that speaks for this one: one that was told, is told now, or that its rule names."""

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from config.models import Catalog, Route
+from queries.review import Timetable, timetable
 from queries.state import Incident
 from triggers.incidents import escalation
-from triggers.incidents.business_hours import Timetable, timetable
 from triggers.incidents.speakers import speaker_of
 
 
@@ -96,10 +96,10 @@ def _climbed(
     table = table or Timetable(ZoneInfo("UTC"))
     steps, over = escalation.parse_ladder(one.ladder), one.resolved_at or until
     begins = escalation.begins(one.severity, table, one.opened_at)
-    at = escalation.first(steps, begins)
+    at = escalation.after(steps, 0, begins, table) or begins
     if at < over:
         yield Notification(channel(route.name), at, one.id, one.rule)
-    due = escalation.after(steps, 1, begins)
+    due = escalation.after(steps, 1, begins, table)
     present = replace(one, state="open", next_step=1, next_step_at=due, acknowledged_at=None, snoozed_until=None)
     while present.next_step_at is not None and present.next_step_at < over:
         at = present.next_step_at

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 from config.models import Catalog
 from queries.messages import CASES, STANDING, CaseDigest
+from queries.review import timetable
 from queries.state import NAMESPACE, DigestPart, HistoryEntry, Incident, Queued, delivery_id
 from triggers.evaluation import Standing
-from triggers.incidents.business_hours import timetable
-from triggers.incidents.escalation import begins, first, parse_ladder, snapshot
+from triggers.incidents.escalation import begins, snapshot
 
 ALWAYS: Final = "always"
 """The kind of entry of a level that lay beyond its limit for as long as there is data."""
@@ -24,9 +24,9 @@ PINGS: Final = frozenset(
 """What is worth a message in the thread; everything else only changes the root."""
 
 
-def root_message(incident: Incident, now: datetime, begins: datetime) -> Queued:
-    """The incident's own message, due with the first step of its ladder, which counts from `begins`."""
-    return _queued(incident, "root", 0, first(parse_ladder(incident.ladder), begins), now)
+def root_message(incident: Incident, now: datetime, due: datetime) -> Queued:
+    """The incident's own message, due with the first step of its ladder."""
+    return _queued(incident, "root", 0, due, now)
 
 
 def thread_messages(incident: Incident, last: HistoryEntry, now: datetime) -> tuple[Queued, ...]:
@@ -105,5 +105,5 @@ def how_it_stands(
         since = f"{incident.opened_at.astimezone(zone):%-d %B %Y}"
         return "standing", f"it has stood since {since}, before anybody was notified", {}
     route = catalog.route(catalog.guard.route)
-    values = {"route": route.name, "ladder": snapshot(route)}
+    values = {"route": route.name, "ladder": snapshot(route, incident.severity)}
     return ALWAYS, "it has been like this for as long as there is data", values

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 from config.models import Metric, Person, Route, Rule, conditions_text, label_of
 from queries.metrics import day_words, moment_words, span_words
 from queries.monitoring.evidence import Evidence
-from queries.review import UNCLEAR, Onset, aged, newest_sample, reading_words, readings_of
+from queries.review import UNCLEAR, Onset, Timetable, aged, newest_sample, reading_words, readings_of
 from queries.state import HistoryEntry, Incident, slice_values
 from triggers.evaluation.kinds import kind_of, reading_sentence, sentence_start
-from triggers.incidents import Timetable, addressed, due_sentence, may_name_accounts, may_read
+from triggers.incidents import addressed, due_sentence, may_name_accounts, may_read
 from triggers.messages.message import (
     CONTINUED,
     NAME,
@@ -211,7 +211,7 @@ def asks(card: Card) -> tuple[Fact, ...]:
     parts = (
         ("At stake", stake),
         ("What to do", card.rule.runbook),
-        ("Due", due_sentence(card.incident, card.clock, card.people, card.now)),
+        ("Due", due_sentence(card.incident, card.route, card.clock, card.people, card.now)),
     )
     return tuple(Fact(label, text) for label, text in parts if text)
 

@@ -14,7 +14,7 @@ from queries.engine import day_of
 from queries.metrics import day_words, read_account_months
 from queries.monitoring.drivers import question_of
 from queries.monitoring.evidence import MOST, Evidence, gather, with_stake
-from queries.review import Onset, newest_sample, read_case_evidence, read_onset, read_present, read_trend
+from queries.review import Onset, newest_sample, read_case_evidence, read_onset, read_present, read_trend, timetable
 from queries.state import (
     HistoryEntry,
     Incident,
@@ -28,7 +28,7 @@ from queries.state import (
 )
 from queries.warehouse import EVERYTHING, Pin, Scope
 from triggers.data_faults.scan import NAME, rule_of_faults
-from triggers.incidents import may_read, reader_scope, timetable
+from triggers.incidents import may_read, reader_scope
 from triggers.messages.card import Card
 from triggers.messages.message import Link, Picture
 from triggers.messages.picture import decline_series, drawn, metric_series

@@ -75,7 +75,7 @@ def _incident(day: date, rule_hash: str, now: datetime) -> Incident:
         class_="data",
         severity=4,
         route=CANARY,
-        ladder=snapshot(_route(None)),
+        ladder=snapshot(_route(None), 4),
         vertical=None,
         touchpoint=None,
         account_id=None,

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Engine
 
 from config.models import Catalog, Person, Route
-from queries.messages import Arrived, Done, inbox
+from queries.messages import inbox
 from queries.state import Incident, NewAction, RacedError, entries, incidents_by_id, open_incidents, record_action, vote
 from queries.warehouse import EVERYTHING, Scope
 from triggers.incidents import (
@@ -67,7 +67,7 @@ class InteractionHandler:
             waiting = inbox.pending(conn)
         return sum(self._one(arrived) for arrived in waiting if not stop())
 
-    def _one(self, arrived: Arrived) -> bool:
+    def _one(self, arrived: inbox.Arrived) -> bool:
         try:
             press = from_text(arrived.body)
             decision, about = self._decided(arrived, press)
@@ -83,7 +83,7 @@ class InteractionHandler:
             self._answer(press, decision, about)
         return decision is not None
 
-    def _decided(self, arrived: Arrived, press: Interaction) -> tuple[Decision | None, Incident | None]:
+    def _decided(self, arrived: inbox.Arrived, press: Interaction) -> tuple[Decision | None, Incident | None]:
         """Decide and do it. None where another process did."""
         with self.states.begin() as conn:
             about, people = self._incident(conn, press), self.catalog.people
@@ -98,7 +98,7 @@ class InteractionHandler:
                 self.clock(),
             )
             decision = decide(press, seen) if press.kind != "reaction" or about else Tell("")
-            done = Done(about.id if about else None, seen.person.name if seen.person else None, decision.outcome)
+            done = inbox.Done(about.id if about else None, seen.person.name if seen.person else None, decision.outcome)
             if not inbox.record_handled(conn, arrived.id, done, self.clock()):
                 return None, about
             if isinstance(decision, Do) and about and seen.person:
@@ -129,7 +129,7 @@ class InteractionHandler:
         elif do.what == "snooze" and do.until:
             snooze(conn, id_, do.until, do.words, author, scope, now)
         elif do.what == "reassign":
-            reassign(conn, id_, do.to, do.words, author, scope, now)
+            reassign(conn, id_, do.to, do.words, author, scope, now, table=self._timetable(about))
         elif do.what == "resolve":
             resolve(conn, id_, author, do.words, scope, now)
         elif do.what == "action":

@@ -27,7 +27,7 @@ from sqlalchemy import Engine
 
 from config import EarshotError
 from config.settings import SlackSettings
-from queries.messages import Arrived, inbox, record_heartbeat
+from queries.messages import inbox, record_heartbeat
 from triggers.rules import Rules
 from triggers.slack.interaction_handler import InteractionHandler
 from triggers.slack.interactions import form_errors, key, read_interaction
@@ -254,7 +254,9 @@ class SocketListener:
         # A date picker knows no zone: "today" is the day at the incident's route, west of Greenwich still yesterday's.
         if press.kind == "form" and (wrong := form_errors(press, self._answering.today(press))):
             return {"response_action": "errors", "errors": wrong}
-        arrived = Arrived(key(request.type, request.envelope_id, request.payload), press.kind, press.text(), _now())
+        arrived = inbox.Arrived(
+            key(request.type, request.envelope_id, request.payload), press.kind, press.text(), _now()
+        )
         with self._states.begin() as conn:
             inbox.store(conn, arrived)
         self._arrived.set()

@@ -12,6 +12,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from config.models import Catalog, Route
+from queries.metrics import length_words
 
 MORNING: Final = time(9)
 DAY: Final = timedelta(days=1)
@@ -26,12 +27,14 @@ class Timetable:
         hours: from when to when; None is round the clock on every day.
         weekend: the days of the week off, Monday is 1.
         holidays: more days off.
+        pauses: whether what is due waits for working time to pass: a day is then as long as the hours are.
     """
 
     zone: ZoneInfo
     hours: tuple[time, time] | None = None
     weekend: frozenset[int] = frozenset({6, 7})
     holidays: frozenset[date] = frozenset()
+    pauses: bool = False
 
     def is_business_day(self, day: date) -> bool:
         """Whether anybody works on that day."""
@@ -47,6 +50,36 @@ class Timetable:
         if self.is_open(at):
             return at
         return next(start for start, _ in self._spans(at) if start >= at)
+
+    def after(self, at: datetime, length: timedelta, gone: timedelta = timedelta(0)) -> datetime:
+        """When a length of time is over that begins at an instant, or the rest of it where `gone` is over already.
+
+        Where the table pauses that is working time, and never the very end of a day: nobody would be told then.
+        """
+        if self.hours is None or not self.pauses:
+            return at + length - gone
+        left = self._at_work(length) - self._at_work(gone)
+        if not left:
+            return at
+        for start, end in self._spans(at):
+            begins = max(start, at)
+            if end - begins > left:
+                return begins + left
+            left -= max(end - begins, timedelta(0))
+        raise AssertionError  # there is always another day
+
+    def _at_work(self, length: timedelta) -> timedelta:
+        """How much working time a length is: each whole day a business day."""
+        opens, closes = (datetime.combine(date.min, at) for at in self.hours or (MORNING, MORNING))
+        days, rest = divmod(length, DAY)
+        return days * ((closes - opens) % DAY or DAY) + rest
+
+    def length_words(self, length: timedelta) -> str:
+        """A length of time as people say it: `4 business hours` where the table pauses."""
+        if self.hours is None or not self.pauses:
+            return length_words(length)
+        number, unit = (length // DAY, "day") if not length % DAY else (length / timedelta(hours=1), "hour")
+        return f"{number:g} business {unit}{'' if number == 1 else 's'}"
 
     def worked(self, since: datetime, until: datetime) -> str:
         """How much business time lies between two instants: in hours up to two days of it, else in business days."""
@@ -113,4 +146,12 @@ def timetable(catalog: Catalog, route: Route, zone: ZoneInfo) -> Timetable:
     """A route's working time; `zone` is where it names none. The catalogue's weekend and holidays are everybody's."""
     holidays = frozenset((*catalog.calendar.holidays, *route.holidays))
     own = ZoneInfo(route.zone) if route.zone else zone
-    return Timetable(own, route.hours, frozenset(catalog.calendar.weekend), holidays)
+    return Timetable(own, route.hours, frozenset(catalog.calendar.weekend), holidays, route.outside == "pause")
+
+
+def solve_by(route: Route, severity: int, opened_at: datetime, table: Timetable) -> date | None:
+    """The day of work by whose end what a route escalates should be solved; None where it promises nothing."""
+    if route.solve_within is None:
+        return None
+    due = table.next_opening(table.after(opened_at, route.solve_within[severity - 1]))
+    return due.astimezone(table.zone).date()
