@@ -170,6 +170,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+class SignInSettings(_Part):
+    """The OpenID Connect provider that says who a reader is. `cookie_secret` signs what a browser keeps of it."""
+
+    metadata_url: WebUrl | None = None
+    client_id: str = ""
+    client_secret: SecretStr | None = None
+    cookie_secret: Annotated[SecretStr, Field(min_length=32)] | None = None
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The names of what is not set: all four are needed."""
+        return tuple(name for name in type(self).model_fields if not getattr(self, name))
+
+
 class WatchSettings(_Part):
     """How the watchdog is watched itself, and from what age on data are stale."""
 
@@ -194,6 +208,7 @@ class Settings(BaseSettings):
     state: StateSettings = StateSettings()
     slack: SlackSettings = SlackSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    sign_in: SignInSettings = SignInSettings()
     watch: WatchSettings = WatchSettings()
 
     @classmethod

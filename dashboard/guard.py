@@ -1,12 +1,14 @@
 """Who may ask the server, and what its answers forbid browsers to do: for pages, files, uploads and sockets alike."""
 
-from collections.abc import Mapping
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import streamlit as st
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
@@ -27,12 +29,23 @@ NOT_SERVED: Final = (
 NOT_OURS: Final = "A page of another site asked for this. Earshot answers its own pages only.\n"
 
 
-class GuardedApp(st.App):
-    """Streamlit's application behind the names that it is served under."""
+CALLBACK: Final = "/oauth2callback"
+"""Where the provider sends back whoever signed in; Streamlit answers it."""
+ASKED: Final = "earshot-asked"
+"""The cookie that holds the page somebody asked for before signing in."""
+ASKED_S: Final = 600
+ASKED_MOST: Final = 1500
 
-    def __init__(self, script: Path, settings: DashboardSettings, **rest: Any) -> None:
+
+class GuardedApp(st.App):
+    """Streamlit's application behind the names that it is served under.
+
+    Whoever signs in comes to the page asked for before, where that is one of `pages` (their paths).
+    """
+
+    def __init__(self, script: Path, settings: DashboardSettings, pages: Collection[str] = (), **rest: Any) -> None:
         super().__init__(script, **rest)
-        self.settings = settings
+        self.settings, self.pages = settings, pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what may be asked, and forbid browsers what nobody needs in every answer."""
@@ -56,13 +69,40 @@ class GuardedApp(st.App):
                 headers = MutableHeaders(scope=message)
                 for name, value in FORBIDDING.items():
                     headers[name] = value
+                self._lead_back(scope, headers)
             await send(message)
 
         # Before Streamlit is asked: it would look up on the internet whether a foreign origin is this machine.
-        if refusal := _refusal(Headers(scope=scope), self.settings):
+        refusal = _refusal(Headers(scope=scope), self.settings)
+        # Whoever has the address of a file of Streamlit's gets it; files of ours ask who wants them.
+        if not refusal and not self.settings.open_mode and scope["path"].startswith("/media/"):
+            refusal = PlainTextResponse("There is no such file.\n", status_code=404)
+        if refusal:
             await refusal(scope, receive, forbidding)
         else:
             await super().__call__(scope, receive, forbidding)
+
+    def _lead_back(self, scope: Scope, headers: MutableHeaders) -> None:
+        """Note the page that is asked for; after signing in lead to it, where Streamlit would lead to the first."""
+        if scope["type"] != "http" or self.settings.open_mode:
+            return
+        request = Request(scope)
+        if request.url.path in self.pages and request.method == "GET":
+            asked = urlsafe_b64encode(f"{request.url.path}?{request.url.query}".encode()).decode()
+            kept, age = (asked, ASKED_S) if len(asked) <= ASKED_MOST else ("", 0)
+            headers.append("set-cookie", f"{ASKED}={kept}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax")
+        elif request.url.path == CALLBACK and headers.get("location") == "/":
+            headers["location"] = self._asked(request.cookies.get(ASKED, ""))
+            headers.append("set-cookie", f"{ASKED}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax")
+
+    def _asked(self, cookie: str) -> str:
+        """The page in the cookie, which a browser may have been talked into: one of ours, or the first."""
+        try:
+            path, _, query = urlsafe_b64decode(cookie).decode("ascii").partition("?")
+        except ValueError:
+            return "/"
+        is_ours = path in self.pages and query.isprintable()
+        return f"{path}?{query}".rstrip("?") if is_ours else "/"
 
 
 def _refusal(headers: Headers, settings: DashboardSettings) -> PlainTextResponse | None:

@@ -2,15 +2,19 @@
 
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import ExitStack
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import streamlit as st
+from markupsafe import Markup
 
 from config import ConfigError
 from dashboard import markup
 from dashboard.page_session import PageSession, banners, page_session
+from dashboard.viewer import NotKnownError, NotSignedInError
 from queries.operations import refusal
 from queries.warehouse import NoWarehouseError
 
@@ -22,9 +26,6 @@ LOOK: Final = f"<style>{(FOLDER / 'assets' / 'look.css').read_text(encoding='utf
 
 def _lab_refusal(session: PageSession) -> str:
     scope = session.viewer.scope
-    pages = {audience.name: audience.pages for audience in session.catalog.audiences}
-    if "lab" not in pages.get(scope.role, ()):
-        return "The lab is for analysts; audiences.toml says who opens it."
     # A replay reads every row that the rule reads: narrowed to a scope, its figures would be of another rule.
     if any(limit is not None for limit in (scope.verticals, scope.touchpoints, scope.accounts)):
         return "The lab replays rules over everybody's data, and you may see a part of it."
@@ -33,18 +34,29 @@ def _lab_refusal(session: PageSession) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page. `refusal` says why a viewer may not open it, or nothing; without one it is open to all."""
+    """One page. It is open to the audiences that have its `word` in audiences.toml.
+
+    `refusal` says why a viewer may not open it all the same, or nothing.
+    """
 
     name: str
+    word: str
     title: str
     icon: str
     is_first: bool = False
-    refusal: Callable[[PageSession], str] | None = None
+    refusal: Callable[[PageSession], str] = lambda _session: ""
 
     @property
     def view(self) -> Path:
         """What Streamlit runs."""
         return FOLDER / "views" / f"{self.name}.py"
+
+    def refused(self, session: PageSession) -> str:
+        """Why its viewer may not open it, or nothing."""
+        audience = session.viewer.audience
+        if audience is None or self.word not in audience.pages:
+            return f"This page is not for you: audiences.toml does not list “{self.word}” among your pages."
+        return self.refusal(session)
 
     @property
     def link(self) -> str:
@@ -53,48 +65,98 @@ class Page:
 
 
 PAGES: Final = (
-    Page("review", "Review", ":material/article:", is_first=True),
-    Page("incident", "Incidents", ":material/notifications:"),
-    Page("lab", "Lab", ":material/science:", refusal=_lab_refusal),
+    Page("review", "review", "Review", ":material/article:", is_first=True),
+    Page("incident", "incidents", "Incidents", ":material/notifications:"),
+    Page("lab", "lab", "Lab", ":material/science:", refusal=_lab_refusal),
 )
+
+
+_opened: Final = ContextVar[PageSession]("opened")
 
 
 def navigate() -> None:
     """Route to a page. What stops a page is said on the page: where it is wrong and what to do."""
     # Before the pages are named: a browser would ask the internet for the icon of the one that is open.
     st.set_page_config(page_icon=ICON, layout="wide")
-    # Paths, not functions: a page's imports wait until it is opened, and the tests' `switch_page` needs a file.
-    pages = [st.Page(page.view, title=page.title, icon=page.icon, default=page.is_first) for page in PAGES]
-    chosen = st.navigation(pages, position="top")
-    st.set_page_config(page_title=f"{chosen.title} – Earshot")
-    st.html(LOOK)
-    with st.container(key="page"):
+    with ExitStack() as stack:
+        session, problem = None, None
         try:
-            chosen.run()
-        except ConfigError as error:
-            st.html(markup.section("The configuration has mistakes", "Correct these lines; the page reads them again."))
-            st.html(markup.mistake_list(error.mistakes))
-        except NoWarehouseError:
-            lede = "Load some with one of these commands."
-            st.html(markup.section("No data yet", lede))
-            st.html(markup.notice("A made-up company, to look around:", command="python -m queries demo"))
-            st.html(markup.notice("Your own files:", command="python -m queries load SOURCE --data DIR"))
-            st.html(markup.notice("Then evaluate the rules:", command="python -m triggers run --once"))
-        except Exception as error:
-            told = refusal(error)
-            if told is None:
-                raise
-            st.html(markup.section("This page cannot be shown"))
-            st.html(markup.notice(str(told), attention=True))
+            session = stack.enter_context(page_session())
+        except Exception as error:  # noqa: BLE001 - said on the page, or raised there
+            problem = error
+        chosen = _chosen(session, is_told_nothing=isinstance(problem, NotSignedInError | NotKnownError))
+        st.set_page_config(page_title=f"{chosen.title} – Earshot")
+        st.html(LOOK)
+        with st.container(key="page"):
+            if session is not None:
+                _opened.set(session)
+                try:
+                    chosen.run()
+                except Exception as error:  # noqa: BLE001
+                    problem = error
+            if problem is not None and not _said(problem):
+                raise problem
+            if session and session.viewer.email:
+                _sign_out(session.viewer.email)
+
+
+def _chosen(session: PageSession | None, *, is_told_nothing: bool) -> st.Page:
+    """The page that the address asks for. What its reader may not open is not listed, and says so if asked for."""
+    # Paths, not functions: a page's imports wait until it is opened, and the tests' `switch_page` needs a file.
+    pages = {
+        page: st.Page(
+            page.view,
+            title=page.title,
+            icon=page.icon,
+            default=page.is_first,
+            visibility="hidden" if session and page.refused(session) else "visible",
+        )
+        for page in PAGES
+    }
+    chosen = st.navigation([*pages.values()], position="hidden" if is_told_nothing else "top")
+    if session and chosen is pages[PAGES[0]] and chosen.visibility == "hidden":
+        for page in pages.values():
+            if page.visibility == "visible":
+                st.switch_page(page)
+    return chosen
+
+
+def _said(error: Exception) -> bool:
+    """Say on the page what stops it, and what to do; False for what nobody foresaw."""
+    if isinstance(error, ConfigError):
+        st.html(markup.section("The configuration has mistakes", "Correct these lines; the page reads them again."))
+        st.html(markup.mistake_list(error.mistakes))
+    elif isinstance(error, NoWarehouseError):
+        st.html(markup.section("No data yet", "Load some with one of these commands."))
+        st.html(markup.notice("A made-up company, to look around:", command="python -m queries demo"))
+        st.html(markup.notice("Your own files:", command="python -m queries load SOURCE --data DIR"))
+        st.html(markup.notice("Then evaluate the rules:", command="python -m triggers run --once"))
+    elif isinstance(error, NotSignedInError | NotKnownError):
+        st.html(markup.section("Earshot", str(error)))
+        if isinstance(error, NotKnownError):
+            st.button("Sign in as somebody else", on_click=st.logout, type="primary")
+        elif error.can_sign_in:
+            st.button("Sign in", on_click=st.login, type="primary")
+    elif (told := refusal(error)) is not None:
+        st.html(markup.section("This page cannot be shown"))
+        st.html(markup.notice(str(told), attention=True))
+    else:
+        return False
+    return True
+
+
+def _sign_out(email: str) -> None:
+    with st.container(key="signed-in", horizontal=True, vertical_alignment="center"):
+        st.html(Markup('<p class="e-lede">Signed in as {}</p>').format(email))
+        st.button("Sign out", on_click=st.logout, type="tertiary")
 
 
 def run_page(name: str, show: Callable[[PageSession], None]) -> None:
     """One page run, for whoever may open the page; others are told why not."""
+    session = _opened.get()
     page = next(page for page in PAGES if page.name == name)
-    with page_session() as session:
-        refusal = page.refusal(session) if page.refusal else ""
-        if refusal:
-            banners(session)
-            st.html(markup.notice(refusal, attention=True))
-            return
-        show(session)
+    if refused := page.refused(session):
+        banners(session)
+        st.html(markup.notice(refused, attention=True))
+        return
+    show(session)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_urlsafe
+from typing import Any
 
 import streamlit as st
 from markupsafe import Markup
@@ -14,7 +15,7 @@ from config import EarshotError
 from config.models import Catalog
 from dashboard import cache, markup
 from dashboard.stores import stores
-from dashboard.viewer import Viewer, viewer
+from dashboard.viewer import Viewer, open_viewer, signed_in
 from queries.messages import waiting_and_dead
 from queries.metrics import count
 from queries.state import rule_errors
@@ -57,25 +58,36 @@ class PageSession:
 
 
 @contextmanager
-def page_session() -> Iterator[PageSession]:
-    """Open everything for one page run.
+def page_session(claims: Mapping[str, Any] | None = None) -> Iterator[PageSession]:
+    """Open everything for one page run, or for a file: `claims` is then what the provider said of whoever asks for it.
 
     Raises:
         ConfigError: the configuration or the settings have mistakes.
+        NotSignedInError, NotKnownError: nobody may look.
         NoWarehouseError: nothing is loaded yet.
-        EarshotError: nobody may look, or a store cannot be opened.
+        EarshotError: a store cannot be opened.
     """
     # The clock is read once: whatever the page says of "today" agrees, also at midnight.
     opened, now = stores(), datetime.now(UTC)
-    reader = viewer(opened.settings)
     stamp = cache.config_fingerprint(opened.settings.config, now)
     catalog = cache.catalog(str(opened.settings.config), stamp)
+    reader = _viewer(opened, claims, catalog, now)
     # One generation for the whole run: a load that is published meanwhile is seen by the next one.
     # Counted before the state is read: what is cached under a number is then never older than it.
     changes = opened.changes.now()
     with opened.pinned() as pin, opened.reading() as state:
         key = cache.page_key(opened.settings, stamp, pin.generation, reader.scope, now)
         yield PageSession(opened, reader, catalog, key, pin, state, changes, now)
+
+
+def _viewer(opened: Stores, claims: Mapping[str, Any] | None, catalog: Catalog, now: datetime) -> Viewer:
+    if opened.settings.dashboard.open_mode:
+        return open_viewer(catalog)
+    missing = opened.settings.sign_in.missing
+    # Streamlit knows no user where it was told of no provider.
+    if claims is None and not missing and st.user.is_logged_in:
+        claims = st.user.to_dict()
+    return signed_in(missing, claims or {}, catalog, now)
 
 
 def follow_address(name: str, values: Mapping[str, object], usual: object) -> Callable[[], None]:

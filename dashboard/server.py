@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -14,18 +15,22 @@ from urllib.parse import urlsplit
 import streamlit as st
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from streamlit.auth_util import get_origin_from_redirect_uri
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.NewSession_pb2 import CustomThemeConfig
 from streamlit.runtime import SessionClient, app_session, get_instance
+from streamlit.web.server.starlette import starlette_auth_routes
+from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
 from config import EarshotError
 from config.settings import Settings, read_settings
 from dashboard import memory
-from dashboard.guard import GuardedApp
+from dashboard.guard import CALLBACK, GuardedApp
 from dashboard.navigation import PAGES
+from dashboard.review import files
 from dashboard.stores import close, health
 
 APP = Path(__file__).resolve().parent / "app.py"
@@ -66,8 +71,29 @@ def app(settings: Settings) -> GuardedApp:
         # One for each request: what compresses an answer changes its headers in place.
         return HTMLResponse(index, headers={"Cache-Control": "no-cache"})
 
-    routes = [Route("/healthz", _healthz), *(Route(page.link, linked) for page in PAGES if not page.is_first)]
-    return GuardedApp(APP, settings.dashboard, routes=routes, lifespan=_lifespan)
+    routes = [
+        Route("/healthz", _healthz),
+        Route("/files/{name}", _file),
+        *(Route(page.link, linked) for page in PAGES if not page.is_first),
+    ]
+    # Kept in memory: Streamlit would read them from a file.
+    secrets = {} if settings.dashboard.open_mode or settings.sign_in.missing else {"auth": _provider(settings)}
+    pages = [page.link for page in PAGES]
+    return GuardedApp(APP, settings.dashboard, pages, routes=routes, lifespan=_lifespan, secrets=secrets)
+
+
+def _provider(settings: Settings) -> dict[str, Any]:
+    """What Streamlit is told of who says who a reader is."""
+    sign_in = settings.sign_in
+    hidden = {"client_secret": sign_in.client_secret, "cookie_secret": sign_in.cookie_secret}
+    return {
+        "redirect_uri": f"{settings.dashboard.public_url}{CALLBACK}",
+        "server_metadata_url": sign_in.metadata_url,
+        "client_id": sign_in.client_id,
+        # Whoever is signed in with the provider already comes in without being asked again.
+        "client_kwargs": {"scope": "openid email", "prompt": ""},
+        **{name: secret.get_secret_value() for name, secret in hidden.items() if secret},
+    }
 
 
 class FirstReader(SessionClient):
@@ -146,6 +172,22 @@ def options(settings: Settings) -> dict[str, Any]:
         "client.showErrorDetails": "none",
         "browser.gatherUsageStats": False,
     }
+
+
+async def _file(request: Request) -> Response:
+    # In a thread of its own, as all that reads the stores.
+    asked = request.path_params["name"], dict(request.query_params), _claims(request)
+    try:
+        return await run_in_threadpool(files.answer, *asked, PAGES[0].refused)
+    except EarshotError as error:
+        return PlainTextResponse(f"{error}\n", status_code=403)
+
+
+def _claims(request: Request) -> dict[str, Any]:
+    """What the provider said of whoever asks, as Streamlit's own cookie holds it; nothing where nobody signed in."""
+    kept = starlette_auth_routes._get_cookie_value_from_request(request, USER_COOKIE_NAME)  # noqa: SLF001
+    claims: dict[str, Any] = json.loads(kept) if kept else {}
+    return claims if claims.get("origin") == get_origin_from_redirect_uri() else {}
 
 
 async def _healthz(_request: Request) -> JSONResponse:

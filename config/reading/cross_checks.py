@@ -76,6 +76,7 @@ def cross_check(sheets: Sheets, columns: Columns | None) -> Iterator[Mistake]:
         if person.item.name in RESERVED:
             wrong = f"{person.item.name!r} is reserved in ladders"
             yield person.mistake(("name",), wrong, f"choose another name, such as '{person.item.name}-north'")
+    yield from _addresses_twice(sheets.people)
     for guard in sheets.guard.entries:
         yield from _known(guard, ("route",), "route", guard.item.route, sheets.routes.names)
         yield from _known(guard, ("owner",), "person", guard.item.owner, sheets.people.names)
@@ -132,6 +133,17 @@ def _goals_twice(goals: Sheet[Goal]) -> Iterator[Mistake]:
         if earlier != line and not entry.broken:
             wrong = f"there is already a goal for vertical {goal.vertical!r} from {goal.valid_from}"
             yield entry.mistake((), wrong, f"keep one of them; the first is on line {earlier}")
+
+
+def _addresses_twice(people: Sheet[Person]) -> Iterator[Mistake]:
+    """Whoever signs in is one person: two entries would not add up."""
+    first: dict[str, str] = {}
+    for entry in people.entries:
+        if entry.item.email and entry.sound("email"):
+            name = first.setdefault(entry.item.email.casefold(), entry.item.name)
+            if name != entry.item.name:
+                wrong = f"{name!r} has the address {entry.item.email!r} already"
+                yield entry.mistake(("email",), wrong, "give each person an address of their own")
 
 
 def _goal(entry: ConfigEntry[Goal], sheets: Sheets, tables: Tables) -> Iterator[Mistake]:

@@ -10,7 +10,7 @@ from config.models import Metric
 from dashboard.charts import ATTENTION, GREY, QUIET, STATES, Rows, muted
 from queries.engine import day_of
 from queries.metrics import count, figure, goal_figure, interval, point_figure, shown, signed_change, unit
-from queries.monitoring.drivers import DIMENSIONS, Cell, Drivers
+from queries.monitoring import DIMENSIONS, Cell, Drivers
 from queries.review import Trend
 from queries.state import Incident
 

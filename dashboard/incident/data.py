@@ -9,8 +9,7 @@ from dashboard.cache import ENTRIES, Key, copied, shared
 from dashboard.charts import finished
 from dashboard.incident.charts import Reference, origin, over_time
 from dashboard.review.data import effect
-from queries.monitoring.asked_rows import BadRow
-from queries.monitoring.evidence import Evidence, with_stake
+from queries.monitoring import BadRow, Evidence, with_stake
 from queries.review import (
     IncidentPage,
     Onset,

@@ -23,8 +23,7 @@ from queries.metrics import (
     signed_change,
     span_words,
 )
-from queries.monitoring.asked_rows import BadRow
-from queries.monitoring.drivers import DIMENSIONS, Dimension, Drivers
+from queries.monitoring import DIMENSIONS, BadRow, Dimension, Drivers
 from queries.review import (
     UNCLEAR,
     EscalationOutcome,

@@ -45,6 +45,11 @@ def goals(rows: Iterable[Mapping[str, Any]]) -> Markup:
     return _MACROS.goals(rows)
 
 
+def downloads(links: Iterable[tuple[str, str]]) -> Markup:
+    """Labels and addresses of files."""
+    return _MACROS.downloads(links)
+
+
 def carried(statuses: Iterable[ActionStatus]) -> Markup:
     """Actions carried over, a row each."""
     return _MACROS.carried(statuses)

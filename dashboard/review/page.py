@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard import markup as parts
 from dashboard.cache import STATE_ENTRIES, Key, shared
 from dashboard.page_session import PageSession, banner_lines, banners, follow_address
-from dashboard.review import charts, data, downloads, markup
+from dashboard.review import charts, data, files, markup
 from queries.metrics import count, moment_words
 from queries.review import EVERYWHERE, Issue, Review
 from queries.state import Decision, Override, record_decision, record_override
@@ -35,7 +35,7 @@ def show(session: PageSession) -> None:
         _override(session, review)
     # The downloads stand at the top and are made last: they hold the chart's metric, which is chosen on its way.
     with top:
-        _downloads(session, key, review, metric)
+        _downloads(review, metric)
 
 
 def _choose(session: PageSession, top: DeltaGenerator) -> Key | None:
@@ -160,32 +160,13 @@ def _override(session: PageSession, review: Review) -> None:
                 session.write(lambda conn: record_override(conn, review.month, review.vertical, new))
 
 
-def _downloads(session: PageSession, key: Key, review: Review, metric: str | None) -> None:
-    """The chart that is shown as PNG and SVG, and every table as CSV. Each is made when it is asked for."""
+def _downloads(review: Review, metric: str | None) -> None:
+    """The chart that is shown as PNG and SVG, and every table as CSV."""
     slot = st.popover("Download", icon=":material/download:", key="downloads", type="tertiary", on_change="rerun")
     if not slot.open:
         return
-    # A vertical's name may hold whatever a file's name may not.
-    place = "".join(letter if letter.isalnum() else "-" for letter in review.vertical or "all")[:60]
-    stem = f"earshot-{review.month:%Y-%m}-{place}"
-    labels = {s.metric.name: f"{s.metric.label} by vertical" for s in review.standings}
-    title = f"{labels[metric] if metric else f'{review.vertical} against its goals'}, {review.month:%B %Y}"
+    names = {**(files.CHARTS if review.standings else {}), **files.TABLES}
+    if review.financials_open and not review.no_money:
+        names |= files.REVENUE
     with slot:
-        if review.standings:
-            spec = data.goals_spec(key, session.pin, metric)
-            _file("The chart, PNG", lambda: downloads.png(spec, title), f"{stem}-goals.png", "image/png")
-            _file("The chart, SVG", lambda: downloads.svg(spec, title), f"{stem}-goals.svg", "image/svg+xml")
-        _file("Figures, CSV", lambda: downloads.standings_csv(review.standings), f"{stem}-figures.csv", "text/csv")
-        _file("Key issues, CSV", lambda: downloads.issues_csv(review), f"{stem}-issues.csv", "text/csv")
-        _file("Actions, CSV", lambda: downloads.actions_csv(review.carried), f"{stem}-actions.csv", "text/csv")
-        if review.financials_open and not review.no_money:
-            _file(
-                "Revenue, CSV",
-                lambda: downloads.money_csv(review.money, key.currency),
-                f"{stem}-revenue.csv",
-                "text/csv",
-            )
-
-
-def _file(label: str, make: object, name: str, mime: str) -> None:
-    st.download_button(label, make, name, mime, key=f"file-{name}", on_click="ignore", type="tertiary")  # type: ignore[arg-type]
+        st.html(markup.downloads(files.links(names, f"{review.month:%Y-%m}", review.vertical, metric)))

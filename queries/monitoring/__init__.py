@@ -2,3 +2,29 @@
 
 May import queries.metrics, queries.warehouse, queries.statistics, queries.engine and config.
 """
+
+from queries.monitoring.asked_rows import BadRow, Question, newest_bad_rows
+from queries.monitoring.case_file import CaseFile, Score, read_case
+from queries.monitoring.drivers import DIMENSIONS, Cell, Dimension, Drivers, question_of
+from queries.monitoring.evidence import MOST, Evidence, Overlap, gather, gather_case, overlaps, with_stake
+
+__all__ = [
+    "DIMENSIONS",
+    "MOST",
+    "BadRow",
+    "CaseFile",
+    "Cell",
+    "Dimension",
+    "Drivers",
+    "Evidence",
+    "Overlap",
+    "Question",
+    "Score",
+    "gather",
+    "gather_case",
+    "newest_bad_rows",
+    "overlaps",
+    "question_of",
+    "read_case",
+    "with_stake",
+]

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from config.models import Condition, Metric
 from queries.metrics import Ask, MetricPoint, clock_of, count, measure, signed_change
-from queries.monitoring.evidence import overlaps
+from queries.monitoring import overlaps
 from queries.state import Action
 from queries.warehouse import COLUMNS, Scope
 

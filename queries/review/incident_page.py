@@ -11,10 +11,18 @@ from sqlalchemy import Connection, select
 from config.models import Catalog, Metric, Rule, label_of
 from queries.engine import day_of
 from queries.metrics import Ask, MetricPoint, clock_of, measure
-from queries.monitoring.asked_rows import BadRow, Question, newest_bad_rows
-from queries.monitoring.case_file import read_case
-from queries.monitoring.drivers import question_of
-from queries.monitoring.evidence import Evidence, Overlap, gather, gather_case, overlaps
+from queries.monitoring import (
+    BadRow,
+    Evidence,
+    Overlap,
+    Question,
+    gather,
+    gather_case,
+    newest_bad_rows,
+    overlaps,
+    question_of,
+    read_case,
+)
 from queries.review.read import conditions_of, current_rule
 from queries.review.readings import newest_sample
 from queries.state import Action, HistoryEntry, Incident, entries, read_actions, read_incident, slice_values

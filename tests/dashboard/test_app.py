@@ -22,7 +22,6 @@ from config.settings import read_settings
 from dashboard import cache, stores
 from dashboard.review import data as review_data
 from dashboard.server import options
-from dashboard.viewer import NotSignedInError, viewer
 from queries.engine import ChangeCount
 from queries.review import Issue, MetricStatus, Money
 from queries.review.action_effects import effect_of
@@ -699,13 +698,13 @@ def test_open_mode_listens_to_this_machine_only(company: Company) -> None:
     assert chosen["server.address"] == "127.0.0.1"
     assert set(chosen["server.allowedHosts"]) == {"127.0.0.1", "localhost", "[::1]"}
     assert chosen["browser.gatherUsageStats"] is False
-    assert viewer(settings).notice.startswith("Open mode")
 
 
-def test_without_open_mode_nobody_is_let_in(company: Company) -> None:
-    closed = read_settings({**company.environ, "EARSHOT_DASHBOARD__OPEN_MODE": "false"}, None)
-    with pytest.raises(NotSignedInError, match="open_mode = true"):
-        viewer(closed)
+def test_without_open_mode_nobody_is_let_in(opened: Opened, company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EARSHOT_DASHBOARD__OPEN_MODE", "false")
+    text = page(opened(company))
+    assert "Signing in is not set up. Set sign_in.metadata_url, sign_in.client_id, sign_in.client_secret" in text
+    assert "Payments" not in text
 
 
 def test_health_says_what_is_wrong(company: Company, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

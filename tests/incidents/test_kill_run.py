@@ -115,7 +115,7 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(
     calm, torn = CHANNELS["key-accounts"], CHANNELS["service-quality"]
     with runs(process, tmp_path / "calm", tmp_path / "built", slack, calm) as undisturbed:
         took = dict[date, dict[str, Any]]()
-        for day in TICKS:
+        for day in TICKS if is_proving else TICKS[1::2]:
             took[day] = undisturbed.run(day)
             undisturbed.until_done(day)
     with runs(process, tmp_path / "torn", tmp_path / "built", slack, torn) as disturbed:
@@ -139,9 +139,9 @@ def _killed(of: Runs, took: dict[date, dict[str, Any]], dice: random.Random, kil
     """
     landed: list[list[str]] = []
     tries = 0
-    for i, day in enumerate(TICKS):
+    for i, day in enumerate(took):
         for part in ("tick", "seconds"):
-            wanted = kills * (2 * i + 1 + (part == "seconds")) // (2 * len(TICKS))
+            wanted = kills * (2 * i + 1 + (part == "seconds")) // (2 * len(took))
             within = took[day][part]
             for _ in range(200):
                 if len(landed) == wanted:

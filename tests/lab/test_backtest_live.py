@@ -91,7 +91,7 @@ def log(states: Engine) -> tuple[Line, ...]:
 # A warehouse that is loaded again and again, on either engine.
 
 
-@pytest.fixture(params=["embedded", pytest.param("shared", marks=pytest.mark.postgres)])
+@pytest.fixture(params=["embedded", pytest.param("shared", marks=(pytest.mark.postgres, pytest.mark.proof))])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Draft, Draft, Engine]]:
     """Two ways to change and read a warehouse, and a state: in memory, or on PostgreSQL."""
     with ExitStack() as stack:
@@ -178,16 +178,14 @@ def at_once_over(draft: Draft, states: Engine, until: int) -> None:
 def test_a_year_of_days_and_one_backtest_come_to_the_same_log(
     stores: tuple[Draft, Draft, Engine],
     record_property: Any,
-    request: pytest.FixtureRequest,
     *,
     prove: bool,
     new_state: NewState,
 ) -> None:
-    """A load every fourth week on DuckDB, every thirteenth on PostgreSQL; with --prove a load a day on both."""
+    """A load every fourth week on DuckDB; with --prove a load a day, on PostgreSQL too."""
     live, test, states = stores
     at_once = new_state()
-    step = 1 if prove else 91 if "shared" in request.node.name else 28
-    lived(live, states, range(HISTORY + 1, DAYS + 1, step))
+    lived(live, states, range(HISTORY + 1, DAYS + 1, 1 if prove else 28))
     at_once_over(test, at_once, DAYS)
     found = log(states)
     record_property("records", len(found))

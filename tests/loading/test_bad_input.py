@@ -460,7 +460,7 @@ def test_at_no_degree_of_fullness_is_anything_lost(desk: Desk, command: str, *, 
         # Only that process sees the disk.
         inside = Path(f"/proc/{process.process.pid}/root{desk.data}/warehouse")
         size, before = max(file.stat().st_size for file in inside.glob("generation-*.duckdb")), count()
-        for number, free in enumerate(range(size // 2, 8 * size, MEGABYTE if prove else 8 * MEGABYTE)):
+        for number, free in enumerate(range(size // 2, 8 * size, MEGABYTE if prove else 16 * MEGABYTE)):
             words, change = desk.words, 1
             if command == "forget":
                 words, change = ("forget", "--account", f"E{number}"), -1

@@ -17,7 +17,8 @@ import pytest
 from queries.warehouse import EmbeddedWarehouse
 from tests.support.deliveries import NOW, WHEN_LOADED, Delivery, Held, Rows, company, deliver, held, number
 
-KILLS: Final = 20
+KILLS: Final = 100
+"""With --prove; the ordinary run takes a tenth of them."""
 SEED: Final = 7
 
 
@@ -79,7 +80,7 @@ def test_a_killed_load_leaves_the_generation_before(loads: Loads, tmp_path: Path
     delivery = deliver(tmp_path, changed(rows))
     draw, hits = random.Random(SEED), list[dict[str, Any]]()
     lasts = _lasts(loads, delivery, kept)
-    while len(hits) < KILLS * (5 if prove else 1):
+    while len(hits) < (KILLS if prove else KILLS // 10):
         hit = loads.load(delivery, draw.uniform(0.01, lasts))
         if hit["status"] == 0:  # it was faster than the last one: nothing was killed
             loads.restore(kept)
@@ -89,7 +90,7 @@ def test_a_killed_load_leaves_the_generation_before(loads: Loads, tmp_path: Path
         hits.append(hit)
     print("\n".join(f"after {hit['stage']!r}, in {hit['where'][0]}" for hit in hits))
     assert all(hit["where"] for hit in hits), "a kill outside the work proves nothing"
-    assert len({hit["stage"] for hit in hits}) >= 5, "spread over the load"
+    assert len({hit["stage"] for hit in hits}) >= (5 if prove else 3), "spread over the load"
     _loads_as_ever(loads, delivery, tmp_path / "apart")
 
 

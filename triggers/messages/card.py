@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from config.models import Metric, Person, Route, Rule, conditions_text, label_of
 from queries.metrics import day_words, moment_words, span_words
-from queries.monitoring.evidence import Evidence
+from queries.monitoring import Evidence
 from queries.review import UNCLEAR, Onset, Timetable, aged, newest_sample, reading_words, readings_of
 from queries.state import HistoryEntry, Incident, slice_values
 from triggers.evaluation.kinds import kind_of, reading_sentence, sentence_start

@@ -12,8 +12,7 @@ from config import EarshotError
 from config.models import Catalog, Route
 from queries.engine import day_of
 from queries.metrics import day_words, read_account_months
-from queries.monitoring.drivers import question_of
-from queries.monitoring.evidence import MOST, Evidence, gather, with_stake
+from queries.monitoring import MOST, Evidence, gather, question_of, with_stake
 from queries.review import Onset, newest_sample, read_case_evidence, read_onset, read_present, read_trend, timetable
 from queries.state import (
     HistoryEntry,

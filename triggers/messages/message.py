@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from config.models import Person
 from queries.metrics import SEVERITY_WORDS, count, day_words, length_words, listed, moment_words
-from queries.monitoring.case_file import CaseFile, Score
-from queries.monitoring.evidence import Evidence
+from queries.monitoring import CaseFile, Evidence, Score
 from triggers.incidents import Timetable
 
 NAME: Final = 80

@@ -226,7 +226,7 @@ def test_a_chart_and_a_table_can_be_taken_along(page_at: PageAt, url: str, tmp_p
     page.get_by_role("button", name="Download", exact=True).click()
     for label, start in (("The chart, PNG", b"\x89PNG"), ("The chart, SVG", b"<svg"), ("Figures, CSV", b"vertical,")):
         with page.expect_download() as waiting:
-            page.get_by_role("button", name=label).click()
+            page.get_by_role("link", name=label).click()
         file = tmp_path / waiting.value.suggested_filename
         waiting.value.save_as(file)
         assert file.read_bytes().startswith(start)

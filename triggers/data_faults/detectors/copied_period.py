@@ -38,9 +38,13 @@ def _copied(look: RowHistory, cell: Cell, counts: _Floats, looks: int) -> DataFa
     # One number for each day: equal days have equal ones, and different days nearly always not.
     factors = np.random.default_rng(1).integers(1, 2**63, days.shape[1], dtype=np.uint64)
     same: NDArray[np.uint64] = (days.astype(np.uint64) * factors).sum(axis=1, dtype=np.uint64)
-    doubt, targets = _doubt(days, same), np.arange(look.concern, look.end)
+    targets = np.arange(look.concern, look.end)
+    # Hardly ever are so many days equal at all: to weigh how surprising each would be takes far longer than to see it.
+    if len(_often(same, targets, np.ones(look.end), _LEAST_COPIED)) == 0:
+        return None
+    doubt = _doubt(days, same)
     enough = -log(ALPHA / (looks * len(targets) * look.end))
-    apart = _repeating(same, doubt, targets, enough)
+    apart = _often(same, targets[doubt[targets] > 0], doubt, enough)
     sums = np.concatenate(([0.0], doubt.cumsum()))
     heaviest = [(*_heaviest(same, sums, max(look.concern, lag), lag), lag) for lag in apart]
     weight, first, last, lag = max(heaviest, default=(0.0, 0, 0, 0))
@@ -52,13 +56,12 @@ def _copied(look: RowHistory, cell: Cell, counts: _Floats, looks: int) -> DataFa
     return look.found("copied-period", cell.names, first, f"{what}: {figures}", last)
 
 
-def _repeating(same: NDArray[np.uint64], doubt: _Floats, targets: NDArray[np.int64], enough: float) -> list[int]:
-    """How many days apart days are equal so often that a run of them may tell."""
-    tells = targets[doubt[targets] > 0]
-    day, source = np.nonzero(same[tells][:, None] == same[None, :])
-    apart = tells[day] - source
+def _often(same: NDArray[np.uint64], targets: NDArray[np.int64], weights: _Floats, enough: float) -> list[int]:
+    """How many days apart days are equal so often that a run of them may tell: their weights come to enough."""
+    day, source = np.nonzero(same[targets][:, None] == same[None, :])
+    apart = targets[day] - source
     late = apart >= _LEAST_COPIED
-    return np.flatnonzero(np.bincount(apart[late], doubt[tells[day[late]]]) >= enough).tolist()
+    return np.flatnonzero(np.bincount(apart[late], weights[targets[day[late]]]) >= enough).tolist()
 
 
 def _heaviest(same: NDArray[np.uint64], sums: _Floats, begin: int, lag: int) -> tuple[float, int, int]:

@@ -1,0 +1,73 @@
+"""What can be taken along from the review: each file is made for whoever asks, from what that reader may see."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from starlette.responses import PlainTextResponse, Response
+
+from dashboard.page_session import PageSession, page_session
+from dashboard.review import data, downloads
+
+CHARTS: Final = {"goals.png": "The chart, PNG", "goals.svg": "The chart, SVG"}
+TABLES: Final = {"figures.csv": "Figures, CSV", "issues.csv": "Key issues, CSV", "actions.csv": "Actions, CSV"}
+REVENUE: Final = {"revenue.csv": "Revenue, CSV"}
+TYPES: Final = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv; charset=utf-8"}
+
+
+def links(names: Mapping[str, str], month: str, vertical: str | None, metric: str | None) -> list[tuple[str, str]]:
+    """Labels and addresses of files of one review."""
+    chosen = {"month": month, "vertical": vertical, "metric": metric}
+    query = urlencode({name: value for name, value in chosen.items() if value})
+    return [(label, f"files/{name}?{query}") for name, label in names.items()]
+
+
+def answer(
+    name: str, query: Mapping[str, str], claims: Mapping[str, Any], refused: Callable[[PageSession], str]
+) -> Response:
+    """The file of that name, or why its reader does not get it.
+
+    Args:
+        name: one of those that `links` name.
+        query: the month, and the vertical and the metric where they are chosen.
+        claims: what the provider said of whoever asks; nothing where nobody is signed in.
+        refused: why a reader may not open the page that the file belongs to, or nothing.
+
+    Raises:
+        EarshotError: as `page_session`.
+    """
+    with page_session(claims) as session:
+        reason = refused(session)
+        made = None if reason else _made(session, name, query)
+    if reason:
+        return PlainTextResponse(f"{reason}\n", status_code=403)
+    if made is None:
+        return PlainTextResponse("There is no such file, or you may not see what it is about.\n", status_code=404)
+    # A vertical's name may hold whatever a file's name may not.
+    place = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in query.get("vertical", "all"))
+    file = f"earshot-{query['month']}-{place[:60]}-{name}"
+    headers = {"Content-Disposition": f'attachment; filename="{file}"', "Cache-Control": "no-store"}
+    return Response(made, media_type=TYPES[name.rpartition(".")[2]], headers=headers)
+
+
+def _made(session: PageSession, name: str, query: Mapping[str, str]) -> bytes | str | None:
+    """The file's contents; None where there is no such file, month, vertical or metric for this reader."""
+    months = {f"{month:%Y-%m}": month for month in data.months(session.key, session.pin).all}
+    month, vertical, metric = months.get(query.get("month", "")), query.get("vertical"), query.get("metric")
+    if month is None or (vertical is not None and vertical not in data.verticals(session.key, session.pin)):
+        return None
+    key = session.key.of(month, vertical)
+    review = data.written_review(key, session.changes, session.pin, session.state).review
+    labels = {s.metric.name: f"{s.metric.label} by vertical" for s in review.standings}
+    if name in CHARTS and review.standings and (metric in labels if vertical is None else metric is None):
+        spec = data.goals_spec(key, session.pin, metric)
+        title = f"{labels[metric] if metric else f'{vertical} against its goals'}, {month:%B %Y}"
+        return (downloads.png if name == "goals.png" else downloads.svg)(spec, title)
+    tables: dict[str, Callable[[], str]] = {
+        "figures.csv": lambda: downloads.standings_csv(review.standings),
+        "issues.csv": lambda: downloads.issues_csv(review),
+        "actions.csv": lambda: downloads.actions_csv(review.carried),
+    }
+    if review.financials_open and not review.no_money:
+        tables["revenue.csv"] = lambda: downloads.money_csv(review.money, key.currency)
+    return tables[name]() if name in tables else None

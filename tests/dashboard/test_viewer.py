@@ -1,0 +1,88 @@
+"""Who is let in: what the provider's claims and the configuration make of a reader."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from config.models import Catalog, Person
+from config.settings import SignInSettings
+from dashboard.viewer import NotKnownError, NotSignedInError, open_viewer, signed_in
+from queries.warehouse import Scope
+from tests.support.company import catalog
+
+NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
+ADDRESS = "https://login.example.com/.well-known/openid-configuration"
+SETTINGS = SignInSettings(
+    metadata_url=ADDRESS, client_id="earshot", client_secret=SecretStr("x"), cookie_secret=SecretStr("y" * 32)
+)
+CLAIMS = {"email": "Ana@Example.com", "email_verified": True, "exp": (NOW + timedelta(hours=1)).timestamp()}
+
+
+def company(**limits: Any) -> Catalog:
+    ana = Person(name="ana", label="General manager of Payments", audience="gm", email="ana@example.COM", **limits)
+    return catalog().model_copy(update={"people": (ana,)})
+
+
+def test_a_reader_is_whom_the_verified_address_names() -> None:
+    reader = signed_in((), CLAIMS, company(verticals=("Payments", "Energy"), touchpoints=("phone",)), NOW)
+    assert reader.scope == Scope("gm", frozenset({"Payments", "Energy"}), frozenset({"phone"}))
+    assert (reader.name, reader.email) == ("ana", "Ana@Example.com")
+    assert reader.notice == "You see Payments and Energy, phone, as General manager of Payments."
+    everything = signed_in((), CLAIMS, company(), NOW)
+    assert everything.notice.startswith("You see everything")
+    nothing = signed_in((), CLAIMS, company(accounts=()), NOW)
+    assert nothing.scope.accounts == frozenset()
+    assert nothing.notice.startswith("You see nothing")
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        ({}, "Sign in to read"),
+        ({"exp": NOW.timestamp()}, "has expired"),
+        ({"exp": None}, "has expired"),
+        ({"exp": "9999999999"}, "has expired"),
+    ],
+)
+def test_nobody_is_let_in_who_is_not_signed_in(claims: dict[str, Any], said: str) -> None:
+    with pytest.raises(NotSignedInError, match=said) as told:
+        signed_in((), {**CLAIMS, **claims} if claims else {}, company(), NOW)
+    assert told.value.can_sign_in
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        ({"email_verified": False}, "without a verified"),
+        ({"email_verified": "true"}, "without a verified"),
+        ({"email_verified": None}, "without a verified"),
+        ({"email": None}, "without a verified"),
+        ({"email": ["ana@example.com"]}, "without a verified"),
+        ({"email": "ben@example.com"}, "ben@example.com may not read anything here"),
+        ({"email": ""}, "may not read anything"),
+        ({"email": "ana@example.com "}, "may not read anything"),
+    ],
+)
+def test_nobody_is_let_in_whom_nobody_knows(claims: dict[str, Any], said: str) -> None:
+    with pytest.raises(NotKnownError, match=said):
+        signed_in((), {**CLAIMS, **claims}, company(), NOW)
+
+
+@pytest.mark.parametrize("name", SignInSettings.model_fields)
+def test_without_one_of_the_settings_nobody_is_let_in(name: str) -> None:
+    lacking = SETTINGS.model_copy(update={name: None}).missing
+    with pytest.raises(NotSignedInError, match=f"Set sign_in.{name}, or") as told:
+        signed_in(lacking, CLAIMS, company(), NOW)
+    assert not told.value.can_sign_in
+
+
+def test_a_person_without_an_address_is_nobody() -> None:
+    silent = company().model_copy(update={"people": (company().people[0].model_copy(update={"email": None}),)})
+    with pytest.raises(NotKnownError):
+        signed_in((), {**CLAIMS, "email": "None"}, silent, NOW)
+
+
+def test_open_mode_is_an_analyst() -> None:
+    assert open_viewer(company()).scope == Scope("analyst")
