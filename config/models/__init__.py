@@ -41,5 +41,6 @@ from config.models.values import (
     conditions_text,
     duration_text,
     matching,
+    out_of_reach,
     parse_duration,
 )

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from difflib import get_close_matches
+from math import isfinite
 from typing import Annotated, Any, Final, Self
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -25,6 +26,19 @@ LARGEST: Final = 1e15
 is smaller without being 0 divides into what is larger."""
 
 
+def out_of_reach(value: object) -> str:
+    """Why a number or a day is none that anybody means, or nothing."""
+    if isinstance(value, float) and not isfinite(value):
+        return "write a finite number"
+    if isinstance(value, int | float) and abs(value) > LARGEST:
+        return f"the number is too large; write one from {-LARGEST:.0f} to {LARGEST:.0f}"
+    if isinstance(value, float) and 0 < abs(value) < SMALLEST:
+        return f"the number is too small; write 0, or at least {SMALLEST:g}"
+    if isinstance(value, date) and not isinstance(value, datetime) and not FIRST_DAY <= value <= LAST_DAY:
+        return f"{value} is too far away; write a day from {FIRST_DAY} to {LAST_DAY}"
+    return ""
+
+
 class FrozenModel(BaseModel):
     """A value read from configuration: strict, closed to unknown keys, never changed."""
 
@@ -34,15 +48,8 @@ class FrozenModel(BaseModel):
     @classmethod
     def _within_reach(cls, value: Any) -> Any:
         for part in value if isinstance(value, tuple) else (value,):
-            if isinstance(part, int | float) and abs(part) > LARGEST:
-                message = f"the number is too large; write one from {-LARGEST:.0f} to {LARGEST:.0f}"
-                raise ValueError(message)
-            if isinstance(part, float) and 0 < abs(part) < SMALLEST:
-                message = f"the number is too small; write 0, or at least {SMALLEST:g}"
-                raise ValueError(message)
-            if isinstance(part, date) and not isinstance(part, datetime) and not FIRST_DAY <= part <= LAST_DAY:
-                message = f"{part} is too far away; write a day from {FIRST_DAY} to {LAST_DAY}"
-                raise ValueError(message)
+            if wrong := out_of_reach(part):
+                raise ValueError(wrong)
         return value
 
 

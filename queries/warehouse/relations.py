@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from config import EarshotError
-from config.models import Condition, Scalar
+from config.models import Condition, Scalar, out_of_reach
 from queries.engine import naive
 from queries.warehouse import tables
 from queries.warehouse.relation_rows import BUILDERS, Columns, Rows, column_as_known
@@ -125,9 +125,12 @@ def typed(table: str, column: str, text: str) -> Scalar:
         raise EarshotError(f"{column} is a point in time and cannot be matched by value; use a day")
     reader = next((read for types, read in _READERS if isinstance(kind, types)), str)
     try:
-        return reader(text)
+        value = reader(text)
     except (ValueError, KeyError):
         raise EarshotError(f"{text!r} is not a valid value for {column}; use a {type(kind).__name__.lower()}") from None
+    if wrong := out_of_reach(value):
+        raise EarshotError(f"{column}={text}: {wrong}")
+    return value
 
 
 _READERS: Final[tuple[tuple[Any, Callable[[str], Scalar]], ...]] = (

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from config import EarshotError
 from queries.operations import run_command
 from queries.operations.metric_command import add_arguments
 from queries.operations.metric_command import show_metric as run_metric
-from queries.warehouse import EmbeddedWarehouse
+from queries.warehouse import EmbeddedWarehouse, typed
 from tests.support.handmade import company, warehouse
 
 Run = Callable[..., tuple[int, str, str]]
@@ -157,6 +158,8 @@ def test_what_was_known_then(run: Run) -> None:
         (("contacts", "--where", "vertical=North", "--where", "account.tier=huge"), "no row has account.tier 'huge'"),
         (("csat", "--where", "score=good"), "'good' is not a valid value for score"),
         (("csat", "--where", "responded_at=2026-01-01"), "responded_at is a point in time"),
+        (("csat", "--where", "day=0001-01-01"), "day=0001-01-01: 0001-01-01 is too far away; write a day from 1900"),
+        (("csat", "--where", "score=10000000000000000"), "score=10000000000000000: the number is too large"),
     ],
 )
 def test_mistakes_are_one_line_that_tells_what_to_do(run: Run, words: tuple[str, ...], said: str) -> None:
@@ -188,3 +191,17 @@ def test_without_a_warehouse_it_says_how_to_get_one(run: Run, tmp_path: Path, mo
     status, _, err = run("csat")
     assert status == 1
     assert "make run" in err
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("1e400", "write a finite number"),
+        ("nan", "write a finite number"),
+        ("-1e16", "too large"),
+        ("1e-300", "too small"),
+    ],
+)
+def test_a_typed_number_that_nobody_means_is_refused(written: str, said: str) -> None:
+    with pytest.raises(EarshotError, match=f"amount={written}: .*{said}"):
+        typed("revenue", "amount", written)
