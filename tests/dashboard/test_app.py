@@ -115,6 +115,19 @@ def test_issues_say_what_where_since_when_how_sure_and_whose(opened: Opened, com
         assert said in issue
 
 
+def test_an_audience_is_shown_as_many_issues_as_it_is_allowed(opened: Opened, company: Company) -> None:
+    file = company.config / "audiences.toml"
+    allowed = file.read_text(encoding="utf-8")
+    assert page(opened(company)).count('class="e-issue"') > 1
+    try:
+        file.write_text(allowed.replace("issues = 50", "issues = 1"), encoding="utf-8")
+        at = opened(company)
+        assert page(at).count('class="e-issue"') == 1
+        assert any("more, less pressing" in link.label for link in at.get("page_link"))
+    finally:
+        file.write_text(allowed, encoding="utf-8")
+
+
 def test_the_month_and_the_vertical_come_from_the_link(opened: Opened, company: Company) -> None:
     at = opened(company, month="2026-05", vertical="Payments")
     text = page(at)
