@@ -11,7 +11,7 @@ from dashboard.charts import ATTENTION, GREY, QUIET, STATES, Rows, muted
 from queries.engine import day_of
 from queries.metrics import count, figure, goal_figure, interval, point_figure, shown, signed_change, unit
 from queries.monitoring import DIMENSIONS, Cell, Drivers
-from queries.review import Trend
+from queries.review import Readings, Trend, reading_days, reading_words
 from queries.state import Incident
 
 ROW: Final = 40
@@ -22,21 +22,33 @@ _MOST: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a figure is held against: its name, its value in the metric's unit, and whether somebody wrote it so."""
+    """What a figure is held against: its name, its value in the metric's unit, and whether somebody wrote it so.
+
+    `half` is half the width of the figure's own interval: both are as precise.
+    """
 
     name: str
     value: float
     is_written: bool = False
+    half: float | None = None
 
     def figure(self, metric: Metric) -> str:
         """The value in words: as it was written, or rounded."""
-        return goal_figure(metric, self.value) if self.is_written else figure(metric, self.value)
+        return goal_figure(metric, self.value) if self.is_written else figure(metric, self.value, self.half)
 
 
 def over_time(
-    trend: Trend, metric: Metric, incident: Incident, reference: Reference | None, zone: tzinfo
+    trend: Trend,
+    metric: Metric,
+    incident: Incident,
+    reference: Reference | None,
+    readings: Readings | None,
+    zone: tzinfo,
 ) -> alt.LayerChart | alt.FacetChart:
-    """An incident's own figures over time: intervals as a band, what it is held against as a line, the breach."""
+    """An incident's own figures over time: intervals as a band, what it is held against as a line, the breach.
+
+    The figures of the rule's own window, which the page names, are lines as long as their days: it is seldom a period.
+    """
     rows = _rows(metric, trend)
     x = alt.X("utcyearmonthdate(period):T", axis=alt.Axis(title=trend.grain, format="%b %y", grid=False, tickCount=6))
     # The heading names the metric, and a phone has no room for it beside the axis.
@@ -54,6 +66,7 @@ def over_time(
         base.mark_circle(size=46).encode(
             x=x, y=y, color=alt.Color("color:N", scale=None), opacity=muted(), tooltip=tips
         ),
+        *_windows(metric, readings),
         *_breach(incident, rows, zone),
     ]
     return alt.layer(*layers).properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
@@ -90,6 +103,39 @@ def _reference(metric: Metric, reference: Reference | None, rows: Rows) -> list[
             x="utcyearmonthdate(period):T", y="at:Q", text="label:N"
         ),
     ]
+
+
+def _windows(metric: Metric, readings: Readings | None) -> list[alt.Chart]:
+    """The present figure and the worst one over the days that they are of, the worst named on the worse side."""
+    if readings is None:
+        return []
+    worst = readings.at_worst(metric)
+    layers, named = list[alt.Chart](), {"now": readings.now, "at its worst": worst}
+    if reading_words(metric, worst, readings.now) == reading_words(metric, readings.now):
+        del named["at its worst"]
+    for when, sample in named.items():
+        if "since" not in sample or sample.get("value") is None:
+            continue
+        label = f"{reading_words(metric, sample, readings.now)} {when}"
+        line = {"start": sample["since"], "end": sample["until"], "at": shown(metric, sample["value"]), "label": label}
+        base = alt.Chart(alt.InlineData(values=[{**line, "days": reading_days(sample)}]))
+        end, y = alt.X("utcyearmonthdate(end):T"), alt.Y("at:Q")
+        tips = [alt.Tooltip("label:N", title="Value"), alt.Tooltip("days:N", title="Days")]
+        rule = base.mark_rule(color=ATTENTION, strokeWidth=4)
+        is_above = (sample is worst) == (metric.good == "down")
+        # Towards the middle: these windows are the newest, and the words would leave the chart.
+        text = base.mark_text(
+            align="right",
+            baseline="bottom" if is_above else "top",
+            dy=-5 if is_above else 6,
+            fontSize=12.5,
+            tooltip=None,
+        )
+        layers.append(
+            rule.encode(x=alt.X("utcyearmonthdate(start):T"), x2=alt.X2("utcyearmonthdate(end):T"), y=y, tooltip=tips)
+        )
+        layers.append(text.encode(x=end, y=y, text="label:N"))
+    return layers
 
 
 def _breach(incident: Incident, rows: Rows, zone: tzinfo) -> list[alt.Chart]:
@@ -154,7 +200,8 @@ def origin(drivers: Drivers, metric: Metric) -> alt.LayerChart | alt.FacetChart:
     height = ROW * max(len(rows), 1)
     base = alt.Chart(alt.InlineData(values=rows), height=height)
     title = "points" if unit(metric) == "%" else unit(metric) or metric.label
-    axis = alt.Axis(title=f"adds, in {title} (tick: if spread evenly)", grid=False, tickCount=5, **QUIET)
+    words = [f"What each adds to the change, in {title}", "Short line: what an even spread would add"]
+    axis = alt.Axis(title=words, grid=False, tickCount=5, **QUIET)
     x = alt.X("part:Q", axis=axis)
     y = alt.Y("dot:Q", axis=None, scale=alt.Scale(domain=[len(rows), 0], nice=False, zero=False))
     color = alt.Color("color:N", scale=None)

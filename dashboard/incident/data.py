@@ -13,6 +13,7 @@ from queries.monitoring import BadRow, Evidence, with_stake
 from queries.review import (
     IncidentPage,
     Onset,
+    Readings,
     Sample,
     Trend,
     current_rule,
@@ -38,14 +39,16 @@ def trend(key: Key, _pin: Pin, incident: Incident) -> Trend | None:
     return read_trend(_pin.conn, rule, metric, incident, key.scope, key.as_of)
 
 
-@copied({Incident: repr, Reference: repr})
-def trend_spec(key: Key, _pin: Pin, incident: Incident, reference: Reference | None) -> dict[str, Any] | None:
+@copied({Incident: repr, Reference: repr, Readings: repr})
+def trend_spec(
+    key: Key, _pin: Pin, incident: Incident, reference: Reference | None, readings: Readings | None
+) -> dict[str, Any] | None:
     """The finished chart of an incident, None where no figures are kept for it."""
     shown = trend(key, _pin, incident)
     _, metric = current_rule(incident.rule, key.catalog)
     if shown is None or metric is None or all(point.value is None for point in shown.points):
         return None
-    return finished(over_time(shown, metric, incident, reference, key.tz))
+    return finished(over_time(shown, metric, incident, reference, readings, key.tz))
 
 
 # An account's name is one short string, and the list of incidents asks for many at once.

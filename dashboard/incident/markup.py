@@ -1,5 +1,6 @@
 """An incident as HTML; the templates are in `macros.html`. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -19,6 +20,7 @@ from queries.metrics import (
     figure,
     half_width,
     interval,
+    listed,
     moment_words,
     signed_change,
     span_words,
@@ -31,6 +33,7 @@ from queries.review import (
     Onset,
     Readings,
     aged,
+    figure_name,
     reading_days,
     reading_words,
     readings_of,
@@ -102,17 +105,11 @@ def incident_header(page: IncidentPage, account: str | None, terms: Terms) -> Ma
     return _MACROS.incident_header(f"Incident · {SEVERITIES[incident.severity]}", headline, words, attention)
 
 
-def figure_name(page: IncidentPage) -> str:
-    """What the figure is called: by its rule where that looks at a part of the metric's rows."""
-    rule, metric = page.rule, page.metric
-    return (rule.label if rule and rule.where else "") or (metric.label if metric else "")
-
-
 def evidence_section(page: IncidentPage, card: Card | None) -> Markup:
     """The card that Slack shows too: the figure with its interval, then what it was made of."""
     metric, sample, facts, main = page.metric, card.sample if card else page.sample, [], ""
     if metric is not None:
-        main, low, high = figure_name(page), sample.get("low"), sample.get("high")
+        main, low, high = figure_name(page.rule, metric), sample.get("low"), sample.get("high")
         reference = reference_of(page.rule, sample)
         n = (sample.get("tally") or [page.incident.n or 0])[0]
         then = readings_of(page.history, page.present)
@@ -140,16 +137,20 @@ def origin_section(drivers: Drivers, words: str, page: IncidentPage) -> Markup:
     change = signed_change(page.metric, drivers.change, half).lstrip("+") if page.metric else ""
     lede = f"{words}. " if words else "Too few cases to tell. "
     lede += f"Worse by {change} {since}, in {count(drivers.n)} {'case' if drivers.n == 1 else 'cases'}."
-    lines = [_by_value(one) for one in drivers.dimensions if one.name != "account_id" and drivers.bad is not None]
+    bad = drivers.bad
+    lines = [_by_value(one, bad) for one in drivers.dimensions if one.name != "account_id" and bad is not None]
     return section("Where it comes from", lede) + (_MACROS.counts(lines) if lines else Markup(""))
 
 
-def _by_value(one: Dimension) -> tuple[str, str]:
-    """A dimension with the bad cases of its commonest values."""
+def _by_value(one: Dimension, bad: int) -> tuple[str, str]:
+    """A dimension with the bad cases of its commonest values, of all `bad` ones."""
     counted = sorted((cell for cell in one.cells if cell.bad), key=lambda cell: -(cell.bad or 0))
     more = len(counted) - MOST_VALUES
     values = ", ".join(f"{cell.value} {count(cell.bad or 0)}" for cell in counted[:MOST_VALUES])
-    return sentence_start(DIMENSIONS[one.name][0]), f"{values}{f' and {count(more)} more' if more > 0 else ''}"
+    values += f" and {count(more)} more" if more > 0 else ""
+    # A journey with two defects stands under either of their codes.
+    is_twice = sum(cell.bad or 0 for cell in one.cells) > bad
+    return sentence_start(DIMENSIONS[one.name][0]), f"{values}{'; a case can count more than once' if is_twice else ''}"
 
 
 def case_table(rows: Iterable[BadRow]) -> Markup:
@@ -193,7 +194,8 @@ def how_sure(page: IncidentPage) -> tuple[str, ...]:
 def reference_of(rule: Rule | None, sample: Mapping[str, Any]) -> Reference | None:
     """What an incident's figure was held against when it was last looked at; None where there is no such figure."""
     held = kind_of(rule).held(sample) if rule else None
-    return Reference(held.name, held.value, is_written=held.is_written) if held else None
+    half = half_width(sample.get("low"), sample.get("high"))
+    return Reference(held.name, held.value, held.is_written, half) if held else None
 
 
 def what_to_do(page: IncidentPage, guard: Guard) -> Markup:
@@ -289,16 +291,22 @@ def action(taken: Action, effect: str, today: date, terms: Terms) -> Markup:
 
 
 def queue_summary(incidents: Iterable[Incident], told: Mapping[str, str]) -> str:
-    """How many are open, how many of them nobody has, and of how many nobody was told; `told` is by incident."""
+    """How many are open, what became of the message of each, and how many nobody has; `told` is by incident."""
     standing = [one for one in incidents if one.is_open]
     free = sum(not one.acknowledged_at and not one.assigned_to for one in standing)
     # Of those whose next step is none another incident speaks.
-    states = [told.get(one.id) for one in standing if one.next_step]
-    waiting = states.count("pending")
-    never = len(states) - waiting - states.count("notified")
-    parts = [f"{count(len(standing))} open", f"{count(free)} without an owner"]
-    parts += [f"{count(waiting)} not yet notified"] if waiting else []
-    return f"{', '.join(parts)}.{f' Nobody was notified of {count(never)}.' if never else ''}"
+    states = Counter((told.get(one.id) or "") if one.next_step else "covered" for one in standing)
+    sent, waiting, covered = states["notified"], states["pending"], states["covered"]
+    never = len(standing) - sent - waiting - covered
+    parts = (
+        (sent, "notified"),
+        (waiting, f"waiting to be sent{' (one message can tell of several)' if waiting > 1 else ''}"),
+        (covered, "covered by another incident"),
+        (never, "that nobody was notified of"),
+    )
+    said = [f"{count(number)} {words}" for number, words in parts if number]
+    owners = {0: "each has an owner", len(standing): "none has an owner"}.get(free, f"{count(free)} without an owner")
+    return f"{count(len(standing))} open{f': {listed(said)}; {owners}' if said else ''}."
 
 
 Listed = tuple[Incident, Rule | None, Metric | None, str, Onset | None, Readings | None]
@@ -308,22 +316,32 @@ def incident_table(incidents: Iterable[Listed], terms: Terms) -> Markup:
     """Incidents as a table of links: (incident, its rule, its metric, where it is, when it began, its figures)."""
     rows = []
     for incident, rule, metric, where, onset, known in incidents:
-        value, before = "", ""
+        value, before, what = "", list[str](), incident_title(incident, rule)
         if known and metric:
-            value, before = reading_words(metric, known.now), known.before(metric)
-            if "against" in known.now and known.now.get("held") is not None:
-                sides = known.now["against"]
-                half = half_width(sides.get("low"), sides.get("high"))
-                value += f", compared with {figure(metric, known.now['held'], half)}"
+            value, before = (
+                reading_words(metric, known.now),
+                [_said_of(rule, metric, known.now, what), known.before(metric)],
+            )
         elif known and rule:
             newest = aged(rule, known.now, terms.today) if terms.today and incident.is_open else known.now
-            value, before = kind_of(rule).brief(newest)
+            value, *before = kind_of(rule).brief(newest)
         opened = terms.day(incident.opened_at)
         since = str(onset) if onset else UNCLEAR if metric and incident.is_open else ""
-        rows.append(
-            (incident, since, opened, incident_title(incident, rule), where, value, before, state(incident, terms))
-        )
+        rows.append((incident, since, opened, what, where, value, [*filter(None, before)], state(incident, terms)))
     return _MACROS.incident_table(rows)
+
+
+def _said_of(rule: Rule | None, metric: Metric, sample: Mapping[str, Any], title: str) -> str:
+    """What a figure is of, its cases, what it is held against, and its days; under a title that may name it already."""
+    name, reference = figure_name(rule, metric), reference_of(rule, sample)
+    n = round((sample.get("tally") or [0])[0])
+    held = ""
+    if reference:
+        against = reference.figure(metric)
+        held = f"{reference.name} {against}" if reference.is_written else f"against {against} ({reference.name})"
+    return ", ".join(
+        filter(None, ("" if name == title else name, f"n = {count(n)}" if n else "", held, reading_days(sample)))
+    )
 
 
 def outcomes_section(outcomes: Mapping[tuple[date, str], EscalationOutcome], catalog: Catalog) -> Markup:

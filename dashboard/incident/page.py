@@ -14,7 +14,16 @@ from dashboard import markup as parts
 from dashboard.incident import charts, data, markup
 from dashboard.page_session import PageSession, banners, follow_address
 from queries.messages import notified_states, read_notifications
-from queries.review import IncidentPage, by_route, current_rule, read_escalated, read_incident_page, readings_of
+from queries.review import (
+    IncidentPage,
+    by_route,
+    current_rule,
+    figure_name,
+    read_escalated,
+    read_incident_page,
+    reading_days,
+    readings_of,
+)
 from queries.state import (
     Incident,
     NewAction,
@@ -152,12 +161,16 @@ def _buttons(session: PageSession, page: IncidentPage) -> None:
 
 
 def _chart(session: PageSession, page: IncidentPage) -> None:
-    spec = data.trend_spec(session.key, session.pin, page.incident, markup.reference_of(page.rule, page.sample))
+    readings = readings_of(page.history, page.present)
+    reference = markup.reference_of(page.rule, page.sample)
+    spec = data.trend_spec(session.key, session.pin, page.incident, reference, readings)
     shown = data.trend(session.key, session.pin, page.incident)
     if spec is None or shown is None or page.metric is None:
         return
     place = markup.incident_where(page.incident, None)
-    st.html(parts.section(f"{markup.figure_name(page)} in {place}, by {shown.grain}"))
+    days = f" The thick line is the figure above, of {reading_days(page.sample)}." if "since" in page.sample else ""
+    lede = f"Each dot is a {shown.grain}.{days}"
+    st.html(parts.section(f"{figure_name(page.rule, page.metric)} in {place}, by {shown.grain}", lede))
     st.vega_lite_chart(spec, width="stretch", alt=charts.describe_over_time(shown, page.metric, place))
 
 

@@ -32,7 +32,7 @@ def above_issues(review: Review) -> Markup:
     none = "None: no incident was open and no goal was missed."
     if review.doubt:
         none = f"None is known: no goal was missed, but {review.doubt}."
-    return stacked(*pieces, section("Key issues") + ("" if review.issues else bullets([none])))
+    return stacked(*pieces, section("Key issues", review.tally) + ("" if review.issues else bullets([none])))
 
 
 def issue(number: int, shown: Issue) -> Markup:

@@ -48,7 +48,14 @@ def _choose(session: PageSession, top: DeltaGenerator) -> Key | None:
     on_month = follow_address("month", {name: name for name in named}, f"{months.usual:%Y-%m}")
     on_vertical = follow_address("vertical", {name: name for name in verticals}, None)
     with top:
-        month = st.selectbox("Month", [*named], key="month", on_change=on_month, width=190)
+        month = st.selectbox(
+            "Month",
+            [*named],
+            key="month",
+            on_change=on_month,
+            width=190,
+            format_func=lambda name: f"{named[name]:%B %Y}",
+        )
         vertical = st.selectbox(
             "Vertical", verticals, None, key="vertical", on_change=on_vertical, placeholder=EVERYWHERE, width=280
         )
@@ -61,7 +68,9 @@ def _issues(session: PageSession, review: Review, written: Iterable[Markup]) -> 
         _decide(session, review, issue)
     if review.further:
         st.page_link(
-            "views/incident.py", label=f"{review.further} more, less pressing", icon=":material/arrow_forward:"
+            "views/incident.py",
+            label=f"{review.further} more, less pressing: see the incidents",
+            icon=":material/arrow_forward:",
         )
 
 

@@ -17,6 +17,7 @@ from queries.metrics.formatting import (
     half_width,
     interval,
     is_share,
+    largest_word,
     length_words,
     listed,
     moment_words,

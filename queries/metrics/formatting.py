@@ -23,6 +23,7 @@ _NUMBERS: Final = (
     *("no", "one", "two", "three", "four", "five", "six"),
     *("seven", "eight", "nine", "ten", "eleven", "twelve"),
 )
+_ORDINALS: Final = ("second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
 def is_share(metric: Metric) -> bool:
@@ -185,6 +186,14 @@ def money_figure(value: float | None, currency: str) -> str:
 def number_word(value: int) -> str:
     """A small number as a word, a larger one in digits."""
     return _NUMBERS[value] if value < len(_NUMBERS) else count(value)
+
+
+def largest_word(place: int) -> str:
+    """A place among the largest, as people say it: `largest`, `second-largest`, `21st-largest`."""
+    if place == 1:
+        return "largest"
+    ending = "th" if place % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"{_ORDINALS[place - 2] if place - 2 < len(_ORDINALS) else f'{count(place)}{ending}'}-largest"
 
 
 def listed(names: Sequence[str]) -> str:

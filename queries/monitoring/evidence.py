@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, case, func, null, or_, select
 
 from queries.engine import aware, day_of, day_start, naive, whole
-from queries.metrics import UnratedRevenueError, clock_of, count, money_figure, rank_of, revenue_of
+from queries.metrics import UnratedRevenueError, clock_of, count, largest_word, money_figure, rank_of, revenue_of
 from queries.monitoring.asked_rows import Question, asked, bad_row, has_bad_rows
 from queries.monitoring.case_file import CaseFile
 from queries.monitoring.drivers import Drivers, read_drivers
@@ -89,7 +89,7 @@ def with_stake(conn: Connection, evidence: Evidence, currency: str, scope: Scope
     whose = "this account" if n == 1 else f"the {count(n)} accounts affected"
     words = f"{money_figure(worth, currency)} of revenue with {whose} in the last twelve months"
     if rank and rank.of > 1:
-        words += f", number {rank.place} of {count(rank.of)} accounts in {rank.vertical}"
+        words += f", the {largest_word(rank.place)} of {count(rank.of)} accounts in {rank.vertical}"
     return replace(evidence, stake=words) if worth else evidence
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from queries.loading.load import LoadRequest, load
 from queries.loading.sources import open_source, sources
 from queries.sample import generate, planted_actions
-from queries.state import NewAction, record_action
+from queries.state import NewAction, finish_action, record_action
 from queries.stores import Installation
 from queries.warehouse import NoWarehouseError, sample_sources
 
@@ -44,7 +44,8 @@ def demo(installation: Installation, now: datetime, say: Say) -> None:
                 touchpoint=planted.journey_type,
                 metric=planted.metric,
             )
-            record_action(conn, action, planted.owner, datetime.combine(planted.start, time(9), UTC))
+            made = record_action(conn, action, planted.owner, datetime.combine(planted.start, time(9), UTC))
+            finish_action(conn, made.id, datetime.combine(planted.done, time(9), UTC))
     say(f"the sample company up to {end}: {summary.total('read'):,} rows read, {summary.total('added'):,} added")
 
 

@@ -15,6 +15,7 @@ from queries.review.document import (
     Onset,
     Review,
     ReviewIncident,
+    reading_days,
 )
 from queries.review.incident_page import (
     IncidentPage,
@@ -32,6 +33,7 @@ from queries.review.read import (
     Months,
     ReviewContext,
     current_rule,
+    figure_name,
     read_effect,
     read_facts,
     read_meeting,
@@ -48,7 +50,6 @@ from queries.review.readings import (
     newest_sample,
     read_present,
     read_window,
-    reading_days,
     reading_words,
     readings_of,
     with_sides,

@@ -74,7 +74,20 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         day_of(meeting.evaluated_at, facts.zone) if meeting.evaluated_at else None,
         meeting.doubt,
         meeting.outcome,
+        _tally(facts.month, every),
     )
+
+
+def _tally(month: date, issues: Sequence[Issue]) -> str:
+    """What the issues stand for: incidents, and goals that are missed without one."""
+    number = f"{count(len(issues))} {'issue' if len(issues) == 1 else 'issues'}"
+    incidents, from_them = sum(len(issue.incidents) for issue in issues), sum(bool(i.incidents) for i in issues)
+    goals = len(issues) - from_them
+    open_then = f"from {count(incidents)} {'incident' if incidents == 1 else 'incidents'} open in {month:%B %Y}"
+    missed = "from missed goals without an incident"
+    if incidents and goals:
+        return f"{number}: {count(from_them)} {open_then} and {count(goals)} {missed}."
+    return f"{number} {open_then if incidents else missed}." if issues else ""
 
 
 def _action_status(
@@ -165,4 +178,8 @@ def _first_issue(issue: Issue) -> str:
     against = f" against a {issue.against.replace(' ', ' of ', 1)}" if issue.against else ""
     if issue.against.startswith("compared with"):
         against = f", {issue.against}"
-    return f"{issue.what}{place}: {issue.figure}{against}"
+    # What the sentence or the page's month says already is left out.
+    of = "" if issue.figure_of in issue.what else issue.figure_of
+    days = "" if issue.period.startswith("in ") else issue.period
+    known = ", ".join(filter(None, (of, days)))
+    return f"{issue.what}{place}: {issue.figure}{f' ({known})' if known else ''}{against}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from math import hypot, sqrt
 from statistics import NormalDist
 from typing import Any, Final, Literal
@@ -77,7 +77,8 @@ class ReviewIncident:
     words; `is_whole_vertical` says that it is a vertical's goal that the rule watches; `limit` is what it compares
     with, `value` what the incident was last known to be; `slot` is the day after the window in which it was found, and
     `onset` when it began, None where that cannot be told; `compared` is the newest sample of a figure that is held
-    against another one.
+    against another one; `days` those of the window of `value`. `figure_of` is what its figure is called, `counted_as`
+    what one without a figure is one of.
     """
 
     id: str
@@ -98,6 +99,9 @@ class ReviewIncident:
     slot: date
     onset: Onset | None = None
     compared: Mapping[str, Any] | None = None
+    days: str = ""
+    figure_of: str = ""
+    counted_as: str = "case"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,10 @@ class ActionStatus:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One key issue: what, where, since when, how sure, whose, what is done about it and whether that works."""
+    """One key issue: what, where, since when, how sure, whose, what is done about it and whether that works.
+
+    `figure_of` is what the figure is called, `period` the days that it is about.
+    """
 
     id: str
     what: str
@@ -122,6 +129,7 @@ class Issue:
     since_words: str
     found_on: date | None
     figure: str
+    figure_of: str
     interval: str
     n: int | None
     period: str
@@ -185,6 +193,7 @@ class MeetingState:
 @dataclass(frozen=True, slots=True)
 class Review:
     """The document. Financials are for showing only when `financials_open`; `no_money` says why there are none.
+    `tally` says what the issues are made of.
 
     Its days are those of the reporting zone.
     """
@@ -208,11 +217,20 @@ class Review:
     evaluated_on: date | None = None
     doubt: str = ""
     outcome: EscalationOutcome | None = None
+    tally: str = ""
 
     @property
     def financials_open(self) -> bool:
         """Whether every key issue has an owner and a decision, or somebody has overruled that."""
         return not self.undecided or bool(self.overrides)
+
+
+def reading_days(sample: Mapping[str, Any]) -> str:
+    """The days that a reading is about, such as `14 September to 8 November 2026`; empty where it is about none."""
+    if "since" not in sample:
+        return ""
+    since, until = (date.fromisoformat(sample[end]) for end in ("since", "until"))
+    return span_words(since, until - timedelta(days=1))
 
 
 def metric_status(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, Final
 
 from config.models import Metric
@@ -18,7 +18,6 @@ from queries.metrics import (
     listed,
     number_word,
     point_figure,
-    span_words,
 )
 from queries.review.document import (
     UNCLEAR,
@@ -29,6 +28,7 @@ from queries.review.document import (
     Points,
     ReviewIncident,
     goal_verdict,
+    reading_days,
 )
 from queries.state import Decision
 
@@ -69,8 +69,7 @@ def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Point
     if metric is not None and first.is_whole_vertical:
         same = (s.goal for s in facts.standings if s.metric.name == metric.name and s.vertical == first.vertical)
         goal = next(same, None)
-    value, ends, n = _incident_figure(group, metric, point)
-    period = f"in {facts.month:%B %Y}" if point is not None and point.value is not None else ""
+    value, ends, n, period = _incident_figure(group, metric, point)
     against = f"goal {goal_figure(metric, goal)}" if metric and goal is not None else first.limit
     compared = max(group, key=lambda incident: incident.opened_at).compared
     if metric and compared:
@@ -85,6 +84,7 @@ def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Point
         since_words="" if metric is None else str(first.onset or UNCLEAR),
         found_on=opened,
         figure=value,
+        figure_of=first.figure_of,
         interval=ends,
         n=n,
         period=period,
@@ -101,14 +101,15 @@ def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Point
 
 def _incident_figure(
     group: Sequence[ReviewIncident], metric: Metric | None, point: MetricPoint | None
-) -> tuple[str, str, int | None]:
+) -> tuple[str, str, int | None, str]:
+    """The figure, its interval, the cases and the days."""
     if metric is None:
-        return f"{count(len(group))} {'case' if len(group) == 1 else 'cases'}", "", None
+        return f"{count(len(group))} {group[0].counted_as}{'' if len(group) == 1 else 's'}", "", None, ""
     if point is not None and point.value is not None:
-        return point_figure(metric, point), interval(metric, point.low, point.high), point.n
+        return point_figure(metric, point), interval(metric, point.low, point.high), point.n, f"in {point.period:%B %Y}"
     # The month has too few cases for a figure of its own: what the rule saw last, over its own window, is still true.
     last = max(group, key=lambda incident: incident.opened_at)
-    return (figure(metric, last.value) if last.value is not None else "too few cases"), "", last.n
+    return (figure(metric, last.value) if last.value is not None else "too few cases"), "", last.n, last.days
 
 
 def _compared_figures(metric: Metric, sample: Mapping[str, Any]) -> tuple[str, str, int, str, str]:
@@ -116,12 +117,11 @@ def _compared_figures(metric: Metric, sample: Mapping[str, Any]) -> tuple[str, s
     against, n = sample["against"], round(sample["tally"][0])
     half = half_width(against.get("low"), against.get("high"))
     label = f" ({label})" if (label := against.get("label")) else ""
-    first, last = (date.fromisoformat(sample[end]) for end in ("since", "until"))
     return (
         figure(metric, sample["value"], half),
         difference_words(metric, sample),
         n,
-        span_words(first, last - timedelta(days=1)),
+        reading_days(sample),
         f"compared with {figure(metric, sample.get('held'), half)}{label}",
     )
 
@@ -137,6 +137,7 @@ def _from_goal(missed: MetricStatus) -> Issue:
         since_words=f"{since:%B %Y}{' or before' if since == missed.history[0].period else ''}",
         found_on=None,
         figure=point_figure(metric, point),
+        figure_of=metric.label,
         interval=interval(metric, point.low, point.high),
         n=point.n,
         period=f"in {point.period:%B %Y}",

@@ -25,7 +25,16 @@ from queries.metrics import (
     read_revenue,
 )
 from queries.review.action_effects import LEFT_OUT, ActionEffect, effect_of
-from queries.review.document import EVERYWHERE, Facts, MeetingState, MetricStatus, Money, ReviewIncident, metric_status
+from queries.review.document import (
+    EVERYWHERE,
+    Facts,
+    MeetingState,
+    MetricStatus,
+    Money,
+    ReviewIncident,
+    metric_status,
+    reading_days,
+)
 from queries.review.outcomes import outcome_of, read_escalated
 from queries.state import (
     MISSED_SLOTS,
@@ -256,7 +265,8 @@ def _review_incident(
     catalog = context.catalog
     rule, metric = current_rule(incident.rule, catalog)
     is_event = rule is not None and rule.is_case
-    sample = next((entry.sample for entry in reversed(history) if entry.sample and aware(entry.at) < until), None)
+    samples = [entry.sample for entry in reversed(history) if entry.sample and aware(entry.at) < until]
+    sample = next(iter(samples), None)
     return ReviewIncident(
         id=incident.id,
         rule=incident.rule,
@@ -276,6 +286,9 @@ def _review_incident(
         owner=label_of(rule.owner, catalog.people) if rule else "",
         slot=incident.slot,
         compared=sample if sample and "against" in sample else None,
+        days=next((reading_days(one) for one in samples if one.get("value") == incident.value), ""),
+        figure_of=figure_name(rule, metric),
+        counted_as="case" if is_event else "account" if incident.account_id else "incident",
     )
 
 
@@ -284,6 +297,11 @@ def current_rule(name: str, catalog: Catalog) -> tuple[Rule | None, Metric | Non
     rule = next((rule for rule in catalog.rules if rule.name == name), None)
     of = getattr(rule, "metric", None)
     return rule, next((metric for metric in catalog.metrics if metric.name == of), None)
+
+
+def figure_name(rule: Rule | None, metric: Metric | None) -> str:
+    """What a figure is called: by its rule where that looks at a part of the metric's rows."""
+    return (rule.label if rule and rule.where else "") or (metric.label if metric else "")
 
 
 def slice_words(slice_: str) -> str:

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from math import hypot
 from typing import Any
 
 from sqlalchemy import Connection
 
 from config.models import Metric, Rule
-from queries.metrics import Ask, MetricPoint, figure, half_width, measure, span_words
+from queries.metrics import Ask, MetricPoint, figure, half_width, measure
 from queries.review.read import conditions_of
 from queries.state import HistoryEntry, Incident
 from queries.warehouse import Scope
@@ -25,13 +25,16 @@ class Readings:
     worst: Sample
     found: Sample
 
-    def before(self, metric: Metric) -> str:
-        """What it was: `40% when found, 43% at its worst`; what it still is is left out."""
-        # What was measured for the reader was never judged, and may be the worst there is.
+    def at_worst(self, metric: Metric) -> Sample:
+        """The worst reading: what was measured for the reader was never judged, and may be that."""
         sign, value = (1 if metric.good == "down" else -1), self.now.get("value")
         is_worst = value is not None and "against" not in self.now and sign * (value - self.worst["value"]) >= 0
-        readings = (self.now, self.now if is_worst else self.worst, self.found)
-        now, worst, found = (reading_words(metric, one) for one in readings)
+        return self.now if is_worst else self.worst
+
+    def before(self, metric: Metric) -> str:
+        """What it was: `40% when found, 43% at its worst`; what it still is is left out."""
+        readings = (self.now, self.at_worst(metric), self.found)
+        now, worst, found = (reading_words(metric, one, self.now) for one in readings)
         if worst == found != now:
             return f"{found} when found, its worst"
         said = {"when found": found, "at its worst": worst}
@@ -124,17 +127,10 @@ def _apart(one: MetricPoint, other: MetricPoint) -> dict[str, float]:
     return {"low": gap - hypot(value - low, other_high - held), "high": gap + hypot(high - value, held - other_low)}
 
 
-def reading_words(metric: Metric, sample: Sample) -> str:
-    """The figure of a reading, such as `43%`."""
-    return figure(metric, sample.get("value"), half_width(sample.get("low"), sample.get("high")))
-
-
-def reading_days(sample: Sample) -> str:
-    """The days that a reading is about, such as `14 September to 8 November 2026`; empty where it is about none."""
-    if "since" not in sample:
-        return ""
-    since, until = (date.fromisoformat(sample[end]) for end in ("since", "until"))
-    return span_words(since, until - timedelta(days=1))
+def reading_words(metric: Metric, sample: Sample, beside: Sample | None = None) -> str:
+    """The figure of a reading, such as `43%`, as precise as that of another one which it stands beside."""
+    of = beside or sample
+    return figure(metric, sample.get("value"), half_width(of.get("low"), of.get("high")))
 
 
 def aged(rule: Rule | None, sample: Sample, today: date) -> Sample:

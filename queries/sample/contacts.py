@@ -26,6 +26,7 @@ from queries.sample.names import (
     DIRECTIONS,
     EMPLOYEES,
     ENQUIRY,
+    GRIEVANCE,
     INBOUND,
     INSTALLATION,
     KINDS,
@@ -44,6 +45,8 @@ _UNANSWERED: Final = 0.05
 _SAID: Final = 0.60  # contacts whose emotion was noted
 _SEEN: Final = 0.85
 _COMEBACK: Final = 0.05
+COMEBACKS: Final = "B"
+"""How the ids of those begin that come back after a repair."""
 _ROLES: Final = (0.15, 0.25, 0.60)
 _DESK_MIX: Final = (0.50, 0.15, 0.20, 0.15)
 _DESK_ISSUES: Final = 0.20
@@ -51,6 +54,7 @@ _SERVICE: Final = len(KINDS)
 _CREWS: Final = len(VERTICALS) * (_SERVICE + 1)
 """The teams below it are those of the tasks, in every vertical."""
 _INBOUND: Final = np.array(INBOUND)
+_GRIEVANCE: Final = np.array(GRIEVANCE)
 _WRITTEN: Final = np.array(WRITTEN)
 
 
@@ -153,7 +157,7 @@ def comebacks(world: World, chunk: int, some: Journeys) -> Contacts:
     wait = np.minimum(0.3 + rng.standard_exponential(len(some)) * 5, 13) * DAY
     row = np.flatnonzero(back & (some.kind == REPAIR))
     even, these = some.finish[row] + wait[row], some.at(row)
-    drawn = _loose(rng, "B", these.number, these, even, np.full(len(row), ENQUIRY))
+    drawn = _loose(rng, COMEBACKS, these.number, these, even, np.full(len(row), ENQUIRY))
     return _published(world, drawn.at(np.flatnonzero(~_hushed(world, drawn))))
 
 
@@ -220,6 +224,8 @@ def contact_columns(world: World, chunk: int, some: Contacts) -> Columns:
     inbound = _INBOUND[some.touchpoint]
     answered, silent = _answers(rng, some, inbound)
     shift = 0.15 * world.customers.mood[some.account] - 0.6 * some.after - 0.8 * some.broken
+    is_grievance = _GRIEVANCE[some.touchpoint] | (some.prefix == COMEBACKS)
+    mood = levels(rng, "emotion", shift) - 2
     return {
         "id": ids(some.prefix, some.number, 11),
         "account_id": ids("A", some.account, 4),
@@ -233,7 +239,7 @@ def contact_columns(world: World, chunk: int, some: Contacts) -> Columns:
         "employee": labels(some.team * TEAM_SIZE + (rng.random(size) * TEAM_SIZE).astype(np.int64), EMPLOYEES),
         "team": labels(some.team, TEAMS),
         "issue_code": ids("F", some.issue, 7, absent=some.issue < 0),
-        "emotion": smalls(levels(rng, "emotion", shift) - 2, rng.random(size) >= _SAID),
+        "emotion": smalls(np.where(is_grievance, np.minimum(mood, 0), mood), rng.random(size) >= _SAID),
         "context_seen": flags(some.seen == 1, some.seen < 0),
         **segment(some.vertical, some.product, some.account),
         "recorded_at": instants(some.recorded),

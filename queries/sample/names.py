@@ -69,6 +69,8 @@ DESK: Final = (("enquiry", "in"), ("complaint", "in"), ("billing question", "in"
 TOUCHPOINTS: Final = tuple(name for path in PATHS for name, _, _ in path) + tuple(name for name, _ in DESK)
 INBOUND: Final = tuple(way == "in" for path in PATHS for _, _, way in path) + tuple(way == "in" for _, way in DESK)
 ENQUIRY: Final = TOUCHPOINTS.index("enquiry")
+GRIEVANCE: Final = tuple(name in {"fault report", "complaint"} for name in TOUCHPOINTS)
+"""Where something is reported as wrong: nobody does so in a good mood."""
 
 CHANNELS: Final = ("phone", "mail", "portal", "chat", "visit")
 WRITTEN: Final = (False, True, True, True, False)

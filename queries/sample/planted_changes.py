@@ -1,7 +1,7 @@
 """What is planted in the sample, and where. Months count from the month of the end: -1 is the last full one."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 import numpy as np
@@ -53,7 +53,7 @@ SCRIPT_MONTH: Final = -13
 
 @dataclass(frozen=True, slots=True)
 class PlantedAction:
-    """An action as the state store records it. `expected` is the relative change that its owner hopes for."""
+    """An action as the state store records it, and when it was done. `expected` is the relative change hoped for."""
 
     vertical: str
     touchpoint: str
@@ -62,6 +62,7 @@ class PlantedAction:
     start: date
     owner: str
     due: date
+    done: date
     expected: float
 
 
@@ -80,9 +81,10 @@ class PlantedAnswer:
 def planted_actions(end: date) -> tuple[PlantedAction, ...]:
     """The two actions that the sample's managers took, six full months before `end`."""
     start, due = month(end, ACTION_MONTH), month(end, 0)
+    done = due - timedelta(days=7)
     return (
-        PlantedAction(VERTICALS[PAYMENTS], "repair", "repair", "defect-rate", start, "repair-lead", due, -0.16),
-        PlantedAction(VERTICALS[LENDING], "repair", "repair", "defect-rate", start, "repair-lead", due, -0.25),
+        PlantedAction(VERTICALS[PAYMENTS], "repair", "repair", "defect-rate", start, "repair-lead", due, done, -0.16),
+        PlantedAction(VERTICALS[LENDING], "repair", "repair", "defect-rate", start, "repair-lead", due, done, -0.25),
     )
 
 

@@ -13,15 +13,16 @@ from config.models import Metric, Rule
 from dashboard import charts
 from dashboard import markup as parts
 from dashboard.incident import markup
-from dashboard.incident.charts import Reference, describe_over_time
+from dashboard.incident.charts import Reference, describe_over_time, over_time
 from dashboard.review import charts as review_charts
 from dashboard.review import downloads
 from dashboard.review import markup as review_markup
 from queries.metrics import MetricPoint
-from queries.review import Trend
+from queries.review import Readings, Trend
 from queries.review.document import MeetingState, MetricStatus, Money, metric_status
 from queries.state import HistoryEntry
-from tests.dashboard.test_review import DEFECTS, MONTHS, NPS, SHARE, incident, made, series, share
+from tests.dashboard.test_review import DAYS, DEFECTS, MONTHS, NPS, SHARE, incident, made, series, share
+from tests.slack.test_card import incident as incident_of
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -193,7 +194,44 @@ def test_the_figures_of_the_chart_are_exported_month_by_month() -> None:
 
 def test_issues_are_exported_with_what_was_decided() -> None:
     lines = downloads.issues_csv(made(series((0.7, 0.7, 0.7, 0.71)))).splitlines()
-    assert lines[1].startswith("Promises kept: goal missed,Energy,2026-07-01,,71%,67 to 74%,600,goal 90%,3")
+    assert lines[1].startswith(
+        "Promises kept: goal missed,Energy,2026-07-01,,71%,Promises kept,in October 2026,67 to 74%,600,goal 90%,3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "labels"),
+    [
+        (DEFECTS, (0.4, 0.31), {"31% now": 2, "40% at its worst": -1}),
+        (SHARE, (0.6, 0.69), {"69% now": -1, "60% at its worst": 2}),  # the worst is named on the worse side
+        (DEFECTS, (0.4, 0.402), {"40% now": -1}),
+    ],
+)
+def test_the_figures_that_the_page_names_are_in_the_chart(
+    metric: Metric, values: tuple[float, float], labels: dict[str, int]
+) -> None:
+    """Each over the days that it is of: no month has the figure of eight weeks."""
+    then, now = (
+        {"value": value, "low": value - 0.05, "high": value + 0.05, "since": since, "until": until}
+        for value, since, until in zip(values, ("2026-06-01", "2026-08-03"), ("2026-07-27", "2026-09-28"), strict=True)
+    )
+    known = Readings(now, then, then)
+    trend, found = Trend("month", series((0.3, 0.4, 0.4, 0.35)).history, ()), incident_of("vertical=Energy")
+    spec = charts.in_full(charts.finished(over_time(trend, metric, found, None, known, UTC)))
+    rows = [row for table in spec["datasets"].values() for row in table if "days" in row]
+    assert {row["label"] for row in rows} == set(labels)
+    spans = {(row["start"], row["end"], round(row["at"] / 100, 3)) for row in rows}
+    assert spans <= {(one["since"], one["until"], one["value"]) for one in (then, now)}
+    texts = [
+        layer for layer in spec["layer"] if layer["mark"]["type"] == "text" and layer["mark"].get("align") == "right"
+    ]
+    sides = {
+        spec["datasets"][layer["data"]["name"]][0].get("label"): layer["mark"]["dy"] > 0
+        for layer in texts
+        if "data" in layer
+    }
+    assert {label: sides[label] for label in labels} == {label: side > 0 for label, side in labels.items()}
+    assert downloads.png(charts.finished(over_time(trend, metric, found, None, known, UTC)), "x").startswith(b"\x89PNG")
 
 
 def test_charts_say_in_words_what_they_show() -> None:
@@ -237,6 +275,16 @@ def test_an_incidents_figure_is_shown_beside_what_it_was_held_against(
 ) -> None:
     rule = RULE.validate_python({**WATCHED, "kind": kind, **changes})
     assert markup.reference_of(rule, {"held": 0.7}) == held
+
+
+@pytest.mark.parametrize(("half", "words"), [(0.2, "0.4 days"), (0.02, "0.38 days"), (3, "0 days")])
+def test_what_a_figure_is_held_against_is_as_precise_as_the_figure(half: float, words: str) -> None:
+    rule = RULE.validate_python(
+        {**WATCHED, "kind": "chart", "method": "p", "baseline": {"first": "91d"}, "recover": 0.5}
+    )
+    found = markup.reference_of(rule, {"held": 0.38, "low": 0.5 - half, "high": 0.5 + half})
+    assert found is not None
+    assert found.figure(DAYS) == words
 
 
 def test_silence_and_a_severe_case_are_held_against_no_figure() -> None:

@@ -20,12 +20,14 @@ from dashboard.incident.markup import (
     incident_table,
     incident_title,
     incident_where,
+    origin_section,
+    queue_summary,
     state,
     what_to_do,
 )
 from queries.messages import PostedMessage, outbox, refresh_measured
 from queries.monitoring.asked_rows import Question, newest_bad_rows
-from queries.monitoring.drivers import DIMENSIONS, dimensions_of, read_drivers
+from queries.monitoring.drivers import DIMENSIONS, Cell, Dimension, Drivers, dimensions_of, read_drivers
 from queries.review import IncidentPage, newest_sample, read_evidence, read_window, reading_words, readings_of
 from queries.state import HistoryEntry, TickRecord, write
 from queries.warehouse import COLUMNS, EVERYTHING, Scope, tables
@@ -244,6 +246,34 @@ def test_the_present_figure_comes_first_then_what_it_was(
     assert ("worst" in turned.before(share)) == ("worst" in before)
 
 
+def test_what_stands_side_by_side_is_equally_precise() -> None:
+    """The present figure is of few cases; what it was when it was found is said no finer."""
+    mood = METRIC.model_copy(update={"shape": "mean", "unit": "points", "good": "up", "label": "Mood"})
+
+    def sample(value: float, half: float) -> dict[str, Any]:
+        return {**reading(value, -value), "low": value - half, "high": value + half}
+
+    known = readings_of(history(sample(0.32, 0.05), sample(0.214, 0.05)), sample(0.26, 0.2))
+    assert known is not None
+    assert (reading_words(mood, known.now), known.before(mood)) == ("0.3 points", "0.2 points at its worst")
+
+
+def test_the_list_says_what_a_figure_is_of_and_what_it_is_held_against() -> None:
+    then = {**reading(0.4, 0.1), "tally": [212.0]}
+    for of, words in (
+        (rule(), "n = 212, limit 25%, 19 January to 15 February 2026"),
+        (
+            rule().model_copy(update={"label": "Too many defects"}),
+            "Journeys with a defect, n = 212, limit 25%, 19 January",
+        ),
+    ):
+        shown = incident_table([(incident(), of, METRIC, "Retail", None, readings_of(history(then)))], TERMS)
+        assert f'40%<span class="e-before">{words}' in shown
+    before = ANY_RULE.validate_python({**WRITTEN["change"], "kind": "change", "baseline": "previous"})
+    row = (incident(), before, METRIC, "Retail", None, readings_of(history({**then, "held": 0.2})))
+    assert "n = 212, against 20% (the window before), 19 January" in incident_table([row], TERMS)
+
+
 def test_a_difference_stays_as_its_rule_saw_it_with_both_sides() -> None:
     both = {**reading(0.4, 0.2), "against": {"low": 0.1, "high": 0.3}}
     assert newest_sample(history(both), reading(0.3, 0.1)) == both
@@ -315,6 +345,39 @@ def test_what_is_about_one_account_says_whose_it_is(tmp_path: Path, kind: str) -
         found = read_evidence(pin.conn, page, EVERYTHING, datetime(2027, 1, 1, tzinfo=UTC))
     assert found is not None
     assert ([one.name for one in found.contributors], found.case) == (["Retail-0 plc"], None)
+
+
+@pytest.mark.parametrize(
+    ("kept", "told", "words"),
+    [
+        (
+            ({}, {}, {"next_step": 0}, {"acknowledged_at": LATE}, {"assigned_to": "ana"}),
+            {"0": "notified", "1": "pending", "3": "pending", "4": "refused"},
+            (
+                "5 open: 1 notified, 2 waiting to be sent (one message can tell of several), 1 covered by another "
+                "incident and 1 that nobody was notified of; 3 without an owner."
+            ),
+        ),
+        (({"assigned_to": "ana"}, {"state": "closed"}), {"0": "notified"}, "1 open: 1 notified; each has an owner."),
+    ],
+)
+def test_the_parts_of_what_is_open_add_up(kept: tuple[dict[str, Any], ...], told: dict[str, str], words: str) -> None:
+    found = [incident(id=str(number), **changes) for number, changes in enumerate(kept)]
+    assert queue_summary(found, told) == words
+
+
+def test_a_case_that_counts_more_than_once_is_said_to() -> None:
+    """A journey with two defects stands under both codes; of two products each has its own."""
+
+    def cell(value: str, bad: int) -> Cell:
+        return Cell(value, bad, bad, 0.0, 0.0, 0.0, 0.0, stands_out=False)
+
+    codes = Dimension("code", (cell("late", 9), cell("seal", 4)), is_weighed=True)
+    products = Dimension("product", (cell("cards", 7), cell("loans", 3)), is_weighed=True)
+    drivers = Drivers(0.1, 40, 10, None, (codes, products))
+    said = str(origin_section(drivers, "", IncidentPage(incident(), rule(), METRIC, (), ())))
+    assert "late 9, seal 4; a case can count more than once</li>" in said
+    assert "cards 7, loans 3</li>" in said
 
 
 def test_the_list_says_how_an_account_stands() -> None:

@@ -10,7 +10,8 @@ import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from config.models import Metric
-from queries.metrics import MetricPoint, difference_words
+from dashboard.review import markup as review_markup
+from queries.metrics import MetricPoint, difference_words, largest_word
 from queries.metrics.formatting import amount, decimals, figure, goal_figure, interval, money_change, signed_change
 from queries.review import slice_words
 from queries.review.action_effects import ActionEffect, Unit, Window, estimate_effect
@@ -138,6 +139,10 @@ def test_a_figure_is_no_finer_than_its_interval(half_width: float | None, places
         (amount(1_240_000, "EUR"), "1.24 M EUR"),
         (amount(385_400, "EUR"), "385 k EUR"),
         (money_change(103.2, 100), "+3.2%"),
+        (
+            ", ".join(map(largest_word, (1, 2, 10, 11, 13, 21))),
+            "largest, second-largest, tenth-largest, 11th-largest, 13th-largest, 21st-largest",
+        ),
         (money_change(99.99, 100), "0.0%"),
         (money_change(100, None), "–"),
     ],
@@ -236,13 +241,47 @@ def test_a_gap_has_its_interval_and_what_it_is_compared_with() -> None:
     """Both figures are of the rule's window, also where the month has one of them."""
     against = {"tally": [4000, 3800, 0, 0, 0], "deff": 1.0, "low": -0.35, "high": -0.2, "label": "Fine at a touchpoint"}
     sample = {"since": "2026-05-11", "until": "2026-11-09", "tally": [158, 108, 0, 0, 0], "value": 0.684, "held": 0.95}
-    found = incident("gap", "Energy", 2, limit="", compared={**sample, "against": against})
+    known = {"compared": {**sample, "against": against}, "figure_of": "Satisfied in the end"}
+    found = incident("gap", "Energy", 2, limit="", **known)
     review = made(series((0.95, 0.95, 0.95, 0.95)), minutes=MeetingState(found=(found,)))
     (issue,) = review.issues
     assert (issue.figure, issue.period, issue.n) == ("68%", "11 May to 8 November 2026", 158)
     assert issue.interval == "\N{MINUS SIGN}27 points (95% CI \N{MINUS SIGN}35 to \N{MINUS SIGN}20)"
     assert issue.against == "compared with 95% (Fine at a touchpoint)"
-    assert review.headline.startswith("Gap in Energy: 68%, compared with 95% (Fine at a touchpoint).")
+    assert issue.figure_of == "Satisfied in the end"
+    assert review.headline.startswith(
+        "Gap in Energy: 68% (Satisfied in the end, 11 May to 8 November 2026), compared with 95% (Fine at a"
+    )
+
+
+def test_where_the_month_has_too_few_cases_the_rules_own_window_is_named() -> None:
+    """And what the figure is of, unless the title says it."""
+    found = incident("slow", "Energy", 2, figure_of="Promises kept", days="3 August to 1 November 2026")
+    (issue,) = made(series((0.95, 0.95, 0.95, 0.95)), minutes=MeetingState(found=(found,))).issues
+    assert (issue.figure, issue.period, issue.n) == ("70.0%", "3 August to 1 November 2026", 300)
+    assert "<strong>70.0%</strong><span>Promises kept</span><span>3 August" in review_markup.issue(1, issue)
+    titled = replace(issue, what="Promises kept")
+    assert "<span>Promises kept</span>" not in review_markup.issue(1, titled)
+
+
+@pytest.mark.parametrize(
+    ("rules", "is_missed", "words"),
+    [
+        (("a", "a", "b"), False, "2 issues from 3 incidents open in October 2026."),
+        (("a",), True, "2 issues: 1 from 1 incident open in October 2026 and 1 from missed goals without an incident."),
+        ((), True, "1 issue from missed goals without an incident."),
+        ((), False, ""),
+    ],
+)
+def test_the_parts_of_the_issues_add_up(rules: tuple[str, ...], is_missed: bool, words: str) -> None:  # noqa: FBT001
+    """Several cases are one issue, and a missed goal may have no incident: the list of incidents has other numbers."""
+    found = tuple(
+        incident(rule, "Energy", 2, number=n, metric=None, group="", is_whole_vertical=False)
+        for n, rule in enumerate(rules)
+    )
+    review = made(series((0.95, 0.95, 0.95, 0.7 if is_missed else 0.95)), minutes=MeetingState(found=found))
+    assert review.tally == words
+    assert not words or words in review_markup.above_issues(review)
 
 
 @pytest.mark.parametrize(
@@ -275,6 +314,8 @@ def test_severe_cases_are_one_issue_however_many() -> None:
     (issue,) = review.issues
     assert (issue.figure, issue.where, issue.n) == ("3 cases", "Energy and Payments", None)
     assert len(issue.incidents) == 3
+    accounts = tuple(replace(case, counted_as="account") for case in cases[:1])
+    assert made(minutes=MeetingState(found=accounts)).issues[0].figure == "1 account"
 
 
 def test_at_most_five_issues_the_most_severe_first_and_closed_ones_last() -> None:

@@ -146,6 +146,7 @@ def test_values_lie_in_their_domains(sample: Sample) -> None:
         "contact where occurred_at >= '{end}' or answered_at >= '{end}' or recorded_at >= '{end}'",
         "contact where recorded_at < occurred_at or answered_at < occurred_at",
         "contact where direction = 'out' and answered_at is not null",
+        "contact where emotion > 0 and (touchpoint in ('fault report', 'complaint') or id like 'B%')",
         "contact c join journey j on c.journey_id = j.id where c.occurred_at < started_at or c.occurred_at > ended_at",
         "contact c join journey j on c.journey_id = j.id where c.account_id <> j.account_id",
         "contact c join person p using (person_id) where c.account_id <> p.account_id",
@@ -429,6 +430,7 @@ def test_actions_start_with_a_full_month_and_are_the_planted_ones() -> None:
                 plant["metric"],
             )
             assert action.start.day == 1
+            assert action.start < action.done < action.due <= end
             assert (end.year - action.start.year) * 12 + end.month - action.start.month == -plant["start"]
 
 

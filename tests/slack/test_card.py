@@ -21,7 +21,7 @@ from tests.support.company import METRIC, rule, subject
 from triggers.evaluation.kinds import kind_of
 from triggers.messages import ORIGIN, Card, Ids
 from triggers.messages.card import asks, facts, headline, incident_message, news_message, sentence, title
-from triggers.messages.message import mark
+from triggers.messages.message import Fact, accounts_fact, mark
 from triggers.slack.blocks import SlackMessage, escaped, fallback, metadata, render
 
 OPENED: Final = datetime(2026, 3, 2, 23, 30, tzinfo=UTC)
@@ -73,7 +73,9 @@ def incident(slice_: str = "vertical=Retail", **changes: Any) -> Incident:
 def evidence(*names: str) -> Evidence:
     contributors = tuple(Contributor(f"A{i}", name, 12, 8 - i) for i, name in enumerate(names))
     strike = Overlap("Strike", "external", datetime(2026, 1, 20, tzinfo=UTC), None)
-    return Evidence(contributors, len(names) + 37, 74, (strike,), DataFreshness(12, LOADED, date(2026, 3, 1)))
+    affected = tuple(f"A{i}" for i in range(len(names) + 12))
+    fresh = DataFreshness(12, LOADED, date(2026, 3, 1))
+    return Evidence(contributors, len(names) + 37, 74, (strike,), fresh, affected=affected)
 
 
 def card(**changes: Any) -> Card:
@@ -108,7 +110,8 @@ def test_the_card_says_what_how_sure_since_when_and_what_to_do() -> None:
         "Measured": "19 January to 15 February 2026",
         "How sure": "Very unlikely to be chance",
         "Severity": "2 of 4",
-        "Accounts most affected": "Ashgrove Bank (8 of 12 cases), Birch & Co (7 of 12 cases) and 37 more",
+        "Accounts most affected": "Ashgrove Bank (8 of 12 cases), Birch & Co (7 of 12 cases) and 12 more; "
+        "14 of 39 accounts had a bad case",
         "At the same time": "Strike (external, since 20 January 2026)",
     }
     nobody = "Please acknowledge it today. It will not be escalated to anyone else."
@@ -121,7 +124,20 @@ def test_the_card_says_what_how_sure_since_when_and_what_to_do() -> None:
 def test_names_stay_where_the_route_does_not_show_them() -> None:
     shown = json.dumps(render(incident_message(card(route=Route(name="delivery", show=())))).blocks)
     assert "Ashgrove" not in shown
-    assert "39 (names in the dashboard)" in shown
+    assert "Accounts affected\\n14 of 39 (names in the dashboard)" in shown
+
+
+def test_accounts_of_a_mean_have_no_bad_cases_to_count() -> None:
+    """Each has a part in the figure, and all of them are affected."""
+    named = evidence("Ashgrove Bank", "Birch & Co")
+    every = tuple(f"A{i}" for i in range(named.accounts))
+    plain = replace(
+        named, contributors=tuple(replace(one, bad=None) for one in named.contributors), bad=None, affected=every
+    )
+    assert accounts_fact(plain, may_name=True) == Fact(
+        "Accounts", "Ashgrove Bank (12 cases), Birch & Co (12 cases) and 37 more"
+    )
+    assert accounts_fact(plain, may_name=False) == Fact("Accounts", "39 (names in the dashboard)")
 
 
 def test_a_card_without_a_warehouse_still_says_what_it_knows() -> None:

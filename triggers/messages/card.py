@@ -316,11 +316,11 @@ def _news(card: Card) -> str:
     if last.kind in {"opened", "acknowledged"}:
         return ""
     said = _happened(card, last, f" on {moment_words(last.at, card.zone)}")
-    then, now = (one.get("value") for one in (last.sample or {}, card.sample))
+    readings = (last.sample or {}, card.sample)
+    then, now = (one.get("value") for one in readings)
     if last.kind == "worsened" and card.metric is not None and None not in {then, now} and then != now:
-        said += (
-            f" ({reading_words(card.metric, last.sample or {})} then, {reading_words(card.metric, card.sample)} now)"
-        )
+        then, now = (reading_words(card.metric, one, card.sample) for one in readings)
+        said += f" ({then} then, {now} now)"
     return f"{said}."
 
 

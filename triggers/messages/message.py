@@ -161,7 +161,7 @@ class Message:
 
 # A severe case in words: one sentence, and the facts behind it.
 
-_ROLES: Final = {"decision-maker": "a decision-maker", "influencer": "an influencer", "user": "a user"}
+_ROLES: Final = {"decision-maker": "a decision-maker", "influencer": "a purchasing adviser", "user": "a user"}
 _SCALES: Final = {
     "nps": ("10", "likelihood to recommend us"),
     "csat": ("5", "satisfaction"),
@@ -212,7 +212,7 @@ def case_facts(case: CaseFile, who: str, table: Timetable, now: datetime) -> Ite
     """Who, what, when, how long it waited, the mood, the journey, and what came before."""
     row = case.again or case.row
     role = row.get("person.role") or case.row.get("person.role")
-    yield Fact("Who", f"{who}, {role}" if role else who)
+    yield Fact("Who", f"{who}, {_ROLES[role].partition(' ')[2]}" if role else who)
     yield Fact("When", moment_words(case.at, table.zone))
     if what := _what(case):
         yield Fact("What", what)
@@ -280,8 +280,11 @@ def _waited(table: Timetable, since: datetime, until: datetime) -> str:
 
 def accounts_fact(evidence: Evidence, *, may_name: bool) -> Fact:
     """The accounts with a part in a figure, by name where that is allowed; those without a bad case are not named."""
+    affected, of_all = count(len(evidence.affected)), count(evidence.accounts)
+    is_ranked = evidence.accounts > 1 and evidence.bad is not None
     if not may_name:
-        return Fact("Accounts", f"{count(evidence.accounts)} (names in the dashboard)")
+        known = f"{affected} of {of_all}" if is_ranked else of_all
+        return Fact("Accounts affected" if is_ranked else "Accounts", f"{known} (names in the dashboard)")
     named = list[str]()
     for account in (one for one in evidence.contributors if one.bad != 0):
         rows = count(account.n) if account.bad is None else f"{count(account.bad)} of {count(account.n)}"
@@ -289,7 +292,8 @@ def accounts_fact(evidence: Evidence, *, may_name: bool) -> Fact:
         named.append(
             cut(account.name, NAME) + ("" if is_single else f" ({rows} {'case' if account.n == 1 else 'cases'})")
         )
-    more = evidence.accounts - len(named)
-    text = ", ".join(named) + (f" and {count(more)} more" if more and named else "")
-    is_ranked = evidence.accounts > 1 and all(one.bad is not None for one in evidence.contributors)
-    return Fact("Accounts most affected" if is_ranked else "Accounts", text or count(evidence.accounts))
+    more = len(evidence.affected) - len(named)
+    text = ", ".join(named) + (f" and {count(more)} more" if more > 0 and named else "")
+    if is_ranked and named:
+        text += f"; {affected} of {of_all} accounts had a bad case"
+    return Fact("Accounts most affected" if is_ranked else "Accounts", text or of_all)

@@ -8,7 +8,17 @@ import numpy as np
 
 from config.models import Metric
 from queries.engine import day_of
-from queries.metrics import MonthlyRevenue, figure, goal_figure, money_figure, month_of, point_figure, shown, unit
+from queries.metrics import (
+    MonthlyRevenue,
+    figure,
+    goal_figure,
+    half_width,
+    money_figure,
+    month_of,
+    point_figure,
+    shown,
+    unit,
+)
 from queries.review import Trend
 from triggers.evaluation.kinds import kind_of
 from triggers.messages.card import Card, slice_text
@@ -80,7 +90,8 @@ def metric_series(card: Card, metric: Metric, trend: Trend) -> Series | None:
     said = (point_figure(metric, low), point_figure(metric, high), point_figure(metric, known[-1][0]))
     against = None
     if held := kind_of(card.rule).held(card.sample):
-        named = goal_figure(metric, held.value) if held.is_written else figure(metric, held.value)
+        half = half_width(card.sample.get("low"), card.sample.get("high"))
+        named = goal_figure(metric, held.value) if held.is_written else figure(metric, held.value, half)
         against = (shown(metric, held.value), f"{held.name} {named}")
     sample = card.entries[0].sample or {}
     since = date.fromisoformat(sample["since"]) if "since" in sample else card.incident.slot

@@ -154,8 +154,9 @@ def barriers(page: Page) -> list[str]:
 
 
 def is_inside(page: Page) -> bool:
-    """Whether the page is no wider than its window; what is wider scrolls in a part of its own."""
-    return bool(page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"))
+    """Whether neither the page nor any table in it is wider than it has room for: nothing is cut off."""
+    parts = "[document.documentElement, ...document.querySelectorAll('.e-scroll')]"
+    return bool(page.evaluate(f"{parts}.every(part => part.scrollWidth <= part.clientWidth)"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -177,7 +178,7 @@ def test_back_returns_to_what_was_shown(page_at: PageAt, url: str, company: Comp
     expect(kicker).to_have_text("Monthly review · Payments")
     expect(page).to_have_url(chosen)
     page.get_by_role("combobox", name="Month").click()
-    page.get_by_test_id("stSelectboxVirtualDropdown").get_by_text(f"{company.months[-3]:%Y-%m}").click()
+    page.get_by_test_id("stSelectboxVirtualDropdown").get_by_text(f"{company.months[-3]:%B %Y}").click()
     expect(page.locator(".e-dateline")).to_contain_text(f"{company.months[-3]:%B %Y}")
     page.go_back()
     expect(page.locator(".e-dateline")).to_contain_text(f"{company.months[-1]:%B %Y}")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from config.models import ChartRule, Metric
-from queries.metrics import figure
+from queries.metrics import figure, half_width
 from queries.statistics.estimates import Floats
 from triggers.evaluation.kinds import control_charts
 from triggers.evaluation.kinds.kind import Ends, Held, MetricKind, Null, Sample
@@ -67,7 +67,8 @@ class Chart(MetricKind[ChartRule]):
 
     def against(self, metric: Metric, sample: Sample) -> str:
         """The baseline's figure, and the chart."""
-        return f"Usual {figure(metric, sample.get('held'))}, by a {CHARTS[self.rule.method]}"
+        half = half_width(sample.get("low"), sample.get("high"))
+        return f"Usual {figure(metric, sample.get('held'), half)}, by a {CHARTS[self.rule.method]}"
 
     def held(self, sample: Sample) -> Held | None:
         """The baseline's figure."""
