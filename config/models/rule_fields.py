@@ -284,7 +284,7 @@ class CaseFields(RuleFields):
 
     @property
     def lasts(self) -> timedelta:
-        """Until it resolves by itself."""
+        """Until it closes by itself."""
         return self.resolve_after
 
     @property

@@ -1,6 +1,5 @@
 """An incident as HTML; the templates are in `macros.html`. Pure."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -20,7 +19,6 @@ from queries.metrics import (
     figure,
     half_width,
     interval,
-    listed,
     moment_words,
     signed_change,
     span_words,
@@ -74,7 +72,8 @@ class Terms:
 def state(incident: Incident, terms: Terms) -> str:
     """Where an incident stands, in words: over, snoozed, acknowledged, waiting for somebody, or unassigned."""
     if not incident.is_open:
-        return f"{incident.state} on {terms.day(incident.resolved_at)}" if incident.resolved_at else incident.state
+        over = news(incident.state).lower()
+        return f"{over} on {terms.day(incident.resolved_at)}" if incident.resolved_at else over
     if incident.snoozed_until:
         return f"open, snoozed by {terms.name(incident.assigned_to)} until {terms.moment(incident.snoozed_until)}"
     if incident.acknowledged_at:
@@ -175,7 +174,7 @@ def others_section(card: Card | None) -> Markup:
 
 
 MOST_VALUES: Final = 5
-ELSEWHERE: Final = frozenset({ORIGIN, "Where", "Severity", "What to do", "Measured", "Earlier"})
+ELSEWHERE: Final = frozenset({ORIGIN, "Where", "Severity", "What to do", "Measured", "Earlier", "Action"})
 """Lines of the card that stand elsewhere on the page."""
 
 
@@ -288,25 +287,6 @@ def action(taken: Action, effect: str, today: date, terms: Terms) -> Markup:
         due = f"done {terms.day(taken.done_at)}"
     is_late = taken.done_at is None and taken.due_on is not None and taken.due_on < today
     return _MACROS.action(taken, due, is_late, effect)
-
-
-def queue_summary(incidents: Iterable[Incident], told: Mapping[str, str]) -> str:
-    """How many are open, what became of the message of each, and how many nobody has; `told` is by incident."""
-    standing = [one for one in incidents if one.is_open]
-    free = sum(not one.acknowledged_at and not one.assigned_to for one in standing)
-    # Of those whose next step is none another incident speaks.
-    states = Counter((told.get(one.id) or "") if one.next_step else "covered" for one in standing)
-    sent, waiting, covered = states["notified"], states["pending"], states["covered"]
-    never = len(standing) - sent - waiting - covered
-    parts = (
-        (sent, "notified"),
-        (waiting, f"waiting to be sent{' (one message can tell of several)' if waiting > 1 else ''}"),
-        (covered, "covered by another incident"),
-        (never, "that nobody was notified of"),
-    )
-    said = [f"{count(number)} {words}" for number, words in parts if number]
-    owners = {0: "each has an owner", len(standing): "none has an owner"}.get(free, f"{count(free)} without an owner")
-    return f"{count(len(standing))} open{f': {listed(said)}; {owners}' if said else ''}."
 
 
 Listed = tuple[Incident, Rule | None, Metric | None, str, Onset | None, Readings | None]

@@ -19,6 +19,7 @@ from queries.review import (
     by_route,
     current_rule,
     figure_name,
+    queue_summary,
     read_escalated,
     read_incident_page,
     reading_days,
@@ -28,13 +29,11 @@ from queries.state import (
     Incident,
     NewAction,
     UnknownIncidentError,
-    finish_action,
     histories,
     newest_slots,
     read_incidents,
-    record_action,
 )
-from triggers.incidents import OverError, acknowledge, resolve
+from triggers.incidents import OverError, acknowledge, complete_action, resolve, take_action
 from triggers.messages import Card, origin_text
 
 MOST: Final = 200
@@ -102,9 +101,7 @@ def _list(session: PageSession) -> None:
         _outcomes(session)
         return
     st.html(
-        parts.notice(
-            markup.queue_summary(found, notified_states(session.state, [one.id for one in found if one.is_open]))
-        )
+        parts.notice(queue_summary(found, notified_states(session.state, [one.id for one in found if one.is_open])))
     )
     rows, history = [], histories(session.state, [one.id for one in found[:MOST]])
     slots = _slots(session)
@@ -194,7 +191,7 @@ def _actions(session: PageSession, page: IncidentPage) -> None:
         words = data.effect_words(session.key, session.pin, action, page.actions)
         st.html(markup.action(action, words, session.key.day, _terms(session)))
         if action.done_at is None and st.button("Done", key=session.own_key(f"done-{action.id}"), type="tertiary"):
-            _write(session, partial(finish_action, action_id=action.id, now=session.now))
+            _write(session, partial(complete_action, action=action, now=session.now))
     slot = st.expander("Record an action", key="new-action", on_change="rerun")
     if slot.open:
         with slot:
@@ -219,7 +216,7 @@ def _new_action(session: PageSession, page: IncidentPage) -> None:
                 touchpoint=found.touchpoint,
                 metric=page.metric.name if page.metric else None,
             )
-            _write(session, lambda conn: record_action(conn, new, session.viewer.name, session.now))
+            _write(session, lambda conn: take_action(conn, new, session.viewer.name, session.now))
 
 
 def _write(session: PageSession, change: Callable[[Connection], object]) -> None:

@@ -21,7 +21,13 @@ from queries.messages.leases import (
     release_lease,
     take_lease,
 )
-from queries.messages.notifications import Notification, notified_states, read_notifications, refresh_measured
+from queries.messages.notifications import (
+    Notification,
+    notified_states,
+    read_notifications,
+    refresh_measured,
+    refresh_message,
+)
 from queries.messages.outbox import (
     DIVERTED,
     DueMessage,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import uuid5
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from queries.engine import aware, naive
 from queries.messages.outbox import PostedMessage, QueuedMessage, queue
 from queries.messages.rate_limits import HOUR
-from queries.state import CHUNK, NAMESPACE, digest_part, incident, incident_event, outbox, slack_root
+from queries.state import CHUNK, NAMESPACE, digest_part, entries, incident, incident_event, outbox, slack_root
 
 OVERFLOW, STANDING, CASES = 0, 1, 2
 """What a digest is made of, as the step of its outbox row: what a channel had no room for; what stood already when its
@@ -34,13 +34,16 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Worst:
-    """One incident of a digest."""
+    """One incident of a digest. `sample` is its newest reading, empty where it has none."""
 
     id: str
     rule: str
     severity: int
     vertical: str | None
     state: str
+    slice: str
+    account_id: str | None
+    sample: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +199,17 @@ def read_digest(conn: Connection, id_: str) -> Digest:
     climbed = select(func.count()).select_from(incident).where(mine, incident.c.next_step > 1)
     escalated = conn.execute(climbed).scalar_one()
     totals = (sum(g.incidents for g in by_rule), sum(g.open for g in by_rule), escalated, len(by_rule))
-    columns = (incident.c.id, incident.c.rule, incident.c.severity, incident.c.vertical, incident.c.state)
+    of = incident.c
+    columns = (of.id, of.rule, of.severity, of.vertical, of.state, of.slice, of.account_id)
     worst_first = (incident.c.state != "open", incident.c.severity, incident.c.opened_at, incident.c.id)
     worst = conn.execute(select(*columns).where(mine).order_by(*worst_first).limit(SHOWN))
-    listed = tuple(Worst(*row) for row in worst)
+    listed = tuple(Worst(*row, _newest_sample(conn, row.id)) for row in worst)
     told = (by_rule[:LINES], listed, began.step, members)
     return Digest(id_, _parts(conn, id_) + 1, aware(began.created_at), *totals, *told)
+
+
+def _newest_sample(conn: Connection, id_: str) -> Mapping[str, Any]:
+    return next((entry.sample for entry in reversed(entries(conn, id_)) if entry.sample), {})
 
 
 def _parts(conn: Connection, id_: str) -> int:

@@ -1,13 +1,13 @@
 """What became of what was to be said of an incident. Who counts as notified is what Slack has, and nothing else."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final, Literal
 from uuid import uuid5
 
-from sqlalchemy import Connection, Select, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, update
 
 from queries.engine import aware
 from queries.messages.outbox import QueuedMessage, queue
@@ -57,15 +57,24 @@ def notified_states(conn: Connection, incidents: Sequence[str]) -> dict[str, Not
 
 def refresh_measured(conn: Connection, slots: Mapping[str, date], now: datetime) -> None:
     """Have the messages of open incidents show the figures of their rules' newest slots, once for each slot."""
+    mine = (incident.c.state == "open") & incident.c.rule.in_(sorted(slots))
+    _refresh(conn, mine, lambda rule: slots[rule].isoformat(), now)
+
+
+def refresh_message(conn: Connection, incident_id: str, change: str, now: datetime) -> None:
+    """Have an incident's message show what is no part of its history, once for each change."""
+    _refresh(conn, incident.c.id == incident_id, lambda _: change, now)
+
+
+def _refresh(conn: Connection, mine: ColumnElement[bool], change: Callable[[str], str], now: datetime) -> None:
     posted = incident.join(slack_root, slack_root.c.incident_id == incident.c.id)
     columns = (incident.c.rule, incident.c.episode, incident.c.version, slack_root.c.target, slack_root.c.incident_id)
-    mine = (incident.c.state == "open") & incident.c.rule.in_(sorted(slots))
     for row in conn.execute(select(*columns).select_from(posted).where(mine)).all():
-        key = json.dumps(["measured", row.incident_id, row.target, slots[row.rule].isoformat()])
+        key = json.dumps(["measured", row.incident_id, row.target, change(row.rule)])
         place = (row.incident_id, row.episode, "update", row.version, row.target, None, "pending", row.version)
         if queue(conn, QueuedMessage(str(uuid5(NAMESPACE, key)), *place, 0, now, now, None)):
             here = (slack_root.c.incident_id == row.incident_id) & (slack_root.c.target == row.target)
-            # It shows this version, and older figures than it could.
+            # It shows this version, and less than it could.
             shown = update(slack_root).where(here, slack_root.c.version >= row.version)
             conn.execute(shown.values(version=row.version - 1))
 

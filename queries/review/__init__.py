@@ -28,7 +28,7 @@ from queries.review.incident_page import (
     read_trend,
 )
 from queries.review.onset import read_onset
-from queries.review.outcomes import EscalationOutcome, by_route, read_escalated
+from queries.review.outcomes import EscalationOutcome, by_route, queue_summary, read_escalated
 from queries.review.read import (
     Months,
     ReviewContext,

@@ -67,7 +67,7 @@ def read_incident_page(conn: Connection, catalog: Catalog, id_: str, scope: Scop
     """One incident in scope. Raises UnknownIncidentError."""
     found = read_incident(conn, id_, scope)
     rule, metric = current_rule(found.rule, catalog)
-    mine = (action for action in read_actions(conn, scope) if action.incident_id == found.id)
+    mine = read_actions(conn, scope, about=found.id)
     named = tuple(replace(action, owner=label_of(action.owner, catalog.people)) for action in mine)
     return IncidentPage(found, rule, metric, entries(conn, found.id), named)
 

@@ -1,6 +1,7 @@
-"""What became of escalations: taken on, solved, in time or not, and whether they came back."""
+"""What became of messages and escalations: taken on, solved, in time or not, and whether they came back."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from math import ceil
@@ -12,7 +13,7 @@ from sqlalchemy import Connection
 from config.models import Catalog, Route
 from queries.engine import day_of, day_start
 from queries.messages import notified_states
-from queries.metrics import count
+from queries.metrics import count, listed
 from queries.review.business_hours import solve_by, timetable
 from queries.state import HistoryEntry, Incident, histories, read_incidents
 from queries.statistics.survival import median_time
@@ -100,6 +101,25 @@ def outcome_of(of: Sequence[EscalatedIncident]) -> EscalationOutcome:
     )
 
 
+def queue_summary(incidents: Iterable[Incident], told: Mapping[str, str]) -> str:
+    """How many are open, what became of the message of each, and how many nobody has; `told` is by incident."""
+    standing = [one for one in incidents if one.is_open]
+    free = sum(not one.acknowledged_at and not one.assigned_to for one in standing)
+    # Of those whose next step is none another incident speaks.
+    states = Counter((told.get(one.id) or "") if one.next_step else "covered" for one in standing)
+    sent, waiting, covered = states["notified"], states["pending"], states["covered"]
+    never = len(standing) - sent - waiting - covered
+    parts = (
+        (sent, "notified"),
+        (waiting, f"waiting to be sent{' (one message can tell of several)' if waiting > 1 else ''}"),
+        (covered, "covered by another incident"),
+        (never, "that nobody was notified of"),
+    )
+    said = [f"{count(number)} {words}" for number, words in parts if number]
+    owners = {0: "each has an owner", len(standing): "none has an owner"}.get(free, f"{count(free)} without an owner")
+    return f"{count(len(standing))} open{f': {listed(said)}; {owners}' if said else ''}."
+
+
 def read_escalated(
     conn: Connection, catalog: Catalog, scope: Scope, since: date, until: date, zone: ZoneInfo, as_of: datetime
 ) -> tuple[EscalatedIncident, ...]:
@@ -149,7 +169,7 @@ def _escalation(
     taken = next((entry.at for entry in history if entry.kind == "acknowledged"), None)
     end = next((entry for entry in history if entry.kind in {"resolved", "closed"}), None)
     # What ran out, or whose rule was removed, ends without a figure and without anybody: it was not solved.
-    solved = end.at if end and end.kind == "resolved" and (end.sample is not None or end.author) else None
+    solved = end.at if end and (end.author or (end.kind == "resolved" and end.sample is not None)) else None
     returns = (*openings, *(entry.at for entry in history if entry.kind == "reopened"))
     return EscalatedIncident(
         incident.route,

@@ -64,12 +64,16 @@ def _in_scope(scope: Scope) -> ColumnElement[bool]:
     return and_(own, table.c.incident_id.is_(None) | scope.where(incident))
 
 
-def read_actions(conn: Connection, scope: Scope, until: date | None = None) -> tuple[Action, ...]:
-    """The actions begun before `until` (all by default), newest first."""
+def read_actions(
+    conn: Connection, scope: Scope, until: date | None = None, about: str | None = None
+) -> tuple[Action, ...]:
+    """The actions begun before `until` (all by default), newest first; of one incident where `about` is its id."""
     query = select(table, incident.c.slot).outerjoin(incident, incident.c.id == table.c.incident_id)
     query = query.where(_in_scope(scope)).order_by(table.c.started_on.desc(), table.c.id)
     if until is not None:
         query = query.where(table.c.started_on < until)
+    if about is not None:
+        query = query.where(table.c.incident_id == about)
     names = [column.name for column in table.columns]
     return tuple(
         Action(**{name: row[table.c[name]] for name in names}, alarm_on=row[incident.c.slot])

@@ -50,7 +50,7 @@ class Incident:
 
     Args:
         slice: `column=value|column=value`, empty for the whole company; `table=source/id` for an event.
-        state: open, resolved (recovered), or closed (by hand, or because its rule or data went away).
+        state: open, resolved (recovered), or closed (by hand, or because its rule, data or time went away).
         opened_at: when it became knowable: its slot's as_of.
         value: the metric's value when it opened, or the last one told since.
         origin: live, or backfill for what the first run found in the past.

@@ -21,20 +21,28 @@ from dashboard.incident.markup import (
     incident_title,
     incident_where,
     origin_section,
-    queue_summary,
     state,
     what_to_do,
 )
 from queries.messages import PostedMessage, outbox, refresh_measured
 from queries.monitoring.asked_rows import Question, newest_bad_rows
 from queries.monitoring.drivers import DIMENSIONS, Cell, Dimension, Drivers, dimensions_of, read_drivers
-from queries.review import IncidentPage, newest_sample, read_evidence, read_window, reading_words, readings_of
-from queries.state import HistoryEntry, TickRecord, write
+from queries.review import (
+    IncidentPage,
+    newest_sample,
+    queue_summary,
+    read_evidence,
+    read_window,
+    reading_words,
+    readings_of,
+)
+from queries.state import HistoryEntry, NewAction, TickRecord, read_actions, write
 from queries.warehouse import COLUMNS, EVERYTHING, Scope, tables
 from tests.evaluation.test_kinds import ANY_RULE, WRITTEN
 from tests.slack.test_card import card, incident
 from tests.support.company import CONFIG, METRIC, Week, catalog, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
+from triggers.incidents import complete_action, take_action
 from triggers.messages.card import headline
 from triggers.messages.message import NEWS
 
@@ -55,7 +63,7 @@ LATE: Final = datetime(2026, 7, 31, 22, 30, tzinfo=UTC)
             {"snoozed_until": LATE, "assigned_to": "ana", "acknowledged_at": LATE, "acknowledged_by": "ben"},
             "open, snoozed by Ana Ruiz until 1 August 2026, 00:30 CEST",
         ),
-        ({"state": "resolved", "resolved_at": LATE}, "resolved on 1 August 2026"),
+        ({"state": "resolved", "resolved_at": LATE}, "recovered on 1 August 2026"),
         ({"state": "closed", "resolved_at": LATE}, "closed on 1 August 2026"),
     ],
 )
@@ -392,6 +400,22 @@ def test_the_list_says_how_an_account_stands() -> None:
         row = (incident("account_id=A1"), of, None, "A1", None, readings_of(history(sample)))
         shown = incident_table([row], Terms(today=date(2026, 11, 27)))
         assert all(word in shown for word in words), (kind, words)
+
+
+def test_messages_follow_what_is_undertaken(tmp_path: Path, new_state: NewState) -> None:
+    """Each action once when it is recorded and once when it is done; what answers no incident changes no message."""
+    states, found = new_state(tmp_path), incident(version=3, state="resolved", resolved_at=LATE)
+    new = NewAction(what="Train the fitters", owner="ana", started_on=date(2026, 3, 3), incident_id=found.id)
+    with states.begin() as conn:
+        write(conn, TickRecord(opened=(found,)))
+        outbox.record_root(conn, PostedMessage(found.id, "delivery", "C1", "17.5", 3, 3))
+        made = [take_action(conn, one, "ana", LATE) for one in (new, new, replace(new, incident_id=None))]
+        assert [(one.kind, one.incident_id) for one in outbox.unsent(conn)] == [("update", found.id)]
+        for _ in range(2):
+            complete_action(conn, made[0], LATE)
+        complete_action(conn, made[2], LATE)
+        assert [one.kind for one in outbox.unsent(conn)] == ["update"] * 2
+        assert [one.done_at for one in read_actions(conn, EVERYTHING, about=found.id)] == [LATE.replace(tzinfo=None)]
 
 
 def test_messages_follow_each_slot_of_their_rule_once(tmp_path: Path, new_state: NewState) -> None:

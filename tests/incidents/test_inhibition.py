@@ -203,7 +203,7 @@ def test_a_severe_case_is_told_once_when_its_parent_is_over_while_it_is_open(
     ("day", "child", "known"),
     [
         # over before its parent
-        (OPENS + timedelta(days=1), {"resolve_after": "7d"}, ["opened", "resolved"]),
+        (OPENS + timedelta(days=1), {"resolve_after": "7d"}, ["opened", "closed"]),
         # a month old when the rules were first looked at: not worth telling then, and not now
         (date(2025, 11, 17), {}, ["opened"]),
     ],

@@ -51,7 +51,7 @@ def escalate(conn: Connection, at: datetime, *kinds: tuple[str, timedelta], sent
     made = Incident(id=incident_id(body["rule"], body["slice"], at.date()), **body)
     entries = [HistoryEntry(made.id, 1, at, "opened", "", None, 1, {"value": 0.4})]
     for number, (kind, after) in enumerate(kinds, start=2):
-        written = {"closed by Ana": "resolved", "ran out": "resolved"}.get(kind, kind)
+        written = {"closed by Ana": "closed", "ran out": "closed"}.get(kind, kind)
         sample = {"value": 0.1} if kind == "resolved" else None
         author = "ana" if kind in {"closed by Ana", "acknowledged"} else None
         entries.append(HistoryEntry(made.id, number, at + after, written, "", author, 1, sample))

@@ -206,7 +206,9 @@ def _record(conn: Connection, world: World) -> None:
 
 
 def _digest(incidents: Sequence[Incident]) -> Digest:
-    worst = tuple(Worst(i.id, i.rule, i.severity, i.vertical, i.state) for i in incidents)
+    worst = tuple(
+        Worst(i.id, i.rule, i.severity, i.vertical, i.state, i.slice, i.account_id, SAMPLE) for i in incidents
+    )
     groups = (Group("defects", 2, len(incidents), len(incidents)),)
     return Digest("d", 2, NOW, len(incidents), len(incidents), 0, 1, groups, worst)
 

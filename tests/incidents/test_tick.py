@@ -437,7 +437,10 @@ def test_a_severe_case_opens_once_for_ever_when_it_is_known(stores: tuple[Made, 
         assert incident.opened_at == ANSWERED.replace(tzinfo=UTC)
         tick(states, pin, config, noon(date(2026, 3, 20)))
     (incident,) = found(states)
-    assert incident.state == "resolved"
+    # A case has no figure that could recover, and its end is no news.
+    assert (incident.state, kinds(states, incident.id)[-1]) == ("closed", "closed")
+    with states.connect() as conn:
+        assert {message.kind for message in outbox.unsent(conn)} <= {"root", "update"}
     assert incident.resolved_at == ANSWERED.replace(tzinfo=UTC) + timedelta(days=10)
 
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 import pytest
@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from queries.engine import journal, shared
 from queries.messages import outbox
 from queries.operations.health import read_health
-from queries.state import VERSIONS, migrations, open_state, passing_state, read_incident
+from queries.state import VERSIONS, entries, migrations, open_state, passing_state, read_incident
 from queries.state import tables as state_tables
 from queries.state.database import NewerStateError
 from queries.state.tables import HEAD
@@ -141,6 +141,31 @@ def test_a_state_of_each_version_before_is_brought_up_with_all_it_holds(store: S
     with opened.connect() as conn:
         assert read_health(conn, NOW).beats["triggers"].note == "3"
         assert conn.execute(select(state_tables.rule_version.c.rule)).scalar_one() == "defects"
+    opened.dispose()
+
+
+def test_a_case_that_was_called_resolved_is_closed(store: Store) -> None:
+    """It has no figure that could have recovered; what has one, and did, stays as it is."""
+    engine, day = store.raw(), NOW.replace(tzinfo=None)
+    row: dict[str, Any] = {
+        **dict.fromkeys(("rule", "rule_hash", "slice", "class", "route", "origin"), "x"), "ladder": "[]",
+        "severity": 2, "state": "resolved", "episode": 1, "opened_at": day, "slot": NOW.date(), "resolved_at": day,
+        "next_step": 1, "version": 2,
+    }  # fmt: skip
+    known: dict[str, dict[str, Any]] = {"case": {"n": 1, "value": None}, "figure": {"n": 1, "value": 0.4}}
+    with engine.begin() as conn:
+        migrations.upgrade(conn, "0005")
+        for id_, values in known.items():
+            conn.execute(insert(state_tables.incident).values(id=id_, **row, **values))
+            for seq, kind in enumerate(("opened", "resolved"), start=1):
+                event = {"incident_id": id_, "seq": seq, "at": day, "kind": kind, "reason": "r"}
+                conn.execute(insert(state_tables.incident_event).values(**event))
+    engine.dispose()
+    opened = store.open()
+    with opened.connect() as conn:
+        for id_, word in (("case", "closed"), ("figure", "resolved")):
+            assert read_incident(conn, id_, EVERYTHING).state == word
+            assert [entry.kind for entry in entries(conn, id_)] == ["opened", word]
     opened.dispose()
 
 

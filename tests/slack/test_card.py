@@ -12,15 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.models import Condition, DeclineRule, EventRule, GapRule, Person, Route, conditions_text
+from queries.messages import Digest, Worst
 from queries.monitoring.evidence import Contributor, DataFreshness, Evidence, Overlap
 from queries.review import Onset
-from queries.state import HistoryEntry, Incident, slice_key
+from queries.state import Action, HistoryEntry, Incident, slice_key
 from tests.counterparts.limits import refusal
 from tests.evaluation.test_kinds import WRITTEN
-from tests.support.company import METRIC, rule, subject
+from tests.support.company import METRIC, catalog, rule, subject
 from triggers.evaluation.kinds import kind_of
 from triggers.messages import ORIGIN, Card, Ids
 from triggers.messages.card import asks, facts, headline, incident_message, news_message, sentence, title
+from triggers.messages.digest import digest_message
 from triggers.messages.message import Fact, accounts_fact, mark
 from triggers.slack.blocks import SlackMessage, escaped, fallback, metadata, render
 
@@ -199,15 +201,53 @@ def test_the_state_is_a_word_beside_a_colour(state: str, over: datetime | None, 
     assert render(incident_message(card(incident=incident(state=state, resolved_at=over)))).text.startswith(start)
 
 
-def test_a_case_whose_time_is_over_has_not_recovered() -> None:
-    """Nothing of it is asked for any more, nor of a figure that has recovered."""
+def test_nothing_is_asked_for_of_what_is_over() -> None:
+    """Neither of a case that was closed nor of a figure that has recovered."""
     for slice_, word in (("response=crm/77", "Closed"), ("vertical=Retail", "Recovered")):
-        case = {"n": 1, "value": None} if word == "Closed" else {}
-        over = incident(slice_, state="resolved", resolved_at=OPENED, **case)
+        case = {"n": 1, "value": None, "state": "closed"} if word == "Closed" else {"state": "resolved"}
+        over = incident(slice_, resolved_at=OPENED, **case)
         said = incident_message(card(incident=over))
         assert word in said.title
         assert said.asks == ()
         assert not {"How sure", "Caution", ORIGIN} & {fact.label for fact in said.facts}
+
+
+def test_the_message_shows_what_is_undertaken() -> None:
+    """With its owner by the name that people read, until it is done and afterwards."""
+    ana = Person(name="ana", label="Ana Ruiz", audience="specialist")
+    made = Action("a", "Train the fitters", "ana", date(2026, 2, 2), OPENED, "ana", due_on=date(2026, 4, 1))
+    done = replace(made, what="Call them", owner="Ben", done_at=datetime(2026, 3, 31, 23, 30))  # noqa: DTZ001 - as stored
+    said = incident_message(card(actions=(made, done, replace(made, due_on=None)), people=(ana,)))
+    assert [fact.text for fact in said.facts if fact.label == "Action"] == [
+        "Train the fitters (Ana Ruiz, due 1 April 2026)",
+        "Call them (Ben, done 1 April 2026)",
+        "Train the fitters (Ana Ruiz, no due date)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "Journeys with a defect, Retail (serious). Retail: 35% of 212 cases (limit 25%)"),
+        (
+            {"state": "resolved"},
+            "Journeys with a defect, Retail (serious). Retail: back at 35% of 212 cases (limit 25%)",
+        ),
+        ({"rule": "gone"}, "gone, Retail (serious)"),
+        ({"sample": {}}, "Journeys with a defect, Retail (serious)"),
+        ({"vertical": "Energy", "slice": "vertical=Energy"}, "Journeys with a defect, elsewhere (serious)"),
+        (
+            {"slice": "account_id=A1", "account_id": "A1"},
+            "Journeys with a defect, Retail (serious). An account in Retail: 35% of 212 cases (limit 25%)",
+        ),
+    ],
+)
+def test_the_worst_of_a_digest_have_their_figures(changes: dict[str, Any], words: str) -> None:
+    """No customer is named, and nothing is said of what the channel may not read about."""
+    worst = replace(Worst("i", "defects", 2, "Retail", "open", "vertical=Retail", None, SAMPLE), **changes)
+    digest = Digest("d", 1, OPENED, 1, 1, 0, 1, (), (worst,))
+    said = digest_message(digest, catalog(rule()), "", frozenset({"Retail"})).sentences[-1]
+    assert said.partition("\n")[2].partition(" ")[2] == words
 
 
 def test_each_severity_has_a_colour_and_a_word_of_its_own() -> None:

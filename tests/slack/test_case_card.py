@@ -186,6 +186,17 @@ def test_who_waits_is_said_to_wait_until_they_are_answered(conn: Connection) -> 
     assert said(conn, "inbound", later)["Score before"] == said(conn, "inbound")["Score before"]
 
 
+def test_time_is_counted_no_further_than_the_end_of_the_incident(conn: Connection) -> None:
+    ended = {"state": "closed", "resolved_at": at("2026-02-05T12:00"), "n": 1, "value": None, "account_id": "A1"}
+    detractor = shown(conn, "response", incident=incident("response=a/Q3", **ended))
+    assert {fact.label: fact.text for fact in facts(detractor)}["Since then"].startswith(
+        "3 days (3 business days) by 5 "
+    )
+    waiting = shown(conn, "inbound", incident=incident("inbound=a/C3", **ended))
+    assert "been waiting for an answer since 3 February 2026: 45 hours" in sentence(waiting)
+    assert sentence(waiting).endswith("Closed on 5 February 2026.")
+
+
 @pytest.mark.parametrize("table", sorted(KEYS))
 def test_a_route_that_names_no_account_names_none_in_a_case(conn: Connection, table: str) -> None:
     body = render(incident_message(shown(conn, table, route=Route(name="delivery", show=()))))

@@ -18,8 +18,9 @@ from slack_sdk import WebClient
 from config.models import Person
 from queries.messages import Digest, Worst
 from queries.messages.digests import Group
+from queries.state import slice_key
 from tests.counterparts.limits import refusal
-from tests.slack.test_card import card, evidence
+from tests.slack.test_card import SAMPLE, card, evidence
 from tests.slack.test_interactions import ANA, CLOSED, NOW, OPENED, OVER, TAKEN, incident, press, seen
 from tests.support.company import METRIC, catalog, rule
 from triggers.messages import Ids, Link, Message, Posted
@@ -118,9 +119,8 @@ def test_every_composer_with_hostile_names(monkeypatch: pytest.MonkeyPatch) -> N
         evidence=evidence(HOSTILE, HOSTILE),
         people=(person,),
     )
-    counted = Digest(
-        "d", 1, NOW, 2, 1, 0, 1, (Group("defects", 2, 2, 1),), (Worst("i", "defects", 2, HOSTILE, "open"),)
-    )
+    worst = Worst("i", "defects", 2, HOSTILE, "open", slice_key(("vertical",), (HOSTILE,)), None, SAMPLE)
+    counted = Digest("d", 1, NOW, 2, 1, 0, 1, (Group("defects", 2, 2, 1),), (worst,))
     composed = [
         incident_message(hostile),
         incident_message(replace(hostile, withheld=True)),

@@ -344,9 +344,7 @@ def test_a_form_that_records_an_action(desk: Desk) -> None:
     )
     assert (found.incident_id, found.vertical, found.metric) == (desk.incident.id, "Retail", "installation-defects")
     assert found.expected_effect == pytest.approx(-0.05)
-    assert desk.told("ana") == [
-        "Recorded. The monthly review will show this action beside the figure it is meant to improve."
-    ]
+    assert desk.told("ana") == ["Recorded. The message above will show it, and so will the monthly review."]
     assert "train the fitters" in desk.agreed()
 
 

@@ -260,7 +260,7 @@ def _recovery(story: Story) -> None:
     story.tell("Worse before it gets better", Retail=ANAS, Lending=BENS)
     story.load(len(STORY), "2025-08-18T06:00")
     story.at("2025-08-18T12:00")
-    over = "Resolved on 4 August 2025"
+    over = "Recovered on 4 August 2025"
     story.tell("Both have recovered", Retail=over, Lending=over)
     story.workspace.press("ana", "useful", message=story.root("Retail"))
     story.done("2025-08-18T12:30")

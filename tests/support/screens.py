@@ -219,7 +219,7 @@ def in_message(message: Mapping[str, Any]) -> Standing:
     """How an incident stands by its message in Slack."""
     shown = [unescape(line) for line in lines(message)]
     state, buttons = STATES[shown[0][0]], " ".join(line for line in shown if line.startswith("["))
-    assert ("Resolve" in buttons) == ("Snooze" in buttons) == (state == "open")
+    assert ("Close" in buttons) == ("Snooze" in buttons) == (state == "open")
     until, taken = _fact(shown, "Snoozed until"), _fact(shown, "Acknowledged by").rsplit(", ", 2)[0]
     waits = _fact(shown, "Waiting for")
     whose = f"acknowledged by {taken}" if taken else f"waiting for {waits}" if waits else "unassigned"

@@ -1,4 +1,4 @@
-"""What people do about an incident: take it on, put it off, hand it on, or declare it over."""
+"""What people do about an incident: take it on, put it off, hand it on, act on it, or declare it over."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -7,9 +7,18 @@ from typing import Any
 from sqlalchemy import Connection
 
 from config import EarshotError
-from queries.messages import notified_ids
+from queries.messages import notified_ids, refresh_message
 from queries.review import Timetable
-from queries.state import HistoryEntry, Incident, annotate, read_incident
+from queries.state import (
+    Action,
+    HistoryEntry,
+    Incident,
+    NewAction,
+    annotate,
+    finish_action,
+    read_incident,
+    record_action,
+)
 from queries.warehouse import Scope
 from triggers.incidents.escalation import resumed
 from triggers.incidents.outgoing import thread_messages
@@ -106,11 +115,30 @@ def resolve(
     return _change(conn, found, "closed", note.strip() or "closed by hand", author, now, **over)
 
 
+def take_action(conn: Connection, new: NewAction, author: str, now: datetime) -> Action:
+    """Somebody undertakes something, and the message of the incident that it answers shows it.
+
+    Raises:
+        ActionError: as `record_action`.
+    """
+    made = record_action(conn, new, author, now)
+    if made.incident_id:
+        refresh_message(conn, made.incident_id, f"action {made.id}", now)
+    return made
+
+
+def complete_action(conn: Connection, action: Action, now: datetime) -> None:
+    """Somebody has done what was undertaken."""
+    if finish_action(conn, action.id, now) and action.incident_id:
+        refresh_message(conn, action.incident_id, f"action {action.id} done", now)
+
+
 def _open(conn: Connection, id_: str, scope: Scope) -> Incident:
     found = read_incident(conn, id_, scope)
     if not found.is_open:
         over = f"{found.resolved_at:%-d %B %Y at %H:%M} UTC"
-        raise OverError(f"incident {id_} was {found.state} on {over}; there is nothing to do")
+        how = "recovered" if found.state == "resolved" else "was closed"
+        raise OverError(f"incident {id_} {how} on {over}; there is nothing to do")
     return found
 
 

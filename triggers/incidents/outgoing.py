@@ -32,8 +32,8 @@ def root_message(incident: Incident, now: datetime, due: datetime) -> Queued:
 def thread_messages(incident: Incident, last: HistoryEntry, now: datetime) -> tuple[Queued, ...]:
     """What is said of an incident that was told before: the root is brought up to date, and news goes to its thread."""
     update = _queued(incident, "update", incident.version, now, now)
-    # A case that grew old is resolved without a sample: nothing happened that anybody waits to hear.
-    if last.kind not in PINGS or (last.kind == "resolved" and last.sample is None):
+    # A case that grew old is closed by nobody: nothing happened that anybody waits to hear.
+    if last.kind not in PINGS or (last.kind == "closed" and incident.is_case and last.author is None):
         return (update,)
     return _queued(incident, "reply", incident.version, now, now), update
 

@@ -225,13 +225,13 @@ def _record_slot(
 
 
 def _record_cases(ledger: IncidentLedger, found: EventRuleResult, moment: Moment) -> None:
-    """Open what is new, and resolve what is old enough."""
+    """Open what is new, and close what is old enough: a case has no figure that could recover."""
     for one in found.cases:
         ledger.record_case(found, one)
     for incident in tuple(ledger.incidents.values()):
         over_at = incident.opened_at + found.rule.lasts
         if incident.rule == found.rule.name and incident.is_open and over_at <= moment.now:
-            ledger.close(incident, "resolved", f"closed automatically after {found.rule.lasts.days} days", over_at)
+            ledger.close(incident, "closed", f"closed automatically after {found.rule.lasts.days} days", over_at)
 
 
 def _orphans(ledger: IncidentLedger, memory: PreviousState, moment: Moment) -> Iterator[Remembered]:

@@ -10,7 +10,7 @@ from config.models import Metric, Person, Route, Rule, conditions_text, label_of
 from queries.metrics import day_words, moment_words, span_words
 from queries.monitoring import Evidence
 from queries.review import UNCLEAR, Onset, Timetable, aged, newest_sample, reading_words, readings_of
-from queries.state import HistoryEntry, Incident, slice_values
+from queries.state import Action, HistoryEntry, Incident, slice_values
 from triggers.evaluation.kinds import kind_of, reading_sentence, sentence_start
 from triggers.incidents import addressed, due_sentence, may_name_accounts, may_read
 from triggers.messages.message import (
@@ -25,11 +25,14 @@ from triggers.messages.message import (
     Menu,
     Message,
     accounts_fact,
+    action_text,
     case_facts,
     case_sentence,
+    case_text,
     cut,
     mark,
     news,
+    overlap_text,
 )
 
 COMPANY: Final = "whole company"
@@ -59,6 +62,7 @@ class Card:
         table: whose clocks and working time its readers go by.
         now: when it is read, aware UTC; None: when it opened.
         others: what else is open at its account, as far as its readers may see it.
+        actions: what is undertaken about it, the newest first.
     """
 
     incident: Incident
@@ -78,6 +82,13 @@ class Card:
     table: Timetable | None = None
     now: datetime | None = None
     others: tuple[Link, ...] = ()
+    actions: tuple[Action, ...] = ()
+
+    @property
+    def counted_to(self) -> datetime:
+        """Until when time is counted: until it is read, and no further than its end."""
+        read = self.now or self.incident.opened_at
+        return min(read, self.incident.resolved_at) if self.incident.resolved_at else read
 
     @property
     def clock(self) -> Timetable:
@@ -121,8 +132,9 @@ def account_name(card: Card) -> str:
 def sentence(card: Card) -> str:
     """What happened where, how much against what, and since when; of a fault of the data what shows it."""
     incident, place = card.incident, slice_text(card)
+    ended = f"{_mark(card)[1]} on {day_words(incident.resolved_at, card.zone)}." if incident.resolved_at else ""
     if card.evidence and card.evidence.case:
-        return case_sentence(card.evidence.case, whose(card), card.clock, card.now or incident.opened_at)
+        return f"{case_sentence(card.evidence.case, whose(card), card.clock, card.counted_to)} {ended}".strip()
     if place == COMPANY:
         place = f"the {COMPANY}"
     elif not account_name(card) and (values := [*slice_values(incident.slice).values()])[1:]:
@@ -130,8 +142,7 @@ def sentence(card: Card) -> str:
     has_recovered = incident.state == "resolved"
     said = kind_of(card.rule).sentence(place, card.metric, card.sample, has_recovered=has_recovered)
     if not incident.is_open:
-        on = f" on {day_words(incident.resolved_at, card.zone)}" if incident.resolved_at else ""
-        return f"{said or headline(card).removesuffix('.')}. {_mark(card)[1]}{on}."
+        return f"{said or headline(card).removesuffix('.')}. {ended}".strip()
     if not said or card.metric is None:
         return f"{said}." if said else headline(card)
     since = f"worse since {card.onset}" if card.onset else f"found on {day_words(incident.opened_at, card.zone)}"
@@ -157,13 +168,14 @@ def facts(card: Card) -> tuple[Fact, ...]:
     incident, evidence = card.incident, card.evidence
     case = evidence.case if evidence else None
     lines = [
-        *(case_facts(case, whose(card), card.clock, card.now or incident.opened_at) if case else ()),
+        *(case_facts(case, whose(card), card.clock, card.counted_to) if case else ()),
         Fact("Where", slice_text(card)),
         *([] if card.metric is None and card.onset is None else [Fact("Since", str(card.onset or UNCLEAR))]),
         *([] if case else [_when(card)]),
         *_figures(card),
         Fact("Severity", f"{incident.severity} of 4"),
         *_held(card),
+        *(Fact("Action", action_text(one, card.people, card.zone)) for one in card.actions),
     ]
     if evidence and incident.is_open and (origin := origin_text(evidence, card.route)):
         lines.append(Fact(ORIGIN, origin))
@@ -173,13 +185,8 @@ def facts(card: Card) -> tuple[Fact, ...]:
     # Money says that they leave; whether they still talk to us says how far it has gone.
     if evidence and evidence.last_contact and card.rule.reads_revenue:
         lines.append(Fact("Last contact", day_words(evidence.last_contact)))
-    overlaps = list[str]()
-    for overlap in evidence.overlaps[:5] if evidence else ():
-        since = day_words(overlap.since, card.zone)
-        when = f"{since} to {day_words(overlap.until, card.zone)}" if overlap.until else f"since {since}"
-        overlaps.append(f"{cut(overlap.name, NAME)} ({overlap.kind}, {when})")
-    if overlaps:
-        lines.append(Fact("At the same time", "; ".join(overlaps)))
+    if evidence and evidence.overlaps:
+        lines.append(Fact("At the same time", "; ".join(overlap_text(one, card.zone) for one in evidence.overlaps[:5])))
     if evidence and incident.is_open and (young := evidence.freshness.young):
         known = f"Only {young[0]} {'week' if young[0] == 1 else 'weeks'} of data so far"
         lines.append(Fact("Caution", f"{known}; with fewer than {young[1]}, faults in the data itself may be missed"))
@@ -228,18 +235,11 @@ def _held(card: Card) -> Iterator[Fact]:
         yield Fact("Snoozed until", moment_words(incident.snoozed_until, card.zone))
 
 
-def case_text(incident: Incident) -> str:
-    """The row of a case: `response R1 from crm`."""
-    table, _, key = incident.slice.partition("=")
-    source, _, id_ = key.partition("/")
-    return f"{table} {id_} from {source}" if id_ else incident.slice
-
-
 def _figures(card: Card) -> Iterator[Fact]:
     rule, sample = card.rule, card.sample
     if rule.is_case:
         if may_name_accounts(card.route) and not (card.evidence and card.evidence.case):
-            yield Fact("Case", case_text(card.incident))
+            yield Fact("Case", case_text(card.incident.slice))
         return
     if window := kind_of(rule).window(sample):
         yield Fact("Measured", window)
@@ -307,7 +307,7 @@ def _withheld(card: Card) -> Message:
 
 
 def _mark(card: Card) -> tuple[str, str]:
-    return mark(card.incident.severity, card.incident.state, is_case=card.incident.is_case)
+    return mark(card.incident.severity, card.incident.state)
 
 
 def _news(card: Card) -> str:

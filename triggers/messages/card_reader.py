@@ -20,6 +20,7 @@ from queries.state import (
     entries,
     newest_slots,
     open_incidents,
+    read_actions,
     read_incident,
     rule_version,
     slice_values,
@@ -81,6 +82,7 @@ class CardReader:
             timetable(self.catalog, reader, zone),
             self.as_of,
             () if withheld else self._others(conn, shown, reader, zone),
+            () if withheld else read_actions(conn, EVERYTHING, about=id_),
         )
 
     def picture(self, conn: Connection, id_: str, reader: Route) -> Picture | None:

@@ -1,14 +1,16 @@
 """Digests in words: what a channel had no room for, and what stood already when its rule was first looked at. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from config.models import Catalog, Person
 from queries.messages import Digest, Worst
 from queries.metrics import SEVERITY_WORDS, count, day_words
+from queries.review import current_rule, slice_words
 from queries.state import HistoryEntry
 from queries.warehouse import UNKNOWN
+from triggers.evaluation.kinds import kind_of, sentence_start
 from triggers.messages.card import COMPANY, Card, news_message, sentence, slice_text, title
 from triggers.messages.message import Link, Message, mark
 
@@ -110,7 +112,7 @@ def digest_message(digest: Digest, catalog: Catalog, link: str, verticals: froze
         lines.append(f"{name} ({word}): {group.incidents:,}{of_them}")
     if more := digest.rules - len(digest.groups):
         lines.append(f"and {more} more rules")
-    worst = [_worst(incident, names, verticals) for incident in digest.worst]
+    worst = [_worst(incident, catalog, verticals) for incident in digest.worst]
     return Message(
         (f"{head}. {state} {'; '.join(lines[:3])}",),
         head,
@@ -120,12 +122,19 @@ def digest_message(digest: Digest, catalog: Catalog, link: str, verticals: froze
     )
 
 
-def _worst(incident: Worst, names: Mapping[str, str], verticals: frozenset[str] | None) -> str:
-    """Where it is, unless that lies outside the verticals that the channel may read about."""
-    may_be_told = verticals is None or (incident.vertical or UNKNOWN) in verticals
-    where = incident.vertical or COMPANY if may_be_told else "elsewhere"
+def _worst(incident: Worst, catalog: Catalog, verticals: frozenset[str] | None) -> str:
+    """Where it is, with its newest figure, unless that lies outside the verticals that the channel may read about."""
+    rule, metric = current_rule(incident.rule, catalog)
     colour, _ = mark(incident.severity, incident.state)
-    return f"{colour} {names.get(incident.rule, incident.rule)}, {where} ({SEVERITY_WORDS[incident.severity]})"
+    name = f"{colour} {(rule.label if rule else '') or incident.rule}"
+    where, said = incident.vertical or COMPANY, ""
+    if not (verticals is None or (incident.vertical or UNKNOWN) in verticals):
+        where = "elsewhere"
+    elif rule is not None:
+        place = f"an account in {where}" if incident.account_id else slice_words(incident.slice)
+        is_over = incident.state == "resolved"
+        said = kind_of(rule).sentence(place, metric, incident.sample, has_recovered=is_over)
+    return f"{name}, {where} ({SEVERITY_WORDS[incident.severity]}){f'. {sentence_start(said)}' if said else ''}"
 
 
 def digest_reply(card: Card, entry: HistoryEntry, people: tuple[Person, ...]) -> Message:

@@ -3,14 +3,15 @@
 Texts stand here as they are. Each channel escapes and shortens them by its own rules.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 
-from config.models import Person
+from config.models import Person, label_of
 from queries.metrics import SEVERITY_WORDS, count, day_words, length_words, listed, moment_words
-from queries.monitoring import CaseFile, Evidence, Score
+from queries.monitoring import CaseFile, Evidence, Overlap, Score
+from queries.state import Action
 from triggers.incidents import Timetable
 
 NAME: Final = 80
@@ -31,7 +32,7 @@ OVER: Final = {"resolved": ("\N{LARGE GREEN CIRCLE}", "Recovered"), "closed": ("
 OPEN_MENU: Final = {
     "snooze": "Snooze\N{HORIZONTAL ELLIPSIS}",
     "reassign": "Reassign\N{HORIZONTAL ELLIPSIS}",
-    "resolve": "Resolve\N{HORIZONTAL ELLIPSIS}",
+    "resolve": "Close\N{HORIZONTAL ELLIPSIS}",
 }
 VOTES: Final = {"useful": "Useful: I needed to know", "noise": "Noise: I didn't need to know"}
 
@@ -60,10 +61,9 @@ CONTINUED: Final = frozenset({"escalated", "snoozed", "reassigned"})
 """Kinds whose reason goes on with the sentence: `Escalated to ...`."""
 
 
-def mark(severity: int, state: str, *, is_case: bool = False) -> tuple[str, str]:
+def mark(severity: int, state: str) -> tuple[str, str]:
     """How an incident looks at a glance: a colour and a word, by how severe it is while it is open."""
-    # What happened once has no figure that could recover: its time is over.
-    return OVER.get("closed" if is_case and state == "resolved" else state) or SEVERITIES[severity]
+    return OVER.get(state) or SEVERITIES[severity]
 
 
 def news(kind: str) -> str:
@@ -276,6 +276,27 @@ def _waited(table: Timetable, since: datetime, until: datetime) -> str:
         if length >= timedelta(days=1)
         else length_words(length)
     )
+
+
+def case_text(slice_: str) -> str:
+    """The row of a case: `response R1 from crm`."""
+    table, _, key = slice_.partition("=")
+    source, _, id_ = key.partition("/")
+    return f"{table} {id_} from {source}" if id_ else slice_
+
+
+def action_text(action: Action, people: Sequence[Person], zone: tzinfo) -> str:
+    """What is undertaken, whose it is, and by when or since when it is done."""
+    due = f"due {day_words(action.due_on)}" if action.due_on else "no due date"
+    when = f"done {day_words(action.done_at, zone)}" if action.done_at else due
+    return f"{action.what} ({label_of(action.owner, people)}, {when})"
+
+
+def overlap_text(one: Overlap, zone: tzinfo) -> str:
+    """A condition of the same time, what kind it is, and its days."""
+    since = day_words(one.since, zone)
+    when = f"{since} to {day_words(one.until, zone)}" if one.until else f"since {since}"
+    return f"{cut(one.name, NAME)} ({one.kind}, {when})"
 
 
 def accounts_fact(evidence: Evidence, *, may_name: bool) -> Fact:

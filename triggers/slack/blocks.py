@@ -150,7 +150,7 @@ def form(name: str, press: Interaction, incident: Incident, people: Sequence[Per
     offered = [person for person in people if may_read(person, incident)][:LISTED]
     effect = {"type": "plain_text_input", "action_id": "effect", "placeholder": plain("-5%", HINT)}
     title, send, blocks = {
-        "resolve": ("Resolve", "Resolve", [_text("note", "What was found or done?")]),
+        "resolve": ("Close", "Close", [_text("note", "What was found or done?")]),
         "reassign": ("Reassign", "Reassign", [_choice("to", "New owner", _people(offered), None)]),
         "snooze": ("Snooze", "Snooze", [_choice("until", "For how long?", SNOOZES, None)]),
         "action": (

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 
 from config.models import Catalog, Person, Route
 from queries.messages import inbox
-from queries.state import Incident, NewAction, RacedError, entries, incidents_by_id, open_incidents, record_action, vote
+from queries.state import Incident, NewAction, RacedError, entries, incidents_by_id, open_incidents, vote
 from queries.warehouse import EVERYTHING, Scope
 from triggers.incidents import (
     OverError,
@@ -26,6 +26,7 @@ from triggers.incidents import (
     reassign,
     resolve,
     snooze,
+    take_action,
     timetable,
 )
 from triggers.messages import Message
@@ -145,7 +146,7 @@ class InteractionHandler:
                 metric=getattr(rule, "metric", None),
                 expected_effect=effect(press),
             )
-            record_action(conn, new, author, now)
+            take_action(conn, new, author, now)
         else:
             vote(conn, id_, author, now, useful=do.what == "useful")
 

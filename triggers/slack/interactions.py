@@ -34,7 +34,7 @@ THANKS: Final = {
     "resolve": "Closed. The message above will be updated.",
     "useful": "Thank you. Marked as useful.",
     "noise": "Thank you. Marked as noise; the rule's owner sees how often that happens.",
-    "action": "Recorded. The monthly review will show this action beside the figure it is meant to improve.",
+    "action": "Recorded. The message above will show it, and so will the monthly review.",
 }
 
 Kind = Literal["button", "form", "reaction"]
