@@ -84,7 +84,7 @@ def _declare_copies(command: Callable[..., ArgumentParser]) -> None:
     sample.add_argument("--seed", type=whole(0, 2**32 - 1), metavar="NUMBER", default=1, help=seed)
     about, how_many = "approximate number of contacts (default: %(default)s)", whole(1, 100_000_000)
     sample.add_argument("--contacts", type=how_many, metavar="NUMBER", default=SAMPLE_CONTACTS, help=about)
-    sample.add_argument("--artefact", metavar="KIND", help="add one kind of data fault, such as copied-period")
+    sample.add_argument("--fault", metavar="KIND", help="add one kind of data fault, such as copied-period")
     command("demo", _demo, "generate and load the sample company, unless that has already been done")
     about = "copy the warehouse and the state (incidents, messages) into a folder; nothing has to be stopped first"
     saved = command("backup", _backup, about)
@@ -198,7 +198,7 @@ def _sample(arguments: Namespace) -> None:
     from queries.sample import generate  # noqa: PLC0415 - numpy is not needed by the other commands
     from queries.sample.spoil import plant, spoilt  # noqa: PLC0415
 
-    end, kind = arguments.end or _now().astimezone(UTC).date(), arguments.artefact
+    end, kind = arguments.end or _now().astimezone(UTC).date(), arguments.fault
     with storage_errors_as_text(arguments.out):
         try:
             note = f", with {kind} in {spoilt(kind)}" if kind else ""

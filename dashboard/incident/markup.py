@@ -32,6 +32,7 @@ from queries.review import (
     Readings,
     aged,
     figure_name,
+    happened_on,
     reading_days,
     reading_words,
     readings_of,
@@ -64,8 +65,8 @@ class Terms:
         """The day of an instant: `3 October 2026`."""
         return day_words(at, self.zone)
 
-    def moment(self, at: datetime) -> str:
-        """An instant as it is read: `3 October 2026, 07:30 UTC`."""
+    def moment(self, at: date) -> str:
+        """An instant as it is read, `3 October 2026, 07:30 UTC`, or a day."""
         return moment_words(at, self.zone)
 
 
@@ -210,7 +211,7 @@ def history_section(entries: Iterable[HistoryEntry], terms: Terms) -> Markup:
     """What happened to it, newest first, in the words that Slack has for it."""
     return _MACROS.history(
         (
-            terms.moment(entry.at),
+            terms.moment(happened_on(entry, terms.zone)),
             news(entry.kind),
             entry.reason,
             entry.author and terms.name(entry.author),

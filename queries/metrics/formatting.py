@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from math import ceil, isfinite, log10
 from typing import Any, Final
 
@@ -133,13 +133,12 @@ def span_words(first: date, last: date, word: str = "to") -> str:
     return f"{said} {word} {day_words(last)}"
 
 
-def moment_words(at: datetime, zone: tzinfo) -> str:
-    """An instant as it is read: `3 October 2026, 07:30 CEST`; of midnight, where a day is meant, the day alone.
-
-    One without a zone is UTC.
-    """
+def moment_words(at: date, zone: tzinfo) -> str:
+    """An instant as it is read: `3 October 2026, 07:30 CEST`, one without a zone as UTC; of a day the day alone."""
+    if not isinstance(at, datetime):
+        return day_words(at)
     local = (at if at.tzinfo else aware(at)).astimezone(zone)
-    return f"{day_words(local, zone)}{f', {local:%H:%M %Z}' if local.time() != time() else ''}"
+    return f"{day_words(local, zone)}, {local:%H:%M %Z}"
 
 
 def length_words(length: timedelta) -> str:

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta, tzinfo
 from io import TextIOWrapper
 
 from config.models import FIRST_DAY, LAST_DAY, LONGEST, parse_duration
-from queries.operations.output import complain, printable
+from queries.operations.output import FORMATS, complain, printable
 
 
 def parse_day(text: str) -> date:
@@ -33,6 +33,17 @@ def parse_instant(text: str) -> datetime:
         raise ArgumentTypeError(message) from None
     parse_day(date(instant.year, instant.month, instant.day).isoformat())
     return instant
+
+
+def add_until(parser: ArgumentParser, default: str = "", *, required: bool = False) -> None:
+    """The end of a period; `default` says what is meant without it."""
+    words = f"end of the period: this day itself is not included{f' (default: {default})' if default else ''}"
+    parser.add_argument("--until", type=parse_day, metavar="DAY", required=required, help=words)
+
+
+def add_format(parser: ArgumentParser, formats: Sequence[str] = FORMATS) -> None:
+    """How rows are printed."""
+    parser.add_argument("--format", choices=formats, default="table", help="output format (default: %(default)s)")
 
 
 def on_the_wall(at: datetime, zone: tzinfo) -> datetime:

@@ -12,7 +12,7 @@ from config.models import Condition, Metric, Scalar
 from config.reading import read_catalog, suggest
 from config.settings import read_settings
 from queries.metrics import Ask, MetricPoint, clock_of, interval, measure, plan, point_figure
-from queries.operations.command_line import on_the_wall, parse_day, parse_instant
+from queries.operations.command_line import add_format, add_until, on_the_wall, parse_day, parse_instant
 from queries.operations.output import aligned, as_csv, as_json, complain, echo, emit, on_one_line
 from queries.stores import open_warehouse
 from queries.warehouse import COLUMNS, EVERYTHING, typed
@@ -29,9 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--grain", choices=GRAINS, default="month", help="length of each period (default: month)")
     parser.add_argument("--since", type=parse_day, metavar="DAY", help="first day, in the reporting time zone")
-    parser.add_argument(
-        "--until", type=parse_day, metavar="DAY", help="end of the period: this day itself is not included"
-    )
+    add_until(parser)
     parser.add_argument(
         "--where",
         action="append",
@@ -39,9 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="COLUMN=VALUE",
         help="only rows with this value; may be repeated",
     )
-    parser.add_argument(
-        "--format", choices=tuple(FORMATS), default="table", help="output format (default: %(default)s)"
-    )
+    add_format(parser)
     parser.add_argument(
         "--as-of",
         type=parse_instant,

@@ -47,10 +47,12 @@ from queries.review.readings import (
     Readings,
     Sample,
     aged,
+    happened_on,
     newest_sample,
     read_present,
     read_window,
     reading_words,
     readings_of,
+    when_found,
     with_sides,
 )

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from math import hypot
 from typing import Any
 
 from sqlalchemy import Connection
 
 from config.models import Metric, Rule
-from queries.metrics import Ask, MetricPoint, figure, half_width, measure
+from queries.engine import day_of
+from queries.metrics import Ask, MetricPoint, day_words, figure, half_width, measure, moment_words, span_words
 from queries.review.read import conditions_of
 from queries.state import HistoryEntry, Incident
 from queries.warehouse import Scope
@@ -131,6 +132,21 @@ def reading_words(metric: Metric, sample: Sample, beside: Sample | None = None) 
     """The figure of a reading, such as `43%`, as precise as that of another one which it stands beside."""
     of = beside or sample
     return figure(metric, sample.get("value"), half_width(of.get("low"), of.get("high")))
+
+
+def happened_on(entry: HistoryEntry, zone: tzinfo) -> date:
+    """When something happened: of what a slot showed a day of the reporting zone, of everything else the instant."""
+    as_of = (entry.sample or {}).get("as_of")
+    is_of_slot = as_of is not None and datetime.fromisoformat(as_of) == entry.at
+    return day_of(entry.at, zone) if is_of_slot else entry.at
+
+
+def when_found(found: Incident, opened: HistoryEntry, zone: tzinfo) -> tuple[str, str]:
+    """When an incident was found; of a figure that has recovered from when to when it was beyond its limit."""
+    if found.resolved_at is None or found.is_case:
+        return "Found", moment_words(happened_on(opened, zone), zone)
+    first, last = (day_of(at, zone) for at in (found.opened_at, found.resolved_at))
+    return "Lasted", span_words(first, last) if first < last else day_words(first)
 
 
 def aged(rule: Rule | None, sample: Sample, today: date) -> Sample:

@@ -57,7 +57,7 @@ def spoilt(kind: str) -> str:
         ValueError: no such kind.
     """
     if kind not in SPOILS:
-        raise ValueError(f"no artefact named {kind!r}; choose one of {', '.join(SPOILS)}")
+        raise ValueError(f"no fault named {kind!r}; choose one of {', '.join(SPOILS)}")
     return _PLANTS[kind][0]
 
 

@@ -87,7 +87,7 @@ SENSIBLE: Final[Mapping[str, tuple[str, ...]]] = {
     "--account": ("A1",),
     "--condition": ("strike",),
     "--seed": ("0", "4294967295"),
-    "--artefact": ("copied-period",),
+    "--fault": ("copied-period",),
 }
 COMMANDS: Final = (
     ("queries", "metric", "NAME", "--by", "--grain", "--since", "--until", "--where", "--format", "--as-of"),
@@ -96,7 +96,7 @@ COMMANDS: Final = (
     ("queries", "drop", "SOURCE"),
     ("queries", "load", "SOURCE", "--data"),
     ("queries", "restore", "--from", "--erased-by"),
-    ("queries", "sample", "--contacts=50", "--out", "--end", "--seed", "--artefact"),
+    ("queries", "sample", "--contacts=50", "--out", "--end", "--seed", "--fault"),
     ("triggers", "run", "--once", "--now"),
     ("triggers", "incidents", "--state", "--format"),
     ("triggers", "explain", "ID"),

@@ -2,13 +2,15 @@
 
 import ast
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from queries.engine import day_of, day_start
 from queries.metrics.formatting import day_words, moment_words
+from queries.review import happened_on
+from queries.state import HistoryEntry
 from tests.project.figures import modules
 
 WORDED = ("dashboard", "queries/review", "queries/monitoring", "triggers/messages", "triggers/evaluation")
@@ -73,6 +75,21 @@ def test_a_day_is_the_readers(zone: str, day: str, moment: str) -> None:
     assert day_of(day_start(day_of(LATE, ZoneInfo(zone)), ZoneInfo(zone)), ZoneInfo(zone)) == day_of(
         LATE, ZoneInfo(zone)
     )
+
+
+def test_a_moment_that_happens_to_be_midnight_has_a_clock_and_a_day_has_none() -> None:
+    """Told apart by what they are, also where a history is read: what a slot showed is of a day."""
+    midnight, berlin = datetime(2026, 10, 31, 23, tzinfo=UTC), ZoneInfo("Europe/Berlin")
+    assert moment_words(midnight, berlin) == "1 November 2026, 00:00 CET"
+    assert moment_words(date(2026, 11, 1), berlin) == "1 November 2026"
+    slot = {"as_of": midnight.isoformat()}
+    for at, sample, words in (
+        (midnight, slot, "1 November 2026"),
+        (midnight, None, "1 November 2026, 00:00 CET"),  # somebody was up late
+        (LATE, slot, "1 November 2026, 00:30 CET"),  # noted with a slot's figures, at another time
+    ):
+        entry = HistoryEntry("i", 1, at, "opened", "r", None, 1, sample)
+        assert moment_words(happened_on(entry, berlin), berlin) == words
 
 
 def test_an_instant_without_a_zone_is_no_day() -> None:

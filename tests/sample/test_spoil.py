@@ -162,7 +162,7 @@ def test_what_was_known_then_is_what_is_known_now(twin: Pin, profiles: dict[str,
 
 
 def test_plant_refuses_what_it_does_not_know(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no artefact named 'noise'; choose one of publication-lag, "):
+    with pytest.raises(ValueError, match="no fault named 'noise'; choose one of publication-lag, "):
         plant("noise", tmp_path, END)
 
 
@@ -184,7 +184,7 @@ def command(*words: Any) -> subprocess.CompletedProcess[str]:
 
 def test_command_plants(tmp_path: Path) -> None:
     words = ("sample", "--out", tmp_path / "a", "--end", END, "--contacts", 20_000)
-    done = command(*words, "--artefact", "duplicated-rows")
+    done = command(*words, "--fault", "duplicated-rows")
     assert done.returncode == 0, done.stderr
     assert "with duplicated-rows in contact" in done.stdout
     generate(tmp_path / "b", end=END, contacts=20_000)
@@ -195,7 +195,7 @@ def test_command_plants(tmp_path: Path) -> None:
 
 
 def test_command_names_the_kinds(tmp_path: Path) -> None:
-    done = command("sample", "--out", tmp_path, "--contacts", 20_000, "--artefact", "noise")
+    done = command("sample", "--out", tmp_path, "--contacts", 20_000, "--fault", "noise")
     assert done.returncode == 1
-    assert "no artefact named 'noise'" in done.stderr
+    assert "no fault named 'noise'" in done.stderr
     assert list(tmp_path.iterdir()) == []

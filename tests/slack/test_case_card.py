@@ -140,7 +140,7 @@ def test_a_detractor_says_role_score_day_and_the_score_before(conn: Connection) 
             "Who": "Ashgrove Bank, decision-maker",
             "When": "2 February 2026, 10:00 CET",
             "What": "3 out of 10 (NPS)",
-            "Since then": "8 days (6 business days) by 10 February 2026, 13:00 CET",
+            "Since then": "8 days (6 business days) by 10 February 2026",
             "Score before": "8 out of 10 (NPS) on 2 November 2025, by the same person",
         }.items()
     )
@@ -175,7 +175,7 @@ def test_who_waits_is_said_to_wait_until_they_are_answered(conn: Connection) -> 
         said(conn, "inbound").items()
         >= {
             "What": "contract, by mail",
-            "Waiting": "7 days (5 business days), unanswered by 10 February 2026, 13:00 CET",
+            "Waiting": "7 days (5 business days), unanswered by 10 February 2026",
             "Mood": "upset",
             "Journey": "onboarding, since 20 January 2026",
             "Score before": "3 out of 10 (NPS) on 2 February 2026, by the same person",

@@ -6,7 +6,6 @@ The page is the dashboard's own over the stores that the `EARSHOT_` variables na
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, time
 from html import unescape
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,8 @@ from streamlit.testing.v1 import AppTest
 
 from config.settings import CHECKOUT
 from dashboard import stores
+from queries.metrics import moment_words
+from queries.review import happened_on
 from queries.state import HistoryEntry, Incident, entries, read_incident
 from queries.warehouse import EVERYTHING
 from tests.counterparts.human import APP_TOKEN, TOKEN, Workspace
@@ -186,21 +187,22 @@ class Screens:
         elif found.assigned_to:
             whose = f"waiting for {self._called(found.assigned_to)}"
         takes, last = found.is_open and found.acknowledged_at is None, history[-1]
-        said = Said(news(last.kind), self._called(last.author), self._clock(last.at), last.reason)
+        said = Said(
+            news(last.kind),
+            self._called(last.author),
+            moment_words(happened_on(last, self.zone), self.zone),
+            last.reason,
+        )
         return Standing(
             found.state,
             whose if found.is_open and not snoozed else "",
-            self._clock(snoozed) if snoozed else "",
+            moment_words(snoozed, self.zone) if snoozed else "",
             takes,
             None if last.kind == "opened" else said,
         )
 
     def _called(self, name: str | None) -> str:
         return self.labels.get(name or "", name or "")
-
-    def _clock(self, at: datetime) -> str:
-        local = at.astimezone(self.zone)
-        return f"{local.day} {local:%B %Y}{f', {local:%H:%M %Z}' if local.time() != time() else ''}"
 
 
 # The message.
@@ -275,7 +277,8 @@ def in_page(html: str, *, takes: bool) -> Standing:
     at, what, reason, author = EVENT.findall(html)[0]
     last = Said(unescape(what), unescape(author), at, unescape(reason))
     told = None if what == "Opened" else last
-    return Standing(state.lower(), "" if put_off else unescape(whose), until, takes, told)
+    state = {"Recovered": "resolved"}.get(state, state.lower())
+    return Standing(state, "" if put_off else unescape(whose), until, takes, told)
 
 
 def state_in(html: str) -> str:

@@ -15,7 +15,7 @@ from config import EarshotError
 from config.models import Catalog
 from config.reading import read_drafts, read_known_incidents
 from queries.metrics import csv_cell
-from queries.operations import echo, parse_day, print_table
+from queries.operations import add_format, add_until, echo, parse_day, print_table
 from queries.state import Calibration, calibrations, rule_version
 from queries.stores import open_installation
 from queries.warehouse import COLUMNS, Pin
@@ -45,13 +45,7 @@ def declare_backtest(command: AddCommand) -> None:
     """`backtest`, and what it takes."""
     parser = command("backtest", backtest_rules, "replay rules over past days, using only what was known at the time")
     parser.add_argument("--since", type=parse_day, metavar="DAY", required=True, help="first day, such as 2026-01-31")
-    parser.add_argument(
-        "--until",
-        type=parse_day,
-        metavar="DAY",
-        required=True,
-        help="end of the period: this day itself is not included",
-    )
+    add_until(parser, required=True)
     parser.add_argument("--rule", metavar="RULE", help="only this rule, even if it is disabled")
     parser.add_argument("--draft", type=rule_file, metavar="FILE", help="use the draft rules in this file")
     parser.add_argument(
@@ -63,9 +57,7 @@ def declare_backtest(command: AddCommand) -> None:
         metavar="FILE",
         help="a file of known incidents, in [[known]] tables; report which were caught and which were missed",
     )
-    parser.add_argument(
-        "--format", choices=("table", "csv"), default="table", help="output format (default: %(default)s)"
-    )
+    add_format(parser, ("table", "csv"))
 
 
 def backtest_rules(arguments: Namespace) -> None:

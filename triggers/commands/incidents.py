@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from config.models import Catalog, RateRule, conditions_text
 from queries.engine import aware
 from queries.metrics import figure, interval
-from queries.operations import FORMATS, echo, print_table
+from queries.operations import add_format, echo, print_table
 from queries.state import HistoryEntry, Incident, entries, read_incident, read_incidents, slice_key
 from queries.statistics.estimates import Tally, estimate
 from queries.stores import open_installation
@@ -38,7 +38,7 @@ def declare_incidents(command: AddCommand) -> None:
         choices=("open", "resolved", "closed"),
         help="only incidents in this state; resolved: recovered; closed: ended otherwise, such as by hand",
     )
-    parser.add_argument("--format", choices=FORMATS, default="table", help="output format (default: %(default)s)")
+    add_format(parser)
 
 
 def list_incidents(arguments: Namespace) -> None:

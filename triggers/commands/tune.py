@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from config import EarshotError
 from config.models import Catalog, Metric, WatchRule
 from config.reading import read_drafts, read_known_incidents
-from queries.operations import echo, parse_day, print_table
+from queries.operations import add_until, echo, parse_day, print_table
 from queries.state import calibrations, precisions
 from queries.stores import open_installation
 from queries.warehouse import COLUMNS, Pin
@@ -70,8 +70,7 @@ def declare_tune(command: AddCommand) -> None:
         help="a file of known incidents, in [[known]] tables; the chosen setting must catch them all",
     )
     parser.add_argument("--since", type=parse_day, metavar="DAY", help="first day (default: two years before --until)")
-    end = "end of the period: this day itself is not included (default: today)"
-    parser.add_argument("--until", type=parse_day, metavar="DAY", help=end)
+    add_until(parser, "today")
 
 
 def tune_rule(arguments: Namespace) -> None:

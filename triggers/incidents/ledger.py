@@ -157,7 +157,9 @@ class IncidentLedger:
         what = Occurrence(one.id, case.key, case.knowable_at, one.day)
         new = self._opening(rule, rule, found.version.hash, what, place)
         known = {"happened_at": case.at.isoformat(), "rule_hash": found.version.hash}
-        sample = {"key": case.key, "account_id": case.account_id, **known}
+        # What is found in a slot, as a fault of the data is, has a day; a row has its moment.
+        as_of = {"as_of": case.knowable_at.isoformat()} if found.slot else {}
+        sample = {"key": case.key, "account_id": case.account_id, **known, **as_of}
         self._open(replace(new, n=1, origin=ORIGINS[found.first_run]), one.reason, sample)
 
     def close(self, incident: Incident, change: str, reason: str, at: datetime) -> None:

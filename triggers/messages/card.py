@@ -7,9 +7,19 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from config.models import Metric, Person, Route, Rule, conditions_text, label_of
-from queries.metrics import day_words, moment_words, span_words
+from queries.metrics import day_words, moment_words
 from queries.monitoring import Evidence
-from queries.review import UNCLEAR, Onset, Timetable, aged, newest_sample, reading_words, readings_of
+from queries.review import (
+    UNCLEAR,
+    Onset,
+    Timetable,
+    aged,
+    happened_on,
+    newest_sample,
+    reading_words,
+    readings_of,
+    when_found,
+)
 from queries.state import Action, HistoryEntry, Incident, slice_values
 from triggers.evaluation.kinds import kind_of, reading_sentence, sentence_start
 from triggers.incidents import addressed, due_sentence, may_name_accounts, may_read
@@ -171,7 +181,7 @@ def facts(card: Card) -> tuple[Fact, ...]:
         *(case_facts(case, whose(card), card.clock, card.counted_to) if case else ()),
         Fact("Where", slice_text(card)),
         *([] if card.metric is None and card.onset is None else [Fact("Since", str(card.onset or UNCLEAR))]),
-        *([] if case else [_when(card)]),
+        *([] if case else [Fact(*when_found(incident, card.entries[0], card.zone))]),
         *_figures(card),
         Fact("Severity", f"{incident.severity} of 4"),
         *_held(card),
@@ -193,15 +203,6 @@ def facts(card: Card) -> tuple[Fact, ...]:
     if joined := [entry.reason for entry in card.entries if entry.kind == "joined"]:
         lines.append(Fact("Same event", "; ".join(joined)))
     return tuple(lines)
-
-
-def _when(card: Card) -> Fact:
-    """When it was found; of a figure that has recovered from when to when it was beyond its limit."""
-    incident = card.incident
-    if incident.resolved_at is None or incident.is_case:
-        return Fact("Found", moment_words(incident.opened_at, card.zone))
-    first, last = (at.astimezone(card.zone).date() for at in (incident.opened_at, incident.resolved_at))
-    return Fact("Lasted", span_words(first, last) if first < last else day_words(first))
 
 
 def origin_text(evidence: Evidence, route: Route) -> str:
@@ -315,7 +316,7 @@ def _news(card: Card) -> str:
     last = card.entries[-1]
     if last.kind in {"opened", "acknowledged"}:
         return ""
-    said = _happened(card, last, f" on {moment_words(last.at, card.zone)}")
+    said = _happened(card, last, f" on {moment_words(happened_on(last, card.zone), card.zone)}")
     readings = (last.sample or {}, card.sample)
     then, now = (one.get("value") for one in readings)
     if last.kind == "worsened" and card.metric is not None and None not in {then, now} and then != now:

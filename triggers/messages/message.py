@@ -218,10 +218,14 @@ def case_facts(case: CaseFile, who: str, table: Timetable, now: datetime) -> Ite
         yield Fact("What", what)
     if case.table == "inbound":
         until = case.replied_at or now
-        state = "answered" if case.replied_at else "unanswered by"
-        yield Fact("Waiting", f"{_waited(table, case.at, until)}, {state} {moment_words(until, table.zone)}")
+        state = (
+            f"answered {moment_words(until, table.zone)}"
+            if case.replied_at
+            else f"unanswered by {_read(case, now, table)}"
+        )
+        yield Fact("Waiting", f"{_waited(table, case.at, until)}, {state}")
     elif now - case.at >= timedelta(hours=1):
-        yield Fact("Since then", f"{_waited(table, case.at, now)} by {moment_words(now, table.zone)}")
+        yield Fact("Since then", f"{_waited(table, case.at, now)} by {_read(case, now, table)}")
     if case.table == "issue":
         yield from _repairs(case, table)
     if "emotion" in row:
@@ -232,6 +236,11 @@ def case_facts(case: CaseFile, who: str, table: Timetable, now: datetime) -> Ite
         yield Fact("Journey", f"{kind}, since {day_words(since, table.zone)}" if since else str(kind))
     if case.before:
         yield Fact("Score before", _score(case.before, table))
+
+
+def _read(case: CaseFile, now: datetime, table: Timetable) -> str:
+    """Until when time was counted, no finer than what was counted: days, or hours."""
+    return (day_words if now - case.at >= timedelta(days=2) else moment_words)(now, table.zone)
 
 
 def _what(case: CaseFile) -> str:
