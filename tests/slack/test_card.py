@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from config.models import Condition, DeclineRule, EventRule, GapRule, Person, Route, conditions_text
 from queries.messages import Digest, Worst
+from queries.metrics import MetricPoint
 from queries.monitoring.evidence import Contributor, DataFreshness, Evidence, Overlap
-from queries.review import Onset
+from queries.review import Onset, Trend
 from queries.state import Action, HistoryEntry, Incident, slice_key
 from tests.counterparts.limits import refusal
 from tests.evaluation.test_kinds import WRITTEN
@@ -24,6 +25,7 @@ from triggers.messages import ORIGIN, Card, Ids
 from triggers.messages.card import asks, facts, headline, incident_message, news_message, sentence, title
 from triggers.messages.digest import digest_message
 from triggers.messages.message import Fact, accounts_fact, mark
+from triggers.messages.picture import Reading, chart, metric_series
 from triggers.slack.blocks import SlackMessage, escaped, fallback, metadata, render
 
 OPENED: Final = datetime(2026, 3, 2, 23, 30, tzinfo=UTC)
@@ -248,6 +250,22 @@ def test_the_worst_of_a_digest_have_their_figures(changes: dict[str, Any], words
     digest = Digest("d", 1, OPENED, 1, 1, 0, 1, (), (worst,))
     said = digest_message(digest, catalog(rule()), "", frozenset({"Retail"})).sentences[-1]
     assert said.partition("\n")[2].partition(" ")[2] == words
+
+
+def test_the_picture_has_the_figure_that_the_message_names() -> None:
+    """No month has the figure of four weeks: it is drawn over its days, and no other one is written beside it."""
+    months = [MetricPoint(date(2025, month, 1), (), 200, 0.1, 0.05, 0.15, "ok") for month in (10, 11, 12)]
+    series = metric_series(card(), METRIC, Trend("month", tuple(months), ()))
+    assert series is not None
+    days = "19 January to 15 February 2026"
+    value = pytest.approx(100 * 74 / 212)
+    assert series.window == Reading(date(2026, 1, 19), date(2026, 2, 16), value, "35%", days)  # type: ignore[arg-type]
+    assert f"last 10%. 35% from {days}. Limit 25%." in series.alt
+    drawn = json.dumps(chart(series))
+    assert f"black: {days}" in drawn
+    assert '"label": "35%"' in drawn
+    assert '"label": "10%"' not in drawn
+    assert '"label": "10%"' in json.dumps(chart(replace(series, window=None)))
 
 
 def test_each_severity_has_a_colour_and_a_word_of_its_own() -> None:

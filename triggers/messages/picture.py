@@ -19,7 +19,7 @@ from queries.metrics import (
     shown,
     unit,
 )
-from queries.review import Trend
+from queries.review import Trend, reading_days, reading_words
 from triggers.evaluation.kinds import kind_of
 from triggers.messages.card import Card, slice_text
 from triggers.messages.message import Picture
@@ -45,6 +45,17 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """A figure over the days [since, until), as it is drawn and in words."""
+
+    since: date
+    until: date
+    value: float
+    label: str
+    days: str
+
+
+@dataclass(frozen=True, slots=True)
 class Series:
     """What is drawn.
 
@@ -57,6 +68,7 @@ class Series:
         since: from this period on it is a breach.
         until: the first period after it.
         said: the lowest, the highest and the last figure in words.
+        window: the figure that the message names, as a reading: seldom is it that of a period.
     """
 
     title: str
@@ -67,13 +79,15 @@ class Series:
     since: date
     until: date
     said: tuple[str, str, str]
+    window: "Reading | None" = None
 
     @property
     def alt(self) -> str:
         """The picture in a sentence or two, for who cannot see it."""
         held = f" {self.held[1][:1].upper()}{self.held[1][1:]}." if self.held else ""
         least, most, last = self.said
-        return f"{self.title} by {self.grain}: between {least} and {most}, last {last}.{held}"
+        days = f" {self.window.label} from {self.window.days}." if self.window else ""
+        return f"{self.title} by {self.grain}: between {least} and {most}, last {last}.{days}{held}"
 
 
 def metric_series(card: Card, metric: Metric, trend: Trend) -> Series | None:
@@ -97,7 +111,11 @@ def metric_series(card: Card, metric: Metric, trend: Trend) -> Series | None:
     since = date.fromisoformat(sample["since"]) if "since" in sample else card.incident.slot
     over = card.incident.resolved_at
     end = day_of(over, card.zone) if over else date.max
-    return Series(_title(card), trend.grain, tuple(points), unit(metric), against, since, end, said)
+    window, read = None, card.sample
+    if "since" in read and read.get("value") is not None:
+        first, after = (date.fromisoformat(read[edge]) for edge in ("since", "until"))
+        window = Reading(first, after, shown(metric, read["value"]), reading_words(metric, read), reading_days(read))
+    return Series(_title(card), trend.grain, tuple(points), unit(metric), against, since, end, said, window)
 
 
 def decline_series(card: Card, months: MonthlyRevenue) -> Series | None:
@@ -173,11 +191,21 @@ def chart(series: Series) -> dict[str, Any]:
     breach = alt.Chart(alt.InlineData(values=[row for row in rows if row["color"] == ATTENTION]))
     layers.append(breach.mark_line(color=ATTENTION, strokeWidth=2.5).encode(x=x, y=y))
     layers.append(base.mark_circle(size=60, opacity=1).encode(x=x, y=y, color=color))
-    last = alt.Chart(alt.InlineData(values=[{**rows[-1], "label": series.said[-1]}]))
-    words = last.mark_text(align="left", dx=10, fontSize=15, fontWeight="bold")
-    layers.append(words.encode(x=x, y=y, text="label:N", color=color))
+    bold: dict[str, Any] = {"fontSize": 15, "fontWeight": "bold"}
+    if series.window:
+        span = {"start": series.window.since.isoformat(), "end": series.window.until.isoformat()}
+        line = {**span, "value": series.window.value, "label": series.window.label}
+        one = alt.Chart(alt.InlineData(values=[line]))
+        start, stop = alt.X("utcyearmonthdate(start):T"), alt.X2("utcyearmonthdate(end):T")
+        layers.append(one.mark_rule(color=INK, strokeWidth=4).encode(x=start, x2=stop, y=y))
+        text = one.mark_text(align="right", dy=-12, color=INK, **bold)
+        layers.append(text.encode(x=alt.X("utcyearmonthdate(end):T"), y=y, text="label:N"))
+    else:
+        last = alt.Chart(alt.InlineData(values=[{**rows[-1], "label": series.said[-1]}]))
+        layers.append(last.mark_text(align="left", dx=10, **bold).encode(x=x, y=y, text="label:N", color=color))
     # Words beside the dashed line would often stand on the figures.
     parts = [f"{series.unit} by {series.grain}".strip(), *([f"dashed: {series.held[1]}"] if series.held else [])]
+    parts += [f"black: {series.window.days}"] if series.window else []
     title = alt.TitleParams(series.title, subtitle=", ".join(parts), anchor="start", limit=WIDTH)
     whole = alt.layer(*layers).properties(title=title, background="#FFFFFF", padding=16)
     axis = {"labelFontSize": 14, "labelColor": SOFT, "domainColor": GREY, "tickColor": GREY}
