@@ -419,7 +419,7 @@ def test_an_incident_opens_by_its_link(opened: Opened, company: Company) -> None
         "Opened: beyond the limit",
     ):
         assert said in text
-    assert "Head of installation, after 4h without acknowledgement" in text
+    assert "Head of installation, after 4 hours without acknowledgement" in text
 
 
 def linked(opened: Opened, company: Company, id_: str) -> AppTest:
