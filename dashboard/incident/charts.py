@@ -9,7 +9,7 @@ import altair as alt
 from config.models import Metric
 from dashboard.charts import ATTENTION, GREY, QUIET, STATES, Rows, muted
 from queries.engine import day_of
-from queries.metrics import count, figure, goal_figure, interval, point_figure, shown, signed_change, unit
+from queries.metrics import count, figure, goal_figure, interval, money_figure, point_figure, shown, signed_change, unit
 from queries.monitoring import DIMENSIONS, Cell, Drivers
 from queries.review import Readings, Trend, reading_days, reading_words
 from queries.state import Incident
@@ -182,6 +182,90 @@ def describe_over_time(trend: Trend, metric: Metric, where: str) -> str:
     low, high = min(known, key=lambda p: p.value or 0), max(known, key=lambda p: p.value or 0)
     least, most, last = (point_figure(metric, point) for point in (low, high, known[-1]))
     return f"{metric.label} in {where} by {trend.grain}: between {least} and {most}, last {last}."
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """What an account bought or its share of wallet: (month, value, a year before), and the months compared."""
+
+    name: str
+    currency: str
+    months: tuple[tuple[date, float | None, float | None], ...]
+    compared: tuple[date, ...]
+
+    def figure(self, value: float | None) -> str:
+        """A value in words; without a currency it is a share."""
+        if value is None:
+            return "not known"
+        return money_figure(value, self.currency) if self.currency else f"{value:.0%}"
+
+    @property
+    def has_before(self) -> bool:
+        """Whether anything is known of the year before."""
+        return any(before is not None for *_, before in self.months)
+
+
+def bought(of: Bought) -> alt.LayerChart | alt.FacetChart:
+    """A month a dot, those that were compared in colour with their figure; dashed the same months a year before."""
+    factor = 1.0 if of.currency else 100.0
+    rows: Rows = [
+        {
+            "period": month.isoformat(),
+            "value": value * factor,
+            "before": None if before is None else before * factor,
+            "figure": of.figure(value),
+            "earlier": of.figure(before),
+            "color": ATTENTION if month in of.compared else GREY,
+            "size": 110 if month in of.compared else 46,
+            "label": f"{month:%b}: {of.figure(value)}" if month in of.compared else "",
+            "align": "right" if place > len(of.months) / 2 else "left",
+        }
+        for place, (month, value, before) in enumerate(of.months)
+        if value is not None
+    ]
+    x = alt.X("utcyearmonthdate(period):T", axis=alt.Axis(title="month", format="%b %y", grid=False, tickCount=6))
+    axis = alt.Axis(title=f"in {of.currency or '%'}", grid=False, tickCount=5)
+    # Room above for a label.
+    highest = max((row[name] for row in rows for name in ("value", "before") if row[name] is not None), default=1.0)
+    y = alt.Y("value:Q", scale=alt.Scale(zero=True, domainMax=1.15 * highest), axis=axis)
+    base = alt.Chart(alt.InlineData(values=rows), height=220)
+    fields = (("figure", of.name), ("earlier", "A year before"))
+    tips = [alt.Tooltip("utcyearmonthdate(period):T", title="Month", format="%B %Y")]
+    tips += [alt.Tooltip(f"{name}:N", title=label) for name, label in fields]
+    color = alt.Color("color:N", scale=None)
+    layers = [
+        base.mark_line(color=GREY, strokeWidth=1.6, tooltip=None).encode(x=x, y=y),
+        base.mark_circle(opacity=1).encode(
+            x=x, y=y, color=color, size=alt.Size("size:Q", scale=None, legend=None), tooltip=tips
+        ),
+        # The newest below its dot: the line comes down to it.
+        *(
+            alt.Chart(alt.InlineData(values=[row]))
+            .mark_text(
+                align=row["align"], baseline="middle", dy=16 if row is rows[-1] else -14, fontSize=12, tooltip=None
+            )
+            .encode(x=x, y=y, text="label:N")
+            for row in rows
+            if row["label"]
+        ),
+    ]
+    if of.has_before:
+        before = base.mark_line(color=GREY, strokeWidth=1.5, strokeDash=[5, 3], opacity=0.7, tooltip=None)
+        layers.insert(0, before.encode(x=x, y=alt.Y("before:Q", title=f"in {of.currency or '%'}")))
+    return alt.layer(*layers).properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
+
+
+def describe_bought(of: Bought, where: str) -> str:
+    """The chart in words, for who cannot see it."""
+    known = [(month, value) for month, value, _ in of.months if value is not None]
+    low, high = (of.figure(choose(value for _, value in known)) for choose in (min, max))
+    compared = [f"{of.figure(value)} in {month:%B %Y}" for month, value in known if month in of.compared]
+    said = f"{of.name} of {where} by month: between {low} and {high}, last {of.figure(known[-1][1])}."
+    said += f" Compared: {' and '.join(compared)}." if compared else ""
+    earlier = [before for *_, before in of.months if before is not None]
+    if earlier:
+        said += f" A year before: between {of.figure(min(earlier))} and {of.figure(max(earlier))}."
+    return said
 
 
 def shown_cells(drivers: Drivers) -> list[tuple[str, Cell]]:

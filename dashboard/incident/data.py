@@ -7,7 +7,7 @@ from typing import Any
 
 from dashboard.cache import ENTRIES, Key, copied, shared
 from dashboard.charts import finished
-from dashboard.incident.charts import Reference, origin, over_time
+from dashboard.incident.charts import Bought, Reference, bought, origin, over_time
 from dashboard.review.data import effect
 from queries.monitoring import BadRow, Evidence, with_stake
 from queries.review import (
@@ -17,8 +17,10 @@ from queries.review import (
     Sample,
     Trend,
     current_rule,
+    outcome_words,
     read_account_name,
     read_bad_rows,
+    read_bought,
     read_evidence,
     read_onset,
     read_present,
@@ -51,6 +53,29 @@ def trend_spec(
     return finished(over_time(shown, metric, incident, reference, readings, key.tz))
 
 
+@shared({IncidentPage: lambda page: repr((page.incident, page.present))})
+def decline(key: Key, _pin: Pin, page: IncidentPage) -> tuple[Bought, ...]:
+    """What the account of a decline bought by month, and its share of wallet where that is known."""
+    account, sample = page.incident.account_id, page.sample
+    if page.rule is None or not page.rule.reads_revenue or account is None or "months" not in sample:
+        return ()
+    months = read_bought(_pin.conn, account, key.scope, _read_at(key, page))
+    compared = tuple(date.fromisoformat(day) for day in sample["months"])
+    money = tuple((one.month, one.revenue, one.revenue_before) for one in months)
+    share = tuple((one.month, one.share, one.share_before) for one in months)
+    found = (
+        Bought("Revenue", sample["currency"] or key.currency, money, compared),
+        Bought("Share of wallet", "", share, compared),
+    )
+    return tuple(one for one in found if sum(value is not None for _, value, _ in one.months) > 1)
+
+
+@copied({Bought: repr})
+def decline_spec(_key: Key, _pin: Pin, of: Bought) -> dict[str, Any]:
+    """The finished chart of a decline."""
+    return finished(bought(of))
+
+
 # An account's name is one short string, and the list of incidents asks for many at once.
 @shared(entries=ENTRIES * 8)
 def account_name(key: Key, _pin: Pin, account_id: str) -> str:
@@ -76,7 +101,7 @@ def effect_words(key: Key, pin: Pin, action: Action, others: tuple[Action, ...])
     """What an action has done so far, in words."""
     measured = effect(key, pin, action, others)
     metric = next((metric for metric in key.catalog.metrics if metric.name == action.metric), None)
-    return measured.words(metric) if measured and metric else "no metric to measure it by"
+    return outcome_words(action, measured, metric)
 
 
 # Evidence hangs on the incident's version and window; the page's history and actions grow without changing it.

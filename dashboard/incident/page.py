@@ -31,6 +31,7 @@ from queries.state import (
     UnknownIncidentError,
     histories,
     newest_slots,
+    parse_effect,
     read_incidents,
 )
 from triggers.incidents import OverError, acknowledge, complete_action, resolve, take_action
@@ -78,6 +79,7 @@ def show(session: PageSession) -> None:
     with st.expander("How sure?"):
         st.html(parts.bullets(markup.how_sure(page)))
     _chart(session, page)
+    _decline(session, page)
     _origin(session, page, shown)
     if words := markup.what_to_do(page, session.catalog.guard):
         st.html(words)
@@ -171,6 +173,17 @@ def _chart(session: PageSession, page: IncidentPage) -> None:
     st.vega_lite_chart(spec, width="stretch", alt=charts.describe_over_time(shown, page.metric, place))
 
 
+def _decline(session: PageSession, page: IncidentPage) -> None:
+    """What the account bought by month, and its share of wallet, each beside the year before."""
+    for one in data.decline(session.key, session.pin, page):
+        lede = "The months that were compared are marked."
+        lede += " Dashed: the same months a year before." if one.has_before else ""
+        st.html(parts.section(f"{one.name} by month", lede))
+        spec = data.decline_spec(session.key, session.pin, one)
+        where = markup.incident_where(page.incident, _account(session, page.incident))
+        st.vega_lite_chart(spec, width="stretch", alt=charts.describe_bought(one, where))
+
+
 def _origin(session: PageSession, page: IncidentPage, shown: Card | None) -> None:
     """Where it comes from: in words, as a chart, by value, and the newest cases."""
     if shown is None or shown.evidence is None:
@@ -205,6 +218,7 @@ def _new_action(session: PageSession, page: IncidentPage) -> None:
         owner = st.text_input("Owner", max_chars=120)
         started = st.date_input("From", today, format="YYYY-MM-DD")
         due = st.date_input("Due", today + timedelta(days=30), format="YYYY-MM-DD")
+        effect = st.text_input("Expected change of the figure", placeholder="-5%", max_chars=20)
         if st.form_submit_button("Record", type="primary"):
             new = NewAction(
                 what=what or "",
@@ -216,7 +230,12 @@ def _new_action(session: PageSession, page: IncidentPage) -> None:
                 touchpoint=found.touchpoint,
                 metric=page.metric.name if page.metric else None,
             )
-            _write(session, lambda conn: take_action(conn, new, session.viewer.name, session.now))
+
+            def change(conn: Connection) -> None:
+                told = replace(new, expected_effect=parse_effect(effect or ""))
+                take_action(conn, told, session.viewer.name, session.now)
+
+            _write(session, change)
 
 
 def _write(session: PageSession, change: Callable[[Connection], object]) -> None:

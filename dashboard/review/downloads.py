@@ -91,6 +91,7 @@ def issues_csv(review: Review) -> str:
         "severity",
         "owner",
         "decision",
+        "due",
         "actions",
     )
     return table(
@@ -109,7 +110,8 @@ def issues_csv(review: Review) -> str:
                 i.against,
                 i.severity,
                 i.decision.owner if i.decision else "",
-                i.decision.decision if i.decision else "",
+                i.decision.what if i.decision else "",
+                i.decision.due_on if i.decision else None,
                 "; ".join(f"{u.action.what} ({u.effect})" for u in i.undertakings),
             )
             for i in review.issues

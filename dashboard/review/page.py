@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 from markupsafe import Markup
@@ -14,7 +15,8 @@ from dashboard.page_session import PageSession, banner_lines, banners, follow_ad
 from dashboard.review import charts, data, files, markup
 from queries.metrics import count, moment_words
 from queries.review import EVERYWHERE, Issue, Review
-from queries.state import Decision, Override, record_decision, record_override
+from queries.state import COMPANY, NewAction, Override, parse_effect, record_override
+from triggers.incidents import take_action
 
 
 def show(session: PageSession) -> None:
@@ -91,30 +93,47 @@ def _decide(session: PageSession, review: Review, issue: Issue) -> None:
 def _decision_form(session: PageSession, review: Review, issue: Issue) -> None:
     """The form of one issue. What was typed stays, also where somebody else was faster."""
     made, begun = issue.decision, session.own_key(f"begun-{issue.id}-{review.month}")
-    fields = {"owner": made.owner if made else issue.suggested_owner, "decision": made.decision if made else ""}
+    fields: dict[str, Any] = {"owner": issue.suggested_owner, "decision": "", "due": None, "effect": ""}
+    if made:
+        known = "" if made.expected_effect is None else f"{made.expected_effect:g}"
+        fields = {"owner": made.owner, "decision": made.what, "due": made.due_on, "effect": known}
     keys = {name: session.own_key(f"{name}-{issue.id}-{review.month}") for name in fields}
     if begun not in st.session_state:
-        st.session_state[begun] = made
+        st.session_state[begun] = made.id if made else None
     for name, key in keys.items():
         st.session_state.setdefault(key, fields[name])
     owner = st.text_input("Owner", key=keys["owner"], max_chars=120)
     text = st.text_area("Decision", key=keys["decision"], max_chars=1000, height=90)
+    due = st.date_input("Due", key=keys["due"], format="YYYY-MM-DD")
+    effect = st.text_input("Expected change of the figure", key=keys["effect"], placeholder="-5%", max_chars=20)
     pressed = st.form_submit_button("Record", type="primary")
-    if made is not None and made != st.session_state[begun]:
-        at = moment_words(made.at, session.key.tz)
-        theirs = f"{made.author} recorded a decision meanwhile ({at}): {made.owner}, “{made.decision}”."
+    if made is not None and made.id != st.session_state[begun]:
+        at = moment_words(made.recorded_at, session.key.tz)
+        theirs = f"{made.author} recorded a decision meanwhile ({at}): {made.owner}, “{made.what}”."
         st.warning(
             f"{theirs} Yours is not recorded{'. Press Record once more to put it in its place' if pressed else ''}."
         )
         if pressed:
-            st.session_state[begun] = made
+            st.session_state[begun] = made.id
     elif pressed:
-        new = Decision(issue.id, owner or "", text or "", session.viewer.name, session.now.replace(tzinfo=None))
+        new = NewAction(
+            what=text or "",
+            owner=owner or "",
+            started_on=session.key.day,
+            due_on=due,
+            incident_id=issue.incidents[0] if issue.incidents else None,
+            vertical=issue.vertical,
+            metric=issue.metric,
+            month=review.month,
+            review=review.vertical or COMPANY,
+            issue=issue.id,
+        )
         left = review.undecided - (made is None)
 
         def change(conn: Connection) -> None:
-            record_decision(conn, review.month, review.vertical, new)
-            st.session_state[begun] = replace(new, owner=new.owner.strip(), decision=new.decision.strip())
+            told = replace(new, expected_effect=parse_effect(effect or ""))
+            taken = take_action(conn, told, session.viewer.name, session.now)
+            st.session_state[begun] = taken.id
             st.toast(f"Recorded. {count(left)} {'issue' if left == 1 else 'issues'} left to decide.")
 
         session.write(change)

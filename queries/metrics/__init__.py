@@ -3,7 +3,7 @@
 May import queries.warehouse, queries.statistics, queries.engine and config.
 """
 
-from queries.metrics.account_months import AccountMonths, MonthlyRevenue, month_of, read_account_months
+from queries.metrics.account_months import YEAR, AccountMonths, MonthlyRevenue, month_of, read_account_months
 from queries.metrics.cube import HOUR, Coded, Cube, Ints, cube_of, day_ordinals, read_cube, read_late
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects, write_design_effects
 from queries.metrics.formatting import (

@@ -124,22 +124,23 @@ def _joined(parts: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 
 
-def question_of(rule: Rule, metric: Metric, slot: date, by: Mapping[str, str], sample: Mapping[str, Any]) -> Question:
+def question_of(
+    rule: Rule,
+    metric: Metric,
+    slot: date,
+    by: Mapping[str, str],
+    sample: Mapping[str, Any],
+    frozen: tuple[date, date] | None = None,
+) -> Question:
     """The rows of an incident's newest figure, and what that is measured from.
 
-    That is three windows, and eight weeks at least, before the first one in breach; of a rule that looks at the year
-    before, a year earlier.
-
-    Args:
-        rule: as the incident was evaluated by.
-        metric: the rule's.
-        slot: at which it opened.
-        by: its slice.
-        sample: its newest figure.
+    That is the incident's frozen baseline, where it has one, whatever stands now; else three windows, and eight weeks
+    at least, before the first one in breach; of a rule that looks at the year before, a year earlier. `slot` is the one
+    at which it opened, `by` its slice, `sample` its newest figure, and `frozen` the days of its baseline.
     """
     since, until = (date.fromisoformat(sample[end]) for end in ("since", "until"))
     first = slot - (until - since) - (_YEAR if getattr(rule, "baseline", None) == "last-year" else timedelta(0))
-    earlier = first - max((until - since) * _TIMES, _LEAST), first
+    earlier = frozen or (first - max((until - since) * _TIMES, _LEAST), first)
     held = sample.get("held", getattr(rule, "limit", None))
     return Question(metric, since, until, rule.where, tuple(by.items()), earlier, held)
 

@@ -148,6 +148,10 @@ def redact(conn: Connection, what: Redaction, now: datetime) -> Redacted:
             changed.add(incident.id)
     # Each shows the figures of what was erased.
     discard_pictures(conn, changed, now)
+    # The messages of what people do about an incident say it in their own words.
+    action = tables.action.c
+    written = conn.execute(select(action.incident_id, action.what, action.owner).where(action.incident_id.is_not(None)))
+    told = {id_ for id_, *texts in written if any(what.said(text) != text for text in texts)}
     # What a rule remembers of a slice that is no more.
     texts = 0
     for table in (tables.instance, tables.rule_error):
@@ -157,7 +161,7 @@ def redact(conn: Connection, what: Redaction, now: datetime) -> Redacted:
                 texts += 1
     columns = [column for table in tables.state.sorted_tables for column in table.c]
     texts += sum(_rewrite(conn, column, what) for column in columns if column.info.get("holds") in _CHANGES)
-    return Redacted(len(changed), texts, _queue(conn, changed, what, now))
+    return Redacted(len(changed), texts, _queue(conn, changed | told, what, now))
 
 
 def _redact_incident(conn: Connection, before: Incident, slice_: str, now: datetime) -> None:

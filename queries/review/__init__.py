@@ -3,6 +3,7 @@
 May import queries.monitoring, queries.metrics, queries.state and what stands below them.
 """
 
+from queries.review.action_effects import expected_words, outcome_words
 from queries.review.business_hours import Timetable, local, solve_by, timetable
 from queries.review.document import (
     EVERYWHERE,
@@ -18,10 +19,13 @@ from queries.review.document import (
     reading_days,
 )
 from queries.review.incident_page import (
+    BoughtMonth,
     IncidentPage,
     Trend,
+    actions_of,
     read_account_name,
     read_bad_rows,
+    read_bought,
     read_case_evidence,
     read_evidence,
     read_incident_page,

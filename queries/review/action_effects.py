@@ -272,3 +272,15 @@ def _units(
         for name, (was, now) in pairs.items()
         if was is not None and now is not None
     }
+
+
+def outcome_words(action: Action, effect: ActionEffect | None, metric: Metric | None) -> str:
+    """What an action has done so far, and what was expected of it."""
+    words = effect.words(metric) if effect and metric else "no metric to measure it by"
+    return "; ".join(filter(None, (words, expected_words(action, metric))))
+
+
+def expected_words(action: Action, metric: Metric | None) -> str:
+    """The change that was expected of it; empty where none was named."""
+    change = action.expected_effect
+    return f"expected {signed_change(metric, change, abs(change))}" if metric and change else ""

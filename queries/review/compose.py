@@ -7,7 +7,7 @@ from datetime import date
 from config.models import Metric
 from queries.engine import day_of
 from queries.metrics import count, half_width, listed, number_word, point_figure, signed_change
-from queries.review.action_effects import ActionEffect
+from queries.review.action_effects import ActionEffect, outcome_words
 from queries.review.document import (
     EVERYWHERE,
     ActionStatus,
@@ -94,7 +94,7 @@ def _action_status(
     action: Action, effect: ActionEffect | None, metrics: Mapping[str, Metric], facts: Facts, today: date
 ) -> ActionStatus:
     metric = metrics.get(action.metric or "")
-    words = effect.words(metric) if effect and metric else "no metric to measure it by"
+    words = outcome_words(action, effect, metric)
     overdue = action.done_at is None and action.due_on is not None and action.due_on < today
     done = day_of(action.done_at, facts.zone) if action.done_at else None
     return ActionStatus(action, words, effect.reasons if effect else (), overdue, done)

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from config.models import Metric
 from queries.metrics import MetricPoint, day_words, half_width, span_words
 from queries.review.outcomes import EscalationOutcome
-from queries.state import Action, Decision, Override
+from queries.state import Action, Override
 
 GoalVerdict = Literal["met", "missed", "cannot tell", "no goal", "too few", "immature", "no data"]
 EVERYWHERE: Final = "All verticals"
@@ -141,7 +141,7 @@ class Issue:
     suggested_owner: str
     vertical: str | None
     metric: str | None
-    decision: Decision | None = None
+    decision: Action | None = None
     undertakings: tuple[ActionStatus, ...] = ()
 
 
@@ -182,7 +182,7 @@ class MeetingState:
 
     found: tuple[ReviewIncident, ...] = ()
     actions: tuple[Action, ...] = ()
-    decisions: Mapping[str, Decision] | None = None
+    decisions: Mapping[str, Action] | None = None
     overrides: tuple[Override, ...] = ()
     data_problems: int = 0
     evaluated_at: datetime | None = None

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import dropwhile
+from math import isnan
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
 from config.models import Catalog, Metric, Rule, label_of
 from queries.engine import day_of
-from queries.metrics import Ask, MetricPoint, clock_of, measure
+from queries.metrics import YEAR, Ask, MetricPoint, clock_of, measure, month_of, read_account_months
 from queries.monitoring import (
     BadRow,
     Evidence,
@@ -25,7 +26,16 @@ from queries.monitoring import (
 )
 from queries.review.read import conditions_of, current_rule
 from queries.review.readings import newest_sample
-from queries.state import Action, HistoryEntry, Incident, entries, read_actions, read_incident, slice_values
+from queries.state import (
+    Action,
+    HistoryEntry,
+    Incident,
+    entries,
+    frozen_days,
+    read_actions,
+    read_incident,
+    slice_values,
+)
 from queries.warehouse import Scope, tables
 
 BEFORE: Final = timedelta(weeks=40)
@@ -44,10 +54,22 @@ class Trend:
 
 
 @dataclass(frozen=True, slots=True)
+class BoughtMonth:
+    """What an account bought in a month and its share of wallet, and both a year before; None where it is not known."""
+
+    month: date
+    revenue: float | None
+    share: float | None
+    revenue_before: float | None
+    share_before: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class IncidentPage:
     """What the state says of one incident. `rule` and `metric` are None where they have been removed.
 
-    `present` is its figure in the newest window, where one was evaluated since.
+    `present` is its figure in the newest window, where one was evaluated since; `frozen` are the days [since, until) of
+    the baseline that a chart holds it against.
     """
 
     incident: Incident
@@ -56,6 +78,7 @@ class IncidentPage:
     history: tuple[HistoryEntry, ...]
     actions: tuple[Action, ...]
     present: Mapping[str, Any] | None = None
+    frozen: tuple[date, date] | None = None
 
     @property
     def sample(self) -> Mapping[str, Any]:
@@ -67,9 +90,17 @@ def read_incident_page(conn: Connection, catalog: Catalog, id_: str, scope: Scop
     """One incident in scope. Raises UnknownIncidentError."""
     found = read_incident(conn, id_, scope)
     rule, metric = current_rule(found.rule, catalog)
-    mine = read_actions(conn, scope, about=found.id)
+    mine = actions_of(conn, found, rule, scope)
     named = tuple(replace(action, owner=label_of(action.owner, catalog.people)) for action in mine)
-    return IncidentPage(found, rule, metric, entries(conn, found.id), named)
+    frozen = frozen_days(conn, found.rule_hash, found.slice)
+    return IncidentPage(found, rule, metric, entries(conn, found.id), named, frozen=frozen)
+
+
+def actions_of(conn: Connection, found: Incident, rule: Rule | None, scope: Scope) -> tuple[Action, ...]:
+    """What is done about an incident, the newest first; also what a review decided on all cases of its rule."""
+    issue = f"{found.rule}|{'' if rule and rule.is_case else found.slice}"
+    every = read_actions(conn, scope)
+    return tuple(action for action in every if action.incident_id == found.id or action.issue == issue)
 
 
 def read_trend(
@@ -101,6 +132,24 @@ def read_trend(
     return None
 
 
+def read_bought(conn: Connection, account: str, scope: Scope, as_of: datetime) -> tuple[BoughtMonth, ...]:
+    """The newest thirteen months of an account, each beside the same month a year before; currencies at one rate."""
+    of = read_account_months(conn, scope, as_of, None, lambda table: table.c.account_id == account).at(as_of)
+    if not of.accounts:
+        return ()
+    lines = [[None if isnan(value) else float(value) for value in line[0]] for line in (of.held, of.share)]
+    known = [place for place, value in enumerate(lines[0]) if value is not None]
+    first = max(known[0], known[-1] - YEAR) if known else 0
+    return tuple(
+        BoughtMonth(
+            month_of(of.first + place),
+            *(line[place] for line in lines),
+            *(line[place - YEAR] if place >= YEAR else None for line in lines),
+        )
+        for place in range(first, known[-1] + 1 if known else 0)
+    )
+
+
 def read_bad_rows(conn: Connection, it: IncidentPage, scope: Scope, as_of: datetime) -> tuple[BadRow, ...]:
     """The newest cases that count against an incident's figure."""
     question = _question(it)
@@ -112,7 +161,7 @@ def _question(it: IncidentPage) -> Question | None:
     rule, metric, found = it.rule, it.metric, it.incident
     if rule is None or metric is None or "since" not in it.sample or conditions_of(metric, found.slice) is None:
         return None
-    return question_of(rule, metric, found.slot, slice_values(found.slice), it.sample)
+    return question_of(rule, metric, found.slot, slice_values(found.slice), it.sample, it.frozen)
 
 
 def read_evidence(conn: Connection, it: IncidentPage, scope: Scope, as_of: datetime) -> Evidence | None:

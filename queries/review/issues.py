@@ -30,7 +30,7 @@ from queries.review.document import (
     goal_verdict,
     reading_days,
 )
-from queries.state import Decision
+from queries.state import Action
 
 GOAL_MISS_SEVERITY: Final = 3
 """A goal missed on evidence, where no rule has opened an incident for it."""
@@ -170,14 +170,19 @@ def _weight(metric: Metric, point: MetricPoint | None, goal: float | None) -> fl
     return (goal - point.value if metric.good == "up" else point.value - goal) / half
 
 
-def with_meeting_state(issue: Issue, decided: Mapping[str, Decision], actions: Sequence[ActionStatus]) -> Issue:
-    """An issue with what the meeting has decided on it, and the actions that answer it."""
-    answers = []
+def with_meeting_state(issue: Issue, decided: Mapping[str, Action], actions: Sequence[ActionStatus]) -> Issue:
+    """An issue with what was decided on it, and the actions that answer it.
+
+    What somebody undertook against one of its incidents is a decision as good as the meeting's own.
+    """
+    answers, decision = [], decided.get(issue.id)
     for status in actions:
         action = status.action
         is_of_incident = action.incident_id is not None and action.incident_id in issue.incidents
         # An action without a metric would otherwise answer every issue of cases in its vertical.
         is_of_metric = action.metric is not None and (action.metric, action.vertical) == (issue.metric, issue.vertical)
-        if is_of_incident or is_of_metric:
+        if is_of_incident and decision is None and action.done_at is None:
+            decision = action
+        if is_of_incident or is_of_metric or action == decision:
             answers.append(status)
-    return replace(issue, decision=decided.get(issue.id), undertakings=tuple(answers))
+    return replace(issue, decision=decision, undertakings=tuple(answers))

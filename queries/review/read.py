@@ -219,12 +219,16 @@ def read_meeting(conn: Connection, context: ReviewContext) -> MeetingState:
     # The state keeps its instants in UTC without saying so.
     month_began = naive(since)
     running = [a for a in read_actions(conn, scope, period.until) if a.done_at is None or a.done_at >= month_began]
-    named = tuple(replace(action, owner=label_of(action.owner, context.catalog.people)) for action in running)
-    decided = read_decisions(conn, period.first, context.vertical)
+    made = read_decisions(conn, period.first, context.vertical)
+    # A review is held in the month after: what it decides begins then.
+    taken = {action.id: action for action in (*running, *made.values())}
+    people = context.catalog.people
+    named = {id_: replace(action, owner=label_of(action.owner, people)) for id_, action in taken.items()}
+    decided = {issue: named[action.id] for issue, action in made.items()}
     overruled = overrides(conn, period.first, context.vertical)
     escalated = read_escalated(conn, context.catalog, scope, period.first, period.until, context.zone, context.as_of)
     became = outcome_of(escalated)
-    return MeetingState(customer, named, decided, overruled, data, *_evaluation(conn, context), became)
+    return MeetingState(customer, tuple(named.values()), decided, overruled, data, *_evaluation(conn, context), became)
 
 
 def _evaluation(conn: Connection, context: ReviewContext) -> tuple[datetime | None, str]:

@@ -3,10 +3,19 @@
 May import scope, warehouse, statistics, the engine and config.
 """
 
-from queries.state.actions import Action, NewAction, finish_action, read_actions, record_action
+from queries.state.actions import (
+    COMPANY,
+    Action,
+    ActionError,
+    NewAction,
+    finish_action,
+    parse_effect,
+    read_actions,
+    read_decisions,
+    record_action,
+)
 from queries.state.counters import FAILED, FOUND, LIMITED, increment, read_counters
 from queries.state.database import FILE, open_state, passing_state
-from queries.state.decisions import Decision, Override, overrides, read_decisions, record_decision, record_override
 from queries.state.escalations import (
     BEYOND,
     TOLD,
@@ -30,6 +39,7 @@ from queries.state.evaluations import (
     baselines,
     calibrations,
     evaluated_at,
+    frozen_days,
     newest_slots,
     remembered,
     rule_errors,
@@ -64,6 +74,7 @@ from queries.state.incidents import (
     slice_values,
     write,
 )
+from queries.state.overrides import Override, overrides, record_override
 from queries.state.picture_table import picture
 from queries.state.tables import (
     VERSIONS,

@@ -1,15 +1,23 @@
-"""What people undertook against an issue: where, since when, whose it is and by when."""
+"""What people undertook: where, since when, whose it is, by when and what it should bring; in a review or elsewhere."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from math import inf, isfinite
+from typing import Final
 from uuid import NAMESPACE_URL, uuid5
 
-from sqlalchemy import ColumnElement, Connection, and_, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, func, select, true, update
 
 from config import EarshotError
 from queries.state.tables import action as table
 from queries.state.tables import incident
 from queries.warehouse import Scope
+
+COMPANY: Final = "*"
+"""The review of all verticals."""
+
+_KEY: Final = (table.c.month, table.c.review, table.c.issue)
+"""What a decision is about; in the order in which it is told."""
 
 
 class ActionError(EarshotError):
@@ -20,7 +28,8 @@ class ActionError(EarshotError):
 class Action:
     """One action. `started_on` splits before from after; `expected_effect` is in the metric's unit.
 
-    `alarm_on` is the end of the window that raised the alarm it answers. Instants are naive UTC.
+    `alarm_on` is the end of the window that raised the alarm it answers. Where a review decided it, `month`, `review`
+    (its vertical, or COMPANY) and `issue` say which, and `seq` how often before. Instants are naive UTC.
     """
 
     id: str
@@ -37,11 +46,15 @@ class Action:
     expected_effect: float | None = None
     done_at: datetime | None = None
     alarm_on: date | None = None
+    month: date | None = None
+    review: str | None = None
+    issue: str | None = None
+    seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NewAction:
-    """What somebody fills in to record an action."""
+    """What somebody fills in to record an action; with its `issue` where the review of a month decides it."""
 
     what: str
     owner: str
@@ -52,6 +65,27 @@ class NewAction:
     touchpoint: str | None = None
     metric: str | None = None
     expected_effect: float | None = None
+    month: date | None = None
+    review: str | None = None
+    issue: str | None = None
+
+
+def parse_effect(text: str) -> float | None:
+    """An expected change in the metric's unit as it is typed: `-5%` is -0.05; None where nothing is.
+
+    Raises:
+        ActionError: it is no number.
+    """
+    plain = text.replace("\N{MINUS SIGN}", "-").replace(",", ".").replace(" ", "")
+    if not plain:
+        return None
+    try:
+        value = float(plain.removesuffix("%")) / (100 if plain.endswith("%") else 1)
+    except ValueError:
+        value = inf
+    if not isfinite(value):
+        raise ActionError("the expected change is no number; write one such as -0.05 or -5%")
+    return value
 
 
 def _in_scope(scope: Scope) -> ColumnElement[bool]:
@@ -59,7 +93,10 @@ def _in_scope(scope: Scope) -> ColumnElement[bool]:
     own: ColumnElement[bool] = true()
     for column, allowed in ((table.c.vertical, scope.verticals), (table.c.touchpoint, scope.touchpoints)):
         if allowed is not None:
-            own &= column.is_(None) | column.in_(sorted(allowed))
+            # What a review decided on an issue of no single vertical may name a place outside the reader's own.
+            own &= (column.is_(None) & (table.c.issue.is_(None) | incident.c.id.is_not(None))) | column.in_(
+                sorted(allowed)
+            )
     # What answers an incident says what the incident is about, its account too: who may not read one reads neither.
     return and_(own, table.c.incident_id.is_(None) | scope.where(incident))
 
@@ -68,12 +105,23 @@ def read_actions(
     conn: Connection, scope: Scope, until: date | None = None, about: str | None = None
 ) -> tuple[Action, ...]:
     """The actions begun before `until` (all by default), newest first; of one incident where `about` is its id."""
+    begun = table.c.started_on < until if until else true()
+    return _read(conn, _in_scope(scope) & begun & (table.c.incident_id == about if about else true()))
+
+
+def read_decisions(conn: Connection, month: date, vertical: str | None) -> dict[str, Action]:
+    """The decision that holds for each issue of a review: the newest."""
+    made = _read(conn, (table.c.month == month) & (table.c.review == (vertical or COMPANY)))
+    return {action.issue: action for action in made if action.issue}
+
+
+def _read(conn: Connection, chosen: ColumnElement[bool]) -> tuple[Action, ...]:
+    """Actions, but for those in whose place a review put another decision."""
+    later = table.alias("later")
+    same = and_(*(later.c[column.name] == column for column in _KEY))
     query = select(table, incident.c.slot).outerjoin(incident, incident.c.id == table.c.incident_id)
-    query = query.where(_in_scope(scope)).order_by(table.c.started_on.desc(), table.c.id)
-    if until is not None:
-        query = query.where(table.c.started_on < until)
-    if about is not None:
-        query = query.where(table.c.incident_id == about)
+    query = query.where(chosen, ~select(later.c.id).where(same, later.c.seq > table.c.seq).exists())
+    query = query.order_by(table.c.started_on.desc(), table.c.id)
     names = [column.name for column in table.columns]
     return tuple(
         Action(**{name: row[table.c[name]] for name in names}, alarm_on=row[incident.c.slot])
@@ -84,6 +132,8 @@ def read_actions(
 def record_action(conn: Connection, new: NewAction, author: str, now: datetime) -> Action:
     """Record an action. The same one twice (a double click) is one.
 
+    What a review decides is not overwritten: the newest holds.
+
     Raises:
         ActionError: it says nothing, nobody owns it, or it is due before it starts.
     """
@@ -93,8 +143,14 @@ def record_action(conn: Connection, new: NewAction, author: str, now: datetime) 
     if new.due_on is not None and new.due_on < new.started_on:
         raise ActionError("the action is due before it starts; give a later due date")
     at = now.replace(tzinfo=None)
+    key, seq = (new.month, new.review, new.issue), None
+    if new.issue is not None:
+        # Two people who decide at once get one number, and the second is refused by the key: nothing is lost unseen.
+        mine = and_(*(column == value for column, value in zip(_KEY, key, strict=True)))
+        seq = conn.execute(select(func.coalesce(func.max(table.c.seq), 0) + 1).where(mine)).scalar_one()
     # Not the author and not the time: whoever presses twice, or two people who enter the minutes, mean one action.
-    name = "|".join(map(str, (new.incident_id, new.vertical, new.touchpoint, new.metric, what, owner, new.started_on)))
+    parts = (new.incident_id, new.vertical, new.touchpoint, new.metric, what, owner, new.started_on)
+    name = "|".join(map(str, parts if seq is None else (*key, seq)))
     action = Action(
         str(uuid5(NAMESPACE_URL, f"earshot:action:{name}")),
         what,
@@ -108,6 +164,10 @@ def record_action(conn: Connection, new: NewAction, author: str, now: datetime) 
         new.metric,
         new.due_on,
         new.expected_effect,
+        month=new.month,
+        review=new.review,
+        issue=new.issue,
+        seq=seq,
     )
     if conn.execute(select(table.c.id).where(table.c.id == action.id)).first() is None:
         conn.execute(table.insert().values({column.name: getattr(action, column.name) for column in table.columns}))

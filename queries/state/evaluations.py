@@ -168,6 +168,15 @@ def baselines(conn: Connection) -> Mapping[str, tuple[StoredBaseline, ...]]:
     return by_rule
 
 
+def frozen_days(conn: Connection, rule_hash: str, slice_: str) -> tuple[date, date] | None:
+    """The days [since, until) of the baseline that a version of a rule froze in a slice; None where it has none."""
+    table = tables.baseline
+    row = conn.execute(
+        select(table.c.since, table.c.until).where(table.c.rule_hash == rule_hash, table.c.slice == slice_)
+    ).first()
+    return (row.since, row.until) if row else None
+
+
 def tally_text(tally: tuple[float, ...]) -> str:
     """A tally as it is stored."""
     return json.dumps(list(tally))

@@ -15,7 +15,7 @@ state: Final = MetaData()
 VERSIONS: Final = "alembic_version"
 """The table that says which version of these tables a state has."""
 
-HEAD: Final = "0006"
+HEAD: Final = "0007"
 """The version of the tables below: whoever changes them adds a file to migrations/versions, and its number here."""
 
 KEY: Final = {"holds": "key"}
@@ -286,21 +286,14 @@ action = Table(
     Column("done_at", DateTime),
     Column("recorded_at", DateTime, nullable=False),
     Column("author", String, nullable=False, info=STAFF),
+    Column("month", Date),
+    Column("review", String),
+    Column("issue", String, info=SLICE),
+    Column("seq", Integer),
+    Index("action_by_issue", "month", "review", "issue", "seq", unique=True),
 )
-
-decision = Table(
-    "decision",
-    state,
-    Column("month", Date, primary_key=True),
-    Column("vertical", String, primary_key=True),
-    Column("issue", String, primary_key=True, info=SLICE),
-    Column("seq", Integer, primary_key=True),
-    Column("owner", String, nullable=False, info=SAID),
-    Column("decision", String, nullable=False, info=SAID),
-    Column("author", String, nullable=False, info=STAFF),
-    Column("at", DateTime, nullable=False),
-)
-"""What a review meeting decided about a key issue; the newest `seq` holds. `vertical` `*` is the company's review."""
+"""What is done about an incident, or a place. Where a review meeting decided it, `month`, `review` (its vertical, or
+`*`) and `issue` say which, and the newest `seq` holds."""
 
 override = Table(
     "override",

@@ -321,7 +321,10 @@ def test_nobodys_text_is_lost_where_two_decide_at_once(opened: Opened, company: 
     assert not second.warning
     assert "Text B" in page(second)
     with kept(company) as conn:
-        assert [row for (row,) in conn.execute("select decision from decision order by seq")] == ["Text A", "Text B"]
+        assert [row for (row,) in conn.execute("select what from action where issue is not null order by seq")] == [
+            "Text A",
+            "Text B",
+        ]
 
 
 def test_what_was_typed_into_a_form_that_is_gone_is_shown(

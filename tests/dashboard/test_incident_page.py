@@ -12,8 +12,10 @@ from markupsafe import escape
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 import triggers
-from config.models import DATA_FAULT, Against, GapRule, Person, QuietRule
+from config.models import DATA_FAULT, Against, ChartRule, GapRule, Person, QuietRule
 from config.reading import read_catalog
+from dashboard.charts import ATTENTION, finished
+from dashboard.incident.charts import Bought, bought, describe_bought
 from dashboard.incident.markup import (
     Terms,
     history_section,
@@ -32,17 +34,20 @@ from queries.review import (
     newest_sample,
     queue_summary,
     read_evidence,
+    read_incident_page,
     read_window,
     reading_words,
     readings_of,
 )
-from queries.state import HistoryEntry, NewAction, TickRecord, read_actions, write
+from queries.state import HistoryEntry, NewAction, TickRecord, frozen_days, read_actions, read_incidents, write
 from queries.warehouse import COLUMNS, EVERYTHING, Scope, tables
 from tests.evaluation.test_kinds import ANY_RULE, WRITTEN
 from tests.slack.test_card import card, incident
-from tests.support.company import CONFIG, METRIC, Week, catalog, rows_of, rule, warehouse, weeks
+from tests.support.company import CONFIG, METRIC, Week, catalog, noon, rows_of, rule, warehouse, weeks
 from tests.support.states import NewState
 from triggers.incidents import complete_action, take_action
+from triggers.incidents.tick import tick
+from triggers.messages import CardReader
 from triggers.messages.card import headline
 from triggers.messages.message import NEWS
 
@@ -432,3 +437,60 @@ def test_messages_follow_each_slot_of_their_rule_once(tmp_path: Path, new_state:
     assert [(one.kind, one.incident_id, one.version) for one in waiting] == [("update", standing.id, 3)] * 2
     assert shown is not None
     assert shown.version < 3  # so that the update is no repetition
+
+
+@pytest.mark.parametrize("weeks_later", [12, 20])
+def test_a_breach_of_a_chart_comes_from_what_changed_since_its_baseline(
+    tmp_path: Path, new_state: NewState, weeks_later: int
+) -> None:
+    """Not since the weeks before, which were worse already; however long it stands, on the page and in Slack."""
+    first = date(2025, 1, 6)
+    story = (2,) * 20 + (5,) * 12 + (20,) * weeks_later
+    body = {**WRITTEN["chart"], "kind": "chart", "name": "defects", "metric": METRIC.name, "by": ["vertical"]}
+    body |= {"window": "7d", "every": "7d", "false_alarms_per_year": 0.1, "severity": 2, "route": "delivery"}
+    config = catalog(ChartRule.model_validate(body))
+    now = noon(first + timedelta(weeks=len(story) + 1))
+    states = new_state(tmp_path)
+    with warehouse(tmp_path, config, rows_of(weeks(first, story))) as store, store.pin() as pin:
+        tick(states, pin, config, now)
+        with states.connect() as conn:
+            (found,) = (one for one in read_incidents(conn, EVERYTHING) if one.rule == "defects")
+            card = CardReader(pin, config, "http://earshot.example", now, "EUR").card(conn, found.id, config.routes[0])
+            page = read_incident_page(conn, config, found.id, EVERYTHING)
+        on_page = read_evidence(pin.conn, page, EVERYTHING, now)
+    days = (date(2025, 1, 8), date(2025, 5, 28))  # from the first day of the data on
+    assert page.frozen == days
+    for evidence in (card.evidence, on_page):
+        assert evidence is not None
+        assert evidence.drivers is not None
+        assert evidence.drivers.earlier == days
+        assert evidence.drivers.change == pytest.approx(0.40 - 0.04)
+    assert on_page is not None
+    assert on_page.drivers is not None
+    said = origin_section(on_page.drivers, "", page)
+    assert "against 8 January to 27 May 2025, its baseline, in 50 cases" in said
+    other = replace(found, rule_hash="another version")
+    with states.connect() as conn:
+        assert frozen_days(conn, other.rule_hash, other.slice) is None
+
+
+def test_a_decline_is_drawn_by_month_beside_the_year_before() -> None:
+    """What is not known is left out; the months compared are marked, and the words say what is drawn."""
+    months = tuple((date(2025 + (5 + n) // 12, (5 + n) % 12 + 1, 1), float(n) * 1e5, None) for n in range(12))
+    known = replace(_BOUGHT, months=((date(2025, 5, 1), None, 1e5), *months, (date(2026, 6, 1), 3e5, 7e5)))
+    spec = finished(bought(known))
+    rows = max((table.to_pylist() for table in spec["datasets"].values()), key=len)
+    assert [row["period"] for row in rows if row["color"] == ATTENTION] == ["2025-08-01", "2026-06-01"]
+    assert [row["label"] for row in rows if row["label"]] == ["Aug: 200 k EUR", "Jun: 300 k EUR"]
+    assert len(rows) == 13
+    assert len(spec["layer"]) == 5
+    assert describe_bought(known, "Acme") == (
+        "Revenue of Acme by month: between 0 EUR and 1.10 M EUR, last 300 k EUR. Compared: 200 k EUR in August 2025"
+        " and 300 k EUR in June 2026. A year before: between 100 k EUR and 700 k EUR."
+    )
+    share = Bought("Share of wallet", "", ((date(2026, 5, 1), 0.64, None), (date(2026, 6, 1), 0.48, None)), ())
+    assert len(finished(bought(share))["layer"]) == 2
+    assert describe_bought(share, "Acme") == "Share of wallet of Acme by month: between 48% and 64%, last 48%."
+
+
+_BOUGHT: Final = Bought("Revenue", "EUR", (), (date(2025, 8, 1), date(2026, 6, 1)))

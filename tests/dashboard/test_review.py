@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,21 +30,21 @@ from queries.review.document import (
     pooled,
 )
 from queries.state import (
+    COMPANY,
     Action,
-    Decision,
+    ActionError,
     NewAction,
     Override,
     finish_action,
     overrides,
+    parse_effect,
     read_actions,
     read_decisions,
     record_action,
-    record_decision,
     record_override,
     slice_values,
 )
-from queries.state.actions import ActionError
-from queries.state.decisions import DecisionError
+from queries.state.overrides import OverrideError
 from queries.warehouse import UNKNOWN, Scope
 from tests.support.states import NewState
 
@@ -334,7 +335,7 @@ def test_the_headline_counts_what_is_still_to_decide() -> None:
         "; one more issue needs a decision. One vertical misses at least "
         "one goal and one meets every goal with enough cases."
     )
-    made_ = {i.id: Decision(i.id, "Ana", "Go", "open mode", NOW.replace(tzinfo=None)) for i in undecided.issues}
+    made_ = {i.id: decision(i.id, "Go") for i in undecided.issues}
     decided = made(low, fine, minutes=MeetingState(found=(incident("promises", "Payments", 4),), decisions=made_))
     assert "; one more issue is decided" in decided.headline
 
@@ -414,7 +415,7 @@ def test_financials_stay_closed_until_each_issue_is_decided() -> None:
     low = series((0.7, 0.7, 0.7, 0.71))
     (issue,) = made(low).issues
     assert not made(low).financials_open
-    decided = {issue.id: Decision(issue.id, "Ana", "Two engineers on Monday", "open mode", NOW.replace(tzinfo=None))}
+    decided = {issue.id: decision(issue.id, "Two engineers on Monday")}
     assert made(low, minutes=MeetingState(decisions=decided)).financials_open
     overruled = Override("open mode", "the board waits", NOW.replace(tzinfo=None))
     assert made(low, minutes=MeetingState(overrides=(overruled,))).financials_open
@@ -423,35 +424,61 @@ def test_financials_stay_closed_until_each_issue_is_decided() -> None:
 def test_the_newest_decision_holds_and_none_is_lost(tmp_path: Path, new_state: NewState) -> None:
     states = new_state(tmp_path)
     with states.begin() as conn:
-        for text in ("wait", "send two engineers"):
-            record_decision(
-                conn, MONTHS[-1], None, Decision("goal:x|Energy|", " Ana ", text, "open mode", NOW.replace(tzinfo=None))
-            )
-        record_decision(
-            conn,
-            MONTHS[-1],
-            "Energy",
-            Decision("goal:x|Energy|", "Ben", "other", "open mode", NOW.replace(tzinfo=None)),
-        )
+        of = {"month": MONTHS[-1], "review": COMPANY, "issue": "goal:x|Energy|"}
+        for text in ("wait", "send two engineers", "send two engineers"):
+            record_action(conn, new(what=text, owner=" Ana ", **of), "open mode", NOW)
+        record_action(conn, new(what="other", owner="Ben", **{**of, "review": "Energy"}), "open mode", NOW)
     with states.connect() as conn:
         (held,) = read_decisions(conn, MONTHS[-1], None).values()
-        assert (held.owner, held.decision) == ("Ana", "send two engineers")
+        assert (held.owner, held.what, held.seq, held.due_on) == ("Ana", "send two engineers", 3, date(2026, 10, 15))
         assert read_decisions(conn, MONTHS[-1], "Energy")["goal:x|Energy|"].owner == "Ben"
         assert read_decisions(conn, MONTHS[0], None) == {}
-        assert conn.exec_driver_sql("select count(*) from decision").scalar() == 3
+        assert conn.exec_driver_sql("select count(*) from action").scalar() == 4
+        # Elsewhere each review's newest is one action like any other.
+        assert sorted(action.what for action in read_actions(conn, Scope())) == ["other", "send two engineers"]
 
 
-@pytest.mark.parametrize(("owner", "text"), [("", "go"), ("Ana", "  "), (" ", "")])
-def test_a_decision_needs_an_owner_and_a_text(tmp_path: Path, owner: str, text: str, new_state: NewState) -> None:
-    with new_state(tmp_path).begin() as conn, pytest.raises(DecisionError, match="owner and a decision"):
-        record_decision(conn, MONTHS[-1], None, Decision("x", owner, text, "open mode", NOW.replace(tzinfo=None)))
+def test_what_was_decided_of_no_single_vertical_is_for_who_sees_all(tmp_path: Path, new_state: NewState) -> None:
+    """It may name another one's account."""
+    of = {"month": MONTHS[-1], "review": COMPANY, "issue": "unanswered|", "vertical": None}
+    with new_state(tmp_path).begin() as conn:
+        record_action(conn, new(**of), "open mode", NOW)
+        assert len(read_actions(conn, Scope())) == 1
+        assert read_actions(conn, Scope("gm", frozenset({"Payments"}))) == ()
+
+
+def test_what_answers_an_incident_decides_its_issue() -> None:
+    """Wherever it was written down; what is done is over, and another incident's decides nothing."""
+    low = series((0.7, 0.7, 0.7, 0.71))
+    found = incident("promises", "Payments", 4)
+
+    def decided(**changes: Any) -> dict[str, str | None]:
+        taken = replace(decision(None, "Call them"), **{"incident_id": found.id, **changes})
+        review = made(low, minutes=MeetingState(found=(found,), actions=(taken,)))
+        return {issue.what: issue.decision.what if issue.decision else None for issue in review.issues}
+
+    assert [*decided().values()].count("Call them") == 1
+    assert set(decided(incident_id="other").values()) == {None}
+    assert set(decided(done_at=NOW.replace(tzinfo=None)).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("", None), ("-5%", -0.05), ("\N{MINUS SIGN}0,05", -0.05), (" 3 ", 3.0), ("inf", ...), ("nan", ...), ("few", ...)],
+)
+def test_what_is_expected_is_a_number_or_refused(text: str, value: Any) -> None:
+    if value is ...:
+        with pytest.raises(ActionError, match="the expected change is no number"):
+            parse_effect(text)
+    else:
+        assert parse_effect(text) == value
 
 
 def test_an_override_is_kept_with_its_reason(tmp_path: Path, new_state: NewState) -> None:
     states = new_state(tmp_path)
     with states.begin() as conn:
         record_override(conn, MONTHS[-1], None, Override("open mode", " the board waits ", NOW.replace(tzinfo=None)))
-        with pytest.raises(DecisionError, match="needs a reason"):
+        with pytest.raises(OverrideError, match="needs a reason"):
             record_override(conn, MONTHS[-1], None, Override("open mode", " ", NOW.replace(tzinfo=None)))
     with states.connect() as conn:
         (kept,) = overrides(conn, MONTHS[-1], None)
@@ -460,6 +487,12 @@ def test_an_override_is_kept_with_its_reason(tmp_path: Path, new_state: NewState
 
 
 # Actions
+
+
+def decision(issue: str | None, what: str) -> Action:
+    """What somebody decided."""
+    at = NOW.replace(tzinfo=None)
+    return Action(what, what, "Ana", MONTHS[-1], at, "open mode", issue=issue)
 
 
 def new(**known: object) -> NewAction:

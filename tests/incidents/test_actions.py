@@ -46,7 +46,14 @@ from tests.slack.test_card import incident as an_incident
 from tests.support.company import LOADED, catalog, rule, warehouse
 from triggers.commands.arguments import parse_end
 from triggers.commands.deliveries import route_steps, silence_request
-from triggers.incidents.actions import OverError, PastError, acknowledge, reassign, resolve, snooze
+from triggers.incidents.actions import (
+    OverError,
+    PastError,
+    acknowledge,
+    reassign,
+    resolve,
+    snooze,
+)
 from triggers.incidents.escalation import EscalationStep, addressed, begins, due_step, due_steps, snapshot
 from triggers.incidents.outgoing import root_message
 from triggers.messages.card import incident_message

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, insert, select, update
 
 from queries.operations import erase as forgetting
 from queries.operations.drop_source import drop
@@ -192,7 +192,8 @@ def seed(states: Engine) -> None:
     with states.begin() as conn:
         write(conn, TickRecord(opened=(a1, a10, sliced, _rate("i-rate")), entries=(*entries, note)))
         for table, values in _written().items():
-            conn.execute(insert(table), values)
+            for value in values:
+                conn.execute(insert(table), value)
 
 
 def _case(id_: str, account: str) -> Incident:
@@ -223,11 +224,9 @@ def _written() -> dict[Any, list[dict[str, Any]]]:
         ],
         state_tables.action: [
             {"id": "a", "what": "Call A1 (Acme & Sons).", "owner": "ana", "started_on": day, "recorded_at": at}
-            | {"author": "ana"}
-        ],
-        state_tables.decision: [
-            {"month": day, "vertical": "*", "issue": "defects|vertical=Retail|account_id=A1", "seq": 1, "owner": "ana"}
-            | {"decision": "visit A1; A10 can wait", **told}
+            | {"author": "ana"},
+            {"id": "b", "month": day, "review": "*", "issue": "defects|vertical=Retail|account_id=A1", "seq": 1}
+            | {"what": "visit A1; A10 can wait", "owner": "ana", "started_on": day, "recorded_at": at, "author": "ana"},
         ],
         state_tables.override: [{"month": day, "vertical": "*", "reason": "A1 is calling", **told}],
         state_tables.silence: [
@@ -285,8 +284,11 @@ def test_what_people_wrote_stays_readable(states: Engine) -> None:
     seed(states)
     redacted(states)
     with states.connect() as conn:
-        assert conn.scalar(select(state_tables.action.c.what)) == f"Call {MARK} ({MARK})."
-        assert conn.scalar(select(state_tables.decision.c.decision)) == f"visit {MARK}; A10 can wait"
+        taken = conn.execute(select(state_tables.action.c.what, state_tables.action.c.issue).order_by("id")).all()
+        assert [tuple(row) for row in taken] == [
+            (f"Call {MARK} ({MARK}).", None),
+            (f"visit {MARK}; A10 can wait", f"defects|vertical=Retail|account_id={MARK}"),
+        ]
         assert json.loads(conn.scalar(select(state_tables.silence.c.matchers)) or "") == {"account_id": [MARK, "A10"]}
         assert conn.scalar(select(state_tables.instance.c.slice)) == "vertical=Retail|account_id=A10"
 
@@ -376,6 +378,17 @@ def test_messages_that_may_have_named_it_are_due_to_be_updated_once(states: Engi
         write(conn, TickRecord(queued=(Queued("m", "i-account", 1, "root", 0, "delivery", 1, LATER, NOW),)))
     assert redacted(states).messages == 2
     assert _owed(states) == {"i-case", "i-rate"}
+    assert redacted(states).messages == 0
+
+
+def test_what_is_done_about_another_ones_case_and_names_it_is_shown_anew(states: Engine) -> None:
+    """Its message says it in the words that were typed."""
+    seed(states)
+    _post(states, "i-case", "i-rate", "i-other")
+    with states.begin() as conn:
+        conn.execute(update(state_tables.action).where(state_tables.action.c.id == "b").values(incident_id="i-other"))
+    assert redacted(states).messages == 3
+    assert _owed(states) == {"i-case", "i-rate", "i-other"}
     assert redacted(states).messages == 0
 
 

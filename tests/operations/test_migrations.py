@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,16 @@ from sqlalchemy.exc import IntegrityError
 from queries.engine import journal, shared
 from queries.messages import outbox
 from queries.operations.health import read_health
-from queries.state import VERSIONS, entries, migrations, open_state, passing_state, read_incident
+from queries.state import (
+    VERSIONS,
+    entries,
+    migrations,
+    open_state,
+    passing_state,
+    read_actions,
+    read_decisions,
+    read_incident,
+)
 from queries.state import tables as state_tables
 from queries.state.database import NewerStateError
 from queries.state.tables import HEAD
@@ -169,6 +178,58 @@ def test_a_case_that_was_called_resolved_is_closed(store: Store) -> None:
     opened.dispose()
 
 
+def test_what_reviews_decided_becomes_actions_with_every_word(store: Store) -> None:
+    """Of an incident, a missed goal and cases of several verticals; decided again, of the company and of a part."""
+    engine = store.raw()
+    month, at = "2026-04-01", "2026-05-05 12:00:00"
+    given = [
+        ("*", "defects|vertical=Retail", 1, "ana", "wait"),
+        ("*", "defects|vertical=Retail", 2, "ben", "two engineers; 100% %s | 'x'"),
+        ("Energy", "goal:promise-kept|Energy|", 1, "cleo", "promise later"),
+        ("Energy", "unanswered|", 1, "cleo", "call both"),
+        ("*", "goal:promise-kept||", 1, "dan", "tell all"),
+    ]
+    with engine.begin() as conn:
+        migrations.upgrade(conn, "0005")
+        conn.execute(text(_AN_INCIDENT))
+        conn.execute(
+            text(
+                "insert into action (id, what, owner, started_on, recorded_at, author) values (:a, :a, :a, :d, :t, :a)"
+            ),
+            {"a": "a1", "d": "2026-05-05", "t": at},
+        )
+        for vertical, issue, seq, owner, said in given:
+            row = {"m": month, "v": vertical, "i": issue, "n": seq, "o": owner, "d": said, "t": at}
+            conn.execute(text("insert into decision values (:m, :v, :i, :n, :o, :d, 'me', :t)"), row)
+    engine.dispose()
+    opened = store.open()
+    with opened.connect() as conn:
+        held = {**read_decisions(conn, date(2026, 4, 1), None), **read_decisions(conn, date(2026, 4, 1), "Energy")}
+        assert {
+            issue: (one.owner, one.what, one.incident_id, one.vertical, one.metric) for issue, one in held.items()
+        } == {
+            "defects|vertical=Retail": ("ben", "two engineers; 100% %s | 'x'", "i1", "Retail", None),
+            "goal:promise-kept|Energy|": ("cleo", "promise later", None, "Energy", "promise-kept"),
+            "unanswered|": ("cleo", "call both", None, "Energy", None),
+            "goal:promise-kept||": ("dan", "tell all", None, None, "promise-kept"),
+        }
+        assert {(one.started_on, one.recorded_at, one.author) for one in held.values()} == {
+            (date(2026, 5, 5), datetime(2026, 5, 5, 12), "me")  # noqa: DTZ001 - the state's instants are naive
+        }
+        words = conn.execute(select(state_tables.action.c.what)).scalars().all()
+        assert sorted(words) == sorted(["a1", *(said for *_, said in given)])
+        assert len(read_actions(conn, EVERYTHING)) == len(given)  # one was decided anew
+    opened.dispose()
+
+
+_AN_INCIDENT: Final = """
+    INSERT INTO incident (id, rule, rule_hash, slice, class, severity, route, ladder, vertical, state, episode,
+        opened_at, slot, next_step, value, n, origin, version)
+    VALUES ('i1', 'defects', 'h1', 'vertical=Retail', 'customer', 2, 'delivery', '[]', 'Retail', 'open', 1,
+        '2026-05-04 09:00:00', '2026-05-04', 1, 0.4, 50, 'live', 1)
+"""
+
+
 def test_a_new_state_is_that_of_the_newest_version(store: Store) -> None:
     """And is opened again without a change."""
     for _ in range(2):
@@ -209,6 +270,7 @@ def test_an_older_state_becomes_what_the_migrations_make(store: Store, stamp: st
             conn.execute(text(f"drop table {name}"))
         migrations.upgrade(conn)
     assert tables(engine) == upgraded
+    del older["decision"]  # moved
     assert {name: upgraded[name][: len(columns)] for name, columns in older.items()} == older
     engine.dispose()
 

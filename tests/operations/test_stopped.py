@@ -49,8 +49,8 @@ NOW: Final = datetime(2026, 3, 12, 9, tzinfo=UTC)
 KILLS: Final = 100
 SEED: Final = 20_261_127
 OURS: Final = """
-    action.id action.incident_id action.metric action.touchpoint action.vertical baseline.rule_hash baseline.tally
-    calibration.rule_hash channel_gate.channel counter.name decision.vertical digest_part.digest_id
+    action.id action.incident_id action.metric action.review action.touchpoint action.vertical baseline.rule_hash
+    baseline.tally calibration.rule_hash channel_gate.channel counter.name digest_part.digest_id
     digest_part.incident_id digest_part.kind digest_part.outbox_id erasure.body erasure.hash escalation.incident_id
     eval_slot.origin eval_slot.rule eval_slot.rule_hash heartbeat.name heartbeat.note inbound.id inbound.incident_id
     inbound.kind inbound.outcome inbound.state incident.class incident.id incident.ladder incident.open_key
@@ -153,10 +153,8 @@ def write_all(states: Engine) -> None:
         state_tables.action: [
             {"id": "a", "what": f"{NAME.upper()}; {ACCOUNT}s; {TOKEN} &\nSons-team", "owner": f"{NAME} desk", **who},
             {"id": "b", "what": f"https://crm/{ACCOUNT}?x, 30 days", "owner": "kam", **who, "author": PERSON},
-        ],
-        state_tables.decision: [
-            {"month": day, "vertical": "*", "issue": f"r|{sliced}", "seq": 1, "owner": PERSON.lower(), **told}
-            | {"decision": f"Call {NAME} ({ACCOUNT}) and {PERSON} at once"}
+            {"id": "c", "month": day, "review": "*", "issue": f"r|{sliced}", "seq": 1, "owner": PERSON.lower(), **who}
+            | {"what": f"Call {NAME} ({ACCOUNT}) and {PERSON} at once"},
         ],
         state_tables.override: [{"month": day, "vertical": "*", "reason": f"{NAME} asked for it", **told}],
         state_tables.silence: [

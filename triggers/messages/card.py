@@ -185,7 +185,7 @@ def facts(card: Card) -> tuple[Fact, ...]:
         *_figures(card),
         Fact("Severity", f"{incident.severity} of 4"),
         *_held(card),
-        *(Fact("Action", action_text(one, card.people, card.zone)) for one in card.actions),
+        *(Fact("Action", action_text(one, card.people, card.zone, card.metric)) for one in card.actions),
     ]
     if evidence and incident.is_open and (origin := origin_text(evidence, card.route)):
         lines.append(Fact(ORIGIN, origin))

@@ -13,14 +13,23 @@ from config.models import Catalog, Route
 from queries.engine import day_of
 from queries.metrics import day_words, read_account_months
 from queries.monitoring import MOST, Evidence, gather, question_of, with_stake
-from queries.review import Onset, newest_sample, read_case_evidence, read_onset, read_present, read_trend, timetable
+from queries.review import (
+    Onset,
+    actions_of,
+    newest_sample,
+    read_case_evidence,
+    read_onset,
+    read_present,
+    read_trend,
+    timetable,
+)
 from queries.state import (
     HistoryEntry,
     Incident,
     entries,
+    frozen_days,
     newest_slots,
     open_incidents,
-    read_actions,
     read_incident,
     rule_version,
     slice_values,
@@ -63,7 +72,7 @@ class CardReader:
         withheld, zone = not may_read(reader, shown), ZoneInfo(self.pin.generation.zone)
         present = None if withheld else self._present(conn, shown, opened_by)
         sample = newest_sample(history, present)
-        evidence = None if withheld else self._evidence(shown, opened_by, history, sample, reader_scope(reader))
+        evidence = None if withheld else self._evidence(conn, shown, opened_by, history, sample, reader_scope(reader))
         return Card(
             shown,
             history,
@@ -82,7 +91,7 @@ class CardReader:
             timetable(self.catalog, reader, zone),
             self.as_of,
             () if withheld else self._others(conn, shown, reader, zone),
-            () if withheld else read_actions(conn, EVERYTHING, about=id_),
+            () if withheld else actions_of(conn, shown, opened_by.rule, EVERYTHING),
         )
 
     def picture(self, conn: Connection, id_: str, reader: Route) -> Picture | None:
@@ -123,6 +132,7 @@ class CardReader:
 
     def _evidence(
         self,
+        conn: Connection,
         shown: Incident,
         opened_by: Version,
         history: Sequence[HistoryEntry],
@@ -136,7 +146,8 @@ class CardReader:
         elif opened_by.metric is None or "since" not in sample:
             return None
         else:
-            rows = question_of(rule, opened_by.metric, shown.slot, slice_values(shown.slice), sample)
+            by, frozen = slice_values(shown.slice), frozen_days(conn, shown.rule_hash, shown.slice)
+            rows = question_of(rule, opened_by.metric, shown.slot, by, sample, frozen)
             found = gather(self.pin.conn, rows, place, scope, self.as_of)
         return with_stake(self.pin.conn, found, self.currency, scope, self.as_of)
 

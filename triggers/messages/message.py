@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 
-from config.models import Person, label_of
+from config.models import Metric, Person, label_of
 from queries.metrics import SEVERITY_WORDS, count, day_words, length_words, listed, moment_words
 from queries.monitoring import CaseFile, Evidence, Overlap, Score
+from queries.review import expected_words
 from queries.state import Action
 from triggers.incidents import Timetable
 
@@ -294,11 +295,11 @@ def case_text(slice_: str) -> str:
     return f"{table} {id_} from {source}" if id_ else slice_
 
 
-def action_text(action: Action, people: Sequence[Person], zone: tzinfo) -> str:
-    """What is undertaken, whose it is, and by when or since when it is done."""
+def action_text(action: Action, people: Sequence[Person], zone: tzinfo, metric: Metric | None) -> str:
+    """What is undertaken, whose it is, by when or since when it is done, and what is expected of it."""
     due = f"due {day_words(action.due_on)}" if action.due_on else "no due date"
     when = f"done {day_words(action.done_at, zone)}" if action.done_at else due
-    return f"{action.what} ({label_of(action.owner, people)}, {when})"
+    return f"{action.what} ({', '.join(filter(None, (label_of(action.owner, people), when, expected_words(action, metric))))})"
 
 
 def overlap_text(one: Overlap, zone: tzinfo) -> str:

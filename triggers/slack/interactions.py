@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from config.models import Person, label_of
 from queries.metrics import moment_words
-from queries.state import HistoryEntry, Incident
+from queries.state import ActionError, HistoryEntry, Incident, parse_effect
 from triggers.incidents import Timetable, may_read
 
 ACKNOWLEDGING: Final = frozenset({"eyes", "white_check_mark", "heavy_check_mark", "ballot_box_with_check"})
@@ -306,7 +306,9 @@ def form_errors(press: Interaction, today: date) -> dict[str, str]:
     due = due_on(press)
     if due is not None and due < today:
         errors["due"] = "Choose today or a later day."
-    if press.fields.get("effect") and effect(press) is None:
+    try:
+        effect(press)
+    except ActionError:
         errors["effect"] = "Write a number such as -0.05 or -5%."
     return errors
 
@@ -318,9 +320,4 @@ def due_on(press: Interaction) -> date | None:
 
 def effect(press: Interaction) -> float | None:
     """The expected change in the metric's unit, of a form that records an action: `-5%` is -0.05."""
-    text = press.fields.get("effect", "").replace("\N{MINUS SIGN}", "-").replace(",", ".").replace(" ", "")
-    try:
-        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        return None
-    return value if abs(value) < float("inf") else None
+    return parse_effect(press.fields.get("effect", ""))
