@@ -256,12 +256,12 @@ def test_a_number_is_erased_where_it_is_a_key_and_nowhere_else(site: Path, word:
     with closing(sqlite3.connect(site / "state.db")) as conn:
         sample = json.dumps({"account_id": "30", "person_id": "30", "n": 30, "days": "30"})
         conn.execute("update incident_event set sample = ? where seq = 1", [sample])
-        conn.execute("update decision set decision = '30 asked on 1.30 for 300 of 30,5'")
+        conn.execute("update action set what = '30 asked on 1.30 for 300 of 30,5'")
         conn.commit()
     assert run(site, "forget", word, "30") == 0
     with closing(sqlite3.connect(site / "state.db")) as conn:
         rows = conn.execute("select reason, sample from incident_event where seq = 1").fetchone()
-        said, press = conn.execute("select decision, body from decision, inbound").fetchone()
+        said, press = conn.execute("select what, body from action, inbound").fetchone()
     sample = json.loads(rows[1])
     assert rows[0] == "closed automatically after 30 days"
     assert {name: value for name, value in sample.items() if value in ("30", 30)} == (
