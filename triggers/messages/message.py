@@ -299,7 +299,8 @@ def action_text(action: Action, people: Sequence[Person], zone: tzinfo, metric: 
     """What is undertaken, whose it is, by when or since when it is done, and what is expected of it."""
     due = f"due {day_words(action.due_on)}" if action.due_on else "no due date"
     when = f"done {day_words(action.done_at, zone)}" if action.done_at else due
-    return f"{action.what} ({', '.join(filter(None, (label_of(action.owner, people), when, expected_words(action, metric))))})"
+    parts = label_of(action.owner, people), when, expected_words(action, metric)
+    return f"{action.what} ({', '.join(filter(None, parts))})"
 
 
 def overlap_text(one: Overlap, zone: tzinfo) -> str:
