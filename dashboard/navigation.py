@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from config import ConfigError
 from dashboard import markup
-from dashboard.page_session import PageSession, banners, page_session
+from dashboard.page_session import SEE_AS, PageSession, banners, page_session
 from dashboard.viewer import NotKnownError, NotSignedInError
 from queries.operations import refusal
 from queries.warehouse import NoWarehouseError
@@ -97,7 +97,7 @@ def navigate() -> None:
             if problem is not None and not _said(problem):
                 raise problem
             if session and session.viewer.email:
-                _sign_out(session.viewer.email)
+                _foot(session, session.viewer.email)
 
 
 def _chosen(session: PageSession | None, *, is_told_nothing: bool) -> st.Page:
@@ -145,10 +145,16 @@ def _said(error: Exception) -> bool:
     return True
 
 
-def _sign_out(email: str) -> None:
+def _foot(session: PageSession, email: str) -> None:
+    """Who is signed in, and for analysts as whom else to see the pages."""
     with st.container(key="signed-in", horizontal=True, vertical_alignment="center"):
         st.html(Markup('<p class="e-lede">Signed in as {}</p>').format(email))
         st.button("Sign out", on_click=st.logout, type="tertiary")
+        if session.viewer.can_see_as:
+            # With their names: of two who are labelled alike Streamlit would choose the other one.
+            labels = {person.name: f"{person.label} ({person.name})" for person in session.catalog.people}
+            others = [name for name in labels if name != session.viewer.name]
+            st.selectbox("See as", others, None, labels.__getitem__, SEE_AS, placeholder="yourself", width=260)
 
 
 def run_page(name: str, show: Callable[[PageSession], None]) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_urlsafe
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 from markupsafe import Markup
@@ -15,12 +15,15 @@ from config import EarshotError
 from config.models import Catalog
 from dashboard import cache, markup
 from dashboard.stores import stores
-from dashboard.viewer import Viewer, open_viewer, signed_in
+from dashboard.viewer import Viewer, open_viewer, seen_as, signed_in
 from queries.messages import waiting_and_dead
 from queries.metrics import count
 from queries.state import rule_errors
 from queries.stores import Stores
 from queries.warehouse import Pin
+
+SEE_AS: Final = "see-as"
+"""The element in which an analyst chooses as whom to see the pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,11 @@ def _viewer(opened: Stores, claims: Mapping[str, Any] | None, catalog: Catalog, 
     # Streamlit knows no user where it was told of no provider.
     if claims is None and not missing and st.user.is_logged_in:
         claims = st.user.to_dict()
-    return signed_in(missing, claims or {}, catalog, now)
+    reader = signed_in(missing, claims or {}, catalog, now)
+    # Kept by the server and asked for at each run: a browser that names somebody is believed of an analyst only.
+    chosen = st.session_state.get(SEE_AS) if reader.can_see_as else None
+    person = next((person for person in catalog.people if person.name == chosen), None)
+    return seen_as(reader, person, catalog) if person else reader
 
 
 def follow_address(name: str, values: Mapping[str, object], usual: object) -> Callable[[], None]:

@@ -1,7 +1,7 @@
 """Who is looking. Every function that reads customer data takes the reader's Scope."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ class Viewer:
     """A reader: the name decisions are recorded under, and what may be seen. `notice` is shown on every page.
 
     `audience` is None where the configuration has none of the role's name; `email` where nobody signed in.
+    `can_see_as` is whether the reader may look at the pages as others see them.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Viewer:
     audience: Audience | None = None
     notice: str = ""
     email: str | None = None
+    can_see_as: bool = False
 
 
 OPEN_MODE: Final = "Open mode: no sign-in. Anyone on this computer can see all data."
@@ -76,9 +78,15 @@ def signed_in(missing: Sequence[str], claims: Mapping[str, Any], catalog: Catalo
     if person is None:
         raise NotKnownError(f"{email} may not read anything here. Ask whoever looks after Earshot to add the address.")
     scope = reader_scope(person)
-    return Viewer(
-        person.name, scope, _audience(catalog, scope.role), f"You see {_seen(person)}, as {person.label}.", email
-    )
+    notice = f"You see {_seen(person)}, as {person.label}."
+    return Viewer(person.name, scope, _audience(catalog, scope.role), notice, email, can_see_as=scope.role == "analyst")
+
+
+def seen_as(reader: Viewer, person: Person, catalog: Catalog) -> Viewer:
+    """The reader, shown what another person sees of what the reader may see; what is recorded stays the reader's."""
+    scope = reader_scope(person).within(reader.scope)
+    notice = f"You see what {person.label} sees: {_seen(person)}. What you record is recorded under your name."
+    return replace(reader, scope=scope, audience=_audience(catalog, scope.role), notice=notice)
 
 
 def _audience(catalog: Catalog, name: str) -> Audience | None:

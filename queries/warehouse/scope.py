@@ -38,6 +38,11 @@ class Scope:
         seen = wanted if self.verticals is None else self.verticals & wanted
         return Scope(self.role, seen, self.touchpoints, self.accounts)
 
+    def within(self, other: "Scope") -> "Scope":
+        """This reader, who sees nothing that `other` does not see."""
+        limits = ((scope.verticals, scope.touchpoints, scope.accounts) for scope in (self, other))
+        return Scope(self.role, *(b if a is None else a if b is None else a & b for a, b in zip(*limits, strict=True)))
+
     def _restrictions(self) -> tuple[tuple[str, frozenset[str]], ...]:
         pairs = (
             ("vertical", self.verticals),

@@ -123,7 +123,7 @@ def test_an_audience_is_shown_as_many_issues_as_it_is_allowed(opened: Opened, co
         file.write_text(allowed.replace("issues = 50", "issues = 1"), encoding="utf-8")
         at = opened(company)
         assert page(at).count('class="e-issue"') == 1
-        assert any("more, less pressing" in link.label for link in at.get("page_link"))
+        assert any("more, less pressing" in link.proto.label for link in at.get("page_link"))
     finally:
         file.write_text(allowed, encoding="utf-8")
 

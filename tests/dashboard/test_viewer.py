@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from config.models import Catalog, Person
 from config.settings import SignInSettings
-from dashboard.viewer import NotKnownError, NotSignedInError, open_viewer, signed_in
+from dashboard.viewer import NotKnownError, NotSignedInError, open_viewer, seen_as, signed_in
 from queries.warehouse import Scope
 from tests.support.company import catalog
 
@@ -82,6 +82,31 @@ def test_a_person_without_an_address_is_nobody() -> None:
     silent = company().model_copy(update={"people": (company().people[0].model_copy(update={"email": None}),)})
     with pytest.raises(NotKnownError):
         signed_in((), {**CLAIMS, "email": "None"}, silent, NOW)
+
+
+def test_an_analyst_sees_as_another_no_more_than_before() -> None:
+    ana, gm = (
+        Person(name=name, label=name, audience=audience, email=f"{name}@example.com", verticals=verticals)
+        for name, audience, verticals in (
+            ("ana", "analyst", ("Energy", "Payments")),
+            ("gm", "gm", ("Payments", "Rail")),
+        )
+    )
+    of = catalog().model_copy(update={"people": (ana, gm)})
+    own = signed_in((), CLAIMS, of, NOW)
+    other = seen_as(own, gm, of)
+    assert own.can_see_as
+    assert other.scope == Scope("gm", frozenset({"Payments"}))
+    assert (other.name, other.can_see_as) == ("ana", True)
+    assert not signed_in((), {**CLAIMS, "email": "gm@example.com"}, of, NOW).can_see_as
+
+
+@pytest.mark.parametrize(("own", "other", "both"), [(None, {"a"}, {"a"}), ({"a"}, None, {"a"}), ({"a"}, {"b"}, set())])
+def test_a_scope_within_another_is_no_wider(own: set[str] | None, other: set[str] | None, both: set[str]) -> None:
+    def scope(values: set[str] | None, role: str) -> Scope:
+        return Scope(role, *(None if values is None else frozenset(values) for _ in range(3)))
+
+    assert scope(own, "gm").within(scope(other, "analyst")) == scope(both, "gm")
 
 
 def test_open_mode_is_an_analyst() -> None:

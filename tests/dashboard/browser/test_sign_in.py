@@ -255,3 +255,22 @@ def test_a_copied_link_to_a_file_gives_what_its_reader_may_see(page_at: PageAt, 
     assert got(here, f"{site.url}/media/0123456789.csv")[0] == 404
     for name, query in (("figures.csv", "month=1999-01"), ("figures.csv", ""), ("passwords.csv", "month=2026-10")):
         assert got(here, f"{site.url}/files/{name}?{query}")[0] == 404
+
+
+def test_an_analyst_sees_the_page_as_a_general_manager_does(page_at: PageAt, site: Site) -> None:
+    """Chosen on the page; what a browser says of itself is not believed of anybody else."""
+    page = page_at().open(site.url)
+    sign_in(page, "ana@example.com")
+    chooser = page.get_by_label("See as")
+    expect(chooser).to_be_visible(timeout=60_000)
+    page.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
+    # Typed: what is drawn meanwhile closes a list that was opened by a click.
+    chooser.press_sequentially("gm-here")
+    chooser.press("Enter")
+    expect(page.get_by_text(f"You see what its general manager sees: {BROKEN}.")).to_be_visible()
+    expect(page.locator(".e-issue")).not_to_have_count(0)
+    expect(page.locator(".stMain")).not_to_contain_text(ELSEWHERE)
+    gm = page_at().open(site.url)
+    sign_in(gm, "here@example.com")
+    expect(gm.get_by_text(f"You see {BROKEN}, as its general manager.")).to_be_visible(timeout=60_000)
+    expect(gm.get_by_label("See as")).to_have_count(0)
