@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -283,6 +284,66 @@ def test_killed_at_each_point_it_is_one_picture_and_one_file(gallery: Gallery, p
     assert gallery.shown() == [gallery.slack.files()]
     assert len(gallery.slack.files()) == 1
     assert gallery.proxy.count("chat.postMessage") == 1
+
+
+@pytest.fixture
+def shared_gallery(
+    tmp_path: Path, slack: Slack, slack_proxy: FaultProxy, company: EmbeddedWarehouse, postgres_url: str
+) -> Iterator[Gallery]:
+    """The same with its state on PostgreSQL."""
+    watch = Watch(company, open_state(tmp_path, postgres_url), catalog(rule()), slack_proxy.base_url)
+    watch.tick(OPENS - timedelta(weeks=1))
+    watch.tick(OPENS)
+    watch.deliver()
+    yield Gallery(watch, slack, slack_proxy)
+    watch.states.dispose()
+
+
+SOME: Final = {PicturePoint.RESERVED, PicturePoint.UPLOADED, PicturePoint.SHOWING}
+
+
+@pytest.mark.parametrize(
+    "point",
+    [pytest.param(point, marks=() if point in SOME else pytest.mark.proof, id=point.name) for point in POINTS],
+)
+def test_killed_with_its_state_on_a_server_it_is_one_picture_and_one_file(
+    shared_gallery: Gallery, point: PicturePoint
+) -> None:
+    with pytest.raises(Killed):
+        shared_gallery.add(dies_at(point))
+    assert shared_gallery.add() == 0
+    shared_gallery.watch.now += timedelta(seconds=LEASE)
+    assert shared_gallery.add() == 1
+    assert shared_gallery.shown() == [shared_gallery.slack.files()]
+    assert len(shared_gallery.slack.files()) == 1
+    assert shared_gallery.proxy.count("chat.postMessage") == 1
+
+
+@pytest.mark.slack
+@pytest.mark.parametrize("place", ["gallery", pytest.param("shared_gallery", marks=pytest.mark.postgres)])
+def test_an_upload_that_hangs_holds_nothing_else_up(request: pytest.FixtureRequest, place: str) -> None:
+    """Meanwhile rules are evaluated, and news is delivered; when it goes on, the picture is there once."""
+    gallery: Gallery = request.getfixturevalue(place)
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang(passed: PicturePoint) -> None:
+        if passed == PicturePoint.NAMED:
+            hangs.set()
+            goes_on.wait(60)
+
+    thread = threading.Thread(target=gallery.add, args=(hang,), daemon=True)
+    thread.start()
+    assert hangs.wait(60)
+    before = gallery.proxy.count("chat.postMessage")
+    gallery.watch.tick(WORSENS)
+    gallery.watch.deliver()
+    assert gallery.proxy.count("chat.postMessage") > before
+    assert thread.is_alive()
+    goes_on.set()
+    thread.join(60)
+    gallery.until_done()
+    assert gallery.shown() == [gallery.slack.files()]
+    assert len(gallery.slack.files()) == 1
 
 
 @pytest.mark.parametrize("second", POINTS, ids=lambda point: point.name)
