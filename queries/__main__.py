@@ -13,7 +13,7 @@ from config import EarshotError
 from config.models import Catalog
 from config.reading import read_catalog
 from config.settings import Settings, read_settings
-from queries.engine import disposing
+from queries.engine import day_of, disposing
 from queries.loading.contract import mask
 from queries.loading.limits import Limits
 from queries.loading.load import LoadRequest, load
@@ -198,7 +198,7 @@ def _sample(arguments: Namespace) -> None:
     from queries.sample import generate  # noqa: PLC0415 - numpy is not needed by the other commands
     from queries.sample.spoil import plant, spoilt  # noqa: PLC0415
 
-    end, kind = arguments.end or _now().astimezone(UTC).date(), arguments.fault
+    end, kind = arguments.end or day_of(_now(), UTC), arguments.fault
     with storage_errors_as_text(arguments.out):
         try:
             note = f", with {kind} in {spoilt(kind)}" if kind else ""

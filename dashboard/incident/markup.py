@@ -132,8 +132,17 @@ def evidence_section(page: IncidentPage, card: Card | None) -> Markup:
 def origin_section(drivers: Drivers, words: str, page: IncidentPage) -> Markup:
     """Where it comes from in a sentence, what that is measured from, and the bad cases by value."""
     earlier = drivers.earlier
-    since = f"against {span_words(earlier[0], earlier[1] - timedelta(days=1))}" if earlier else "beyond its limit"
-    since += ", its baseline" if earlier and earlier == page.frozen else ""
+    held = reference_of(page.rule, page.sample)
+    since = "than what it is held against"
+    if earlier:
+        since = f"against {span_words(earlier[0], earlier[1] - timedelta(days=1))}"
+        since += ", its baseline" if earlier == page.frozen else ""
+    elif held and page.metric:
+        since = (
+            f"than the {held.name} of {held.figure(page.metric)}"
+            if held.is_written
+            else f"than {held.figure(page.metric)} ({held.name})"
+        )
     half = half_width(page.sample.get("low"), page.sample.get("high"))
     change = signed_change(page.metric, drivers.change, half).lstrip("+") if page.metric else ""
     lede = f"{words}. " if words else "Too few cases to tell. "

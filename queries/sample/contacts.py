@@ -224,8 +224,7 @@ def contact_columns(world: World, chunk: int, some: Contacts) -> Columns:
     inbound = _INBOUND[some.touchpoint]
     answered, silent = _answers(rng, some, inbound)
     shift = 0.15 * world.customers.mood[some.account] - 0.6 * some.after - 0.8 * some.broken
-    is_grievance = _GRIEVANCE[some.touchpoint] | (some.prefix == COMEBACKS)
-    mood = levels(rng, "emotion", shift) - 2
+    best = np.where(_GRIEVANCE[some.touchpoint] | (some.prefix == COMEBACKS), 0, 2)
     return {
         "id": ids(some.prefix, some.number, 11),
         "account_id": ids("A", some.account, 4),
@@ -239,7 +238,7 @@ def contact_columns(world: World, chunk: int, some: Contacts) -> Columns:
         "employee": labels(some.team * TEAM_SIZE + (rng.random(size) * TEAM_SIZE).astype(np.int64), EMPLOYEES),
         "team": labels(some.team, TEAMS),
         "issue_code": ids("F", some.issue, 7, absent=some.issue < 0),
-        "emotion": smalls(np.where(is_grievance, np.minimum(mood, 0), mood), rng.random(size) >= _SAID),
+        "emotion": smalls(np.minimum(levels(rng, "emotion", shift) - 2, best), rng.random(size) >= _SAID),
         "context_seen": flags(some.seen == 1, some.seen < 0),
         **segment(some.vertical, some.product, some.account),
         "recorded_at": instants(some.recorded),

@@ -391,6 +391,11 @@ def test_a_case_that_counts_more_than_once_is_said_to() -> None:
     said = str(origin_section(drivers, "", IncidentPage(incident(), rule(), METRIC, (), ())))
     assert "late 9, seal 4; a case can count more than once</li>" in said
     assert "cards 7, loans 3</li>" in said
+    assert "Worse by 10.0 points than the limit of 25%, in 40 cases." in said
+    gap = ANY_RULE.validate_python({**WRITTEN["change"], "kind": "change", "baseline": "previous"})
+    found = HistoryEntry("i", 1, LATE, "opened", "r", None, 1, {**reading(0.4, 0.1), "held": 0.3})
+    said = str(origin_section(drivers, "", IncidentPage(incident(), gap, METRIC, (found,), ())))
+    assert "Worse by 10 points than 30% (the window before), in 40 cases." in said
 
 
 def test_the_list_says_how_an_account_stands() -> None:

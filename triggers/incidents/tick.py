@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 
 from config import EarshotError
 from config.models import Catalog
-from queries.engine import aware
+from queries.engine import aware, day_of
 from queries.messages import newest_case_digest, refresh_measured
 from queries.state import Evaluated, Remembered, RuleError, RuleVersion, TickRecord, incidents_by_id, spent, write
 from queries.warehouse import Pin, settle
@@ -254,7 +254,7 @@ def _slots(
             kept = (slot for slot in e.slots if slot > e.slots[-1] - KEPT)
             yield from (_slot(rule, slot, e.task.subject.hash, moment, e.task.first_run) for slot in kept)
     for found in severe:
-        today = moment.now.astimezone(moment.zone).date()
+        today = day_of(moment.now, moment.zone)
         newest = memory.slots.get(found.rule.name)
         slot = found.slot or today
         is_noted = newest is not None and (newest.slot, newest.generation) == (slot, moment.generation)

@@ -24,7 +24,7 @@ from sqlalchemy import Engine
 from config import EarshotError
 from config.models import Catalog
 from config.settings import Settings
-from queries.engine import aware
+from queries.engine import aware, day_of
 from queries.messages import active_silences, record_heartbeat
 from queries.operations.health import StateHealth, read_health
 from queries.state import RacedError, read_incidents, rule_errors
@@ -122,7 +122,7 @@ class Watchdog:
         if channel is None or slack.token is None:
             return ""
         try:
-            set_out(self.states, self.clock().astimezone(self._zone()).date(), self.clock())
+            set_out(self.states, day_of(self.clock(), self._zone()), self.clock())
             client = Slack(slack.token.get_secret_value(), slack.base_url, slack.timeout_s)
             look(self.states, client, channel, self.clock())
         except RacedError:
