@@ -260,7 +260,7 @@ def test_the_picture_has_the_figure_that_the_message_names() -> None:
     days = "19 January to 15 February 2026"
     value = pytest.approx(100 * 74 / 212)
     assert series.window == Reading(date(2026, 1, 19), date(2026, 2, 16), value, "35%", days)  # type: ignore[arg-type]
-    assert f"last 10%. 35% from {days}. Limit 25%." in series.alt
+    assert f"last 10%. From {days}: 35%. Limit 25%." in series.alt
     drawn = json.dumps(chart(series))
     assert f"black: {days}" in drawn
     assert '"label": "35%"' in drawn

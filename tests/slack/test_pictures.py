@@ -108,7 +108,8 @@ def test_a_message_is_posted_without_its_picture_and_keeps_it_to_the_end(gallery
     assert gallery.shown() == [[file]]
     assert len(gallery.waits) == 1  # its type was not known at once
     (block,) = (block for block in gallery.roots()[0]["blocks"] if "slack_file" in block)
-    assert block["alt_text"] == "Journeys with a defect, Retail by week: between 8% and 40%, last 40%. Limit 25%."
+    said = "between 8% and 40%, last 40%. From 10 November to 7 December 2025: 40%. Limit 25%."
+    assert block["alt_text"] == f"Journeys with a defect, Retail by week: {said}"
     with gallery.watch.states.begin() as conn:
         (found,) = read_incidents(conn, EVERYTHING)
         acknowledge(conn, found.id, "ana", EVERYTHING, gallery.watch.now)

@@ -86,7 +86,7 @@ class Series:
         """The picture in a sentence or two, for who cannot see it."""
         held = f" {self.held[1][:1].upper()}{self.held[1][1:]}." if self.held else ""
         least, most, last = self.said
-        days = f" {self.window.label} from {self.window.days}." if self.window else ""
+        days = f" From {self.window.days}: {self.window.label}." if self.window else ""
         return f"{self.title} by {self.grain}: between {least} and {most}, last {last}.{days}{held}"
 
 
