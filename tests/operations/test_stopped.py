@@ -630,9 +630,7 @@ def test_a_killed_restore_into_a_database_brings_nobody_back(shared_site: Path, 
         with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as conn:
             await_nobody(conn)
             served = conn.execute("select count(*) from public.account where name ilike %s", [f"%{TOKEN}%"]).fetchone()
-            said = conn.execute(
-                "select count(*) from public.decision where decision ilike %s", [f"%{TOKEN}%"]
-            ).fetchone()
+            said = conn.execute("select count(*) from public.action where what ilike %s", [f"%{TOKEN}%"]).fetchone()
         assert (served, said) == ((0,), (0,))
     assert run(shared_site, *words) == 0
     assert TOKEN.lower() not in dumped(url)
