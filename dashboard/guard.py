@@ -1,4 +1,7 @@
-"""Who may ask the server, and what its answers forbid browsers to do: for pages, files, uploads and sockets alike."""
+"""Who may ask the server, what its answers forbid browsers to do, and where signing in leads back to.
+
+For pages, files, uploads and sockets alike.
+"""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection, Mapping
@@ -34,7 +37,9 @@ CALLBACK: Final = "/oauth2callback"
 ASKED: Final = "earshot-asked"
 """The cookie that holds the page somebody asked for before signing in."""
 ASKED_S: Final = 600
+"""How many seconds it is kept."""
 ASKED_MOST: Final = 1500
+"""How many characters long it may be: browsers drop longer cookies."""
 
 
 class GuardedApp(st.App):

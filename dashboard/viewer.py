@@ -45,7 +45,7 @@ OPEN_MODE: Final = "Open mode: no sign-in. Anyone on this computer can see all d
 def open_viewer(catalog: Catalog) -> Viewer:
     """Whoever sits at this machine, where nobody signs in."""
     scope = Scope(role="analyst")
-    return Viewer("open mode", scope, _audience(catalog, scope.role), OPEN_MODE)
+    return Viewer("open mode", scope, catalog.audience(scope.role), OPEN_MODE)
 
 
 def signed_in(missing: Sequence[str], claims: Mapping[str, Any], catalog: Catalog, now: datetime) -> Viewer:
@@ -79,18 +79,14 @@ def signed_in(missing: Sequence[str], claims: Mapping[str, Any], catalog: Catalo
         raise NotKnownError(f"{email} may not read anything here. Ask whoever looks after Earshot to add the address.")
     scope = reader_scope(person)
     notice = f"You see {_seen(person)}, as {person.label}."
-    return Viewer(person.name, scope, _audience(catalog, scope.role), notice, email, can_see_as=scope.role == "analyst")
+    return Viewer(person.name, scope, catalog.audience(scope.role), notice, email, can_see_as=scope.role == "analyst")
 
 
 def seen_as(reader: Viewer, person: Person, catalog: Catalog) -> Viewer:
     """The reader, shown what another person sees of what the reader may see; what is recorded stays the reader's."""
     scope = reader_scope(person).within(reader.scope)
     notice = f"You see what {person.label} sees: {_seen(person)}. What you record is recorded under your name."
-    return replace(reader, scope=scope, audience=_audience(catalog, scope.role), notice=notice)
-
-
-def _audience(catalog: Catalog, name: str) -> Audience | None:
-    return next((audience for audience in catalog.audiences if audience.name == name), None)
+    return replace(reader, scope=scope, audience=catalog.audience(scope.role), notice=notice)
 
 
 def _seen(person: Person) -> str:

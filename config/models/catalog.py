@@ -52,9 +52,9 @@ class Catalog(FrozenModel):
         """The person of that name. Raises KeyError."""
         return next_named(self.people, name)
 
-    def audience(self, name: str) -> Audience:
-        """The audience of that name. Raises KeyError."""
-        return next_named(self.audiences, name)
+    def audience(self, name: str) -> Audience | None:
+        """The audience of that name, or None: in open mode there may be no analysts."""
+        return next((audience for audience in self.audiences if audience.name == name), None)
 
     def goal(self, metric: str, vertical: str, day: date, where: Conditions = ()) -> Goal | None:
         """The goal of a metric for a vertical that is valid on `day`; see `goal_of`."""

@@ -130,8 +130,8 @@ def origin_spec(key: Key, _pin: Pin, page: IncidentPage) -> dict[str, Any] | Non
 @shared({IncidentPage: lambda page: repr((page.incident, page.present))})
 def bad_rows(key: Key, _pin: Pin, page: IncidentPage) -> tuple[BadRow, ...]:
     """The newest cases behind an incident; none for an audience that is shown no rows."""
-    shows = any(one.rows for one in key.catalog.audiences if one.name == key.scope.role)
-    return read_bad_rows(_pin.conn, page, key.scope, key.as_of) if shows else ()
+    audience = key.catalog.audience(key.scope.role)
+    return read_bad_rows(_pin.conn, page, key.scope, key.as_of) if audience and audience.rows else ()
 
 
 def card(key: Key, pin: Pin, page: IncidentPage, link: str, standing: Iterable[Incident]) -> Card | None:

@@ -72,7 +72,8 @@ def show(session: PageSession) -> None:
     link = f"{session.stores.settings.dashboard.public_url}/incident?id={page.incident.id}"
     standing = read_incidents(session.state, session.viewer.scope, "open") if page.incident.account_id else []
     shown = data.card(session.key, session.pin, page, link, standing)
-    verbatims = any(a.verbatims for a in session.catalog.audiences if a.name == session.viewer.scope.role)
+    audience = session.viewer.audience
+    verbatims = audience is not None and audience.verbatims
     st.html(markup.case_section(shown, verbatims=verbatims) + markup.evidence_section(page, shown))
     if others := markup.others_section(shown):
         st.html(others)

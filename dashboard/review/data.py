@@ -134,7 +134,7 @@ def review(key: Key, pin: Pin, state: Connection) -> Review:
     # Every incident that has a metric, and the month's figure of it.
     wanted = {(found.metric.name, found.rule, found.group) for found in meeting.found if found.metric}
     points = {(metric, group): _point(key, pin, metric, rule, group) for metric, rule, group in sorted(wanted)}
-    budgets = (audience.issues for audience in context.catalog.audiences if audience.name == key.scope.role)
+    audience, most = context.catalog.audience(key.scope.role), context.catalog.review.max_issues
     return compose(
         review_facts(key, pin),
         meeting,
@@ -142,7 +142,7 @@ def review(key: Key, pin: Pin, state: Connection) -> Review:
         {id_: measured for id_, measured in effects.items() if measured is not None},
         {metric.name: metric for metric in context.catalog.metrics},
         vertical=key.vertical,
-        most_issues=min([context.catalog.review.max_issues, *budgets]),
+        most_issues=min(most, audience.issues) if audience else most,
         today=key.day,
     )
 

@@ -98,7 +98,9 @@ def test_the_small_configuration_is_read_whole() -> None:
     assert catalog.metric("defect-rate").where == (Condition(column="outcome", any_of=("reached", "failed")),)
     assert catalog.route("installation").ladder[1].after == (timedelta(days=1),) * 4
     assert catalog.person("gm-north").verticals == ("North",)
-    assert catalog.audience("gm").grains == ("week", "month")
+    managers = catalog.audience("gm")
+    assert managers is not None
+    assert managers.grains == ("week", "month")
     rule = catalog.rule("installation-csat")
     assert isinstance(rule, ThresholdRule)
     assert (rule.window, rule.gate, rule.class_, rule.keep_firing) == (

@@ -26,10 +26,11 @@ from queries.messages import (
 )
 from queries.monitoring.conditions import condition_periods
 from queries.operations import echo, on_the_wall, parse_instant, print_table
+from queries.review import Timetable, local, timetable
 from queries.stores import Installation, open_installation
 from queries.warehouse import EVERYTHING, NoWarehouseError, Pin
 from triggers.commands.arguments import AddCommand, add_author, parse_end
-from triggers.incidents import Timetable, begins, local, named_people, timetable
+from triggers.incidents import begins, named_people
 from triggers.lab import iso_instant
 from triggers.messages import CardReader, Composer, DirectMessageWriter
 

@@ -2,7 +2,6 @@
 It may import data_faults, evaluation, rules and what stands below triggers; never messages or slack.
 """
 
-from queries.review import Timetable, local, timetable
 from triggers.incidents.access import channel_reader, may_name_accounts, may_read, reader_scope, scope_of
 from triggers.incidents.actions import OverError, acknowledge, complete_action, reassign, resolve, snooze, take_action
 from triggers.incidents.escalation import (

@@ -11,9 +11,8 @@ from typing import Any, Final
 from config.models import Metric, Person, label_of
 from queries.metrics import SEVERITY_WORDS, count, day_words, length_words, listed, moment_words
 from queries.monitoring import CaseFile, Evidence, Overlap, Score
-from queries.review import expected_words
+from queries.review import Timetable, expected_words
 from queries.state import Action
-from triggers.incidents import Timetable
 
 NAME: Final = 80
 """A name that leaves room for the others."""

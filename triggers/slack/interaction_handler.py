@@ -14,11 +14,11 @@ from sqlalchemy import Connection, Engine
 
 from config.models import Catalog, Person, Route
 from queries.messages import inbox
+from queries.review import Timetable, timetable
 from queries.state import Incident, NewAction, RacedError, entries, incidents_by_id, open_incidents, vote
 from queries.warehouse import EVERYTHING, Scope
 from triggers.incidents import (
     OverError,
-    Timetable,
     acknowledge,
     due_steps,
     may_read,
@@ -27,7 +27,6 @@ from triggers.incidents import (
     resolve,
     snooze,
     take_action,
-    timetable,
 )
 from triggers.messages import Message
 from triggers.slack.blocks import form

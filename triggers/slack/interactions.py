@@ -12,8 +12,9 @@ from typing import Any, Final, Literal
 
 from config.models import Person, label_of
 from queries.metrics import moment_words
+from queries.review import Timetable
 from queries.state import ActionError, HistoryEntry, Incident, parse_effect
-from triggers.incidents import Timetable, may_read
+from triggers.incidents import may_read
 
 ACKNOWLEDGING: Final = frozenset({"eyes", "white_check_mark", "heavy_check_mark", "ballot_box_with_check"})
 """The reactions by which an incident is taken on, by Slack's names without a skin tone."""
