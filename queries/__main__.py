@@ -19,7 +19,17 @@ from queries.loading.limits import Limits
 from queries.loading.load import LoadRequest, load
 from queries.loading.quarantine import keep_refused, quarantined_rows, refused_rows
 from queries.loading.sources import LoadRefusedError, find_source, open_source, sources
-from queries.operations import aligned, echo, forget, on_one_line, parse_day, run_command, storage_errors_as_text, whole
+from queries.operations import (
+    aligned,
+    echo,
+    end_process,
+    forget,
+    on_one_line,
+    parse_day,
+    run_command,
+    storage_errors_as_text,
+    whole,
+)
 from queries.operations.drop_source import drop
 from queries.operations.status import status_lines
 from queries.state import FILE as STATE_FILE
@@ -246,4 +256,4 @@ def _tell(summary: LoadReport) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end_process(main(sys.argv[1:]))

@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import Final
 
-from queries.operations import run_command
+from queries.operations import end_process, run_command
 from triggers import logs
 from triggers.commands.arguments import AddCommand
 from triggers.commands.backtest import declare_backtest
@@ -55,4 +55,4 @@ def parser() -> ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    end_process(main(sys.argv[1:]))

@@ -212,12 +212,12 @@ def _stage(sandbox: _Sandbox, contracts: Sequence[tuple[Select, Contract]]) -> I
         except duckdb.Error as error:
             raise _failed(error, sandbox, select.file) from error
         counts = {c.name: DayCount(contract.zone) for c in contract.given() if sql_type(c) in {"TIMESTAMP", "DATE"}}
-        rows = _watched(reader, counts, sandbox, select)
+        rows = _watched(reader, counts, sandbox, select, statement)
         yield Staged(select.table.name, pa.RecordBatchReader.from_batches(reader.schema, rows))
 
 
 def _watched(
-    reader: pa.RecordBatchReader, counts: dict[str, DayCount], sandbox: _Sandbox, select: Select
+    reader: pa.RecordBatchReader, counts: dict[str, DayCount], sandbox: _Sandbox, select: Select, statement: str
 ) -> Iterator[pa.RecordBatch]:
     scales = ScaleCount()
     try:
@@ -232,7 +232,7 @@ def _watched(
                 raise error
             yield _without_empty(batch)
     except (duckdb.Error, pa.ArrowException, OSError, MemoryError) as broken:
-        raise _failed(broken, sandbox, select.file) from broken
+        raise _failed(_cause(broken, statement, sandbox), sandbox, select.file) from broken
     suspicions = (count.suspicion(f"{select.table.name}.{name}") for name, count in counts.items())
     _warn(sandbox, (suspicion for suspicion in suspicions if suspicion))
     _warn(sandbox, (f"{select.table.name}: {suspicion}" for suspicion in scales.suspicions()))
@@ -241,6 +241,22 @@ def _watched(
 def _next(reader: pa.RecordBatchReader, sandbox: _Sandbox) -> pa.RecordBatch | None:
     with sandbox.time.running():
         return next(iter(reader), None)
+
+
+def _cause(error: Exception, statement: str, sandbox: _Sandbox) -> Exception:
+    """What an interrupted statement failed by.
+
+    Where one of DuckDB's threads fails, the others are interrupted, and now and then the reader is told of that alone.
+    Without a stream the statement fails in the same way, and says by what.
+    """
+    if "INTERRUPT Error" not in str(error) or sandbox.time.is_over:
+        return error
+    try:
+        with sandbox.time.running():
+            sandbox.conn.execute(f"select count(columns(*)) from ({statement})")
+    except duckdb.Error as cause:
+        return cause
+    return error
 
 
 def _without_empty(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -6,6 +6,7 @@ May import every other room of queries, and config.
 from queries.operations.command_line import (
     add_format,
     add_until,
+    end_process,
     on_the_wall,
     parse_day,
     parse_instant,

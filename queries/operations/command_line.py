@@ -1,11 +1,15 @@
 """What all command lines share: how days and times are written, and how a command ends."""
 
+import logging
 import os
 import sys
+import threading
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta, tzinfo
 from io import TextIOWrapper
+from typing import NoReturn
 
 from config.models import FIRST_DAY, LAST_DAY, LONGEST, parse_duration
 from queries.operations.output import FORMATS, complain, printable
@@ -119,6 +123,21 @@ def run_command(parser: ArgumentParser, words: Sequence[str], interrupted: str =
             sys.stdout = None  # it may be what is full, and would fail again at the end
         return 1
     return status
+
+
+def end_process(status: int) -> NoReturn:
+    """Leave the process with this status, also where a thread is still inside a database.
+
+    Python would end such a thread by unwinding it, and DuckDB's C++ takes that for its own failure: the process would
+    abort, and its supervisor be told of a crash.
+    """
+    if any(thread.daemon for thread in threading.enumerate()):
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(AttributeError, OSError):  # none is left, or nobody reads it
+                stream.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _is_text(word: str) -> bool:

@@ -164,6 +164,19 @@ def test_a_failure_half_way_is_the_loads_error_whoever_reads(tmp_path: Path) -> 
         _load_elsewhere(source, tmp_path)
 
 
+def test_an_interrupted_reader_is_told_what_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB interrupts the threads beside the one that fails, and at times only that is heard of."""
+
+    def interrupted(*_: object) -> None:
+        raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+
+    monkeypatch.setattr(sandbox, "_next", interrupted)
+    sql = "select id::integer::varchar as account_id, name from t"
+    source = write_source(tmp_path, {"account": sql}, {"t.csv": "id,name\nx,b\n"})
+    with pytest.raises(EarshotError, match=r"account.sql: Conversion Error: Could not convert string 'x' to INT32"):
+        _load_elsewhere(source, tmp_path)
+
+
 def _load_elsewhere(source: Source, folder: Path) -> None:
     with (
         duckdb.connect() as reader,

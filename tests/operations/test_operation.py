@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from configparser import ConfigParser
@@ -80,3 +82,32 @@ def test_a_unit_ends_its_process_gently_and_may_write_only_its_data(unit: Path) 
     assert "ReadWritePaths=/opt/earshot/data" in text
     assert "ProtectSystem=strict" in text
     assert "KillSignal" not in text  # SIGTERM is what every process understands
+
+
+BUSY: Final = """
+import threading, time
+import duckdb
+from queries.operations import end_process
+
+def query():
+    with duckdb.connect() as conn:
+        begun.set()
+        while True:
+            conn.execute("select sum(range) from range(10000000)").fetchall()
+
+begun = threading.Event()
+threading.Thread(target=query, daemon=True).start()
+begun.wait()
+time.sleep(0.2)
+print("said")
+end_process({status})
+"""
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_process_ends_with_its_status_while_a_thread_is_in_the_database(status: int) -> None:
+    """By `sys.exit` alone it aborts: a message's picture that is still being drawn was enough."""
+    done = subprocess.run(
+        [sys.executable, "-c", BUSY.format(status=status)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (status, "said\n", "")

@@ -275,10 +275,14 @@ def watching(environ: dict[str, str]) -> Iterator[Watch]:
         try:
             yield watch
             process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0
+            status = process.wait(60)
+        except AssertionError as error:
+            error.add_note("".join(watch.said))
+            raise
         finally:
             process.kill()
             hearing.join(10)
+        assert status == 0, watch.said
 
 
 def installed(folder: Path, today: date) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The threshold lab in a real browser: what is moved moves the page, on a laptop and on a phone, light and dark."""
 
+import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -86,6 +87,7 @@ def test_a_draft_with_a_mistake_names_its_line(page_at: PageAt, url: str) -> Non
     page.get_by_text("Draft", exact=True).click()
     rested(page)
     area = page.get_by_label("The draft, as it would stand in config/triggers.toml")
+    expect(area).to_have_value(re.compile("limit ="))  # it is there before it has its text
     area.fill(area.input_value().replace("limit =", "limitt ="))
     page.get_by_role("button", name="Try it").click()
     expect(page.get_by_text("draft:7")).to_be_visible(timeout=60_000)
