@@ -307,13 +307,13 @@ def survives(folder: Path, slack: Slack, outage: Outage, today: date, url: str |
     environ = installed(folder, today) | connected(slack, url)
     states = open_state(folder, url)
     with watching(environ) as watch:
-        until(lambda: watch.process.poll() is not None or len(slack.history(CHANNEL)) >= 2, 90)
+        until(lambda: watch.process.poll() is not None or len(slack.history(CHANNEL)) >= 2, 240)
         outage.begin(watch.process.pid)
         try:
             time.sleep(AWAY_S)
         finally:
             outage.end(watch.process.pid)
-        until(lambda: len(slack.history(CHANNEL)) >= VERTICALS and not _owed(states), 90)
+        until(lambda: len(slack.history(CHANNEL)) >= VERTICALS and not _owed(states), 240)
     with states.connect() as conn:
         sent = set(conn.execute(select(tables.outbox.c.id).where(tables.outbox.c.kind == "root")).scalars())
         assert len(read_incidents(conn, EVERYTHING)) == len(sent) >= VERTICALS

@@ -1,10 +1,12 @@
 """The pages in a real browser: what it makes of what the server sends, and that it complains of nothing."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import date
+from datetime import time as clock
 from http.client import HTTPConnection
 from pathlib import Path
 from socket import socket
@@ -15,6 +17,7 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Page, expect
 
+from queries.warehouse import EmbeddedWarehouse
 from tests import counterparts
 from tests.counterparts.browser import PageAt, Tab
 from tests.support import dashboards
@@ -266,6 +269,41 @@ def test_other_names_for_this_machine_are_refused(url: str, host: str, status: i
     with closing(connection):
         connection.request("GET", "/_stcore/stream", headers=headers)
         assert connection.getresponse().status == status
+
+
+WHERE_READERS_LIVE: Final = pytest.mark.parametrize(
+    ("zone", "at", "size", "scheme"),
+    [
+        ("Pacific/Auckland", clock(0, 30), "phone", "light"),
+        pytest.param("America/Los_Angeles", clock(22), "laptop", "dark", marks=pytest.mark.proof),
+    ],
+)
+"""Half an hour into a day that has not begun in Greenwich, and two hours before the end of one that is over there."""
+
+
+@WHERE_READERS_LIVE
+def test_where_readers_live_and_nothing_is_known_of_defects(
+    page_at: PageAt, tmp_path: Path, now: Now, zone: str, at: clock, size: str, scheme: str
+) -> None:
+    """Each page names the reader's own day, and what no data tells is neither a miss nor excellence."""
+    company = found(tmp_path, now().date(), months=4, zone=zone, clock=at)
+    with EmbeddedWarehouse(company.data / "warehouse").draft() as draft:
+        draft.conn.exec_driver_sql("delete from defect")
+        draft.conn.exec_driver_sql("update generation set number = number + 1")
+    tab, day = page_at(*SIZES[size], scheme), f"5 {company.months[-1]:%B}"
+    with served(company.environ) as address:
+        assert health(address)[0] == 200
+        review = settled(tab, address)
+        expect(review.locator(".e-issue dd", has_text=day)).to_have_count(2)
+        expect(review.get_by_text("Journeys with a defect", exact=False).first).to_be_visible()
+        tab.screenshot(f"review-{zone}")
+        listed = settled(tab, f"{address}/incident")
+        expect(listed.locator("td", has_text=day)).to_have_count(2)
+        shown = settled(tab, f"{address}/incident?id={company.incident}")
+        expect(shown.get_by_text(re.compile(rf"{day}( \d{{4}})?, {at:%H:%M} ")).first).to_be_visible()
+        expect(shown.locator("svg.marks").first).to_contain_text(f"found 5 {company.months[-1]:%b}")
+        tab.screenshot(f"incident-{zone}")
+    assert tab.problems == []
 
 
 def test_nobodys_typed_text_is_lost(page_at: PageAt, url: str, company: Company) -> None:
