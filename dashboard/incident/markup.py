@@ -318,7 +318,8 @@ def incident_table(incidents: Iterable[Listed], terms: Terms) -> Markup:
             value, *before = kind_of(rule).brief(newest)
         opened = terms.day(incident.opened_at)
         since = str(onset) if onset else UNCLEAR if metric and incident.is_open else ""
-        rows.append((incident, since, opened, what, where, value, [*filter(None, before)], state(incident, terms)))
+        severity, said = SEVERITIES[incident.severity], [*filter(None, before)]
+        rows.append((incident, severity, since, opened, what, where, value, said, state(incident, terms)))
     return _MACROS.incident_table(rows)
 
 

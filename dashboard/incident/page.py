@@ -1,6 +1,6 @@
 """One incident, as the link in Slack opens it (`/incident?id=...`), or the list of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
@@ -97,7 +97,8 @@ def _list(session: PageSession) -> None:
     st.html('<h1 class="e-headline">Incidents</h1>')
     banners(session)
     on_change = follow_address("open", {"true": True, "false": False}, usual=True)
-    only_open = st.toggle("Open only", key="open", on_change=on_change)
+    controls = st.container(key="filters", horizontal=True, vertical_alignment="bottom")
+    only_open = controls.toggle("Open only", key="open", on_change=on_change)
     found = read_incidents(session.state, session.viewer.scope, "open" if only_open else None)
     if not found:
         st.html(parts.notice("No incident is open." if only_open else "No rule has detected anything yet."))
@@ -106,6 +107,10 @@ def _list(session: PageSession) -> None:
     st.html(
         parts.notice(queue_summary(found, notified_states(session.state, [one.id for one in found if one.is_open])))
     )
+    with controls:
+        found = _chosen(session, found)
+    if not found:
+        st.html(parts.notice("No incident matches these filters."))
     rows, history = [], histories(session.state, [one.id for one in found[:MOST]])
     slots = _slots(session)
     for incident in found[:MOST]:
@@ -119,6 +124,27 @@ def _list(session: PageSession) -> None:
     if len(found) > MOST:
         st.html(parts.notice(f"{len(found) - MOST} older ones:", command="python -m triggers incidents"))
     _outcomes(session)
+
+
+def _chosen(session: PageSession, found: Sequence[Incident]) -> tuple[Incident, ...]:
+    """What the filters above the list leave: the most severe first, and of equals the newest."""
+    verticals = sorted({one.vertical for one in found if one.vertical})
+    owners = {"nobody": "Nobody", **({"me": "Me"} if session.viewer.email else {})}
+    on_vertical = follow_address("vertical", {name: name for name in verticals}, None)
+    on_owner = follow_address("owner", {name: name for name in owners}, None)
+    vertical = st.selectbox(
+        "Vertical", verticals, None, key="vertical", on_change=on_vertical, placeholder="All verticals", width=240
+    )
+    owner = st.selectbox(
+        "Owner", [*owners], None, owners.__getitem__, key="owner", on_change=on_owner, placeholder="Anyone", width=160
+    )
+    left = (
+        one
+        for one in found
+        if vertical in {None, one.vertical}
+        and (owner is None or (one.assigned_to == (session.viewer.name if owner == "me" else None)))
+    )
+    return tuple(sorted(left, key=lambda one: (not one.is_open, one.severity if one.is_open else 0)))
 
 
 def _outcomes(session: PageSession) -> None:

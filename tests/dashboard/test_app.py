@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -410,6 +411,19 @@ def test_incidents_are_listed_with_links(opened: Opened, company: Company) -> No
     text = page(opened(company, "incident"))
     assert f'href="incident?id={company.incident}"' in text
     assert "Payments Holding, Payments" in text  # the account of the severe case
+
+
+def test_the_list_begins_with_the_most_severe_and_can_be_narrowed(opened: Opened, company: Company) -> None:
+    at = opened(company, "incident")
+    severities = [int(one) for one in re.findall(r"severity (\d)</span>", page(at))]
+    assert severities == sorted(severities)
+    assert len(severities) == 2
+    at.selectbox(key="vertical").set_value(BROKEN).run()
+    assert f"incident?id={company.incident}" in page(at)
+    assert page(at).count("severity ") == 1
+    assert at.query_params["vertical"] == BROKEN
+    at.selectbox(key="owner").set_value("nobody").run()
+    assert page(at).count("severity ") == 1
 
 
 def test_an_incident_opens_by_its_link(opened: Opened, company: Company) -> None:
