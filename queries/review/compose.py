@@ -49,7 +49,7 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
     """
     actions = tuple(_action_status(action, effects.get(action.id), metrics, facts, today) for action in meeting.actions)
     every = key_issues(facts, meeting.found, points)
-    issues = tuple(with_meeting_state(issue, meeting.decisions or {}, actions) for issue in every[:most_issues])
+    issues = tuple(with_meeting_state(issue, facts, meeting.decisions, actions) for issue in every[:most_issues])
     attached = {status.action.id for issue in issues for status in issue.undertakings}
     immature = sorted({s.metric.label for s in facts.standings if s.point.status == "immature"})
     incomplete = f"{facts.month:%B} is not complete yet: cases are still arriving, and"

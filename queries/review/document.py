@@ -119,7 +119,8 @@ class ActionStatus:
 class Issue:
     """One key issue: what, where, since when, how sure, whose, what is done about it and whether that works.
 
-    `figure_of` is what the figure is called, `period` the days that it is about.
+    `figure_of` is what the figure is called, `period` the days that it is about, `decided_on` when the decision that
+    stands was recorded: it may be one of an earlier month, or of the review of its vertical.
     """
 
     id: str
@@ -142,6 +143,7 @@ class Issue:
     vertical: str | None
     metric: str | None
     decision: Action | None = None
+    decided_on: date | None = None
     undertakings: tuple[ActionStatus, ...] = ()
 
 
@@ -182,7 +184,7 @@ class MeetingState:
 
     found: tuple[ReviewIncident, ...] = ()
     actions: tuple[Action, ...] = ()
-    decisions: Mapping[str, Action] | None = None
+    decisions: tuple[Action, ...] = ()
     overrides: tuple[Override, ...] = ()
     data_problems: int = 0
     evaluated_at: datetime | None = None

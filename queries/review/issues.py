@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any, Final
 
 from config.models import Metric
-from queries.engine import day_of
+from queries.engine import aware, day_of
 from queries.metrics import (
     MetricPoint,
     count,
@@ -170,19 +170,35 @@ def _weight(metric: Metric, point: MetricPoint | None, goal: float | None) -> fl
     return (goal - point.value if metric.good == "up" else point.value - goal) / half
 
 
-def with_meeting_state(issue: Issue, decided: Mapping[str, Action], actions: Sequence[ActionStatus]) -> Issue:
-    """An issue with what was decided on it, and the actions that answer it.
+def with_meeting_state(
+    issue: Issue, facts: Facts, decisions: Sequence[Action], actions: Sequence[ActionStatus]
+) -> Issue:
+    """An issue with the decision that stands, and the actions that answer it.
 
-    What somebody undertook against one of its incidents is a decision as good as the meeting's own.
+    What somebody undertook against one of its incidents is a decision as good as the meeting's own, and so is what an
+    earlier meeting, or that of the vertical, decided since the issue is there: the newest stands.
     """
-    answers, decision = [], decided.get(issue.id)
+    own = [action for action in decisions if action.issue == issue.id and _stands(action, issue, facts.month)]
+    of_incident = [status.action for status in actions if status.action.incident_id in issue.incidents]
+    running = [action for action in of_incident if action.done_at is None]
+    # What a meeting decided goes before what somebody undertook beside it.
+    made = own + [action for action in running if action.issue] or running[:1]
+    decision = max(made, key=lambda action: (action.recorded_at, action.id), default=None)
+    answers = []
     for status in actions:
         action = status.action
-        is_of_incident = action.incident_id is not None and action.incident_id in issue.incidents
+        if action.issue == issue.id and action != decision:
+            continue  # another decision took its place
         # An action without a metric would otherwise answer every issue of cases in its vertical.
         is_of_metric = action.metric is not None and (action.metric, action.vertical) == (issue.metric, issue.vertical)
-        if is_of_incident and decision is None and action.done_at is None:
-            decision = action
-        if is_of_incident or is_of_metric or action == decision:
+        if action in of_incident or is_of_metric or action == decision:
             answers.append(status)
-    return replace(issue, decision=decision, undertakings=tuple(answers))
+    decided_on = day_of(aware(decision.recorded_at), facts.zone) if decision else None
+    return replace(issue, decision=decision, decided_on=decided_on, undertakings=tuple(answers))
+
+
+def _stands(action: Action, issue: Issue, month: date) -> bool:
+    """Whether a decision is this month's, or an earlier one on an issue without incidents that is there ever since."""
+    if action.month is None or action.month >= month:
+        return True
+    return not issue.incidents and action.month >= issue.since.replace(day=1)

@@ -12,6 +12,7 @@ from queries.state.actions import (
     parse_effect,
     read_actions,
     read_decisions,
+    read_standing,
     record_action,
 )
 from queries.state.counters import FAILED, FOUND, LIMITED, increment, read_counters

@@ -115,6 +115,15 @@ def read_decisions(conn: Connection, month: date, vertical: str | None) -> dict[
     return {action.issue: action for action in made if action.issue}
 
 
+def read_standing(conn: Connection, scope: Scope, month: date) -> tuple[Action, ...]:
+    """Decisions on no incident, of any review in scope up to that month's, that are not done: the newest first.
+
+    On an issue that is still there, such as a goal missed ever since, one of them stands.
+    """
+    open_ = table.c.issue.is_not(None) & table.c.incident_id.is_(None) & table.c.done_at.is_(None)
+    return _read(conn, _in_scope(scope) & open_ & (table.c.month <= month))
+
+
 def _read(conn: Connection, chosen: ColumnElement[bool]) -> tuple[Action, ...]:
     """Actions, but for those in whose place a review put another decision."""
     later = table.alias("later")

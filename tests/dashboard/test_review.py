@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from queries.state import (
     parse_effect,
     read_actions,
     read_decisions,
+    read_standing,
     record_action,
     record_override,
     slice_values,
@@ -335,7 +336,7 @@ def test_the_headline_counts_what_is_still_to_decide() -> None:
         "; one more issue needs a decision. One vertical misses at least "
         "one goal and one meets every goal with enough cases."
     )
-    made_ = {i.id: decision(i.id, "Go") for i in undecided.issues}
+    made_ = tuple(decision(i.id, "Go") for i in undecided.issues)
     decided = made(low, fine, minutes=MeetingState(found=(incident("promises", "Payments", 4),), decisions=made_))
     assert "; one more issue is decided" in decided.headline
 
@@ -415,10 +416,63 @@ def test_financials_stay_closed_until_each_issue_is_decided() -> None:
     low = series((0.7, 0.7, 0.7, 0.71))
     (issue,) = made(low).issues
     assert not made(low).financials_open
-    decided = {issue.id: decision(issue.id, "Two engineers on Monday")}
+    decided = (decision(issue.id, "Two engineers on Monday"),)
     assert made(low, minutes=MeetingState(decisions=decided)).financials_open
     overruled = Override("open mode", "the board waits", NOW.replace(tzinfo=None))
     assert made(low, minutes=MeetingState(overrides=(overruled,))).financials_open
+
+
+def earlier(month: date, what: str = "Two engineers", review: str = COMPANY, days: int = 0) -> Action:
+    """What the review of a month decided on Energy's missed goal."""
+    at = NOW.replace(tzinfo=None) + timedelta(days=days)
+    issue = f"goal:{SHARE.name}|Energy|"
+    return Action(
+        f"{what}{month}{review}", what, "Ana", month, at, "ben", month=month, review=review, issue=issue, seq=1
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "month", "stands"),
+    [
+        ((0.7, 0.7, 0.7, 0.71), MONTHS[1], True),
+        ((0.7, 0.96, 0.7, 0.71), MONTHS[2], True),
+        ((0.7, 0.96, 0.7, 0.71), MONTHS[1], False),
+        ((0.7, 0.7, 0.7, 0.71), MONTHS[3], True),
+    ],
+)
+def test_a_decision_stands_until_its_issue_is_over(values: Sequence[float], month: date, stands: bool) -> None:  # noqa: FBT001
+    (issue,) = made(series(values), minutes=MeetingState(decisions=(earlier(month),))).issues
+    assert (issue.decision is not None, issue.decided_on) == (stands, NOW.date() if stands else None)
+
+
+def test_a_verticals_decision_and_the_companys_are_one_record() -> None:
+    """The newest stands in both, and the other is no action beside it."""
+    first, second = earlier(MONTHS[-1], "wait", "Energy"), earlier(MONTHS[-1], "send two", days=1)
+    actions = (first, second)
+    for order in ((first, second), (second, first)):
+        review = made(series((0.7, 0.7, 0.7, 0.71)), minutes=MeetingState(actions=actions, decisions=order))
+        (issue,) = review.issues
+        assert issue.decision == second
+        assert [status.action for status in issue.undertakings] == [second]
+
+
+def test_what_an_earlier_review_decided_is_read_within_scope_until_it_is_done(
+    tmp_path: Path, new_state: NewState
+) -> None:
+    states = new_state(tmp_path)
+    with states.begin() as conn:
+        for vertical in ("Energy", "Payments"):
+            of = {"vertical": vertical, "month": MONTHS[1], "issue": f"goal:x|{vertical}|"}
+            record_action(conn, new(review=COMPANY, **of), "ana", NOW)
+        done = record_action(
+            conn, new(what="done", review=COMPANY, month=MONTHS[1], issue="goal:y|Energy|"), "ana", NOW
+        )
+        finish_action(conn, done.id, NOW)
+        record_action(conn, new(what="later", review=COMPANY, month=MONTHS[3], issue="goal:z|Energy|"), "ana", NOW)
+    with states.connect() as conn:
+        assert {one.issue for one in read_standing(conn, Scope(), MONTHS[2])} == {"goal:x|Energy|", "goal:x|Payments|"}
+        (own,) = read_standing(conn, Scope(role="gm", verticals=frozenset({"Energy"})), MONTHS[2])
+        assert own.vertical == "Energy"
 
 
 def test_the_newest_decision_holds_and_none_is_lost(tmp_path: Path, new_state: NewState) -> None:
