@@ -329,7 +329,7 @@ def moments(base: Path, place: Path, words: tuple[str, ...], *, prove: bool) -> 
     shutil.copytree(base, place)
     whole = killed(place, words, None)
     assert whole is not None
-    wanted = KILLS if prove else KILLS // 10
+    wanted = KILLS if prove else KILLS // 20
     while inside < wanted:
         shutil.rmtree(place)
         shutil.copytree(base, place)
@@ -526,7 +526,7 @@ def test_on_a_full_disk_a_command_is_done_or_changes_nothing(
         "restore": ("restore", "--from", str(tmp_path / "backup"), "--replace"),
     }[command]
     generation = max(file.stat().st_size for file in base.rglob("generation-*.duckdb"))
-    rooms = range(generation // 2, 3 * generation, 2_000_000 if prove else generation)
+    rooms = range(generation // 2, 3 * generation, 2_000_000 if prove else 2 * generation)
     seen = Counter[str]()
     for room in rooms:
         inner = [sys.executable, "-c", FULL, str(base), str(disk), str(room), *words]
@@ -625,7 +625,7 @@ def test_a_killed_restore_into_a_database_brings_nobody_back(shared_site: Path, 
     whole = killed(shared_site, words, None)
     assert whole is not None
     inside = 0
-    while inside < (KILLS if prove else 3):
+    while inside < (KILLS if prove else 2):
         inside += killed(shared_site, words, draws.uniform(0, whole)) is None
         with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as conn:
             await_nobody(conn)

@@ -51,9 +51,13 @@ def _undecided(look: RowHistory, cell: Cell, ages: NDArray[np.float64]) -> DataF
     on = starts[:, None] + np.arange(AGES - 1)  # the day on which a journey has that age
     stop = look.end - RECENT
     older = on < stop
-    if ended[older].sum() < _LEAST_OLDER:
+    past = np.where(older, ended, 0).sum(axis=0)
+    if past.sum() < _LEAST_OLDER:
         return None
-    rate = np.where(older, ended, 0).sum(axis=0) / np.maximum(np.where(older, open_, 0).sum(axis=0), 1)
+    rate = past / np.maximum(np.where(older, open_, 0).sum(axis=0), 1)
+    # Of journeys begun before, no end is known that is of the last weeks or of as many before them.
+    new = slice(-(2 * RECENT + AGES), None)
+    on, ended, open_ = on[new], ended[new], open_[new]
     recent = (on >= stop) & (on < look.end)
     seen, due = np.where(recent, ended, 0), np.where(recent, open_ * rate, 0)
     # What each day saw and should have seen, by the day and by the day on which the journeys began.
@@ -65,7 +69,7 @@ def _undecided(look: RowHistory, cell: Cell, ages: NDArray[np.float64]) -> DataF
         return None
     place = stop + best
     ends, expected = float(seen[on >= place].sum()), float(due[on >= place].sum())
-    usual = ended[older & (on >= stop - RECENT)].sum() * 7 / RECENT
+    usual = ended[(on < stop) & (on >= stop - RECENT)].sum() * 7 / RECENT
     newest = ended[(on >= look.end - 7) & (on < look.end)].sum()
     if max(ends / expected, newest / max(usual, 1)) > _DECIDED or at_most(ends, expected, noise) >= ALPHA / _LOOKS:
         return None

@@ -1,6 +1,7 @@
 """Dates whose day and month are swapped."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
@@ -33,10 +34,12 @@ def swapped_dates(look: RowHistory) -> Iterator[DataFault]:
     months = [date(first.year + i // 12, i % 12 + 1, 1) for i in range(first.month - 1, first.month + _MONTHS)]
     # A month can be told by its first twelve days, which must all be in the look.
     whole = [month for month in months if month >= look.profile.first and month.replace(day=13) <= look.until]
+    able = [move for month in whole if len((move := _Move.of(look, month)).to)]
     cells = large(look.profile)
     of_cells = np.stack([cell.daily[: look.end] for cell in cells])
     for cell, daily, expected in zip(cells, of_cells, _expected(look, of_cells), strict=True):
-        moves = [move for month in whole if (move := _Move.of(look, month, expected))]
+        is_known = np.isfinite(expected)
+        moves = [move for move in able if is_known[move.home].all() and is_known[move.to].all()]
         parts = _parts(daily, expected, moves)
         found = [_swapped(look, cell, i, moves, parts, expected) for i in np.flatnonzero(parts).tolist()]
         faults = [fault for fault in found if fault]
@@ -62,21 +65,29 @@ def _expected(look: RowHistory, daily: _Floats) -> _Floats:
     return np.where(known > 2, middle, np.nan)
 
 
+@dataclass(frozen=True, slots=True)
 class _Move:
-    """The days 1 to 12 of a month, and the days on which their rows turn up if day and month are swapped."""
+    """What happens if day and month of the days 1 to 12 of a month are swapped.
 
-    def __init__(self, month: date, home: _Places, away: _Places) -> None:
-        self.month, self.home, self.away = month, home, away
+    Args:
+        month: its first day.
+        home: the places of these days, but of the one that is its own month's number.
+        there: for each whether the day on which its rows turn up is in the look.
+        to: the places of those that are.
+    """
+
+    month: date
+    home: _Places
+    there: NDArray[np.bool_]
+    to: _Places
 
     @classmethod
-    def of(cls, look: RowHistory, month: date, expected: _Floats) -> "_Move | None":
-        """None where it is not known what to expect of a day."""
+    def of(cls, look: RowHistory, month: date) -> "_Move":
         numbers = [number for number in range(1, _TWELVE + 1) if number != month.month]
         home = np.array(numbers) + look.place(month) - 1
         away = np.array([look.place(date(month.year, number, month.month)) for number in numbers])
-        inside = (away >= 0) & (away < look.end)
-        is_known = inside.any() and np.isfinite(expected[home]).all() and np.isfinite(expected[away[inside]]).all()
-        return cls(month, home, np.where(inside, away, -1)) if is_known else None
+        there = (away >= 0) & (away < look.end)
+        return cls(month, home, there, away[there])
 
 
 def _parts(daily: _Floats, expected: _Floats, moves: Sequence[_Move]) -> _Floats:
@@ -88,9 +99,8 @@ def _parts(daily: _Floats, expected: _Floats, moves: Sequence[_Move]) -> _Floats
         return np.zeros(0)
     effect = np.zeros((len(daily), len(moves)))
     for i, move in enumerate(moves):
-        there = move.away >= 0
         effect[move.home, i] -= expected[move.home]
-        effect[move.away[there], i] += expected[move.home[there]]
+        effect[move.to, i] += expected[move.home[move.there]]
     days = np.flatnonzero(effect.any(axis=1))
     spread = np.sqrt(np.maximum(expected[days], 1))
     over = (daily[days] - expected[days]) / spread
@@ -110,15 +120,13 @@ def _swapped(
     move, others = moves[which], expected.copy()
     for part, other in zip(parts.tolist(), moves, strict=True):
         if other is not move:
-            there = other.away >= 0
             others[other.home] -= part * expected[other.home]
-            others[other.away[there]] += part * expected[other.home[there]]
-    there = move.away >= 0
-    home, to = move.home, move.away[there]
+            others[other.to] += part * expected[other.home[other.there]]
+    home, to = move.home, move.to
     daily, own = cell.daily[: look.end], expected[home]
     brought = others[home] - own  # by other months; less than nothing where a day's own rows went
     lost = float(own.sum() - np.maximum(daily[home] - np.maximum(brought, 0), 0).sum())
-    gained, due = float((daily[to] - others[to]).sum()), float(parts[which] * own[there].sum())
+    gained, due = float((daily[to] - others[to]).sum()), float(parts[which] * own[move.there].sum())
     if lost < _LOST * own.sum() or not 0.5 * due <= gained <= 2 * due:
         return None
     noise, alpha = dispersion(look.weekly(cell.daily)), ALPHA / _MONTHS
