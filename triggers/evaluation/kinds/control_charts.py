@@ -163,7 +163,7 @@ def decision_limit(base: float, worse: float, n: int, run_length: float) -> floa
     bound = min(max(log(run_length), _LEAST_LIMIT), _GREATEST_LIMIT)
     width = 2.0 ** floor(log2(2 * bound / _STATES))
     while True:
-        lengths = _run_lengths(width, base, worse, n, base)
+        lengths = _run_lengths(width, base, worse, n, base, run_length)
         states = min(int(np.searchsorted(lengths, run_length)) + 1, _STATES)
         # Where one step up passes every limit, they are all alike.
         if states >= _STATES // 2 or lengths[0] == lengths[-1] or width * _STATES <= _LEAST_LIMIT:
@@ -177,9 +177,10 @@ def average_run_length(limit: float, base: float, worse: float, n: int, truth: f
 
 
 @lru_cache(maxsize=4096)
-def _run_lengths(width: float, base: float, worse: float, n: int, truth: float) -> Floats:
+def _run_lengths(width: float, base: float, worse: float, n: int, truth: float, enough: float = np.inf) -> Floats:
     """The average run length to each limit of 1 to _STATES widths: rising, by one Markov chain for all of them.
 
+    Once it is `enough`, and not the same for all, the greater limits are not worked out: inf.
     Brook & Evans 1972: a chain over equal steps of the sum. A sum that lands between two states goes to both by
     nearness: rounding misses by a quarter where counts are few, and never moves where steps are small. States are
     left out one by one from zero on (Grassmann, Taksar & Heyman 1985): nothing is subtracted, no digit lost.
@@ -201,6 +202,7 @@ def _run_lengths(width: float, base: float, worse: float, n: int, truth: float) 
     moves = kernel[np.arange(_STATES + 1) - states[:, None] + _STATES]
     moves[:, 0], moves[:, -1] = np.cumsum(kernel)[_STATES - states], np.cumsum(kernel[::-1])[states]
     lengths, periods, begins = np.full(_STATES, np.inf), np.ones(_STATES), np.eye(1, _STATES + 1)[0]
+    reached = 0.0
     onward, returns = np.zeros((_STATES, _STATES + 1)), np.zeros((_STATES, _STATES))
     for state in range(_STATES):
         # With the ways through all states left out so far; to add them to every move each time takes far longer.
@@ -212,6 +214,9 @@ def _run_lengths(width: float, base: float, worse: float, n: int, truth: float) 
         periods[state] /= leaves
         onward[state, state + 1 :], returns[state + 1 :, state] = on / leaves, back
         lengths[state] = begins[state] * periods[state]
+        reached += lengths[state]
+        if reached >= enough and reached > lengths[0]:
+            break
         begins[state + 1 :] += begins[state] * onward[state, state + 1 :]
         periods[state + 1 :] += back * periods[state]
     return np.cumsum(lengths)
