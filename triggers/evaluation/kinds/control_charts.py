@@ -180,10 +180,10 @@ def average_run_length(limit: float, base: float, worse: float, n: int, truth: f
 def _run_lengths(width: float, base: float, worse: float, n: int, truth: float, enough: float = np.inf) -> Floats:
     """The average run length to each limit of 1 to _STATES widths: rising, by one Markov chain for all of them.
 
-    Once it is `enough`, and not the same for all, the greater limits are not worked out: inf.
     Brook & Evans 1972: a chain over equal steps of the sum. A sum that lands between two states goes to both by
     nearness: rounding misses by a quarter where counts are few, and never moves where steps are small. States are
-    left out one by one from zero on (Grassmann, Taksar & Heyman 1985): nothing is subtracted, no digit lost.
+    left out one by one from zero on (Grassmann, Taksar & Heyman 1985), up to one that has `enough`, if they differ;
+    the others are inf. Nothing is subtracted, no digit lost.
     """
     hits = np.arange(n + 1)
     chances = scipy.stats.binom.pmf(hits, n, truth)
@@ -202,20 +202,17 @@ def _run_lengths(width: float, base: float, worse: float, n: int, truth: float, 
     moves = kernel[np.arange(_STATES + 1) - states[:, None] + _STATES]
     moves[:, 0], moves[:, -1] = np.cumsum(kernel)[_STATES - states], np.cumsum(kernel[::-1])[states]
     lengths, periods, begins = np.full(_STATES, np.inf), np.ones(_STATES), np.eye(1, _STATES + 1)[0]
-    reached = 0.0
     onward, returns = np.zeros((_STATES, _STATES + 1)), np.zeros((_STATES, _STATES))
     for state in range(_STATES):
         # With the ways through all states left out so far; to add them to every move each time takes far longer.
         on = moves[state, state + 1 :] + returns[state, :state] @ onward[:state, state + 1 :]
         back = moves[state + 1 :, state] + returns[state + 1 :, :state] @ onward[:state, state]
-        leaves = on.sum()
-        if leaves <= _TINY * periods[state]:
+        if (leaves := on.sum()) <= _TINY * periods[state]:
             break
         periods[state] /= leaves
         onward[state, state + 1 :], returns[state + 1 :, state] = on / leaves, back
         lengths[state] = begins[state] * periods[state]
-        reached += lengths[state]
-        if reached >= enough and reached > lengths[0]:
+        if enough <= lengths[: state + 1].sum() > lengths[0]:
             break
         begins[state + 1 :] += begins[state] * onward[state, state + 1 :]
         periods[state + 1 :] += back * periods[state]
@@ -301,9 +298,8 @@ def _typical(sizes: Floats) -> Floats:
 def _limits(base: Floats, worse: Floats, sizes: Floats, run_length: float) -> Floats:
     """One chain for each distinct row, sizes to a tenth of themselves: the only loop over rows, cached."""
     steps = np.round(1.1 ** np.round(np.log(sizes) / np.log(1.1)))
-    rows = np.stack(
-        [_digits(base), _digits(base) + _digits(np.maximum(worse - base, _TINY)), np.maximum(steps, 1.0)], axis=1
-    )
+    gaps = _digits(np.maximum(worse - base, _TINY))
+    rows = np.stack([_digits(base), _digits(base) + gaps, np.maximum(steps, 1.0)], axis=1)
     distinct, back = np.unique(rows, axis=0, return_inverse=True)
     length = float(_digits(np.array([run_length]))[0])
     found = [decision_limit(float(p), float(q), round(n), length) for p, q, n in distinct]
@@ -340,8 +336,7 @@ def _signal(metric: Metric, tallies: Floats, n: Floats, baseline: Floats, streng
 
 
 def _masked(signal: Signal, known: Any) -> Signal:
-    parts = signal.level, signal.bad, signal.strength, signal.n
-    return Signal(*(np.where(known, part, np.nan) for part in parts))
+    return Signal(*(np.where(known, part, np.nan) for part in (signal.level, signal.bad, signal.strength, signal.n)))
 
 
 _STATES: Final = 200
