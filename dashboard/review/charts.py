@@ -58,6 +58,29 @@ def against_goals(standings: Sequence[MetricStatus], months: Sequence[date], *, 
     return plain
 
 
+def goal_words(standings: Sequence[MetricStatus]) -> tuple[list[str], list[tuple[str, list[tuple[str, bool]]]]]:
+    """Who misses what: the metrics' names, and for each vertical the word for each of them and whether it is a miss.
+
+    Those that miss most come first, all verticals together last.
+    """
+    metrics = {s.metric.name: s.metric.label for s in standings}
+    by: dict[str, dict[str, MetricStatus]] = {}
+    for standing in standings:
+        by.setdefault(standing.vertical, {})[standing.metric.name] = standing
+    missed = {vertical: sum(s.verdict == "missed" for s in of.values()) for vertical, of in by.items()}
+    rows = [
+        (
+            next(iter(by[vertical].values())).where,
+            [
+                (STATES[of.verdict].removesuffix(" its goal"), of.verdict == "missed") if of else ("", False)
+                for of in map(by[vertical].get, metrics)
+            ],
+        )
+        for vertical in sorted(by, key=lambda name: (not name, -missed[name], name))
+    ]
+    return [*metrics.values()], rows
+
+
 def figures(standings: Sequence[MetricStatus], *, one_scale: bool) -> Rows:
     """The rows of the chart in words, in its order."""
     return [_row(0, s, one_scale=one_scale) for s in sorted(standings, key=_urgency)]

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from dashboard.cache import Changes, Key, copied, shared, until_changed
 from dashboard.charts import finished
 from dashboard.review import markup
-from dashboard.review.charts import against_goals
+from dashboard.review.charts import against_goals, goal_words
 from queries.metrics import MetricPoint
 from queries.review import (
     Facts,
@@ -28,7 +28,7 @@ from queries.review import (
     read_months,
     read_onset,
     read_period,
-    read_point,
+    read_points,
     read_verticals,
     read_window,
     with_sides,
@@ -66,9 +66,9 @@ def review_facts(key: Key, _pin: Pin) -> Facts:
 
 
 @shared()
-def _point(key: Key, _pin: Pin, metric: str, rule: str, group: str) -> MetricPoint | None:
+def _months_of(key: Key, _pin: Pin, metric: str, rule: str, group: str) -> tuple[MetricPoint, ...]:
     context = _context(key, _pin)
-    return read_point(_pin.conn, context, context.catalog.metric(metric), rule, group)
+    return read_points(_pin.conn, context, context.catalog.metric(metric), rule, group)
 
 
 @shared()
@@ -121,7 +121,8 @@ def _written_review(key: Key, changes: Changes, _pin: Pin, _state: Connection) -
     del changes
     made = review(key, _pin, _state)
     issues = tuple(markup.issue(number, issue) for number, issue in enumerate(made.issues, start=1))
-    return WrittenReview(made, markup.above_issues(made), issues, markup.below_chart(made, key.currency, key.tz))
+    above = markup.above_issues(made, goal_words(made.standings))
+    return WrittenReview(made, above, issues, markup.below_chart(made, key.currency, key.tz))
 
 
 def review(key: Key, pin: Pin, state: Connection) -> Review:
@@ -131,14 +132,14 @@ def review(key: Key, pin: Pin, state: Connection) -> Review:
     found = (replace(one, onset=_onset(key, pin, one.rule, one.group, one.slot, one.value)) for one in meeting.found)
     meeting = replace(meeting, found=tuple(_compared(key, pin, one) for one in found))
     effects = {action.id: effect(key, pin, action, meeting.actions) for action in meeting.actions}
-    # Every incident that has a metric, and the month's figure of it.
+    # Every incident that has a metric, and the months of its figure.
     wanted = {(found.metric.name, found.rule, found.group) for found in meeting.found if found.metric}
-    points = {(metric, group): _point(key, pin, metric, rule, group) for metric, rule, group in sorted(wanted)}
+    points = {(metric, group): _months_of(key, pin, metric, rule, group) for metric, rule, group in sorted(wanted)}
     audience, most = context.catalog.audience(key.scope.role), context.catalog.review.max_issues
     return compose(
         review_facts(key, pin),
         meeting,
-        {place: point for place, point in points.items() if point is not None},
+        points,
         {id_: measured for id_, measured in effects.items() if measured is not None},
         {metric.name: metric for metric in context.catalog.metrics},
         vertical=key.vertical,

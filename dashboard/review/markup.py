@@ -1,6 +1,7 @@
 """The review's parts as HTML; the templates are in `macros.html`. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, tzinfo
 from typing import Any, Final
 
@@ -11,10 +12,16 @@ from queries.metrics import day_words, money_change, money_figure
 from queries.review import EVERYWHERE, ActionStatus, Issue, Money, Review
 
 _MACROS: Final = macros("review/macros.html")
+LEAST_MONTHS: Final = 3
+SPARK_WIDTH, SPARK_HEIGHT, MARGIN = 152.0, 34.0, 3.0
+"""Of an issue's trend, in pixels."""
+
+Verdicts = tuple[Sequence[str], Sequence[tuple[str, Sequence[tuple[str, bool]]]]]
+"""Metrics by name, and for each vertical the word for each of them and whether it is a miss."""
 
 
-def above_issues(review: Review) -> Markup:
-    """What is reviewed, the headline, how fresh the figures are, and what is doubtful about them."""
+def above_issues(review: Review, verdicts: Verdicts) -> Markup:
+    """What is reviewed, the headline, how fresh the figures are, what is doubtful about them, and who misses what."""
     loaded = f"data of {day_words(review.published_on)}"
     evaluated = f" · rules evaluated {day_words(review.evaluated_on)}" if review.evaluated_on else ""
     dateline = f"{review.month:%B %Y} · {loaded}{evaluated} · 95% confidence intervals"
@@ -32,12 +39,53 @@ def above_issues(review: Review) -> Markup:
     none = "None: no incident was open and no goal was missed."
     if review.doubt:
         none = f"None is known: no goal was missed, but {review.doubt}."
+    if len(verdicts[1]) > 1:
+        pieces.append(_MACROS.verdicts(*verdicts))
     return stacked(*pieces, section("Key issues", review.tally) + ("" if review.issues else bullets([none])))
+
+
+@dataclass(frozen=True, slots=True)
+class Sparkline:
+    """An issue's figure over the months, ready to be drawn: places in pixels, the origin at the upper left.
+
+    `points` are those of the line, `end` its newest month, `line` the height of the goal or limit.
+    """
+
+    points: str
+    end: tuple[float, float]
+    line: float | None
+    said: str
+
+
+def sparkline(issue: Issue) -> Sparkline | None:
+    """The trend of an issue's figure; None where fewer than three months have one."""
+    if len(issue.history) < LEAST_MONTHS:
+        return None
+    values = [month.value for month in issue.history]
+    around = [*values, values[0] if issue.line is None else issue.line]
+    low, high = min(around), max(around)
+    first = issue.history[0].period
+    ages = [(one.period.year - first.year) * 12 + one.period.month - first.month for one in issue.history]
+
+    def across(age: int) -> float:
+        return round(MARGIN + (SPARK_WIDTH - 2 * MARGIN) * age / (ages[-1] or 1), 1)
+
+    def down(value: float) -> float:
+        return round(MARGIN + (SPARK_HEIGHT - 2 * MARGIN) * (high - value) / ((high - low) or 1), 1)
+
+    places = [(across(age), down(value)) for age, value in zip(ages, values, strict=True)]
+    begun, now = (f"{one.figure} in {one.period:%B %Y}" for one in (issue.history[0], issue.history[-1]))
+    return Sparkline(
+        " ".join(f"{x:g},{y:g}" for x, y in places),
+        places[-1],
+        None if issue.line is None else down(issue.line),
+        f"From {begun} to {now}{f'; {issue.against}' if issue.line is not None else ''}.",
+    )
 
 
 def issue(number: int, shown: Issue) -> Markup:
     """One key issue: what, where, since when, how sure, whose, what is done and whether it works."""
-    return _MACROS.issue(number, shown, SEVERITIES[shown.severity])
+    return _MACROS.issue(number, shown, SEVERITIES[shown.severity], sparkline(shown))
 
 
 def goals(rows: Iterable[Mapping[str, Any]]) -> Markup:

@@ -43,7 +43,7 @@ from queries.review.read import (
     read_meeting,
     read_months,
     read_period,
-    read_point,
+    read_points,
     read_verticals,
     slice_words,
 )

@@ -40,7 +40,7 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
     Args:
         facts: what the warehouse says.
         meeting: what the state says.
-        points: the month's point of an incident's own slice, by its metric and its group.
+        points: the months of an incident's own slice, by its metric and its group.
         effects: the effect of each action, by its id.
         metrics: every metric by its name.
         vertical: the one reviewed, None for all.

@@ -14,7 +14,8 @@ from queries.state import Action, Override
 
 GoalVerdict = Literal["met", "missed", "cannot tell", "no goal", "too few", "immature", "no data"]
 EVERYWHERE: Final = "All verticals"
-Points = Mapping[tuple[str, str], MetricPoint]
+Points = Mapping[tuple[str, str], Sequence[MetricPoint]]
+"""By metric and group: the months of an incident's own slice, in order, up to the one reviewed."""
 _NORMAL: Final = NormalDist()
 _Z95: Final = _NORMAL.inv_cdf(0.975)
 
@@ -75,10 +76,10 @@ class ReviewIncident:
 
     `group` is what stands for one issue: a slice of a rule, or all cases of an event rule. `where` is the slice in
     words; `is_whole_vertical` says that it is a vertical's goal that the rule watches; `limit` is what it compares
-    with, `value` what the incident was last known to be; `slot` is the day after the window in which it was found, and
-    `onset` when it began, None where that cannot be told; `compared` is the newest sample of a figure that is held
-    against another one; `days` those of the window of `value`. `figure_of` is what its figure is called, `counted_as`
-    what one without a figure is one of.
+    with (`limit_at` in the metric's unit), `value` what the incident was last known to be; `slot` is the day after the
+    window in which it was found, and `onset` when it began, None where that cannot be told; `compared` is the newest
+    sample of a figure that is held against another one; `days` those of the window of `value`. `figure_of` is what its
+    figure is called, `counted_as` what one without a figure is one of.
     """
 
     id: str
@@ -102,6 +103,7 @@ class ReviewIncident:
     days: str = ""
     figure_of: str = ""
     counted_as: str = "case"
+    limit_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +118,21 @@ class ActionStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class IssueMonth:
+    """One month of an issue's figure, in the metric's unit and in words."""
+
+    period: date
+    value: float
+    figure: str
+
+
+@dataclass(frozen=True, slots=True)
 class Issue:
     """One key issue: what, where, since when, how sure, whose, what is done about it and whether that works.
 
     `figure_of` is what the figure is called, `period` the days that it is about, `decided_on` when the decision that
-    stands was recorded: it may be one of an earlier month, or of the review of its vertical.
+    stands was recorded: it may be one of an earlier month, or of the review of its vertical. `history` is the figure's
+    months up to the one reviewed, `line` its goal or limit, and `trend` how it stands to the three months before.
     """
 
     id: str
@@ -144,6 +156,9 @@ class Issue:
     metric: str | None
     decision: Action | None = None
     decided_on: date | None = None
+    history: tuple[IssueMonth, ...] = ()
+    line: float | None = None
+    trend: str = ""
     undertakings: tuple[ActionStatus, ...] = ()
 
 

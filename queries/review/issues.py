@@ -18,16 +18,20 @@ from queries.metrics import (
     listed,
     number_word,
     point_figure,
+    signed_change,
 )
 from queries.review.document import (
     UNCLEAR,
     ActionStatus,
     Facts,
     Issue,
+    IssueMonth,
     MetricStatus,
     Points,
     ReviewIncident,
     goal_verdict,
+    metric_change,
+    pooled,
     reading_days,
 )
 from queries.state import Action
@@ -63,7 +67,8 @@ def key_issues(facts: Facts, incidents: Sequence[ReviewIncident], points: Points
 def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Points) -> Issue:
     first = min(group, key=lambda incident: incident.opened_at)
     metric, opened = first.metric, day_of(first.opened_at, facts.zone)
-    point = points.get((metric.name, first.group)) if metric else None
+    history = tuple(points.get((metric.name, first.group), ())) if metric else ()
+    point = next((point for point in history if point.period == facts.month), None)
     goal = None
     # A goal is set for a whole vertical; a part of one is measured against the rule's own limit.
     if metric is not None and first.is_whole_vertical:
@@ -96,7 +101,27 @@ def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Point
         suggested_owner=first.owner,
         vertical=first.vertical if len({incident.vertical for incident in group}) == 1 else None,
         metric=metric.name if metric else None,
+        history=_months(metric, history),
+        line=first.limit_at if goal is None else goal,
+        trend=_trend(metric, point, history) if metric else "",
     )
+
+
+def _months(metric: Metric | None, history: Sequence[MetricPoint]) -> tuple[IssueMonth, ...]:
+    if metric is None:
+        return ()
+    known = ((point, point.value) for point in history if point.value is not None)
+    return tuple(IssueMonth(point.period, value, point_figure(metric, point)) for point, value in known)
+
+
+def _trend(metric: Metric, point: MetricPoint | None, history: Sequence[MetricPoint]) -> str:
+    """How the month stands to the three before; empty where either is not known."""
+    base = pooled([earlier for earlier in history if point and earlier.period < point.period][-3:])
+    change = metric_change(metric, point, base) if point and base else None
+    if change is None:
+        return ""
+    by = signed_change(metric, change.value, half_width(change.low, change.high))
+    return f"{change.meaning} ({by} on the three months before)"
 
 
 def _incident_figure(
@@ -149,6 +174,9 @@ def _from_goal(missed: MetricStatus) -> Issue:
         suggested_owner="",
         vertical=missed.vertical or None,
         metric=metric.name,
+        history=_months(metric, missed.history),
+        line=missed.goal,
+        trend=_trend(metric, point, missed.history),
     )
 
 

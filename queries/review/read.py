@@ -283,6 +283,7 @@ def _review_incident(
         where=(incident.vertical or EVERYWHERE) if is_event or incident.account_id else slice_words(incident.slice),
         vertical=incident.vertical,
         is_whole_vertical=rule is not None and getattr(rule, "by", ()) == ("vertical",) and not rule.where,
+        limit_at=rule.limits["limit"] if metric and rule and rule.limits else None,
         limit=f"limit {goal_figure(metric, rule.limits['limit'])}" if metric and rule and rule.limits else "",
         severity=incident.severity,
         is_open=incident.resolved_at is None or incident.resolved_at >= until,
@@ -315,14 +316,15 @@ def slice_words(slice_: str) -> str:
     return ", ".join(slice_values(slice_).values()) or EVERYWHERE
 
 
-def read_point(conn: Connection, context: ReviewContext, metric: Metric, rule: str, slice_: str) -> MetricPoint | None:
-    """The month's figure of an incident's own slice: what the rule looks at, over the whole month."""
-    current = next((each for each in context.catalog.rules if each.name == rule), None)
-    within = conditions_of(metric, slice_)
+def read_points(
+    conn: Connection, context: ReviewContext, metric: Metric, rule: str, slice_: str
+) -> tuple[MetricPoint, ...]:
+    """The months of an incident's own slice up to the one reviewed: what the rule looks at, over whole months."""
+    (current, _), within = current_rule(rule, context.catalog), conditions_of(metric, slice_)
     if current is None or within is None:
-        return None
-    ask = Ask(since=context.period.first, until=context.period.until, where=(*current.where, *within))
-    return next(iter(measure(conn, metric, ask, context.scope, context.as_of)), None)
+        return ()
+    ask = Ask(since=context.period.history[0], until=context.period.until, where=(*current.where, *within))
+    return tuple(measure(conn, metric, ask, context.scope, context.as_of))
 
 
 def conditions_of(metric: Metric, slice_: str) -> tuple[Condition, ...] | None:

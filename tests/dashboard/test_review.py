@@ -11,6 +11,7 @@ import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from config.models import Metric
+from dashboard.review import charts as review_charts
 from dashboard.review import markup as review_markup
 from queries.metrics import MetricPoint, difference_words, largest_word
 from queries.metrics.formatting import amount, decimals, figure, goal_figure, interval, money_change, signed_change
@@ -266,6 +267,42 @@ def test_where_the_month_has_too_few_cases_the_rules_own_window_is_named() -> No
     assert "<span>Promises kept</span>" not in review_markup.issue(1, titled)
 
 
+def test_an_issue_shows_its_months_its_limit_and_who_is_responsible() -> None:
+    """Whether it is getting better is answered in words, and the picture is described."""
+    review = made(series((0.86, 0.85, 0.7, 0.71)))
+    (issue,) = review.issues
+    assert issue.trend == "worse (−9 points on the three months before)"
+    drawn = review_markup.sparkline(issue)
+    assert drawn is not None
+    assert drawn.said == "From 86% in July 2026 to 71% in October 2026; goal 90%."
+    heights = [float(place.split(",")[1]) for place in drawn.points.split()]
+    assert drawn.line is not None
+    assert drawn.line < min(heights)  # the goal is above all of them
+    assert heights[0] < heights[-1] == drawn.end[1]
+    assert f'alt="{drawn.said}"' in review_markup.issue(1, issue)
+    assert "Responsible" in review_markup.issue(1, replace(issue, suggested_owner="Head of installation"))
+    assert review_markup.sparkline(replace(issue, history=issue.history[:2])) is None
+
+
+def test_who_misses_what_is_said_at_a_glance() -> None:
+    """Those that miss most come first, all verticals last."""
+    standings = (
+        series((0.95, 0.95, 0.95, 0.95)),
+        series((0.7, 0.7, 0.7, 0.7), vertical="Payments"),
+        series((0.95, 0.95, 0.95, 0.95), vertical=""),
+        series((0.5, 0.5, 0.5, 0.5), vertical="Payments", metric=DEFECTS),
+    )
+    metrics, rows = review_charts.goal_words(standings)
+    assert metrics == [SHARE.label, DEFECTS.label]
+    assert rows == [
+        ("Payments", [("misses", True), ("misses", True)]),
+        ("Energy", [("meets", False), ("", False)]),
+        ("All verticals", [("meets", False), ("", False)]),
+    ]
+    page = review_markup.above_issues(made(*standings), (metrics, rows))
+    assert page.count('class="e-miss"') == 2
+
+
 @pytest.mark.parametrize(
     ("rules", "is_missed", "words"),
     [
@@ -283,7 +320,7 @@ def test_the_parts_of_the_issues_add_up(rules: tuple[str, ...], is_missed: bool,
     )
     review = made(series((0.95, 0.95, 0.95, 0.7 if is_missed else 0.95)), minutes=MeetingState(found=found))
     assert review.tally == words
-    assert not words or words in review_markup.above_issues(review)
+    assert not words or words in review_markup.above_issues(review, ((), ()))
 
 
 @pytest.mark.parametrize(
