@@ -67,7 +67,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for fixture, marker in MARKED_BY_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
-    items.sort(key=lambda item: not item.get_closest_marker("slow"))
+    items.sort(key=_minutes, reverse=True)
+
+
+def _minutes(item: pytest.Item) -> int:
+    """How long the file takes that a test is in, as its marker `slow` says; a worker takes whole files."""
+    mark = item.get_closest_marker("slow")
+    return int(mark.kwargs.get("minutes", 1)) if mark else 0
 
 
 @pytest.hookimpl(wrapper=True)

@@ -74,8 +74,9 @@ def write_design_effects(conn: Connection, catalog: Catalog) -> None:
     table = tables.design_effect
     conn.execute(delete(table))
     by_date: dict[tuple[str, str], list[Metric]] = defaultdict(list)
+    filled = {name for name in _TABLES if conn.execute(select(tables.warehouse.tables[name].c.id).limit(1)).first()}
     for metric in catalog.metrics:
-        if metric.table in _TABLES and metric.shape in _SHAPES:
+        if metric.table in filled and metric.shape in _SHAPES:
             by_date[metric.table, DAYS[metric.table].get(metric.dated_by, metric.dated_by)].append(metric)
     rows = [row for key in sorted(by_date) for row in _by_quarter(conn, by_date[key], *key)]
     # SQLAlchemy takes an INSERT without rows for one row of defaults.

@@ -269,6 +269,8 @@ def _grouped(
     span: _Span,
 ) -> Breakdown:
     """One grouped query: sums by day and columns."""
+    if not span.days:
+        return Breakdown(columns, (), np.zeros((0, 0, len(sums)) if len(sums) > 1 else (0, 0)))
     keys = (day.label("day"), *(_text(rows, name).label(f"k{i}") for i, name in enumerate(columns)))
     parts = [part.cast(Double).label(f"m{i}") for i, part in enumerate(sums)]
     table = fetch_arrow(conn, select(*keys, *parts).select_from(rows).where(span.holds(day)).group_by(*keys))

@@ -1,7 +1,7 @@
 """The days a warehouse spans and the periods they add up to."""
 
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from hashlib import sha256
 from typing import Final
@@ -57,9 +57,8 @@ def write_calendar(conn: Connection, calendar: Calendar) -> None:
     last = max(high for _, high in spans)
     # A span of centuries is a mistake in the data.
     first = max(min(low for low, _ in spans), last - _LONGEST)
-    rows = [astuple(day) for day in calendar_days(calendar, date(first.year, 1, 1), date(last.year, 12, 31))]
-    names = [field.name for field in fields(Day)]
-    table = pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))
+    days = [*calendar_days(calendar, date(first.year, 1, 1), date(last.year, 12, 31))]
+    table = pa.table({field.name: [getattr(day, field.name) for day in days] for field in fields(Day)})
     insert_arrow(conn, tables.calendar, table.to_reader())
 
 

@@ -128,7 +128,7 @@ def test_where_undelivered_orders_count_a_rule_cries_wolf(orders: Pin, rules: Ca
     assert customer(backtest(orders, alone, FIRST, LAST), FIRST, date(2017, 10, 1)) != []
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_what_a_backtest_says_is_what_would_have_happened(
     orders: Pin, rules: Catalog, rows: tuple[Row, ...], new_state: NewState, *, prove: bool
 ) -> None:

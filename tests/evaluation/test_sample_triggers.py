@@ -109,7 +109,7 @@ def months_before(end: date, months: int) -> date:
     return first
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 @pytest.mark.parametrize("end", some(1), ids=str)
 def test_what_is_planted_is_found(tmp_path: Path, rules: Catalog, end: date) -> None:
     seed = ENDS.index(end) + 1

@@ -174,7 +174,7 @@ def at_once_over(draft: Draft, states: Engine, until: int) -> None:
         ticked(conn, states, until)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=3)
 def test_a_year_of_days_and_one_backtest_come_to_the_same_log(
     stores: tuple[Draft, Draft, Engine],
     record_property: Any,

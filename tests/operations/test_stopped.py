@@ -339,6 +339,7 @@ def moments(base: Path, place: Path, words: tuple[str, ...], *, prove: bool) -> 
     shutil.rmtree(place)
 
 
+@pytest.mark.slow(minutes=5)
 def test_a_killed_erasure_is_finished_by_the_next_one(site: Path, tmp_path: Path, *, prove: bool) -> None:
     """Once it is published nobody reads the customer any more; the next run leaves nothing of it in any file."""
     seen = Counter[str]()
@@ -375,6 +376,7 @@ def _die(*_: object, **__: object) -> None:
     raise Killed
 
 
+@pytest.mark.slow
 def test_a_killed_backup_is_none_and_the_next_is_whole(site: Path, tmp_path: Path, *, prove: bool) -> None:
     words = ("backup", "--to", str(tmp_path / "saved"))
     shutil.rmtree(tmp_path / "saved", ignore_errors=True)
@@ -399,6 +401,7 @@ def forgotten(site: Path, tmp_path: Path) -> Path:
     return site
 
 
+@pytest.mark.slow
 def test_a_killed_restore_brings_nobody_back(forgotten: Path, tmp_path: Path, *, prove: bool) -> None:
     """At no moment, and not by a later load either; running it again finishes it."""
     words, seen = ("restore", "--from", str(tmp_path / "backup"), "--replace"), Counter[str]()
@@ -513,6 +516,7 @@ def check_full(disk: Path, words: list[str], make_room: Callable[[], None]) -> N
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs a disk of its own, and so root")
 @pytest.mark.parametrize("command", ["forget", "backup", "restore"])
+@pytest.mark.slow
 def test_on_a_full_disk_a_command_is_done_or_changes_nothing(
     forgotten: Path, company: Path, tmp_path: Path, *, command: str, prove: bool
 ) -> None:

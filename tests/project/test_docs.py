@@ -165,7 +165,7 @@ def with_sample(new_checkout: Callable[[], Checkout]) -> Checkout:
 
 
 @MINUTES
-@pytest.mark.slow
+@pytest.mark.slow(minutes=4)
 def test_the_tutorial_can_be_followed(with_sample: Checkout) -> None:
     with_sample.follow("tutorial.md")
     backtests = (said for command, said in with_sample.said.items() if "backtest" in command)

@@ -90,7 +90,7 @@ def escalated(those: tuple[Incident, ...]) -> set[tuple[str, str]]:
     return {(i.rule, i.slice) for i in rates}
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 @pytest.mark.parametrize("kind", SOME)
 def test_planted_artefact_is_named(tmp_path: Path, clean: Path, undisturbed: tuple[Incident, ...], kind: str) -> None:
     files = tmp_path / "files"

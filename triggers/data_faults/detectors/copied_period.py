@@ -7,8 +7,8 @@ from math import log
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from queries.monitoring.row_profiles import Profile
 from triggers.data_faults.detectors.history import ALPHA, Cell, DataFault, Names, RowHistory
@@ -132,7 +132,7 @@ def _doubt(days: _Floats, same: NDArray[np.uint64], usual: float) -> _Floats:
     chance, rows = np.zeros(len(days)), days.sum(axis=1)
     for weekday in range(7):
         own = slice(weekday, None, 7)
-        alone = float(np.log(special.ive(0, 2 * days[own].mean(axis=0))).sum())
+        alone = float(np.log(scipy.special.ive(0, 2 * days[own].mean(axis=0))).sum())
         _, times = np.unique(same[own][rows[own] > 0], return_counts=True)
         pairs, equal = float(times.sum() * (times.sum() - 1)), float((times * (times - 1)).sum())
         chance[own] = max(alone, log((equal + 2) / (pairs + 2)), usual)

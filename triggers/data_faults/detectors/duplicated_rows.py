@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-from scipy import special
+import scipy
 
 from triggers.data_faults.detectors.history import ALPHA, Cell, DataFault, RowHistory, daily_by, everywhere
 
@@ -41,7 +41,7 @@ def _doubled(look: RowHistory, cell: Cell, looks: int) -> DataFault | None:
     # What is always so is held against chance alone, and else what is usual is no fault.
     for days, least, expected in ((1, _OF_A_DAY, usual), (len(seen), _OF_ALL, _USUAL), (7, _OF_ALL, usual)):
         twice, all_ = (counts.reshape(-1, days).sum(axis=1) for counts in (seen, rows))
-        tails = special.gammainc(np.maximum(twice, 1e-9), np.maximum(expected * all_, 1e-9))
+        tails = scipy.special.gammainc(np.maximum(twice, 1e-9), np.maximum(expected * all_, 1e-9))
         is_odd = (twice >= np.maximum(_LEAST_DOUBLED, (least + expected) * all_)) & (
             tails < ALPHA / (looks * len(seen))
         )

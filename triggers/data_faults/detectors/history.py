@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Final, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from queries.monitoring.row_profiles import Breakdown, Profile
 from queries.statistics.estimates import Floats
@@ -223,17 +223,17 @@ def daily_by(breakdown: Breakdown, names: tuple[str, ...]) -> dict[tuple[str, ..
 def few(seen: float, others: float, share: float, dispersion: float) -> float:
     """The chance of at most `seen` of seen + others, were each in its part with probability `share`."""
     x, n = seen / dispersion, (seen + others) / dispersion
-    return float(special.betainc(n - x, x + 1, 1 - share)) if n > x else 1.0
+    return float(scipy.special.betainc(n - x, x + 1, 1 - share)) if n > x else 1.0
 
 
 def at_least(seen: float, expected: float, dispersion: float) -> float:
     """The chance of a Poisson count of `seen` or more."""
-    return float(special.gammainc(seen / dispersion, expected / dispersion)) if seen > 0 else 1.0
+    return float(scipy.special.gammainc(seen / dispersion, expected / dispersion)) if seen > 0 else 1.0
 
 
 def at_most(seen: float, expected: float, dispersion: float) -> float:
     """The chance of a Poisson count of `seen` or fewer."""
-    return float(special.gammaincc(seen / dispersion + 1, expected / dispersion))
+    return float(scipy.special.gammaincc(seen / dispersion + 1, expected / dispersion))
 
 
 def dispersion(weekly: Floats) -> float:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from queries.monitoring.row_profiles import YOUNG
 from triggers.data_faults.detectors.history import (
@@ -82,10 +82,10 @@ def _tapers(look: RowHistory, cell: Cell, usual: float, noise: float) -> bool:
     falling = isotonic_regression(seen / due, weights=due, increasing=False).x
     rows, expected = seen.cumsum(), due.cumsum()
     steps = _fit(rows, expected) + _fit(rows[-1] - rows, expected[-1] - expected)
-    clearer = float(special.xlogy(seen, falling).sum()) - float(steps.max())
+    clearer = float(scipy.special.xlogy(seen, falling).sum()) - float(steps.max())
     return bool(falling[-1] <= _LEFT and clearer >= _CLEARER * noise)
 
 
 def _fit(seen: NDArray[np.float64], due: NDArray[np.float64]) -> NDArray[np.float64]:
     """What the best single level adds to the log-likelihood of Poisson counts."""
-    return np.asarray(special.xlogy(seen, seen / np.maximum(due, 1e-6)), dtype=np.float64)
+    return np.asarray(scipy.special.xlogy(seen, seen / np.maximum(due, 1e-6)), dtype=np.float64)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from queries.monitoring.row_profiles import AGES
 from triggers.data_faults.detectors.history import ALPHA, Cell, DataFault, RowHistory, at_most, dispersion, everywhere
@@ -80,5 +80,5 @@ def _undecided(look: RowHistory, cell: Cell, ages: NDArray[np.float64]) -> DataF
 
 def _gain(seen: NDArray[np.float64], due: NDArray[np.float64]) -> NDArray[np.float64]:
     """How much likelier so few are where the rate has fallen to what was seen, as a logarithm."""
-    gain = special.xlogy(seen, seen / np.maximum(due, 1e-9)) - seen + due
+    gain = scipy.special.xlogy(seen, seen / np.maximum(due, 1e-9)) - seen + due
     return np.asarray(np.where(seen < due, gain, 0.0), dtype=np.float64)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from scipy import special
+import scipy
 
 from queries.monitoring.row_profiles import Profile
 from queries.statistics.estimates import Floats
@@ -78,7 +78,7 @@ def _mix_shift(look: RowHistory, group: _Group) -> tuple[float, DataFault] | Non
     if np.abs(shares).sum() / 2 < _MOVED or past.sum() < _LEAST_BEFORE or now.sum() < _LEAST_SINCE:
         return None
     noise = _pearson(weekly[max(0, split - BEFORE) : split])
-    p = float(special.chdtrc(max(1, int((past + now > 0).sum()) - 1), chi2[best] / noise))
+    p = float(scipy.special.chdtrc(max(1, int((past + now > 0).sum()) - 1), chi2[best] / noise))
     at = int(np.argmax(np.abs(shares)))
     was, is_ = past[at] / past.sum(), now[at] / now.sum()
     who = f"{group.names[at]} ({_ASKED[group.column]})"
