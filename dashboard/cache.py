@@ -48,7 +48,8 @@ class Decorator(Protocol):
 class Key:
     """What every cached result depends on. `day` is today in the reporting zone: what has matured depends on it.
 
-    `scope` is the reader's own, narrowed to the vertical that is looked at; `stamp` is the configuration's hash.
+    `scope` is the reader's own, narrowed to the vertical that is looked at; `stamp` is the configuration's hash;
+    `has_names` is whether the reader's audience sees accounts by name.
     """
 
     data: str
@@ -59,6 +60,7 @@ class Key:
     zone: str
     day: date
     scope: Scope
+    has_names: bool = False
     month: date | None = None
     vertical: str | None = None
 
@@ -87,7 +89,7 @@ def _hashed(key: Key) -> str:
     limits = (key.scope.verticals, key.scope.touchpoints, key.scope.accounts)
     scope = (key.scope.role, *(None if limit is None else sorted(limit) for limit in limits))
     rest = (key.data, key.folder, key.stamp, key.currency, key.generation, key.zone, key.day, key.month, key.vertical)
-    return repr((*rest, *scope))
+    return repr((*rest, *scope, key.has_names))
 
 
 def shared(hashes: Hashes | None = None, *, spinner: str | bool = False, entries: int = ENTRIES) -> Decorator:

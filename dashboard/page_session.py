@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from secrets import token_urlsafe
 from typing import Any, Final
@@ -80,6 +80,7 @@ def page_session(claims: Mapping[str, Any] | None = None) -> Iterator[PageSessio
     changes = opened.changes.now()
     with opened.pinned() as pin, opened.reading() as state:
         key = cache.page_key(opened.settings, stamp, pin.generation, reader.scope, now)
+        key = replace(key, has_names=reader.audience is not None and reader.audience.account_names)
         yield PageSession(opened, reader, catalog, key, pin, state, changes, now)
 
 

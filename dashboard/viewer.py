@@ -43,9 +43,11 @@ OPEN_MODE: Final = "Open mode: no sign-in. Anyone on this computer can see all d
 
 
 def open_viewer(catalog: Catalog) -> Viewer:
-    """Whoever sits at this machine, where nobody signs in."""
+    """Whoever sits at this machine, where nobody signs in: all data can be seen, the names of accounts too."""
     scope = Scope(role="analyst")
-    return Viewer("open mode", scope, catalog.audience(scope.role), OPEN_MODE)
+    audience = catalog.audience(scope.role)
+    everything = audience.model_copy(update={"account_names": True}) if audience else None
+    return Viewer("open mode", scope, everything, OPEN_MODE)
 
 
 def signed_in(missing: Sequence[str], claims: Mapping[str, Any], catalog: Catalog, now: datetime) -> Viewer:

@@ -79,8 +79,14 @@ def decline_spec(_key: Key, _pin: Pin, of: Bought) -> dict[str, Any]:
 # An account's name is one short string, and the list of incidents asks for many at once.
 @shared(entries=ENTRIES * 8)
 def account_name(key: Key, _pin: Pin, account_id: str) -> str:
-    """An account's name, or its id where the reader may not have the name."""
-    return read_account_name(_pin.conn, account_id, key.scope) or account_id
+    """An account's name, or its pseudonym where the reader may not have the name."""
+    name = read_account_name(_pin.conn, account_id, key.scope) if key.has_names else None
+    return name or pseudonym(account_id)
+
+
+def pseudonym(account_id: str) -> str:
+    """What an account is called where its name is not shown: its number at its source, the same everywhere."""
+    return f"account {account_id}"
 
 
 @shared({Incident: lambda found: (found.id, found.value)})
@@ -110,6 +116,9 @@ def incident_evidence(key: Key, _pin: Pin, page: IncidentPage) -> Evidence | Non
     """What stands behind an incident, at its present version."""
     as_of = _read_at(key, page)
     found = read_evidence(_pin.conn, page, key.scope, as_of)
+    if found and not key.has_names:
+        hidden = (replace(one, name=pseudonym(one.account_id)) for one in found.contributors)
+        found = replace(found, contributors=tuple(hidden))
     return with_stake(_pin.conn, found, key.currency, key.scope, as_of) if found else None
 
 
@@ -131,7 +140,8 @@ def origin_spec(key: Key, _pin: Pin, page: IncidentPage) -> dict[str, Any] | Non
 def bad_rows(key: Key, _pin: Pin, page: IncidentPage) -> tuple[BadRow, ...]:
     """The newest cases behind an incident; none for an audience that is shown no rows."""
     audience = key.catalog.audience(key.scope.role)
-    return read_bad_rows(_pin.conn, page, key.scope, key.as_of) if audience and audience.rows else ()
+    rows = read_bad_rows(_pin.conn, page, key.scope, key.as_of) if audience and audience.rows else ()
+    return rows if key.has_names else tuple(replace(row, account=pseudonym(row.account_id)) for row in rows)
 
 
 def card(key: Key, pin: Pin, page: IncidentPage, link: str, standing: Iterable[Incident]) -> Card | None:

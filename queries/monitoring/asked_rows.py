@@ -74,6 +74,7 @@ class BadRow:
     id: str
     source: str
     place: tuple[str, ...]
+    account_id: str
 
 
 def newest_bad_rows(
@@ -87,11 +88,11 @@ def newest_bad_rows(
     rows, chosen = asked(question, scope, as_of, {"source", "id", "account_id", *place})
     c, names, day = rows.c, tables.account.c, rows.c[day_of_row(metric)]
     account = func.coalesce(names.name, c.account_id)
-    query = select(day, account, c.id, c.source, *(c[name] for name in place))
+    query = select(day, account, c.id, c.source, c.account_id, *(c[name] for name in place))
     query = query.select_from(rows.outerjoin(tables.account, names.account_id == c.account_id))
     newest = query.where(chosen, bad_row(metric, rows)).order_by(day.desc(), c.source, c.id).limit(most)
     return tuple(
-        BadRow(row[0], row[1], row[2], row[3], tuple(str(part) for part in row[4:] if part is not None))
+        BadRow(row[0], row[1], row[2], row[3], tuple(str(part) for part in row[5:] if part is not None), row[4])
         for row in conn.execute(newest)
     )
 

@@ -110,4 +110,6 @@ def test_a_scope_within_another_is_no_wider(own: set[str] | None, other: set[str
 
 
 def test_open_mode_is_an_analyst() -> None:
-    assert open_viewer(company()).scope == Scope("analyst")
+    viewer = open_viewer(company())
+    assert viewer.scope == Scope("analyst")
+    assert viewer.audience is None or viewer.audience.account_names

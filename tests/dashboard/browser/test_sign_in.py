@@ -180,6 +180,20 @@ def test_a_general_manager_is_sent_nothing_of_another_vertical(page_at: PageAt, 
     expect(page.get_by_text("Lab", exact=True)).to_have_count(0)
 
 
+def test_who_may_not_have_the_names_of_accounts_is_sent_pseudonyms(page_at: PageAt, site: Site) -> None:
+    """On the list and on the page of a case, whatever the browser is sent."""
+    tab = page_at()
+    traffic = Traffic(tab)
+    page = tab.open(f"{site.url}/incident")
+    sign_in(page, "ana@example.com")
+    expect(page.get_by_text("account A03, Payments").first).to_be_visible(timeout=60_000)
+    page = tab.open(f"{site.url}/incident?id={site.company.detractor}")
+    expect(page.get_by_text("account A03").first).to_be_visible(timeout=60_000)
+    page.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
+    assert traffic.names("A03")
+    assert not traffic.names("Payments Holding")
+
+
 def test_who_may_not_open_the_review_begins_with_the_incidents(page_at: PageAt, site: Site) -> None:
     page = page_at().open(site.url)
     sign_in(page, "expert@example.com")
