@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -31,12 +31,37 @@ class Step(FrozenModel):
     notify: Name = "channel"
 
 
+PARTICLES: Final = frozenset(
+    {
+        "al",
+        "bin",
+        "da",
+        "de",
+        "del",
+        "della",
+        "den",
+        "der",
+        "di",
+        "do",
+        "dos",
+        "du",
+        "el",
+        "la",
+        "le",
+        "ter",
+        "van",
+        "von",
+    }
+)
+"""What stands before a family name and is not written large."""
+
+
 class Route(FrozenModel):
     """Where a rule's incidents go: a Slack channel, and a ladder of who is told when.
 
     Outside its `hours` (in `zone`, on business days that are not its `holidays`) steps of the ladder are held until it
     opens, folded into one there, or dropped; severity 1 goes through. Or the clock pauses: only
-    working time counts, whatever is due. Whoever took an incident on has `ack_timeout`.
+    business time counts, whatever is due. Whoever took an incident on has `ack_timeout`.
     What it escalates should be solved `solve_within` of its opening.
     """
 
@@ -73,6 +98,14 @@ class Person(FrozenModel):
 def label_of(name: str | None, people: Iterable[Person]) -> str:
     """How people read somebody's name: the label of whom the configuration knows, else as it is written."""
     return next((person.label for person in people if person.name == name), "somebody" if name is None else name)
+
+
+def called(label: str) -> str:
+    """A label within a sentence: a role with its article, `the head of billing`; a name as it is."""
+    # Only a role has words that are no proper nouns after its first, but for what stands before a family name.
+    if not any(word[0].islower() and word not in PARTICLES for word in label.split()[1:]):
+        return label
+    return f"the {label if label[1].isupper() else label[0].lower() + label[1:]}"
 
 
 class Audience(FrozenModel):

@@ -9,7 +9,7 @@ from dashboard.cache import ENTRIES, Key, copied, shared
 from dashboard.charts import finished
 from dashboard.incident.charts import Bought, Reference, bought, origin, over_time
 from dashboard.review.data import effect
-from queries.monitoring import BadRow, Evidence, with_stake
+from queries.monitoring import BadRow, Evidence, with_revenue
 from queries.review import (
     IncidentPage,
     Onset,
@@ -119,7 +119,7 @@ def incident_evidence(key: Key, _pin: Pin, page: IncidentPage) -> Evidence | Non
     if found and not key.has_names:
         hidden = (replace(one, name=pseudonym(one.account_id)) for one in found.contributors)
         found = replace(found, contributors=tuple(hidden))
-    return with_stake(_pin.conn, found, key.currency, key.scope, as_of) if found else None
+    return with_revenue(_pin.conn, found, key.currency, key.scope, as_of) if found else None
 
 
 def _read_at(key: Key, page: IncidentPage) -> datetime:

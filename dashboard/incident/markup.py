@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from config.models import DATA_FAULT, DECEIVES, Catalog, Guard, Metric, Person, Route, Rule, label_of
+from config.models import DATA_FAULT, DECEIVES, Catalog, Guard, Metric, Person, Route, Rule, called, label_of
 from dashboard.incident.charts import Reference
 from dashboard.markup import SEVERITIES, macros, section
 from queries.messages import Notification
@@ -58,8 +58,8 @@ class Terms:
     today: date | None = None
 
     def name(self, name: str | None) -> str:
-        """How people read somebody's name."""
-        return label_of(name, self.people)
+        """How a sentence says somebody's name or role."""
+        return called(label_of(name, self.people))
 
     def day(self, at: datetime) -> str:
         """The day of an instant: `3 October 2026`."""
@@ -224,7 +224,7 @@ def history_section(entries: Iterable[HistoryEntry], terms: Terms) -> Markup:
             terms.moment(happened_on(entry, terms.zone)),
             news(entry.kind),
             entry.reason,
-            entry.author and terms.name(entry.author),
+            entry.author and label_of(entry.author, terms.people),
         )
         for entry in reversed([*entries])
     )

@@ -1,4 +1,4 @@
-"""Revenue in the reporting currency: the one reading behind the review's finances, the stakes and the coverage."""
+"""Revenue in the reporting currency: the one reading behind the review's finances, the messages and the coverage."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ from queries.metrics.formatting import listed
 from queries.metrics.query_plan import clock_of
 from queries.warehouse import Scope, rollups, settle
 
-YEAR: Final = timedelta(days=365)
 _MONTHS_NAMED: Final = 3
 
 
@@ -117,13 +116,19 @@ def revenue_of(
     """
     if not accounts:
         return {}
-    since, ids = clock_of(conn, as_of).day(YEAR), sorted(accounts)
+    since, ids = _year_ago(conn, as_of), sorted(accounts)
 
     def chosen(table: Table) -> ColumnElement[bool]:
         return and_(table.c.month >= since, table.c.account_id.in_(ids))
 
     found = read_revenue(conn, ("account_id",), scope, as_of, currency, chosen).to_pylist()
     return {account: total for account, total in _by_account(found).items() if total}
+
+
+def _year_ago(conn: Connection, as_of: datetime) -> date:
+    """The first of the last twelve months that are over: a window of days would begin within a month, and lose it."""
+    today = clock_of(conn, as_of).day()
+    return date(today.year - 1, today.month, 1)
 
 
 def _by_account(rows: list[dict[str, Any]]) -> dict[str, float]:
@@ -159,7 +164,7 @@ def rank_of(conn: Connection, account: str, currency: str, scope: Scope, as_of: 
     """
     if scope.accounts is not None:
         return None
-    since = clock_of(conn, as_of).day(YEAR)
+    since = _year_ago(conn, as_of)
 
     def read(chosen: Callable[[Table], ColumnElement[bool]]) -> list[dict[str, Any]]:
         by = ("account_id", "vertical")

@@ -6,7 +6,7 @@ May import queries.metrics, queries.warehouse, queries.statistics, queries.engin
 from queries.monitoring.asked_rows import BadRow, Question, newest_bad_rows
 from queries.monitoring.case_file import CaseFile, Score, read_case
 from queries.monitoring.drivers import DIMENSIONS, Cell, Dimension, Drivers, question_of
-from queries.monitoring.evidence import MOST, Evidence, Overlap, gather, gather_case, overlaps, with_stake
+from queries.monitoring.evidence import MOST, Evidence, Overlap, gather, gather_case, overlaps, with_revenue
 
 __all__ = [
     "DIMENSIONS",
@@ -26,5 +26,5 @@ __all__ = [
     "overlaps",
     "question_of",
     "read_case",
-    "with_stake",
+    "with_revenue",
 ]

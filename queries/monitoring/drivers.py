@@ -109,7 +109,7 @@ class Drivers:
         named.sort(key=lambda each: each[1].even - each[1].part)
         said = list[str]()
         for one, cell in named[:_MOST_NAMED]:
-            what = f"{DIMENSIONS[one.name][0]} {cell.value[:_LONGEST]}"
+            what = f"{DIMENSIONS[one.name][0]} “{cell.value[:_LONGEST]}”"
             if one.name == "account_id":
                 what = names.get(cell.value, "one account")
             of = f"{self._share(cell):.0%} of the change" if cell.bad is None else f"{cell.bad:,} of {self.bad:,}"

@@ -62,7 +62,7 @@ class Evidence:
     """What an incident's card adds to its figures.
 
     `accounts` counts all that have a part in the figure, `affected` are those whose rows count against it;
-    `last_contact` is when a single one was last heard of, `case` its severe case, and `stake` what those affected buy;
+    `last_contact` is when a single one was last heard of, `case` its severe case, `revenue` what those affected buy;
     `drivers` say where a breach comes from.
     """
 
@@ -74,23 +74,23 @@ class Evidence:
     last_contact: date | None = None
     affected: tuple[str, ...] = ()
     case: CaseFile | None = None
-    stake: str = ""
+    revenue: str = ""
     drivers: Drivers | None = None
 
 
-def with_stake(conn: Connection, evidence: Evidence, currency: str, scope: Scope, as_of: datetime) -> Evidence:
+def with_revenue(conn: Connection, evidence: Evidence, currency: str, scope: Scope, as_of: datetime) -> Evidence:
     """The evidence with what the accounts affected buy in a year, or why nobody can say."""
     n = len(evidence.affected)
     try:
         worth = sum(revenue_of(conn, evidence.affected, currency, scope, as_of).values())
         rank = rank_of(conn, evidence.affected[0], currency, scope, as_of) if worth and n == 1 else None
     except UnratedRevenueError as error:
-        return replace(evidence, stake=f"Not known: {error}")
+        return replace(evidence, revenue=f"Not known: {error}")
     whose = "this account" if n == 1 else f"the {count(n)} accounts affected"
-    words = f"{money_figure(worth, currency)} of revenue with {whose} in the last twelve months"
+    words = f"{money_figure(worth, currency)} in the last twelve months from {whose}"
     if rank and rank.of > 1:
         words += f", the {largest_word(rank.place)} of {count(rank.of)} accounts in {rank.vertical}"
-    return replace(evidence, stake=words) if worth else evidence
+    return replace(evidence, revenue=words) if worth else evidence
 
 
 def gather(

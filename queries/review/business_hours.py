@@ -20,14 +20,14 @@ DAY: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """A route's working time.
+    """A route's business time.
 
     Args:
         zone: in which its hours and days are.
         hours: from when to when; None is round the clock on every day.
         weekend: the days of the week off, Monday is 1.
         holidays: more days off.
-        pauses: whether what is due waits for working time to pass: a day is then as long as the hours are.
+        pauses: whether what is due waits for business time to pass: a day is then as long as the hours are.
     """
 
     zone: ZoneInfo
@@ -54,7 +54,7 @@ class Timetable:
     def after(self, at: datetime, length: timedelta, gone: timedelta = timedelta(0)) -> datetime:
         """When a length of time is over that begins at an instant, or the rest of it where `gone` is over already.
 
-        Where the table pauses that is working time, and never the very end of a day: nobody would be told then.
+        Where the table pauses that is business time, and never the very end of a day: nobody would be told then.
         """
         if self.hours is None or not self.pauses:
             return at + length - gone
@@ -69,7 +69,7 @@ class Timetable:
         raise AssertionError  # there is always another day
 
     def _at_work(self, length: timedelta) -> timedelta:
-        """How much working time a length is: each whole day a business day."""
+        """How much business time a length is: each whole day a business day."""
         opens, closes = (datetime.combine(date.min, at) for at in self.hours or (MORNING, MORNING))
         days, rest = divmod(length, DAY)
         return days * ((closes - opens) % DAY or DAY) + rest
@@ -143,7 +143,7 @@ def _change(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:
 
 
 def timetable(catalog: Catalog, route: Route, zone: ZoneInfo) -> Timetable:
-    """A route's working time; `zone` is where it names none. The catalogue's weekend and holidays are everybody's."""
+    """A route's business time; `zone` is where it names none. The catalogue's weekend and holidays are everybody's."""
     holidays = frozenset((*catalog.calendar.holidays, *route.holidays))
     own = ZoneInfo(route.zone) if route.zone else zone
     return Timetable(own, route.hours, frozenset(catalog.calendar.weekend), holidays, route.outside == "pause")

@@ -1,7 +1,7 @@
 """Seeded draws, whole arrays at a time, and the time they cover with the rhythm of its week.
 
 Everything is drawn in even time, counted in days back from the end, and then bent to a week in which most happens on
-working days between 8 and 18 h. The bend is the same in every week and keeps the order of events, so rates do not
+business days between 8 and 18 h. The bend is the same in every week and keeps the order of events, so rates do not
 depend on it.
 """
 
@@ -79,7 +79,7 @@ HORIZON: Final = 761 + WARM_UP
 """Days drawn: 24 months and a part of one are at most 761. It never varies, so another end only shifts the draws."""
 
 _MONDAY: Final = 4 * DAY  # 1970-01-05
-_WORK: Final = 0.16  # of the week's events, on each of five working days between 8 and 18 h
+_WORK: Final = 0.16  # of the week's events, on each of five business days between 8 and 18 h
 
 
 # What each stretch of the working week holds: before work, at work, and so on from Monday to Friday.

@@ -164,7 +164,7 @@ def test_where_a_breach_comes_from(tmp_path: Path) -> None:
         assert [(cell.value, cell.n, cell.stands_out) for cell in firsts] == [("seal", 14, True), ("North", 14, True)]
         for one in found.dimensions:
             assert sum(cell.part for cell in one.cells) == pytest.approx(found.change)
-        assert found.words({}) == "Mostly defect code seal (14 of 16 bad cases) and team North (14 of 16)"
+        assert found.words({}) == "Mostly defect code “seal” (14 of 16 bad cases) and team “North” (14 of 16)"
         # Without an earlier window it is the distance to the limit, and what only bad rows have cannot be weighed.
         late = read_drivers(
             pin.conn, replace(asked, earlier=(date(2024, 1, 1), date(2024, 2, 1)), held=0.25), EVERYTHING, LATE

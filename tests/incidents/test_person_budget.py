@@ -38,7 +38,7 @@ from tests.support.installation import configure
 from triggers.incidents.escalation import EscalationStep
 from triggers.incidents.person_budget import Requested, assign_steps, monday
 from triggers.incidents.tick import tick
-from triggers.messages.direct_messages import DirectMessageWriter, Stake, due_direct_messages, noisiest, rank
+from triggers.messages.direct_messages import DirectMessageWriter, Ranked, due_direct_messages, noisiest, rank
 from triggers.processes.run import Runner
 from triggers.slack.blocks import render
 
@@ -144,15 +144,15 @@ def test_when_a_week_began(now: str, zone: str, began: str) -> None:
     assert monday(datetime.fromisoformat(now), ZoneInfo(zone)) == datetime.fromisoformat(began)
 
 
-def test_ranked_by_value_at_stake_then_by_severity_and_n() -> None:
-    stakes = [
-        Stake(incident("small", 3, n=5)),
-        Stake(incident("big", 3, n=50)),
-        Stake(incident("bad", 2)),
-        Stake(incident("poor", 4), 100.0),
-        Stake(incident("rich", 4), 5000.0),
+def test_ranked_by_revenue_then_by_severity_and_n() -> None:
+    found = [
+        Ranked(incident("small", 3, n=5)),
+        Ranked(incident("big", 3, n=50)),
+        Ranked(incident("bad", 2)),
+        Ranked(incident("poor", 4), 100.0),
+        Ranked(incident("rich", 4), 5000.0),
     ]
-    assert [stake.incident.id for stake in rank(stakes)] == ["rich", "poor", "bad", "big", "small"]
+    assert [one.incident.id for one in rank(found)] == ["rich", "poor", "bad", "big", "small"]
 
 
 def test_the_noisiest_first_and_what_is_answered_not_at_all() -> None:
@@ -319,6 +319,9 @@ def test_without_a_member_id_a_digest_waits(
         assert [message.target for message in outbox.unsent(conn)] == ["@ana"]
 
 
+DAYS: Final = ((5, 6), (5, 31), (6, 1))
+
+
 def test_revenue_of_accounts(tmp_path: Path) -> None:
     """Of the last twelve months, in the installation's currency, in scope, and only of those asked for."""
     rows = rows_of(weeks(FIRST, (1,), journeys=3, vertical="North"), accounts=3)
@@ -333,6 +336,9 @@ def test_revenue_of_accounts(tmp_path: Path) -> None:
         as_of = datetime(2026, 12, 2, tzinfo=UTC)
         assert revenue_of(pin.conn, asked, "EUR", EVERYTHING, as_of) == {"North-0": 150.0}
         assert revenue_of(pin.conn, asked, "EUR", Scope("gm", frozenset({"South"})), as_of) == {}
+        # Twelve whole months: on the sixth of May those from the May before.
+        by_may = {day: revenue_of(pin.conn, asked, "EUR", EVERYTHING, datetime(2027, *day, tzinfo=UTC)) for day in DAYS}
+        assert by_may == {(5, 6): {"North-0": 150.0}, (5, 31): {"North-0": 150.0}, (6, 1): {"North-0": 50.0}}
         assert revenue_of(pin.conn, (), "EUR", EVERYTHING, as_of) == {}
 
 

@@ -375,7 +375,7 @@ def test_steps_told_together_name_only_what_everybody_there_may_read() -> None:
     another = replace(others[0], id="another", slice="vertical=Zebras|journey_type=repair", vertical="Zebras")
     ((_, told), *_) = due_steps((zebras, *others, another), of, ZoneInfo("UTC"), NOW)
     assert "together with 3 others" in told.reason
-    assert "vertical=Zebras|journey_type=repair" in told.reason
+    assert "Journeys with a defect (Zebras, repair)" in told.reason
     assert "Yachts" not in told.reason
     assert "Xylophones" not in told.reason
 

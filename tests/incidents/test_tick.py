@@ -516,6 +516,7 @@ def test_the_first_run_tells_only_of_fresh_cases(tmp_path: Path, new_state: NewS
         joined = [entry.reason for entry in entries(conn, first.id) if entry.kind == "joined"]
     # Of one account: the older of the two that are fresh speaks for the other.
     assert (first.slice, len(joined), joined[0].count(";")) == ("response=made/6", 1, 0)
+    assert joined[0].endswith("found 28 February 2026)")  # not when the run noted it
     assert {i.slice: i.next_step for i in found(states)}["response=made/2"] == 0
     assert {i.origin for i in found(states)} == {"backfill"}
 

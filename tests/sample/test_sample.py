@@ -369,7 +369,7 @@ def test_publication_lag(sample: Sample) -> None:
         late = f"epoch(recorded_at - {event}) / 86400"
         assert sample.value(f"select max({late}) from {table}") < plant["days"]
         assert 0.05 < sample.value(f"select avg(({late} > 1)::int) from {table}") < 0.6
-    # The last working day and the same weekday three to ten weeks before, so that the week's rhythm drops out.
+    # The last business day and the same weekday three to ten weeks before, so that the week's rhythm drops out.
     day = sample.end - timedelta(days=1)
     while day.weekday() >= 5:
         day -= timedelta(days=1)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.models import Condition, DeclineRule, EventRule, GapRule, Person, Route, conditions_text
+from config.models import Condition, DeclineRule, EventRule, GapRule, Person, Route, called, conditions_text
 from queries.messages import Digest, Worst
 from queries.metrics import MetricPoint
 from queries.monitoring.evidence import Contributor, DataFreshness, Evidence, Overlap
@@ -24,7 +24,7 @@ from triggers.evaluation.kinds import kind_of
 from triggers.messages import ORIGIN, Card, Ids
 from triggers.messages.card import asks, facts, headline, incident_message, news_message, sentence, title
 from triggers.messages.digest import digest_message
-from triggers.messages.message import Fact, accounts_fact, mark
+from triggers.messages.message import Fact, accounts_fact, mark, news
 from triggers.messages.picture import Reading, chart, metric_series
 from triggers.slack.blocks import SlackMessage, escaped, fallback, metadata, render
 
@@ -181,12 +181,16 @@ def test_a_decline_says_what_was_bought_and_when_they_were_last_heard_of() -> No
     opened = HistoryEntry("0b8f8e3e", 1, OPENED, "opened", "below its own last twelve months", None, 12, sample)
     whose = Contributor("A1", "Ashgrove Bank", 1, 1)
     case = Evidence((whose,), 1, 1, (), DataFreshness(12, LOADED, None), date(2026, 1, 19))
-    place = {"incident": incident("account_id=A1", vertical="Retail"), "entries": (opened,), "metric": None}
+    place = {"incident": incident("account_id=A1", account_id="A1"), "entries": (opened,), "metric": None}
     found = card(rule=DeclineRule.model_validate(body), evidence=case, **place)
     said = "518,000 EUR in February against 663,000 EUR in December 2025, 7.99 M EUR in the year to December 2025."
     assert headline(found) == f"Share 64% (December 2025) \N{RIGHTWARDS ARROW} 48% (February), {said}"
     lines = {f.label: f.text for f in facts(found)}
     assert (lines["Accounts"], lines["Last contact"]) == ("Ashgrove Bank", "19 January 2026")
+    assert sentence(found) == (
+        "Ashgrove Bank bought for 518,000 EUR in February 2026, against 663,000 EUR in December 2025 and 7.99 M EUR in "
+        "the year to December; our share of its wallet went from 64% to 48%."
+    )
     unshared = replace(opened, sample={**sample, "shares": [None, None], "year": None, "currency": None})
     assert headline(replace(found, entries=(unshared,))) == "518,000 in February against 663,000 in December 2025."
 
@@ -250,6 +254,33 @@ def test_the_worst_of_a_digest_have_their_figures(changes: dict[str, Any], words
     digest = Digest("d", 1, OPENED, 1, 1, 0, 1, (), (worst,))
     said = digest_message(digest, catalog(rule()), "", frozenset({"Retail"})).sentences[-1]
     assert said.partition("\n")[2].partition(" ")[2] == words
+
+
+@pytest.mark.parametrize("kind", ["joined", "standing", "always"])
+def test_what_tells_of_earlier_days_has_not_the_day_of_the_run(kind: str) -> None:
+    """It says its own; what happened in the run has the run's."""
+    later = HistoryEntry("0b8f8e3e", 2, LOADED, kind, "something (found 4 January 2026)", None, 12, None)
+    made = card(entries=(*card().entries, later))
+    assert incident_message(made).news == f"{news(kind)}: something (found 4 January 2026)."
+    worse = replace(made, entries=(*card().entries, replace(later, kind="worsened")))
+    assert "on 2 March 2026, 23:00 CET" in incident_message(worse).news
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("Head of key accounts", "the head of key accounts"),
+        ("Head of Billing", "the head of Billing"),
+        ("General manager, North", "the general manager, North"),
+        ("CX analyst", "the CX analyst"),
+        ("Ana Ruiz", "Ana Ruiz"),
+        ("Jan van der Berg", "Jan van der Berg"),
+        ("Ana", "Ana"),
+        ("", ""),
+    ],
+)
+def test_a_role_has_its_article_in_a_sentence_and_a_name_has_none(label: str, words: str) -> None:
+    assert called(label) == words
 
 
 def test_the_picture_has_the_figure_that_the_message_names() -> None:

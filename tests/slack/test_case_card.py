@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from config.models import EventRule, Person, Route
 from queries.engine import disposing
 from queries.monitoring.case_file import CaseFile, read_case
-from queries.monitoring.evidence import DataFreshness, Evidence, with_stake
+from queries.monitoring.evidence import DataFreshness, Evidence, with_revenue
 from queries.review import Timetable
 from queries.warehouse import EVERYTHING, Scope
 from tests.slack.test_card import card, incident
@@ -23,6 +23,7 @@ from triggers.incidents import due_sentence, parse_ladder, snapshot
 from triggers.incidents.escalation import after, due_step
 from triggers.messages.card import asks, facts, incident_message, sentence, title
 from triggers.messages.card_reader import other_incidents
+from triggers.messages.digest import cases_message
 from triggers.messages.message import Link
 from triggers.slack.blocks import render
 
@@ -117,7 +118,7 @@ def shown(conn: Connection, table: str, as_of: datetime = NOW, **changes: Any) -
         (replace(named.contributors[0], account_id="A1", n=1, bad=1),), 1, 1, (), fresh, None, ("A1",),
         case(conn, table, as_of),
     )  # fmt: skip
-    evidence = with_stake(conn, evidence, "EUR", EVERYTHING, as_of)
+    evidence = with_revenue(conn, evidence, "EUR", EVERYTHING, as_of)
     found = incident(f"{table}={KEYS[table]}", account_id="A1", severity=3, n=1, value=None)
     made = card(rule=severe, metric=None, onset=None, incident=found, evidence=evidence, table=OFFICE, now=as_of)
     return replace(made, **changes)
@@ -139,25 +140,26 @@ def test_a_detractor_says_role_score_day_and_the_score_before(conn: Connection) 
         >= {
             "Who": "Ashgrove Bank, decision-maker",
             "When": "2 February 2026, 10:00 CET",
-            "What": "3 out of 10 (NPS)",
+            "What": "3 out of 10 (NPS), relationship survey",
             "Since then": "8 days (6 business days) by 10 February 2026",
             "Score before": "8 out of 10 (NPS) on 2 November 2025, by the same person",
         }.items()
     )
-    assert asks(found)[0].text == "1.00 M EUR of revenue with this account in the last twelve months"
+    revenue, *_ = asks(found)
+    assert (revenue.label, revenue.text) == ("Revenue", "1.00 M EUR in the last twelve months from this account")
 
 
 def test_what_came_back_says_both_times_with_their_faults(conn: Connection) -> None:
     assert sentence(shown(conn, "issue")) == (
-        "At Ashgrove Bank a repair came back after 4 days: it was finished on 9 January 2026, and they called us in "
-        "again on 13 January 2026."
+        "A user at Ashgrove Bank reported the same fault (F7) again on 13 January 2026, 4 days after its repair was "
+        "finished on 9 January 2026."
     )
     assert (
         said(conn, "issue").items()
         >= {
             "Who": "Ashgrove Bank, user",
-            "What": "enquiry, by mail",
-            "First time": "reported 5 January 2026, finished 9 January 2026; fault F7, defects: wrong part",
+            "What": "touchpoint “enquiry”, by mail",
+            "First time": "reported 5 January 2026, finished 9 January 2026; fault F7, defects: “wrong part”",
             "Second time": "reported 13 January 2026, 10:30 CET; fault F7",
             "Mood": "very upset",
             "Score before": "10 out of 10 (NPS) on 2 January 2026, by the same person",
@@ -174,7 +176,7 @@ def test_who_waits_is_said_to_wait_until_they_are_answered(conn: Connection) -> 
     assert (
         said(conn, "inbound").items()
         >= {
-            "What": "contract, by mail",
+            "What": "touchpoint “contract”, by mail",
             "Waiting": "7 days (5 business days), unanswered by 10 February 2026",
             "Mood": "upset",
             "Journey": "onboarding, since 20 January 2026",
@@ -182,8 +184,31 @@ def test_who_waits_is_said_to_wait_until_they_are_answered(conn: Connection) -> 
         }.items()
     )
     later = at("2026-02-25T12:00")
-    assert "waited 9 days (7 business days) for an answer, from 3 February" in sentence(shown(conn, "inbound", later))
+    assert sentence(shown(conn, "inbound", later)) == (
+        "An upset decision-maker at Ashgrove Bank wrote on 3 February 2026 and waited 9 days (7 business days) for an "
+        "answer, which came on 12 February 2026."
+    )
+    assert said(conn, "inbound", later)["Waited"] == "9 days (7 business days), answered 12 February 2026, 09:00 CET"
+    assert "Waiting" not in said(conn, "inbound", later)
     assert said(conn, "inbound", later)["Score before"] == said(conn, "inbound")["Score before"]
+
+
+def test_a_digest_says_of_each_case_who_what_how_long_how_much_and_by_when(conn: Connection) -> None:
+    """Each with the day of its own: they came on different ones."""
+    route = Route.model_validate({"name": "repair", "solve_within": "10d"})
+    first = replace(shown(conn, "issue", route=route), table=replace(OFFICE, pauses=True))
+    weeks_later = replace(first.incident, opened_at=first.incident.opened_at + timedelta(weeks=2))
+    lines = cases_message((first, replace(first, incident=weeks_later)), "").sentences
+    for line, by in zip(lines, ("Tuesday 17 March 2026", "Tuesday 31 March 2026"), strict=False):
+        assert line.partition(": ")[2] == (
+            "A user at Ashgrove Bank reported the same fault (F7) again on 13 January 2026, 4 days after its repair "
+            "was finished on 9 January 2026. Since then: 28 days (20 business days) by 10 February 2026. Revenue: 1.00 "
+            f"M EUR in the last twelve months from this account. To be solved by {by}."
+        )
+    assert lines[2] == "What to do: Call."
+    over = replace(first, incident=replace(first.incident, state="closed", resolved_at=NOW))
+    assert "To be solved" not in cases_message((over,), "").sentences[0]
+    assert "To be solved" not in cases_message((replace(first, route=Route(name="repair")),), "").sentences[0]
 
 
 def test_time_is_counted_no_further_than_the_end_of_the_incident(conn: Connection) -> None:
@@ -247,8 +272,8 @@ TODAY: Final = "by 18:00 CET today (Friday 6 February 2026)"
 @pytest.mark.parametrize(
     ("notify", "changes", "words"),
     [
-        ("ana", {}, "by 09:00 CET on Monday 9 February 2026; after that, Head of service is notified."),  # a weekend
-        ("ana", {"severity": 1}, f"{TODAY}; after that, Head of service is notified."),
+        ("ana", {}, "by 09:00 CET on Monday 9 February 2026; after that, the head of service is notified."),  # weekend
+        ("ana", {"severity": 1}, f"{TODAY}; after that, the head of service is notified."),
         ("gm", {"severity": 1}, f"{TODAY}; after that, the general manager is notified."),
         ("ana", {"next_step_at": None}, "today (Friday 6 February 2026). It will not be escalated to anyone else."),
         ("ana", {"acknowledged_at": FRIDAY, "acknowledged_by": "ana"}, ""),
@@ -303,7 +328,7 @@ def test_a_ladder_counts_the_specialists_own_hours(*, severity: int, hours: bool
     steps = parse_ladder(snapshot(route, severity))
     found = incident(severity=severity, ladder=snapshot(route, severity), next_step_at=after(steps, 1, OPENED, table))
     assert due_sentence(found, route, table, (ANA,), OPENED) == (
-        f"Please acknowledge it by {by}; after that, Head of service is notified."
+        f"Please acknowledge it by {by}; after that, the head of service is notified."
     )
     due = found.next_step_at
     assert due is not None
@@ -311,7 +336,7 @@ def test_a_ladder_counts_the_specialists_own_hours(*, severity: int, hours: bool
     move = due_step(found, route, table, due, (ANA,))
     words = "4 hours" if not hours else "4 business hours" if severity == 1 else "1 business day"
     assert move is not None
-    assert move.reason == f"to Head of service: nobody acknowledged it within {words}"
+    assert move.reason == f"to the head of service: nobody acknowledged it within {words}"
 
 
 @pytest.mark.parametrize(
@@ -322,7 +347,7 @@ def test_a_ladder_counts_the_specialists_own_hours(*, severity: int, hours: bool
         ("2026-02-02T08:00", "2026-02-10T12:00", "6 business days"),
     ],
 )
-def test_how_much_working_time_went_by(since: str, until: str, worked: str) -> None:
+def test_how_much_business_time_went_by(since: str, until: str, worked: str) -> None:
     assert OFFICE.worked(at(since), at(until)) == worked
 
 

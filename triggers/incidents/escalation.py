@@ -12,12 +12,12 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.models import Catalog, Person, Route, duration_text, label_of, parse_duration
+from config.models import Catalog, Person, Route, called, duration_text, label_of, parse_duration
 from queries.engine import day_of
 from queries.messages import Silence, silenced
 from queries.metrics import day_words, listed
 from queries.review import Timetable, solve_by, timetable
-from queries.state import HistoryEntry, Incident
+from queries.state import HistoryEntry, Incident, slice_values
 from triggers.incidents.access import may_name_accounts, may_read
 from triggers.incidents.speakers import speaker_of
 
@@ -108,7 +108,7 @@ def due_step(
     elif incident.acknowledged_at is not None:
         if route.ack_timeout is None or table.after(incident.acknowledged_at, route.ack_timeout) > now:
             return None
-        who = label_of(incident.acknowledged_by, people)
+        who = called(label_of(incident.acknowledged_by, people))
         reason = f"{who} acknowledged it {table.length_words(route.ack_timeout)} ago, and it is still open"
         move = EscalationStep("lapsed", reason, _nobodys(incident, now, table))
     else:
@@ -142,8 +142,10 @@ def _step(
 
 def _called(notify: str, people: Sequence[Person], vertical: str | None) -> str:
     """Whom a step names, as a sentence says it: `the general manager, Ben Okafor`."""
-    labels = [person.label for person in named_people(notify, people, vertical)]
-    if notify == "gm":
+    known = named_people(notify, people, vertical)
+    labels = [called(person.label) for person in known]
+    # A label that is a role says itself what a name needs to have said of it.
+    if notify == "gm" and labels == [person.label for person in known]:
         role = f"the general manager{'s' if labels[1:] else ''}"
         return f"{role}, {listed(labels)}" if labels else role
     return "this channel" if notify == "channel" else listed(labels or [notify])
@@ -161,11 +163,11 @@ def due_steps(
         move = due_step(incident, route, tables.get(route.name) or Timetable(zone), now, catalog.people)
         if move is not None:
             steps.append((incident, move))
-    return _folded(steps, {name: route for name, route in routes.items() if route.outside == "digest"}, catalog.people)
+    return _folded(steps, {name: route for name, route in routes.items() if route.outside == "digest"}, catalog)
 
 
 def _folded(
-    steps: Sequence[tuple[Incident, EscalationStep]], digests: Mapping[str, Route], people: Sequence[Person]
+    steps: Sequence[tuple[Incident, EscalationStep]], digests: Mapping[str, Route], catalog: Catalog
 ) -> tuple[tuple[Incident, EscalationStep], ...]:
     """Of the steps that waited for the same people only the worst incident's is told, and names the others."""
     groups = dict[tuple[str, ...], list[tuple[Incident, EscalationStep]]]()
@@ -177,17 +179,18 @@ def _folded(
         else:
             kept.append((incident, move))
     for (route, *_), group in groups.items():
-        kept += _fold(group, digests[route], people)
+        kept += _fold(group, digests[route], catalog)
     return tuple(kept)
 
 
 def _fold(
-    group: list[tuple[Incident, EscalationStep]], route: Route, people: Sequence[Person]
+    group: list[tuple[Incident, EscalationStep]], route: Route, catalog: Catalog
 ) -> Iterable[tuple[Incident, EscalationStep]]:
     (worst, told), *others = sorted(group, key=lambda step: (step[0].severity, step[0].opened_at, step[0].id))
     if not others:
         return group
-    readers: tuple[Person | Route, ...] = (route, *named_people(told.to, people, worst.vertical))
+    readers: tuple[Person | Route, ...] = (route, *named_people(told.to, catalog.people, worst.vertical))
+    labels = {rule.name: rule.label or rule.name for rule in catalog.rules}
     names = list[str]()
     for other, _ in others[:LISTED]:
         # With its slice only where everybody who reads it in another one's message may see it.
@@ -195,12 +198,17 @@ def _fold(
         may_be_told = all(may_read(reader, other) for reader in readers) and (
             may_name_accounts(route) or not is_account
         )
-        names.append(f"{other.rule} ({other.slice})" if other.slice and may_be_told else other.rule)
+        label = labels.get(other.rule, other.rule)
+        where = other.vertical if other.is_case else ", ".join(slice_values(other.slice).values())
+        names.append(f"{label} ({where})" if where and may_be_told else label)
     more = f" and {len(others) - LISTED} more" if len(others) > LISTED else ""
     number = f"{len(others)} {'other' if len(others) == 1 else 'others'}"
     reason = f"{told.reason}, together with {number}: {', '.join(names)}{more}"
     silent = [
-        (other, replace(m, kind="digested", reason=f"together with the incident of {worst.rule}"))
+        (
+            other,
+            replace(m, kind="digested", reason=f"together with the incident of {labels.get(worst.rule, worst.rule)}"),
+        )
         for other, m in others
     ]
     return [(worst, replace(told, reason=reason)), *silent]

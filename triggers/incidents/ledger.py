@@ -192,7 +192,7 @@ class IncidentLedger:
                 if above is not None and self.opened & {incident.id, above.id}:
                     joined.setdefault(above.id, []).append(incident)
         for id_, parts in joined.items():
-            reason = "; ".join(part_of(part, self.catalog) for part in parts)
+            reason = "; ".join(part_of(part, self.catalog, self.zone) for part in parts)
             self._change(self.incidents[id_], "joined", reason, self.now, None)
 
     def uninhibited(self) -> tuple[Incident, ...]:

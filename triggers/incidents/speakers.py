@@ -1,8 +1,10 @@
 """Which incident speaks for another, so that one event is one message: as rules say, or by place and time. Pure."""
 
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo
 
 from config.models import Catalog, Rule
+from queries.metrics import day_words
 from queries.state import Incident, slice_values
 
 
@@ -72,13 +74,13 @@ def _rule(incident: Incident, catalog: Catalog) -> Rule | None:
     return next((rule for rule in catalog.rules if rule.name == incident.rule), None)
 
 
-def part_of(incident: Incident, catalog: Catalog) -> str:
-    """An incident as it stands in the thread of the one that speaks for it: no account is named."""
+def part_of(incident: Incident, catalog: Catalog, zone: ZoneInfo) -> str:
+    """An incident and its day as they stand in the thread of the one that speaks for it: no account is named."""
     rule = _rule(incident, catalog)
     values = {} if rule is None or rule.is_case else slice_values(incident.slice)
     where = ", ".join(value for column, value in values.items() if column != "account_id") or incident.vertical
     label = rule.label or rule.name if rule else incident.rule
-    return f"{label} ({where})" if where else label
+    return f"{label} ({', '.join(filter(None, (where, f'found {day_words(incident.opened_at, zone)}')))})"
 
 
 def speaks_alone(incident: Incident, rule: Rule) -> bool:

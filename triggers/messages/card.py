@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.models import Metric, Person, Route, Rule, conditions_text, label_of
+from config.models import Metric, Person, Route, Rule, called, conditions_text, label_of
 from queries.metrics import day_words, moment_words
 from queries.monitoring import Evidence
 from queries.review import (
@@ -27,6 +27,7 @@ from triggers.messages.message import (
     CONTINUED,
     NAME,
     OPEN_MENU,
+    PAST,
     VOTES,
     Button,
     Control,
@@ -69,7 +70,7 @@ class Card:
         today: the reporting zone's day: what is silent is so until then.
         present: its figure in the newest window, where it is open and one was evaluated since.
         withheld: whether it lies outside what its readers may see: then only that is said.
-        table: whose clocks and working time its readers go by.
+        table: whose clocks and business time its readers go by.
         now: when it is read, aware UTC; None: when it opened.
         others: what else is open at its account, as far as its readers may see it.
         actions: what is undertaken about it, the newest first.
@@ -212,12 +213,11 @@ def origin_text(evidence: Evidence, route: Route) -> str:
 
 
 def asks(card: Card) -> tuple[Fact, ...]:
-    """What is at stake, what to do, and by when; nothing of it once it is over."""
+    """The revenue that it is about, what to do, and by when; nothing of it once it is over."""
     if not card.incident.is_open:
         return ()
-    stake = card.evidence.stake if card.evidence else ""
     parts = (
-        ("At stake", stake),
+        ("Revenue", card.evidence.revenue if card.evidence else ""),
         ("What to do", card.rule.runbook),
         ("Due", due_sentence(card.incident, card.route, card.clock, card.people, card.now)),
     )
@@ -316,7 +316,8 @@ def _news(card: Card) -> str:
     last = card.entries[-1]
     if last.kind in {"opened", "acknowledged"}:
         return ""
-    said = _happened(card, last, f" on {moment_words(happened_on(last, card.zone), card.zone)}")
+    on = f" on {moment_words(happened_on(last, card.zone), card.zone)}"
+    said = _happened(card, last, "" if last.kind in PAST else on)
     readings = (last.sample or {}, card.sample)
     then, now = (one.get("value") for one in readings)
     if last.kind == "worsened" and card.metric is not None and None not in {then, now} and then != now:
@@ -326,7 +327,7 @@ def _news(card: Card) -> str:
 
 
 def _happened(card: Card, entry: HistoryEntry, when: str = "") -> str:
-    author = f" by {label_of(entry.author, card.people)}" if entry.author else ""
+    author = f" by {called(label_of(entry.author, card.people))}" if entry.author else ""
     joint = ":" if entry.kind not in CONTINUED else "," if when else ""
     return f"{news(entry.kind)}{author}{when}{joint} {entry.reason}"
 

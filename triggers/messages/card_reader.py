@@ -12,7 +12,7 @@ from config import EarshotError
 from config.models import Catalog, Route
 from queries.engine import day_of
 from queries.metrics import day_words, read_account_months
-from queries.monitoring import MOST, Evidence, gather, question_of, with_stake
+from queries.monitoring import MOST, Evidence, gather, question_of, with_revenue
 from queries.review import (
     Onset,
     actions_of,
@@ -149,7 +149,7 @@ class CardReader:
             by, frozen = slice_values(shown.slice), frozen_days(conn, shown.rule_hash, shown.slice)
             rows = question_of(rule, opened_by.metric, shown.slot, by, sample, frozen)
             found = gather(self.pin.conn, rows, place, scope, self.as_of)
-        return with_stake(self.pin.conn, found, self.currency, scope, self.as_of)
+        return with_revenue(self.pin.conn, found, self.currency, scope, self.as_of)
 
 
 def other_incidents(

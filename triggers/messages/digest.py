@@ -7,11 +7,11 @@ from typing import Final
 from config.models import Catalog, Person
 from queries.messages import Digest, Worst
 from queries.metrics import SEVERITY_WORDS, count, day_words
-from queries.review import current_rule, slice_words
+from queries.review import current_rule, slice_words, solve_by
 from queries.state import HistoryEntry
 from queries.warehouse import UNKNOWN
 from triggers.evaluation.kinds import kind_of, sentence_start
-from triggers.messages.card import COMPANY, Card, news_message, sentence, slice_text, title
+from triggers.messages.card import COMPANY, Card, asks, facts, news_message, sentence, slice_text, title
 from triggers.messages.message import Link, Message, mark
 
 _WHY: Final = (
@@ -22,9 +22,14 @@ _STOOD: Final = (
     "Found when these rules were evaluated for the first time. Each has been open for more than 90 days and will not "
     "be escalated; if one gets worse or ends, this thread will say so."
 )
+_ALWAYS: Final = (
+    "Before the next monthly review, set a new limit or a goal: this has always been so, and is no emergency."
+)
 _GATHERED: Final = "Cases of this rule are sent together; new ones will be in the next message."
 LISTED: Final = 20
 """Lines of a digest that names each incident."""
+WAITS: Final = frozenset({"Since then", "Waiting", "Waited"})
+"""The facts of a case that say how long ago it was."""
 
 
 def standing_message(cards: Sequence[Card], link: str) -> Message:
@@ -44,9 +49,7 @@ def standing_message(cards: Sequence[Card], link: str) -> Message:
         sentences.append("\n".join(_listed(lines)))
     if always:
         lines = _listed([_line(card, "in all the data there is") for card in always])
-        sentences.append(
-            "\n".join(["This has always been so: set a new limit, or a goal. It is not an emergency.", *lines])
-        )
+        sentences.append("\n".join([_ALWAYS, *lines]))
     sentences += _withheld(len(cards) - len(told))
     head = f"{count(len(cards))} {'breach' if len(cards) == 1 else 'breaches'} from before Earshot was watching"
     notice = f"{head}. {'; '.join(sentences)}"
@@ -59,15 +62,19 @@ def cases_message(cards: Sequence[Card], link: str) -> Message:
     lines = [*_listed([_case(card) for card in told]), *_withheld(len(cards) - len(told))]
     label = cards[0].rule.label or cards[0].rule.name
     head = f"{label}: {count(len(cards))} {'case' if len(cards) == 1 else 'cases'}"
-    sentences = ("\n".join(lines), *([f"What to do: {cards[0].rule.runbook}"] if cards[0].rule.runbook else []))
+    sentences = (*lines, *([f"What to do: {cards[0].rule.runbook}"] if cards[0].rule.runbook else []))
     actions = (Link("Open the dashboard", link),)
     return Message((f"{head}. {'; '.join(lines)}",), head, sentences, footnote=_GATHERED, actions=actions)
 
 
 def _case(card: Card) -> str:
-    """One case: what happened, and what its account buys."""
-    stake = f" {card.evidence.stake}." if card.evidence and card.evidence.stake else ""
-    return f"{_colour(card)} {slice_text(card)}: {sentence(card)}{stake}"
+    """One case: what happened, how long ago, what its account buys, and by when it is to be solved."""
+    known = [fact for fact in facts(card) if fact.label in WAITS]
+    known += [fact for fact in asks(card) if fact.label == "Revenue"]
+    by = solve_by(card.route, card.incident.severity, card.incident.opened_at, card.clock)
+    due = f" To be solved by {by:%A} {day_words(by)}." if by and card.incident.is_open else ""
+    said = "".join(f" {fact.label}: {fact.text}." for fact in known)
+    return f"{_colour(card)} {slice_text(card)}: {sentence(card)}{said}{due}"
 
 
 def _line(card: Card, since: str) -> str:

@@ -39,7 +39,7 @@ LISTED: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
-class Stake:
+class Ranked:
     """An incident, and the revenue of its account in a year where both are known."""
 
     incident: Incident
@@ -90,10 +90,10 @@ class DirectMessageWriter:
             worth = revenue_of(self.pin.conn, accounts, self.currency, reader_scope(person), self.as_of)
         except UnratedRevenueError as error:
             no_revenue.append(f"Ranked without revenue: {error}.")
-        ranked = rank(Stake(incident, worth.get(incident.account_id or "")) for incident in mine)
+        ranked = rank(Ranked(incident, worth.get(incident.account_id or "")) for incident in mine)
         rules = _named(self.catalog.rules)
         lines = list[str]()
-        for incident, revenue in ((stake.incident, stake.revenue) for stake in ranked):
+        for incident, revenue in ((one.incident, one.revenue) for one in ranked):
             rule = rules.get(incident.rule)
             label = rule.label or rule.name if rule else incident.rule
             yearly = f", {count(round(revenue))} {self.currency} a year" if revenue is not None else ""
@@ -145,14 +145,14 @@ class Withheld:
     at: datetime
 
 
-def rank(stakes: Iterable[Stake]) -> list[Stake]:
-    """By value at stake; where no revenue is known, after those, by severity and by the number of cases."""
+def rank(found: Iterable[Ranked]) -> list[Ranked]:
+    """By revenue; where no revenue is known, after those, by severity and by the number of cases."""
 
-    def key(stake: Stake) -> tuple[Any, ...]:
-        known, worth, about = stake.revenue is not None, stake.revenue or 0, stake.incident
+    def key(one: Ranked) -> tuple[Any, ...]:
+        known, worth, about = one.revenue is not None, one.revenue or 0, one.incident
         return not known, -worth, about.severity, -(about.n or 0), about.opened_at, about.id
 
-    return sorted(stakes, key=key)
+    return sorted(found, key=key)
 
 
 def noisiest(counted: Iterable[RuleTally], voted: Iterable[Verdict]) -> list[RuleWeek]:

@@ -59,6 +59,8 @@ NEWS: Final = {
 }
 CONTINUED: Final = frozenset({"escalated", "snoozed", "reassigned"})
 """Kinds whose reason goes on with the sentence: `Escalated to ...`."""
+PAST: Final = frozenset({"joined", "standing", "always"})
+"""Kinds whose reason says its own days: when it was written down says nothing of what it tells."""
 
 
 def mark(severity: int, state: str) -> tuple[str, str]:
@@ -133,7 +135,7 @@ class Message:
         title: what it is and where.
         sentences: paragraphs.
         facts: labelled lines.
-        asks: the labelled lines that ask for something: what is at stake, what to do, by when.
+        asks: the labelled lines that ask for something: how much revenue, what to do, by when.
         others: what else belongs to the same account.
         news: the last thing that happened.
         mentions: whom the channel tells by name.
@@ -167,12 +169,13 @@ _SCALES: Final = {
     "csat": ("5", "satisfaction"),
     "ces": ("7", "ease of dealing with us"),
 }
+_NAMED: Final = {"code": "defect code", "touchpoint": "touchpoint", "product": "product"}
 _MOODS: Final = {-2: "very upset", -1: "upset", 0: "neutral", 1: "content", 2: "delighted"}
 
 
 def case_sentence(case: CaseFile, who: str, table: Timetable, now: datetime) -> str:
     """What happened to whom, when, and for how long it has waited. `who` is the account as it may be named."""
-    row, day, role = case.row, day_words(case.at, table.zone), _ROLES.get(case.row.get("person.role", ""), "somebody")
+    row, day, role = case.row, day_words(case.at, table.zone), _role(case.row)
     if case.table == "response" and "score" in row and row.get("scale") in _SCALES:
         most, question = _SCALES[row["scale"]]
         said = f"{role.capitalize()} at {who} gave us {row['score']} out of {most} for {question} on {day}"
@@ -180,22 +183,28 @@ def case_sentence(case: CaseFile, who: str, table: Timetable, now: datetime) -> 
     if case.table == "issue":
         came = day_words(row["closed_at"], table.zone) if "closed_at" in row else ""
         after = length_words(timedelta(days=row["repeat_days"])) if "repeat_days" in row else "a short time"
-        what = row.get("journey_type", "issue")
-        first = f": it was finished on {came}, and" if came else ":"
-        return f"At {who} a {what} came back after {after}{first} they called us in again on {day}."
+        what = row.get("journey_type", "journey")
+        trouble = f"{'fault' if what == 'repair' else 'issue'} ({row['issue_code']})"
+        again = f"{_role(case.again or row).capitalize()} at {who} reported the same {trouble} again on {day}"
+        return f"{again}, {after} after its {what} was finished{f' on {came}' if came else ''}."
     if case.table == "inbound":
         mood = _MOODS.get(row.get("emotion", 0), "") if row.get("emotion", 0) < 0 else ""
         person = f"{mood} {role.partition(' ')[2] or 'customer'}".strip()
         article = "An" if person[0] in "aeiou" and not person.startswith("user") else "A"
+        waited = _waited(table, case.at, case.replied_at or now)
         if case.replied_at:
-            waited = _waited(table, case.at, case.replied_at)
-            return f"{article} {person} at {who} waited {waited} for an answer, from {day}."
-        return (
-            f"{article} {person} at {who} has been waiting for an answer since {day}: {_waited(table, case.at, now)}."
-        )
+            came = day_words(case.replied_at, table.zone)
+            return (
+                f"{article} {person} at {who} wrote on {day} and waited {waited} for an answer, which came on {came}."
+            )
+        return f"{article} {person} at {who} has been waiting for an answer since {day}: {waited}."
     if case.table == "defect" and "code" in row:
         return f"{who[:1].upper()}{who[1:]} had a defect, “{row['code']}”, on {day}."
     return f"{who[:1].upper()}{who[1:]} had a severe case on {day}."
+
+
+def _role(row: Mapping[str, Any]) -> str:
+    return _ROLES.get(row.get("person.role", ""), "somebody")
 
 
 def _against(before: Score | None, score: int, table: Timetable) -> str:
@@ -223,7 +232,7 @@ def case_facts(case: CaseFile, who: str, table: Timetable, now: datetime) -> Ite
             if case.replied_at
             else f"unanswered by {_read(case, now, table)}"
         )
-        yield Fact("Waiting", f"{_waited(table, case.at, until)}, {state}")
+        yield Fact("Waited" if case.replied_at else "Waiting", f"{_waited(table, case.at, until)}, {state}")
     elif now - case.at >= timedelta(hours=1):
         yield Fact("Since then", f"{_waited(table, case.at, now)} by {_read(case, now, table)}")
     if case.table == "issue":
@@ -248,13 +257,17 @@ def _what(case: CaseFile) -> str:
     row, parts = case.again or case.row, list[str]()
     if "score" in row and row.get("scale") in _SCALES:
         parts.append(f"{row['score']} out of {_SCALES[row['scale']][0]} ({row['scale'].upper()})")
-    parts += [str(row[name]) for name in ("instrument", "code", "touchpoint") if name in row]
+    parts += [f"{row['kind']} survey"] if "score" in row and "kind" in row else []
+    parts += [f"{word} “{row[name]}”" for name, word in _NAMED.items() if name in row]
     parts += [f"by {row['channel']}"] if "channel" in row else []
-    parts += [str(row["product"])] if "product" in row else []
     if case.table != "issue":
-        parts += [f"about {row['issue_code']}"] if "issue_code" in row else []
-        parts += [f"defects: {listed(case.defects)}"] if case.defects else []
+        parts += [f"issue {row['issue_code']}"] if "issue_code" in row else []
+        parts += [f"defects: {_codes(case.defects)}"] if case.defects else []
     return ", ".join(parts)
+
+
+def _codes(codes: tuple[str, ...]) -> str:
+    return listed([f"“{code}”" for code in codes])
 
 
 def _repairs(case: CaseFile, table: Timetable) -> Iterator[Fact]:
@@ -268,7 +281,7 @@ def _repairs(case: CaseFile, table: Timetable) -> Iterator[Fact]:
 
 
 def _fault(row: Mapping[str, Any], defects: tuple[str, ...]) -> str:
-    return f"fault {row['issue_code']}" + (f", defects: {listed(defects)}" if defects else "")
+    return f"fault {row['issue_code']}" + (f", defects: {_codes(defects)}" if defects else "")
 
 
 def _score(before: Score, table: Timetable) -> str:

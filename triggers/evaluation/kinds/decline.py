@@ -43,12 +43,15 @@ class Decline(RuleKind[DeclineRule]):
         *,
         has_recovered: bool = False,  # noqa: ARG002 - what it buys says it
     ) -> str:
-        """What the account buys in a month, against the best one of its past, and its share of wallet."""
+        """What the account buys in a month, against the best one of its past and its year, and its share of wallet."""
         if "months" not in sample:
             return ""
         before, newest = (date.fromisoformat(day) for day in sample["months"])
         then, now = _amounts(sample)
         said = f"{place} bought for {now} in {newest:%B %Y}, against {then} in {before:%B %Y}"
+        if sample["year"] is not None:
+            year = money_figure(sample["year"], sample["currency"] or "").strip()
+            said += f" and {year} in the year to {before:%B}"
         if None in sample["shares"]:
             return said
         shares = (f"{share:.0%}" for share in sample["shares"])
