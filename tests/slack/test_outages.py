@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -21,12 +21,14 @@ from sqlalchemy import Engine, event, select
 from sqlalchemy.exc import DBAPIError
 
 from config.settings import CHECKOUT
-from queries.messages import outbox
+from queries.messages import due_picture, outbox
 from queries.state import open_state, read_incidents, tables
 from queries.warehouse import EVERYTHING
 from tests.counterparts import postgres as postgresql
+from tests.counterparts import proxy as faults
 from tests.counterparts.human import until
 from tests.counterparts.postgres import Server
+from tests.counterparts.proxy import FaultProxy
 from tests.counterparts.slack import CHANNELS, TOKEN, Slack
 from tests.slack.faults import ground
 from tests.support.clocks import BY_SLACKS_CLOCK, Now
@@ -290,6 +292,10 @@ def watching(environ: dict[str, str]) -> Iterator[Watch]:
         assert status == 0, watch.said
 
 
+RUN: Final = (sys.executable, "-m", "triggers", "run", "--once")
+HOURS: Final = 7200.0
+
+
 def installed(folder: Path, today: date) -> dict[str, str]:
     """A company in which six verticals are in breach today."""
     first = today - timedelta(days=today.weekday(), weeks=20)
@@ -344,6 +350,44 @@ def test_six_incidents_wait_to_be_told_on_any_day(tmp_path: Path, today: date, m
         assert len(outbox.unsent(conn)) >= VERTICALS
         assert sum(one.class_ == "customer" for one in read_incidents(conn, EVERYTHING)) == VERTICALS
     states.dispose()
+
+
+HANGS: Final = (
+    "upload",
+    pytest.param("files.getUploadURLExternal", marks=pytest.mark.proof),
+    pytest.param("files.completeUploadExternal", marks=pytest.mark.proof),
+)
+
+
+@pytest.mark.parametrize("method", HANGS)
+def test_a_run_whose_pictures_get_no_answer_tells_everything_and_ends(
+    tmp_path: Path, slack: Slack, slack_proxy: FaultProxy, today: date, method: str
+) -> None:
+    """Each message goes without its picture, which the next run tries again."""
+    environ = installed(tmp_path, today) | connected(slack, None) | {"EARSHOT_SLACK__BASE_URL": slack_proxy.base_url}
+    slack_proxy.choose = lambda call: faults.hang(HOURS, stored=False) if call.method == method else None
+    ended = subprocess.run(RUN, cwd=CHECKOUT, env={**os.environ, **environ}, timeout=300, check=False)
+    assert ended.returncode == 0
+    assert slack_proxy.count(method) == 1
+    told, states = slack.history(CHANNEL), open_state(tmp_path)
+    assert len(told) == VERTICALS
+    assert not any("slack_file" in block for message in told for block in message.get("blocks", ()))
+    assert not _owed(states)
+    with states.connect().execution_options(reading=True) as conn:
+        assert due_picture(conn, datetime.now(UTC) + timedelta(hours=1)) is not None
+    states.dispose()
+
+
+def test_a_watch_ends_while_an_upload_gets_no_answer(
+    tmp_path: Path, slack: Slack, slack_proxy: FaultProxy, today: date
+) -> None:
+    """Every message is told while it hangs."""
+    address = {"EARSHOT_SLACK__BASE_URL": slack_proxy.base_url, "EARSHOT_SLACK__TIMEOUT_S": "5"}
+    slack_proxy.choose = lambda call: faults.hang(HOURS, stored=False) if call.method == "upload" else None
+    with watching(installed(tmp_path, today) | connected(slack, None) | address) as watch:
+        until(lambda: watch.process.poll() is not None or slack_proxy.count("upload") > 0, 90)
+        until(lambda: len(slack.history(CHANNEL)) >= VERTICALS, 90)
+    assert watch.process.returncode == 0
 
 
 def test_the_watch_outlives_a_lock(tmp_path: Path, slack: Slack, today: date) -> None:
