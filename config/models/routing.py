@@ -100,11 +100,12 @@ def label_of(name: str | None, people: Iterable[Person]) -> str:
     return next((person.label for person in people if person.name == name), "somebody" if name is None else name)
 
 
-def called(label: str) -> str:
-    """A label within a sentence: a role with its article, `the head of billing`; a name as it is."""
+def called(name: str | None, people: Iterable[Person]) -> str:
+    """How a sentence says somebody's name: the label of a role with its article, `the head of billing`."""
+    label = next((person.label for person in people if person.name == name), "")
     # Only a role has words that are no proper nouns after its first, but for what stands before a family name.
     if not any(word[0].islower() and word not in PARTICLES for word in label.split()[1:]):
-        return label
+        return label or label_of(name, ())
     return f"the {label if label[1].isupper() else label[0].lower() + label[1:]}"
 
 

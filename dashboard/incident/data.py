@@ -1,14 +1,17 @@
 """What the incident page reads, each result once: see `dashboard.cache`."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from dashboard.cache import ENTRIES, Key, copied, shared
+from sqlalchemy import Connection
+
+from dashboard.cache import ENTRIES, Changes, Key, copied, shared, until_changed
 from dashboard.charts import finished
 from dashboard.incident.charts import Bought, Reference, bought, origin, over_time
 from dashboard.review.data import effect
+from queries.messages import Notification, notified_states, read_notifications
 from queries.monitoring import BadRow, Evidence, with_revenue
 from queries.review import (
     IncidentPage,
@@ -18,18 +21,50 @@ from queries.review import (
     Trend,
     current_rule,
     outcome_words,
+    queue_summary,
     read_account_name,
     read_bad_rows,
     read_bought,
     read_evidence,
+    read_incident_page,
     read_onset,
     read_present,
     read_trend,
     timetable,
 )
-from queries.state import Action, Incident
+from queries.state import Action, Incident, newest_slots, read_incidents
 from queries.warehouse import Pin
 from triggers.messages import Card, other_incidents
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the state says of an incident: its page, what is open at accounts, and what was told of it."""
+
+    page: IncidentPage
+    standing: tuple[Incident, ...]
+    told: tuple[Notification, ...]
+
+
+@until_changed
+def recorded(key: Key, changes: Changes, _pin: Pin, _state: Connection, id_: str) -> Recorded:
+    """One incident in the reader's scope, as it is now. Raises UnknownIncidentError."""
+    del changes
+    page = read_incident_page(_state, key.catalog, id_, key.scope)
+    newest = newest_slots(_state).get(page.incident.rule)
+    now = present(key, _pin, page.incident, newest.slot if newest else None)
+    standing = read_incidents(_state, key.scope, "open") if page.incident.account_id else ()
+    return Recorded(replace(page, present=now), tuple(standing), tuple(read_notifications(_state, id_)))
+
+
+def queue_line(state: Connection, found: Sequence[Incident]) -> str:
+    """How many of these are open, and what became of their messages, in one line."""
+    return queue_summary(found, notified_states(state, [one.id for one in found if one.is_open]))
+
+
+def seen(page: IncidentPage) -> str:
+    """What an incident's evidence and charts hang on: its version, which its history grows with, and its window."""
+    return repr((page.incident, page.present))
 
 
 @shared({Incident: repr})
@@ -53,7 +88,7 @@ def trend_spec(
     return finished(over_time(shown, metric, incident, reference, readings, key.tz))
 
 
-@shared({IncidentPage: lambda page: repr((page.incident, page.present))})
+@shared({IncidentPage: seen})
 def decline(key: Key, _pin: Pin, page: IncidentPage) -> tuple[Bought, ...]:
     """What the account of a decline bought by month, and its share of wallet where that is known."""
     account, sample = page.incident.account_id, page.sample
@@ -110,8 +145,7 @@ def effect_words(key: Key, pin: Pin, action: Action, others: tuple[Action, ...])
     return outcome_words(action, measured, metric)
 
 
-# Evidence hangs on the incident's version and window; the page's history and actions grow without changing it.
-@shared({IncidentPage: lambda page: repr((page.incident, page.present))})
+@shared({IncidentPage: seen})
 def incident_evidence(key: Key, _pin: Pin, page: IncidentPage) -> Evidence | None:
     """What stands behind an incident, at its present version."""
     as_of = _read_at(key, page)
@@ -127,7 +161,7 @@ def _read_at(key: Key, page: IncidentPage) -> datetime:
     return max(key.as_of, page.incident.opened_at + timedelta(seconds=1))
 
 
-@copied({IncidentPage: lambda page: repr((page.incident, page.present))})
+@copied({IncidentPage: seen})
 def origin_spec(key: Key, _pin: Pin, page: IncidentPage) -> dict[str, Any] | None:
     """The finished chart of where a breach comes from, None where that is not known."""
     found = incident_evidence(key, _pin, page)
@@ -136,7 +170,7 @@ def origin_spec(key: Key, _pin: Pin, page: IncidentPage) -> dict[str, Any] | Non
     return finished(origin(found.drivers, page.metric))
 
 
-@shared({IncidentPage: lambda page: repr((page.incident, page.present))})
+@shared({IncidentPage: seen})
 def bad_rows(key: Key, _pin: Pin, page: IncidentPage) -> tuple[BadRow, ...]:
     """The newest cases behind an incident; none for an audience that is shown no rows."""
     audience = key.catalog.audience(key.scope.role)

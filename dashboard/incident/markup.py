@@ -59,7 +59,7 @@ class Terms:
 
     def name(self, name: str | None) -> str:
         """How a sentence says somebody's name or role."""
-        return called(label_of(name, self.people))
+        return called(name, self.people)
 
     def day(self, at: datetime) -> str:
         """The day of an instant: `3 October 2026`."""

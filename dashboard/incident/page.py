@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -11,17 +11,15 @@ from sqlalchemy import Connection
 
 from config import EarshotError
 from dashboard import markup as parts
+from dashboard.cache import STATE_ENTRIES, Key, shared
 from dashboard.incident import charts, data, markup
 from dashboard.page_session import PageSession, banners, follow_address
-from queries.messages import notified_states, read_notifications
 from queries.review import (
     IncidentPage,
     by_route,
     current_rule,
     figure_name,
-    queue_summary,
     read_escalated,
-    read_incident_page,
     reading_days,
     readings_of,
 )
@@ -50,15 +48,14 @@ def show(session: PageSession) -> None:
         _list(session)
         return
     try:
-        page = read_incident_page(session.state, session.catalog, id_, session.viewer.scope)
+        known = data.recorded(session.key, session.changes, session.pin, session.state, id_)
     except UnknownIncidentError:
         # One sentence for both: whoever may not see an incident does not learn either that it exists.
         words = "The incident in this link does not exist, or you have no access to it."
         st.html(parts.notice(words, attention=True))
         _list(session)
         return
-    slot = _slots(session).get(page.incident.rule)
-    page = replace(page, present=data.present(session.key, session.pin, page.incident, slot))
+    page = known.page
     st.html(markup.incident_header(page, _account(session, page.incident), _terms(session)))
     why = session.own_key(f"why-{id_}")
     typed = st.session_state.get(why, "").strip()
@@ -70,8 +67,7 @@ def show(session: PageSession) -> None:
         st.session_state[why] = typed
         st.html(parts.notice(f"It was closed meanwhile. What you typed was not recorded: “{typed}”", attention=True))
     link = f"{session.stores.settings.dashboard.public_url}/incident?id={page.incident.id}"
-    standing = read_incidents(session.state, session.viewer.scope, "open") if page.incident.account_id else []
-    shown = data.card(session.key, session.pin, page, link, standing)
+    shown = data.card(session.key, session.pin, page, link, known.standing)
     audience = session.viewer.audience
     verbatims = audience is not None and audience.verbatims
     st.html(markup.case_section(shown, verbatims=verbatims) + markup.evidence_section(page, shown))
@@ -79,16 +75,13 @@ def show(session: PageSession) -> None:
         st.html(others)
     with st.expander("How sure?"):
         st.html(parts.bullets(markup.how_sure(page)))
-    _chart(session, page)
-    _decline(session, page)
-    _origin(session, page, shown)
+    _draw(session.key, session, page, shown)
     if words := markup.what_to_do(page, session.catalog.guard):
         st.html(words)
     _actions(session, page)
     st.html(parts.section("History") + markup.history_section(page.history, _terms(session)))
-    told = read_notifications(session.state, page.incident.id)
     has_slack = session.stores.settings.slack.token is not None
-    ladder = markup.ladder_section(page, told, session.catalog, _terms(session), has_slack=has_slack)
+    ladder = markup.ladder_section(page, known.told, session.catalog, _terms(session), has_slack=has_slack)
     st.html(parts.section("Who is notified") + ladder)
     banners(session)
 
@@ -104,15 +97,13 @@ def _list(session: PageSession) -> None:
         st.html(parts.notice("No incident is open." if only_open else "No rule has detected anything yet."))
         _outcomes(session)
         return
-    st.html(
-        parts.notice(queue_summary(found, notified_states(session.state, [one.id for one in found if one.is_open])))
-    )
+    st.html(parts.notice(data.queue_line(session.state, found)))
     with controls:
         found = _chosen(session, found)
     if not found:
         st.html(parts.notice("No incident matches these filters."))
     rows, history = [], histories(session.state, [one.id for one in found[:MOST]])
-    slots = _slots(session)
+    slots = {rule: newest.slot for rule, newest in newest_slots(session.state).items()}
     for incident in found[:MOST]:
         rule, metric = current_rule(incident.rule, session.catalog)
         where = markup.incident_where(incident, _account(session, incident))
@@ -157,10 +148,6 @@ def _outcomes(session: PageSession) -> None:
         st.html(markup.outcomes_section(outcomes, session.catalog))
 
 
-def _slots(session: PageSession) -> dict[str, date]:
-    return {rule: newest.slot for rule, newest in newest_slots(session.state).items()}
-
-
 def _terms(session: PageSession) -> markup.Terms:
     return markup.Terms(session.catalog.people, session.key.tz, session.key.day)
 
@@ -184,6 +171,15 @@ def _buttons(session: PageSession, page: IncidentPage) -> None:
                         session,
                         lambda conn: resolve(conn, id_, author, reason or "", scope, session.now, must_say_why=True),
                     )
+
+
+@shared({IncidentPage: data.seen}, entries=STATE_ENTRIES)
+def _draw(key: Key, _session: PageSession, page: IncidentPage, _shown: Card | None) -> None:
+    """The charts, with what is said of them. What a cached function draws, Streamlit keeps and sends again."""
+    del key  # it is a key only
+    _chart(_session, page)
+    _decline(_session, page)
+    _origin(_session, page, _shown)
 
 
 def _chart(session: PageSession, page: IncidentPage) -> None:

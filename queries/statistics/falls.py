@@ -12,9 +12,9 @@ known, the same two months a year before say how deep a fall the season explains
 
 Null replay: where nothing changed, the newest months are like the twelve before them. So fourteen months are drawn from
 the twelve of a series that is drawn too (Efron, Bootstrap methods: another look at the jackknife, Annals of Statistics
-7, 1979), and judged in the same way; p is how often that shows a fall weighing as much (Davison and Hinkley, Bootstrap
-Methods and their Application, 1997, section 4.4). A series whose months scatter widely keeps its wide draws together,
-so heavy tails are those of the data.
+7, 1979), the newest two with what they were a year before, and judged in the same way; p is how often that shows a fall
+weighing as much (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 4.4). A series whose
+months scatter widely keeps its wide draws together, so heavy tails are those of the data.
 """
 
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ from numpy.random import default_rng
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Places = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 YEAR: Final = 12
 NEWEST: Final = 2
@@ -39,6 +40,9 @@ _ROUGH: Final = 0.125
 
 _WORSE: Final = 2.0
 _SEASON: Final = 24
+_SEASONAL: Final = 2.0
+"""So many spreads below the level the same months of the year before were no chance."""
+
 _FEWEST, _MOST = 2_000, 400_000
 
 
@@ -54,7 +58,9 @@ class Falls:
         highest: the highest such median of the last year, which a fall that lasts does not pull down.
         since: how far the newest months lie below that, as a part of it.
         past: these months as parts of the level.
-        spread: what a fall is weighed by.
+        before: what the same month a year before each of them was, as a part of the twelve months then; 1 is not known.
+        season: what the season leaves of the level in the newest two months.
+        spread: what a fall is weighed by; where a season is left out, the scatter of the year before comes on top.
     """
 
     newest: NDArray[np.int64]
@@ -64,6 +70,8 @@ class Falls:
     highest: Floats
     since: Floats
     past: Floats
+    before: Floats
+    season: Floats
     spread: Floats
 
     def by_chance(self, which: NDArray[np.int64], least: float) -> Floats:
@@ -78,18 +86,23 @@ class Falls:
         dice = default_rng(size)
         one = able[dice.integers(len(able), size=size)]
         # The known ones first: NaN sorts last.
-        months, count = np.sort(self.past, axis=1), np.isfinite(self.past).sum(axis=1)
-        weight = self.depth[which] / self.spread[which] * (1 - 1e-9)
+        order, count = np.argsort(self.past, axis=1), np.isfinite(self.past).sum(axis=1)
+        months, before = (np.take_along_axis(held, order, axis=1) for held in (self.past, self.before))
+        spread = _widened(self.spread, self.season)
+        weight = self.depth[which] / spread[which] * (1 - 1e-9)
 
-        def drawn(series: NDArray[np.int64], times: int) -> Floats:
-            places = (dice.random((len(series), times)) * count[series, None]).astype(np.int64)
-            return np.asarray(months[series[:, None], places], dtype=np.float64)
+        def places(series: NDArray[np.int64], times: int) -> Places:
+            return series[:, None], (dice.random((len(series), times)) * count[series, None]).astype(np.int64)
 
+        # What is drawn as newest has its own season: a month that is low every year is no fall here either.
+        at = places(one, NEWEST)
+        season = _explained(before[at])
+        newest, spread = months[at] / season[:, None], _widened(self.spread[one], season)
         # No level lies above a series' best month: few draws can weigh enough, and the others need no past.
-        best, newest = np.nan_to_num(months).max(axis=1), drawn(one, NEWEST)
-        heavy = _weight(newest, best[one], self.spread[one]) >= weight.min()
-        one, newest = one[heavy], newest[heavy]
-        weights = np.sort(_weight(newest, np.median(drawn(one, YEAR), axis=1), self.spread[one]))
+        best = np.nan_to_num(months).max(axis=1)
+        heavy = _weight(newest, best[one], spread) >= weight.min()
+        one, newest, spread = one[heavy], newest[heavy], spread[heavy]
+        weights = np.sort(_weight(newest, np.median(months[places(one, YEAR)], axis=1), spread))
         beyond = len(weights) - np.searchsorted(weights, weight)
         return np.asarray((1 + beyond) / (1 + size), dtype=np.float64)
 
@@ -113,7 +126,8 @@ def falls(months: Floats, min_n: int) -> Falls:
     past = before / level[:, None]
     own = np.maximum(_NORMAL * _median(np.abs(past - 1)), NOISELESS)
     able = np.isfinite(level) & np.isfinite(now)
-    expected = np.where(able, level, 1.0) * _season(line)
+    season = _season(line)
+    expected = np.where(able, level, 1.0) * season
     highest = np.fmax.reduce([level, *(_median(line[:, start : start + YEAR]) for start in range(YEAR))])
     return Falls(
         newest,
@@ -123,6 +137,8 @@ def falls(months: Floats, min_n: int) -> Falls:
         highest,
         np.where(able, 1 - now / np.where(able, highest, 1.0), np.nan),
         past,
+        _seasons(line),
+        season,
         _shrunk(own, able),
     )
 
@@ -140,6 +156,11 @@ def _weight(newest: Floats, level: Floats, spread: Floats) -> Floats:
     return np.asarray(np.where(level > 0, _depth(parts), 0.0) / spread, dtype=np.float64)
 
 
+def _widened(spread: Floats, season: Floats) -> Floats:
+    """The spread of what is held against a season as well: of two figures that scatter alike, where that is one."""
+    return np.asarray(np.where(season < 1 - _SEASONAL * spread, 2**0.5, 1.0) * spread, dtype=np.float64)
+
+
 def _shrunk(own: Floats, able: NDArray[np.bool_]) -> Floats:
     """The spreads of series, nearer to the middle one by what is chance in their differences."""
     if not able.any():
@@ -152,8 +173,24 @@ def _shrunk(own: Floats, able: NDArray[np.bool_]) -> Floats:
 def _season(line: Floats) -> Floats:
     """What the same two months were a year before, as a part of the twelve before them; never more than the level."""
     then, middle = line[:, YEAR : YEAR + NEWEST], _median(line[:, :YEAR])
+    return _explained(_parts(then, middle, line))
+
+
+def _seasons(line: Floats) -> Floats:
+    """What the same month a year before each of the twelve was, as a part of the twelve then: shape (series, 12)."""
+    part = _parts(line[:, :YEAR], _median(line[:, :YEAR]), line)
+    return np.where(np.isfinite(part), part, 1.0)
+
+
+def _parts(months: Floats, middle: Floats, line: Floats) -> Floats:
+    """Months as parts of a middle, 1 where fewer than two years are known."""
     known = (np.isfinite(line).sum(axis=1) >= _SEASON) & (middle > 0)
-    part = np.where(known, then.max(axis=1) / np.where(known, middle, 1.0), 1.0)
+    return np.where(known[:, None], months / np.where(known, middle, 1.0)[:, None], 1.0)
+
+
+def _explained(then: Floats) -> Floats:
+    """What a season leaves of the level in two months that were such parts of it a year before: shape (series,)."""
+    part = then.max(axis=1)
     return np.clip(np.where(np.isfinite(part), part, 1.0), 1e-9, 1.0)
 
 

@@ -503,7 +503,7 @@ def test_taking_on_ends_a_snooze(opened: Opened, company: Company, new_state: Ne
     with new_state(company.data).begin() as conn:
         snooze(conn, company.incident, NOW + timedelta(days=2), "until Monday", "lead", Scope(), NOW)
     at = linked(opened, company, company.incident)
-    assert "Open, snoozed by Head of installation until 23 November 2026, 09:00 UTC" in page(at)
+    assert "Open, snoozed by the head of installation until 23 November 2026, 09:00 UTC" in page(at)
     assert "Snoozed: until Monday" in page(at)
     next(button for button in at.button if button.label == "Acknowledge").click().run()
     assert "Open, acknowledged by open mode" in page(at)

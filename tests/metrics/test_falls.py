@@ -7,7 +7,7 @@ import pytest
 from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
-from queries.statistics.falls import falls
+from queries.statistics.falls import NEWEST, falls
 
 Floats = NDArray[np.float64]
 FALL: Final = 0.1
@@ -101,6 +101,32 @@ def test_a_fall_of_every_year_is_none_where_two_years_are_known() -> None:
     assert opened(yearly(dice, 60, 14 + 24), 1.0, 26) == 0
     months[:, -3:] *= 0.5  # the season does not explain what comes on top of it
     assert np.median(falls(months, 10).fall) > 0.3
+
+
+def test_what_one_account_does_not_buy_every_year_hides_no_fall_of_another() -> None:
+    """Half as much in two months of each year, of one in ten: where only one year is known, that might be chance."""
+    dice = default_rng(2)
+    months, alpha = steady(dice, 80, 38), 1 / (24 * 80)
+    for account in range(8):
+        months[account, 3 * account % 12 :: 12] *= 0.5
+        months[account, (3 * account + 1) % 12 :: 12] *= 0.5
+    months[-1, -3:] *= 0.75
+    whole, short = (falls(months[:, -length:], 10) for length in (26, 14))
+    assert whole.by_chance(np.array([79]), alpha)[0] < alpha < short.by_chance(np.array([79]), alpha)[0]
+
+
+def dipping(dice: Generator, accounts: int, months: int) -> Floats:
+    """Every fifth account buys half as much in the same two months of each year."""
+    at = (np.arange(months) + dice.integers(12, size=(accounts, 1))) % 12 < NEWEST
+    some = np.arange(accounts)[:, None] % 5 == 0
+    return np.asarray(np.where(at & some, 0.5, 1.0) * steady(dice, accounts, months))
+
+
+@pytest.mark.parametrize("draw", [steady, lumpy, yearly, dipping], ids=lambda draw: draw.__name__)
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.proof) for seed in range(1, 10))])
+def test_where_two_years_are_known_there_are_no_more_than_declared_either(draw: Any, seed: int) -> None:
+    found = sum(opened(draw(default_rng((seed, i)), 100, 26 + 12 * YEARS), 2.0, 27) for i in range(4))
+    assert found <= 4 * YEARS * 2
 
 
 def test_what_is_not_known_is_not_judged() -> None:

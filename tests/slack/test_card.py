@@ -276,11 +276,13 @@ def test_what_tells_of_earlier_days_has_not_the_day_of_the_run(kind: str) -> Non
         ("Ana Ruiz", "Ana Ruiz"),
         ("Jan van der Berg", "Jan van der Berg"),
         ("Ana", "Ana"),
-        ("", ""),
+        ("", "ana"),
     ],
 )
 def test_a_role_has_its_article_in_a_sentence_and_a_name_has_none(label: str, words: str) -> None:
-    assert called(label) == words
+    ana = Person(name="ana", label=label, audience="specialist")
+    assert called("ana", (ana,)) == words
+    assert (called("open mode", (ana,)), called(None, ())) == ("open mode", "somebody")
 
 
 def test_the_picture_has_the_figure_that_the_message_names() -> None:

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from config.models import Catalog, Person, Route, called, duration_text, label_of, parse_duration
+from config.models import Catalog, Person, Route, called, duration_text, parse_duration
 from queries.engine import day_of
 from queries.messages import Silence, silenced
 from queries.metrics import day_words, listed
@@ -108,7 +108,7 @@ def due_step(
     elif incident.acknowledged_at is not None:
         if route.ack_timeout is None or table.after(incident.acknowledged_at, route.ack_timeout) > now:
             return None
-        who = called(label_of(incident.acknowledged_by, people))
+        who = called(incident.acknowledged_by, people)
         reason = f"{who} acknowledged it {table.length_words(route.ack_timeout)} ago, and it is still open"
         move = EscalationStep("lapsed", reason, _nobodys(incident, now, table))
     else:
@@ -143,7 +143,7 @@ def _step(
 def _called(notify: str, people: Sequence[Person], vertical: str | None) -> str:
     """Whom a step names, as a sentence says it: `the general manager, Ben Okafor`."""
     known = named_people(notify, people, vertical)
-    labels = [called(person.label) for person in known]
+    labels = [called(person.name, known) for person in known]
     # A label that is a role says itself what a name needs to have said of it.
     if notify == "gm" and labels == [person.label for person in known]:
         role = f"the general manager{'s' if labels[1:] else ''}"

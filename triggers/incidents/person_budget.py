@@ -74,7 +74,7 @@ def _decided(incident: Incident, move: EscalationStep, people: Sequence[Person],
         # Severity 1 goes through whatever the budget says, so it uses none of it.
         counted = tuple(one for one in asked if incident.severity != EXEMPT or one.told != TOLD)
         return Assigned(incident, move, counted)
-    names = ", ".join(called(person.label) for person in whom)
+    names = ", ".join(called(person.name, whom) for person in whom)
     if all(one.told == WITHHELD for one in asked):
         quiet = replace(move, kind="skipped", reason=f"no notification to {names}: no access")
     else:

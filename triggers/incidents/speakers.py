@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from config.models import Catalog, Rule
-from queries.metrics import day_words
 from queries.state import Incident, slice_values
 
 
@@ -80,7 +79,8 @@ def part_of(incident: Incident, catalog: Catalog, zone: ZoneInfo) -> str:
     values = {} if rule is None or rule.is_case else slice_values(incident.slice)
     where = ", ".join(value for column, value in values.items() if column != "account_id") or incident.vertical
     label = rule.label or rule.name if rule else incident.rule
-    return f"{label} ({', '.join(filter(None, (where, f'found {day_words(incident.opened_at, zone)}')))})"
+    found = f"found {incident.opened_at.astimezone(zone):%-d %B %Y}"
+    return f"{label} ({', '.join(filter(None, (where, found)))})"
 
 
 def speaks_alone(incident: Incident, rule: Rule) -> bool:

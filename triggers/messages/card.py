@@ -327,7 +327,7 @@ def _news(card: Card) -> str:
 
 
 def _happened(card: Card, entry: HistoryEntry, when: str = "") -> str:
-    author = f" by {called(label_of(entry.author, card.people))}" if entry.author else ""
+    author = f" by {called(entry.author, card.people)}" if entry.author else ""
     joint = ":" if entry.kind not in CONTINUED else "," if when else ""
     return f"{news(entry.kind)}{author}{when}{joint} {entry.reason}"
 

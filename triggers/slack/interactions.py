@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 
-from config.models import Person, called, label_of
+from config.models import Person, called
 from queries.metrics import moment_words
 from queries.review import Timetable
 from queries.state import ActionError, HistoryEntry, Incident, parse_effect
@@ -256,10 +256,10 @@ def _reassign(press: Interaction, seen: InteractionContext, incident: Incident) 
     if to is None:
         return Tell("Earshot does not know that person any more; nothing was changed.")
     if not may_read(to, incident):
-        return Tell(f"Nothing was changed: {called(to.label)} may not see this incident.")
+        return Tell(f"Nothing was changed: {called(to.name, seen.people)} may not see this incident.")
     if incident.assigned_to == to.name and not incident.acknowledged_at:
-        return Tell(f"Nothing was changed: it waits for {called(to.label)} already.")
-    return Do("reassign", to=to.name, words=f"to {called(to.label)}")
+        return Tell(f"Nothing was changed: it waits for {called(to.name, seen.people)} already.")
+    return Do("reassign", to=to.name, words=f"to {called(to.name, seen.people)}")
 
 
 def snoozed_until(choice: str, table: Timetable, now: datetime) -> datetime | None:
@@ -275,17 +275,17 @@ def status_sentence(incident: Incident, seen: InteractionContext) -> str:
     """How things stand with an incident, in one sentence."""
     if incident.acknowledged_at and incident.is_open:
         who = "you" if seen.person and incident.acknowledged_by == seen.person.name else None
-        name = who or called(label_of(incident.acknowledged_by, seen.people))
+        name = who or called(incident.acknowledged_by, seen.people)
         return f"{name} acknowledged it, {local_time(incident.acknowledged_at, seen)}."
     if incident.snoozed_until and incident.is_open:
-        by = called(label_of(incident.assigned_to, seen.people))
+        by = called(incident.assigned_to, seen.people)
         return f"{by} snoozed it until {local_time(incident.snoozed_until, seen)}."
     last = next((entry for entry in reversed(seen.entries) if entry.kind in ("resolved", "closed")), None)
     if incident.is_open or last is None:
         return "it is open and unassigned."
     if last.kind == "resolved":
         return f"it recovered, {local_time(last.at, seen)}."
-    by = f"{called(label_of(last.author, seen.people))} closed it" if last.author else "it was closed"
+    by = f"{called(last.author, seen.people)} closed it" if last.author else "it was closed"
     return f"{by}, {local_time(last.at, seen)}: {last.reason}."
 
 
