@@ -34,7 +34,9 @@ from queries.review import (
 )
 from queries.state import Action, Incident, newest_slots, read_incidents
 from queries.warehouse import Pin
-from triggers.messages import Card, other_incidents
+from triggers.messages import Card, origin_text, other_incidents
+
+ShownCard = Card | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ def bad_rows(key: Key, _pin: Pin, page: IncidentPage) -> tuple[BadRow, ...]:
     return rows if key.has_names else tuple(replace(row, account=pseudonym(row.account_id)) for row in rows)
 
 
-def card(key: Key, pin: Pin, page: IncidentPage, link: str, standing: Iterable[Incident]) -> Card | None:
+def card(key: Key, pin: Pin, page: IncidentPage, link: str, standing: Iterable[Incident]) -> ShownCard:
     """The card that Slack shows too. `standing` is what is open and the reader may see."""
     route = next((route for route in key.catalog.routes if route.name == page.incident.route), None)
     if page.rule is None or route is None:
@@ -194,3 +196,8 @@ def card(key: Key, pin: Pin, page: IncidentPage, link: str, standing: Iterable[I
     others = other_incidents(page.incident, standing, key.catalog, "", zone)
     shown = Card(*told, onset=began, today=key.day, present=page.present, others=others)
     return replace(shown, table=timetable(key.catalog, named, zone), now=_read_at(key, page))
+
+
+def origin_words(shown: ShownCard) -> str:
+    """Where a breach comes from, with the accounts that the card may name."""
+    return origin_text(shown.evidence, shown.route) if shown and shown.evidence else ""

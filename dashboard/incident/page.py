@@ -33,7 +33,6 @@ from queries.state import (
     read_incidents,
 )
 from triggers.incidents import OverError, acknowledge, complete_action, resolve, take_action
-from triggers.messages import Card, origin_text
 
 MOST: Final = 200
 """Incidents in the list; older ones are found from the command line."""
@@ -174,7 +173,7 @@ def _buttons(session: PageSession, page: IncidentPage) -> None:
 
 
 @shared({IncidentPage: data.seen}, entries=STATE_ENTRIES)
-def _draw(key: Key, _session: PageSession, page: IncidentPage, _shown: Card | None) -> None:
+def _draw(key: Key, _session: PageSession, page: IncidentPage, _shown: data.ShownCard) -> None:
     """The charts, with what is said of them. What a cached function draws, Streamlit keeps and sends again."""
     del key  # it is a key only
     _chart(_session, page)
@@ -207,13 +206,13 @@ def _decline(session: PageSession, page: IncidentPage) -> None:
         st.vega_lite_chart(spec, width="stretch", alt=charts.describe_bought(one, where))
 
 
-def _origin(session: PageSession, page: IncidentPage, shown: Card | None) -> None:
+def _origin(session: PageSession, page: IncidentPage, shown: data.ShownCard) -> None:
     """Where it comes from: in words, as a chart, by value, and the newest cases."""
     if shown is None or shown.evidence is None:
         return
     drivers, rows = shown.evidence.drivers, data.bad_rows(session.key, session.pin, page)
     if drivers is not None:
-        words = origin_text(shown.evidence, shown.route)
+        words = data.origin_words(shown)
         st.html(markup.origin_section(drivers, words, page))
         if words and (spec := data.origin_spec(session.key, session.pin, page)):
             st.vega_lite_chart(spec, width="stretch", alt=charts.describe_origin(drivers, words))
