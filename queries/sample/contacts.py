@@ -37,7 +37,7 @@ from queries.sample.names import (
     VERTICALS,
     WRITTEN,
 )
-from queries.sample.planted_changes import NULL, QUIET, crews, hushed
+from queries.sample.planted_changes import NULL, QUIET, crews, hushed, unprepared
 
 _LAG: Final = Lag(0.30, 2.5)
 _OTHER_CHANNEL: Final = 0.45
@@ -118,7 +118,7 @@ def journey_contacts(world: World, chunk: int, some: Journeys) -> Contacts:
         product=some.product[row],
         after=some.defective[row] & late,
         broken=is_broken(world.span, some)[row] & late,
-        seen=_seen(rng, some, channels)[row, place],
+        seen=_seen(rng, world.seed, some, channels)[row, place],
         recorded=np.maximum(_LAG.after(rng, occurred), some.recorded[row]),
     )
     return _published(world, drawn)
@@ -141,12 +141,13 @@ def _channels(rng: Generator, some: Journeys) -> Ints:
     return np.where(switch & some.multi[:, None], other, some.primary[:, None])
 
 
-def _seen(rng: Generator, some: Journeys, channels: Ints) -> Ints:
+def _seen(rng: Generator, seed: int, some: Journeys, channels: Ints) -> Ints:
     """[journey, contact]: did staff, on the phone or at a visit, see what the customer had written before?"""
     inbound = _INBOUND[step_of(some.kind[:, None], some.count[:, None], np.arange(LONGEST))]
     wrote = inbound & _WRITTEN[channels]
     before = np.cumsum(wrote, axis=1) - wrote > 0
     told = (rng.random(channels.shape) < _SEEN).astype(np.int64)
+    told &= ~unprepared(seed, some.vertical[:, None], some.number[:, None] * 10 + np.arange(LONGEST))
     return np.where(before & ~_WRITTEN[channels], told, -1)
 
 

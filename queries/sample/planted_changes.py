@@ -47,6 +47,10 @@ CONDITION_DAYS: Final = (3, 24)
 INVITE_MONTH: Final = -4
 WANE_MONTH: Final = -8
 SILENT_MONTH: Final = -5
+DISAPPOINTED: Final = 0.25
+"""Share of answers in the vertical with the expectation gap that call it worse than expected, whatever the score."""
+UNSEEN: Final = 0.35
+"""Share of contacts in the vertical where staff see too little that are taken unprepared, though they would not be."""
 SCRIPT_MONTH: Final = -13
 """Since when the accounts with planted answers give no others."""
 
@@ -168,6 +172,18 @@ def hushed(span: Timeline, is_quiet: Bools, number: Ints, begin: Ints, end: Ints
     fewer = (begin >= span.month(WANE_MONTH)) & (number % 2 == 0)
     gone: Bools = is_quiet & (fewer | (end >= span.month(SILENT_MONTH)))
     return gone
+
+
+def disappointed(seed: int, vertical: Ints, number: Ints) -> Bools:
+    """Answers that say it was worse than expected: what was promised there is more than what is done."""
+    those: Bools = (vertical == LENDING) & (hashed(number, seed, 7) < DISAPPOINTED)
+    return those
+
+
+def unprepared(seed: int, vertical: Ints, number: Ints) -> Bools:
+    """Contacts that are taken by staff who have not seen what was written before, though elsewhere they would have."""
+    those: Bools = (vertical == INSURANCE) & (hashed(number, seed, 8) < UNSEEN)
+    return those
 
 
 def narrowed(span: Timeline, vertical: Ints, at: Ints) -> Bools:

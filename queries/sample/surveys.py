@@ -25,7 +25,17 @@ from queries.sample.names import (
     TOUCHPOINT_CSAT,
     TOUCHPOINTS,
 )
-from queries.sample.planted_changes import ANSWERS, NEAR_RISK, NULL, QUIET, SCRIPT_MONTH, failing, narrowed, struck
+from queries.sample.planted_changes import (
+    ANSWERS,
+    NEAR_RISK,
+    NULL,
+    QUIET,
+    SCRIPT_MONTH,
+    disappointed,
+    failing,
+    narrowed,
+    struck,
+)
 
 NPS, CSAT, CES = range(3)
 _LAG: Final = Lag(0.30, 2.0)
@@ -181,6 +191,7 @@ def response_columns(world: World, chunk: int, prefix: str, some: Invitations) -
         rows = np.flatnonzero(some.scale == scale)
         score[rows] = levels(rng, name, some.shift[rows]) + _LOW[scale]
     expected = levels(rng, "expectation", 1.2 * some.shift)
+    expected = np.where(disappointed(world.seed, some.vertical, some.number), 0, expected)
     comment = _comments(rng, some, score)
     pending = (status != 2) | (_LAG.after(rng, responded) >= stop)
     status = np.where((status == 2) & pending, 0, status)

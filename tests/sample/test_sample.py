@@ -363,6 +363,27 @@ def test_change_in_who_is_invited(sample: Sample) -> None:
     assert abs(sample.value(f"{users} >= '{since}'") - sample.value(f"{users} < '{since}'")) < 0.05
 
 
+def test_expectations_are_missed_in_one_vertical(sample: Sample) -> None:
+    plant = PLANTED["expectation_gap"]
+    gap = """select avg((expectation = 'below')::int) - avg((expectation = 'above')::int) from response
+        where expectation is not null and id not like 'Q%' and vertical"""
+    assert within(sample.value(f"{gap} = '{plant['vertical']}'"), plant["gap"])
+    assert within(sample.value(f"{gap} <> '{plant['vertical']}'"), plant["gap_elsewhere"])
+
+
+def test_staff_of_one_vertical_see_less_of_what_was_sent(sample: Sample) -> None:
+    plant = PLANTED["unprepared"]
+    seen = "select avg(context_seen::int) from contact where context_seen is not null and vertical"
+    assert within(sample.value(f"{seen} = '{plant['vertical']}'"), plant["seen"])
+    assert within(sample.value(f"{seen} <> '{plant['vertical']}'"), plant["seen_elsewhere"])
+
+
+def test_one_survey_has_old_questions(sample: Sample) -> None:
+    plant = PLANTED["stale_wording"]
+    old = f"select instrument from instrument where wording_changed_at < date '{sample.end}' - {plant['days']}"
+    assert sample.rows(old) == [(plant["instrument"],)]
+
+
 def test_publication_lag(sample: Sample) -> None:
     plant = PLANTED["lag"]
     for table, event in (("contact", "occurred_at"), ("response", "invited_at"), ("defect", "occurred_at")):
