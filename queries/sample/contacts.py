@@ -37,11 +37,13 @@ from queries.sample.names import (
     VERTICALS,
     WRITTEN,
 )
-from queries.sample.planted_changes import NULL, QUIET, crews, hushed, unprepared
+from queries.sample.planted_changes import NULL, QUIET, crews, hushed, looped, unprepared
 
 _LAG: Final = Lag(0.30, 2.5)
 _OTHER_CHANNEL: Final = 0.45
 _UNANSWERED: Final = 0.05
+_CONTRACT: Final = TOUCHPOINTS.index("contract")
+_IDENTITY: Final = TOUCHPOINTS.index("identity check")
 _SAID: Final = 0.60  # contacts whose emotion was noted
 _SEEN: Final = 0.85
 _COMEBACK: Final = 0.05
@@ -94,6 +96,8 @@ def journey_contacts(world: World, chunk: int, some: Journeys) -> Contacts:
     channels = _channels(rng, some)
     row, place = np.nonzero(np.arange(LONGEST) < some.count[:, None])
     touchpoint = step_of(some.kind[row], some.count[row], place)
+    again = looped(world.seed, some.vertical, some.kind, some.number)[row] & (touchpoint == _IDENTITY)
+    touchpoint = np.where(again, _CONTRACT, touchpoint)
     even = some.steps[row, place]
     occurred = bent(even)
     key = KEY[some.kind, some.count][row]

@@ -51,6 +51,8 @@ DISAPPOINTED: Final = 0.25
 """Share of answers in the vertical with the expectation gap that call it worse than expected, whatever the score."""
 UNSEEN: Final = 0.35
 """Share of contacts in the vertical where staff see too little that are taken unprepared, though they would not be."""
+LOOPED: Final = 0.3
+"""Share of long onboardings, where nothing else is planted in them, whose contract has to be signed again."""
 SCRIPT_MONTH: Final = -13
 """Since when the accounts with planted answers give no others."""
 
@@ -184,6 +186,12 @@ def unprepared(seed: int, vertical: Ints, number: Ints) -> Bools:
     """Contacts that are taken by staff who have not seen what was written before, though elsewhere they would have."""
     those: Bools = (vertical == INSURANCE) & (hashed(number, seed, 8) < UNSEEN)
     return those
+
+
+def looped(seed: int, vertical: Ints, kind: Ints, number: Ints) -> Bools:
+    """Journeys that go back to a touchpoint: the contract again, in place of the identity check after it."""
+    those: Bools = (kind == ONBOARDING) & ~np.isin(vertical, (NULL, RETAIL, WEALTH))
+    return np.asarray(those & (hashed(number, seed, 9) < LOOPED))
 
 
 def narrowed(span: Timeline, vertical: Ints, at: Ints) -> Bools:

@@ -378,6 +378,19 @@ def test_staff_of_one_vertical_see_less_of_what_was_sent(sample: Sample) -> None
     assert within(sample.value(f"{seen} <> '{plant['vertical']}'"), plant["seen_elsewhere"])
 
 
+def test_some_journeys_go_back_to_a_touchpoint(sample: Sample) -> None:
+    plant = PLANTED["loops"]
+    twice = f"""select avg((times = 2)::int), max(times) from (
+        select journey_id, count(*) contacts, count(*) filter (c.touchpoint = '{plant["touchpoint"]}') times
+        from contact c join done d on d.id = c.journey_id
+        where d.journey_type = 'onboarding' and d.vertical {{}} ({", ".join(f"'{name}'" for name in plant["none"])})
+        group by 1) where contacts >= 5"""
+    ((share, most),) = sample.rows(twice.format("not in"))
+    assert within(share, plant["share"])
+    assert most == 2
+    assert sample.rows(twice.format("in")) == [(0.0, 1)]
+
+
 def test_one_survey_has_old_questions(sample: Sample) -> None:
     plant = PLANTED["stale_wording"]
     old = f"select instrument from instrument where wording_changed_at < date '{sample.end}' - {plant['days']}"
