@@ -17,6 +17,8 @@ from typing import Any, Final
 
 import duckdb  # noqa: F401 - imported once, not in each run
 import duckdb_sqlalchemy  # noqa: F401
+import pandas as pd  # noqa: F401 - DuckDB imports it with the first value that is bound
+import scipy.stats  # noqa: F401 - the first figure that is judged asks for it
 
 from triggers import __main__ as command
 from triggers.processes import run
