@@ -25,6 +25,8 @@ ROW: Final = 36
 LABELS, BULLET, WORDS, TREND, CHANGE, MOVED = 172, 292, 158, 196, 132, 92
 """Widths of the columns in pixels."""
 LONGEST: Final = 160
+Verdicts = tuple[Sequence[str], Sequence[tuple[str, Sequence[tuple[str, str, bool]]]]]
+"""Metrics by name, and for each vertical the figure and the word for each of them, and whether it is a miss."""
 
 
 def against_goals(standings: Sequence[MetricStatus], months: Sequence[date], *, one_scale: bool) -> alt.HConcatChart:
@@ -58,27 +60,35 @@ def against_goals(standings: Sequence[MetricStatus], months: Sequence[date], *, 
     return plain
 
 
-def goal_words(standings: Sequence[MetricStatus]) -> tuple[list[str], list[tuple[str, list[tuple[str, bool]]]]]:
-    """Who misses what: the metrics' names, and for each vertical the word for each of them and whether it is a miss.
+def goal_words(standings: Sequence[MetricStatus]) -> Verdicts:
+    """Who misses what: the metrics with their goals, and for each vertical the figure, its word, and whether it misses.
 
-    Those that miss most come first, all verticals together last.
+    All verticals together come first, then those that miss most.
     """
-    metrics = {s.metric.name: s.metric.label for s in standings}
     by: dict[str, dict[str, MetricStatus]] = {}
     for standing in standings:
         by.setdefault(standing.vertical, {})[standing.metric.name] = standing
+    metrics = {s.metric.name: s.metric.label for s in standings}
+    for name in metrics:
+        goals = {of[name].goal for of in by.values() if name in of}
+        if len(goals) == 1 and (goal := goals.pop()) is not None:
+            metric = next(s.metric for s in standings if s.metric.name == name)
+            metrics[name] += f" (goal {goal_figure(metric, goal)})"
     missed = {vertical: sum(s.verdict == "missed" for s in of.values()) for vertical, of in by.items()}
     rows = [
-        (
-            next(iter(by[vertical].values())).where,
-            [
-                (STATES[of.verdict].removesuffix(" its goal"), of.verdict == "missed") if of else ("", False)
-                for of in map(by[vertical].get, metrics)
-            ],
-        )
-        for vertical in sorted(by, key=lambda name: (not name, -missed[name], name))
+        (next(iter(by[vertical].values())).where, [_goal_cell(by[vertical].get(name)) for name in metrics])
+        for vertical in sorted(by, key=lambda name: (name != "", -missed[name], name))
     ]
     return [*metrics.values()], rows
+
+
+def _goal_cell(s: MetricStatus | None) -> tuple[str, str, bool]:
+    """The figure, the word and whether it is a miss."""
+    if s is None:
+        return "", "", False
+    word = STATES[s.verdict].removesuffix(" its goal")
+    value = "" if s.point.value is None or s.verdict == "too few" else point_figure(s.metric, s.point)
+    return value, word, s.verdict == "missed"
 
 
 def figures(standings: Sequence[MetricStatus], *, one_scale: bool) -> Rows:

@@ -17,6 +17,7 @@ from queries.review import (
     MetricStatus,
     Months,
     Onset,
+    PageBudget,
     Review,
     ReviewContext,
     ReviewIncident,
@@ -143,7 +144,9 @@ def review(key: Key, pin: Pin, state: Connection) -> Review:
         {id_: measured for id_, measured in effects.items() if measured is not None},
         {metric.name: metric for metric in context.catalog.metrics},
         vertical=key.vertical,
-        most_issues=min(most, audience.issues) if audience else most,
+        budget=PageBudget(min(most, audience.issues), audience.figures, audience.charts)
+        if audience
+        else PageBudget(most, 12, 4),
         today=key.day,
     )
 

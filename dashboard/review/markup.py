@@ -8,7 +8,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from dashboard.markup import SEVERITIES, bullets, macros, notice, section, stacked
-from queries.metrics import day_words, money_change, money_figure
+from queries.metrics import count, day_words, money_change, money_figure
 from queries.review import EVERYWHERE, ActionStatus, Issue, Money, Review
 
 _MACROS: Final = macros("review/macros.html")
@@ -16,8 +16,8 @@ LEAST_MONTHS: Final = 3
 SPARK_WIDTH, SPARK_HEIGHT, MARGIN = 152.0, 34.0, 3.0
 """Of an issue's trend, in pixels."""
 
-Verdicts = tuple[Sequence[str], Sequence[tuple[str, Sequence[tuple[str, bool]]]]]
-"""Metrics by name, and for each vertical the word for each of them and whether it is a miss."""
+Verdicts = tuple[Sequence[str], Sequence[tuple[str, Sequence[tuple[str, str, bool]]]]]
+"""See `charts.goal_words`."""
 
 
 def above_issues(review: Review, verdicts: Verdicts) -> Markup:
@@ -29,6 +29,8 @@ def above_issues(review: Review, verdicts: Verdicts) -> Markup:
     if review.doubt:
         words = f"Incidents may be missing: {review.doubt}."
         pieces.append(notice(words, attention=True, command="python -m triggers audit"))
+    if len(verdicts[1]) > 1:
+        pieces.append(_MACROS.verdicts(*verdicts))
     if review.maturity:
         pieces.append(notice(review.maturity))
     if review.data_problems:
@@ -39,8 +41,6 @@ def above_issues(review: Review, verdicts: Verdicts) -> Markup:
     none = "None: no incident was open and no goal was missed."
     if review.doubt:
         none = f"None is known: no goal was missed, but {review.doubt}."
-    if len(verdicts[1]) > 1:
-        pieces.append(_MACROS.verdicts(*verdicts))
     return stacked(*pieces, section("Key issues", review.tally) + ("" if review.issues else bullets([none])))
 
 
@@ -106,7 +106,8 @@ def carried(statuses: Iterable[ActionStatus]) -> Markup:
 def below_chart(review: Review, currency: str, zone: tzinfo) -> Markup:
     """What improved, what is being done, what was escalated, and the financials."""
     lede = "Statistically significant, corrected for the number of comparisons on this page."
-    improved = bullets(review.improved or ("No change is large enough to be certain.",))
+    over = [f"{count(review.more_improved)} more."] if review.more_improved else []
+    improved = bullets([*review.improved, *over] or ("No change is large enough to be certain.",))
     became = bullets([review.outcome.words]) if review.outcome else ""
     pieces = [
         section("What improved", lede) + improved,

@@ -14,6 +14,7 @@ from queries.review.document import (
     MetricStatus,
     Money,
     Onset,
+    PageBudget,
     Review,
     ReviewIncident,
     reading_days,

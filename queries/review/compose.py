@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 from config.models import Metric
@@ -14,6 +15,7 @@ from queries.review.document import (
     Facts,
     Issue,
     MeetingState,
+    PageBudget,
     Points,
     Review,
     metric_change,
@@ -32,7 +34,7 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
     metrics: Mapping[str, Metric],
     *,
     vertical: str | None,
-    most_issues: int,
+    budget: PageBudget,
     today: date,
 ) -> Review:
     """The review of a month, for all verticals or one.
@@ -44,12 +46,19 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         effects: the effect of each action, by its id.
         metrics: every metric by its name.
         vertical: the one reviewed, None for all.
-        most_issues: how many key issues a meeting takes on.
+        budget: how much a page may show its reader; what is over it is left out, and its number said.
         today: what is overdue is overdue today.
     """
     actions = tuple(_action_status(action, effects.get(action.id), metrics, facts, today) for action in meeting.actions)
     every = key_issues(facts, meeting.found, points)
-    issues = tuple(with_meeting_state(issue, facts, meeting.decisions, actions) for issue in every[:most_issues])
+    issues = tuple(with_meeting_state(issue, facts, meeting.decisions, actions) for issue in every[: budget.issues])
+    # The chart of the goals is one, and every issue's months are another.
+    issues = tuple(
+        issue if number < budget.charts else replace(issue, history=()) for number, issue in enumerate(issues, start=1)
+    )
+    improved = _improved(facts, actions)
+    # An issue is one figure with all that it is held against, and so is what became of the escalations.
+    room = max(0, budget.figures - len(issues) - 1)
     attached = {status.action.id for issue in issues for status in issue.undertakings}
     immature = sorted({s.metric.label for s in facts.standings if s.point.status == "immature"})
     incomplete = f"{facts.month:%B} is not complete yet: cases are still arriving, and"
@@ -63,7 +72,7 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         issues,
         len(every) - len(issues),
         facts.standings,
-        _improved(facts, actions),
+        improved[:room],
         # An action is shown once: with the issue that it answers, or among those carried over.
         tuple(status for status in actions if status.action.id not in attached),
         facts.money,
@@ -75,6 +84,7 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         meeting.doubt,
         meeting.outcome,
         _tally(facts.month, every),
+        len(improved[room:]),
     )
 
 

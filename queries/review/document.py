@@ -208,9 +208,18 @@ class MeetingState:
 
 
 @dataclass(frozen=True, slots=True)
+class PageBudget:
+    """How much of each a page may show: issues, figures (numbers outside a chart or table), and charts."""
+
+    issues: int
+    figures: int
+    charts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Review:
     """The document. Financials are for showing only when `financials_open`; `no_money` says why there are none.
-    `tally` says what the issues are made of.
+    `tally` says what the issues are made of, `more_improved` how many lines of what improved are over the budget.
 
     Its days are those of the reporting zone.
     """
@@ -235,6 +244,7 @@ class Review:
     doubt: str = ""
     outcome: EscalationOutcome | None = None
     tally: str = ""
+    more_improved: int = 0
 
     @property
     def financials_open(self) -> bool:

@@ -27,6 +27,7 @@ from queries.review.document import (
     Issue,
     IssueMonth,
     MetricStatus,
+    Onset,
     Points,
     ReviewIncident,
     goal_verdict,
@@ -103,7 +104,7 @@ def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Point
         metric=metric.name if metric else None,
         history=_months(metric, history),
         line=first.limit_at if goal is None else goal,
-        trend=_trend(metric, point, history) if metric else "",
+        trend=_trend(metric, point, history, first.onset) if metric else "",
     )
 
 
@@ -114,14 +115,28 @@ def _months(metric: Metric | None, history: Sequence[MetricPoint]) -> tuple[Issu
     return tuple(IssueMonth(point.period, value, point_figure(metric, point)) for point, value in known)
 
 
-def _trend(metric: Metric, point: MetricPoint | None, history: Sequence[MetricPoint]) -> str:
-    """How the month stands to the three before; empty where either is not known."""
-    base = pooled([earlier for earlier in history if point and earlier.period < point.period][-3:])
+def _trend(
+    metric: Metric, point: MetricPoint | None, history: Sequence[MetricPoint], onset: Onset | None = None
+) -> str:
+    """Whether it is getting better: against what it was since it began, or against the three months before.
+
+    Empty where either is not known.
+    """
+    earlier = [each for each in history if point and each.period < point.period]
+    began = onset.first.replace(day=1) if onset else None
+    usual = pooled([each for each in earlier if began and each.period < began])
+    since = [each for each in earlier if began and each.period > began] if usual else earlier[-3:]
+    base = pooled(since)
     change = metric_change(metric, point, base) if point and base else None
-    if change is None:
-        return ""
-    by = signed_change(metric, change.value, half_width(change.low, change.high))
-    return f"{change.meaning} ({by} on the three months before)"
+    words = ""
+    if change is not None and change.meaning != "no clear change":
+        by = signed_change(metric, change.value, half_width(change.low, change.high))
+        words = f"{change.meaning} {'since' if usual else 'than in the three months before'} ({by})"
+    elif change is not None:
+        words = f"no clear change {'since' if usual else 'on the three months before'}"
+    if usual and began:
+        return ", ".join(filter(None, (f"{point_figure(metric, usual)} before {began:%B %Y}", words)))
+    return words
 
 
 def _incident_figure(

@@ -24,6 +24,9 @@ from queries.review.document import (
     MeetingState,
     MetricStatus,
     Money,
+    Onset,
+    PageBudget,
+    Points,
     Review,
     ReviewIncident,
     metric_change,
@@ -51,6 +54,7 @@ from queries.warehouse import UNKNOWN, Scope
 from tests.support.states import NewState
 
 MONTHS = (date(2026, 7, 1), date(2026, 8, 1), date(2026, 9, 1), date(2026, 10, 1))
+EXECUTIVES = PageBudget(issues=5, figures=12, charts=4)
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 SHARE = Metric(
     name="promise-kept",
@@ -103,12 +107,23 @@ def incident(rule: str, vertical: str, severity: int, **known: object) -> Review
 
 
 def made(
-    *standings: MetricStatus, minutes: MeetingState | None = None, effects: dict[str, ActionEffect] | None = None
+    *standings: MetricStatus,
+    minutes: MeetingState | None = None,
+    effects: dict[str, ActionEffect] | None = None,
+    budget: PageBudget = EXECUTIVES,
+    points: Points | None = None,
 ) -> Review:
     facts = Facts(3, datetime(2026, 11, 20, 5), UTC, MONTHS[-1], standings, (Money("Energy", 2e6, 1.9e6, None),))  # noqa: DTZ001
     metrics = {m.name: m for m in (SHARE, DEFECTS, NPS)}
     return compose(
-        facts, minutes or MeetingState(), {}, effects or {}, metrics, vertical=None, most_issues=5, today=NOW.date()
+        facts,
+        minutes or MeetingState(),
+        points or {},
+        effects or {},
+        metrics,
+        vertical=None,
+        budget=budget,
+        today=NOW.date(),
     )
 
 
@@ -271,7 +286,7 @@ def test_an_issue_shows_its_months_its_limit_and_who_is_responsible() -> None:
     """Whether it is getting better is answered in words, and the picture is described."""
     review = made(series((0.86, 0.85, 0.7, 0.71)))
     (issue,) = review.issues
-    assert issue.trend == "worse (−9 points on the three months before)"
+    assert issue.trend == "worse than in the three months before (−9 points)"
     drawn = review_markup.sparkline(issue)
     assert drawn is not None
     assert drawn.said == "From 86% in July 2026 to 71% in October 2026; goal 90%."
@@ -284,8 +299,36 @@ def test_an_issue_shows_its_months_its_limit_and_who_is_responsible() -> None:
     assert review_markup.sparkline(replace(issue, history=issue.history[:2])) is None
 
 
+def test_a_page_keeps_within_its_readers_budget() -> None:
+    """What is over it is left out, and how much that is stands on the page."""
+    better = [series((0.5, 0.5, 0.5, 0.9), vertical=f"V{i}") for i in range(9)]
+    low = [series((0.7, 0.7, 0.7, 0.7), vertical=f"W{i}") for i in range(6)]
+    whole = made(*low, *better, budget=PageBudget(50, 200, 24))
+    assert (len(whole.issues), len(whole.improved), whole.more_improved) == (6, 9, 0)
+    review = made(*low, *better)
+    assert (len(review.issues), review.further) == (5, 1)
+    assert (len(review.improved), review.more_improved) == (6, 3)
+    assert [bool(issue.history) for issue in review.issues] == [True, True, True, False, False]
+    page = review_markup.below_chart(review, "EUR", UTC)
+    assert "<li>3 more.</li>" in page
+
+
+def test_a_trend_is_told_against_what_was_before_it_began() -> None:
+    """The months before this one may be as bad as it is: an issue that stays is not one that is no worse."""
+    found = incident("promises", "Energy", 1, onset=Onset(date(2026, 9, 1), date(2026, 9, 21)))
+    months = tuple(
+        share(month, value, 600, "Energy") for month, value in zip(MONTHS, (0.9, 0.9, 0.7, 0.71), strict=True)
+    )
+    points = {(SHARE.name, "vertical=Energy"): months}
+    review = made(series((0.9, 0.9, 0.7, 0.71)), minutes=MeetingState(found=(found,)), points=points)
+    assert review.issues[0].trend == "90% before September 2026"
+    earlier_ = replace(found, onset=Onset(date(2026, 8, 3), date(2026, 8, 17)))
+    review = made(series((0.9, 0.9, 0.7, 0.71)), minutes=MeetingState(found=(earlier_,)), points=points)
+    assert review.issues[0].trend == "90% before August 2026, no clear change since"
+
+
 def test_who_misses_what_is_said_at_a_glance() -> None:
-    """Those that miss most come first, all verticals last."""
+    """All verticals come first, then those that miss most."""
     standings = (
         series((0.95, 0.95, 0.95, 0.95)),
         series((0.7, 0.7, 0.7, 0.7), vertical="Payments"),
@@ -293,11 +336,11 @@ def test_who_misses_what_is_said_at_a_glance() -> None:
         series((0.5, 0.5, 0.5, 0.5), vertical="Payments", metric=DEFECTS),
     )
     metrics, rows = review_charts.goal_words(standings)
-    assert metrics == [SHARE.label, DEFECTS.label]
+    assert metrics == [f"{SHARE.label} (goal 90%)", f"{DEFECTS.label} (goal 12%)"]
     assert rows == [
-        ("Payments", [("misses", True), ("misses", True)]),
-        ("Energy", [("meets", False), ("", False)]),
-        ("All verticals", [("meets", False), ("", False)]),
+        ("All verticals", [("95%", "meets", False), ("", "", False)]),
+        ("Payments", [("70%", "misses", True), ("50%", "misses", True)]),
+        ("Energy", [("95%", "meets", False), ("", "", False)]),
     ]
     page = review_markup.above_issues(made(*standings), (metrics, rows))
     assert page.count('class="e-miss"') == 2
