@@ -53,8 +53,7 @@ class Page:
 
     def refused(self, session: PageSession) -> str:
         """Why its viewer may not open it, or nothing."""
-        audience = session.viewer.audience
-        if audience is None or self.word not in audience.pages:
+        if not session.opens(self.word):
             return f"This page is not for you: audiences.toml does not list “{self.word}” among your pages."
         return self.refusal(session)
 

@@ -49,6 +49,10 @@ class PageSession:
         secret = st.session_state.setdefault("secret", token_urlsafe())
         return f"{name}-{secret}"
 
+    def opens(self, word: str) -> bool:
+        """Whether the viewer's audience has a page, by the word that audiences.toml has for it."""
+        return self.viewer.audience is not None and word in self.viewer.audience.pages
+
     def write(self, change: Callable[[Connection], object]) -> None:
         """Change the state and show the page anew, or say on it why that cannot be."""
         try:

@@ -68,17 +68,19 @@ def _issues(session: PageSession, review: Review, written: Iterable[Markup]) -> 
     for issue, html in zip(review.issues, written, strict=True):
         st.html(html)
         _decide(session, review, issue)
-    if review.further:
+    if review.further and session.opens("incidents"):
         st.page_link(
             "views/incident.py",
             label=f"{review.further} more, less pressing: see the incidents",
             icon=":material/arrow_forward:",
         )
+    elif review.further:
+        st.html(parts.bullets([f"{count(review.further)} more, less pressing."]))
 
 
 def _decide(session: PageSession, review: Review, issue: Issue) -> None:
     """Where the meeting types the owner and the decision."""
-    if issue.incidents:
+    if issue.incidents and session.opens("incidents"):
         link, about = {"id": issue.incidents[0]}, f"{issue.what}, {issue.where}"
         st.page_link("views/incident.py", label="Evidence and history", help=about, query_params=link)
     # A page has ten issues: forms that nobody opens would be sent to the browser at each interaction.

@@ -49,12 +49,27 @@ audience = "specialist"
 email = "expert@example.com"
 
 [[person]]
+name = "chief"
+label = "Chief executive"
+audience = "executive"
+email = "chief@example.com"
+
+[[person]]
 name = "unverified"
 label = "Somebody"
 audience = "analyst"
 email = "{UNVERIFIED}"
 """
 AUDIENCES: Final = """
+[[audience]]
+name = "executive"
+label = "Executive"
+pages = ["review"]
+issues = 1
+figures = 12
+charts = 2
+grains = ["month"]
+
 [[audience]]
 name = "gm"
 label = "General manager of a vertical"
@@ -192,6 +207,20 @@ def test_who_may_not_have_the_names_of_accounts_is_sent_pseudonyms(page_at: Page
     page.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
     assert traffic.names("A03")
     assert not traffic.names("Payments Holding")
+
+
+def test_an_executives_page_keeps_within_its_budget(page_at: PageAt, site: Site) -> None:
+    """Counted in the browser: one issue of two, and no more charts than allowed. No link leads where it may not go."""
+    page = page_at(1280, 900).open(site.url)
+    sign_in(page, "chief@example.com")
+    expect(page.locator(".e-issue")).to_have_count(1, timeout=60_000)
+    expect(page.locator("svg.marks")).to_have_count(1)
+    assert page.locator("svg.marks, img.e-spark").count() <= 2
+    assert page.locator(".e-value strong").count() + page.locator(".st-key-page .e-list li").count() <= 12
+    expect(page.get_by_text("1 more, less pressing")).to_have_count(1)
+    expect(page.get_by_role("link", name="Incidents")).to_have_count(0)
+    page.goto(f"{site.url}/incident?id={site.company.incident}")
+    expect(page.get_by_text("This page is not for you")).to_be_visible(timeout=60_000)
 
 
 def test_who_may_not_open_the_review_begins_with_the_incidents(page_at: PageAt, site: Site) -> None:
