@@ -22,6 +22,7 @@ STATES: Final = {
     "too few": "too few cases",
     "immature": "not complete yet",
     "no data": "no data",
+    "private": "withheld for privacy",
 }
 QUIET: Final[dict[str, Any]] = {"titleFontSize": 12, "labelFontSize": 12, "labelPadding": 4, "titlePadding": 6}
 """How axes are set: smaller than the labels of the rows."""

@@ -44,7 +44,7 @@ OPEN_MODE: Final = "Open mode: no sign-in. Anyone on this computer can see all d
 
 def open_viewer(catalog: Catalog) -> Viewer:
     """Whoever sits at this machine, where nobody signs in: all data can be seen, the names of accounts too."""
-    scope = Scope(role="analyst")
+    scope = Scope(role="analyst", privacy=catalog.privacy)
     audience = catalog.audience(scope.role)
     everything = audience.model_copy(update={"account_names": True}) if audience else None
     return Viewer("open mode", scope, everything, OPEN_MODE)
@@ -79,7 +79,7 @@ def signed_in(missing: Sequence[str], claims: Mapping[str, Any], catalog: Catalo
     person = next((one for one in catalog.people if one.email and one.email.casefold() == email.casefold()), None)
     if person is None:
         raise NotKnownError(f"{email} may not read anything here. Ask whoever looks after Earshot to add the address.")
-    scope = reader_scope(person)
+    scope = replace(reader_scope(person), privacy=catalog.privacy)
     notice = f"You see {_seen(person)}, as {person.label}."
     return Viewer(person.name, scope, catalog.audience(scope.role), notice, email, can_see_as=scope.role == "analyst")
 

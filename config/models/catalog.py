@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from config.models.calendar import Calendar
 from config.models.metrics import Goal, Metric, goal_of
-from config.models.routing import Audience, Person, ReviewSettings, Route
+from config.models.routing import Audience, Person, Privacy, ReviewSettings, Route
 from config.models.rule_fields import Guard
 from config.models.rules import Rule
 from config.models.values import Conditions, FrozenModel
@@ -34,6 +34,7 @@ class Catalog(FrozenModel):
     audiences: tuple[Audience, ...]
     calendar: Calendar
     review: ReviewSettings
+    privacy: Privacy = Privacy()
     guard: Guard
 
     def metric(self, name: str) -> Metric:

@@ -129,3 +129,11 @@ class ReviewSettings(FrozenModel):
 
     metrics: Names = ("nps", "csat", "promise-kept", "defect-rate")
     max_issues: Annotated[int, Field(ge=1, le=10)] = 5
+
+
+class Privacy(FrozenModel):
+    """How many people a figure about people must come from to be shown to anybody."""
+
+    people: Annotated[int, Field(ge=1)] = 5
+    comments: Annotated[int, Field(ge=1)] = 8
+    exempt: Names = ()

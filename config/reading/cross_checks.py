@@ -17,6 +17,7 @@ from config.models import (
     Guard,
     Metric,
     Person,
+    Privacy,
     RateRule,
     ReviewSettings,
     Route,
@@ -43,6 +44,7 @@ class Sheets:
     audiences: Sheet[Audience]
     calendar: Sheet[Calendar]
     review: Sheet[ReviewSettings]
+    privacy: Sheet[Privacy]
     guard: Sheet[Guard]
 
     def all(self) -> tuple[Sheet[Any], ...]:

@@ -24,6 +24,7 @@ from config.models import (
     Metric,
     Named,
     Person,
+    Privacy,
     ReviewSettings,
     Route,
     Rule,
@@ -40,7 +41,7 @@ FILES: Final[Mapping[str, tuple[str, ...]]] = {
     "goals.toml": ("goal",),
     "triggers.toml": ("rule", "guard"),
     "routing.toml": ("route", "person"),
-    "audiences.toml": ("audience", "review"),
+    "audiences.toml": ("audience", "review", "privacy"),
     "calendar.toml": ("calendar",),
 }
 """The files of a catalogue and what stands at the top of each."""
@@ -109,6 +110,7 @@ def read_catalog(folder: Path, columns: Mapping[str, Collection[str]] | None = N
         audiences=sheets.audiences.items,
         calendar=sheets.calendar.items[0],
         review=sheets.review.items[0],
+        privacy=sheets.privacy.items[0],
         guard=sheets.guard.items[0],
     )
 
@@ -191,6 +193,7 @@ def _sheets(documents: Mapping[str, Document | None]) -> Sheets:
         named("audience", Audience),
         _single(documents["calendar.toml"], "calendar", Calendar, needed=True),
         _single(documents["audiences.toml"], "review", ReviewSettings, needed=False),
+        _single(documents["audiences.toml"], "privacy", Privacy, needed=False),
         _single(documents["triggers.toml"], "guard", Guard, needed=True),
     )
 
@@ -275,7 +278,7 @@ def check_drafts(
         Sheet(rules, _names(entry.item for entry in rules), ()),
         Sheet((), _names(catalog.routes), ()),
         Sheet((), _names(catalog.people), ()),
-        *(empty, empty, empty, empty),
+        *(empty, empty, empty, empty, empty),
     )
     return cross_check(sheets, columns)
 

@@ -71,7 +71,8 @@ def standings_csv(standings: Iterable[MetricStatus]) -> str:
     for s in standings:
         for p in s.history:
             now = (s.goal, s.verdict) if p.period == s.point.period else (None, "")
-            rows.append((s.vertical or "*", s.metric.name, p.period, p.n, p.value, p.low, p.high, p.status, *now))
+            n = None if p.status == "private" else p.n
+            rows.append((s.vertical or "*", s.metric.name, p.period, n, p.value, p.low, p.high, p.status, *now))
     return table(head, rows)
 
 

@@ -7,6 +7,7 @@ from queries.metrics.account_months import YEAR, AccountMonths, MonthlyRevenue, 
 from queries.metrics.cube import HOUR, Coded, Cube, Ints, cube_of, day_ordinals, read_cube, read_late
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects, write_design_effects
 from queries.metrics.formatting import (
+    NO_FIGURE,
     SEVERITY_WORDS,
     count,
     csv_cell,
@@ -25,11 +26,13 @@ from queries.metrics.formatting import (
     money_figure,
     number_word,
     point_figure,
+    private_words,
     shown,
     signed_change,
     span_words,
     unit,
 )
 from queries.metrics.measure import MetricPoint, measure, measure_all
+from queries.metrics.privacy import about_people
 from queries.metrics.query_plan import Ask, Grain, MetricSource, clock_of, dated, known_at, needed, plan
 from queries.metrics.revenue import UnratedRevenueError, rank_of, read_revenue, revenue_of

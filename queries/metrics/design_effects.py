@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Double, Select, Subquery, case
 
 from config.models import Catalog, Metric
 from queries.engine import newest_value
-from queries.metrics.query_plan import clock_of
+from queries.metrics.query_plan import Clock, clock_of
 from queries.warehouse import DAYS, UNKNOWN, matching, relation, tables
 
 EVERY_VERTICAL: Final = "*"
@@ -45,9 +45,12 @@ def design_effects(conn: Connection, as_of: datetime) -> Mapping[tuple[str, str]
     return defaultdict(lambda: 1.0, {key: effect.deff for key, effect in read_design_effects(conn, as_of).items()})
 
 
-def read_design_effects(conn: Connection, as_of: datetime) -> DesignEffects:
-    """The design effects known at `as_of`, each of the newest quarter that has it, with the n it was measured on."""
-    table, today = tables.design_effect, clock_of(conn, as_of).day()
+def read_design_effects(conn: Connection, as_of: datetime, clock: Clock | None = None) -> DesignEffects:
+    """The design effects known at `as_of`, each of the newest quarter that has it, with the n it was measured on.
+
+    `clock` is that of `as_of`, where it is at hand.
+    """
+    table, today = tables.design_effect, (clock or clock_of(conn, as_of)).day()
     current = select(tables.calendar.c.quarter).where(tables.calendar.c.day == today).scalar_subquery()
     # The running quarter is left out: its effect would change with each load, and yesterday's alarms with it.
     ended = table.c.quarter < func.coalesce(current, today)

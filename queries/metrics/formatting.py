@@ -75,6 +75,11 @@ def interval(metric: Metric, low: float | None, high: float | None) -> str:
     return _with_unit(metric, f"{_plain(shown(metric, low), places)} to {_plain(shown(metric, high), places)}")
 
 
+def private_words(people: int) -> str:
+    """Why a figure is private, in a sentence without its full stop. `people`: how many would have been enough."""
+    return f"a figure is private where it, or one that it would give away, comes from fewer than {people} people"
+
+
 def signed_change(metric: Metric, value: float | None, half_width: float | None = None) -> str:
     """A change with its sign: points for shares and balances, the unit otherwise."""
     if value is None:

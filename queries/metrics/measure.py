@@ -20,9 +20,10 @@ from queries.metrics.design_effects import (
     write_design_effects,
 )
 from queries.metrics.periods import Period, periods_of, read_periods
+from queries.metrics.privacy import CellKey, cell_key, private_cells
 from queries.metrics.query_plan import PARTS, Ask, Clock, Grain, clock_of, grouped, keyed, needed, sums, weighted
 from queries.statistics.estimates import Estimate, Status, Tally, bounded, empty, estimate, ranks
-from queries.warehouse import UNKNOWN, Scope, matching
+from queries.warehouse import Scope, matching
 
 __all__ = [
     "Ask",
@@ -39,7 +40,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class MetricPoint:
-    """One figure of one period (its first day) and slice, in the metric's unit. Empty under the minimum n."""
+    """One figure of one period (its first day) and slice, in the metric's unit. Empty under the minimum n.
+
+    One that is `private` says nothing at all, not even its n, which is 0: it comes from too few people, or would tell
+    by subtraction what another one must not.
+    """
 
     period: date
     by: tuple[str, ...]
@@ -71,8 +76,7 @@ class _Frame:
     spans: tuple[Period, ...]
 
 
-_Key = tuple[date, tuple[str, ...]]
-_Cells = dict[_Key, _Cell]
+_Cells = dict[CellKey, _Cell]
 
 
 def measure(conn: Connection, metric: Metric, ask: Ask, scope: Scope, as_of: datetime) -> tuple[MetricPoint, ...]:
@@ -92,14 +96,14 @@ def measure_all(
         conn: a connection to one generation.
         metrics: what to read; the table of each must have the columns asked `by` and `where`.
         ask: periods, dimensions and filters.
-        scope: what the reader may see.
+        scope: what the reader may see, and from how many people a figure must come to be shown.
         as_of: what is known, aware or naive UTC: rows from then on are absent.
 
     Raises:
         EarshotError: a metric's table lacks a column that is asked for.
     """
     clock = clock_of(conn, as_of)
-    frame = _Frame(ask, clock, read_design_effects(conn, as_of), read_periods(conn, ask.grain))
+    frame = _Frame(ask, clock, read_design_effects(conn, as_of, clock), read_periods(conn, ask.grain))
     figures: dict[str, tuple[MetricPoint, ...]] = {}
     for reading, group in grouped(metrics, ask.columns, scope, clock).items():
         rows = weighted(reading, needed(group, ask.columns), ask, scope, clock)
@@ -107,7 +111,9 @@ def measure_all(
         cells = dict(_tallied(conn, rows, added, ask)) if added else {}
         # A quantile cannot be added up from sums: each takes queries of its own.
         cells |= {metric.name: _quantiles(conn, rows, metric, frame) for metric in group if metric.shape == "quantile"}
-        figures |= {metric.name: _points(metric, cells[metric.name], frame) for metric in group}
+        private = private_cells(conn, reading, group, ask, scope, clock)
+        named = ((metric, private.get(metric.name, frozenset())) for metric in group)
+        figures |= {metric.name: _points(metric, cells[metric.name], hidden, frame) for metric, hidden in named}
     return figures
 
 
@@ -120,24 +126,17 @@ def _tallied(conn: Connection, rows: Subquery, metrics: list[Metric], ask: Ask) 
         named = {**sums(rows, metric), "first": func.min(day), "last": func.max(day)}
         parts += [part.label(f"m{i}_{name}") for name, part in named.items()]
     query = select(*keys, *parts).select_from(source).where(matching(ask.where, rows)).group_by(*keys)
-    groups = [dict(row) for row in conn.execute(query).mappings()]
+    result = conn.execute(query)
+    # Not `mappings`: each of its rows makes the names anew, which takes longer than all the rest.
+    names = tuple(result.keys())
+    groups = [dict(zip(names, row, strict=True)) for row in result]
     for i, metric in enumerate(metrics):
         cells = {}
         for row in groups:
             if row[f"m{i}_n"]:
                 tally = Tally(**{name: float(row[f"m{i}_{name}"] or 0) for name in PARTS[metric.shape]})
-                cells[_key(row, ask)] = _Cell(int(tally.n), tally, None, row[f"m{i}_first"], row[f"m{i}_last"])
+                cells[cell_key(row, ask)] = _Cell(int(tally.n), tally, None, row[f"m{i}_first"], row[f"m{i}_last"])
         yield metric.name, cells
-
-
-def _key(row: Mapping[Any, Any], ask: Ask) -> _Key:
-    texts = []
-    for i in range(len(ask.by)):
-        value = row[f"by_{i}"]
-        text = UNKNOWN if value is None else str(value)
-        # "true" and "false" as conditions write them, not as Python does.
-        texts.append(text.lower() if isinstance(value, bool) else text)
-    return row.get("period") or date.min, tuple(texts)
 
 
 def _quantiles(conn: Connection, rows: Subquery, metric: Metric, frame: _Frame) -> _Cells:
@@ -148,7 +147,7 @@ def _quantiles(conn: Connection, rows: Subquery, metric: Metric, frame: _Frame) 
     figures = (func.count().label("n"), quantile(value, metric.quantile).label("value"))
     query = select(*keys, *figures, func.min(day).label("first"), func.max(day).label("last")).select_from(source)
     groups = [dict(row) for row in conn.execute(query.where(chosen).group_by(*keys)).mappings()]
-    found = {_key(row, ask): row for row in groups if row["n"]}
+    found = {cell_key(row, ask): row for row in groups if row["n"]}
     edges = {}
     for key, row in found.items():
         deff = design_effect_of(frame.effects, metric, _vertical(key[1], ask), row["n"])
@@ -159,8 +158,8 @@ def _quantiles(conn: Connection, rows: Subquery, metric: Metric, frame: _Frame) 
 
 
 def _ordered(
-    conn: Connection, rows: Select[Any], edges: Mapping[_Key, tuple[int, int]], ask: Ask
-) -> dict[_Key, tuple[float, float]]:
+    conn: Connection, rows: Select[Any], edges: Mapping[CellKey, tuple[int, int]], ask: Ask
+) -> dict[CellKey, tuple[float, float]]:
     """The values at the two ranks wanted of each group."""
     inner = rows.subquery("chosen")
     keys = [column for column in inner.c if column.name != "value"]
@@ -169,18 +168,21 @@ def _ordered(
     wanted = sorted({rank for pair in edges.values() for rank in pair})
     query = select(ranked).where(ranked.c.rank.in_(wanted))
     ranked_rows = [dict(row) for row in conn.execute(query).mappings()] if edges else []
-    found = {(_key(row, ask), row["rank"]): row["value"] for row in ranked_rows}
+    found = {(cell_key(row, ask), row["rank"]): row["value"] for row in ranked_rows}
     return {key: (found[key, low], found[key, high]) for key, (low, high) in edges.items()}
 
 
-def _points(metric: Metric, cells: _Cells, frame: _Frame) -> tuple[MetricPoint, ...]:
+def _points(metric: Metric, cells: _Cells, private: Collection[CellKey], frame: _Frame) -> tuple[MetricPoint, ...]:
     slices = sorted({by for _, by in cells}) or ([()] if not frame.ask.by else [])
     shown = product(_shown(cells, frame), slices)
     points = []
     for span, by in shown:
         # Without periods the query gives none, and the span that is shown has the day that was asked from.
         period = date.min if frame.ask.grain == "all" else span.period
-        points.append(_point(metric, by, cells.get((period, by)), span, frame))
+        if (period, by) in private:
+            points.append(MetricPoint(span.period, by, 0, None, None, None, "private"))
+        else:
+            points.append(_point(metric, by, cells.get((period, by)), span, frame))
     return tuple(points)
 
 

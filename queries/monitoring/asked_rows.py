@@ -42,7 +42,7 @@ def asked(
     metric = question.metric
     day, (since, until) = day_of_row(metric), window or (question.since, question.until)
     # A reader without limits needs no column to be limited by, and each column of an account costs a join.
-    limits = {"vertical", "touchpoint"} & COLUMNS[metric.table] if scope != Scope(scope.role) else set[str]()
+    limits = {"vertical", "touchpoint"} & COLUMNS[metric.table] if not scope.is_everything else set[str]()
     rows = relation(metric.table, as_of, frozenset({day, *columns, *metric.columns, *question.fixed, *limits}))
     within = and_(rows.c[day] >= since, rows.c[day] < until, scope.where(rows))
     # A slice holds text, whatever its column is; "unknown" is what the figure called a missing value.

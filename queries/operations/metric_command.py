@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from config import EarshotError
 from config.models import Condition, Metric, Scalar
 from config.reading import read_catalog, suggest
 from config.settings import read_settings
-from queries.metrics import Ask, MetricPoint, clock_of, interval, measure, plan, point_figure
+from queries.metrics import NO_FIGURE, Ask, MetricPoint, clock_of, interval, measure, plan, point_figure, private_words
 from queries.operations.command_line import add_format, add_until, on_the_wall, parse_day, parse_instant
 from queries.operations.output import aligned, as_csv, as_json, complain, echo, emit, on_one_line
 from queries.stores import open_warehouse
@@ -64,8 +65,8 @@ def show_metric(arguments: Namespace, now: datetime) -> None:
     warehouse = open_warehouse(settings)
     try:
         with warehouse.pin() as pin:
-            points = measure(pin.conn, metric, ask, EVERYTHING, as_of)
-            if not any(point.n for point in points):
+            points = measure(pin.conn, metric, ask, replace(EVERYTHING, privacy=catalog.privacy), as_of)
+            if not any(point.n or point.status == "private" for point in points):
                 _refuse_unknown(pin.conn, metric, ask.where, as_of)
             reading = plan(metric, ask.columns, EVERYTHING, clock_of(pin.conn, as_of))
     finally:
@@ -73,6 +74,8 @@ def show_metric(arguments: Namespace, now: datetime) -> None:
     # A quantile is always read from rows: no sum of days holds it, and nobody can do anything about it.
     if not reading.rollup and metric.shape != "quantile":
         complain(f"note: {metric.name} is read from the rows of {metric.table}: no rollup holds all that is asked")
+    if any(point.status == "private" for point in points):
+        complain(f"note: {private_words(catalog.privacy.people)}")
     say = echo if arguments.format == "table" else emit
     say(FORMATS[arguments.format](metric, ask, points))
 
@@ -118,7 +121,8 @@ def _names(ask: Ask) -> tuple[str, ...]:
 
 
 def _values(point: MetricPoint) -> tuple[Any, ...]:
-    return (point.period, *point.by, point.n, point.value, point.low, point.high, point.status)
+    n = None if point.status == "private" else point.n
+    return (point.period, *point.by, n, point.value, point.low, point.high, point.status)
 
 
 def _csv(_metric: Metric, ask: Ask, points: Collection[MetricPoint]) -> str:
@@ -137,7 +141,7 @@ def as_table(metric: Metric, ask: Ask, points: Collection[MetricPoint]) -> str:
         (
             str(p.period),
             *(on_one_line(name, WIDEST) for name in p.by),
-            f"{p.n:,}",
+            NO_FIGURE if p.status == "private" else f"{p.n:,}",
             point_figure(metric, p),
             interval(metric, p.low, p.high),
             p.status,

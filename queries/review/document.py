@@ -12,10 +12,16 @@ from queries.metrics import MetricPoint, day_words, half_width, span_words
 from queries.review.outcomes import EscalationOutcome
 from queries.state import Action, Override
 
-GoalVerdict = Literal["met", "missed", "cannot tell", "no goal", "too few", "immature", "no data"]
+GoalVerdict = Literal["met", "missed", "cannot tell", "no goal", "too few", "immature", "no data", "private"]
 EVERYWHERE: Final = "All verticals"
 Points = Mapping[tuple[str, str], Sequence[MetricPoint]]
 """By metric and group: the months of an incident's own slice, in order, up to the one reviewed."""
+_NO_VERDICT: Final[Mapping[str, GoalVerdict]] = {
+    "no_data": "no data",
+    "too_few": "too few",
+    "immature": "immature",
+    "private": "private",
+}
 _NORMAL: Final = NormalDist()
 _Z95: Final = _NORMAL.inv_cdf(0.975)
 
@@ -276,12 +282,8 @@ def metric_status(
 
 def goal_verdict(metric: Metric, point: MetricPoint, goal: float | None) -> GoalVerdict:
     """Met or missed only where the whole interval says so."""
-    if point.status == "no_data":
-        return "no data"
-    if point.status == "too_few":
-        return "too few"
-    if point.status == "immature":
-        return "immature"
+    if point.status != "ok":
+        return _NO_VERDICT[point.status]
     if goal is None or point.low is None or point.high is None:
         return "no goal"
     # Turned so that up is good; "missed" is then what even the best end of the interval does not reach.

@@ -11,7 +11,17 @@ from sqlalchemy import Connection, select
 
 from config.models import Catalog, Metric, Rule, label_of
 from queries.engine import day_of
-from queries.metrics import YEAR, Ask, MetricPoint, clock_of, measure, month_of, read_account_months
+from queries.metrics import (
+    YEAR,
+    Ask,
+    Grain,
+    MetricPoint,
+    about_people,
+    clock_of,
+    measure,
+    month_of,
+    read_account_months,
+)
 from queries.monitoring import (
     BadRow,
     Evidence,
@@ -112,7 +122,10 @@ def read_trend(
     as_of: datetime,
     before: timedelta = BEFORE,
 ) -> Trend | None:
-    """The figures around an incident, by week, or by month where a week has too few cases. None where none is kept."""
+    """The figures around an incident, by week, or by month where a week has too few cases. None where none is kept.
+
+    Figures about people are shown to readers by month only.
+    """
     within = conditions_of(metric, found.slice)
     if within is None:
         return None
@@ -122,7 +135,9 @@ def read_trend(
     since = (found.slot - before).replace(day=1)
     over = day_of(found.resolved_at, clock.zone) if found.resolved_at else today
     until = min(over + AFTER, today + timedelta(days=1))
-    for grain in ("week", "month"):
+    # Months and weeks overlap: who had both of an answer could tell the few days between them.
+    grains: tuple[Grain, ...] = ("month",) if scope.privacy and about_people(metric) else ("week", "month")
+    for grain in grains:
         ask = Ask(grain=grain, since=since, until=until, where=(*rule.where, *within))
         # Before the first there was nothing to measure: that says nothing of how few cases a week has.
         points = tuple(dropwhile(lambda point: point.value is None, measure(conn, metric, ask, scope, as_of)))

@@ -20,7 +20,7 @@ ALPHA: Final = 0.05
 Z: Final = NormalDist().inv_cdf(1 - ALPHA / 2)
 
 Floats = NDArray[np.float64]
-Status = Literal["ok", "too_few", "immature", "no_data"]
+Status = Literal["ok", "too_few", "immature", "no_data", "private"]
 Side = Literal["below", "above"]
 
 

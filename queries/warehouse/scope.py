@@ -1,9 +1,10 @@
 """Who may see what: a WHERE clause and a cache key, for pages and for Slack recipients alike."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, FromClause, false, func, true
 
+from config.models import Privacy
 from queries.warehouse.tables import UNKNOWN
 
 
@@ -16,12 +17,21 @@ class Scope:
         verticals: the vertical markets of the facts that may be read.
         touchpoints: the touchpoints that may be read, where a table has them.
         accounts: the accounts that may be read.
+        privacy: from how many people a figure must come; None where nobody looks: rules are judged on exact figures.
+        before: the reader's own scope, where this one was narrowed to what is looked at.
     """
 
     role: str = "analyst"
     verticals: frozenset[str] | None = None
     touchpoints: frozenset[str] | None = None
     accounts: frozenset[str] | None = None
+    privacy: Privacy | None = None
+    before: "Scope | None" = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is out of reach."""
+        return not self._restrictions()
 
     def where(self, table: FromClause) -> ColumnElement[bool]:
         """The rows of `table` inside this scope. A table without a restricted column is not readable."""
@@ -36,12 +46,15 @@ class Scope:
             return self
         wanted = frozenset({vertical})
         seen = wanted if self.verticals is None else self.verticals & wanted
-        return Scope(self.role, seen, self.touchpoints, self.accounts)
+        return replace(self, verticals=seen, before=self.before or self)
 
     def within(self, other: "Scope") -> "Scope":
         """This reader, who sees nothing that `other` does not see."""
         limits = ((scope.verticals, scope.touchpoints, scope.accounts) for scope in (self, other))
-        return Scope(self.role, *(b if a is None else a if b is None else a & b for a, b in zip(*limits, strict=True)))
+        verticals, touchpoints, accounts = (
+            b if a is None else a if b is None else a & b for a, b in zip(*limits, strict=True)
+        )
+        return Scope(self.role, verticals, touchpoints, accounts, self.privacy or other.privacy)
 
     def _restrictions(self) -> tuple[tuple[str, frozenset[str]], ...]:
         pairs = (

@@ -104,7 +104,8 @@ def test_an_analyst_sees_as_another_no_more_than_before() -> None:
 @pytest.mark.parametrize(("own", "other", "both"), [(None, {"a"}, {"a"}), ({"a"}, None, {"a"}), ({"a"}, {"b"}, set())])
 def test_a_scope_within_another_is_no_wider(own: set[str] | None, other: set[str] | None, both: set[str]) -> None:
     def scope(values: set[str] | None, role: str) -> Scope:
-        return Scope(role, *(None if values is None else frozenset(values) for _ in range(3)))
+        limit = None if values is None else frozenset(values)
+        return Scope(role, limit, limit, limit)
 
     assert scope(own, "gm").within(scope(other, "analyst")) == scope(both, "gm")
 

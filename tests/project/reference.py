@@ -28,6 +28,7 @@ from config.models import (
     Guard,
     Metric,
     Person,
+    Privacy,
     QuietRule,
     RateRule,
     ReviewSettings,
@@ -231,6 +232,8 @@ def _settings() -> Iterator[str]:
     yield from _keys(Calendar)
     yield from ("", "## [review] in audiences.toml", "")
     yield from _keys(ReviewSettings)
+    yield from ("", "## [privacy] in audiences.toml", "", _first_line(Privacy), "")
+    yield from _keys(Privacy)
     yield from ("", "## [[audience]] in audiences.toml", "", "Which pages it opens, and how much one may show.", "")
     yield from _keys(Audience)
 
