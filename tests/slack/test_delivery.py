@@ -240,7 +240,7 @@ def test_nobody_took_it_on_so_the_next_step_names_a_person(tmp_path: Path, slack
         watched.states.dispose()
     (root,) = seen(slack)
     (step,) = root["thread"]
-    assert step["text"].startswith(f"<@{slack.users['ana']}> Escalated to Customer experience analyst: nobody")
+    assert step["text"].startswith(f"<@{slack.users['ana']}> Escalated to the customer experience analyst: nobody")
 
 
 # What can go wrong on the way.
