@@ -86,8 +86,9 @@ class Key:
 
 def _hashed(key: Key) -> str:
     # A set's order differs from one process run to the next and between equal sets: sorted, equal scopes meet.
-    limits = (key.scope.verticals, key.scope.touchpoints, key.scope.accounts)
-    scope = (key.scope.role, *(None if limit is None else sorted(limit) for limit in limits))
+    scopes = (scope for scope in (key.scope, key.scope.before) if scope is not None)
+    limits = ((scope.verticals, scope.touchpoints, scope.accounts) for scope in scopes)
+    scope = (key.scope.role, *(None if limit is None else sorted(limit) for held in limits for limit in held))
     rest = (key.data, key.folder, key.stamp, key.currency, key.generation, key.zone, key.day, key.month, key.vertical)
     return repr((*rest, *scope, key.has_names))
 

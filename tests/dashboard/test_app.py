@@ -624,6 +624,10 @@ def test_a_key_holds_everything_a_result_depends_on() -> None:
         replace(key, scope=Scope(verticals=frozenset({"Energy"}))),
         replace(key, scope=Scope(touchpoints=frozenset({"Energy"}))),
         replace(key, scope=Scope(accounts=frozenset({"Energy"}))),
+        replace(key, has_names=True),
+        # What is withheld for privacy depends on what else the reader may see.
+        replace(key, scope=Scope().narrowed("Energy")),
+        replace(key, scope=Scope(verticals=frozenset({"Energy"})).narrowed("Energy")),
     )
     assert len({cache._hashed(one) for one in (key, *others)}) == len(others) + 1
     both = (Scope(verticals=frozenset(order)) for order in (("a", "b"), ("b", "a")))
