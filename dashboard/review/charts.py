@@ -25,8 +25,6 @@ ROW: Final = 36
 LABELS, BULLET, WORDS, TREND, CHANGE, MOVED = 172, 292, 158, 196, 132, 92
 """Widths of the columns in pixels."""
 LONGEST: Final = 160
-Verdicts = tuple[Sequence[str], Sequence[tuple[str, Sequence[tuple[str, str, bool]]]]]
-"""Metrics by name, and for each vertical the figure and the word for each of them, and whether it is a miss."""
 
 
 def against_goals(standings: Sequence[MetricStatus], months: Sequence[date], *, one_scale: bool) -> alt.HConcatChart:
@@ -58,37 +56,6 @@ def against_goals(standings: Sequence[MetricStatus], months: Sequence[date], *, 
     chart: alt.HConcatChart = alt.hconcat(*parts, spacing=8).resolve_scale(x="independent", y="shared")
     plain: alt.HConcatChart = chart.configure_view(strokeWidth=0).properties(autosize="pad")
     return plain
-
-
-def goal_words(standings: Sequence[MetricStatus]) -> Verdicts:
-    """Who misses what: the metrics with their goals, and for each vertical the figure, its word, and whether it misses.
-
-    All verticals together come first, then those that miss most.
-    """
-    by: dict[str, dict[str, MetricStatus]] = {}
-    for standing in standings:
-        by.setdefault(standing.vertical, {})[standing.metric.name] = standing
-    metrics = {s.metric.name: s.metric.label for s in standings}
-    for name in metrics:
-        goals = {of[name].goal for of in by.values() if name in of}
-        if len(goals) == 1 and (goal := goals.pop()) is not None:
-            metric = next(s.metric for s in standings if s.metric.name == name)
-            metrics[name] += f" (goal {goal_figure(metric, goal)})"
-    missed = {vertical: sum(s.verdict == "missed" for s in of.values()) for vertical, of in by.items()}
-    rows = [
-        (next(iter(by[vertical].values())).where, [_goal_cell(by[vertical].get(name)) for name in metrics])
-        for vertical in sorted(by, key=lambda name: (name != "", -missed[name], name))
-    ]
-    return [*metrics.values()], rows
-
-
-def _goal_cell(s: MetricStatus | None) -> tuple[str, str, bool]:
-    """The figure, the word and whether it is a miss."""
-    if s is None:
-        return "", "", False
-    word = STATES[s.verdict].removesuffix(" its goal")
-    value = "" if s.point.value is None or s.verdict == "too few" else point_figure(s.metric, s.point)
-    return value, word, s.verdict == "missed"
 
 
 def figures(standings: Sequence[MetricStatus], *, one_scale: bool) -> Rows:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from dashboard.cache import Changes, Key, copied, shared, until_changed
 from dashboard.charts import finished
 from dashboard.review import markup
-from dashboard.review.charts import against_goals, goal_words
+from dashboard.review.charts import against_goals
 from queries.metrics import MetricPoint
 from queries.review import (
     Facts,
@@ -122,7 +122,7 @@ def _written_review(key: Key, changes: Changes, _pin: Pin, _state: Connection) -
     del changes
     made = review(key, _pin, _state)
     issues = tuple(markup.issue(number, issue) for number, issue in enumerate(made.issues, start=1))
-    above = markup.above_issues(made, goal_words(made.standings))
+    above = markup.above_issues(made)
     return WrittenReview(made, above, issues, markup.below_chart(made, key.currency, key.tz))
 
 

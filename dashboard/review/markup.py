@@ -7,20 +7,21 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from dashboard.charts import STATES
 from dashboard.markup import SEVERITIES, bullets, macros, notice, section, stacked
-from queries.metrics import count, day_words, money_change, money_figure
-from queries.review import EVERYWHERE, ActionStatus, Issue, Money, Review
+from queries.metrics import count, day_words, goal_figure, money_change, money_figure, point_figure
+from queries.review import EVERYWHERE, ActionStatus, Issue, MetricStatus, Money, Review
 
 _MACROS: Final = macros("review/macros.html")
 LEAST_MONTHS: Final = 3
-SPARK_WIDTH, SPARK_HEIGHT, MARGIN = 152.0, 34.0, 3.0
+SPARK_WIDTH, SPARK_HEIGHT, MARGIN = 152, 34, 3
 """Of an issue's trend, in pixels."""
 
 Verdicts = tuple[Sequence[str], Sequence[tuple[str, Sequence[tuple[str, str, bool]]]]]
-"""See `charts.goal_words`."""
+"""Metrics by name, and for each vertical the figure and the word for each of them, and whether it is a miss."""
 
 
-def above_issues(review: Review, verdicts: Verdicts) -> Markup:
+def above_issues(review: Review) -> Markup:
     """What is reviewed, the headline, how fresh the figures are, what is doubtful about them, and who misses what."""
     loaded = f"data of {day_words(review.published_on)}"
     evaluated = f" · rules evaluated {day_words(review.evaluated_on)}" if review.evaluated_on else ""
@@ -29,8 +30,9 @@ def above_issues(review: Review, verdicts: Verdicts) -> Markup:
     if review.doubt:
         words = f"Incidents may be missing: {review.doubt}."
         pieces.append(notice(words, attention=True, command="python -m triggers audit"))
-    if len(verdicts[1]) > 1:
-        pieces.append(_MACROS.verdicts(*verdicts))
+    metrics, rows = goal_words(review.standings)
+    if len(rows) > 1:
+        pieces.append(_MACROS.verdicts(metrics, rows))
     if review.maturity:
         pieces.append(notice(review.maturity))
     if review.data_problems:
@@ -44,17 +46,50 @@ def above_issues(review: Review, verdicts: Verdicts) -> Markup:
     return stacked(*pieces, section("Key issues", review.tally) + ("" if review.issues else bullets([none])))
 
 
+def goal_words(standings: Sequence[MetricStatus]) -> Verdicts:
+    """Who misses what: the metrics with their goals, and for each vertical the figure, its word, and whether it misses.
+
+    All verticals together come first, then those that miss most.
+    """
+    by: dict[str, dict[str, MetricStatus]] = {}
+    for standing in standings:
+        by.setdefault(standing.vertical, {})[standing.metric.name] = standing
+    metrics = {s.metric.name: s.metric.label for s in standings}
+    for name in metrics:
+        goals = {of[name].goal for of in by.values() if name in of}
+        if len(goals) == 1 and (goal := goals.pop()) is not None:
+            metric = next(s.metric for s in standings if s.metric.name == name)
+            metrics[name] += f" (goal {goal_figure(metric, goal)})"
+    missed = {vertical: sum(s.verdict == "missed" for s in of.values()) for vertical, of in by.items()}
+    rows = [
+        (next(iter(by[vertical].values())).where, [_goal_cell(by[vertical].get(name)) for name in metrics])
+        for vertical in sorted(by, key=lambda name: (name != "", -missed[name], name))
+    ]
+    return [*metrics.values()], rows
+
+
+def _goal_cell(s: MetricStatus | None) -> tuple[str, str, bool]:
+    """The figure, the word and whether it is a miss."""
+    if s is None:
+        return "", "", False
+    word = STATES[s.verdict].removesuffix(" its goal")
+    value = "" if s.point.value is None or s.verdict == "too few" else point_figure(s.metric, s.point)
+    return value, word, s.verdict == "missed"
+
+
 @dataclass(frozen=True, slots=True)
 class Sparkline:
     """An issue's figure over the months, ready to be drawn: places in pixels, the origin at the upper left.
 
-    `points` are those of the line, `end` its newest month, `line` the height of the goal or limit.
+    `points` are those of the line, `end` its newest month, `line` the height of the goal or limit; `size` is its width
+    and its height.
     """
 
     points: str
     end: tuple[float, float]
     line: float | None
     said: str
+    size: tuple[int, int] = (SPARK_WIDTH, SPARK_HEIGHT)
 
 
 def sparkline(issue: Issue) -> Sparkline | None:

@@ -11,7 +11,6 @@ import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from config.models import Metric
-from dashboard.review import charts as review_charts
 from dashboard.review import markup as review_markup
 from queries.metrics import MetricPoint, difference_words, largest_word
 from queries.metrics.formatting import amount, decimals, figure, goal_figure, interval, money_change, signed_change
@@ -335,14 +334,14 @@ def test_who_misses_what_is_said_at_a_glance() -> None:
         series((0.95, 0.95, 0.95, 0.95), vertical=""),
         series((0.5, 0.5, 0.5, 0.5), vertical="Payments", metric=DEFECTS),
     )
-    metrics, rows = review_charts.goal_words(standings)
+    metrics, rows = review_markup.goal_words(standings)
     assert metrics == [f"{SHARE.label} (goal 90%)", f"{DEFECTS.label} (goal 12%)"]
     assert rows == [
         ("All verticals", [("95%", "meets", False), ("", "", False)]),
         ("Payments", [("70%", "misses", True), ("50%", "misses", True)]),
         ("Energy", [("95%", "meets", False), ("", "", False)]),
     ]
-    page = review_markup.above_issues(made(*standings), (metrics, rows))
+    page = review_markup.above_issues(made(*standings))
     assert page.count('class="e-miss"') == 2
 
 
@@ -363,7 +362,7 @@ def test_the_parts_of_the_issues_add_up(rules: tuple[str, ...], is_missed: bool,
     )
     review = made(series((0.95, 0.95, 0.95, 0.7 if is_missed else 0.95)), minutes=MeetingState(found=found))
     assert review.tally == words
-    assert not words or words in review_markup.above_issues(review, ((), ()))
+    assert not words or words in review_markup.above_issues(review)
 
 
 @pytest.mark.parametrize(
