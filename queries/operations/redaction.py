@@ -14,6 +14,7 @@ from sqlalchemy import Column, Connection, delete, insert, select, union, update
 from queries.engine import naive
 from queries.messages import discard_pictures
 from queries.state import (
+    DECIDED,
     NAMESPACE,
     HistoryEntry,
     Incident,
@@ -185,8 +186,8 @@ def _rewrite(conn: Connection, column: Column[Any], what: Redaction) -> int:
     keys = list(table.primary_key)
     rows = select(*keys, column).where(column.is_not(None))
     if column is tables.incident_event.c.reason:
-        # Of an incident's history people write why they closed it; every other sentence is the program's.
-        rows = rows.where(table.c.kind == "closed", table.c.author.is_not(None))
+        # Of an incident's history people write why they closed it and what they decided; the rest is the program's.
+        rows = rows.where(table.c.kind.in_(("closed", *DECIDED)), table.c.author.is_not(None))
     changed = 0
     for *key, before in conn.execute(rows).all():
         if (after := change(what, before)) != before:

@@ -97,7 +97,8 @@ def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Point
         against=against,
         severity=min(incident.severity for incident in group),
         weight=_weight(metric, point, goal) if metric else len(group),
-        incidents=tuple(incident.id for incident in group),
+        # What is open comes first: what is decided on the issue is told there.
+        incidents=tuple(incident.id for incident in sorted(group, key=lambda one: not one.is_open)),
         is_open=any(incident.is_open for incident in group),
         suggested_owner=first.owner,
         vertical=first.vertical if len({incident.vertical for incident in group}) == 1 else None,

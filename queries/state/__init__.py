@@ -5,6 +5,7 @@ May import scope, warehouse, statistics, the engine and config.
 
 from queries.state.actions import (
     COMPANY,
+    DECIDED,
     Action,
     ActionError,
     NewAction,

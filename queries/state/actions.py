@@ -1,12 +1,12 @@
 """What people undertook: where, since when, whose it is, by when and what it should bring; in a review or elsewhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from math import inf, isfinite
 from typing import Final
 from uuid import NAMESPACE_URL, uuid5
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, select, true, update
 
 from config import EarshotError
 from queries.state.tables import action as table
@@ -15,6 +15,9 @@ from queries.warehouse import Scope
 
 COMPANY: Final = "*"
 """The review of all verticals."""
+
+DECIDED: Final = ("decided", "redecided")
+"""The kinds of entry by which an incident's history tells what a review decided, and what it decided instead."""
 
 _KEY: Final = (table.c.month, table.c.review, table.c.issue)
 """What a decision is about; in the order in which it is told."""
@@ -50,6 +53,11 @@ class Action:
     review: str | None = None
     issue: str | None = None
     seq: int | None = None
+
+    def says_the_same(self, other: "Action | NewAction") -> bool:
+        """Whether both say the same: what, whose it is, by when, and what is expected of it."""
+        names = ("what", "owner", "due_on", "expected_effect")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +149,7 @@ def _read(conn: Connection, chosen: ColumnElement[bool]) -> tuple[Action, ...]:
 def record_action(conn: Connection, new: NewAction, author: str, now: datetime) -> Action:
     """Record an action. The same one twice (a double click) is one.
 
-    What a review decides is not overwritten: the newest holds.
+    What a review decides is not overwritten: the newest holds. Where it says the same as before, that is returned.
 
     Raises:
         ActionError: it says nothing, nobody owns it, or it is due before it starts.
@@ -155,8 +163,10 @@ def record_action(conn: Connection, new: NewAction, author: str, now: datetime) 
     key, seq = (new.month, new.review, new.issue), None
     if new.issue is not None:
         # Two people who decide at once get one number, and the second is refused by the key: nothing is lost unseen.
-        mine = and_(*(column == value for column, value in zip(_KEY, key, strict=True)))
-        seq = conn.execute(select(func.coalesce(func.max(table.c.seq), 0) + 1).where(mine)).scalar_one()
+        held = _read(conn, and_(*(column == value for column, value in zip(_KEY, key, strict=True))))
+        if held and held[0].says_the_same(replace(new, what=what, owner=owner)):
+            return held[0]
+        seq = 1 + (held[0].seq or 0 if held else 0)
     # Not the author and not the time: whoever presses twice, or two people who enter the minutes, mean one action.
     parts = (new.incident_id, new.vertical, new.touchpoint, new.metric, what, owner, new.started_on)
     name = "|".join(map(str, parts if seq is None else (*key, seq)))

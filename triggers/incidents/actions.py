@@ -8,18 +8,22 @@ from sqlalchemy import Connection
 
 from config import EarshotError
 from queries.messages import notified_ids, refresh_message
+from queries.metrics import day_words
 from queries.review import Timetable
 from queries.state import (
+    COMPANY,
+    DECIDED,
     Action,
     HistoryEntry,
     Incident,
     NewAction,
     annotate,
     finish_action,
+    read_actions,
     read_incident,
     record_action,
 )
-from queries.warehouse import Scope
+from queries.warehouse import EVERYTHING, Scope
 from triggers.incidents.escalation import resumed
 from triggers.incidents.outgoing import thread_messages
 
@@ -118,13 +122,35 @@ def resolve(
 def take_action(conn: Connection, new: NewAction, author: str, now: datetime) -> Action:
     """Somebody undertakes something, and the message of the incident that it answers shows it.
 
+    What a review decides is also told in the incident's thread, once: what says the same as before is no news.
+
     Raises:
         ActionError: as `record_action`.
+        RacedError: the incident changed meanwhile; try again.
     """
+    about = read_actions(conn, EVERYTHING, about=new.incident_id) if new.incident_id and new.issue else ()
+    decided = [action for action in about if action.issue]
     made = record_action(conn, new, author, now)
-    if made.incident_id:
+    if made.incident_id and not made.issue:
         refresh_message(conn, made.incident_id, f"action {made.id}", now)
+    elif made.incident_id:
+        before = max(decided, key=lambda action: (action.recorded_at, action.id), default=None)
+        if before is None or not before.says_the_same(made):
+            found = read_incident(conn, made.incident_id, EVERYTHING)
+            _change(conn, found, DECIDED[before is not None], _decision_words(made, before), author, now)
     return made
+
+
+def _decision_words(made: Action, before: Action | None) -> str:
+    """Which review decided what, and in place of what."""
+    whose = "" if made.review == COMPANY else f" of {made.review}"
+    instead = f" in place of {_undertaken(before)}" if before else ""
+    return f"in the review{whose} for {made.month:%B %Y}: {_undertaken(made)}{instead}"
+
+
+def _undertaken(action: Action) -> str:
+    due = f", due {day_words(action.due_on)}" if action.due_on else ""
+    return f"“{action.what}” ({action.owner}{due})"
 
 
 def complete_action(conn: Connection, action: Action, now: datetime) -> None:

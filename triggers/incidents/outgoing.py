@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from config.models import Catalog
 from queries.messages import CASES, STANDING, CaseDigest
 from queries.review import timetable
-from queries.state import NAMESPACE, DigestPart, HistoryEntry, Incident, Queued, delivery_id
+from queries.state import DECIDED, NAMESPACE, DigestPart, HistoryEntry, Incident, Queued, delivery_id
 from triggers.evaluation import Standing
 from triggers.incidents.escalation import begins, snapshot
 
@@ -20,7 +20,7 @@ ALWAYS: Final = "always"
 
 PINGS: Final = frozenset(
     {"worsened", "resolved", "closed", "escalated", "reopened", "reassigned", "lapsed", "woken", "released", "joined"}
-)
+).union(DECIDED)
 """What is worth a message in the thread; everything else only changes the root."""
 
 

@@ -20,7 +20,7 @@ from queries.review import (
     readings_of,
     when_found,
 )
-from queries.state import Action, HistoryEntry, Incident, slice_values
+from queries.state import DECIDED, Action, HistoryEntry, Incident, slice_values
 from triggers.evaluation.kinds import kind_of, reading_sentence, sentence_start
 from triggers.incidents import addressed, due_sentence, may_name_accounts, may_read
 from triggers.messages.message import (
@@ -314,7 +314,7 @@ def _mark(card: Card) -> tuple[str, str]:
 def _news(card: Card) -> str:
     """The last thing that happened, where that is not its opening, and no line of its own says it."""
     last = card.entries[-1]
-    if last.kind in {"opened", "acknowledged"}:
+    if last.kind in {"opened", "acknowledged", *DECIDED}:
         return ""
     on = f" on {moment_words(happened_on(last, card.zone), card.zone)}"
     said = _happened(card, last, "" if last.kind in PAST else on)

@@ -7,6 +7,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from config.models import Catalog, Person, Route
+from queries.engine import aware
 from queries.messages import (
     DIVERTED,
     OVERFLOW,
@@ -20,7 +21,7 @@ from queries.messages import (
     root_id,
     usable_file,
 )
-from queries.state import HistoryEntry
+from queries.state import DECIDED, HistoryEntry
 from triggers.incidents import channel_reader, named_people, parse_ladder, reader_scope
 from triggers.messages.card import Card, incident_message, news_message
 from triggers.messages.digest import cases_message, digest_message, digest_reply, standing_message
@@ -133,6 +134,9 @@ class Composer:
     def _entry(self, message: QueuedMessage, card: Card) -> tuple[HistoryEntry, tuple[Person, ...]]:
         """What happened, and who is named."""
         entry = next((e for e in card.entries if e.seq == message.version), card.entries[-1])
+        if entry.kind in DECIDED:
+            owners = {one.owner for one in card.actions if aware(one.recorded_at) == entry.at}
+            return entry, tuple(p for p in self.catalog.people if owners & {p.name, p.label})
         if entry.kind != "escalated":
             return entry, ()
         notify = parse_ladder(card.incident.ladder)[card.incident.next_step - 1].notify

@@ -12,7 +12,7 @@ from config.models import Metric, Person, label_of
 from queries.metrics import SEVERITY_WORDS, count, day_words, length_words, listed, moment_words
 from queries.monitoring import CaseFile, Evidence, Overlap, Score
 from queries.review import Timetable, expected_words
-from queries.state import Action
+from queries.state import DECIDED, Action
 
 NAME: Final = 80
 """A name that leaves room for the others."""
@@ -56,8 +56,10 @@ NEWS: Final = {
     "standing": "Standing",
     "always": "Finding",
     "joined": "Same event",
+    "decided": "Decided",
+    "redecided": "Decision changed",
 }
-CONTINUED: Final = frozenset({"escalated", "snoozed", "reassigned"})
+CONTINUED: Final = frozenset({"escalated", "snoozed", "reassigned", *DECIDED})
 """Kinds whose reason goes on with the sentence: `Escalated to ...`."""
 PAST: Final = frozenset({"joined", "standing", "always"})
 """Kinds whose reason says its own days: when it was written down says nothing of what it tells."""
