@@ -4,7 +4,7 @@ from datetime import date
 from typing import Protocol, TypeVar
 
 from config.models.calendar import Calendar
-from config.models.metrics import Goal, Metric, goal_of
+from config.models.metrics import Cutoffs, Goal, Metric, goal_of
 from config.models.routing import Audience, Person, Privacy, ReviewSettings, Route
 from config.models.rule_fields import Guard
 from config.models.rules import Rule
@@ -35,6 +35,7 @@ class Catalog(FrozenModel):
     calendar: Calendar
     review: ReviewSettings
     privacy: Privacy = Privacy()
+    portfolio: tuple[Cutoffs, ...] = ()
     guard: Guard
 
     def metric(self, name: str) -> Metric:
@@ -60,6 +61,11 @@ class Catalog(FrozenModel):
     def goal(self, metric: str, vertical: str, day: date, where: Conditions = ()) -> Goal | None:
         """The goal of a metric for a vertical that is valid on `day`; see `goal_of`."""
         return goal_of(self.goals, metric, vertical, day, where)
+
+    def cutoffs(self, day: date) -> Cutoffs | None:
+        """The newest cut-offs of the portfolio that are valid on `day`."""
+        valid = (one for one in self.portfolio if one.valid_from <= day)
+        return max(valid, key=lambda one: one.valid_from, default=None)
 
 
 def next_named(items: tuple[NamedT, ...], name: str) -> NamedT:

@@ -81,6 +81,20 @@ class Goal(FrozenModel):
     where: Conditions = ()
 
 
+class Cutoffs(FrozenModel):
+    """Where the quadrants of the portfolio meet, from a day on.
+
+    `score` is the mean likelihood to recommend (0 to 10) from which a relationship is good. What an account is worth is
+    high from `share`, our part of its wallet (0 to 1); where that is not known from `growth`, the change of its revenue
+    in a quarter against the same quarter a year before (0.1 is a tenth more).
+    """
+
+    score: Annotated[float, Field(ge=0, le=10)]
+    share: Annotated[float, Field(ge=0, le=1)]
+    growth: Annotated[float, Field(ge=-1, le=10)] = 0.0
+    valid_from: date
+
+
 def goal_of(goals: tuple[Goal, ...], metric: str, vertical: str, day: date, where: Conditions = ()) -> Goal | None:
     """The newest goal of a metric for a vertical that is valid on `day`; the vertical's own before `*`.
 

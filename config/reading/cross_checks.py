@@ -11,6 +11,7 @@ from config.models import (
     Calendar,
     ChartRule,
     Conditions,
+    Cutoffs,
     EventRule,
     GapRule,
     Goal,
@@ -46,6 +47,7 @@ class Sheets:
     review: Sheet[ReviewSettings]
     privacy: Sheet[Privacy]
     guard: Sheet[Guard]
+    portfolio: Sheet[Cutoffs]
 
     def all(self) -> tuple[Sheet[Any], ...]:
         """Every sheet."""
@@ -68,6 +70,7 @@ def cross_check(sheets: Sheets, columns: Columns | None) -> Iterator[Mistake]:
     yield from _goals_twice(sheets.goals)
     for goal in sheets.goals.entries:
         yield from _goal(goal, sheets, tables)
+    yield from _cutoffs_twice(sheets.portfolio)
     for rule in sheets.rules.entries:
         yield from _rule(rule, sheets, tables)
     for route in sheets.routes.entries:
@@ -134,6 +137,16 @@ def _goals_twice(goals: Sheet[Goal]) -> Iterator[Mistake]:
         earlier = first.setdefault((goal.metric, goal.vertical, goal.valid_from, goal.where), line)
         if earlier != line and not entry.broken:
             wrong = f"there is already a goal for vertical {goal.vertical!r} from {goal.valid_from}"
+            yield entry.mistake((), wrong, f"keep one of them; the first is on line {earlier}")
+
+
+def _cutoffs_twice(portfolio: Sheet[Cutoffs]) -> Iterator[Mistake]:
+    first: dict[object, int] = {}
+    for entry in portfolio.entries:
+        line = entry.document.line(entry.place)
+        earlier = first.setdefault(entry.item.valid_from, line)
+        if earlier != line and entry.sound("valid_from"):
+            wrong = f"there are already cut-offs from {entry.item.valid_from}"
             yield entry.mistake((), wrong, f"keep one of them; the first is on line {earlier}")
 
 

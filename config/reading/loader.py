@@ -19,6 +19,7 @@ from config.models import (
     Audience,
     Calendar,
     Catalog,
+    Cutoffs,
     Goal,
     Guard,
     Metric,
@@ -38,7 +39,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 FILES: Final[Mapping[str, tuple[str, ...]]] = {
     "metrics.toml": ("metric",),
-    "goals.toml": ("goal",),
+    "goals.toml": ("goal", "portfolio"),
     "triggers.toml": ("rule", "guard"),
     "routing.toml": ("route", "person"),
     "audiences.toml": ("audience", "review", "privacy"),
@@ -76,6 +77,7 @@ _STAND_INS: Final[Mapping[type[BaseModel], Mapping[str, Any]]] = {
         "unit": "",
     },
     Goal: {"metric": "x", "value": 0, "valid_from": LAST_DAY},
+    Cutoffs: {"score": 0, "share": 0, "valid_from": LAST_DAY},
     **{BY_KIND[kind]: {**written, "kind": kind} for kind, written in _OF_A_KIND.items()},
     Route: {"name": "x"},
     Person: {"name": "x", "label": "", "audience": "x"},
@@ -111,6 +113,7 @@ def read_catalog(folder: Path, columns: Mapping[str, Collection[str]] | None = N
         calendar=sheets.calendar.items[0],
         review=sheets.review.items[0],
         privacy=sheets.privacy.items[0],
+        portfolio=sheets.portfolio.items,
         guard=sheets.guard.items[0],
     )
 
@@ -195,6 +198,7 @@ def _sheets(documents: Mapping[str, Document | None]) -> Sheets:
         _single(documents["audiences.toml"], "review", ReviewSettings, needed=False),
         _single(documents["audiences.toml"], "privacy", Privacy, needed=False),
         _single(documents["triggers.toml"], "guard", Guard, needed=True),
+        named("portfolio", Cutoffs),
     )
 
 
@@ -278,7 +282,7 @@ def check_drafts(
         Sheet(rules, _names(entry.item for entry in rules), ()),
         Sheet((), _names(catalog.routes), ()),
         Sheet((), _names(catalog.people), ()),
-        *(empty, empty, empty, empty, empty),
+        *(empty, empty, empty, empty, empty, empty),
     )
     return cross_check(sheets, columns)
 

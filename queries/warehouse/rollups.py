@@ -120,10 +120,26 @@ account_month = Table(
 """The revenue of an account and month from one source, with the account's vertical and the currency's rate of then."""
 
 
+account_answer = Table(
+    "account_answer",
+    warehouse_tables.warehouse,
+    Column("account_id", String, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("vertical", String),
+    Column("instrument", String),
+    Column("person_id", String),
+    Column("score", SmallInteger, nullable=False),
+    Column("c", BigInteger, nullable=False),
+)
+"""How likely an account's people said they were to recommend the company, in surveys of the relationship: 0 to 10."""
+
+
 def rebuild_rollups(conn: Connection) -> None:
     """Compute everything anew from the facts."""
     conn.execute(delete(account_month))
     _fill_months(conn, true())
+    conn.execute(delete(account_answer))
+    _fill_answers(conn, true())
     conn.execute(delete(warehouse_tables.journey_fact))
     _fill_journeys(conn, None)
     for name, tables in ROLLUPS.items():
@@ -137,6 +153,10 @@ def refresh_rollups(conn: Connection, touched: Touched) -> None:
     accounts = select(touched.months.c.account_id)
     conn.execute(delete(account_month).where(account_month.c.account_id.in_(accounts)))
     _fill_months(conn, warehouse_tables.revenue.c.account_id.in_(accounts))
+    noted = touched.days.c
+    answered = noted.table_name == "response", noted.column_name == "responded_day"
+    conn.execute(delete(account_answer).where(account_answer.c.day.in_(select(noted.day).where(*answered))))
+    _fill_answers(conn, warehouse_tables.response.c.responded_day.in_(select(noted.day).where(*answered)))
     # Before and after: a journey whose contacts changed may leave a day as well as come to one.
     _note_days(conn, touched)
     conn.execute(delete(warehouse_tables.journey_fact).where(_among(warehouse_tables.journey_fact, touched)))
@@ -161,6 +181,14 @@ def _fill_months(conn: Connection, which: Row) -> None:
     found = {"vertical": period.c.vertical, "rate": rate.c.rate}
     columns = [found[c.name] if c.name in found else facts.c[c.name] for c in account_month.c]
     append(conn, account_month, select(*columns).select_from(joined))
+
+
+def _fill_answers(conn: Connection, which: Row) -> None:
+    of = warehouse_tables.response.c
+    given = of.kind == "relationship", of.scale == "nps", of.score.is_not(None), of.responded_day.is_not(None)
+    columns = (of.account_id, of.responded_day.label("day"), of.vertical, of.instrument, of.person_id, of.score)
+    rows = select(*columns, func.count().label("c")).where(*given, which)
+    append(conn, account_answer, rows.group_by(of.responded_day, *(one for one in columns if one.name != "day")))
 
 
 def _day_of(rollup: Table) -> str:

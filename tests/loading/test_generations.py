@@ -206,7 +206,7 @@ def test_a_layout_that_changed_is_computed_anew_where_no_row_did(warehouse: Ware
         declared = contents(pin.conn)
         basis = GenerationKey(pin.generation.zone, pin.generation.calendar_hash, pin.generation.metrics_hash)
     with warehouse.draft() as draft:
-        for table in ("roll_contact", "account_month"):
+        for table in ("roll_contact", "account_month", "account_answer"):
             draft.conn.execute(DropTable(tables.warehouse.tables[table]))
         record_generation(draft.conn, draft.number, basis, "crm", "{}", AT)
     with closing(reopened(warehouse)) as later:

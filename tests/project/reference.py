@@ -22,6 +22,7 @@ from config.models import (
     Catalog,
     ChartRule,
     Condition,
+    Cutoffs,
     EventRule,
     GapRule,
     Goal,
@@ -197,7 +198,8 @@ def _rules(catalog: Catalog) -> Iterator[str]:
     yield from ("", "## The rules in config/triggers.toml", "")
     heads = ("name", "what", "kind", "watches", "by", "limit", "severity", "route", "on")
     yield from _grid(heads, (_rule_row(rule) for rule in catalog.rules))
-    for title, goals_or_routes in (("[[goal]] in goals.toml", Goal), ("[[route]] in routing.toml", Route)):
+    tops = {"[[goal]] in goals.toml": Goal, "[[portfolio]] in goals.toml": Cutoffs, "[[route]] in routing.toml": Route}
+    for title, goals_or_routes in tops.items():
         yield from ("", f"## {title}", "")
         yield from _keys(goals_or_routes)
     yield from ("", _prose("ladder"), "")

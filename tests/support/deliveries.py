@@ -48,7 +48,12 @@ LATE: Final = {
 
 AT: Final = {"journey": "started_at", "contact": "occurred_at", "response": "invited_at", "defect": "occurred_at"}
 UNTIL_THEN: Final = {"outcome": "open", "status": "invited"}
-COMPUTED: Final = ("journey_fact", "account_month", *(t.name for tables in ROLLUPS.values() for t in tables))
+COMPUTED: Final = (
+    "journey_fact",
+    "account_month",
+    "account_answer",
+    *(t.name for tables in ROLLUPS.values() for t in tables),
+)
 WHEN_LOADED: Final = ("first_loaded_at", "loaded_at")
 
 

@@ -1,0 +1,20 @@
+"""Customers one by one: the portfolio of all accounts by relationship and value, and what each account lives through.
+
+May import queries.metrics, queries.state, queries.warehouse, queries.engine and config.
+"""
+
+from queries.accounts.portfolio import (
+    BOUNDARY_STATE,
+    NO_SIGNAL,
+    STATES,
+    AccountFacts,
+    Move,
+    Portfolio,
+    PortfolioAccount,
+    Position,
+    moves,
+    newest_month,
+    portfolio_of,
+    read_account_facts,
+)
+from queries.accounts.quadrants import BOUNDARY, QUADRANTS, Quadrant
