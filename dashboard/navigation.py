@@ -66,6 +66,7 @@ class Page:
 PAGES: Final = (
     Page("review", "review", "Review", ":material/article:", is_first=True),
     Page("incident", "incidents", "Incidents", ":material/notifications:"),
+    Page("accounts", "accounts", "Accounts", ":material/domain:"),
     Page("lab", "lab", "Lab", ":material/science:", refusal=_lab_refusal),
 )
 

@@ -3,6 +3,7 @@
 May import queries.metrics, queries.state, queries.warehouse, queries.engine and config.
 """
 
+from queries.accounts.calls import Call, calls
 from queries.accounts.portfolio import (
     BOUNDARY_STATE,
     NO_SIGNAL,
@@ -17,4 +18,5 @@ from queries.accounts.portfolio import (
     portfolio_of,
     read_account_facts,
 )
-from queries.accounts.quadrants import BOUNDARY, QUADRANTS, Quadrant
+from queries.accounts.quadrants import BOUNDARY, QUADRANTS
+from queries.accounts.timeline import PROMISED, AccountStory, Answer, Moment, read_story

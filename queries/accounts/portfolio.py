@@ -17,7 +17,7 @@ from queries.accounts.quadrants import (
     Positions,
     Quadrant,
     growth,
-    likeliest,
+    odds,
     scores,
     shares,
 )
@@ -54,8 +54,7 @@ class PortfolioAccount:
         answers: how many answers that is the mean of.
         share: our share of its wallet in the newest three months, 0 to 1.
         growth: the change of its revenue against the same three months a year before; told where no share is known.
-        quadrant: the likeliest one; None where an axis is missing.
-        doubt: the probability that it lies in another one.
+        odds: the probability of each of QUADRANTS; empty where an axis is not known.
     """
 
     id: str
@@ -65,8 +64,21 @@ class PortfolioAccount:
     answers: int
     share: Position | None
     growth: Position | None
-    quadrant: Quadrant | None
-    doubt: float
+    odds: tuple[float, ...] = ()
+
+    @property
+    def quadrant(self) -> Quadrant | None:
+        """The likeliest one; None where an axis is not known."""
+        return QUADRANTS[self.odds.index(max(self.odds))] if self.odds else None
+
+    @property
+    def doubt(self) -> float:
+        """The probability that it lies in another one."""
+        return 1 - max(self.odds, default=1.0)
+
+    def is_near(self, quadrant: Quadrant) -> bool:
+        """Whether it may well lie in a quadrant."""
+        return bool(self.odds) and self.odds[QUADRANTS.index(quadrant)] > BOUNDARY
 
     @property
     def state(self) -> str:
@@ -189,7 +201,7 @@ def portfolio_of(facts: AccountFacts, cutoffs: Cutoffs, until: date) -> Portfoli
     share, grown = shares(wallet), growth(alike)
     good, has_share = score.above(cutoffs.score), np.isfinite(share.value)
     high = np.where(has_share, share.above(cutoffs.share), grown.above(cutoffs.growth))
-    place, doubt = likeliest(good, high)
+    each = odds(good, high)
     positions = [_positions(axis) for axis in (score, share, grown)]
     accounts = (
         PortfolioAccount(
@@ -200,8 +212,7 @@ def portfolio_of(facts: AccountFacts, cutoffs: Cutoffs, until: date) -> Portfoli
             int(answers[at]),
             positions[1][at],
             positions[2][at],
-            QUADRANTS[place[at]] if place[at] >= 0 else None,
-            float(doubt[at]),
+            tuple(each[at].tolist()) if np.isfinite(each[at]).all() else (),
         )
         for at in there
     )

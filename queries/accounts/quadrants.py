@@ -134,14 +134,11 @@ def _median(values: Floats) -> Floats:
     return np.where(number > 0, middle, np.nan)
 
 
-def likeliest(good: Floats, high: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """The likeliest quadrant of each account as its place in QUADRANTS, and the probability of any other.
+def odds(good: Floats, high: Floats) -> Floats:
+    """The probability of each of QUADRANTS: shape (accounts, 4), NaN where an axis is not known.
 
     Args:
         good: the probability that the relationship is good.
-        high: the probability that the value is high; both NaN where nothing is known, which makes the place -1.
+        high: the probability that the value is high; both are taken as independent of one another.
     """
-    each = np.stack([good * high, good * (1 - high), (1 - good) * high, (1 - good) * (1 - high)])
-    known = np.isfinite(each).all(axis=0)
-    place = np.where(known, np.argmax(np.nan_to_num(each), axis=0), -1)
-    return place, np.where(known, 1 - each.max(axis=0), np.nan)
+    return np.stack([good * high, good * (1 - high), (1 - good) * high, (1 - good) * (1 - high)], axis=1)

@@ -22,7 +22,7 @@ from queries.accounts import (
     portfolio_of,
     read_account_facts,
 )
-from queries.accounts.quadrants import PRIOR, growth, likeliest, scores, shares
+from queries.accounts.quadrants import PRIOR, growth, odds, scores, shares
 from queries.warehouse import EVERYTHING, Scope
 from tests.support import handmade
 
@@ -222,6 +222,4 @@ def test_nothing_known_is_placed_nowhere() -> None:
     nothing = np.full((3, 24), np.nan)
     for axis in (shares(nothing), growth(nothing), scores(np.zeros(3), np.zeros(3), np.zeros(3))):
         assert np.isnan(axis.value).all()
-        place, doubt = likeliest(axis.above(0.5), np.full(3, 0.9))
-        assert (place == -1).all()
-        assert np.isnan(doubt).all()
+        assert np.isnan(odds(axis.above(0.5), np.full(3, 0.9))).all()

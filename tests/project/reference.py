@@ -198,7 +198,11 @@ def _rules(catalog: Catalog) -> Iterator[str]:
     yield from ("", "## The rules in config/triggers.toml", "")
     heads = ("name", "what", "kind", "watches", "by", "limit", "severity", "route", "on")
     yield from _grid(heads, (_rule_row(rule) for rule in catalog.rules))
-    tops = {"[[goal]] in goals.toml": Goal, "[[portfolio]] in goals.toml": Cutoffs, "[[route]] in routing.toml": Route}
+    tops: dict[str, type[BaseModel]] = {
+        "[[goal]] in goals.toml": Goal,
+        "[[portfolio]] in goals.toml": Cutoffs,
+        "[[route]] in routing.toml": Route,
+    }
     for title, goals_or_routes in tops.items():
         yield from ("", f"## {title}", "")
         yield from _keys(goals_or_routes)

@@ -13,7 +13,14 @@ ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = ("config", "queries", "triggers", "dashboard")
 ARROWS: Final = (
     *("dashboard.__main__", "dashboard.server", "dashboard.app", "dashboard.views", "dashboard.navigation"),
-    *("dashboard.incident", "dashboard.review", "dashboard.lab", "dashboard.page_session", "dashboard.cache"),
+    *(
+        "dashboard.accounts",
+        "dashboard.incident",
+        "dashboard.review",
+        "dashboard.lab",
+        "dashboard.page_session",
+        "dashboard.cache",
+    ),
     *(
         "dashboard.markup",
         "dashboard.charts",

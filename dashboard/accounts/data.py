@@ -1,0 +1,129 @@
+"""What the accounts page reads, each result once: see `dashboard.cache`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection
+
+from dashboard.accounts import charts
+from dashboard.cache import Changes, Key, copied, shared, until_changed
+from dashboard.charts import finished
+from dashboard.incident.data import account_name
+from queries.accounts import (
+    AccountFacts,
+    AccountStory,
+    Call,
+    Move,
+    Portfolio,
+    PortfolioAccount,
+    calls,
+    moves,
+    newest_month,
+    portfolio_of,
+    read_account_facts,
+    read_story,
+)
+from queries.state import Action, Incident, read_actions, read_incidents
+from queries.warehouse import Pin
+
+
+@shared(spinner="Reading the accounts …")
+def _facts(key: Key, _pin: Pin) -> AccountFacts:
+    return read_account_facts(_pin.conn, key.scope, key.as_of, key.currency)
+
+
+@shared()
+def portfolio(key: Key, _pin: Pin) -> Portfolio | None:
+    """The portfolio of the newest twelve months; None without revenue, or where no cut-offs are configured."""
+    facts = _facts(key, _pin)
+    until = newest_month(facts)
+    cutoffs = key.catalog.cutoffs(until) if until else None
+    return portfolio_of(facts, cutoffs, until) if until and cutoffs else None
+
+
+@shared()
+def moved(key: Key, _pin: Pin) -> tuple[Move, ...]:
+    """Who moved since the quarter before."""
+    now = portfolio(key, _pin)
+    return moves(_facts(key, _pin), now) if now else ()
+
+
+@until_changed
+def whom_to_call(key: Key, changes: Changes, _pin: Pin, _state: Connection) -> tuple[Call, ...]:
+    """The accounts that need a call, as the state is now."""
+    del changes
+    return calls(portfolio(key, _pin), read_incidents(_state, key.scope, "open"), key.catalog)
+
+
+def names(key: Key, pin: Pin, accounts: Sequence[str]) -> dict[str, str]:
+    """Accounts by name, or by pseudonym where the reader may not have the name."""
+    return {account: account_name(key, pin, account) for account in accounts}
+
+
+@copied({tuple: repr})
+def quadrant_spec(key: Key, _pin: Pin, vertical: str | None) -> dict[str, Any] | None:
+    """The finished chart of the portfolio."""
+    shown = in_vertical(portfolio(key, _pin), vertical)
+    if shown is None or not any(account.score and account.share for account in shown.accounts):
+        return None
+    labelled = charts.labelled(shown)
+    return finished(charts.quadrants(shown, names(key, _pin, labelled), key.currency))
+
+
+def in_vertical(of: Portfolio | None, vertical: str | None) -> Portfolio | None:
+    """A portfolio's accounts of one vertical, or all of them."""
+    if of is None or vertical is None:
+        return of
+    return Portfolio(of.until, of.cutoffs, tuple(one for one in of.accounts if one.vertical == vertical))
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPage:
+    """One account: what it lived through, where it stands, what was found and what is being done."""
+
+    story: AccountStory
+    place: PortfolioAccount | None
+    incidents: tuple[Incident, ...]
+    actions: tuple[Action, ...]
+
+
+@shared()
+def story(key: Key, _pin: Pin, account: str) -> AccountStory | None:
+    """What an account lived through; None where the reader has no such account."""
+    audience = key.catalog.audience(key.scope.role)
+    return read_story(
+        _pin.conn,
+        account,
+        key.scope,
+        key.as_of,
+        key.currency,
+        has_rows=audience is not None and audience.rows,
+        has_verbatims=audience is not None and audience.verbatims,
+    )
+
+
+@until_changed
+def account_page(key: Key, changes: Changes, _pin: Pin, _state: Connection, account: str) -> AccountPage | None:
+    """One account as it is now; None where the reader has no such account."""
+    del changes
+    known = story(key, _pin, account)
+    if known is None:
+        return None
+    of = portfolio(key, _pin)
+    place = next((one for one in of.accounts if one.id == account), None) if of else None
+    found = tuple(one for one in read_incidents(_state, key.scope) if one.account_id == account)
+    mine = {one.id for one in found}
+    actions = tuple(action for action in read_actions(_state, key.scope) if action.incident_id in mine)
+    return AccountPage(known, place, found, actions)
+
+
+@copied()
+def story_specs(key: Key, _pin: Pin, account: str, since: date) -> dict[str, Any]:
+    """The finished charts of one account, by the band that each is, on one axis of time from `since`."""
+    known = story(key, _pin, account)
+    if known is None:
+        return {}
+    made = charts.bands(known, since, key.day, key.currency, key.tz)
+    return {name: finished(chart) for name, chart in made.items()}

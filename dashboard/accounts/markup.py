@@ -1,0 +1,224 @@
+"""The parts of the accounts page as HTML; the templates are in `macros.html`. Pure."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, tzinfo
+from typing import Final
+
+from markupsafe import Markup
+
+from config.models import Catalog, label_of
+from dashboard.accounts.data import AccountPage
+from dashboard.markup import macros
+from queries.accounts import (
+    BOUNDARY_STATE,
+    NO_SIGNAL,
+    PROMISED,
+    QUADRANTS,
+    STATES,
+    Call,
+    Move,
+    Portfolio,
+    PortfolioAccount,
+)
+from queries.metrics import YEAR, count, day_words, listed, money_figure, number_word
+
+_MACROS: Final = macros("accounts/macros.html")
+
+MEANINGS: Final = {
+    "Model": "good relationship, high value",
+    "Growth": "good relationship, room to grow",
+    "At Risk": "high value, poor relationship",
+    "Dangling": "low value, poor relationship",
+    BOUNDARY_STATE: "more than one chance in five of another quadrant",
+    NO_SIGNAL: "no answer, or no value known",
+}
+_MOST_NAMED: Final = 2
+LONG_AGO: Final = 14
+"""Days: of an account that was in touch before, the number of days is said, too."""
+
+
+def list_header(
+    found: Sequence[Call], names: Mapping[str, str], place: str, portfolio: Portfolio | None, currency: str
+) -> Markup:
+    """The headline: who needs a call, and what that is worth."""
+    if not found:
+        headline = "No account needs a call: nothing is open at any of them."
+    else:
+        number = len(found)
+        needs = "account needs you" if number == 1 else "accounts need you"
+        named = [names[call.id] for call in found[:_MOST_NAMED]]
+        rest = number - len(named)
+        said = listed([*named, f"{number_word(rest)} more"] if rest else named)
+        money = money_figure(sum(call.revenue for call in found), currency)
+        worth = f", worth {money} a year" if any(call.revenue for call in found) else ""
+        headline = f"{number_word(number).capitalize()} {needs}{worth}: {said}."
+    line = "95% confidence intervals"
+    if portfolio:
+        line = f"Revenue of the twelve months to {_last_month(portfolio.until)} · {line}"
+    return _MACROS.account_header(f"Accounts · {place}", headline, line)
+
+
+def _last_month(until: date) -> str:
+    last = date(until.year - (until.month == 1), (until.month - 2) % 12 + 1, 1)
+    return f"{last:%B %Y}"
+
+
+def call_table(
+    found: Sequence[Call], names: Mapping[str, str], currency: str, zone: tzinfo, *, has_links: bool
+) -> Markup:
+    """Whom to call, those with most revenue first."""
+    rows = []
+    for call in found:
+        reasons = [
+            (
+                reason.words,
+                day_words(reason.since, zone) if reason.since else "",
+                reason.incident_id if has_links else "",
+            )
+            for reason in call.reasons
+        ]
+        money = money_figure(call.revenue, currency) if call.account else "none"
+        rows.append((call.id, names[call.id], call.vertical, reasons, money))
+    return _MACROS.calls(rows)
+
+
+def state_table(portfolio: Portfolio, moved: Sequence[Move], currency: str) -> Markup:
+    """How many accounts each quadrant has, how many it had a quarter before, and what they buy."""
+    before = {state: sum(len(move.accounts) for move in moved if move.before == state) for state in STATES}
+    rows = []
+    for state in STATES:
+        of = portfolio.of(state)
+        money = sum(account.revenue for account in of)
+        part = f"{money / portfolio.revenue:.0%}" if portfolio.revenue > 0 else "–"
+        name = state if state not in {BOUNDARY_STATE, NO_SIGNAL} else state.capitalize()
+        rows.append((name, MEANINGS[state], count(len(of)), count(before[state]), money_figure(money, currency), part))
+    total = count(len(portfolio.accounts)), count(sum(before.values())), money_figure(portfolio.revenue, currency)
+    return _MACROS.states(rows, total)
+
+
+def account_table(
+    accounts: Sequence[PortfolioAccount], names: Mapping[str, str], currency: str, *, has_verticals: bool
+) -> Markup:
+    """Accounts with their quadrant and both axes."""
+    rows = [
+        (
+            one.id,
+            names[one.id],
+            one.vertical if has_verticals else "",
+            state_words(one),
+            score_words(one),
+            worth_words(one),
+            money_figure(one.revenue, currency),
+        )
+        for one in accounts
+    ]
+    return _MACROS.accounts(rows)
+
+
+def state_words(one: PortfolioAccount) -> str:
+    """Where it is; on a boundary, where it may be."""
+    if one.state != BOUNDARY_STATE:
+        return one.state if one.quadrant else NO_SIGNAL
+    sides = [name for name in QUADRANTS if name == one.quadrant or one.is_near(name)]
+    return f"{' or '.join(sides)}"
+
+
+def score_words(one: PortfolioAccount) -> str:
+    """Its mean score with interval and number of answers."""
+    if one.score is None:
+        return "no answer"
+    low, high = max(one.score.low, 0), min(one.score.high, 10)
+    return f"{one.score.value:.1f} ({low:.1f} to {high:.1f}), n = {count(one.answers)}"
+
+
+def worth_words(one: PortfolioAccount) -> str:
+    """Its share of wallet with interval, else the growth of its revenue."""
+    if one.share is not None:
+        return f"{one.share.value:.0%} ({max(one.share.low, 0):.0%} to {min(one.share.high, 1):.0%})"
+    if one.growth is not None:
+        ends = f"{one.growth.low:+.0%} to {one.growth.high:+.0%}"
+        return f"not known; revenue {one.growth.value:+.0%} ({ends}) on a year before".replace("-", "\N{MINUS SIGN}")
+    return "not known"
+
+
+def account_header(page: AccountPage, name: str, currency: str, today: date) -> Markup:
+    """One account: what it buys and when it was last in touch in a sentence, then what is known of it."""
+    story, place = page.story, page.place
+    kicker = " · ".join(filter(None, ("Account", story.vertical, f"tier {story.tier}" if story.tier else "")))
+    said = [f"bought for {money_figure(place.revenue, currency)} in twelve months{_change(page)}"] if place else []
+    said.append(_touched(story.touched_on, today))
+    line = f"Customer since {day_words(story.since)}" if story.since else ""
+    header = _MACROS.account_header(kicker, f"{name} {' and '.join(said)}.", line)
+    return header + _MACROS.facts(_facts(page))
+
+
+def _touched(on: date | None, today: date) -> str:
+    if on is None:
+        return "was never in touch"
+    days = (today - on).days
+    ago = f", {count(days)} days ago" if days > LONG_AGO else ""
+    return f"was last in touch on {day_words(on)}{ago}"
+
+
+def _change(page: AccountPage) -> str:
+    """By how much more or less than in the year before; empty where that is not known."""
+    amounts = [month.revenue for month in page.story.months if month.revenue is not None]
+    before = sum(amounts[-2 * YEAR : -YEAR])
+    if len(amounts) < 2 * YEAR or before <= 0:
+        return ""
+    change = sum(amounts[-YEAR:]) / before - 1
+    if round(100 * change) == 0:
+        return ", as much as in the year before,"
+    return f", {abs(change):.0%} {'more' if change > 0 else 'less'} than in the year before,"
+
+
+def _facts(page: AccountPage) -> list[tuple[str, str, str]]:
+    story, place = page.story, page.place
+    facts = list[tuple[str, str, str]]()
+    standing = sum(one.is_open for one in page.incidents)
+    facts.append(("Open incidents", count(standing) if standing else "none", ""))
+    if place:
+        shares = [month.share for month in story.months if month.share is not None]
+        before = f"{shares[-YEAR - 1]:.0%} a year before" if len(shares) > YEAR else ""
+        if place.share is not None:
+            facts.append(("Share of wallet", f"{place.share.value:.0%}", before))
+        score, _, rest = score_words(place).partition(" (")
+        facts.append(("Relationship, of 10", score, f"({rest}" if rest else ""))
+        facts.append(("Quadrant", state_words(place), ""))
+    if story.answered_on:
+        facts.append(("Last answer", day_words(story.answered_on), f"{count(len(story.answers))} in all"))
+    if story.unanswered:
+        facts.append(("Waits for a reply", count(story.unanswered), f"for more than {PROMISED.days} days"))
+    return facts
+
+
+def band(title: str, lede: str) -> Markup:
+    """The heading of one band of an account's time."""
+    return _MACROS.band(title, lede)
+
+
+def open_list(page: AccountPage, catalog: Catalog, zone: tzinfo, *, has_links: bool) -> Markup:
+    """What is open at the account, the worst first, then what was solved lately."""
+    labels = {rule.name: rule.label or rule.name for rule in catalog.rules}
+    found = sorted(page.incidents, key=lambda one: (not one.is_open, one.severity if one.is_open else 0))
+    rows = []
+    for one in found[:8]:
+        when = f"found {day_words(one.opened_at, zone)}"
+        if one.resolved_at:
+            when += f", over on {day_words(one.resolved_at, zone)}"
+        elif one.assigned_to:
+            when += f", with {label_of(one.assigned_to, catalog.people)}"
+        else:
+            when += ", with nobody yet"
+        rows.append((labels.get(one.rule, one.rule), one.id if has_links else "", when))
+    return _MACROS.open(rows)
+
+
+def action_list(page: AccountPage, catalog: Catalog, zone: tzinfo) -> Markup:
+    """What is being done for the account."""
+    rows = []
+    for action in page.actions:
+        state = f"done {day_words(action.done_at, zone)}" if action.done_at else ""
+        state = state or (f"due {day_words(action.due_on)}" if action.due_on else "no due date")
+        rows.append((action.what, "", f"{label_of(action.owner, catalog.people)}, {state}"))
+    return _MACROS.open(rows)
