@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import altair as alt
 
 from dashboard.charts import ATTENTION, GREY, QUIET, Rows
-from queries.accounts import BOUNDARY_STATE, AccountStory, Answer, Moment, Portfolio, PortfolioAccount
+from queries.accounts import BOUNDARY_STATE, AccountAnswer, AccountStory, MomentOfTruth, Portfolio, PortfolioAccount
 from queries.engine import day_of
 from queries.metrics import count, day_words, money_figure
 
@@ -159,7 +159,7 @@ def _line(rows: Rows, span: tuple[date, date]) -> Layers:
     )
 
 
-def _moments(moments: list[Moment], span: tuple[date, date], zone: ZoneInfo) -> Layers:
+def _moments(moments: list[MomentOfTruth], span: tuple[date, date], zone: ZoneInfo) -> Layers:
     """A row for each touchpoint: a triangle points up for what came from the customer, down for what came from us."""
     rows = [_moment(one, zone) for one in moments]
     touchpoints = sorted({row["touchpoint"] for row in rows})
@@ -185,7 +185,7 @@ def _moments(moments: list[Moment], span: tuple[date, date], zone: ZoneInfo) -> 
     )
 
 
-def _moment(one: Moment, zone: ZoneInfo) -> dict[str, Any]:
+def _moment(one: MomentOfTruth, zone: ZoneInfo) -> dict[str, Any]:
     is_bad = one.emotion is not None and one.emotion < 0
     who = "from the customer" if one.direction == "in" else "from us"
     known = {True: "seen by staff", False: "not seen by staff", None: ""}
@@ -206,7 +206,7 @@ def _moment(one: Moment, zone: ZoneInfo) -> dict[str, Any]:
     }
 
 
-def _answers(answers: list[Answer], span: tuple[date, date], zone: ZoneInfo) -> Layers:
+def _answers(answers: list[AccountAnswer], span: tuple[date, date], zone: ZoneInfo) -> Layers:
     """Each answer at the height of its score on its scale; a circle is of the relationship, a square of one contact."""
     rows: Rows = [
         {

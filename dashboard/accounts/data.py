@@ -44,7 +44,7 @@ def portfolio(key: Key, _pin: Pin) -> Portfolio | None:
 
 
 @shared()
-def moved(key: Key, _pin: Pin) -> tuple[Move, ...]:
+def since_last_quarter(key: Key, _pin: Pin) -> tuple[Move, ...]:
     """Who moved since the quarter before."""
     now = portfolio(key, _pin)
     return moves(_facts(key, _pin), now) if now else ()

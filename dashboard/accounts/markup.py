@@ -106,7 +106,7 @@ def account_table(
             names[one.id],
             one.vertical if has_verticals else "",
             state_words(one),
-            score_words(one),
+            relationship_words(one),
             worth_words(one),
             money_figure(one.revenue, currency),
         )
@@ -123,7 +123,7 @@ def state_words(one: PortfolioAccount) -> str:
     return f"{' or '.join(sides)}"
 
 
-def score_words(one: PortfolioAccount) -> str:
+def relationship_words(one: PortfolioAccount) -> str:
     """Its mean score with interval and number of answers."""
     if one.score is None:
         return "no answer"
@@ -182,7 +182,7 @@ def _facts(page: AccountPage) -> list[tuple[str, str, str]]:
         before = f"{shares[-YEAR - 1]:.0%} a year before" if len(shares) > YEAR else ""
         if place.share is not None:
             facts.append(("Share of wallet", f"{place.share.value:.0%}", before))
-        score, _, rest = score_words(place).partition(" (")
+        score, _, rest = relationship_words(place).partition(" (")
         facts.append(("Relationship, of 10", score, f"({rest}" if rest else ""))
         facts.append(("Quadrant", state_words(place), ""))
     if story.answered_on:

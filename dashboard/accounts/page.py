@@ -90,7 +90,7 @@ def _portfolio(session: PageSession, vertical: str | None) -> None:
         f"A relationship is good from {cut.score:g} of 10. Value is high from {cut.share:.0%} of an account's wallet "
     )
     lede += f"or, if that is not known, {growth}."
-    moved = data.moved(key, pin)
+    moved = data.since_last_quarter(key, pin)
     if vertical is not None:
         kept = {one.id for one in shown.accounts}
         moved = tuple(

@@ -19,4 +19,4 @@ from queries.accounts.portfolio import (
     read_account_facts,
 )
 from queries.accounts.quadrants import BOUNDARY, QUADRANTS
-from queries.accounts.timeline import PROMISED, AccountStory, Answer, Moment, read_story
+from queries.accounts.timeline import PROMISED, AccountAnswer, AccountStory, MomentOfTruth, read_story

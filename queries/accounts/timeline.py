@@ -30,7 +30,7 @@ class AccountMonth:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class MomentOfTruth:
     """A contact, or all of a day or month at a touchpoint in one direction (`count`).
 
     Args:
@@ -54,7 +54,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AccountAnswer:
     """An answer: `height` is where the score lies on its scale, from 0 to 1."""
 
     at: datetime
@@ -96,8 +96,8 @@ class AccountStory:
     vertical: str
     tier: str
     months: tuple[AccountMonth, ...]
-    moments: tuple[Moment, ...]
-    answers: tuple[Answer, ...]
+    moments: tuple[MomentOfTruth, ...]
+    answers: tuple[AccountAnswer, ...]
     contacts: int
     touched_on: date | None
     answered_on: date | None
@@ -184,7 +184,7 @@ def _months(
 
 def _moments(
     conn: Connection, account: str, scope: Scope, as_of: datetime, *, is_floored: bool
-) -> tuple[int, tuple[Moment, ...]]:
+) -> tuple[int, tuple[MomentOfTruth, ...]]:
     """How many contacts there are, and the moments that are shown of them, oldest first."""
     names = ("occurred_at", "day", "touchpoint", "direction", "channel", "emotion", "context_seen")
     rows = relation("contact", as_of, (*names, "answered_at", "journey_id", "account_id", "vertical", "id"))
@@ -195,7 +195,7 @@ def _moments(
     found = conn.execute(select(rows).where(*mine).order_by(rows.c.occurred_at, rows.c.id)).mappings().all()
     replies = _replies(found)
     return number, tuple(
-        Moment(
+        MomentOfTruth(
             aware(row["occurred_at"]),
             row["touchpoint"],
             row["direction"],
@@ -233,7 +233,7 @@ def _waited(row: Any, reply: datetime | None, as_of: datetime) -> datetime | Non
 
 def _counted(
     conn: Connection, rows: FromClause, mine: tuple[ColumnElement[bool], ...], *, is_floored: bool
-) -> tuple[Moment, ...]:
+) -> tuple[MomentOfTruth, ...]:
     by_day = _grouped(conn, rows, rows.c.day, mine, is_floored=is_floored)
     if len(by_day) <= MOST_MOMENTS:
         return by_day
@@ -248,7 +248,7 @@ def _grouped(
     mine: tuple[ColumnElement[bool], ...],
     *,
     is_floored: bool,
-) -> tuple[Moment, ...]:
+) -> tuple[MomentOfTruth, ...]:
     keys = (period.label("period"), rows.c.touchpoint, rows.c.direction)
     figures = (
         func.min(rows.c.occurred_at).label("at"),
@@ -257,7 +257,7 @@ def _grouped(
     )
     query = select(*keys, *figures).where(*mine).group_by(*keys).order_by("at", rows.c.touchpoint, rows.c.direction)
     return tuple(
-        Moment(
+        MomentOfTruth(
             aware(row.at),
             row.touchpoint,
             row.direction,
@@ -272,7 +272,7 @@ def _grouped(
 
 def _answers(
     conn: Connection, account: str, scope: Scope, as_of: datetime, *, is_floored: bool, has_verbatims: bool
-) -> tuple[Answer, ...]:
+) -> tuple[AccountAnswer, ...]:
     names = ("kind", "instrument", "touchpoint", "scale", "score", "expectation", "comment", "responded_at")
     rows = relation("response", as_of, (*names, "person.role", "account_id", "vertical", "id"))
     given = (rows.c.responded_at.is_not(None), rows.c.score.is_not(None), rows.c.scale.in_(sorted(SCALES)))
@@ -281,7 +281,7 @@ def _answers(
         query = query.where(rows.c.instrument.in_(scope.privacy.exempt))
     newest = query.order_by(rows.c.responded_at.desc(), rows.c.id).limit(MOST_ANSWERS)
     return tuple(
-        Answer(
+        AccountAnswer(
             aware(row["responded_at"]),
             row["kind"],
             row["instrument"] or "",
