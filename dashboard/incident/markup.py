@@ -145,8 +145,9 @@ def origin_section(drivers: Drivers, words: str, page: IncidentPage) -> Markup:
         )
     half = half_width(page.sample.get("low"), page.sample.get("high"))
     change = signed_change(page.metric, drivers.change, half).lstrip("+") if page.metric else ""
-    lede = f"{words}. " if words else "Too few cases to tell. "
+    lede = f"{words}. " if words else "" if drivers.withheld else "Too few cases to tell. "
     lede += f"Worse by {change} {since}, in {count(drivers.n)} {'case' if drivers.n == 1 else 'cases'}."
+    lede += " What comes from too few people is withheld for privacy." if drivers.withheld else ""
     bad = drivers.bad
     lines = [_by_value(one, bad) for one in drivers.dimensions if one.name != "account_id" and bad is not None]
     return section("Where it comes from", lede) + (_MACROS.counts(lines) if lines else Markup(""))
@@ -173,8 +174,8 @@ def case_section(card: Card | None, *, verbatims: bool) -> Markup:
     case = card.evidence.case if card and card.evidence else None
     if card is None or case is None:
         return Markup()
-    comment = case.row.get("comment", "") if verbatims else ""
-    return _MACROS.case(sentence(card), comment)
+    comment, withheld = case.row.get("comment", ""), case.is_private
+    return _MACROS.case(sentence(card), verbatims and comment, verbatims and withheld)
 
 
 def others_section(card: Card | None) -> Markup:

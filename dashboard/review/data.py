@@ -13,6 +13,7 @@ from dashboard.review import markup
 from dashboard.review.charts import against_goals
 from queries.metrics import MetricPoint
 from queries.review import (
+    ActionEffect,
     Facts,
     MetricStatus,
     Months,
@@ -34,7 +35,6 @@ from queries.review import (
     read_window,
     with_sides,
 )
-from queries.review.action_effects import ActionEffect
 from queries.review.compose import compose
 from queries.state import Action
 from queries.warehouse import Pin

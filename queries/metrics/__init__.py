@@ -33,6 +33,6 @@ from queries.metrics.formatting import (
     unit,
 )
 from queries.metrics.measure import MetricPoint, measure, measure_all
-from queries.metrics.privacy import about_people
+from queries.metrics.privacy import about_people, private_values
 from queries.metrics.query_plan import Ask, Grain, MetricSource, clock_of, dated, known_at, needed, plan
 from queries.metrics.revenue import UnratedRevenueError, rank_of, read_revenue, revenue_of

@@ -7,7 +7,7 @@ if it is in the table of all of them. So nobody learns by asking twice what they
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from itertools import combinations
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Subquery, and_, case, func, select, tuple_
 
 from config.models import Condition, Metric
 from queries.engine import whole
-from queries.metrics.query_plan import Ask, Clock, MetricSource, keyed, needed, weighted
+from queries.metrics.query_plan import Ask, Clock, MetricSource, clock_of, keyed, needed, plan, weighted
 from queries.statistics.suppression import Cell, suppressed
 from queries.warehouse import COLUMNS, UNKNOWN, Scope, matching
 
@@ -42,6 +42,13 @@ def _text(value: object) -> str:
     text = UNKNOWN if value is None else str(value)
     # "true" and "false" as conditions write them, not as Python does.
     return text.lower() if isinstance(value, bool) else text
+
+
+def private_values(conn: Connection, metric: Metric, ask: Ask, scope: Scope, as_of: datetime) -> frozenset[str]:
+    """The values of the one column that is asked by, whose cells a reader is not shown."""
+    clock = clock_of(conn, as_of)
+    cells = private_cells(conn, plan(metric, ask.columns, scope, clock), (metric,), ask, scope, clock)
+    return frozenset(by[0] for _, by in cells.get(metric.name, ()))
 
 
 def private_cells(

@@ -6,8 +6,8 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, String, Subquery, and_, func, literal, select, true
 
-from config.models import Conditions, Metric
-from queries.warehouse import COLUMNS, DAYS, Scope, matching, relation, tables
+from config.models import Condition, Conditions, Metric
+from queries.warehouse import COLUMNS, DAYS, Scope, matching, relation, tables, typed
 
 PLACE: Final = ("journey_type", "touchpoint", "channel", "team", "product", "region")
 """Columns that say where a single row lies."""
@@ -33,6 +33,12 @@ class Question:
     def fixed(self) -> frozenset[str]:
         """The columns that its slice and its conditions choose rows by."""
         return frozenset(name for name, _ in self.by) | {condition.column for condition in self.where}
+
+    @property
+    def conditions(self) -> Conditions:
+        """Its conditions and its slice as one."""
+        of_slice = (Condition(column=c, any_of=(typed(self.metric.table, c, value),)) for c, value in self.by)
+        return *self.where, *of_slice
 
 
 def asked(

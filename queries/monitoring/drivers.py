@@ -26,7 +26,7 @@ from config.models import Metric, Rule
 from queries.engine import whole
 from queries.monitoring.asked_rows import Question, asked, bad_row, day_of_row, has_bad_rows
 from queries.statistics.drivers import Window, split, split_by_account
-from queries.warehouse import COLUMNS, Scope, matching, relation, tables
+from queries.warehouse import COLUMNS, UNKNOWN, Scope, matching, relation
 
 DIMENSIONS: Final = {
     "code": ("defect code", "defect codes"),
@@ -84,14 +84,14 @@ class Dimension:
     @property
     def first(self) -> Cell | None:
         """What stands out most, of what has a name."""
-        return next((one for one in self.cells if one.stands_out and one.value not in {tables.UNKNOWN, NONE}), None)
+        return next((one for one in self.cells if one.stands_out and one.value not in {UNKNOWN, NONE}), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Drivers:
     """A change, or the distance to a limit, by each dimension; `n` and `bad` count the rows of the window.
 
-    `earlier` is what it is measured from; None is the limit.
+    `earlier` is what it is measured from; None is the limit. `withheld`: values are left out for privacy.
     """
 
     change: float
@@ -99,6 +99,7 @@ class Drivers:
     bad: int | None
     earlier: tuple[date, date] | None
     dimensions: tuple[Dimension, ...]
+    withheld: bool = False
 
     def words(self, names: Mapping[str, str]) -> str:
         """Where it comes from, in a sentence; `names` are those of accounts that may be named."""
@@ -211,7 +212,7 @@ def _by_value(conn: Connection, line: Subquery, own: Sequence[str]) -> dict[str,
     for now, account, *rest in conn.execute(select(*base, *columns, *left_out, *sums).group_by(sets)):
         values, missing, tally = rest[: len(own)], rest[len(own) : 2 * len(own)], rest[2 * len(own) :]
         name, value = next(((own[i], values[i]) for i, out in enumerate(missing) if not out), ("account_id", account))
-        key = bool(now), str(account), tables.UNKNOWN if value is None else str(value)
+        key = bool(now), str(account), UNKNOWN if value is None else str(value)
         found[name][key] = tuple(map(float, tally))
     return found
 
@@ -233,7 +234,7 @@ def _of_defects(conn: Connection, line: Subquery, as_of: datetime) -> dict[str, 
     values = dict[str, dict[tuple[Any, ...], set[str]]]()
     for now, account, source, id_, score, defect, *rest, _ in conn.execute(select(each).where(each.c.place == 1)):
         for name, value in zip(("code", "touchpoint", "team"), rest, strict=True):
-            said = NONE if defect is None else tables.UNKNOWN if value is None else str(value)
+            said = NONE if defect is None else UNKNOWN if value is None else str(value)
             journeys = values.setdefault(name, {})
             journeys.setdefault((bool(now), str(account), source, id_, float(score)), set()).add(said)
     found = dict[str, _Sums]()

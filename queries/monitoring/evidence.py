@@ -1,6 +1,6 @@
 """What stands behind an incident: the accounts that made its figure, what else went on, how fresh the data is."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Final
@@ -8,12 +8,23 @@ from typing import Final
 from sqlalchemy import Connection, case, func, null, or_, select
 
 from queries.engine import aware, day_of, day_start, naive, whole
-from queries.metrics import UnratedRevenueError, clock_of, count, largest_word, money_figure, rank_of, revenue_of
+from queries.metrics import (
+    Ask,
+    UnratedRevenueError,
+    clock_of,
+    count,
+    largest_word,
+    money_figure,
+    private_values,
+    rank_of,
+    revenue_of,
+)
 from queries.monitoring.asked_rows import Question, asked, bad_row, has_bad_rows
 from queries.monitoring.case_file import CaseFile
-from queries.monitoring.drivers import Drivers, read_drivers
+from queries.monitoring.drivers import Dimension, Drivers, read_drivers
+from queries.monitoring.people import private_accounts
 from queries.monitoring.row_profiles import YOUNG
-from queries.warehouse import DAYS, Scope, relation, tables
+from queries.warehouse import COLUMNS, DAYS, Scope, relation, tables
 
 MOST: Final = 5
 """How many accounts a card names."""
@@ -63,7 +74,7 @@ class Evidence:
 
     `accounts` counts all that have a part in the figure, `affected` are those whose rows count against it;
     `last_contact` is when a single one was last heard of, `case` its severe case, `revenue` what those affected buy;
-    `drivers` say where a breach comes from.
+    `drivers` say where a breach comes from; `withheld` is whether accounts are left out of both for privacy.
     """
 
     contributors: tuple[Contributor, ...]
@@ -76,11 +87,15 @@ class Evidence:
     case: CaseFile | None = None
     revenue: str = ""
     drivers: Drivers | None = None
+    withheld: bool = False
 
 
 def with_revenue(conn: Connection, evidence: Evidence, currency: str, scope: Scope, as_of: datetime) -> Evidence:
     """The evidence with what the accounts affected buy in a year, or why nobody can say."""
     n = len(evidence.affected)
+    if evidence.withheld and scope.privacy and n < scope.privacy.people:
+        # What so few buy would say who they are.
+        return evidence
     try:
         worth = sum(revenue_of(conn, evidence.affected, currency, scope, as_of).values())
         rank = rank_of(conn, evidence.affected[0], currency, scope, as_of) if worth and n == 1 else None
@@ -105,18 +120,45 @@ def gather(
         scope: whose accounts may be named; rows outside it are left out of the accounts, not of the figure.
         as_of: nothing later is read, aware UTC.
     """
-    accounts = _accounts(conn, question, scope, as_of)
+    accounts, private = _accounts(conn, question, scope, as_of), private_accounts(conn, question, scope, as_of)
+    drivers = read_drivers(conn, question, scope, as_of)
     bad = sum(c.bad or 0 for c in accounts) if has_bad_rows(question.metric) else None
     affected = tuple(c.account_id for c in accounts if c.bad is None or c.bad)
     return Evidence(
-        _named(conn, accounts[:MOST]),
+        _named(conn, [c for c in accounts if c.account_id not in private][:MOST]),
         len(accounts),
         bad,
         overlaps(conn, question.since, question.until, place, as_of),
         data_freshness(conn, question.metric.table, as_of),
-        drivers=read_drivers(conn, question, scope, as_of),
+        drivers=_without_private(conn, question, drivers, private, scope, as_of) if drivers else None,
         affected=affected,
+        withheld=bool(private),
     )
+
+
+def _without_private(
+    conn: Connection, question: Question, drivers: Drivers, accounts: Collection[str], scope: Scope, as_of: datetime
+) -> Drivers:
+    """Where a breach comes from, without the values that are from too few people, now or before, nor these accounts."""
+    windows = [(question.since, question.until), *([drivers.earlier] if drivers.earlier else [])]
+
+    def hidden(name: str) -> frozenset[str]:
+        asks = (Ask((name,), "all", since, until, question.conditions) for since, until in windows)
+        return frozenset().union(*(private_values(conn, question.metric, ask, scope, as_of) for ask in asks))
+
+    # What only defects have is of journeys, and these are no people.
+    own = [one for one in drivers.dimensions if one.name in COLUMNS[question.metric.table] - {"account_id"}]
+    private = {"account_id": accounts, **{one.name: hidden(one.name) for one in own}}
+    left = tuple(_without(one, private.get(one.name, ())) for one in drivers.dimensions)
+    return replace(drivers, dimensions=tuple(one for one in left if one.cells), withheld=left != drivers.dimensions)
+
+
+def _without(one: Dimension, hidden: Collection[str]) -> Dimension:
+    cells = tuple(cell for cell in one.cells if cell.value not in hidden)
+    if len(cells) == len(one.cells):
+        return one
+    # What stands out may be what is left out: nobody may say then that the rest is spread evenly.
+    return replace(one, cells=cells, is_weighed=one.is_weighed and any(cell.stands_out for cell in cells))
 
 
 def gather_case(

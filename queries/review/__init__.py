@@ -3,7 +3,7 @@
 May import queries.monitoring, queries.metrics, queries.state and what stands below them.
 """
 
-from queries.review.action_effects import expected_words, outcome_words
+from queries.review.action_effects import ActionEffect, expected_words, outcome_words
 from queries.review.business_hours import Timetable, local, solve_by, timetable
 from queries.review.document import (
     EVERYWHERE,

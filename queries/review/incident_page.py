@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from config.models import Catalog, Metric, Rule, label_of
+from config.models import Catalog, Condition, Metric, Rule, label_of
 from queries.engine import day_of
 from queries.metrics import (
     YEAR,
@@ -166,8 +166,14 @@ def read_bought(conn: Connection, account: str, scope: Scope, as_of: datetime) -
 
 
 def read_bad_rows(conn: Connection, it: IncidentPage, scope: Scope, as_of: datetime) -> tuple[BadRow, ...]:
-    """The newest cases that count against an incident's figure."""
+    """The newest cases that count against an incident's figure; none that is what a person said or felt."""
     question = _question(it)
+    if question and scope.privacy and about_people(question.metric):
+        exempt = scope.privacy.exempt if question.metric.table == "response" else ()
+        if not exempt:
+            return ()
+        # What was said in the account's name.
+        question = replace(question, where=(*question.where, Condition(column="instrument", any_of=exempt)))
     return newest_bad_rows(conn, question, scope, as_of, MOST_ROWS) if question else ()
 
 

@@ -155,8 +155,11 @@ def _figures(
     for _, basis in reader(pin.conn, moment, design_effects_at(pin.conn, moment)).bases([task]):
         judged = evaluate_rule(asked, basis)
         keys = [slice_key(asked.by, slice_) for slice_ in judged.panel.slices]
-        present = judged.reading(0, keys.index(found.slice)) if found.slice in keys else None
-        if present is not None:
+        column, few = keys.index(found.slice) if found.slice in keys else None, basis.given.few
+        if column is not None and few and few(basis.slots, judged.panel.slices)[0, column]:
+            yield "  now:  withheld for privacy: it comes from too few people"
+        elif column is not None:
+            present = judged.reading(0, column)
             note = "" if present.tally == tally else "   <- rows were added, removed or corrected since"
             yield f"  now:  {_line(asked, present.tally, present.deffs[0], present.p, details=details)}{note}"
 

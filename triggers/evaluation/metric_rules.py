@@ -11,6 +11,7 @@ from config.models import RateRule
 from queries.monitoring.conditions import ConditionPeriod, condition_periods
 from queries.statistics.estimates import Floats
 from triggers.evaluation.failures import contained
+from triggers.evaluation.few_people import few_people
 from triggers.evaluation.kinds import EffectsAt, Inputs, Windows, bonferroni, kind_of, verdicts
 from triggers.evaluation.quantiles import first_day, measured
 from triggers.evaluation.replay import EvaluatedRule
@@ -56,8 +57,11 @@ class Reader:
 
     def basis(self, task: Task, shared: SharedCounts) -> EvaluationInput:
         """What a task is judged on; its counts are among those that are shared, or read for it alone."""
-        if task.subject.is_quantile:
-            return self._quantile(task)
+        found = self._quantile(task) if task.subject.is_quantile else self._sums(task, shared)
+        few = few_people(self.conn, task.subject, found.slots, self.moment)
+        return replace(found, given=replace(found.given, few=few.windows)) if few else found
+
+    def _sums(self, task: Task, shared: SharedCounts) -> EvaluationInput:
         if not shared.cubes:
             shared = self._counted(count_requests(task))
         subject, whole = task.subject, task.is_whole
@@ -141,7 +145,11 @@ def panel(subject: Subject, given: Inputs, slots: Sequence[date], alpha: Floats)
     """The panel of a rule that reads a metric; see `MetricKind.panel`."""
     if not isinstance(subject.rule, RateRule):
         raise TypeError(subject.rule.kind)
-    return kind_of(subject.rule).panel(subject, given, slots, alpha)
+    found = kind_of(subject.rule).panel(subject, given, slots, alpha)
+    if given.few is None:
+        return found
+    told = ~given.few(found.slots, found.slices)
+    return replace(found, enough=found.enough & told, suspect=found.suspect & told)
 
 
 def evaluate_rule(subject: Subject, basis: EvaluationInput, remembered: Iterable[Slice] = ()) -> EvaluatedRule:

@@ -1,7 +1,7 @@
 """Put an incident's card together: the incident and its history from the state, its evidence from the warehouse."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -72,7 +72,7 @@ class CardReader:
         withheld, zone = not may_read(reader, shown), ZoneInfo(self.pin.generation.zone)
         present = None if withheld else self._present(conn, shown, opened_by)
         sample = newest_sample(history, present)
-        evidence = None if withheld else self._evidence(conn, shown, opened_by, history, sample, reader_scope(reader))
+        evidence = None if withheld else self._evidence(conn, shown, opened_by, history, sample, self._scope(reader))
         return Card(
             shown,
             history,
@@ -103,7 +103,7 @@ class CardReader:
         card = self.card(conn, id_, reader)
         if card.withheld:
             return None
-        shown, scope, series = card.incident, reader_scope(reader), None
+        shown, scope, series = card.incident, self._scope(reader), None
         if card.metric is not None:
             trend = read_trend(self.pin.conn, card.rule, card.metric, shown, scope, self.as_of, YEAR)
             series = metric_series(card, card.metric, trend) if trend else None
@@ -113,6 +113,9 @@ class CardReader:
             )
             series = decline_series(card, of.at(self.as_of))
         return drawn(card, series) if series else None
+
+    def _scope(self, reader: Route) -> Scope:
+        return replace(reader_scope(reader), privacy=self.catalog.privacy)
 
     def _onset(self, shown: Incident) -> Onset | None:
         what = (shown.slice, shown.slot, shown.value)
@@ -128,7 +131,7 @@ class CardReader:
         newest = newest_slots(conn).get(shown.rule)
         until = newest.slot if newest else None
         of = (self.pin.conn, opened_by.rule, opened_by.metrics)
-        return read_present(*of, shown, until, EVERYTHING, self.as_of)
+        return read_present(*of, shown, until, replace(EVERYTHING, privacy=self.catalog.privacy), self.as_of)
 
     def _evidence(
         self,

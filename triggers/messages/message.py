@@ -328,11 +328,13 @@ def accounts_fact(evidence: Evidence, *, may_name: bool) -> Fact:
     """The accounts with a part in a figure, by name where that is allowed; those without a bad case are not named."""
     affected, of_all = count(len(evidence.affected)), count(evidence.accounts)
     is_ranked = evidence.accounts > 1 and evidence.bad is not None
-    if not may_name:
+    affecting = [one for one in evidence.contributors if one.bad != 0]
+    if not may_name or (evidence.withheld and not affecting):
         known = f"{affected} of {of_all}" if is_ranked else of_all
-        return Fact("Accounts affected" if is_ranked else "Accounts", f"{known} (names in the dashboard)")
+        where = "names are withheld for privacy" if evidence.withheld else "names in the dashboard"
+        return Fact("Accounts affected" if is_ranked else "Accounts", f"{known} ({where})")
     named = list[str]()
-    for account in (one for one in evidence.contributors if one.bad != 0):
+    for account in affecting:
         rows = count(account.n) if account.bad is None else f"{count(account.bad)} of {count(account.n)}"
         is_single = account.n == account.bad == 1
         named.append(

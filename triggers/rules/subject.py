@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from config.models import Catalog, Conditions, Metric, RateRule, WatchRule
+from config.models import Catalog, Conditions, Metric, Privacy, RateRule, WatchRule
 from triggers.rules.counts import is_plain
 from triggers.rules.schedule import Cadence, Moment
 from triggers.rules.versions import Version
@@ -42,6 +42,7 @@ class Subject:
         cadence: when it has slots.
         version: the rule and the metrics as they are stored.
         alpha: what the null replay found; None where it was not run for this version.
+        privacy: from how many people a figure about people must come to be judged; None: from any number.
     """
 
     rule: WatchRule
@@ -50,6 +51,7 @@ class Subject:
     cadence: Cadence
     version: Version
     alpha: float | None = None
+    privacy: Privacy | None = None
 
     @property
     def metric(self) -> Metric:
@@ -85,7 +87,7 @@ def subject_of(version: Version, catalog: Catalog, moment: Moment, alpha: float 
     known = {metric.name: metric for metric in catalog.metrics}
     present = tuple(known.get(name) for name in rule.metric_names)
     figures = cube_requests(rule, version.metrics, present, version.hash)
-    return Subject(rule, version.metrics, figures, cadence, version, alpha)
+    return Subject(rule, version.metrics, figures, cadence, version, alpha, catalog.privacy)
 
 
 def cube_requests(
