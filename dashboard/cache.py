@@ -49,7 +49,8 @@ class Key:
     """What every cached result depends on. `day` is today in the reporting zone: what has matured depends on it.
 
     `scope` is the reader's own, narrowed to the vertical that is looked at; `stamp` is the configuration's hash;
-    `has_names` is whether the reader's audience sees accounts by name.
+    `has_names` is whether the reader's audience sees accounts by name; `closed_at` is when the review that is shown was
+    closed, None where it is shown as the generation has it.
     """
 
     data: str
@@ -63,6 +64,7 @@ class Key:
     has_names: bool = False
     month: date | None = None
     vertical: str | None = None
+    closed_at: datetime | None = None
 
     @property
     def as_of(self) -> datetime:
@@ -90,7 +92,7 @@ def _hashed(key: Key) -> str:
     limits = ((scope.verticals, scope.touchpoints, scope.accounts) for scope in scopes)
     scope = (key.scope.role, *(None if limit is None else sorted(limit) for held in limits for limit in held))
     rest = (key.data, key.folder, key.stamp, key.currency, key.generation, key.zone, key.day, key.month, key.vertical)
-    return repr((*rest, *scope, key.has_names))
+    return repr((*rest, *scope, key.has_names, key.closed_at))
 
 
 def shared(hashes: Hashes | None = None, *, spinner: str | bool = False, entries: int = ENTRIES) -> Decorator:

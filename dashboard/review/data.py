@@ -1,5 +1,6 @@
 """What the review page reads, each result once: see `dashboard.cache`."""
 
+import json
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -11,6 +12,7 @@ from dashboard.cache import Changes, Key, copied, shared, until_changed
 from dashboard.charts import finished
 from dashboard.review import markup
 from dashboard.review.charts import against_goals
+from dashboard.review.markup import Shown
 from queries.metrics import MetricPoint
 from queries.review import (
     ActionEffect,
@@ -35,9 +37,10 @@ from queries.review import (
     read_window,
     with_sides,
 )
-from queries.review.compose import compose
-from queries.state import Action
-from queries.warehouse import Pin
+from queries.review.compose import compose, within
+from queries.review.stored_document import read_document, shows_other_figures
+from queries.state import COMPANY, Action, ClosedReview, read_closed_review
+from queries.warehouse import Pin, Scope
 
 
 @shared()
@@ -103,31 +106,68 @@ def effect(key: Key, _pin: Pin, action: Action, others: tuple[Action, ...]) -> A
 
 @dataclass(frozen=True, slots=True)
 class WrittenReview:
-    """The document of one month, and its HTML."""
+    """The document of one month, and its HTML.
+
+    `closed` is the review as it was closed, where it was; `key` is then another one where the document is that one's.
+    """
 
     review: Review
     above: Markup
     issues: tuple[Markup, ...]
     below: Markup
+    key: Key
+    closed: ClosedReview | None = None
 
 
-def written_review(key: Key, changes: Changes, pin: Pin, state: Connection) -> WrittenReview:
-    """The document of one month: cached figures, and the state as it is now."""
+def written_review(key: Key, changes: Changes, pin: Pin, state: Connection, *, newest: bool = False) -> WrittenReview:
+    """The document of one month: as it was closed, or cached figures and the state as it is now.
+
+    What was closed is for readers of the scope of who closed it; `newest` is the figures that there are beside it.
+    """
     review_facts(key, pin)  # here, for inside another cached function no one is shown that it takes long
-    return _written_review(key, changes, pin, state)
+    return _written_review(key, changes, pin, state, newest)
 
 
 @until_changed
-def _written_review(key: Key, changes: Changes, _pin: Pin, _state: Connection) -> WrittenReview:
+def _written_review(key: Key, changes: Changes, _pin: Pin, _state: Connection, newest: bool) -> WrittenReview:  # noqa: FBT001
     del changes
-    made = review(key, _pin, _state)
+    now = review(key, _pin, _state)
+    closed = read_closed_review(_state, now.month, key.vertical or COMPANY)
+    if closed is None:
+        return _written(key, now)
+    if closed.scope != scope_text(key.scope):
+        return _written(key, now, closed, Shown.OUTSIDE)
+    kept = read_document(closed.document)
+    own = within(kept.review, budget_of(key))
+    if newest:
+        return _written(key, now, closed, Shown.NEWEST)
+    shown = Shown.CHANGED if shows_other_figures(own, now) else Shown.CLOSED
+    return _written(replace(key, currency=kept.currency, closed_at=closed.closed_at), own, closed, shown)
+
+
+def _written(key: Key, made: Review, closed: ClosedReview | None = None, shown: Shown = Shown.CLOSED) -> WrittenReview:
     issues = tuple(markup.issue(number, issue) for number, issue in enumerate(made.issues, start=1))
-    above = markup.above_issues(made)
-    return WrittenReview(made, above, issues, markup.below_chart(made, key.currency, key.tz))
+    said = markup.closed_lines(made, closed, shown, key.catalog.people, key.tz) if closed else ()
+    above = markup.above_issues(made, said)
+    return WrittenReview(made, above, issues, markup.below_chart(made, key.currency, key.tz), key, closed)
 
 
-def review(key: Key, pin: Pin, state: Connection) -> Review:
-    """The document of one month, composed anew."""
+def scope_text(scope: Scope) -> str:
+    """What may be seen, as text: equal for readers who see the same."""
+    limits = ((one.verticals, one.touchpoints, one.accounts) for one in (scope, scope.before) if one)
+    return json.dumps([[limit if limit is None else sorted(limit) for limit in held] for held in limits])
+
+
+def budget_of(key: Key) -> PageBudget:
+    """How much the review's page may show its reader."""
+    audience, most = key.catalog.audience(key.scope.role), key.catalog.review.max_issues
+    if audience is None:
+        return PageBudget(most, 12, 4)
+    return PageBudget(min(most, audience.issues), audience.figures, audience.charts)
+
+
+def review(key: Key, pin: Pin, state: Connection, budget: PageBudget | None = None) -> Review:
+    """The document of one month, composed anew; within the reader's budget unless there is another one."""
     context = _context(key, pin)
     meeting = read_meeting(state, context)
     found = (replace(one, onset=_onset(key, pin, one.rule, one.group, one.slot, one.value)) for one in meeting.found)
@@ -136,28 +176,27 @@ def review(key: Key, pin: Pin, state: Connection) -> Review:
     # Every incident that has a metric, and the months of its figure.
     wanted = {(found.metric.name, found.rule, found.group) for found in meeting.found if found.metric}
     points = {(metric, group): _months_of(key, pin, metric, rule, group) for metric, rule, group in sorted(wanted)}
-    audience, most = context.catalog.audience(key.scope.role), context.catalog.review.max_issues
-    return compose(
+    made = compose(
         review_facts(key, pin),
         meeting,
         points,
         {id_: measured for id_, measured in effects.items() if measured is not None},
         {metric.name: metric for metric in context.catalog.metrics},
         vertical=key.vertical,
-        budget=PageBudget(min(most, audience.issues), audience.figures, audience.charts)
-        if audience
-        else PageBudget(most, 12, 4),
+        budget=budget or budget_of(key),
         today=key.day,
     )
+    return replace(made, months=context.period.history)
 
 
-def shown_standings(key: Key, pin: Pin, metric: str | None) -> tuple[MetricStatus, ...]:
+def shown_standings(review: Review, metric: str | None) -> tuple[MetricStatus, ...]:
     """What that chart is about: one metric in every vertical, or every metric in one."""
-    return tuple(s for s in review_facts(key, pin).standings if metric in {None, s.metric.name})
+    return tuple(s for s in review.standings if metric in {None, s.metric.name})
 
 
 @copied()
-def goals_spec(key: Key, _pin: Pin, metric: str | None) -> dict[str, Any]:
+def goals_spec(key: Key, _review: Review, metric: str | None) -> dict[str, Any]:
     """The finished chart of the verticals against their goals in one metric, or of all metrics in one vertical."""
-    standings, history = shown_standings(key, _pin, metric), _context(key, _pin).period.history
-    return finished(against_goals(standings, history, one_scale=metric is not None))
+    del key  # what it shows hangs on nothing else
+    standings = shown_standings(_review, metric)
+    return finished(against_goals(standings, _review.months, one_scale=metric is not None))

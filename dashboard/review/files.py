@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from starlette.responses import PlainTextResponse, Response
 
 from dashboard.page_session import PageSession, page_session
-from dashboard.review import data, downloads
+from dashboard.review import data, downloads, markup
 
 CHARTS: Final = {"goals.png": "The chart, PNG", "goals.svg": "The chart, SVG"}
 TABLES: Final = {"figures.csv": "Figures, CSV", "issues.csv": "Key issues, CSV", "actions.csv": "Actions, CSV"}
@@ -15,9 +15,11 @@ REVENUE: Final = {"revenue.csv": "Revenue, CSV"}
 TYPES: Final = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv; charset=utf-8"}
 
 
-def links(names: Mapping[str, str], month: str, vertical: str | None, metric: str | None) -> list[tuple[str, str]]:
+def links(
+    names: Mapping[str, str], month: str, vertical: str | None, metric: str | None, figures: str | None = None
+) -> list[tuple[str, str]]:
     """Labels and addresses of files of one review."""
-    chosen = {"month": month, "vertical": vertical, "metric": metric}
+    chosen = {"month": month, "vertical": vertical, "metric": metric, "figures": figures}
     query = urlencode({name: value for name, value in chosen.items() if value})
     return [(label, f"files/{name}?{query}") for name, label in names.items()]
 
@@ -29,7 +31,7 @@ def answer(
 
     Args:
         name: one of those that `links` name.
-        query: the month, and the vertical and the metric where they are chosen.
+        query: the month, and the vertical, the metric and the figures (`newest`) where they are chosen.
         claims: what the provider said of whoever asks; nothing where nobody is signed in.
         refused: why a reader may not open the page that the file belongs to, or nothing.
 
@@ -56,11 +58,17 @@ def _made(session: PageSession, name: str, query: Mapping[str, str]) -> bytes | 
     month, vertical, metric = months.get(query.get("month", "")), query.get("vertical"), query.get("metric")
     if month is None or (vertical is not None and vertical not in data.verticals(session.key, session.pin)):
         return None
-    key = session.key.of(month, vertical)
-    review = data.written_review(key, session.changes, session.pin, session.state).review
+    written = data.written_review(
+        session.key.of(month, vertical),
+        session.changes,
+        session.pin,
+        session.state,
+        newest=query.get("figures") == markup.NEWEST,
+    )
+    key, review = written.key, written.review
     labels = {s.metric.name: f"{s.metric.label} by vertical" for s in review.standings}
     if name in CHARTS and review.standings and (metric in labels if vertical is None else metric is None):
-        spec = data.goals_spec(key, session.pin, metric)
+        spec = data.goals_spec(key, review, metric)
         title = f"{labels[metric] if metric else f'{vertical} against its goals'}, {month:%B %Y}"
         return (downloads.png if name == "goals.png" else downloads.svg)(spec, title)
     tables: dict[str, Callable[[], str]] = {

@@ -3,14 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, tzinfo
+from enum import Enum
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from config.models import Person, label_of
 from dashboard.charts import STATES
 from dashboard.markup import SEVERITIES, bullets, macros, notice, section, stacked
 from queries.metrics import count, day_words, goal_figure, money_change, money_figure, point_figure
 from queries.review import EVERYWHERE, ActionStatus, Issue, MetricStatus, Money, Review
+from queries.state import ClosedReview
 
 _MACROS: Final = macros("review/macros.html")
 LEAST_MONTHS: Final = 3
@@ -21,12 +25,54 @@ Verdicts = tuple[Sequence[str], Sequence[tuple[str, Sequence[tuple[str, str, boo
 """Metrics by name, and for each vertical the figure and the word for each of them, and whether it is a miss."""
 
 
-def above_issues(review: Review) -> Markup:
-    """What is reviewed, the headline, how fresh the figures are, what is doubtful about them, and who misses what."""
+class Shown(Enum):
+    """What a page shows of a review that was closed: its document, the same where newer data differs, the newest
+    figures, or those of a reader whom the document is not for.
+    """
+
+    CLOSED = 1
+    CHANGED = 2
+    NEWEST = 3
+    OUTSIDE = 4
+
+
+NEWEST: Final = "newest"
+"""What an address has for `figures` where a closed review is looked at as the newest data has it."""
+
+
+def closed_lines(
+    review: Review, closed: ClosedReview, shown: Shown, people: Iterable[Person], zone: tzinfo
+) -> list[Markup]:
+    """When and by whom a review was closed, what was erased from it, and where other figures are."""
+    here = {"month": f"{review.month:%Y-%m}", **({"vertical": review.vertical} if review.vertical else {})}
+    newest = f"?{urlencode(here | {'figures': NEWEST})}"
+    day, who = day_words(closed.closed_at, zone), label_of(closed.author, people)
+    if shown is Shown.OUTSIDE:
+        whose = f"of {closed.review}" if review.vertical else "of the whole company"
+        return [notice(f"The review {whose} was closed on {day} by {who}. You see the newest figures.")]
+    if shown is Shown.NEWEST:
+        words = f"These are the newest figures. The review was closed on {day} by {who}:"
+        return [_MACROS.closed(words, f"?{urlencode(here)}", "see it as it was closed")]
+    there = f" Present: {closed.present}." if closed.present else ""
+    lines = [_MACROS.closed(f"Closed on {day} by {who}.{there}")]
+    if shown is Shown.CHANGED:
+        lines.append(_MACROS.closed("Newer data shows other figures for this month:", newest, "see them"))
+    if closed.erased_at:
+        erased = f"Names and texts were erased from this review on {day_words(closed.erased_at, zone)}"
+        lines.append(notice(f"{erased}; its figures are as they were."))
+    return lines
+
+
+def above_issues(review: Review, closed: Iterable[Markup] = ()) -> Markup:
+    """What is reviewed, the headline, how fresh the figures are, what is doubtful about them, and who misses what.
+
+    `closed` are the lines that say that it was closed.
+    """
     loaded = f"data of {day_words(review.published_on)}"
     evaluated = f" · rules evaluated {day_words(review.evaluated_on)}" if review.evaluated_on else ""
     dateline = f"{review.month:%B %Y} · {loaded}{evaluated} · 95% confidence intervals"
     pieces = [_MACROS.review_header(f"Monthly review · {review.vertical or EVERYWHERE}", review.headline, dateline)]
+    pieces += closed
     if review.doubt:
         words = f"Incidents may be missing: {review.doubt}."
         pieces.append(notice(words, attention=True, command="python -m triggers audit"))

@@ -1,6 +1,6 @@
 """The monthly review: the meeting runs on this page. Issues and actions first, financials last."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard import markup as parts
 from dashboard.cache import STATE_ENTRIES, Key, shared
 from dashboard.page_session import PageSession, banner_lines, banners, follow_address
-from dashboard.review import charts, data, files, markup
+from dashboard.review import charts, closing, data, files, markup
 from queries.metrics import count, moment_words
 from queries.review import EVERYWHERE, Issue, Review
 from queries.state import COMPANY, NewAction, Override, parse_effect, record_override
@@ -27,17 +27,20 @@ def show(session: PageSession) -> None:
         banners(session)
         st.html(parts.notice("There is no month of data you have access to.", command="python -m queries status"))
         return
-    written = data.written_review(key, session.changes, session.pin, session.state)
-    review = written.review
+    newest = st.query_params.get("figures") == markup.NEWEST
+    written = data.written_review(key, session.changes, session.pin, session.state, newest=newest)
+    review, is_open = written.review, written.closed is None
     st.html(parts.stacked(*banner_lines(session), written.above))
-    _issues(session, review, written.issues)
-    metric = _against_goals(session, key, review)
+    _issues(session, review, written.issues, is_open=is_open)
+    metric = _against_goals(written.key, review)
     st.html(written.below)
-    if not review.financials_open:
+    if is_open and not review.financials_open:
         _override(session, review)
+    if is_open:
+        closing.close_form(session, key, review)
     # The downloads stand at the top and are made last: they hold the chart's metric, which is chosen on its way.
     with top:
-        _downloads(review, metric)
+        _downloads(review, metric, markup.NEWEST if newest else None)
 
 
 def _choose(session: PageSession, top: DeltaGenerator) -> Key | None:
@@ -49,25 +52,43 @@ def _choose(session: PageSession, top: DeltaGenerator) -> Key | None:
     verticals = data.verticals(session.key, session.pin)
     on_month = follow_address("month", {name: name for name in named}, f"{months.usual:%Y-%m}")
     on_vertical = follow_address("vertical", {name: name for name in verticals}, None)
+
+    def chosen(follow: Callable[[], None]) -> Callable[[], None]:
+        def change() -> None:
+            follow()
+            st.query_params.pop("figures", None)  # the newest figures were asked for of one review
+
+        return change
+
     with top:
         month = st.selectbox(
             "Month",
             [*named],
             key="month",
-            on_change=on_month,
+            on_change=chosen(on_month),
             width=190,
             format_func=lambda name: f"{named[name]:%B %Y}",
         )
         vertical = st.selectbox(
-            "Vertical", verticals, None, key="vertical", on_change=on_vertical, placeholder=EVERYWHERE, width=280
+            "Vertical",
+            verticals,
+            None,
+            key="vertical",
+            on_change=chosen(on_vertical),
+            placeholder=EVERYWHERE,
+            width=280,
         )
     return session.key.of(named.get(month or "", months.usual), vertical)
 
 
-def _issues(session: PageSession, review: Review, written: Iterable[Markup]) -> None:
+def _issues(session: PageSession, review: Review, written: Iterable[Markup], *, is_open: bool) -> None:
     for issue, html in zip(review.issues, written, strict=True):
         st.html(html)
-        _decide(session, review, issue)
+        if issue.incidents and session.opens("incidents"):
+            link, about = {"id": issue.incidents[0]}, f"{issue.what}, {issue.where}"
+            st.page_link("views/incident.py", label="Evidence and history", help=about, query_params=link)
+        if is_open:
+            _decide(session, review, issue)
     if review.further and session.opens("incidents"):
         st.page_link(
             "views/incident.py",
@@ -80,9 +101,6 @@ def _issues(session: PageSession, review: Review, written: Iterable[Markup]) -> 
 
 def _decide(session: PageSession, review: Review, issue: Issue) -> None:
     """Where the meeting types the owner and the decision."""
-    if issue.incidents and session.opens("incidents"):
-        link, about = {"id": issue.incidents[0]}, f"{issue.what}, {issue.where}"
-        st.page_link("views/incident.py", label="Evidence and history", help=about, query_params=link)
     # A page has ten issues: forms that nobody opens would be sent to the browser at each interaction.
     # The same words and key whatever was decided: a form that changes them loses what somebody has typed into it.
     key = f"deciding-{issue.id}-{review.month}"
@@ -141,7 +159,7 @@ def _decision_form(session: PageSession, review: Review, issue: Issue) -> None:
         session.write(change)
 
 
-def _against_goals(session: PageSession, key: Key, review: Review) -> str | None:
+def _against_goals(key: Key, review: Review) -> str | None:
     """The chart; returns the metric it shows, None for all metrics of one vertical."""
     title = f"{review.vertical} against its goals" if review.vertical else "Verticals against their goals"
     st.html(parts.section(title))
@@ -165,17 +183,17 @@ def _against_goals(session: PageSession, key: Key, review: Review) -> str | None
             label_visibility="collapsed",
         )
         chosen = chosen or first
-    _draw_goals(key, session, chosen)
+    _draw_goals(key, review, chosen)
     return chosen
 
 
 @shared(entries=STATE_ENTRIES)
-def _draw_goals(key: Key, _session: PageSession, metric: str | None) -> None:
+def _draw_goals(key: Key, _review: Review, metric: str | None) -> None:
     """The chart, and its figures for a phone. What a cached function draws, Streamlit keeps and sends again."""
-    drawn = data.shown_standings(key, _session.pin, metric)
+    drawn = data.shown_standings(_review, metric)
     st.html(markup.goals(charts.figures(drawn, one_scale=metric is not None)))
-    alt = charts.describe(drawn, data.review_facts(key, _session.pin).month)
-    st.vega_lite_chart(data.goals_spec(key, _session.pin, metric), width="content", alt=alt)
+    alt = charts.describe(drawn, _review.month)
+    st.vega_lite_chart(data.goals_spec(key, _review, metric), width="content", alt=alt)
 
 
 def _override(session: PageSession, review: Review) -> None:
@@ -190,7 +208,7 @@ def _override(session: PageSession, review: Review) -> None:
                 session.write(lambda conn: record_override(conn, review.month, review.vertical, new))
 
 
-def _downloads(review: Review, metric: str | None) -> None:
+def _downloads(review: Review, metric: str | None, figures: str | None) -> None:
     """The chart that is shown as PNG and SVG, and every table as CSV."""
     slot = st.popover("Download", icon=":material/download:", key="downloads", type="tertiary", on_change="rerun")
     if not slot.open:
@@ -199,4 +217,4 @@ def _downloads(review: Review, metric: str | None) -> None:
     if review.financials_open and not review.no_money:
         names |= files.REVENUE
     with slot:
-        st.html(markup.downloads(files.links(names, f"{review.month:%Y-%m}", review.vertical, metric)))
+        st.html(markup.downloads(files.links(names, f"{review.month:%Y-%m}", review.vertical, metric, figures)))

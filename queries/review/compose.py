@@ -52,17 +52,10 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
     actions = tuple(_action_status(action, effects.get(action.id), metrics, facts, today) for action in meeting.actions)
     every = key_issues(facts, meeting.found, points)
     issues = tuple(with_meeting_state(issue, facts, meeting.decisions, actions) for issue in every[: budget.issues])
-    # The chart of the goals is one, and every issue's months are another.
-    issues = tuple(
-        issue if number < budget.charts else replace(issue, history=()) for number, issue in enumerate(issues, start=1)
-    )
-    improved = _improved(facts, actions)
-    # An issue is one figure with all that it is held against, and so is what became of the escalations.
-    room = max(0, budget.figures - len(issues) - 1)
     attached = {status.action.id for issue in issues for status in issue.undertakings}
     immature = sorted({s.metric.label for s in facts.standings if s.point.status == "immature"})
     incomplete = f"{facts.month:%B} is not complete yet: cases are still arriving, and"
-    return Review(
+    review = Review(
         facts.month,
         vertical,
         facts.generation,
@@ -72,7 +65,7 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         issues,
         len(every) - len(issues),
         facts.standings,
-        improved[:room],
+        _improved(facts, actions),
         # An action is shown once: with the issue that it answers, or among those carried over.
         tuple(status for status in actions if status.action.id not in attached),
         facts.money,
@@ -84,7 +77,25 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         meeting.doubt,
         meeting.outcome,
         _tally(facts.month, every),
-        len(improved[room:]),
+    )
+    return within(review, budget)
+
+
+def within(review: Review, budget: PageBudget) -> Review:
+    """A review without what is over its reader's budget; how much that is stays said."""
+    issues = review.issues[: budget.issues]
+    # The chart of the goals is one, and every issue's months are another.
+    issues = tuple(
+        issue if number < budget.charts else replace(issue, history=()) for number, issue in enumerate(issues, start=1)
+    )
+    # An issue is one figure with all that it is held against, and so is what became of the escalations.
+    room = max(0, budget.figures - len(issues) - 1)
+    return replace(
+        review,
+        issues=issues,
+        further=review.further + len(review.issues) - len(issues),
+        improved=review.improved[:room],
+        more_improved=review.more_improved + max(0, len(review.improved) - room),
     )
 
 

@@ -225,7 +225,8 @@ class PageBudget:
 @dataclass(frozen=True, slots=True)
 class Review:
     """The document. Financials are for showing only when `financials_open`; `no_money` says why there are none.
-    `tally` says what the issues are made of, `more_improved` how many lines of what improved are over the budget.
+    `tally` says what the issues are made of, `more_improved` how many lines of what improved are over the budget;
+    `months` are those up to the one reviewed.
 
     Its days are those of the reporting zone.
     """
@@ -251,6 +252,7 @@ class Review:
     outcome: EscalationOutcome | None = None
     tally: str = ""
     more_improved: int = 0
+    months: tuple[date, ...] = ()
 
     @property
     def financials_open(self) -> bool:

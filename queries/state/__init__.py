@@ -16,6 +16,16 @@ from queries.state.actions import (
     read_standing,
     record_action,
 )
+from queries.state.closed_reviews import (
+    DOCUMENT,
+    ClosedReview,
+    ClosedReviewError,
+    closed_review,
+    held_on,
+    read_closed_review,
+    record_closed_review,
+    refuse_closed,
+)
 from queries.state.counters import FAILED, FOUND, LIMITED, increment, read_counters
 from queries.state.database import FILE, open_state, passing_state
 from queries.state.escalations import (

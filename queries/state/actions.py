@@ -9,6 +9,7 @@ from uuid import NAMESPACE_URL, uuid5
 from sqlalchemy import ColumnElement, Connection, and_, select, true, update
 
 from config import EarshotError
+from queries.state.closed_reviews import refuse_closed
 from queries.state.tables import action as table
 from queries.state.tables import incident
 from queries.warehouse import Scope
@@ -153,6 +154,7 @@ def record_action(conn: Connection, new: NewAction, author: str, now: datetime) 
 
     Raises:
         ActionError: it says nothing, nobody owns it, or it is due before it starts.
+        ClosedReviewError: the review that decides it is closed.
     """
     what, owner = new.what.strip(), new.owner.strip()
     if not what or not owner:
@@ -162,6 +164,7 @@ def record_action(conn: Connection, new: NewAction, author: str, now: datetime) 
     at = now.replace(tzinfo=None)
     key, seq = (new.month, new.review, new.issue), None
     if new.issue is not None:
+        refuse_closed(conn, new.month, new.review)
         # Two people who decide at once get one number, and the second is refused by the key: nothing is lost unseen.
         held = _read(conn, and_(*(column == value for column, value in zip(_KEY, key, strict=True))))
         if held and held[0].says_the_same(replace(new, what=what, owner=owner)):

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, select
 
 from config import EarshotError
 from queries.state.actions import COMPANY
+from queries.state.closed_reviews import refuse_closed
 from queries.state.tables import override as table
 
 
@@ -34,9 +35,11 @@ def record_override(conn: Connection, month: date, vertical: str | None, overrid
 
     Raises:
         OverrideError: no reason is given.
+        ClosedReviewError: the review is closed.
     """
     if not override.reason.strip():
         raise OverrideError("opening the financials early needs a reason; write one")
+    refuse_closed(conn, month, vertical or COMPANY)
     conn.execute(
         table.insert().values(
             month=month,
