@@ -96,6 +96,41 @@ class Redaction:
             return {name: self._field(within or name, each) for name, each in value.items()}
         return value
 
+    def document(self, text: str) -> str:
+        """A closed review without the keys and the name. Its figures, and the program's own sentences, stay."""
+        typed = dict[str, str]()
+
+        def rewritten(value: Any) -> Any:
+            if isinstance(value, list):
+                return [rewritten(each) for each in value]
+            if not isinstance(value, dict):
+                return value
+            made = {name: rewritten(each) for name, each in value.items()}
+            # An action or a decision has a beginning; where the financials were opened there is a reason.
+            texts = ("what", "owner") if "started_on" in value else ("reason",) if "reason" in value else ()
+            made |= {name: self.said(value[name]) for name in texts}
+            if "what" in texts:
+                typed[value["what"]] = made["what"]
+            changes: dict[str, Callable[[str], str]] = {"author": self.staff, "issue": self.slice}
+            if "figure_of" in value:
+                changes["id"] = self.slice
+            return made | {name: change(value[name]) for name, change in changes.items() if value.get(name)}
+
+        def quoting(value: Any) -> Any:
+            """What says an action in the program's sentence: it improved something, or overlaps with another one."""
+            if isinstance(value, list):
+                return [quoting(each) for each in value]
+            if isinstance(value, dict):
+                return {
+                    name: [_replaced(line, typed) for line in each] if name in _QUOTING else quoting(each)
+                    for name, each in value.items()
+                }
+            return value
+
+        before = json.loads(text)
+        after = quoting(rewritten(before))
+        return json.dumps(after, sort_keys=True, ensure_ascii=False) if after != before else text
+
     def said(self, text: str) -> str:
         """What people wrote, without keys and name, in whatever case and with whatever ending (`A1's`, `acme-team`)."""
         return _as_words(self.people | {self.account or ""}, self.name or "").sub(self.mark, text)
@@ -110,7 +145,16 @@ _CHANGES: Final[Mapping[str, Callable[[Redaction, str], str]]] = {
     "json": Redaction.json,
     "said": Redaction.said,
     "staff": Redaction.staff,
+    "document": Redaction.document,
 }
+_QUOTING: Final = frozenset({"improved", "reasons"})
+"""The fields of a closed review that quote what somebody typed in a sentence of the program's."""
+
+
+def _replaced(line: str, texts: Mapping[str, str]) -> str:
+    for before in sorted(texts, key=len, reverse=True):
+        line = line.replace(before, texts[before])
+    return line
 
 
 @lru_cache(maxsize=8)
@@ -192,7 +236,8 @@ def _rewrite(conn: Connection, column: Column[Any], what: Redaction) -> int:
     for *key, before in conn.execute(rows).all():
         if (after := change(what, before)) != before:
             same = (part == value for part, value in zip(keys, key, strict=True))
-            changed += conn.execute(update(table).where(*same).values({column.name: after})).rowcount
+            values = {column.name: after, **({"erased_at": what.at} if "erased_at" in table.c else {})}
+            changed += conn.execute(update(table).where(*same).values(values)).rowcount
     return changed
 
 

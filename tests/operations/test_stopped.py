@@ -25,6 +25,7 @@ from queries.__main__ import main
 from queries.engine import naive
 from queries.operations.backup import check_files, read_manifest
 from queries.operations.database_copy import copy_journal
+from queries.state import closed_review
 from queries.state import tables as state_tables
 from queries.stores import HalfRestoredError, open_states, open_warehouse
 from queries.warehouse import EmbeddedWarehouse, NoWarehouseError, tables
@@ -50,7 +51,8 @@ KILLS: Final = 100
 SEED: Final = 20_261_127
 OURS: Final = """
     action.id action.incident_id action.metric action.review action.touchpoint action.vertical baseline.rule_hash
-    baseline.tally calibration.rule_hash channel_gate.channel counter.name digest_part.digest_id
+    baseline.tally calibration.rule_hash channel_gate.channel closed_review.review closed_review.scope counter.name
+    digest_part.digest_id
     digest_part.incident_id digest_part.kind digest_part.outbox_id erasure.body erasure.hash escalation.incident_id
     eval_slot.origin eval_slot.rule eval_slot.rule_hash heartbeat.name heartbeat.note inbound.id inbound.incident_id
     inbound.kind inbound.outcome inbound.state incident.class incident.id incident.ladder incident.open_key
@@ -65,6 +67,7 @@ OURS: Final = """
 """
 """The columns of text that hold words and ids of the program's own making alone."""
 
+CALL: Final = f"Call {NAME} ({ACCOUNT}) and {PERSON} at once"
 FORGET: Final = ("forget", "--account", ACCOUNT)
 
 
@@ -119,7 +122,7 @@ def write_all(states: Engine) -> None:
         "slot": day,
         "next_step": 1,
         "origin": "live",
-        "version": 2,
+        "version": 3,
     }
     entry: dict[str, Any] = {
         "incident_id": "i1",
@@ -140,6 +143,14 @@ def write_all(states: Engine) -> None:
         state_tables.incident_event: [
             {**entry, "seq": 1, "author": None, "sample": json.dumps(sample, sort_keys=True)},
             {**entry, "seq": 2, "author": "ana", "kind": "closed", "reason": f"{NAME}'s plant is well", "sample": None},
+            {
+                **entry,
+                "seq": 3,
+                "author": "ana",
+                "kind": "decided",
+                "reason": f"in the review: “{CALL}”",
+                "sample": None,
+            },
         ],
         state_tables.instance: [
             {"rule": "r", "slice": sliced, "state": "firing", "health": "ok", "body": "{}", "incident_id": "i1"}
@@ -154,9 +165,13 @@ def write_all(states: Engine) -> None:
             {"id": "a", "what": f"{NAME.upper()}; {ACCOUNT}s; {TOKEN} &\nSons-team", "owner": f"{NAME} desk", **who},
             {"id": "b", "what": f"https://crm/{ACCOUNT}?x, 30 days", "owner": "kam", **who, "author": PERSON},
             {"id": "c", "month": day, "review": "*", "issue": f"r|{sliced}", "seq": 1, "owner": PERSON.lower(), **who}
-            | {"what": f"Call {NAME} ({ACCOUNT}) and {PERSON} at once"},
+            | {"what": CALL},
         ],
         state_tables.override: [{"month": day, "vertical": "*", "reason": f"{NAME} asked for it", **told}],
+        closed_review: [
+            {"month": day, "review": "*", "scope": "[]", "closed_at": at, "author": "ana", "generation": 1}
+            | {"present": f"Ana, and {PERSON} of {NAME}", "document": json.dumps(document_of(sliced))}
+        ],
         state_tables.silence: [
             {"id": "s", "matchers": json.dumps({"account": ACCOUNT}), "reason": f"{NAME} is moving", "author": "ana"}
             | {"starts_at": at, "ends_at": at}
@@ -169,6 +184,17 @@ def write_all(states: Engine) -> None:
         for table, values in rows.items():
             for value in values:
                 conn.execute(insert(table), value)
+
+
+def document_of(slice_: str) -> dict[str, Any]:
+    """A closed review that says the customer wherever people can type it."""
+    made = {"what": CALL, "owner": f"{NAME} desk", "author": PERSON, "issue": f"r|{slice_}", "started_on": "2026-03-01"}
+    status = {"action": made, "effect": "improved (+30 points)", "reasons": [f"overlaps with {CALL}"]}
+    issue = {"id": f"r|{slice_}", "what": "No answer for 30 days", "figure": "30%", "n": 30, "figure_of": "Kept"}
+    issue |= {"decision": made, "undertakings": [status]}
+    override = {"author": "ana", "reason": f"{NAME} asked for it", "at": "2026-03-02T09:00:00"}
+    improved = ["Promises kept in Retail is 30%", f"{CALL} (Retail): improved (+30 points)"]
+    return {"currency": "EUR", "review": {"issues": [issue], "overrides": [override], "improved": improved}}
 
 
 def run(data: Path, *words: str) -> int:
@@ -272,6 +298,32 @@ def test_a_number_is_erased_where_it_is_a_key_and_nowhere_else(site: Path, word:
     assert said.split(" ", 1)[0].startswith("erased-")
     assert said.split(" ", 1)[1] == "asked on 1.30 for 300 of 30,5"
     assert json.loads(press)["choice"] == "30"
+
+
+@pytest.mark.parametrize("key", [ACCOUNT, "30"])
+def test_a_closed_review_loses_names_and_texts_and_keeps_its_figures(site: Path, key: str) -> None:
+    """Also where the account is called as a figure is. The page says that something was erased, and when."""
+    with closing(sqlite3.connect(site / "state.db")) as conn:
+        conn.execute("update closed_review set document = replace(document, 'Call', 'Call 30 and')")
+        conn.commit()
+    assert run(site, "forget", "--account", key) == 0
+    with closing(sqlite3.connect(site / "state.db")) as conn:
+        text, present, erased = conn.execute("select document, present, erased_at from closed_review").fetchone()
+    review = json.loads(text)["review"]
+    (issue,) = review["issues"]
+    assert (issue["what"], issue["figure"], issue["n"]) == ("No answer for 30 days", "30%", 30)
+    assert review["improved"][0] == "Promises kept in Retail is 30%"
+    (status,) = issue["undertakings"]
+    what = issue["decision"]["what"]
+    assert "erased-" in what
+    assert key not in what
+    assert status["reasons"] == [f"overlaps with {what}"]
+    assert (status["effect"], review["improved"][1]) == (
+        "improved (+30 points)",
+        f"{what} (Retail): improved (+30 points)",
+    )
+    assert (TOKEN in text, TOKEN in present) == (key == "30",) * 2
+    assert erased is not None
 
 
 def test_every_text_of_the_state_is_known_to_hold_customers_or_not() -> None:
