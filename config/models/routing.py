@@ -125,10 +125,13 @@ class Audience(FrozenModel):
 
 
 class ReviewSettings(FrozenModel):
-    """What the monthly review shows: the metrics compared with goals, in order, and where financials stand."""
+    """What the monthly review shows: the metrics compared with goals, in order, and on which business day of the next
+    month it should have been held.
+    """
 
     metrics: Names = ("nps", "csat", "promise-kept", "defect-rate")
     max_issues: Annotated[int, Field(ge=1, le=10)] = 5
+    held_by: Annotated[int, Field(ge=1, le=20)] = 10
 
 
 class Privacy(FrozenModel):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, tzinfo
+from datetime import date, datetime, tzinfo
 from enum import Enum
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -13,7 +13,7 @@ from config.models import Person, label_of
 from dashboard.charts import STATES
 from dashboard.markup import SEVERITIES, bullets, macros, notice, section, stacked
 from queries.metrics import count, day_words, goal_figure, money_change, money_figure, point_figure
-from queries.review import EVERYWHERE, ActionStatus, Issue, MetricStatus, Money, Review
+from queries.review import EVERYWHERE, ActionStatus, Issue, MetricStatus, Money, Review, ReviewDates
 from queries.state import ClosedReview
 
 _MACROS: Final = macros("review/macros.html")
@@ -44,15 +44,14 @@ def closed_lines(
     review: Review, closed: ClosedReview, shown: Shown, people: Iterable[Person], zone: tzinfo
 ) -> list[Markup]:
     """When and by whom a review was closed, what was erased from it, and where other figures are."""
-    here = {"month": f"{review.month:%Y-%m}", **({"vertical": review.vertical} if review.vertical else {})}
-    newest = f"?{urlencode(here | {'figures': NEWEST})}"
+    here, newest = (f"?{_query(review.month, review.vertical, **of)}" for of in ({}, {"figures": NEWEST}))
     day, who = day_words(closed.closed_at, zone), label_of(closed.author, people)
     if shown is Shown.OUTSIDE:
         whose = f"of {closed.review}" if review.vertical else "of the whole company"
         return [notice(f"The review {whose} was closed on {day} by {who}. You see the newest figures.")]
     if shown is Shown.NEWEST:
         words = f"These are the newest figures. The review was closed on {day} by {who}:"
-        return [_MACROS.closed(words, f"?{urlencode(here)}", "see it as it was closed")]
+        return [_MACROS.closed(words, here, "see it as it was closed")]
     there = f" Present: {closed.present}." if closed.present else ""
     lines = [_MACROS.closed(f"Closed on {day} by {who}.{there}")]
     if shown is Shown.CHANGED:
@@ -177,6 +176,22 @@ def goals(rows: Iterable[Mapping[str, Any]]) -> Markup:
 def downloads(links: Iterable[tuple[str, str]]) -> Markup:
     """Labels and addresses of files."""
     return _MACROS.downloads(links)
+
+
+def calendar(
+    dates: Iterable[ReviewDates], held: Mapping[date, datetime], vertical: str | None, today: date, zone: tzinfo
+) -> Markup:
+    """By when each month's review is due, and when it was closed; `held` says that of those that were, naive UTC."""
+    rows = []
+    for one in dates:
+        at, is_late = held.get(one.month), one.month not in held and one.due_on < today
+        state = day_words(at, zone) if at else "not closed, overdue" if is_late else "not closed yet"
+        rows.append((f"{one.month:%B %Y}", f"?{_query(one.month, vertical)}", day_words(one.due_on), state, is_late))
+    return _MACROS.calendar(rows)
+
+
+def _query(month: date, vertical: str | None, **more: str) -> str:
+    return urlencode({"month": f"{month:%Y-%m}", **({"vertical": vertical} if vertical else {}), **more})
 
 
 def carried(statuses: Iterable[ActionStatus]) -> Markup:

@@ -22,10 +22,11 @@ class DirectMessage:
     """One letter. Instants are aware UTC.
 
     Args:
-        kind: overflow (what was beyond a person's budget), noisy (what a person's rules did), or withheld (what was
-            not told because its reader may not see it).
+        kind: overflow (what was beyond a person's budget), noisy (what a person's rules did), withheld (what was not
+            told because its reader may not see it), or review (one that its general manager has not closed).
         person: who gets it.
-        about: the Monday of a week, or the day of what was withheld: of each kind there is one a person and `about`.
+        about: the Monday of a week, the day of what was withheld, or a review's month: of each kind there is one a
+            person and `about`.
     """
 
     id: str

@@ -61,3 +61,4 @@ from queries.review.readings import (
     when_found,
     with_sides,
 )
+from queries.review.review_calendar import ReviewDates, newest_review, review_dates

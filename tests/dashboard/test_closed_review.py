@@ -146,6 +146,17 @@ def test_a_closed_review_shows_equal_figures_after_late_data_and_says_where_othe
     assert [chart.proto.spec for chart in charts[:1]] == [charts[1].proto.spec] != [charts[2].proto.spec]
 
 
+def test_the_calendar_says_when_reviews_are_due_and_were_held(opened: Opened, company: Company) -> None:
+    """October's by the tenth business day of November."""
+    rows = page(opened(company)).split("Due by</th>")[1].split("</table>")[0]
+    assert rows.count("<tr><td>") == 6
+    assert '<a href="?month=2026-10">October 2026</a></td><td data-label="Due by">13 November 2026</td>' in rows
+    assert rows.count("not closed") == 6
+    rows = page(close(opened(company), company)).split("Due by</th>")[1].split("</table>")[0]
+    assert rows.count("not closed") == 5
+    assert re.search(r">13 November 2026</td><td data-label=\"Held\">\d+ \w+ \d{4}<", rows)
+
+
 def test_nothing_is_decided_in_a_closed_review(opened: Opened, company: Company, new_state: NewState) -> None:
     close(opened(company), company)
     at = NOW.replace(tzinfo=None)

@@ -4,13 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
 from config.models import Catalog, Person, Route, Rule
+from queries.engine import day_of
 from queries.messages import MAILBOX, DirectMessage, direct_messages
-from queries.metrics import SEVERITY_WORDS, UnratedRevenueError, count, day_words, revenue_of
+from queries.metrics import SEVERITY_WORDS, UnratedRevenueError, count, day_words, listed, revenue_of
+from queries.review import newest_review, review_dates
 from queries.state import (
     BEYOND,
     WITHHELD,
@@ -18,6 +21,7 @@ from queries.state import (
     RuleTally,
     Verdict,
     incidents_by_id,
+    read_closed_review,
     read_escalations,
     read_incidents,
     rule_tallies,
@@ -36,6 +40,8 @@ READING_TIME: Final = time(8)
 WEEK: Final = timedelta(days=7)
 A_DAY: Final = timedelta(days=1)
 LISTED: Final = 15
+REVIEW: Final = "review"
+"""The kind of a letter that reminds of a review."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,8 @@ class DirectMessageWriter:
             return self._overflow(conn, letter, person)
         if letter.kind == "noisy":
             return self._noisy(conn, letter)
+        if letter.kind == REVIEW:
+            return self._review(conn, letter, person)
         # Rule, id and reader only: what it is about is not told in a letter either.
         untold = withheld(conn, self.catalog, letter.at - WEEK, letter.at + A_DAY)
         mine = [f"{one.rule} ({one.incident}): not sent to {one.reader}" for one in untold if one.owner == person.name]
@@ -103,6 +111,18 @@ class DirectMessageWriter:
         return _message(
             head, [*(_listed(lines) or ["You no longer have access to any of them."]), *no_revenue], self.link
         )
+
+    def _review(self, conn: Connection, letter: DirectMessage, person: Person) -> Message:
+        month = date.fromisoformat(letter.about)
+        due = review_dates(self.catalog.calendar, month, self.catalog.review.held_by).due_on
+        left, name = _not_held(conn, person, month), f"{month:%B %Y}"
+        if not left:
+            return _message(f"The review of {name} has been held", ["There is nothing left to do."], self.link)
+        is_late = due < day_of(self.as_of, self.zone)
+        head = f"The review of {name} {'was' if is_late else 'is'} due by {day_words(due)}"
+        query = urlencode({"month": f"{month:%Y-%m}", **({"vertical": left[0]} if len(left) == 1 else {})})
+        lines = [f"Not closed yet: {listed(left)}.", "Decide its issues with the team, then close it on its page."]
+        return _message(head, lines, f"{self.link}/?{query}", "Open the review")
 
     def _days(self, since: datetime, until: datetime) -> str:
         return f"{day_words(since, self.zone)} to {day_words(until - A_DAY, self.zone)}"
@@ -187,7 +207,23 @@ def due_direct_messages(conn: Connection, catalog: Catalog, zone: ZoneInfo, now:
     week = monday(now, zone)
     is_time = now >= week.replace(hour=READING_TIME.hour, minute=READING_TIME.minute)
     weekly = _weekly(conn, catalog, monday(week - A_DAY, zone), week, now) if is_time else ()
-    return (*weekly, *_reports(conn, catalog, zone, now))
+    return (*weekly, *_reports(conn, catalog, zone, now), *_reminders(conn, catalog, zone, now))
+
+
+def _reminders(conn: Connection, catalog: Catalog, zone: ZoneInfo, now: datetime) -> Iterator[DirectMessage]:
+    """One a review to each general manager who has not closed it some days before it is due."""
+    dates = newest_review(catalog.calendar, day_of(now, zone), catalog.review.held_by)
+    if now < datetime.combine(dates.remind_on, READING_TIME, zone):
+        return
+    for person in catalog.people:
+        if person.slack and _not_held(conn, person, dates.month):
+            yield direct_messages.new_direct_message(REVIEW, person.name, dates.month.isoformat(), now)
+
+
+def _not_held(conn: Connection, person: Person, month: date) -> list[str]:
+    """The verticals of a general manager whose review of a month is not closed."""
+    own = sorted(person.verticals or ()) if person.audience == "gm" else ()
+    return [vertical for vertical in own if read_closed_review(conn, month, vertical) is None]
 
 
 def _weekly(
@@ -249,7 +285,5 @@ def _n(n: int, one: str) -> str:
     return f"{count(n)} {one}{'' if n == 1 else 's'}"
 
 
-def _message(head: str, lines: Sequence[str], link: str) -> Message:
-    return Message(
-        (f"{head}. {'; '.join(lines[:3])}",), head, tuple(lines), actions=(Link("Open the dashboard", link),)
-    )
+def _message(head: str, lines: Sequence[str], link: str, label: str = "Open the dashboard") -> Message:
+    return Message((f"{head}. {'; '.join(lines[:3])}",), head, tuple(lines), actions=(Link(label, link),))
