@@ -38,7 +38,7 @@ def may_close(viewer: Viewer, vertical: str | None) -> bool:
     return is_own and scope.role == "gm" and scope.touchpoints is None and scope.accounts is None
 
 
-def calendar(session: PageSession, key: Key) -> None:
+def show_calendar(session: PageSession, key: Key) -> None:
     """When the reviews of the last months were due and held, of all verticals or one."""
     shown = [month for month in data.months(session.key, session.pin).all if month <= (key.month or key.day)]
     dates = [

@@ -38,7 +38,7 @@ def show(session: PageSession) -> None:
         _override(session, review)
     if is_open:
         closing.close_form(session, key, review)
-    closing.calendar(session, key)
+    closing.show_calendar(session, key)
     # The downloads stand at the top and are made last: they hold the chart's metric, which is chosen on its way.
     with top:
         _downloads(review, metric, markup.NEWEST if newest else None)
