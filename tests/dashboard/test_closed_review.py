@@ -11,7 +11,7 @@ from shutil import copytree
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from config.models import Audience
@@ -35,9 +35,8 @@ from queries.state import (
     record_closed_review,
     record_override,
 )
-from queries.warehouse import EmbeddedWarehouse, Scope, rollups, tables
-from tests.support.rows import put
-from tests.support.small_company import BROKEN, Company, found
+from queries.warehouse import EmbeddedWarehouse, Scope, rollups
+from tests.support.small_company import BROKEN, Company, found, load_late, load_more
 from tests.support.states import NewState
 
 TODAY: Final = date(2026, 11, 21)
@@ -105,17 +104,6 @@ def close(at: AppTest, company: Company) -> AppTest:
     begin_to_close(decide(at, company), company)
     at.text_input[0].set_value("Ana, Ben and the board")
     return press(at)
-
-
-def load_late(company: Company) -> None:
-    """Six hundred more journeys of the month, none of which kept its promise."""
-    with closing(EmbeddedWarehouse(company.data / "warehouse")) as warehouse, warehouse.draft() as draft:
-        row = {"ended_day": company.month.replace(day=20), "vertical": "Payments", "journey_type": "installation"}
-        row |= {"outcome": "reached", "kept": False, "multi_channel": False, "contacts": 4, "c": 600}
-        put(draft.conn, rollups.roll_journey, [row | {"defective": False, "defects": 0}])
-        known = dict(draft.conn.execute(select(tables.generation)).mappings().one())
-        draft.conn.execute(delete(tables.generation))
-        put(draft.conn, tables.generation, [known | {"number": draft.number}])
 
 
 def figures(text: str) -> list[str]:
@@ -188,12 +176,8 @@ def test_a_review_is_closed_as_it_was_seen_and_once_all_is_decided(opened: Opene
 
 def test_the_decision_of_october_stands_in_november_with_its_date(opened: Opened, company: Company) -> None:
     """On what is there still: the incident is open, and the month after has begun."""
-    with closing(EmbeddedWarehouse(company.data / "warehouse")) as warehouse, warehouse.draft() as draft:
-        days = {"vertical": BROKEN, "touchpoint": "call", "channel": "phone", "direction": "in", "c": 2400}
-        put(draft.conn, rollups.roll_contact, [days | {"day": date(2026, 11, 9)}])
-        known = dict(draft.conn.execute(select(tables.generation)).mappings().one())
-        draft.conn.execute(delete(tables.generation))
-        put(draft.conn, tables.generation, [known | {"number": draft.number}])
+    row = {"vertical": BROKEN, "touchpoint": "call", "channel": "phone", "direction": "in", "c": 2400}
+    load_more(company, rollups.roll_contact, row | {"day": date(2026, 11, 9)})
     close(opened(company, month="2026-10"), company)
     issue = page(opened(company, month="2026-11")).split("Promises are not kept</h3>")[1].split("</article>")[0]
     assert "Two engineers on Monday" in issue

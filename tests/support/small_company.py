@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table, delete, select
 
 from config.models import Calendar
 from queries.engine import disposing
@@ -166,6 +167,22 @@ def found(
     at = datetime.combine(periods[-1].replace(day=5), clock, ZoneInfo(zone)).astimezone(UTC)
     ids = _incidents(data, at, periods[-1], verticals, today)
     return Company(config, data, periods, *ids)
+
+
+def load_more(company: Company, table: Table, *rows: dict[str, Any]) -> None:
+    """Publish the company's next generation, with these rows more in a rollup."""
+    with closing(EmbeddedWarehouse(company.data / "warehouse")) as warehouse, warehouse.draft() as draft:
+        put(draft.conn, table, [*rows])
+        known = dict(draft.conn.execute(select(tables.generation)).mappings().one())
+        draft.conn.execute(delete(tables.generation))
+        put(draft.conn, tables.generation, [known | {"number": draft.number}])
+
+
+def load_late(company: Company) -> None:
+    """Six hundred more journeys of the newest month, none of which kept its promise."""
+    row = {"ended_day": company.month.replace(day=20), "vertical": "Payments", "journey_type": "installation"}
+    row |= {"outcome": "reached", "kept": False, "multi_channel": False, "contacts": 4, "c": 600}
+    load_more(company, rollups.roll_journey, row | {"defective": False, "defects": 0})
 
 
 def write_config(folder: Path) -> None:
