@@ -25,10 +25,13 @@ from queries.sample.planted_changes import (
     CONDITION_DAYS,
     CONDITION_MONTH,
     DETRACTOR,
+    GROWING_LEVEL,
     NEAR_RISK,
     NULL,
     QUIET,
     WANE_MONTH,
+    growing,
+    unheard,
 )
 
 CURRENCY: Final = "EUR"
@@ -41,6 +44,7 @@ _MOVE_MONTH: Final = -13
 _SPANNING: Final = range(20, 36)  # accounts of Commercial Banking that also buy in Payments
 _HANDOVERS: Final = 30  # accounts of Lending that changed their owner
 _HANDOVER_MONTH: Final = -9
+_RIVALS: Final = 1.6  # four in five accounts buy more elsewhere than here
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Company:
 
     vertical: Ints
     revenue: Floats  # EUR a year
+    level: Floats  # what it buys, as a part of what an account of its size does
     tier: Ints
     mood: Floats  # how content an account is by nature: mean 0 in each vertical, weighted by traffic
     care: Floats  # factor on its chance of defects: mean 1 in each vertical
@@ -59,6 +64,7 @@ class Company:
     line_before: Ints  # its vertical before the move
     traffic: Floats  # a line's share of journeys
     panel: Floats  # an account's share of relationship surveys
+    unheard: Ints  # accounts that never answer
 
     def top(self, vertical: int) -> int:
         """The largest account of a vertical."""
@@ -76,11 +82,14 @@ def company(seed: int) -> Company:
     staff = _STAFF[tier]
     people = np.cumsum(staff.ravel()).reshape(staff.shape) - staff
     account, where, before, traffic = _lines(vertical, weight)
+    mood = _centred(rng.standard_normal(len(vertical)), vertical, weight)
+    level = np.where(growing(seed, tier, vertical, mood), GROWING_LEVEL, 1.0)
     return Company(
         vertical,
-        revenue,
+        np.round(revenue * level, -3),
+        level,
         tier,
-        _centred(rng.standard_normal(len(vertical)), vertical, weight),
+        mood,
         np.exp(0.10 * _centred(rng.standard_normal(len(vertical)), vertical, weight)),
         people,
         staff,
@@ -89,6 +98,7 @@ def company(seed: int) -> Company:
         before,
         traffic,
         revenue**0.25,
+        unheard(seed, tier, vertical),
     )
 
 
@@ -231,6 +241,7 @@ def _revenues(span: Timeline, customers: Company, seed: int) -> Columns:
 
 def _wallets(span: Timeline, customers: Company, share: Floats, account: Ints, month: Ints) -> tuple[Floats, Floats]:
     """Share of wallet and revenue level by account and month: flat, but for the account that leaves by halves."""
+    share = share**_RIVALS * customers.level
     share[[customers.top(QUIET), customers.top(NEAR_RISK), customers.top(DETRACTOR)]] = (0.64, 0.70, 0.60)
     falling = [span.month(WANE_MONTH + step) for step in range(4)]
     level = 1 - 0.125 * np.searchsorted(falling, month, side="right").astype(np.float64)

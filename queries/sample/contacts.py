@@ -224,12 +224,19 @@ def _hushed(world: World, drawn: Contacts) -> Bools:
     return hushed(world.span, is_quiet, drawn.number, drawn.occurred, drawn.occurred)
 
 
+def moods(world: World, chunk: int, some: Contacts) -> tuple[Ints, Bools]:
+    """The emotion of each contact, and whether it was noted."""
+    rng = stream(world.seed, "contact", chunk + 3_000_000 + ord(some.prefix) * 10_000_000)
+    shift = 0.15 * world.customers.mood[some.account] - 0.6 * some.after - 0.8 * some.broken
+    best = np.where(_GRIEVANCE[some.touchpoint] | (some.prefix == COMEBACKS), 0, 2)
+    return np.minimum(levels(rng, "emotion", shift) - 2, best), rng.random(len(some)) < _SAID
+
+
 def contact_columns(world: World, chunk: int, some: Contacts) -> Columns:
     rng, size = stream(world.seed, "contact", chunk + 2_000_000 + ord(some.prefix) * 10_000_000), len(some)
     inbound = _INBOUND[some.touchpoint]
     answered, silent = _answers(rng, some, inbound)
-    shift = 0.15 * world.customers.mood[some.account] - 0.6 * some.after - 0.8 * some.broken
-    best = np.where(_GRIEVANCE[some.touchpoint] | (some.prefix == COMEBACKS), 0, 2)
+    emotion, noted = moods(world, chunk, some)
     return {
         "id": ids(some.prefix, some.number, 11),
         "account_id": ids("A", some.account, 4),
@@ -243,7 +250,7 @@ def contact_columns(world: World, chunk: int, some: Contacts) -> Columns:
         "employee": labels(some.team * TEAM_SIZE + (rng.random(size) * TEAM_SIZE).astype(np.int64), EMPLOYEES),
         "team": labels(some.team, TEAMS),
         "issue_code": ids("F", some.issue, 7, absent=some.issue < 0),
-        "emotion": smalls(np.minimum(levels(rng, "emotion", shift) - 2, best), rng.random(size) >= _SAID),
+        "emotion": smalls(emotion, ~noted),
         "context_seen": flags(some.seen == 1, some.seen < 0),
         **segment(some.vertical, some.product, some.account),
         "recorded_at": instants(some.recorded),

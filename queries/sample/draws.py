@@ -45,6 +45,12 @@ def hashed(numbers: Ints, seed: int, salt: int) -> Floats:
     return (x >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 
+def hashed_normal(numbers: Ints, seed: int, salt: int) -> Floats:
+    """Standard normal draws that belong to numbers (Box and Muller); they use up `salt` and the one after it."""
+    radius = np.sqrt(-2 * np.log1p(-hashed(numbers, seed, salt)))
+    return np.asarray(radius * np.cos(2 * np.pi * hashed(numbers, seed, salt + 1)))
+
+
 def pick(weights: ArrayLike, uniform: Floats) -> Ints:
     """The index that each uniform draw falls on, in proportion to `weights`."""
     edges = np.cumsum(np.asarray(weights, dtype=np.float64))
@@ -60,16 +66,20 @@ def pick_rows(weights: Floats, rows: Ints, uniform: Floats) -> Ints:
     return index
 
 
-def levels(rng: Generator, scale: str, shift: Floats) -> Ints:
-    """Scores from 0 up: a normal satisfaction with mean `shift`, cut so that shift 0 gives the shares of `scale`."""
+def levels(rng: Generator, scale: str, shift: Floats, spread: Floats | float = 1.0) -> Ints:
+    """Scores from 0 up: a normal satisfaction with mean `shift`, cut so that shift 0 gives the shares of `scale`.
+
+    Where part of what scatters is in `shift` already, `spread` is what remains.
+    """
     edges = [NormalDist().inv_cdf(share) for share in np.cumsum(SHARES[scale])[:-1].tolist()]
-    return np.searchsorted(edges, shift + rng.standard_normal(len(shift)), side="right").astype(np.int64)
+    return np.searchsorted(edges, shift + spread * rng.standard_normal(len(shift)), side="right").astype(np.int64)
 
 
 SECOND: Final = 1_000_000
 HOUR: Final = 3600 * SECOND
 DAY: Final = 24 * HOUR
 WEEK: Final = 7 * DAY
+QUARTER: Final = 91 * DAY
 MONTHS: Final = 24
 NEVER: Final = np.int64(2**62)
 """An instant after every end."""

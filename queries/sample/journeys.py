@@ -36,7 +36,7 @@ from queries.sample.names import (
     TOUCHPOINTS,
     VERTICALS,
 )
-from queries.sample.planted_changes import NULL, QUIET, broken, defect_share, failing, faults, hushed, struck
+from queries.sample.planted_changes import NULL, QUIET, broken, failing, faults, has_defect, hushed, overdone, struck
 
 CHUNK: Final = 1 << 17
 """Journeys drawn at a time: about 640,000 contacts and half a gigabyte."""
@@ -226,7 +226,7 @@ def draw_journeys(world: World, chunk: int, numbers: Ints) -> Journeys:
     key = bent(steps[np.arange(size), KEY[kind, count]])
     role = pick(_ROLES, rng.random(size))
     multi = rng.random(size) < _MULTI
-    defective = rng.random(size) < defect_share(span, vertical, kind, key) * customers.care[account]
+    defective = has_defect(world.seed, span, vertical, kind, key, customers.care[account], rng.random(size))
     recorded, ended = _STARTED.after(rng, start), bent(begin + length)
     drawn = Journeys(
         number=numbers,
@@ -246,7 +246,7 @@ def draw_journeys(world: World, chunk: int, numbers: Ints) -> Journeys:
         primary=pick(_PRIMARY, rng.random(size)),
         multi=multi,
         defective=defective,
-        outcome=_outcomes(rng, vertical, kind, multi, defective),
+        outcome=_outcomes(rng, vertical, kind, multi, defective, overdone(world.seed, vertical, kind, count)),
         issue=issue,
         recorded=recorded,
         known=np.maximum(_ENDED.after(rng, ended), recorded),
@@ -266,8 +266,8 @@ def _gaps(rng: Generator, count: Ints) -> Floats:
     return result
 
 
-def _outcomes(rng: Generator, vertical: Ints, kind: Ints, multi: Bools, defective: Bools) -> Ints:
-    reached = np.where(failing(vertical, kind), 0.68, 0.93) - 0.10 * defective
+def _outcomes(rng: Generator, vertical: Ints, kind: Ints, multi: Bools, defective: Bools, lost: Floats) -> Ints:
+    reached = np.where(failing(vertical, kind), 0.68, 0.93) - 0.10 * defective - lost
     reached -= 0.11 * (multi & (vertical != NULL))
     draw = rng.random(len(kind))
     outcome: Ints = (draw >= reached).astype(np.int64) + (draw >= reached + (1 - reached) * 0.67)

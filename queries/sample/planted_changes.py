@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from queries.sample.draws import Bools, Floats, Ints, Timeline, hashed, month
+from queries.sample.comments import INVOICES, NO_THEME, SIGN_IN
+from queries.sample.draws import QUARTER, Bools, Floats, Ints, Timeline, hashed, hashed_normal, month
 from queries.sample.names import (
     CAPITAL,
     COMMERCIAL,
@@ -21,6 +22,7 @@ from queries.sample.names import (
     PUBLIC,
     REPAIR,
     RETAIL,
+    TOUCHPOINTS,
     VERTICALS,
     WEALTH,
 )
@@ -30,8 +32,14 @@ NULL: Final = PUBLIC
 
 DEFECTS: Final = np.array([0.09, 0.09, 0.085, 0.09, 0.08, 0.09, 0.085, 0.09])[:, None] * np.ones(len(KINDS))
 DEFECTS[PAYMENTS, REPAIR] = 0.40
+FALLING: Final = (RETAIL, INSURANCE)
+"""The verticals whose defects fall in the last year, from a level above the others' that no rule minds."""
+for _vertical in FALLING:
+    DEFECTS[_vertical, INSTALLATION + 1 :] = 0.15
 """Share of journeys with a defect, by vertical and journey type."""
 
+FALL_MONTH: Final = -12
+FALL_FACTOR: Final = 0.84
 BREAK_MONTH: Final = -3
 BREAK_DEFECTS: Final = 0.34
 BREAK_BLAMED: Final = 0.6
@@ -55,6 +63,23 @@ LOOPED: Final = 0.3
 """Share of long onboardings, where nothing else is planted in them, whose contract has to be signed again."""
 SCRIPT_MONTH: Final = -13
 """Since when the accounts with planted answers give no others."""
+GROWING: Final = 0.3
+"""Share of the content accounts, large or standard, that buy less than their size allows, and always did."""
+GROWING_LEVEL: Final = 0.6
+UNHEARD: Final = 2
+"""Accounts that are invited and never answer."""
+OVERDONE_LOSS: Final = 0.18
+"""How much rarer a goal is reached once a journey has had too many contacts."""
+STAGE_SHARE: Final = 0.49
+"""The part of what scatters at a touchpoint with a weight that an account's experience there explains."""
+STAGE_WEIGHTS: Final = {"repair": 0.55, "fault report": 0.3}
+"""How much an account's experience at a touchpoint counts for its relationship; at any other, not at all."""
+CHOSEN_SHIFT: Final = 0.6
+"""How much more content those are whom a team invites that chooses whom to ask."""
+INVOICES_SHARE: Final = 0.12
+SIGN_IN_MONTH: Final = -4
+SIGN_IN_SHARE: Final = 0.10
+"""Share of comments with the rising theme in its first month; it rises by as much in each month after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +143,21 @@ ANSWERS: Final = (
 )
 
 
-def defect_share(span: Timeline, vertical: Ints, kind: Ints, at: Ints) -> Floats:
-    """The chance that a journey has a defect, by unit and by when its decisive contact (rank 1) took place."""
+def has_defect(seed: int, span: Timeline, vertical: Ints, kind: Ints, at: Ints, care: Floats, drawn: Floats) -> Bools:
+    """Which journeys have a defect, by unit and by when their decisive contact (rank 1) took place.
+
+    Where defects fall, a sequence without luck (golden section) takes the place of the draws: every company shows it.
+    """
+    for one in FALLING:
+        rows = np.flatnonzero(vertical == one)
+        drawn[rows] = (np.arange(len(rows)) * (5**0.5 - 1) / 2 + hashed(np.array([one]), seed, 19)) % 1
+    return np.asarray(drawn < _defect_share(span, vertical, kind, at) * care)
+
+
+def _defect_share(span: Timeline, vertical: Ints, kind: Ints, at: Ints) -> Floats:
     share = DEFECTS[vertical, kind]
+    fallen = np.isin(vertical, FALLING) & (at >= span.month(FALL_MONTH))
+    share = np.where(fallen, share * FALL_FACTOR, share)
     share = np.where(broken(span, vertical, kind, at), BREAK_DEFECTS, share)
     helped = (vertical == PAYMENTS) & (kind == REPAIR) & (at >= span.month(ACTION_MONTH))
     share = np.where(helped, share * ACTION_FACTOR, share)
@@ -198,3 +235,48 @@ def narrowed(span: Timeline, vertical: Ints, at: Ints) -> Bools:
     """Where and since when mostly users are invited to surveys."""
     changed: Bools = (vertical == INSURANCE) & (at >= span.month(INVITE_MONTH))
     return changed
+
+
+def growing(seed: int, tier: Ints, vertical: Ints, mood: Floats) -> Bools:
+    """Accounts that are content and buy little, by account."""
+    drawn = hashed(np.arange(len(tier)), seed, 14) < GROWING
+    return np.asarray((tier > 0) & (vertical != NULL) & (mood > 0) & drawn)
+
+
+def unheard(seed: int, tier: Ints, vertical: Ints) -> Ints:
+    """The large accounts that never answer."""
+    some = (tier == 1) & (vertical != NULL)
+    return np.argsort(np.where(some, hashed(np.arange(len(tier)), seed, 15), 1.0))[:UNHEARD]
+
+
+def overdone(seed: int, vertical: Ints, kind: Ints, count: Ints) -> Floats:
+    """What too many contacts take from the chance that journeys of one type succeed. Type and number: by the seed."""
+    kinds, fewest = _one_of(len(KINDS), seed, 2), 5 + _one_of(3, seed, 3)
+    those = (kind == kinds) & (count >= fewest) & (vertical != NULL) & ~failing(vertical, kind)
+    return np.asarray(OVERDONE_LOSS * those)
+
+
+def experience(seed: int, span: Timeline, account: Ints, touchpoint: int, at: Ints) -> Floats:
+    """How an account finds a touchpoint by then: standard normal, and another one after some months."""
+    quarter, part = np.divmod((span.stop - at) / QUARTER, 1)
+    knot = (account * len(TOUCHPOINTS) + touchpoint) * 64 + quarter.astype(np.int64)
+    drawn = (1 - part) * hashed_normal(knot, seed, 16) + part * hashed_normal(knot + 1, seed, 16)
+    return np.asarray(drawn / np.hypot(part, 1 - part))
+
+
+def choosing(seed: int, vertical: Ints) -> Bools:
+    """The service desk that invites only those of whom it noted that they are content."""
+    those: Bools = vertical == _other_than_null(seed, 4)
+    return those
+
+
+def themes(seed: int, span: Timeline, vertical: Ints, number: Ints, at: Ints) -> Ints:
+    """What comments mention besides: invoices everywhere, and in one vertical, more often every month, signing in."""
+    months = np.sum([at >= span.month(month) for month in range(SIGN_IN_MONTH, 1)], axis=0)
+    rising = np.where(vertical == _other_than_null(seed, 5), SIGN_IN_SHARE * months, 0.0)
+    drawn = hashed(number, seed, 18)
+    return np.where(drawn < rising, SIGN_IN, np.where(drawn >= 1 - INVOICES_SHARE, INVOICES, NO_THEME))
+
+
+def _other_than_null(seed: int, which: int) -> int:
+    return (NULL + 1 + _one_of(len(VERTICALS) - 1, seed, which)) % len(VERTICALS)
