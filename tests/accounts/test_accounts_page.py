@@ -1,0 +1,143 @@
+"""The accounts page as Streamlit runs it, over a company whose every figure is known."""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, time
+from html import unescape
+from pathlib import Path
+from shutil import copytree
+from typing import Final
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from config.reading import read_catalog
+from config.settings import CHECKOUT
+from dashboard import stores
+from queries.engine import disposing
+from queries.loading.publish import derive, generation_key, record_generation
+from queries.state import HistoryEntry, Incident, TickRecord, incident_id, open_state, write
+from queries.warehouse import COLUMNS, EmbeddedWarehouse, LoadReport, tables
+from tests.accounts.test_portfolio import ACCOUNTS, company
+from tests.support.handmade import fill
+
+APP: Final = str(CHECKOUT / "dashboard" / "app.py")
+ZONE: Final = "UTC"
+QUIET: Final = "A05"
+LADDER: Final = '[{"after": "0m", "notify": "channel"}]'
+NOBODY: Final = "The account in this link does not exist, or you have no access to it."
+
+Opened = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the shipped configuration, a company, and one incident at one of its accounts."""
+    folder = tmp_path_factory.mktemp("accounts")
+    copytree(CHECKOUT / "config", folder / "config", ignore=lambda _, names: [n for n in names if n.endswith(".py")])
+    catalog = read_catalog(folder / "config", COLUMNS)
+    warehouse = EmbeddedWarehouse(folder / "warehouse")
+    with warehouse.draft(lambda _: None) as draft:
+        for name, rows in company(4).items():
+            fill(draft.conn, tables.warehouse.tables[name], rows, ZONE)
+        derive(draft.conn, catalog, None)
+        key, report = generation_key(ZONE, catalog), LoadReport("made").json()
+        record_generation(draft.conn, draft.number, key, "made", report, datetime(2026, 7, 5, tzinfo=UTC))
+    warehouse.close()
+    at = datetime.combine(date(2026, 6, 29), time(6), UTC)
+    quiet = Incident(
+        id=incident_id("quiet-key-account", f"account_id={QUIET}", date(2026, 6, 29)),
+        rule="quiet-key-account",
+        rule_hash="0",
+        slice=f"account_id={QUIET}",
+        class_="customer",
+        severity=1,
+        route="relationship",
+        ladder=LADDER,
+        vertical=next(row["vertical"] for row in company(4)["account_history"] if row["account_id"] == QUIET),
+        touchpoint=None,
+        account_id=QUIET,
+        state="open",
+        episode=1,
+        opened_at=at,
+        slot=date(2026, 6, 29),
+        resolved_at=None,
+        acknowledged_at=None,
+        acknowledged_by=None,
+        next_step=1,
+        next_step_at=None,
+        value=40.0,
+        n=1,
+        origin="live",
+        version=1,
+    )
+    opened = HistoryEntry(quiet.id, 1, at, "opened", "nothing was heard", None, 1, {})
+    with disposing(open_state(folder)) as states, states.begin() as conn:
+        write(conn, TickRecord(opened=(quiet,), entries=(opened,)))
+    return folder
+
+
+@pytest.fixture
+def opened(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
+    """A function that opens the page: `opened(id="A05")`."""
+
+    def open_(**query: str) -> AppTest:
+        monkeypatch.setenv("EARSHOT_DATA", str(installed))
+        monkeypatch.setenv("EARSHOT_CONFIG", str(installed / "config"))
+        monkeypatch.setenv("EARSHOT_DASHBOARD__OPEN_MODE", "true")
+        at = AppTest.from_file(APP, default_timeout=120)
+        at.run().switch_page("views/accounts.py")
+        # The review has a vertical in its address, too: a link leads to the accounts at once.
+        at.query_params.update(query)
+        return at.run()
+
+    yield open_
+    stores.close()
+
+
+def text(at: AppTest) -> str:
+    """What the page writes, as a person reads it."""
+    assert not at.exception, at.exception[0].stack_trace
+    html = "\n".join(element.proto.body for element in at.get("html"))
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", html)))
+
+
+def test_who_has_something_open_is_to_be_called(opened: Opened) -> None:
+    said = text(opened())
+    assert "Company 5" in said
+    assert "A key account has gone quiet found 29 June 2026" in said
+    listed = said.partition("Whom to call")[2].partition("Portfolio")[0]
+    assert "A large account may be At Risk" in listed or "A large account is At Risk" in listed
+
+
+def test_the_quadrants_hold_all_accounts_and_all_revenue(opened: Opened) -> None:
+    said = text(opened())
+    table = said.partition("Of all revenue")[2].partition("All accounts")
+    numbers = re.findall(r"(\d+) (\d+) [\d.]+ [Mk]? ?EUR", table[0])
+    assert sum(int(now) for now, _ in numbers) == ACCOUNTS
+    assert table[2].split()[:2] == [str(ACCOUNTS), str(ACCOUNTS)]
+
+
+def test_a_vertical_and_a_quadrant_come_from_the_link(opened: Opened) -> None:
+    at = opened(vertical="Energy", state="growth")
+    said = text(at)
+    own = [row["account_id"] for row in company(4)["account_history"] if row["vertical"] == "Energy"]
+    assert "Accounts · Energy" in said
+    assert re.findall(r"All accounts (\d+)", said) == [str(len(own))]
+    shown = said.rpartition("Revenue")[2]
+    assert {f"A{number}" for number in re.findall(r"Company (\d+)", shown)} <= {f"A{int(id_[1:])}" for id_ in own}
+    assert at.selectbox(key="state").value == "Growth"
+
+
+def test_one_account_is_told_with_its_incidents_and_bands(opened: Opened) -> None:
+    at = opened(id=QUIET)
+    said = text(at)
+    assert "Company 5 bought for" in said
+    assert "A key account has gone quiet found 29 June 2026, with nobody yet" in said
+    assert len(at.get("vega_lite_chart")) >= 2
+
+
+def test_an_account_that_does_not_exist_is_not_told_apart_from_one_out_of_reach(opened: Opened) -> None:
+    said = text(opened(id="A99"))
+    assert NOBODY in said
+    assert "Whom to call" in said
