@@ -33,12 +33,12 @@ def quadrants(portfolio: Portfolio, names: dict[str, str], currency: str) -> Lay
     Those that are named have their 95% intervals.
     """
     drawn = [one for one in portfolio.accounts if one.score and one.share]
-    rows = [_dot(one, names.get(one.id, ""), currency) for one in drawn]
     cut = portfolio.cutoffs
-    low = min([*(row["score"] for row in rows), cut.score - 1])
+    least = max(0.0, min([*(one.score.value for one in drawn if one.score), cut.score - 1]) - 0.5)
+    rows = [_dot(one, names.get(one.id, ""), currency, least) for one in drawn]
     x = alt.X(
         "score:Q",
-        scale=alt.Scale(domain=[max(0, low - 0.5), 10.2], nice=False),
+        scale=alt.Scale(domain=[least, 10.2], nice=False),
         axis=alt.Axis(title="Mean likelihood to recommend, of 10 (twelve months)", grid=False, tickCount=6, **QUIET),
     )
     y = alt.Y(
@@ -68,14 +68,14 @@ def quadrants(portfolio: Portfolio, names: dict[str, str], currency: str) -> Lay
     return alt.layer(*layers).properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
 
 
-def _dot(account: PortfolioAccount, name: str, currency: str) -> dict[str, Any]:
+def _dot(account: PortfolioAccount, name: str, currency: str, least: float) -> dict[str, Any]:
     score, share = account.score, account.share
     if score is None or share is None:
         raise ValueError(account.id)
     risky = account.state == "At Risk" or (account.state == BOUNDARY_STATE and account.is_near("At Risk"))
     return {
         "score": score.value,
-        "low": max(score.low, 0),
+        "low": max(score.low, least),
         "high": min(score.high, 10),
         "share": share.value * 100,
         "least": max(share.low, 0) * 100,

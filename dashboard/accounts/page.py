@@ -101,13 +101,11 @@ def _portfolio(session: PageSession, vertical: str | None) -> None:
     if spec is not None:
         left_out = sum(not (one.score and one.share) for one in shown.accounts)
         st.vega_lite_chart(spec, width="stretch", alt=charts.describe_quadrants(shown))
-        words = "Size: revenue. Lines: 95% intervals of the accounts that buy most. Coloured: At Risk, or may be."
+        words = ["The larger the dot, the more it buys. Lines: 95% intervals. Coloured: At Risk, or may well be."]
         if left_out:
-            words += (
-                f" {count(left_out)} {'account has' if left_out == 1 else 'accounts have'} no place here: no answer "
-            )
-            words += "or no share of wallet is known."
-        st.html(parts.section("", words) if False else parts.bullets([words]))
+            accounts = "account is" if left_out == 1 else "accounts are"
+            words.append(f"{count(left_out)} {accounts} not drawn: no answer, or no share of wallet is known.")
+        st.html(parts.bullets(words))
     _accounts(session, vertical)
 
 
