@@ -53,13 +53,15 @@ def close_form(session: PageSession, key: Key, review: Review) -> None:
     """The form that closes the review, for who may; once everything in it is decided."""
     if not may_close(session.viewer, review.vertical):
         return
-    st.html(parts.section("Close the review"))
     if not review.financials_open:
         st.html(parts.notice("The review can be closed once every key issue has an owner and a decision."))
         return
     slot = st.expander("Close the review", key=f"closing-{review.month}-{review.vertical}", on_change="rerun")
     if slot.open:
-        with slot, st.form(session.own_key(f"close-{review.month}-{review.vertical}"), border=False):
+        with (
+            slot,
+            st.form(session.own_key(f"close-{review.month}-{review.vertical}"), border=False, enter_to_submit=False),
+        ):
             _form(session, key, review)
 
 
@@ -101,6 +103,7 @@ def _form(session: PageSession, key: Key, review: Review) -> None:
             _text(made, key),
         )
         record_closed_review(conn, kept)
+        st.toast("The review is closed.")
 
     session.write(close)
 

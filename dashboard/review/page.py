@@ -155,7 +155,12 @@ def _decision_form(session: PageSession, review: Review, issue: Issue) -> None:
             told = replace(new, expected_effect=parse_effect(effect or ""))
             taken = take_action(conn, told, session.viewer.name, session.now)
             st.session_state[begun] = taken.id
-            st.toast(f"Recorded. {count(left)} {'issue' if left == 1 else 'issues'} left to decide.")
+            rest = (
+                f"{count(left)} {'issue' if left == 1 else 'issues'} left to decide"
+                if left
+                else "Every issue is decided"
+            )
+            st.toast(f"Recorded. {rest}.")
 
         session.write(change)
 

@@ -20,6 +20,7 @@ from dashboard import cache, stores
 from dashboard.review import data as review_data
 from dashboard.review.closing import may_close
 from dashboard.viewer import Viewer
+from queries.operations.redaction import Redaction, redact
 from queries.review.compose import within
 from queries.review.document import PageBudget
 from queries.review.stored_document import StoredDocument, document_json, read_document
@@ -132,6 +133,26 @@ def test_a_closed_review_shows_equal_figures_after_late_data_and_says_where_othe
     shown, others = (opened(company, month=month, **more) for more in ({}, {"figures": "newest"}))
     charts: list[Any] = [one.get("vega_lite_chart")[0] for one in (at, shown, others)]
     assert [chart.proto.spec for chart in charts[:1]] == [charts[1].proto.spec] != [charts[2].proto.spec]
+
+
+def test_an_erasure_takes_names_and_texts_and_leaves_the_figures(
+    opened: Opened, company: Company, new_state: NewState
+) -> None:
+    """And one line says so; to others the decision reads on."""
+    text = "Call Payments Holding (A03) on Monday"
+    before = page(press(begin_to_close(decide(opened(company), company, text), company)))
+    assert before.count("Payments Holding") == 2
+    with new_state(company.data).begin() as conn:
+        gone = Redaction(
+            "0123456789", NOW.replace(tzinfo=None), "A03", frozenset(), "Payments Holding", may_be_named=True
+        )
+        redact(conn, gone, NOW)
+    after = page(opened(company, month=f"{company.month:%Y-%m}"))
+    assert "Payments Holding" not in after
+    assert "A03" not in after
+    assert after.count("Call erased-01234567 (erased-01234567) on Monday") == 2
+    assert "Names and texts were erased from this review on 21 November 2026; its figures are as they were." in after
+    assert figures(after) == figures(before)
 
 
 def test_the_calendar_says_when_reviews_are_due_and_were_held(opened: Opened, company: Company) -> None:

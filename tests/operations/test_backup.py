@@ -1,6 +1,7 @@
 """Back up under load, destroy everything, restore, go on: nothing is sent twice, and nothing is lost."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from queries.messages import last_restore, outbox, record_heartbeat
 from queries.operations import forget
 from queries.operations.backup import NAME, BadBackupError, NotNowError, backup, read_manifest
 from queries.operations.restore import restore
-from queries.state import Incident, read_incidents
+from queries.state import ClosedReview, Incident, read_closed_review, read_incidents, record_closed_review
 from queries.state import tables as state_tables
 from queries.stores import open_states, open_warehouse
 from queries.warehouse import COLUMNS, EVERYTHING, Warehouse, tables
@@ -295,6 +296,8 @@ def test_what_was_erased_after_the_backup_stays_erased(
     warehouse, states = place.stores()
     with states.begin() as conn:
         conn.execute(insert(state_tables.action).values(_action("call V0-1")))
+        at, month = NOW.replace(tzinfo=None), date(2026, 3, 1)
+        record_closed_review(conn, ClosedReview(month, "*", "[]", at, "ana", "V0-1 and Ana", 1, '{"review": {}}'))
     backup(place.settings, tmp_path / "middle", NOW, lambda _: None)
     for account in ("V0-1", "never-seen"):
         forget(warehouse, states, "account", account, place.catalog, NOW, lambda _: None)
@@ -309,6 +312,10 @@ def test_what_was_erased_after_the_backup_stays_erased(
         assert "V0-1" not in set(pin.conn.execute(select(tables.journey.c.account_id)).scalars())
         assert len(pin.conn.execute(select(tables.erased.c.hash)).all()) >= 2
         assert conn.execute(select(state_tables.action.c.what)).scalar_one().startswith("call erased-")
+        closed = read_closed_review(conn, month, "*")
+        assert closed is not None
+        assert (closed.author, closed.closed_at, closed.document) == ("ana", at, '{"review": {}}')
+        assert re.fullmatch(r"erased-\w+ and Ana", closed.present)
 
 
 def _action(what: str) -> dict[str, object]:
