@@ -34,7 +34,8 @@ def show(session: PageSession) -> None:
     _issues(session, review, written.issues, is_open=is_open)
     metric = _against_goals(written.key, review)
     st.html(written.below)
-    if is_open and not review.financials_open:
+    # The company's financials are opened by who sees the company; a vertical's on the page of the vertical.
+    if is_open and not review.financials_open and (review.vertical or key.scope.is_everything):
         _override(session, review)
     if is_open:
         closing.close_form(session, key, review)

@@ -220,14 +220,14 @@ def read_meeting(conn: Connection, context: ReviewContext) -> MeetingState:
     # The state keeps its instants in UTC without saying so.
     month_began = naive(since)
     running = [a for a in read_actions(conn, scope, period.until) if a.done_at is None or a.done_at >= month_began]
-    made = read_decisions(conn, period.first, context.vertical)
+    made = read_decisions(conn, scope, period.first, context.vertical)
     standing = read_standing(conn, scope, period.first)
     # A review is held in the month after: what it decides begins then.
     taken = {action.id: action for action in (*running, *made.values(), *standing)}
     people = context.catalog.people
     named = {id_: replace(action, owner=label_of(action.owner, people)) for id_, action in taken.items()}
     decided = tuple(named[action.id] for action in (*made.values(), *standing))
-    overruled = overrides(conn, period.first, context.vertical)
+    overruled = overrides(conn, period.first, context.vertical) if context.vertical or scope.is_everything else ()
     escalated = read_escalated(conn, context.catalog, scope, period.first, period.until, context.zone, context.as_of)
     became = outcome_of(escalated)
     return MeetingState(customer, tuple(named.values()), decided, overruled, data, *_evaluation(conn, context), became)

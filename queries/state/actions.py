@@ -118,9 +118,9 @@ def read_actions(
     return _read(conn, _in_scope(scope) & begun & (table.c.incident_id == about if about else true()))
 
 
-def read_decisions(conn: Connection, month: date, vertical: str | None) -> dict[str, Action]:
-    """The decision that holds for each issue of a review: the newest."""
-    made = _read(conn, (table.c.month == month) & (table.c.review == (vertical or COMPANY)))
+def read_decisions(conn: Connection, scope: Scope, month: date, vertical: str | None) -> dict[str, Action]:
+    """The decision in scope that holds for each issue of a review: the newest."""
+    made = _read(conn, _in_scope(scope) & (table.c.month == month) & (table.c.review == (vertical or COMPANY)))
     return {action.issue: action for action in made if action.issue}
 
 

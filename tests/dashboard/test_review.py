@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from config.models import Metric
 from dashboard.review import markup as review_markup
 from queries.metrics import MetricPoint, difference_words, largest_word
 from queries.metrics.formatting import amount, decimals, figure, goal_figure, interval, money_change, signed_change
-from queries.review import slice_words
+from queries.review import ReviewContext, read_meeting, slice_words
 from queries.review.action_effects import ActionEffect, Unit, Window, estimate_effect
 from queries.review.compose import compose
 from queries.review.document import (
@@ -32,6 +33,7 @@ from queries.review.document import (
     metric_status,
     pooled,
 )
+from queries.review.read import ReviewPeriod
 from queries.state import (
     COMPANY,
     Action,
@@ -50,6 +52,7 @@ from queries.state import (
 )
 from queries.state.overrides import OverrideError
 from queries.warehouse import UNKNOWN, Scope
+from tests.support.company import catalog, rule
 from tests.support.states import NewState
 
 MONTHS = (date(2026, 7, 1), date(2026, 8, 1), date(2026, 9, 1), date(2026, 10, 1))
@@ -554,6 +557,29 @@ def test_what_an_earlier_review_decided_is_read_within_scope_until_it_is_done(
         assert own.vertical == "Energy"
 
 
+def test_a_review_reads_the_decisions_that_its_reader_may_see(tmp_path: Path, new_state: NewState) -> None:
+    """Of the company's meeting a general manager is told what is theirs; why it went on undecided is the company's."""
+    energy, payments = (Scope("gm", frozenset({vertical})) for vertical in ("Energy", "Payments"))
+    states = new_state(tmp_path)
+    with states.begin() as conn:
+        for vertical in ("Energy", "Payments"):
+            of = {"vertical": vertical, "month": MONTHS[-1], "issue": f"goal:x|{vertical}|"}
+            record_action(conn, new(what=f"For {vertical}", review=COMPANY, **of), "ana", NOW)
+        why = Override("ana", "Payments Holding waits", NOW.replace(tzinfo=None))
+        record_override(conn, MONTHS[-1], None, why)
+    period = ReviewPeriod(MONTHS[-1], NOW.date(), MONTHS)
+    with states.connect() as conn:
+        for scope, seen in (
+            (energy, {"For Energy"}),
+            (payments, {"For Payments"}),
+            (Scope(), {"For Energy", "For Payments"}),
+        ):
+            assert {one.what for one in read_decisions(conn, scope, MONTHS[-1], None).values()} == seen
+            meeting = read_meeting(conn, ReviewContext(catalog(rule()), period, scope, NOW, "EUR", ZoneInfo("UTC")))
+            assert {action.what for action in (*meeting.actions, *meeting.decisions)} == seen
+            assert meeting.overrides == ((why,) if scope == Scope() else ())
+
+
 def test_the_newest_decision_holds_and_none_is_lost(tmp_path: Path, new_state: NewState) -> None:
     states = new_state(tmp_path)
     with states.begin() as conn:
@@ -562,10 +588,10 @@ def test_the_newest_decision_holds_and_none_is_lost(tmp_path: Path, new_state: N
             record_action(conn, new(what=text, owner=" Ana ", **of), "open mode", NOW)
         record_action(conn, new(what="other", owner="Ben", **{**of, "review": "Energy"}), "open mode", NOW)
     with states.connect() as conn:
-        (held,) = read_decisions(conn, MONTHS[-1], None).values()
+        (held,) = read_decisions(conn, Scope(), MONTHS[-1], None).values()
         assert (held.owner, held.what, held.seq, held.due_on) == ("Ana", "send two engineers", 2, date(2026, 10, 15))
-        assert read_decisions(conn, MONTHS[-1], "Energy")["goal:x|Energy|"].owner == "Ben"
-        assert read_decisions(conn, MONTHS[0], None) == {}
+        assert read_decisions(conn, Scope(), MONTHS[-1], "Energy")["goal:x|Energy|"].owner == "Ben"
+        assert read_decisions(conn, Scope(), MONTHS[0], None) == {}
         assert conn.exec_driver_sql("select count(*) from action").scalar() == 3
         # Elsewhere each review's newest is one action like any other.
         assert sorted(action.what for action in read_actions(conn, Scope())) == ["other", "send two engineers"]

@@ -204,7 +204,10 @@ def test_what_reviews_decided_becomes_actions_with_every_word(store: Store) -> N
     engine.dispose()
     opened = store.open()
     with opened.connect() as conn:
-        held = {**read_decisions(conn, date(2026, 4, 1), None), **read_decisions(conn, date(2026, 4, 1), "Energy")}
+        held = {
+            **read_decisions(conn, EVERYTHING, date(2026, 4, 1), None),
+            **read_decisions(conn, EVERYTHING, date(2026, 4, 1), "Energy"),
+        }
         assert {
             issue: (one.owner, one.what, one.incident_id, one.vertical, one.metric) for issue, one in held.items()
         } == {

@@ -300,6 +300,41 @@ def test_a_copied_link_to_a_file_gives_what_its_reader_may_see(page_at: PageAt, 
         assert got(here, f"{site.url}/files/{name}?{query}")[0] == 404
 
 
+def test_each_closes_their_own_review_and_reads_no_others(page_at: PageAt, tmp_path: Path) -> None:
+    """The general manager theirs, the executive the company's, of which no vertical's reader is sent a word."""
+    with signing_in(tmp_path) as site:
+        here, chief, elsewhere = (page_at().page for _ in range(3))
+        of = {here: f"{site.url}/?vertical={BROKEN}", chief: site.url, elsewhere: site.url}
+        for page, email in zip(of, ("here@example.com", "chief@example.com", "elsewhere@example.com"), strict=True):
+            page.goto(of[page])
+            sign_in(page, email)
+            expect(page.locator(".e-headline")).to_be_visible(timeout=60_000)
+        expect(elsewhere.get_by_text("Close the review")).to_have_count(0)
+        for page, text in ((here, "Two engineers on Tuesday"), (chief, "The board asks the bank")):
+            form = page.locator("[data-testid=stExpander]", has_text="Record owner and decision")
+            form.locator("summary").click()
+            form.get_by_label("Owner", exact=True).fill("Ana Keller")
+            form.get_by_label("Decision", exact=True).fill(text)
+            form.get_by_role("button", name="Record", exact=True).click()
+            expect(page.locator(".e-issue")).to_contain_text(text)
+            page.locator("summary", has_text="Close the review").click()
+            page.get_by_label("Who was present").fill(f"Those who said: {text}")
+            page.get_by_role("button", name="Close the review").click()
+            expect(page.get_by_text(f"Present: Those who said: {text}.")).to_be_visible()
+        tab = page_at()
+        traffic = Traffic(tab)
+        for address, whose in ((site.url, "the whole company"), (f"{site.url}/?vertical={BROKEN}", BROKEN)):
+            page = chief if whose == BROKEN else tab.page
+            page.goto(address)
+            if page is tab.page:
+                sign_in(page, "elsewhere@example.com")
+            said = page.get_by_text(re.compile(f"The review of {whose} was closed on .* You see the newest figures"))
+            expect(said).to_be_visible(timeout=60_000)
+        expect(tab.page.get_by_text("Record owner and decision")).to_have_count(0)
+        assert not traffic.names("The board asks")
+        assert not traffic.names(BROKEN)
+
+
 def test_an_analyst_sees_the_page_as_a_general_manager_does(page_at: PageAt, site: Site) -> None:
     """Chosen on the page; what a browser says of itself is not believed of anybody else."""
     page = page_at().open(site.url)
