@@ -15,10 +15,17 @@ from queries.accounts import (
     AccountFacts,
     AccountStory,
     Call,
+    KeptDifference,
+    KeptRevenue,
     Move,
     Portfolio,
     PortfolioAccount,
+    a_year_before,
     calls,
+    difference,
+    kept_by_answers,
+    kept_by_quadrant,
+    months_known,
     moves,
     newest_month,
     portfolio_of,
@@ -48,6 +55,26 @@ def since_last_quarter(key: Key, _pin: Pin) -> tuple[Move, ...]:
     """Who moved since the quarter before."""
     now = portfolio(key, _pin)
     return moves(_facts(key, _pin), now) if now else ()
+
+
+@dataclass(frozen=True, slots=True)
+class YearAfter:
+    """What became of the revenue of a year before: by answers, by quadrant, and how far the best answers lie ahead."""
+
+    by_answers: tuple[KeptRevenue, ...]
+    by_quadrant: tuple[KeptRevenue, ...]
+    ahead: KeptDifference | None
+
+
+@shared()
+def year_after(key: Key, _pin: Pin) -> YearAfter | None:
+    """What became of the accounts of a year before; None where two years of revenue are not known."""
+    facts, now = _facts(key, _pin), portfolio(key, _pin)
+    if now is None or not months_known(facts, now.until):
+        return None
+    before = a_year_before(facts, now.cutoffs, now.until)
+    answers = kept_by_answers(before, now)
+    return YearAfter(answers, kept_by_quadrant(before, now), difference(answers[-1], answers[0]))
 
 
 @until_changed

@@ -7,7 +7,7 @@ from typing import Final
 from markupsafe import Markup
 
 from config.models import Catalog, label_of
-from dashboard.accounts.data import AccountPage
+from dashboard.accounts.data import AccountPage, YearAfter
 from dashboard.markup import macros
 from queries.accounts import (
     BOUNDARY_STATE,
@@ -94,6 +94,30 @@ def state_table(portfolio: Portfolio, moved: Sequence[Move], currency: str) -> M
         rows.append((name, MEANINGS[state], count(len(of)), count(before[state]), money_figure(money, currency), part))
     total = count(len(portfolio.accounts)), count(sum(before.values())), money_figure(portfolio.revenue, currency)
     return _MACROS.states(rows, total)
+
+
+def kept_table(after: YearAfter, currency: str) -> Markup:
+    """What groups of accounts kept of their revenue in the year after, and whether better answers go with more."""
+    named = [(f"answered {group.name}", group) for group in after.by_answers]
+    named += [(group.name, group) for group in after.by_quadrant]
+    rows = []
+    for name, group in named:
+        kept = "too few accounts"
+        if group.kept is not None and group.low is not None and group.high is not None:
+            kept = f"{group.kept:.0%} ({group.low:.0%} to {group.high:.0%})"
+        rows.append((name, count(group.accounts), money_figure(group.before, currency), kept))
+    ahead, said = after.ahead, "Too few accounts answered well, or badly, to say what became of their revenue."
+    if ahead is not None:
+        ends = f"{100 * ahead.low:+.0f} to {100 * ahead.high:+.0f} points".replace("-", "\N{MINUS SIGN}")
+        said = "Whether accounts with better answers keep more of their revenue cannot be told"
+        if ahead.is_certain:
+            more = "more" if ahead.value > 0 else "less"
+            said = (
+                f"Accounts that answered {ahead.better.name} kept {abs(100 * ahead.value):.0f} points {more} of their "
+            )
+            said += f"revenue than those that answered {ahead.worse.name}"
+        said += f" (difference {ends})."
+    return _MACROS.kept(rows, said)
 
 
 def account_table(

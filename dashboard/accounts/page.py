@@ -107,6 +107,12 @@ def _portfolio(session: PageSession, vertical: str | None) -> None:
             words.append(f"{count(left_out)} {accounts} not drawn: no answer, or no share of wallet is known.")
         st.html(parts.bullets(words))
     _accounts(session, vertical)
+    after = data.year_after(key, pin)
+    if after is not None and vertical is None:
+        lede = (
+            "Accounts by what they answered, and by the quadrant that they were in, a year before. It is association."
+        )
+        st.html(parts.section("What became of their revenue", lede) + markup.kept_table(after, currency))
 
 
 def _accounts(session: PageSession, vertical: str | None) -> None:

@@ -4,6 +4,15 @@ May import queries.metrics, queries.state, queries.warehouse, queries.engine and
 """
 
 from queries.accounts.calls import Call, calls
+from queries.accounts.kept_revenue import (
+    KeptDifference,
+    KeptRevenue,
+    a_year_before,
+    difference,
+    kept_by_answers,
+    kept_by_quadrant,
+    months_known,
+)
 from queries.accounts.portfolio import (
     BOUNDARY_STATE,
     NO_SIGNAL,

@@ -1,16 +1,20 @@
 """The portfolio: where accounts stand, that nothing is lost between the quadrants, and who moved."""
 
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from random import Random
 from statistics import mean, stdev
 from typing import Final
 
+import duckdb
 import numpy as np
 import pytest
 from scipy import stats
 
 from config.models import Cutoffs, Privacy
+from config.reading import read_catalog
+from config.settings import CHECKOUT
 from queries.accounts import (
     BOUNDARY,
     NO_SIGNAL,
@@ -23,7 +27,9 @@ from queries.accounts import (
     read_account_facts,
 )
 from queries.accounts.quadrants import PRIOR, growth, odds, scores, shares
-from queries.warehouse import EVERYTHING, Scope
+from queries.sample import generate
+from queries.warehouse import COLUMNS, EVERYTHING, Scope
+from tests.sample.test_sample import PLANTED
 from tests.support import handmade
 
 UNTIL: Final = date(2026, 7, 1)
@@ -223,3 +229,41 @@ def test_nothing_known_is_placed_nowhere() -> None:
     for axis in (shares(nothing), growth(nothing), scores(np.zeros(3), np.zeros(3), np.zeros(3))):
         assert np.isnan(axis.value).all()
         assert np.isnan(odds(axis.above(0.5), np.full(3, 0.9))).all()
+
+
+SAMPLE_TABLES: Final = ("account", "account_history", "revenue", "fx_rate", "response")
+DAY: Final = date(2026, 11, 21)
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AccountFacts:
+    """The sample company of two seeds: its accounts, what they buy, and what they answer about the relationship."""
+    folder = tmp_path_factory.mktemp("sample")
+    generate(folder, end=DAY, seed=request.param)
+    made: handmade.Rows = {}
+    with closing(duckdb.connect()) as files:
+        for name in SAMPLE_TABLES:
+            kind = " where kind = 'relationship'" if name == "response" else ""
+            found = files.execute(f"select * from '{folder / name}.parquet'{kind}").to_arrow_table()
+            made[name] = found.to_pylist()
+    engine = handmade.warehouse(folder / "w.duckdb", made, "UTC")
+    try:
+        with engine.connect() as conn:
+            return read_account_facts(conn, EVERYTHING, datetime(2026, 11, 21, tzinfo=UTC), "EUR")
+    finally:
+        engine.dispose()
+
+
+def test_the_samples_portfolio_is_as_it_was_planted(sample: AccountFacts) -> None:
+    until = newest_month(sample)
+    assert until == date(2026, 11, 1)
+    cutoffs = read_catalog(CHECKOUT / "config", COLUMNS).cutoffs(until)
+    assert cutoffs is not None
+    found = portfolio_of(sample, cutoffs, until)
+    assert len(found.accounts) == len(sample.months.accounts) == sum(len(found.of(state)) for state in STATES)
+    near = next(one for one in found.accounts if one.id == PLANTED["near_at_risk"]["account_id"])
+    assert (near.state, near.is_near("At Risk")) == ("boundary", True)
+    assert len(found.of(NO_SIGNAL)) == PLANTED["unheard"]["accounts"]
+    sizes = {state: len(found.of(state)) for state in STATES if state != NO_SIGNAL}
+    assert max(sizes, key=lambda state: sizes[state]) == "Growth"
+    assert sizes["Growth"] >= PLANTED["growth"]["times"] * max(sizes[name] for name in ("Model", "At Risk", "Dangling"))
