@@ -28,6 +28,7 @@ from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_N
 from config import EarshotError
 from config.settings import Settings, read_settings
 from dashboard import memory
+from dashboard.accounts import files as account_files
 from dashboard.guard import CALLBACK, GuardedApp
 from dashboard.navigation import PAGES
 from dashboard.review import files
@@ -176,9 +177,12 @@ def options(settings: Settings) -> dict[str, Any]:
 
 async def _file(request: Request) -> Response:
     # In a thread of its own, as all that reads the stores.
-    asked = request.path_params["name"], dict(request.query_params), _claims(request)
+    name = str(request.path_params["name"])
+    asked = name, dict(request.query_params), _claims(request)
+    of, page = (account_files.answer, "accounts") if name == account_files.SHEET else (files.answer, "review")
+    refused = next(one.refused for one in PAGES if one.name == page)
     try:
-        return await run_in_threadpool(files.answer, *asked, PAGES[0].refused)
+        return await run_in_threadpool(lambda: of(*asked, refused))
     except EarshotError as error:
         return PlainTextResponse(f"{error}\n", status_code=403)
 

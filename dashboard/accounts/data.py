@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -13,6 +13,7 @@ from dashboard.charts import finished
 from dashboard.incident.data import account_name
 from queries.accounts import (
     AccountFacts,
+    AccountSheet,
     AccountStory,
     Call,
     KeptDifference,
@@ -23,6 +24,7 @@ from queries.accounts import (
     a_year_before,
     calls,
     difference,
+    is_unshared,
     kept_by_answers,
     kept_by_quadrant,
     months_known,
@@ -31,6 +33,7 @@ from queries.accounts import (
     portfolio_of,
     read_account_facts,
     read_story,
+    sheet_of,
 )
 from queries.state import Action, Incident, read_actions, read_incidents
 from queries.warehouse import Pin
@@ -81,7 +84,10 @@ def year_after(key: Key, _pin: Pin) -> YearAfter | None:
 def whom_to_call(key: Key, changes: Changes, _pin: Pin, _state: Connection) -> tuple[Call, ...]:
     """The accounts that need a call, as the state is now."""
     del changes
-    return calls(portfolio(key, _pin), read_incidents(_state, key.scope, "open"), key.catalog)
+    actions = [action for action in read_actions(_state, key.scope) if is_unshared(action, key.as_of)]
+    # Most incidents are over: they are asked for only where the customer of one was not told what is being done.
+    found = read_incidents(_state, key.scope, None if actions else "open")
+    return calls(portfolio(key, _pin), found, actions, key.catalog, key.as_of)
 
 
 def names(key: Key, pin: Pin, accounts: Sequence[str]) -> dict[str, str]:
@@ -144,6 +150,11 @@ def account_page(key: Key, changes: Changes, _pin: Pin, _state: Connection, acco
     mine = {one.id for one in found}
     actions = tuple(action for action in read_actions(_state, key.scope) if action.incident_id in mine)
     return AccountPage(known, place, found, actions)
+
+
+def sheet(page: AccountPage, as_of: datetime) -> AccountSheet:
+    """What is shared with the customer."""
+    return sheet_of(page.story, page.actions, as_of)
 
 
 @copied()

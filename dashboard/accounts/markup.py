@@ -15,14 +15,17 @@ from queries.accounts import (
     PROMISED,
     QUADRANTS,
     STATES,
+    AccountSheet,
     Call,
     Move,
     Portfolio,
     PortfolioAccount,
 )
 from queries.metrics import YEAR, count, day_words, listed, money_figure, number_word
+from queries.state import Action
 
 _MACROS: Final = macros("accounts/macros.html")
+_SHEET: Final = macros("accounts/sheet.html")
 
 MEANINGS: Final = {
     "Model": "good relationship, high value",
@@ -238,11 +241,40 @@ def open_list(page: AccountPage, catalog: Catalog, zone: tzinfo, *, has_links: b
     return _MACROS.open(rows)
 
 
-def action_list(page: AccountPage, catalog: Catalog, zone: tzinfo) -> Markup:
-    """What is being done for the account."""
-    rows = []
-    for action in page.actions:
-        state = f"done {day_words(action.done_at, zone)}" if action.done_at else ""
-        state = state or (f"due {day_words(action.due_on)}" if action.due_on else "no due date")
-        rows.append((action.what, "", f"{label_of(action.owner, catalog.people)}, {state}"))
-    return _MACROS.open(rows)
+def sheet_link(label: str, address: str) -> Markup:
+    """Where the sheet for the customer is."""
+    return _MACROS.sheet_link(label, address)
+
+
+def action_line(action: Action, catalog: Catalog, zone: tzinfo) -> Markup:
+    """What is being done for the account, whose it is, by when, and whether the customer knows."""
+    shared = "not shared with the customer"
+    if action.shared_at:
+        by = f" by {label_of(action.shared_by, catalog.people)}" if action.shared_by else ""
+        shared = f"shared on {day_words(action.shared_at, zone)}{by}"
+    who = label_of(action.owner, catalog.people)
+    return _MACROS.open([(action.what, "", f"{who}, {_when(action, zone)}; {shared}")])
+
+
+def _when(action: Action, zone: tzinfo) -> str:
+    if action.done_at:
+        return f"done on {day_words(action.done_at, zone)}"
+    return f"due {day_words(action.due_on)}" if action.due_on else "no date yet"
+
+
+def sheet(of: AccountSheet, name: str, catalog: Catalog, today: date, zone: tzinfo) -> Markup:
+    """The sheet for the customer, a page of its own."""
+    relationship, told = "", of.relationship
+    if told is not None and told.mean is not None:
+        answers = "answer" if told.answers == 1 else "answers"
+        relationship = (
+            f"How likely you are to recommend us: {told.mean:.1f} of 10, from {count(told.answers)} {answers}."
+        )
+    places = [
+        f"{one.place}: {count(one.unhappy)} of {count(one.answers)} {'answer' if one.answers == 1 else 'answers'} "
+        f"{'was' if one.unhappy == 1 else 'were'} unhappy"
+        for one in of.places
+    ]
+    actions = [(action.what, _when(action, zone), label_of(action.owner, catalog.people)) for action in of.actions]
+    words = [answer.comment for answer in of.words]
+    return _SHEET.sheet(name, day_words(today), relationship, places, words, actions)

@@ -1,16 +1,18 @@
 """The accounts: whom to call and the portfolio (`/accounts`), and one of them (`/accounts?id=...`)."""
 
 from datetime import date
+from functools import partial
 from typing import Final
 
 import streamlit as st
 
 from dashboard import markup as parts
-from dashboard.accounts import charts, data, markup
+from dashboard.accounts import charts, data, files, markup
 from dashboard.page_session import PageSession, banners, follow_address
 from queries.accounts import BOUNDARY_STATE, NO_SIGNAL, PROMISED, STATES
 from queries.metrics import UnratedRevenueError, count
 from queries.review import EVERYWHERE
+from queries.state import share_action
 
 MOST_ACCOUNTS: Final = 20
 SHOWN_MONTHS: Final = 18
@@ -153,11 +155,18 @@ def _account(session: PageSession, page: data.AccountPage) -> None:
     if page.incidents:
         has_links = session.opens("incidents")
         st.html(parts.section("Incidents") + markup.open_list(page, session.catalog, key.tz, has_links=has_links))
-    st.html(
-        parts.section("Actions")
-        + (markup.action_list(page, session.catalog, key.tz) if page.actions else parts.bullets(["None recorded."]))
-    )
+    _actions(session, page)
     banners(session)
+
+
+def _actions(session: PageSession, page: data.AccountPage) -> None:
+    st.html(parts.section("Actions") + ("" if page.actions else parts.bullets(["None recorded."])))
+    for action in page.actions:
+        st.html(markup.action_line(action, session.catalog, session.key.tz))
+        key = session.own_key(f"share-{action.id}")
+        if action.shared_at is None and st.button("Shared with the customer", key=key, type="tertiary"):
+            session.write(partial(share_action, action_id=action.id, author=session.viewer.name, now=session.now))
+    st.html(markup.sheet_link(*files.link(page.story.id)))
 
 
 def _months_before(day: date, months: int) -> date:

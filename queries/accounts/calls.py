@@ -7,13 +7,15 @@ from typing import Final
 
 from config.models import Catalog
 from queries.accounts.portfolio import Portfolio, PortfolioAccount
-from queries.state import Incident
+from queries.accounts.sheet import UNSHARED, is_unshared
+from queries.state import Action, Incident
 
 LARGEST: Final = 10
 """So large a part of a vertical's accounts, the largest ones, are looked after before anything is open: one in ten."""
 
 AT_RISK: Final = "A large account is At Risk"
 NEAR_RISK: Final = "A large account may be At Risk"
+NOT_SHARED: Final = f"What is being done was not shared with the customer for {UNSHARED.days} days"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,31 +42,42 @@ class Call:
         return self.account.revenue if self.account else 0.0
 
 
-def calls(portfolio: Portfolio | None, standing: Iterable[Incident], catalog: Catalog) -> tuple[Call, ...]:
+def calls(
+    portfolio: Portfolio | None, found: Iterable[Incident], actions: Iterable[Action], catalog: Catalog, now: datetime
+) -> tuple[Call, ...]:
     """The accounts to call, those with most revenue first.
 
     Args:
         portfolio: the reader's.
-        standing: the incidents that are open and the reader may see.
+        found: the incidents that the reader may see.
+        actions: what is done about them.
         catalog: what its rules are called.
+        now: aware UTC.
     """
     labels = {rule.name: rule.label or rule.name for rule in catalog.rules}
     accounts = {account.id: account for account in (portfolio.accounts if portfolio else ())}
+    mine = [one for one in found if one.account_id and one.class_ == "customer"]
     open_: dict[str, list[Incident]] = {}
-    for incident in standing:
-        if incident.account_id and incident.class_ == "customer":
-            open_.setdefault(incident.account_id, []).append(incident)
+    for incident in mine:
+        if incident.is_open:
+            open_.setdefault(incident.account_id or "", []).append(incident)
+    of = {incident.id: incident for incident in mine}
+    late = [action for action in actions if action.incident_id in of and is_unshared(action, now)]
+    unshared = {of[action.incident_id or ""].account_id: of[action.incident_id or ""] for action in late}
     slipping = {account.id: account for account in _slipping(portfolio)} if portfolio else {}
-    found = []
-    for id_ in open_.keys() | slipping.keys():
+    made = []
+    for id_ in open_.keys() | slipping.keys() | {one for one in unshared if one}:
         incidents = sorted(open_.get(id_, ()), key=lambda one: (one.severity, one.opened_at, one.id))
         reasons = [Reason(labels.get(one.rule, one.rule), one.opened_at, one.id) for one in incidents]
         if id_ in slipping:
             reasons.append(Reason(AT_RISK if slipping[id_].state == "At Risk" else NEAR_RISK))
+        if id_ in unshared:
+            reasons.append(Reason(NOT_SHARED, None, unshared[id_].id))
         account = accounts.get(id_)
-        vertical = account.vertical if account else incidents[0].vertical or ""
-        found.append(Call(id_, vertical, account, tuple(dict.fromkeys(reasons))))
-    return tuple(sorted(found, key=lambda one: (-one.revenue, one.id)))
+        known = [*incidents, *(unshared[one] for one in (id_,) if one in unshared)]
+        vertical = account.vertical if account else known[0].vertical or ""
+        made.append(Call(id_, vertical, account, tuple(dict.fromkeys(reasons))))
+    return tuple(sorted(made, key=lambda one: (-one.revenue, one.id)))
 
 
 def _slipping(portfolio: Portfolio) -> Sequence[PortfolioAccount]:

@@ -15,6 +15,7 @@ from queries.state.actions import (
     read_decisions,
     read_standing,
     record_action,
+    share_action,
 )
 from queries.state.closed_reviews import (
     DOCUMENT,

@@ -33,7 +33,8 @@ class Action:
     """One action. `started_on` splits before from after; `expected_effect` is in the metric's unit.
 
     `alarm_on` is the end of the window that raised the alarm it answers. Where a review decided it, `month`, `review`
-    (its vertical, or COMPANY) and `issue` say which, and `seq` how often before. Instants are naive UTC.
+    (its vertical, or COMPANY) and `issue` say which, and `seq` how often before. Its customer was told of it at
+    `shared_at`, by `shared_by`. Instants are naive UTC.
     """
 
     id: str
@@ -54,6 +55,8 @@ class Action:
     review: str | None = None
     issue: str | None = None
     seq: int | None = None
+    shared_at: datetime | None = None
+    shared_by: str | None = None
 
     def says_the_same(self, other: "Action | NewAction") -> bool:
         """Whether both say the same: what, whose it is, by when, and what is expected of it."""
@@ -201,3 +204,10 @@ def finish_action(conn: Connection, action_id: str, now: datetime) -> bool:
     at = now.replace(tzinfo=None)
     undone = update(table).where(table.c.id == action_id, table.c.done_at.is_(None))
     return conn.execute(undone.values(done_at=at)).rowcount == 1
+
+
+def share_action(conn: Connection, action_id: str, author: str, now: datetime) -> bool:
+    """Note that the customer was told of an action. False where that is noted already, or it does not exist."""
+    at = now.replace(tzinfo=None)
+    untold = update(table).where(table.c.id == action_id, table.c.shared_at.is_(None))
+    return conn.execute(untold.values(shared_at=at, shared_by=author)).rowcount == 1

@@ -14,16 +14,28 @@ from streamlit.testing.v1 import AppTest
 from config.reading import read_catalog
 from config.settings import CHECKOUT
 from dashboard import stores
+from dashboard.accounts import files
 from queries.engine import disposing
 from queries.loading.publish import derive, generation_key, record_generation
-from queries.state import HistoryEntry, Incident, TickRecord, incident_id, open_state, write
+from queries.state import (
+    HistoryEntry,
+    Incident,
+    NewAction,
+    TickRecord,
+    incident_id,
+    open_state,
+    record_action,
+    write,
+)
 from queries.warehouse import COLUMNS, EmbeddedWarehouse, LoadReport, tables
 from tests.accounts.test_portfolio import ACCOUNTS, company
-from tests.support.handmade import fill
+from tests.support.handmade import Rows, fill
 
 APP: Final = str(CHECKOUT / "dashboard" / "app.py")
 ZONE: Final = "UTC"
 QUIET: Final = "A05"
+OTHER: Final = "A11"
+FOUND: Final = datetime.combine(date(2026, 6, 29), time(6), UTC)
 LADDER: Final = '[{"after": "0m", "notify": "channel"}]'
 NOBODY: Final = "The account in this link does not exist, or you have no access to it."
 
@@ -38,29 +50,41 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     catalog = read_catalog(folder / "config", COLUMNS)
     warehouse = EmbeddedWarehouse(folder / "warehouse")
     with warehouse.draft(lambda _: None) as draft:
-        for name, rows in company(4).items():
+        for name, rows in tokens().items():
             fill(draft.conn, tables.warehouse.tables[name], rows, ZONE)
         derive(draft.conn, catalog, None)
         key, report = generation_key(ZONE, catalog), LoadReport("made").json()
         record_generation(draft.conn, draft.number, key, "made", report, datetime(2026, 7, 5, tzinfo=UTC))
     warehouse.close()
-    at = datetime.combine(date(2026, 6, 29), time(6), UTC)
-    quiet = Incident(
-        id=incident_id("quiet-key-account", f"account_id={QUIET}", date(2026, 6, 29)),
+    with disposing(open_state(folder)) as states, states.begin() as conn:
+        found = tuple(incident(id_) for id_ in (QUIET, OTHER))
+        entries = (HistoryEntry(one.id, 1, FOUND, "opened", "nothing was heard", None, 1, {}) for one in found)
+        write(conn, TickRecord(opened=found, entries=tuple(entries)))
+        for one in found:
+            what = f"call {one.account_id} about its token-{one.account_id}"
+            new = NewAction(what, "relationship-lead", FOUND.date(), incident_id=one.id)
+            record_action(conn, new, "ana", FOUND)
+    return folder
+
+
+def incident(account: str) -> Incident:
+    """An account that has gone quiet."""
+    return Incident(
+        id=incident_id("quiet-key-account", f"account_id={account}", FOUND.date()),
         rule="quiet-key-account",
         rule_hash="0",
-        slice=f"account_id={QUIET}",
+        slice=f"account_id={account}",
         class_="customer",
         severity=1,
         route="relationship",
         ladder=LADDER,
-        vertical=next(row["vertical"] for row in company(4)["account_history"] if row["account_id"] == QUIET),
+        vertical=next(row["vertical"] for row in tokens()["account_history"] if row["account_id"] == account),
         touchpoint=None,
-        account_id=QUIET,
+        account_id=account,
         state="open",
         episode=1,
-        opened_at=at,
-        slot=date(2026, 6, 29),
+        opened_at=FOUND,
+        slot=FOUND.date(),
         resolved_at=None,
         acknowledged_at=None,
         acknowledged_by=None,
@@ -71,10 +95,15 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         origin="live",
         version=1,
     )
-    opened = HistoryEntry(quiet.id, 1, at, "opened", "nothing was heard", None, 1, {})
-    with disposing(open_state(folder)) as states, states.begin() as conn:
-        write(conn, TickRecord(opened=(quiet,), entries=(opened,)))
-    return folder
+
+
+def tokens() -> Rows:
+    """The company of the portfolio; what an account's people say names it."""
+    rows = company(4)
+    for row in rows["response"]:
+        row["comment"] = f"Nobody calls token-{row['account_id']} back."
+        row["touchpoint"] = f"desk-{row['account_id']}"
+    return rows
 
 
 @pytest.fixture
@@ -121,7 +150,7 @@ def test_the_quadrants_hold_all_accounts_and_all_revenue(opened: Opened) -> None
 def test_a_vertical_and_a_quadrant_come_from_the_link(opened: Opened) -> None:
     at = opened(vertical="Energy", state="growth")
     said = text(at)
-    own = [row["account_id"] for row in company(4)["account_history"] if row["vertical"] == "Energy"]
+    own = [row["account_id"] for row in tokens()["account_history"] if row["vertical"] == "Energy"]
     assert "Accounts · Energy" in said
     assert re.findall(r"All accounts (\d+)", said) == [str(len(own))]
     shown = said.rpartition("Revenue")[2]
@@ -141,3 +170,37 @@ def test_an_account_that_does_not_exist_is_not_told_apart_from_one_out_of_reach(
     said = text(opened(id="A99"))
     assert NOBODY in said
     assert "Whom to call" in said
+
+
+def sheet(account: str) -> str:
+    made = files.answer(files.SHEET, {"id": account}, {}, lambda _session: "")
+    assert made.status_code == 200, made.body
+    return bytes(made.body).decode()
+
+
+def test_a_sheet_holds_only_what_its_own_account_said_and_what_is_done_for_it(opened: Opened) -> None:
+    opened()
+    answered = {row["account_id"] for row in tokens()["response"]}
+    for number in range(ACCOUNTS):
+        account = f"A{number:02}"
+        named = set(re.findall(r"(?:token|desk)-(A\d\d)", sheet(account)))
+        own = {account} if account in answered | {QUIET, OTHER} else set[str]()
+        assert named == own or (not named and account not in {QUIET, OTHER})
+    assert f"call {QUIET} about its" in sheet(QUIET)
+    assert "You have not answered us" in sheet("A07")
+
+
+def test_a_sheet_of_no_account_is_refused(opened: Opened) -> None:
+    opened()
+    assert files.answer(files.SHEET, {"id": "A99"}, {}, lambda _session: "").status_code == 404
+    assert files.answer(files.SHEET, {"id": QUIET}, {}, lambda _session: "Not yours.").status_code == 403
+
+
+def test_an_action_that_was_not_shared_is_a_reason_to_call_until_it_is_shared(opened: Opened) -> None:
+    said = text(opened())
+    assert said.count("was not shared with the customer for 30 days") == 2
+    at = opened(id=QUIET)
+    assert "not shared with the customer" in text(at)
+    (button,) = (one for one in at.button if one.label == "Shared with the customer")
+    assert "by open mode" in text(button.click().run())
+    assert text(opened()).count("was not shared with the customer for 30 days") == 1

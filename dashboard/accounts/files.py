@@ -1,0 +1,43 @@
+"""The sheet that is shared with a customer, made for whoever asks, from what that reader may see."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+
+from dashboard.accounts import data, markup
+from dashboard.page_session import PageSession, page_session
+
+SHEET: Final = "sheet.html"
+
+
+def link(account: str) -> tuple[str, str]:
+    """The label and the address of an account's sheet."""
+    return "The sheet for the customer", f"files/{SHEET}?{urlencode({'id': account})}"
+
+
+def answer(
+    _name: str, query: Mapping[str, str], claims: Mapping[str, Any], refused: Callable[[PageSession], str]
+) -> Response:
+    """The sheet of the account that is asked for, or why its reader does not get it.
+
+    Args:
+        query: the account's `id`.
+        claims: what the provider said of whoever asks; nothing where nobody is signed in.
+        refused: why a reader may not open the page that the file belongs to, or nothing.
+
+    Raises:
+        EarshotError: as `page_session`.
+    """
+    with page_session(claims) as session:
+        if reason := refused(session):
+            return PlainTextResponse(f"{reason}\n", status_code=403)
+        key, id_ = session.key, query.get("id", "")
+        page = data.account_page(key, session.changes, session.pin, session.state, id_)
+        if page is None:
+            return PlainTextResponse("There is no such account, or you may not see it.\n", status_code=404)
+        name = data.names(key, session.pin, [id_])[id_]
+        made = markup.sheet(data.sheet(page, key.as_of), name, session.catalog, key.day, key.tz)
+    headers = {"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+    return HTMLResponse(str(made), headers=headers)
