@@ -152,7 +152,7 @@ def account_page(key: Key, changes: Changes, _pin: Pin, _state: Connection, acco
     return AccountPage(known, place, found, actions)
 
 
-def sheet(page: AccountPage, as_of: datetime) -> AccountSheet:
+def account_sheet(page: AccountPage, as_of: datetime) -> AccountSheet:
     """What is shared with the customer."""
     return sheet_of(page.story, page.actions, as_of)
 

@@ -17,7 +17,7 @@ def link(account: str) -> tuple[str, str]:
     return "The sheet for the customer", f"files/{SHEET}?{urlencode({'id': account})}"
 
 
-def answer(
+def sheet_file(
     _name: str, query: Mapping[str, str], claims: Mapping[str, Any], refused: Callable[[PageSession], str]
 ) -> Response:
     """The sheet of the account that is asked for, or why its reader does not get it.
@@ -38,6 +38,6 @@ def answer(
         if page is None:
             return PlainTextResponse("There is no such account, or you may not see it.\n", status_code=404)
         name = data.names(key, session.pin, [id_])[id_]
-        made = markup.sheet(data.sheet(page, key.as_of), name, session.catalog, key.day, key.tz)
+        made = markup.sheet(data.account_sheet(page, key.as_of), name, session.catalog, key.day, key.tz)
     headers = {"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
     return HTMLResponse(str(made), headers=headers)
