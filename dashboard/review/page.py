@@ -154,7 +154,8 @@ def _decision_form(session: PageSession, review: Review, issue: Issue) -> None:
 
         def change(conn: Connection) -> None:
             told = replace(new, expected_effect=parse_effect(effect or ""))
-            taken = take_action(conn, told, session.viewer.name, session.now)
+            by = session.viewer.name
+            taken = take_action(conn, told, by, session.now, catalog=session.catalog, zone=session.key.tz)
             st.session_state[begun] = taken.id
             rest = (
                 f"{count(left)} {'issue' if left == 1 else 'issues'} left to decide"

@@ -11,10 +11,11 @@ from sqlalchemy import select, update
 from config.models import Catalog, ChartRule, DeclineRule, EventRule, QuietRule, Route, Rule
 from queries.engine import disposing
 from queries.messages import CaseDigest, QueuedMessage, newest_case_digest, outbox, unsent
-from queries.state import Incident, RacedError, TickRecord, passing_state, tables, write
+from queries.state import COMPANY, Incident, NewAction, RacedError, TickRecord, entries, passing_state, tables, write
 from tests.support.company import catalog, rule
+from triggers.incidents import take_action
 from triggers.incidents.notification_load import notification_loads, notifications
-from triggers.incidents.outgoing import case_digests
+from triggers.incidents.outgoing import case_digests, root_message
 from triggers.incidents.speakers import speaker_of, speaks_alone
 
 AT: Final = datetime(2026, 3, 2, 6, tzinfo=UTC)
@@ -195,3 +196,23 @@ def test_a_backtest_counts_a_digest_once() -> None:
     assert [(one.at - AT).days for one in told] == [0, 7, 7, 7, 20]
     (load,) = notification_loads(told, AT.date(), AT.date() + timedelta(weeks=4))
     assert (load.told, load.busiest) == (3, 1)
+
+
+@pytest.mark.parametrize("is_told", [False, True], ids=["spoken for", "told by itself"])
+def test_what_is_decided_on_an_incident_is_told_in_the_thread_of_who_speaks_for_it(*, is_told: bool) -> None:
+    """It says what it is about; in the history of both it stands once."""
+    other, states = incident(), passing_state()
+    told = (SPEAKER, other) if is_told else (SPEAKER,)
+    with disposing(states), states.begin() as conn:
+        write(conn, TickRecord(opened=(SPEAKER, other), queued=tuple(root_message(one, AT, AT) for one in told)))
+        new = NewAction("Call them", "Ana", AT.date(), incident_id=other.id, vertical="Retail", month=date(2026, 2, 1))
+        new = replace(new, review=COMPANY, issue="shift|Retail")
+        for _ in range(2):
+            take_action(conn, new, "ana", AT, catalog=company(), zone=UTC_ZONE)
+        said = {one.id: [(e.kind, e.reason) for e in entries(conn, one.id)] for one in (SPEAKER, other)}
+        replies = [message.incident_id for message in unsent(conn) if message.kind == "reply"]
+    words = "in the review for February 2026: “Call them” (Ana)"
+    assert said[other.id] == [("decided", words)]
+    about = "shift (Retail, installation, found 2 March 2026)"
+    assert said[SPEAKER.id] == ([] if is_told else [("decided", f"{words}, on {about}")])
+    assert replies == [other.id if is_told else SPEAKER.id]

@@ -3,10 +3,12 @@
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
 from config import EarshotError
+from config.models import Catalog
 from queries.messages import notified_ids, refresh_message
 from queries.metrics import day_words
 from queries.review import Timetable
@@ -19,6 +21,7 @@ from queries.state import (
     NewAction,
     annotate,
     finish_action,
+    open_incidents,
     read_actions,
     read_incident,
     record_action,
@@ -26,6 +29,7 @@ from queries.state import (
 from queries.warehouse import EVERYTHING, Scope
 from triggers.incidents.escalation import resumed
 from triggers.incidents.outgoing import thread_messages
+from triggers.incidents.speakers import part_of, speaker_of
 
 
 class OverError(EarshotError):
@@ -119,10 +123,19 @@ def resolve(
     return _change(conn, found, "closed", note.strip() or "closed by hand", author, now, **over)
 
 
-def take_action(conn: Connection, new: NewAction, author: str, now: datetime) -> Action:
+def take_action(
+    conn: Connection,
+    new: NewAction,
+    author: str,
+    now: datetime,
+    *,
+    catalog: Catalog | None = None,
+    zone: ZoneInfo | None = None,
+) -> Action:
     """Somebody undertakes something, and the message of the incident that it answers shows it.
 
-    What a review decides is also told in the incident's thread, once: what says the same as before is no news.
+    What a review decides is also told in the incident's thread, once: what says the same as before is no news. Where
+    another incident of the `catalog` speaks for it the thread is that one's; days are those of the `zone`.
 
     Raises:
         ActionError: as `record_action`.
@@ -137,7 +150,12 @@ def take_action(conn: Connection, new: NewAction, author: str, now: datetime) ->
         before = max(decided, key=lambda action: (action.recorded_at, action.id), default=None)
         if before is None or not before.says_the_same(made):
             found = read_incident(conn, made.incident_id, EVERYTHING)
-            _change(conn, found, DECIDED[before is not None], _decision_words(made, before), author, now)
+            kind, words = DECIDED[before is not None], _decision_words(made, before)
+            _change(conn, found, kind, words, author, now)
+            if catalog and zone and found.is_open and not notified_ids(conn, (found.id,)):
+                speaker = speaker_of(found, catalog, open_incidents(conn, EVERYTHING))
+                if speaker is not None:
+                    _change(conn, speaker, kind, f"{words}, on {part_of(found, catalog, zone)}", author, now)
     return made
 
 
