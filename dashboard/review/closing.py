@@ -9,16 +9,14 @@ from sqlalchemy import Connection
 from dashboard import markup as parts
 from dashboard.cache import Key
 from dashboard.page_session import PageSession
-from dashboard.review import data, markup
+from dashboard.review import data
 from dashboard.viewer import Viewer
 from queries.engine import naive
-from queries.review import Review, review_dates
+from queries.review import Review
 from queries.review.compose import within
 from queries.review.stored_document import StoredDocument, document_json
-from queries.state import COMPANY, ClosedReview, ClosedReviewError, held_on, record_closed_review, refuse_closed
+from queries.state import COMPANY, ClosedReview, ClosedReviewError, record_closed_review, refuse_closed
 
-LISTED: Final = 6
-"""So many months of the calendar are shown."""
 ALL: Final = 1_000_000
 """More than any review holds: each reader sees of the document what their own page may show."""
 
@@ -36,17 +34,6 @@ def may_close(viewer: Viewer, vertical: str | None) -> bool:
     # An analyst who looks at the page as somebody else sees it closes nothing in that one's place.
     is_own = scope.verticals is not None and vertical in scope.verticals and not viewer.can_see_as
     return is_own and scope.role == "gm" and scope.touchpoints is None and scope.accounts is None
-
-
-def show_calendar(session: PageSession, key: Key) -> None:
-    """When the reviews of the last months were due and held, of all verticals or one."""
-    shown = [month for month in data.months(session.key, session.pin).all if month <= (key.month or key.day)]
-    dates = [
-        review_dates(key.catalog.calendar, month, key.catalog.review.held_by) for month in shown[: -LISTED - 1 : -1]
-    ]
-    held = held_on(session.state, key.vertical or COMPANY)
-    with st.expander("Calendar of reviews"):
-        st.html(markup.calendar([one for one in dates if one.until <= key.day], held, key.vertical, key.day, key.tz))
 
 
 def close_form(session: PageSession, key: Key, review: Review) -> None:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from markupsafe import Markup
 from sqlalchemy import Connection
@@ -35,12 +35,16 @@ from queries.review import (
     read_points,
     read_verticals,
     read_window,
+    review_dates,
     with_sides,
 )
 from queries.review.compose import compose, within
 from queries.review.stored_document import read_document, shows_other_figures
-from queries.state import COMPANY, Action, ClosedReview, read_closed_review
+from queries.state import COMPANY, Action, ClosedReview, held_on, read_closed_review
 from queries.warehouse import Pin, Scope
+
+LISTED: Final = 6
+"""So many months of the calendar of reviews are shown."""
 
 
 @shared()
@@ -115,6 +119,7 @@ class WrittenReview:
     above: Markup
     issues: tuple[Markup, ...]
     below: Markup
+    calendar: Markup
     key: Key
     closed: ClosedReview | None = None
 
@@ -131,25 +136,36 @@ def written_review(key: Key, changes: Changes, pin: Pin, state: Connection, *, n
 @until_changed
 def _written_review(key: Key, changes: Changes, _pin: Pin, _state: Connection, newest: bool) -> WrittenReview:  # noqa: FBT001
     del changes
-    now = review(key, _pin, _state)
+    now, calendar = review(key, _pin, _state), _calendar(key, _pin, _state)
     closed = read_closed_review(_state, now.month, key.vertical or COMPANY)
     if closed is None:
-        return _written(key, now)
+        return _written(key, now, calendar)
     if closed.scope != scope_text(key.scope):
-        return _written(key, now, closed, Shown.OUTSIDE)
+        return _written(key, now, calendar, closed, Shown.OUTSIDE)
     kept = read_document(closed.document)
     own = within(kept.review, budget_of(key))
     if newest:
-        return _written(key, now, closed, Shown.NEWEST)
+        return _written(key, now, calendar, closed, Shown.NEWEST)
     shown = Shown.CHANGED if shows_other_figures(own, now) else Shown.CLOSED
-    return _written(replace(key, currency=kept.currency, closed_at=closed.closed_at), own, closed, shown)
+    return _written(replace(key, currency=kept.currency, closed_at=closed.closed_at), own, calendar, closed, shown)
 
 
-def _written(key: Key, made: Review, closed: ClosedReview | None = None, shown: Shown = Shown.CLOSED) -> WrittenReview:
+def _written(
+    key: Key, made: Review, calendar: Markup, closed: ClosedReview | None = None, shown: Shown = Shown.CLOSED
+) -> WrittenReview:
     issues = tuple(markup.issue(number, issue) for number, issue in enumerate(made.issues, start=1))
     said = markup.closed_lines(made, closed, shown, key.catalog.people, key.tz) if closed else ()
-    above = markup.above_issues(made, said)
-    return WrittenReview(made, above, issues, markup.below_chart(made, key.currency, key.tz), key, closed)
+    above, below = markup.above_issues(made, said), markup.below_chart(made, key.currency, key.tz)
+    return WrittenReview(made, above, issues, below, calendar, key, closed)
+
+
+def _calendar(key: Key, pin: Pin, state: Connection) -> Markup:
+    """When the reviews of the last months were due and held, of all verticals or one."""
+    ended = [month for month in months(key, pin).all if month <= (key.month or key.day)]
+    newest = ended[: -LISTED - 1 : -1]
+    dates = [review_dates(key.catalog.calendar, month, key.catalog.review.held_by) for month in newest]
+    held = held_on(state, key.vertical or COMPANY)
+    return markup.calendar((one for one in dates if one.until <= key.day), held, key.vertical, key.day, key.tz)
 
 
 def scope_text(scope: Scope) -> str:

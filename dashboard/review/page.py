@@ -39,7 +39,8 @@ def show(session: PageSession) -> None:
         _override(session, review)
     if is_open:
         closing.close_form(session, key, review)
-    closing.show_calendar(session, key)
+    with st.expander("Calendar of reviews"):
+        st.html(written.calendar)
     # The downloads stand at the top and are made last: they hold the chart's metric, which is chosen on its way.
     with top:
         _downloads(review, metric, markup.NEWEST if newest else None)
