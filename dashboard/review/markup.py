@@ -52,10 +52,11 @@ def closed_lines(
     if shown is Shown.NEWEST:
         words = f"These are the newest figures. The review was closed on {day} by {who}:"
         return [_MACROS.closed(words, here, "see it as it was closed")]
-    there = f" Present: {closed.present}." if closed.present else ""
-    lines = [_MACROS.closed(f"Closed on {day} by {who}.{there}")]
+    words = f"Closed on {day} by {who}."
+    words += f" Present: {closed.present.rstrip('. ')}." if closed.present else ""
     if shown is Shown.CHANGED:
-        lines.append(_MACROS.closed("Newer data shows other figures for this month:", newest, "see them"))
+        words += " Newer data shows other figures for this month:"
+    lines = [_MACROS.closed(words, *((newest, "see them") if shown is Shown.CHANGED else ()))]
     if closed.erased_at:
         erased = f"Names and texts were erased from this review on {day_words(closed.erased_at, zone)}"
         lines.append(notice(f"{erased}; its figures are as they were."))

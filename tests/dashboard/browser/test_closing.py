@@ -52,6 +52,7 @@ def test_a_review_is_closed_and_stays_as_it_was(page_at: PageAt, tmp_path: Path,
         for size, scheme in (("laptop", "light"), ("phone", "dark"), ("laptop", "dark"), ("phone", "light")):
             other = page_at(*SIZES[size], scheme)
             shown = settled(other, f"{url}/?month={month}")
+            other.screenshot(f"closed-top-{size}-{scheme}")
             shown.locator("summary", has_text="Calendar of reviews").click()
             expect(shown.get_by_text(f"{company.month:%B %Y}", exact=True).first).to_be_visible()
             other.screenshot(f"closed-{size}-{scheme}")
