@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from config.models import DeclineRule, Metric
 from queries.metrics import count, money_figure
-from triggers.evaluation.kinds.kind import Ends, Held, RuleKind, Sample, Setting, copied, spread
+from triggers.evaluation.kinds.kind import Ends, Held, RuleKind, Sample, Setting, spread, with_changes
 from triggers.evaluation.kinds.window import Windows
 
 
@@ -86,7 +86,7 @@ class Decline(RuleKind[DeclineRule]):
 
     def with_value(self, value: float) -> DeclineRule:
         """With another fall; `recover` is never above it."""
-        return copied(self.rule, fall=value, recover=min(self.rule.recover, value))
+        return with_changes(self.rule, fall=value, recover=min(self.rule.recover, value))
 
     def ends(self, metric: Metric | None, panel: Windows) -> Ends:  # noqa: ARG002
         """From hardly any fall to what hardly any account falls by."""

@@ -230,7 +230,7 @@ class MetricKind(RuleKind[MetricRuleT]):
 
     def with_value(self, value: float) -> MetricRuleT:
         """With another floor; `recover` is never above it."""
-        return copied(self.rule, floor=value, recover=min(self.rule.recover, value))
+        return with_changes(self.rule, floor=value, recover=min(self.rule.recover, value))
 
     def ends(self, metric: Metric | None, panel: Windows) -> Ends:  # noqa: ARG002
         """From no floor to what hardly any window fell short by."""
@@ -248,7 +248,7 @@ class MetricKind(RuleKind[MetricRuleT]):
         return 'gate = "none": it compares plain values and keeps to no number of false alarms'
 
 
-def copied(rule: ModelT, **changes: Any) -> ModelT:
+def with_changes(rule: ModelT, **changes: Any) -> ModelT:
     """The rule with other values, unchecked."""
     return rule.model_copy(update=changes)
 
