@@ -123,7 +123,7 @@ def title(card: Card) -> str:
 
 def slice_text(card: Card) -> str:
     """The slice in words: its values, the case's account and vertical, or the whole company."""
-    incident, account = card.incident, _account_name(card)
+    incident, account = card.incident, _account(card)
     if card.rule.is_case:
         return ", ".join(part for part in (account, incident.vertical, incident.touchpoint) if part) or COMPANY
     said = {**slice_values(incident.slice)}
@@ -132,7 +132,7 @@ def slice_text(card: Card) -> str:
     return ", ".join(said.values()) or incident.vertical or COMPANY
 
 
-def _account_name(card: Card) -> str:
+def _account(card: Card) -> str:
     """The name of the one account that it is about; empty where there is none, or it may not be named."""
     if card.incident.account_id is None or not may_name_accounts(card.route):
         return ""
@@ -148,7 +148,7 @@ def sentence(card: Card) -> str:
         return f"{case_sentence(card.evidence.case, whose(card), card.clock, card.counted_to)} {ended}".strip()
     if place == COMPANY:
         place = f"the {COMPANY}"
-    elif not _account_name(card) and (values := [*slice_values(incident.slice).values()])[1:]:
+    elif not _account(card) and (values := [*slice_values(incident.slice).values()])[1:]:
         place = f"{values[0]} ({', '.join(values[1:])})"
     has_recovered = incident.state == "resolved"
     said = kind_of(card.rule).sentence(place, card.metric, card.sample, has_recovered=has_recovered)
@@ -162,9 +162,7 @@ def sentence(card: Card) -> str:
 
 def whose(card: Card) -> str:
     """The account of a case as it may be named."""
-    return _account_name(card) or (
-        f"an account in {card.incident.vertical}" if card.incident.vertical else "an account"
-    )
+    return _account(card) or (f"an account in {card.incident.vertical}" if card.incident.vertical else "an account")
 
 
 def headline(card: Card) -> str:
