@@ -147,6 +147,11 @@ class DashboardSettings(_Part):
     public_url: Annotated[WebUrl, AfterValidator(lambda url: url.rstrip("/"))] = Field(default_factory=_address)
     names: Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], NoDecode] = ()
 
+    @property
+    def base(self) -> str:
+        """The path below which a proxy serves the pages, such as `/earshot`; empty where they have a whole name."""
+        return urlsplit(self.public_url).path
+
     @field_validator("names", mode="before")
     @classmethod
     def _between_commas(cls, names: object) -> object:

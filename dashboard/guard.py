@@ -80,7 +80,7 @@ class GuardedApp(st.App):
         # Before Streamlit is asked: it would look up on the internet whether a foreign origin is this machine.
         refusal = _refusal(Headers(scope=scope), self.settings)
         # Whoever has the address of a file of Streamlit's gets it; files of ours ask who wants them.
-        if not refusal and not self.settings.open_mode and scope["path"].startswith("/media/"):
+        if not refusal and not self.settings.open_mode and scope["path"].startswith(f"{self.settings.base}/media/"):
             refusal = PlainTextResponse("There is no such file.\n", status_code=404)
         if refusal:
             await refusal(scope, receive, forbidding)
@@ -96,18 +96,22 @@ class GuardedApp(st.App):
             asked = urlsafe_b64encode(f"{request.url.path}?{request.url.query}".encode()).decode()
             kept, age = (asked, ASKED_S) if len(asked) <= ASKED_MOST else ("", 0)
             headers.append("set-cookie", f"{ASKED}={kept}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax")
-        elif request.url.path == CALLBACK and headers.get("location") == "/":
+        elif request.url.path == f"{self.settings.base}{CALLBACK}" and self._is_first(headers.get("location", "")):
             headers["location"] = self._asked(request.cookies.get(ASKED, ""))
             headers.append("set-cookie", f"{ASKED}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax")
 
     def _asked(self, cookie: str) -> str:
         """The page in the cookie, which a browser may have been talked into: one of ours, or the first."""
+        first = f"{self.settings.base}/"
         try:
             path, _, query = urlsafe_b64decode(cookie).decode("ascii").partition("?")
         except ValueError:
-            return "/"
+            return first
         is_ours = path in self.pages and query.isprintable()
-        return f"{path}?{query}".rstrip("?") if is_ours else "/"
+        return f"{path}?{query}".rstrip("?") if is_ours else first
+
+    def _is_first(self, address: str) -> bool:
+        return address.startswith("/") and address.rstrip("/") == self.settings.base
 
 
 def _refusal(headers: Headers, settings: DashboardSettings) -> PlainTextResponse | None:

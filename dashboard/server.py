@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from streamlit.auth_util import get_origin_from_redirect_uri
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -72,14 +72,17 @@ def app(settings: Settings) -> GuardedApp:
         # One for each request: what compresses an answer changes its headers in place.
         return HTMLResponse(index, headers={"Cache-Control": "no-cache"})
 
+    base = settings.dashboard.base
     routes = [
-        Route("/healthz", _healthz),
-        Route("/files/{name}", _file),
-        *(Route(page.link, linked) for page in PAGES if not page.is_first),
+        *(Route(f"{path}/healthz", _healthz) for path in {"", base}),
+        # Starlette would name the host that the proxy asks, which is none of the reader's.
+        *([Route(base, lambda request: RedirectResponse(f"{base}/?{request.url.query}".rstrip("?")))] if base else []),
+        Route(f"{base}/files/{{name}}", _file),
+        *(Route(f"{base}{page.link}", linked) for page in PAGES if not page.is_first),
     ]
     # Kept in memory: Streamlit would read them from a file.
     secrets = {} if settings.dashboard.open_mode or settings.sign_in.missing else {"auth": _provider(settings)}
-    pages = [page.link for page in PAGES]
+    pages = [f"{base}{page.link}" for page in PAGES]
     return GuardedApp(APP, settings.dashboard, pages, routes=routes, lifespan=_lifespan, secrets=secrets)
 
 
@@ -163,6 +166,7 @@ def options(settings: Settings) -> dict[str, Any]:
     return {
         "server.address": host,
         "server.port": settings.dashboard.port,
+        "server.baseUrlPath": settings.dashboard.base.strip("/"),
         "server.headless": True,
         # What the guard lets through, said to Streamlit as well: it asks for itself in some places.
         "server.allowedHosts": sorted({*LOCAL, *settings.dashboard.names, *([public] if public else [])}),

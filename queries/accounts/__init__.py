@@ -1,6 +1,6 @@
 """Customers one by one: the portfolio of all accounts by relationship and value, and what each account lives through.
 
-May import queries.metrics, queries.state, queries.warehouse, queries.engine and config.
+May import queries.monitoring, queries.metrics, queries.state, queries.warehouse, queries.engine and config.
 """
 
 from queries.accounts.calls import Call, calls

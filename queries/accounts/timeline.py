@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, func, select
 
 from queries.engine import aware, day_of
 from queries.metrics import YEAR, clock_of, month_of, read_account_months
+from queries.monitoring import may_quote
 from queries.warehouse import SCALES, Scope, relation, tables
 
 MOST_MOMENTS: Final = 2_000
@@ -133,7 +134,7 @@ def read_story(
         currency: the reporting currency.
         has_rows: whether single cases may be shown; without, neither emotions nor answers of other surveys than those
             given under the account's name are, where there is a privacy floor.
-        has_verbatims: whether customers' own words may be shown.
+        has_verbatims: whether customers' own words may be shown, where enough people have written some.
 
     Raises:
         UnratedRevenueError: it bought in a currency without a rate.
@@ -280,6 +281,9 @@ def _answers(
     if is_floored and scope.privacy is not None:
         query = query.where(rows.c.instrument.in_(scope.privacy.exempt))
     newest = query.order_by(rows.c.responded_at.desc(), rows.c.id).limit(MOST_ANSWERS)
+    found = conn.execute(newest).mappings().all()
+    surveys = {row["instrument"] for row in found} if has_verbatims else set()
+    quoted = {survey for survey in surveys if may_quote(conn, account, survey, scope, as_of)}
     return tuple(
         AccountAnswer(
             aware(row["responded_at"]),
@@ -290,7 +294,7 @@ def _answers(
             row["score"],
             row["expectation"] or "",
             row["person.role"] or "",
-            (row["comment"] or "") if has_verbatims else "",
+            (row["comment"] or "") if row["instrument"] in quoted else "",
         )
-        for row in reversed(conn.execute(newest).mappings().all())
+        for row in reversed(found)
     )

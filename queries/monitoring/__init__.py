@@ -7,7 +7,7 @@ from queries.monitoring.asked_rows import BadRow, Question, newest_bad_rows
 from queries.monitoring.case_file import CaseFile, Score, read_case
 from queries.monitoring.drivers import DIMENSIONS, Cell, Dimension, Drivers, question_of
 from queries.monitoring.evidence import MOST, Evidence, Overlap, gather, gather_case, overlaps, with_revenue
-from queries.monitoring.people import Who, how_many, people_by_day
+from queries.monitoring.people import Who, how_many, may_quote, people_by_day
 
 __all__ = [
     "DIMENSIONS",
@@ -25,6 +25,7 @@ __all__ = [
     "gather",
     "gather_case",
     "how_many",
+    "may_quote",
     "newest_bad_rows",
     "overlaps",
     "people_by_day",

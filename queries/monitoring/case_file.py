@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, String, and_, func, literal, select
+from sqlalchemy import ColumnElement, Connection, String, and_, literal, select
 
 from queries.engine import aware, naive
+from queries.monitoring.people import may_quote
 from queries.warehouse import COLUMNS, KEYS, Scope, relation
 
 ASKED: Final = frozenset(
@@ -85,7 +86,7 @@ def read_case(
     if table == "inbound":
         replied = row.get("answered_at") or _next_out(conn, row, account, at, as_of)
     before = _before(conn, again or row, account, at, scope, as_of)
-    if is_private := "comment" in row and _has_few_commenters(conn, row, account, scope, as_of):
+    if is_private := "comment" in row and not may_quote(conn, account, row.get("instrument"), scope, as_of):
         del row["comment"]
     defects = _defects(conn, row, account, scope, as_of)
     return CaseFile(table, at, row, defects, again, again_defects, before, replied, is_private)
@@ -139,18 +140,6 @@ def _defects(conn: Connection, row: Mapping[str, Any], account: str, scope: Scop
     same = (rows.c.account_id == account, rows.c.source == row["source"], rows.c.journey_id == row["journey_id"])
     query = select(rows.c.code).where(*same, scope.where(rows)).order_by(rows.c.occurred_at, rows.c.code)
     return tuple(dict.fromkeys(conn.execute(query).scalars()))
-
-
-def _has_few_commenters(conn: Connection, row: Mapping[str, Any], account: str, scope: Scope, as_of: datetime) -> bool:
-    """Whether so few people of an account have written anything in a survey that their words say who they are."""
-    instrument, privacy = row.get("instrument"), scope.privacy
-    if privacy is None or instrument in privacy.exempt:
-        return False
-    rows = relation("response", as_of, ("account_id", "person_id", "instrument", "comment"))
-    of_survey = rows.c.instrument == instrument if instrument else rows.c.instrument.is_(None)
-    people = select(func.count(rows.c.person_id.distinct())).where(rows.c.account_id == account, of_survey)
-    found: int = conn.execute(people.where(rows.c.comment.is_not(None))).scalar_one()
-    return found < privacy.comments
 
 
 def _next_out(conn: Connection, row: Mapping[str, Any], account: str, at: datetime, as_of: datetime) -> datetime | None:

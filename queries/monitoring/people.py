@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, String, Subquery, func, select
 from config.models import Privacy
 from queries.metrics import about_people
 from queries.monitoring.asked_rows import Question, asked, day_of_row
-from queries.warehouse import COLUMNS, EVERYTHING, UNKNOWN, Scope
+from queries.warehouse import COLUMNS, EVERYTHING, UNKNOWN, Scope, relation
 
 Who = tuple[str | None, str | None]
 """Of a row its account and its person."""
@@ -50,6 +50,18 @@ def private_accounts(conn: Connection, question: Question, scope: Scope, as_of: 
         # The total less the others would be theirs: the next larger account is left out with them.
         private = people[: len(private) + 1]
     return frozenset(account for _, account in private)
+
+
+def may_quote(conn: Connection, account: str, instrument: str | None, scope: Scope, as_of: datetime) -> bool:
+    """Whether so many people of an account have written something in a survey that a reader may have their words."""
+    privacy = scope.privacy
+    if privacy is None or instrument in privacy.exempt:
+        return True
+    rows = relation("response", as_of, (_ACCOUNT, "person_id", "instrument", "comment"))
+    mine = rows.c[_ACCOUNT] == account, func.coalesce(rows.c.instrument, "") == (instrument or "")
+    query = select(func.count(rows.c.person_id.distinct())).where(*mine, rows.c.comment.is_not(None))
+    writers: int = conn.execute(query).scalar_one()
+    return writers >= privacy.comments
 
 
 def _protected(

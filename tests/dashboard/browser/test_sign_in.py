@@ -2,20 +2,18 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
-from socket import socket
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.counterparts import oidc
 from tests.counterparts.browser import PageAt, Tab
-from tests.dashboard.browser.test_pages import health
-from tests.support import dashboards
-from tests.support.small_company import BROKEN, VERTICALS, Company, found
+from tests.support.readers import Site, serving
+from tests.support.small_company import BROKEN, VERTICALS, found
 
 TODAY: Final = date(2026, 11, 21)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(oidc.missing()), reason=oidc.missing() or "")]
@@ -90,41 +88,12 @@ grains = ["day"]
 """
 
 
-class Site:
-    """A company's dashboard that people sign in to."""
-
-    def __init__(self, company: Company, url: str) -> None:
-        self.company, self.url = company, url
-        self.routing = company.config / "routing.toml"
-
-
-@contextmanager
-def signing_in(folder: Path) -> Iterator[Site]:
+def signing_in(folder: Path, **settings: Any) -> AbstractContextManager[Site]:
     company = found(folder, TODAY, months=3)
     with (company.config / "routing.toml").open("a") as routing, (company.config / "audiences.toml").open("a") as rest:
         routing.write(PEOPLE)
         rest.write(AUDIENCES)
-    with closing(socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    with oidc.provider(f"{url}/oauth2callback", [UNVERIFIED]) as provider:
-        environ = {
-            "EARSHOT_DASHBOARD__OPEN_MODE": "false",
-            "EARSHOT_DASHBOARD__PORT": str(port),
-            "EARSHOT_SIGN_IN__METADATA_URL": f"{provider}/.well-known/openid-configuration",
-            "EARSHOT_SIGN_IN__CLIENT_ID": oidc.CLIENT["id"],
-            "EARSHOT_SIGN_IN__CLIENT_SECRET": oidc.CLIENT["secret"],
-            "EARSHOT_SIGN_IN__COOKIE_SECRET": "a secret of the tests, long enough for a cookie",
-        }
-        process = dashboards.start({**company.environ, **environ}, None)
-        try:
-            assert health(url)[0] == 200
-            yield Site(company, url)
-        finally:
-            process.terminate()
-            process.join(20)
-            assert process.exitcode is not None
+    return serving(company, [UNVERIFIED], **settings)
 
 
 @pytest.fixture(scope="module")
@@ -352,3 +321,31 @@ def test_an_analyst_sees_the_page_as_a_general_manager_does(page_at: PageAt, sit
     sign_in(gm, "here@example.com")
     expect(gm.get_by_text(f"You see {BROKEN}, as its general manager.")).to_be_visible(timeout=60_000)
     expect(gm.get_by_label("See as")).to_have_count(0)
+
+
+def test_everything_works_behind_a_proxy_that_serves_a_path(page_at: PageAt, tmp_path: Path) -> None:
+    """A link from Slack, signing in, another page, a download, and the address without its last slash."""
+    with signing_in(tmp_path, base="/customers/earshot") as site:
+        address = f"{site.url}/incident?id={site.company.incident}"
+        page = page_at().open(address)
+        sign_in(page, "here@example.com")
+        expect(page.locator(".e-headline")).to_be_visible(timeout=60_000)
+        expect(page).to_have_url(address)
+        page.get_by_role("link", name="Review").click()
+        expect(page.locator(".e-issue")).not_to_have_count(0, timeout=60_000)
+        assert page.url.startswith(f"{site.url}/")
+        page.get_by_role("button", name="Download", exact=True).click()
+        with page.expect_download() as waiting:
+            page.get_by_role("link", name="Figures, CSV").click()
+        assert BROKEN in Path(waiting.value.path()).read_text("utf-8")
+        page.keyboard.press("Escape")
+        page.get_by_role("link", name="Incidents").click()
+        expect(page).to_have_url(f"{site.url}/incident")
+        page.locator("td a").first.click()
+        expect(page).to_have_url(re.compile(re.escape(f"{site.url}/incident?id=")), timeout=60_000)
+        page.goto(f"{site.url}?month={site.company.months[-2]:%Y-%m}")
+        expect(page.locator(".e-headline")).to_be_visible(timeout=60_000)
+        assert page.url == f"{site.url}/?month={site.company.months[-2]:%Y-%m}"
+        page.get_by_role("button", name="Sign out").click()
+        page.get_by_role("button", name="Yes, sign me out").click()
+        expect(page.get_by_text("Sign in to read this page.")).to_be_visible(timeout=60_000)
