@@ -1,7 +1,7 @@
 """What the accounts page reads, each result once: see `dashboard.cache`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -126,7 +126,7 @@ class AccountPage:
 def story(key: Key, _pin: Pin, account: str) -> AccountStory | None:
     """What an account lived through; None where the reader has no such account."""
     audience = key.catalog.audience(key.scope.role)
-    return read_story(
+    found = read_story(
         _pin.conn,
         account,
         key.scope,
@@ -135,6 +135,8 @@ def story(key: Key, _pin: Pin, account: str) -> AccountStory | None:
         has_rows=audience is not None and audience.rows,
         has_verbatims=audience is not None and audience.verbatims,
     )
+    # Whatever is drawn or said of it has this name: nobody is sent another one.
+    return replace(found, name=names(key, _pin, [account])[account]) if found else None
 
 
 @until_changed

@@ -15,19 +15,28 @@ _ELSEWHERE: Final = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection:
 
 
 @contextmanager
-def front(path: str, server: int, port: int = 0) -> Iterator[int]:
+def front(path: str, server: int) -> Iterator[int]:
     """Serve `path` from the server at that port of this machine until the block ends; yields the proxy's own port."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    serving = asyncio.start_server(lambda *ends: _passed_on(path, server, *ends), "127.0.0.1", port)
+    serving = asyncio.start_server(lambda *ends: _passed_on(path, server, *ends), "127.0.0.1", 0)
     made = asyncio.run_coroutine_threadsafe(serving, loop).result(10)
     try:
         yield made.sockets[0].getsockname()[1]
     finally:
-        loop.call_soon_threadsafe(made.close)
+        asyncio.run_coroutine_threadsafe(_ended(made), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+        loop.close()
+
+
+async def _ended(made: asyncio.Server) -> None:
+    made.close()
+    going = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in going:
+        task.cancel()
+    await asyncio.gather(*going, return_exceptions=True)
 
 
 async def _passed_on(path: str, server: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from config.models import Catalog, ChangeRule, EventRule, Metric, Privacy
 from dashboard.incident.markup import case_section, origin_section
+from queries.accounts.timeline import read_story
 from queries.monitoring import Evidence
 from queries.review import IncidentPage, read_bad_rows, read_evidence, read_incident_page, read_trend
 from queries.state import Incident, read_incidents
@@ -261,3 +262,8 @@ def test_a_customers_own_words_are_shown_where_many_have_written(
         assert ("Words of Small-person-0." in page[True]) == told
         assert ("Their own words are withheld for privacy." in page[True]) == (not told)
         assert "ords" not in page[False]
+        asked = (pin.conn, "Small", Scope(privacy=of.privacy), NOW, "EUR")
+        for who in (True, False):
+            story = read_story(*asked, has_rows=True, has_verbatims=who)
+            assert story is not None
+            assert any(answer.comment for answer in story.answers) == (told and who)

@@ -3,7 +3,10 @@
 import http.client
 import json
 import socket
+import threading
 import time
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.error import URLError
 
 import psycopg
@@ -14,6 +17,7 @@ from sqlalchemy import create_engine, text
 
 from tests.counterparts import proxy as faults
 from tests.counterparts.browser import PageAt, Scheme
+from tests.counterparts.front import front
 from tests.counterparts.limits import refusal
 from tests.counterparts.postgres import NewDatabase
 from tests.counterparts.proxy import Fault, FaultProxy
@@ -27,6 +31,37 @@ LOST = (URLError, http.client.HTTPException, OSError)
 
 def through(proxy: FaultProxy, timeout: int = 5) -> WebClient:
     return WebClient(token="xoxb-earshot-tests", base_url=proxy.base_url, timeout=timeout, retry_handlers=[])
+
+
+# A proxy before the pages
+
+
+def test_a_proxy_serves_one_path_and_asks_under_the_servers_own_name() -> None:
+    heard = list[tuple[str, str | None]]()
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append((self.path, self.headers["Host"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with front("/earshot", server.server_port) as port:
+                for path, status in (("/earshot", 204), ("/earshot/a?b=c", 204), ("/earshots", 404), ("/", 404)):
+                    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as conn:
+                        conn.request("GET", path)
+                        assert conn.getresponse().status == status, path
+        finally:
+            server.shutdown()
+            thread.join()
+    own = f"127.0.0.1:{server.server_port}"
+    assert heard == [("/earshot", own), ("/earshot/a?b=c", own)]
 
 
 # Slack
