@@ -37,8 +37,8 @@ ARROWS: Final = (
     *(
         "queries.loading",
         "queries.sample",
-        "queries.monitoring",
         "queries.accounts",
+        "queries.monitoring",
         "queries.metrics",
         "queries.messages",
     ),
