@@ -19,7 +19,7 @@ from queries.warehouse import COLUMNS, EmbeddedWarehouse
 from tests.benchmarks.process import ROOT
 
 # What an older generator made, or has other columns, would be measured as an error page.
-_MADE_BY: Final = b"".join(file.read_bytes() for file in sorted((ROOT / "queries" / "sample").glob("*.py")))
+_MADE_BY: Final = b"".join(file.read_bytes() for file in sorted((ROOT / "queries" / "sample").glob("*.*")))
 _COLUMNS: Final = repr(sorted((name, sorted(columns)) for name, columns in COLUMNS.items())).encode()
 FOLDER: Final = Path(tempfile.gettempdir()) / f"earshot-bench-{crc32(_MADE_BY + _COLUMNS):08x}"
 END: Final = date(2026, 11, 1)
