@@ -7,6 +7,7 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine
 
@@ -224,7 +225,9 @@ def test_what_a_change_is_measured_from_is_of_enough_people_too() -> None:
         body = {k: v for k, v in {**rule().model_dump(exclude={"limit", "kind"}), **made}.items() if k != "limit"}
         moment = Moment(NOW, 1, NOW, NOW.tzinfo, timedelta(0))  # type: ignore[arg-type]
         subject = subject_of(version_of(of, ChangeRule.model_validate(body)), of, moment)
-        return bool(FewPeople(subject, 5, (side(**people),)).windows([day], [("A",)])[0, 0])
+        return bool(
+            FewPeople(subject, 5, (side(**people),)).windows([day], [("A",)], np.ones((1, 1), dtype=bool))[0, 0]
+        )
 
     assert not few("others", A=5, B=5)
     assert few("others", A=5, B=2, C=2)

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+import numpy as np
 from sqlalchemy import Connection
 
 from config.models import Catalog, RateRule, conditions_text
@@ -156,7 +157,7 @@ def _figures(
         judged = evaluate_rule(asked, basis)
         keys = [slice_key(asked.by, slice_) for slice_ in judged.panel.slices]
         column, few = keys.index(found.slice) if found.slice in keys else None, basis.given.few
-        if column is not None and few and few(basis.slots, judged.panel.slices)[0, column]:
+        if column is not None and few and few(basis.slots, [judged.panel.slices[column]], np.ones((1, 1), bool)).any():
             yield "  now:  withheld for privacy: it comes from too few people"
         elif column is not None:
             present = judged.reading(0, column)

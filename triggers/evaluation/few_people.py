@@ -1,8 +1,9 @@
 """Windows of a figure about people that come from too few of them: nothing is judged of these, and so nothing told."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
@@ -27,15 +28,16 @@ class FewPeople:
     subject: Subject
     least: int
     sides: tuple[Mapping[Slice, _Answers], ...]
-    known: dict[tuple[tuple[date, ...], tuple[Slice, ...]], Bools] = field(default_factory=dict)
 
-    def windows(self, slots: Sequence[date], slices: Sequence[Slice]) -> Bools:
-        """The windows whose figure, or what that is compared with, is of too few people: shape (slots, slices)."""
-        key = (*slots,), (*slices,)
-        if key not in self.known:
-            cells = [[self._is_few(slot, slice_) for slice_ in slices] for slot in slots]
-            self.known[key] = np.array(cells, dtype=bool).reshape(len(slots), len(slices))
-        return self.known[key]
+    def windows(self, slots: Sequence[date], slices: Sequence[Slice], asked: Bools) -> Bools:
+        """The windows whose figure, or what that is compared with, is of too few people, of those that are asked for.
+
+        Both have shape (slots, slices).
+        """
+        found = np.zeros(asked.shape, dtype=bool)
+        for row, column in zip(*np.nonzero(asked), strict=True):
+            found[row, column] = self._is_few(slots[row], slices[column])
+        return found
 
     def _is_few(self, slot: date, slice_: Slice) -> bool:
         of = [(timedelta(0), (slice_,)), *self._baseline(slice_)]
@@ -56,12 +58,13 @@ class FewPeople:
 
     def _people(self, side: Mapping[Slice, _Answers], of: Sequence[Slice], until: date) -> int:
         """How many answered in the window before `until`; where these are enough, perhaps more."""
-        who, end = list[Who](), until.toordinal()
-        for days, people in (side[one] for one in of if one in side):
-            first, last = np.searchsorted(days, (end - self.subject.rule.period.days, end))
-            who += people[first:last]
-        some = how_many(who[:_FIRST])
-        return some if some >= self.least else how_many(who)
+        end = until.toordinal()
+        since, known = end - self.subject.rule.period.days, [side[one] for one in of if one in side]
+        spans = [(people, bisect_left(days, since), bisect_left(days, end)) for days, people in known]
+        some = how_many([who for people, first, last in spans for who in people[first : min(last, first + _FIRST)]])
+        return (
+            some if some >= self.least else how_many([who for people, *ends in spans for who in people[slice(*ends)]])
+        )
 
 
 def few_people(conn: Connection, subject: Subject, slots: Sequence[date], moment: Moment) -> FewPeople | None:

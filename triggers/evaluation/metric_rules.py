@@ -148,7 +148,7 @@ def panel(subject: Subject, given: Inputs, slots: Sequence[date], alpha: Floats)
     found = kind_of(subject.rule).panel(subject, given, slots, alpha)
     if given.few is None:
         return found
-    told = ~given.few(found.slots, found.slices)
+    told = ~given.few(found.slots, found.slices, found.enough)
     return replace(found, enough=found.enough & told, suspect=found.suspect & told)
 
 

@@ -38,7 +38,7 @@ class Inputs:
         plain: the rule's own counts without the days under a condition; what baselines are made of.
         frozen: the baselines of a chart, by slice.
         known: the slices that a gap is shown for even where neither side has a row of them.
-        few: of slots and slices, the windows that come from too few people; None where there is no floor.
+        few: those of some windows that come from too few people, by slot and slice; None where there is no floor.
     """
 
     counts: Counts
@@ -47,7 +47,7 @@ class Inputs:
     plain: Counts | None = None
     frozen: Mapping[Slice, FrozenBaseline] | None = None
     known: frozenset[Slice] = frozenset()
-    few: Callable[[Sequence[date], Sequence[Slice]], Bools] | None = None
+    few: Callable[[Sequence[date], Sequence[Slice], Bools], Bools] | None = None
 
 
 @dataclass(frozen=True, slots=True)
