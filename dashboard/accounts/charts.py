@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import altair as alt
 
-from dashboard.charts import ATTENTION, GREY, QUIET, Rows
+from dashboard.charts import ATTENTION, GREY, QUIET, Rows, finished
 from queries.accounts import BOUNDARY_STATE, AccountAnswer, AccountStory, MomentOfTruth, Portfolio, PortfolioAccount
 from queries.engine import day_of
 from queries.metrics import count, day_words, money_figure
@@ -27,7 +27,7 @@ def labelled(portfolio: Portfolio) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.id for one in (*drawn[: MOST_LABELS // 2], *near[: MOST_LABELS // 2])))
 
 
-def quadrants(portfolio: Portfolio, names: dict[str, str], currency: str) -> Layers:
+def quadrants(portfolio: Portfolio, names: dict[str, str], currency: str) -> dict[str, Any]:
     """Each account with both known is a dot: how good the relationship is, our share of its wallet, what it buys.
 
     Those that are named have their 95% intervals.
@@ -65,7 +65,7 @@ def quadrants(portfolio: Portfolio, names: dict[str, str], currency: str) -> Lay
         ),
         *_corners(),
     ]
-    return alt.layer(*layers).properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
+    return finished(_fitted(*layers))
 
 
 def _dot(account: PortfolioAccount, name: str, currency: str, least: float) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def describe_quadrants(portfolio: Portfolio) -> str:
     return f"{count(len(portfolio.accounts))} accounts by relationship and share of wallet: {', '.join(parts)}."
 
 
-def bands(story: AccountStory, since: date, until: date, currency: str, zone: ZoneInfo) -> dict[str, Layers]:
+def bands(story: AccountStory, since: date, until: date, currency: str, zone: ZoneInfo) -> dict[str, dict[str, Any]]:
     """The bands of one account's time, on one axis, by name; a band of which nothing is known is left out."""
     span, made = (since, until), dict[str, Layers]()
     months = [month for month in story.months if month.month >= since]
@@ -132,7 +132,7 @@ def bands(story: AccountStory, since: date, until: date, currency: str, zone: Zo
         made["moments"] = _moments(moments, span, zone)
     if answers := [one for one in story.answers if day_of(one.at, zone) >= since]:
         made["answers"] = _answers(answers, span, zone)
-    return made
+    return {name: finished(chart) for name, chart in made.items()}
 
 
 def _time(span: tuple[date, date]) -> alt.X:

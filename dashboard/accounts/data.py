@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 
 from dashboard.accounts import charts
 from dashboard.cache import Changes, Key, copied, shared, until_changed
-from dashboard.charts import finished
 from dashboard.incident.data import account_name
 from queries.accounts import (
     AccountFacts,
@@ -102,7 +101,21 @@ def quadrant_spec(key: Key, _pin: Pin, vertical: str | None) -> dict[str, Any] |
     if shown is None or not any(account.score and account.share for account in shown.accounts):
         return None
     labelled = charts.labelled(shown)
-    return finished(charts.quadrants(shown, names(key, _pin, labelled), key.currency))
+    return charts.quadrants(shown, names(key, _pin, labelled), key.currency)
+
+
+@shared()
+def quadrant_words(key: Key, _pin: Pin, vertical: str | None) -> str:
+    """The chart of the portfolio in words."""
+    shown = in_vertical(portfolio(key, _pin), vertical)
+    return charts.describe_quadrants(shown) if shown else ""
+
+
+@shared()
+def verticals(key: Key, _pin: Pin) -> tuple[str, ...]:
+    """The verticals that have accounts in the portfolio."""
+    of = portfolio(key, _pin)
+    return tuple(sorted({one.vertical for one in of.accounts})) if of else ()
 
 
 def in_vertical(of: Portfolio | None, vertical: str | None) -> Portfolio | None:
@@ -165,5 +178,4 @@ def story_specs(key: Key, _pin: Pin, account: str, since: date) -> dict[str, Any
     known = story(key, _pin, account)
     if known is None:
         return {}
-    made = charts.bands(known, since, key.day, key.currency, key.tz)
-    return {name: finished(chart) for name, chart in made.items()}
+    return charts.bands(known, since, key.day, key.currency, key.tz)

@@ -2,19 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from dashboard.accounts import data, markup
 from dashboard.page_session import PageSession, page_session
 
-SHEET: Final = "sheet.html"
-
-
-def link(account: str) -> tuple[str, str]:
-    """The label and the address of an account's sheet."""
-    return "The sheet for the customer", f"files/{SHEET}?{urlencode({'id': account})}"
+SHEET: Final = markup.SHEET
 
 
 def sheet_file(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import date, tzinfo
 from typing import Final
+from urllib.parse import urlencode
 
 from markupsafe import Markup
 
@@ -26,6 +27,9 @@ from queries.state import Action
 
 _MACROS: Final = macros("accounts/macros.html")
 _SHEET: Final = macros("accounts/sheet.html")
+
+SHEET: Final = "sheet.html"
+"""The file of an account's sheet."""
 
 MEANINGS: Final = {
     "Model": "good relationship, high value",
@@ -241,9 +245,9 @@ def open_list(page: AccountPage, catalog: Catalog, zone: tzinfo, *, has_links: b
     return _MACROS.open(rows)
 
 
-def sheet_link(label: str, address: str) -> Markup:
+def sheet_link(account: str) -> Markup:
     """Where the sheet for the customer is."""
-    return _MACROS.sheet_link(label, address)
+    return _MACROS.sheet_link("The sheet for the customer", f"files/{SHEET}?{urlencode({'id': account})}")
 
 
 def action_line(action: Action, catalog: Catalog, zone: tzinfo) -> Markup:

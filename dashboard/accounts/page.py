@@ -1,17 +1,19 @@
 """The accounts: whom to call and the portfolio (`/accounts`), and one of them (`/accounts?id=...`)."""
 
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from typing import Final
 
 import streamlit as st
+from markupsafe import Markup
 
 from dashboard import markup as parts
-from dashboard.accounts import charts, data, files, markup
-from dashboard.page_session import PageSession, banners, follow_address
+from dashboard.accounts import charts, data, markup
+from dashboard.cache import Changes, Key, shared, until_changed
+from dashboard.page_session import PageSession, banner_lines, banners, follow_address
 from queries.accounts import BOUNDARY_STATE, NO_SIGNAL, PROMISED, STATES
 from queries.metrics import UnratedRevenueError, count
-from queries.review import EVERYWHERE
 from queries.state import share_action
 
 MOST_ACCOUNTS: Final = 20
@@ -46,99 +48,106 @@ def show(session: PageSession) -> None:
 
 
 def _list(session: PageSession) -> None:
-    key, pin, currency = session.key, session.pin, session.key.currency
-    every = data.portfolio(key, pin)
-    verticals = sorted({one.vertical for one in every.accounts}) if every else []
+    key, every = session.key, data.portfolio(session.key, session.pin)
+    verticals = data.verticals(key, session.pin)
     on_vertical = follow_address("vertical", {name: name for name in verticals}, None)
     vertical = st.session_state.get("vertical")
-    found = data.whom_to_call(key, session.changes, pin, session.state)
-    found = tuple(call for call in found if vertical in {None, call.vertical})
-    shown = data.in_vertical(every, vertical)
     audience = session.viewer.audience
     most = audience.issues if audience else MOST_ACCOUNTS
-    names = data.names(key, pin, [call.id for call in found[:most]])
-    place = vertical or (verticals[0] if len(verticals) == 1 else EVERYWHERE)
-    st.html(markup.list_header(found, names, place, shown, currency))
-    banners(session)
+    told = (vertical, most, session.opens("incidents"))
+    header, calls = _whom_to_call(key, session.changes, session, told)
+    st.html(parts.stacked(header, *banner_lines(session)))
     if len(verticals) > 1:
-        with st.container(key="filters", horizontal=True):
-            st.selectbox(
-                "Vertical", verticals, None, key="vertical", on_change=on_vertical, placeholder=EVERYWHERE, width=240
-            )
-    if found:
-        st.html(parts.section("Whom to call", "By what the account bought in twelve months."))
-        st.html(
-            markup.call_table(found[:most], names, currency, key.tz, has_links=session.opens("incidents"))
-            + _more(len(found) - most, "more account needs a call", "more accounts need a call")
+        st.selectbox(
+            "Vertical", verticals, None, key="vertical", on_change=on_vertical, placeholder="All verticals", width=240
         )
-    if shown is None:
-        missing = "No revenue is loaded" if not every and not verticals else "No account is in this vertical"
-        st.html(parts.section("Portfolio") + parts.notice(f"{missing}; fill the table `revenue` from a source, and set "
-                "[[portfolio]] in goals.toml."))  # fmt: skip
+    st.html(calls + (_states(key, session, vertical) if every else _nothing()))
+    if every is None:
         return
-    _portfolio(session, vertical)
-
-
-def _portfolio(session: PageSession, vertical: str | None) -> None:
-    key, pin, currency = session.key, session.pin, session.key.currency
-    shown = data.in_vertical(data.portfolio(key, pin), vertical)
-    if shown is None:
-        return
-    cut = shown.cutoffs
-    growth = f"where revenue is up by {cut.growth:.0%} or more on the year before"
-    if not cut.growth:
-        growth = "where revenue is not down on the year before"
-    lede = (
-        f"A relationship is good from {cut.score:g} of 10. Value is high from {cut.share:.0%} of an account's wallet "
-    )
-    lede += f"or, if that is not known, {growth}."
-    moved = data.since_last_quarter(key, pin)
-    if vertical is not None:
-        kept = {one.id for one in shown.accounts}
-        moved = tuple(
-            type(move)(move.before, move.now, tuple(one for one in move.accounts if one.id in kept)) for move in moved
-        )
-    st.html(parts.section("Portfolio", lede) + markup.state_table(shown, moved, currency))
-    spec = data.quadrant_spec(key, pin, vertical)
+    spec = data.quadrant_spec(key, session.pin, vertical)
     if spec is not None:
-        left_out = sum(not (one.score and one.share) for one in shown.accounts)
-        st.vega_lite_chart(spec, width="stretch", alt=charts.describe_quadrants(shown))
-        words = ["The larger the dot, the more it buys. Lines: 95% intervals. Coloured: At Risk, or may well be."]
-        if left_out:
-            accounts = "account is" if left_out == 1 else "accounts are"
-            words.append(f"{count(left_out)} {accounts} not drawn: no answer, or no share of wallet is known.")
-        st.html(parts.bullets(words))
-    _accounts(session, vertical)
-    after = data.year_after(key, pin)
-    if after is not None and vertical is None:
-        lede = (
-            "Accounts by what they answered, and by the quadrant that they were in, a year before. It is association."
-        )
-        st.html(parts.section("What became of their revenue", lede) + markup.kept_table(after, currency))
-
-
-def _accounts(session: PageSession, vertical: str | None) -> None:
-    key, pin = session.key, session.pin
-    shown = data.in_vertical(data.portfolio(key, pin), vertical)
-    if shown is None:
-        return
+        st.vega_lite_chart(spec, width="stretch", alt=data.quadrant_words(key, session.pin, vertical))
+    st.html(_legend(key, session, vertical))
     labels = {state: state if state not in {BOUNDARY_STATE, NO_SIGNAL} else state.capitalize() for state in STATES}
-    st.html(parts.section("Accounts"))
     follow = follow_address("state", {state.replace(" ", "-").casefold(): state for state in STATES}, None)
     state = st.selectbox(
         "Quadrant", [*STATES], None, labels.__getitem__, key="state", on_change=follow, placeholder="All", width=240
     )
+    st.html(_accounts(key, session, vertical, state))
+
+
+def _nothing() -> Markup:
+    missing = "No revenue is loaded; fill the table `revenue` from a source, and set [[portfolio]] in goals.toml."
+    return parts.section("Portfolio") + parts.notice(missing)
+
+
+@until_changed
+def _whom_to_call(
+    key: Key, changes: Changes, _session: PageSession, told: tuple[str | None, int, bool]
+) -> tuple[Markup, Markup]:
+    """The headline, and the table of those to call: of a vertical, at most so many, with links to incidents or not."""
+    vertical, most, has_links = told
+    found = data.whom_to_call(key, changes, _session.pin, _session.state)
+    found = tuple(call for call in found if vertical in {None, call.vertical})
+    names = data.names(key, _session.pin, [call.id for call in found[:most]])
+    verticals = data.verticals(key, _session.pin)
+    place = vertical or (verticals[0] if len(verticals) == 1 else "All verticals")
+    shown = data.in_vertical(data.portfolio(key, _session.pin), vertical)
+    header = markup.list_header(found, names, place, shown, key.currency)
+    if not found:
+        return header, Markup()
+    table = markup.call_table(found[:most], names, key.currency, key.tz, has_links=has_links)
+    more = _more(len(found) - most, "more account needs a call", "more accounts need a call")
+    return header, parts.section("Whom to call", "By what the account bought in twelve months.") + table + more
+
+
+@shared()
+def _states(key: Key, _session: PageSession, vertical: str | None) -> Markup:
+    """The quadrants: how many accounts each has and had, and what they buy."""
+    shown = data.in_vertical(data.portfolio(key, _session.pin), vertical)
+    if shown is None:
+        return Markup()
+    cut, kept = shown.cutoffs, {one.id for one in shown.accounts}
+    growth = f"is up by {cut.growth:.0%} or more" if cut.growth else "is not down"
+    lede = f"A relationship is good from {cut.score:g} of 10. Value is high from {cut.share:.0%} of an account's "
+    lede += f"wallet or, if that is not known, where revenue {growth} on the year before."
+    moved = data.since_last_quarter(key, _session.pin)
+    own = [replace(move, accounts=tuple(one for one in move.accounts if one.id in kept)) for move in moved]
+    return parts.section("Portfolio", lede) + markup.state_table(shown, own, key.currency)
+
+
+@shared()
+def _legend(key: Key, _session: PageSession, vertical: str | None) -> Markup:
+    """What the chart shows, and what it leaves out."""
+    shown = data.in_vertical(data.portfolio(key, _session.pin), vertical)
+    left_out = sum(not (one.score and one.share) for one in shown.accounts) if shown else 0
+    words = ["The larger the dot, the more it buys. Lines: 95% intervals. Coloured: At Risk, or may well be."]
+    if left_out:
+        accounts = "account is" if left_out == 1 else "accounts are"
+        words.append(f"{count(left_out)} {accounts} not drawn: no answer, or no share of wallet is known.")
+    return parts.bullets(words) + parts.section("Accounts")
+
+
+@shared()
+def _accounts(key: Key, _session: PageSession, vertical: str | None, state: str | None) -> Markup:
+    """The accounts that buy most, and what became of those of a year before."""
+    shown = data.in_vertical(data.portfolio(key, _session.pin), vertical)
+    if shown is None:
+        return Markup()
     of = shown.accounts if state is None else shown.of(state)
     some = of[:MOST_ACCOUNTS]
-    names = data.names(key, pin, [one.id for one in some])
+    names = data.names(key, _session.pin, [one.id for one in some])
     table = markup.account_table(some, names, key.currency, has_verticals=vertical is None)
-    st.html(table + _more(len(of) - len(some), "more account", "more accounts"))
+    pieces = table + _more(len(of) - len(some), "more account", "more accounts")
+    after = data.year_after(key, _session.pin)
+    if after is None or vertical is not None:
+        return pieces
+    lede = "Accounts by what they answered, and by the quadrant that they were in, a year before: an association."
+    return pieces + parts.section("What became of their revenue", lede) + markup.kept_table(after, key.currency)
 
 
-def _more(number: int, one: str, many: str) -> str:
-    if number <= 0:
-        return parts.bullets([])
-    return parts.bullets([f"{count(number)} {one if number == 1 else many}."])
+def _more(number: int, one: str, many: str) -> Markup:
+    return parts.bullets([f"{count(number)} {one if number == 1 else many}."] if number > 0 else [])
 
 
 def _account(session: PageSession, page: data.AccountPage) -> None:
@@ -166,7 +175,7 @@ def _actions(session: PageSession, page: data.AccountPage) -> None:
         key = session.own_key(f"share-{action.id}")
         if action.shared_at is None and st.button("Shared with the customer", key=key, type="tertiary"):
             session.write(partial(share_action, action_id=action.id, author=session.viewer.name, now=session.now))
-    st.html(markup.sheet_link(*files.link(page.story.id)))
+    st.html(markup.sheet_link(page.story.id))
 
 
 def _months_before(day: date, months: int) -> date:
