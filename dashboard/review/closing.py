@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 import streamlit as st
+from markupsafe import Markup
 from sqlalchemy import Connection
 
 from dashboard import markup as parts
@@ -36,13 +37,12 @@ def may_close(viewer: Viewer, vertical: str | None) -> bool:
     return is_own and scope.role == "gm" and scope.touchpoints is None and scope.accounts is None
 
 
-def close_form(session: PageSession, key: Key, review: Review) -> None:
-    """The form that closes the review, for who may; once everything in it is decided."""
+def close_form(session: PageSession, key: Key, review: Review) -> Markup:
+    """Draw the form that closes the review, for who may, or return why it cannot be closed yet."""
     if not may_close(session.viewer, review.vertical):
-        return
+        return Markup()
     if not review.financials_open:
-        st.html(parts.notice("The review can be closed once every key issue has an owner and a decision."))
-        return
+        return parts.notice("The review can be closed once every key issue has an owner and a decision.")
     slot = st.expander("Close the review", key=f"closing-{review.month}-{review.vertical}", on_change="rerun")
     if slot.open:
         with (
@@ -50,6 +50,7 @@ def close_form(session: PageSession, key: Key, review: Review) -> None:
             st.form(session.own_key(f"close-{review.month}-{review.vertical}"), border=False, enter_to_submit=False),
         ):
             _form(session, key, review)
+    return Markup()
 
 
 def _form(session: PageSession, key: Key, review: Review) -> None:

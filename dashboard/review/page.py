@@ -37,10 +37,9 @@ def show(session: PageSession) -> None:
     # The company's financials are opened by who sees the company; a vertical's on the page of the vertical.
     if is_open and not review.financials_open and (review.vertical or key.scope.is_everything):
         _override(session, review)
-    if is_open:
-        closing.close_form(session, key, review)
-    with st.expander("Calendar of reviews"):
-        st.html(written.calendar)
+    # In one element: each that a run draws is sent to every viewer at every click.
+    note = closing.close_form(session, key, review) if is_open else Markup()
+    st.html(parts.stacked(note, written.calendar))
     # The downloads stand at the top and are made last: they hold the chart's metric, which is chosen on its way.
     with top:
         _downloads(review, metric, markup.NEWEST if newest else None)
