@@ -112,7 +112,8 @@ def effect(key: Key, _pin: Pin, action: Action, others: tuple[Action, ...]) -> A
 class WrittenReview:
     """The document of one month, and its HTML.
 
-    `closed` is the review as it was closed, where it was; `key` is then another one where the document is that one's.
+    `closed` is the review as it was closed, where it was, and `is_own` is whether the document is that one's: `key` is
+    then another one.
     """
 
     review: Review
@@ -122,6 +123,7 @@ class WrittenReview:
     calendar: Markup
     key: Key
     closed: ClosedReview | None = None
+    is_own: bool = False
 
 
 def written_review(key: Key, changes: Changes, pin: Pin, state: Connection, *, newest: bool = False) -> WrittenReview:
@@ -156,7 +158,8 @@ def _written(
     issues = tuple(markup.issue(number, issue) for number, issue in enumerate(made.issues, start=1))
     said = markup.closed_lines(made, closed, shown, key.catalog.people, key.tz) if closed else ()
     above, below = markup.above_issues(made, said), markup.below_chart(made, key.currency, key.tz)
-    return WrittenReview(made, above, issues, below, calendar, key, closed)
+    is_own = closed is not None and shown in {Shown.CLOSED, Shown.CHANGED}
+    return WrittenReview(made, above, issues, below, calendar, key, closed, is_own)
 
 
 def _calendar(key: Key, pin: Pin, state: Connection) -> Markup:

@@ -10,9 +10,19 @@ from dashboard.page_session import PageSession, page_session
 from dashboard.review import data, downloads, markup
 
 CHARTS: Final = {"goals.png": "The chart, PNG", "goals.svg": "The chart, SVG"}
-TABLES: Final = {"figures.csv": "Figures, CSV", "issues.csv": "Key issues, CSV", "actions.csv": "Actions, CSV"}
+TABLES: Final = {
+    "minutes.html": "Minutes",
+    "figures.csv": "Figures, CSV",
+    "issues.csv": "Key issues, CSV",
+    "actions.csv": "Actions, CSV",
+}
 REVENUE: Final = {"revenue.csv": "Revenue, CSV"}
-TYPES: Final = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv; charset=utf-8"}
+TYPES: Final = {
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "csv": "text/csv; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+}
 
 
 def links(
@@ -72,6 +82,9 @@ def _made(session: PageSession, name: str, query: Mapping[str, str]) -> bytes | 
         title = f"{labels[metric] if metric else f'{vertical} against its goals'}, {month:%B %Y}"
         return (downloads.png if name == "goals.png" else downloads.svg)(spec, title)
     tables: dict[str, Callable[[], str]] = {
+        "minutes.html": lambda: str(
+            markup.minutes(review, written.closed if written.is_own else None, key.catalog.people, key.tz)
+        ),
         "figures.csv": lambda: downloads.standings_csv(review.standings),
         "issues.csv": lambda: downloads.issues_csv(review),
         "actions.csv": lambda: downloads.actions_csv(review.carried),

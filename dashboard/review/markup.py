@@ -14,9 +14,10 @@ from dashboard.charts import STATES
 from dashboard.markup import SEVERITIES, bullets, macros, notice, section, stacked
 from queries.metrics import count, day_words, goal_figure, money_change, money_figure, point_figure
 from queries.review import EVERYWHERE, ActionStatus, Issue, MetricStatus, Money, Review, ReviewDates
-from queries.state import ClosedReview
+from queries.state import Action, ClosedReview
 
 _MACROS: Final = macros("review/macros.html")
+_MINUTES: Final = macros("review/minutes.html")
 LEAST_MONTHS: Final = 3
 SPARK_WIDTH, SPARK_HEIGHT, MARGIN = 152, 34, 3
 """Of an issue's trend, in pixels."""
@@ -71,7 +72,11 @@ def above_issues(review: Review, closed: Iterable[Markup] = ()) -> Markup:
     loaded = f"data of {day_words(review.published_on)}"
     evaluated = f" · rules evaluated {day_words(review.evaluated_on)}" if review.evaluated_on else ""
     dateline = f"{review.month:%B %Y} · {loaded}{evaluated} · 95% confidence intervals"
-    pieces = [_MACROS.review_header(f"Monthly review · {review.vertical or EVERYWHERE}", review.headline, dateline)]
+    kicker, meeting = (
+        f"Monthly review · {review.vertical or EVERYWHERE}",
+        _query(review.month, review.vertical, meeting="0"),
+    )
+    pieces = [_MACROS.review_header(kicker, review.headline, dateline, f"?{meeting}")]
     pieces += closed
     if review.doubt:
         words = f"Incidents may be missing: {review.doubt}."
@@ -249,3 +254,24 @@ def _sum(values: Iterable[float | None]) -> float | None:
     # A vertical that is new this year has no year before: the total compares with what there was.
     known = [value for value in values if value is not None]
     return sum(known) if known else None
+
+
+def minutes(review: Review, closed: ClosedReview | None, people: Iterable[Person], zone: tzinfo) -> Markup:
+    """What a meeting decided, as a document to send round."""
+    line = "Not closed yet."
+    if closed:
+        line = f"Closed on {day_words(closed.closed_at, zone)} by {label_of(closed.author, people)}."
+    issues = []
+    for number, issue in enumerate(review.issues, start=1):
+        what = f"{issue.what}, {issue.where}"
+        figure = ", ".join(filter(None, (issue.figure, issue.against)))
+        made = issue.decision
+        decided = (made.what, made.owner, _due(made)) if made else ("", "", "")
+        issues.append((number, what, figure, *decided))
+    carried = [(one.action.what, _due(one.action), one.action.owner) for one in review.carried]
+    title = f"Minutes of the review of {review.month:%B %Y}, {review.vertical or EVERYWHERE}"
+    return _MINUTES.minutes(title, line, closed.present if closed else "", issues, carried)
+
+
+def _due(action: Action) -> str:
+    return f"due {day_words(action.due_on)}" if action.due_on else "no due date"

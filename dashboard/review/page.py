@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard import markup as parts
 from dashboard.cache import STATE_ENTRIES, Key, shared
 from dashboard.page_session import PageSession, banner_lines, banners, follow_address
-from dashboard.review import charts, closing, data, files, markup
+from dashboard.review import charts, closing, data, files, markup, meeting
 from queries.metrics import count, moment_words
 from queries.review import EVERYWHERE, Issue, Review
 from queries.state import COMPANY, NewAction, Override, parse_effect, record_override
@@ -21,7 +21,7 @@ from triggers.incidents import take_action
 
 def show(session: PageSession) -> None:
     """The page: one month of all verticals or one, by link (`?month=2026-10&vertical=Payments`)."""
-    top = st.container(key="controls", horizontal=True, vertical_alignment="bottom")
+    top = st.container(key=meeting.controls(), horizontal=True, vertical_alignment="bottom")
     key = _choose(session, top)
     if key is None:
         banners(session)
@@ -30,8 +30,28 @@ def show(session: PageSession) -> None:
     newest = st.query_params.get("figures") == markup.NEWEST
     written = data.written_review(key, session.changes, session.pin, session.state, newest=newest)
     review, is_open = written.review, written.closed is None
-    st.html(parts.stacked(*banner_lines(session), written.above))
-    _issues(session, review, written.issues, is_open=is_open)
+    screen = meeting.screen_of(review)
+    metric = None
+    if screen is not None:
+        meeting.bar(review, screen)
+    with meeting.stage(screen):
+        if not screen:
+            said = [] if screen == 0 else banner_lines(session)
+            st.html(parts.stacked(*said, written.above))
+        if screen is None or 0 < screen < meeting.last_screen(review):
+            _issues(session, review, written.issues, screen, is_open=is_open)
+        if screen in {None, meeting.last_screen(review)}:
+            metric = _after_issues(session, key, written)
+    if screen is not None:
+        banners(session)
+    # The downloads stand at the top and are made last: they hold the chart's metric, which is chosen on its way.
+    with top:
+        _downloads(review, metric, markup.NEWEST if newest else None)
+
+
+def _after_issues(session: PageSession, key: Key, written: data.WrittenReview) -> str | None:
+    """The goals, what improved, the financials, and the form that closes the review. Returns the chart's metric."""
+    review, is_open = written.review, written.closed is None
     metric = _against_goals(written.key, review)
     st.html(written.below)
     # The company's financials are opened by who sees the company; a vertical's on the page of the vertical.
@@ -40,9 +60,7 @@ def show(session: PageSession) -> None:
     # In one element: each that a run draws is sent to every viewer at every click.
     note = closing.close_form(session, key, review) if is_open else Markup()
     st.html(parts.stacked(note, written.calendar))
-    # The downloads stand at the top and are made last: they hold the chart's metric, which is chosen on its way.
-    with top:
-        _downloads(review, metric, markup.NEWEST if newest else None)
+    return metric
 
 
 def _choose(session: PageSession, top: DeltaGenerator) -> Key | None:
@@ -83,14 +101,24 @@ def _choose(session: PageSession, top: DeltaGenerator) -> Key | None:
     return session.key.of(named.get(month or "", months.usual), vertical)
 
 
-def _issues(session: PageSession, review: Review, written: Iterable[Markup], *, is_open: bool) -> None:
-    for issue, html in zip(review.issues, written, strict=True):
+def _issues(
+    session: PageSession, review: Review, written: Iterable[Markup], screen: int | None, *, is_open: bool
+) -> None:
+    """The issues, or the one of a meeting's screen."""
+    for number, (issue, html) in enumerate(zip(review.issues, written, strict=True), start=1):
+        if screen not in {None, number}:
+            continue
         st.html(html)
         if issue.incidents and session.opens("incidents"):
             link, about = {"id": issue.incidents[0]}, f"{issue.what}, {issue.where}"
             st.page_link("views/incident.py", label="Evidence and history", help=about, query_params=link)
-        if is_open:
+        if is_open and screen is None:
             _decide(session, review, issue)
+        elif is_open and meeting.is_deciding():
+            with st.form(session.own_key(f"form-{issue.id}-{review.month}"), border=False):
+                _decision_form(session, review, issue)
+    if screen is not None:
+        return
     if review.further and session.opens("incidents"):
         st.page_link(
             "views/incident.py",
