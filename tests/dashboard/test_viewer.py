@@ -27,7 +27,9 @@ def company(**limits: Any) -> Catalog:
 
 def test_a_reader_is_whom_the_verified_address_names() -> None:
     reader = signed_in((), CLAIMS, company(verticals=("Payments", "Energy"), touchpoints=("phone",)), NOW)
-    assert reader.scope == Scope("gm", frozenset({"Payments", "Energy"}), frozenset({"phone"}), privacy=Privacy())
+    assert reader.scope == Scope(
+        "gm", frozenset({"Payments", "Energy"}), frozenset({"phone"}), privacy=Privacy(exempt=("relationship-nps",))
+    )
     assert (reader.name, reader.email) == ("ana", "Ana@Example.com")
     assert reader.notice == "You see Payments and Energy, phone, as General manager of Payments."
     everything = signed_in((), CLAIMS, company(), NOW)
@@ -96,7 +98,7 @@ def test_an_analyst_sees_as_another_no_more_than_before() -> None:
     own = signed_in((), CLAIMS, of, NOW)
     other = seen_as(own, gm, of)
     assert own.can_see_as
-    assert other.scope == Scope("gm", frozenset({"Payments"}), privacy=Privacy())
+    assert other.scope == Scope("gm", frozenset({"Payments"}), privacy=Privacy(exempt=("relationship-nps",)))
     assert (other.name, other.can_see_as) == ("ana", True)
     assert not signed_in((), {**CLAIMS, "email": "gm@example.com"}, of, NOW).can_see_as
 
@@ -112,5 +114,5 @@ def test_a_scope_within_another_is_no_wider(own: set[str] | None, other: set[str
 
 def test_open_mode_is_an_analyst() -> None:
     viewer = open_viewer(company())
-    assert viewer.scope == Scope("analyst", privacy=Privacy())
+    assert viewer.scope == Scope("analyst", privacy=Privacy(exempt=("relationship-nps",)))
     assert viewer.audience is None or viewer.audience.account_names

@@ -136,7 +136,7 @@ def _response(rows: Rows, key: str, own: Row, draw: random.Random, start: dateti
             "id": key,
             **own,
             "person_id": f"{own['account_id']}-p0",
-            "kind": "transaction",
+            "kind": "transaction" if len(rows["response"]) % 3 else "relationship",
             "instrument": "after",
             "status": "answered" if answered else "invited",
             "scale": "nps" if answered else None,
