@@ -7,7 +7,16 @@ from zoneinfo import ZoneInfo
 import altair as alt
 
 from dashboard.charts import ATTENTION, GREY, QUIET, Rows, finished
-from queries.accounts import BOUNDARY_STATE, AccountAnswer, AccountStory, MomentOfTruth, Portfolio, PortfolioAccount
+from queries.accounts import (
+    BOUNDARY_STATE,
+    QUADRANTS,
+    AccountAnswer,
+    AccountStory,
+    MomentOfTruth,
+    Portfolio,
+    PortfolioAccount,
+    is_unhappy,
+)
 from queries.engine import day_of
 from queries.metrics import count, day_words, money_figure
 
@@ -72,7 +81,6 @@ def _dot(account: PortfolioAccount, name: str, currency: str, least: float) -> d
     score, share = account.score, account.share
     if score is None or share is None:
         raise ValueError(account.id)
-    risky = account.state == "At Risk" or (account.state == BOUNDARY_STATE and account.is_near("At Risk"))
     return {
         "score": score.value,
         "low": max(score.low, least),
@@ -87,7 +95,7 @@ def _dot(account: PortfolioAccount, name: str, currency: str, least: float) -> d
         "state": account.state,
         "name": name,
         "label": name or f"account {account.id}",
-        "color": ATTENTION if risky else GREY,
+        "color": ATTENTION if account.is_near("At Risk") else GREY,
     }
 
 
@@ -105,8 +113,8 @@ def _corners() -> list[alt.Chart]:
 
 def describe_quadrants(portfolio: Portfolio) -> str:
     """The chart in words, for who cannot see it."""
-    parts = [f"{count(len(found))} {state}" for state in ("Model", "Growth", "At Risk", "Dangling", BOUNDARY_STATE)
-             if (found := portfolio.of(state))]  # fmt: skip
+    placed = {state: portfolio.of(state) for state in (*QUADRANTS, BOUNDARY_STATE)}
+    parts = [f"{count(len(found))} {state}" for state, found in placed.items() if found]
     return f"{count(len(portfolio.accounts))} accounts by relationship and share of wallet: {', '.join(parts)}."
 
 
@@ -219,7 +227,7 @@ def _answers(answers: list[AccountAnswer], span: tuple[date, date], zone: ZoneIn
                 one.expectation, "not asked"
             ),
             "comment": one.comment,
-            "color": ATTENTION if one.height < 0.5 or (one.scale == "nps" and one.score <= 6) else GREY,
+            "color": ATTENTION if is_unhappy(one) else GREY,
         }
         for one in answers
     ]

@@ -31,7 +31,6 @@ def sheet_file(
         page = data.account_page(key, session.changes, session.pin, session.state, id_)
         if page is None:
             return PlainTextResponse("There is no such account, or you may not see it.\n", status_code=404)
-        name = data.names(key, session.pin, [id_])[id_]
-        made = markup.sheet(data.account_sheet(page, key.as_of), name, session.catalog, key.day, key.tz)
+        made = markup.sheet(data.account_sheet(page, key.as_of), page.story.name, session.catalog, key.day, key.tz)
     headers = {"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
     return HTMLResponse(str(made), headers=headers)

@@ -1,7 +1,7 @@
 """The parts of the accounts page as HTML; the templates are in `macros.html`. Pure."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, tzinfo
+from datetime import date, timedelta, tzinfo
 from typing import Final
 from urllib.parse import urlencode
 
@@ -61,13 +61,8 @@ def list_header(
         headline = f"{number_word(number).capitalize()} {needs}{worth}: {said}."
     line = "95% confidence intervals"
     if portfolio:
-        line = f"Revenue of the twelve months to {_last_month(portfolio.until)} · {line}"
+        line = f"Revenue of the twelve months to {portfolio.until - timedelta(days=1):%B %Y} · {line}"
     return _MACROS.account_header(f"Accounts · {place}", headline, line)
-
-
-def _last_month(until: date) -> str:
-    last = date(until.year - (until.month == 1), (until.month - 2) % 12 + 1, 1)
-    return f"{last:%B %Y}"
 
 
 def call_table(
@@ -97,8 +92,16 @@ def state_table(portfolio: Portfolio, moved: Sequence[Move], currency: str) -> M
         of = portfolio.of(state)
         money = sum(account.revenue for account in of)
         part = f"{money / portfolio.revenue:.0%}" if portfolio.revenue > 0 else "–"
-        name = state if state not in {BOUNDARY_STATE, NO_SIGNAL} else state.capitalize()
-        rows.append((name, MEANINGS[state], count(len(of)), count(before[state]), money_figure(money, currency), part))
+        rows.append(
+            (
+                state_name(state),
+                MEANINGS[state],
+                count(len(of)),
+                count(before[state]),
+                money_figure(money, currency),
+                part,
+            )
+        )
     total = count(len(portfolio.accounts)), count(sum(before.values())), money_figure(portfolio.revenue, currency)
     return _MACROS.states(rows, total)
 
@@ -146,6 +149,11 @@ def account_table(
     return _MACROS.accounts(rows)
 
 
+def state_name(state: str) -> str:
+    """A quadrant, or another state of an account, where it stands by itself."""
+    return state[:1].upper() + state[1:]
+
+
 def state_words(one: PortfolioAccount) -> str:
     """Where it is; on a boundary, where it may be."""
     if one.state != BOUNDARY_STATE:
@@ -172,14 +180,14 @@ def worth_words(one: PortfolioAccount) -> str:
     return "not known"
 
 
-def account_header(page: AccountPage, name: str, currency: str, today: date) -> Markup:
+def account_header(page: AccountPage, currency: str, today: date) -> Markup:
     """One account: what it buys and when it was last in touch in a sentence, then what is known of it."""
     story, place = page.story, page.place
     kicker = " · ".join(filter(None, ("Account", story.vertical, f"tier {story.tier}" if story.tier else "")))
     said = [f"bought for {money_figure(place.revenue, currency)} in twelve months{_change(page)}"] if place else []
     said.append(_touched(story.touched_on, today))
     line = f"Customer since {day_words(story.since)}" if story.since else ""
-    header = _MACROS.account_header(kicker, f"{name} {' and '.join(said)}.", line)
+    header = _MACROS.account_header(kicker, f"{story.name} {' and '.join(said)}.", line)
     return header + _MACROS.facts(_facts(page))
 
 

@@ -1,7 +1,6 @@
 """The accounts: whom to call and the portfolio (`/accounts`), and one of them (`/accounts?id=...`)."""
 
 from dataclasses import replace
-from datetime import date
 from functools import partial
 from typing import Final
 
@@ -12,8 +11,8 @@ from dashboard import markup as parts
 from dashboard.accounts import charts, data, markup
 from dashboard.cache import Changes, Key, shared, until_changed
 from dashboard.page_session import PageSession, banner_lines, banners, follow_address
-from queries.accounts import BOUNDARY_STATE, NO_SIGNAL, PROMISED, STATES
-from queries.metrics import UnratedRevenueError, count
+from queries.accounts import PROMISED, STATES
+from queries.metrics import YEAR, UnratedRevenueError, count, month_of
 from queries.state import share_action
 
 MOST_ACCOUNTS: Final = 20
@@ -68,10 +67,9 @@ def _list(session: PageSession) -> None:
     if spec is not None:
         st.vega_lite_chart(spec, width="stretch", alt=data.quadrant_words(key, session.pin, vertical))
     st.html(_legend(key, session, vertical))
-    labels = {state: state if state not in {BOUNDARY_STATE, NO_SIGNAL} else state.capitalize() for state in STATES}
     follow = follow_address("state", {state.replace(" ", "-").casefold(): state for state in STATES}, None)
     state = st.selectbox(
-        "Quadrant", [*STATES], None, labels.__getitem__, key="state", on_change=follow, placeholder="All", width=240
+        "Quadrant", [*STATES], None, markup.state_name, key="state", on_change=follow, placeholder="All", width=240
     )
     st.html(_accounts(key, session, vertical, state))
 
@@ -152,9 +150,8 @@ def _more(number: int, one: str, many: str) -> Markup:
 
 def _account(session: PageSession, page: data.AccountPage) -> None:
     key, pin = session.key, session.pin
-    name = data.names(key, pin, [page.story.id])[page.story.id]
-    st.html(markup.account_header(page, name, key.currency, key.day))
-    since = _months_before(key.day, SHOWN_MONTHS)
+    st.html(markup.account_header(page, key.currency, key.day))
+    since = month_of(key.day.year * YEAR + key.day.month - 1 - SHOWN_MONTHS)
     specs = data.story_specs(key, pin, page.story.id, since)
     with st.container(key="bands", gap="small"):
         for band, (title, lede) in BANDS.items():
@@ -176,8 +173,3 @@ def _actions(session: PageSession, page: data.AccountPage) -> None:
         if action.shared_at is None and st.button("Shared with the customer", key=key, type="tertiary"):
             session.write(partial(share_action, action_id=action.id, author=session.viewer.name, now=session.now))
     st.html(markup.sheet_link(page.story.id))
-
-
-def _months_before(day: date, months: int) -> date:
-    number = day.year * 12 + day.month - 1 - months
-    return date(number // 12, number % 12 + 1, 1)

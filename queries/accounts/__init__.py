@@ -28,5 +28,5 @@ from queries.accounts.portfolio import (
     read_account_facts,
 )
 from queries.accounts.quadrants import BOUNDARY, QUADRANTS
-from queries.accounts.sheet import AccountSheet, Told, is_unshared, sheet_of
+from queries.accounts.sheet import AccountSheet, Told, is_unhappy, is_unshared, sheet_of
 from queries.accounts.timeline import PROMISED, AccountAnswer, AccountStory, MomentOfTruth, read_story

@@ -57,16 +57,18 @@ def calls(
     labels = {rule.name: rule.label or rule.name for rule in catalog.rules}
     accounts = {account.id: account for account in (portfolio.accounts if portfolio else ())}
     mine = [one for one in found if one.account_id and one.class_ == "customer"]
+    late = {action.incident_id for action in actions if is_unshared(action, now)}
     open_: dict[str, list[Incident]] = {}
+    unshared: dict[str, Incident] = {}
     for incident in mine:
+        id_ = incident.account_id or ""
         if incident.is_open:
-            open_.setdefault(incident.account_id or "", []).append(incident)
-    of = {incident.id: incident for incident in mine}
-    late = [action for action in actions if action.incident_id in of and is_unshared(action, now)]
-    unshared = {of[action.incident_id or ""].account_id: of[action.incident_id or ""] for action in late}
+            open_.setdefault(id_, []).append(incident)
+        if incident.id in late:
+            unshared[id_] = incident
     slipping = {account.id: account for account in _slipping(portfolio)} if portfolio else {}
     made = []
-    for id_ in open_.keys() | slipping.keys() | {one for one in unshared if one}:
+    for id_ in open_.keys() | slipping.keys() | unshared.keys():
         incidents = sorted(open_.get(id_, ()), key=lambda one: (one.severity, one.opened_at, one.id))
         reasons = [Reason(labels.get(one.rule, one.rule), one.opened_at, one.id) for one in incidents]
         if id_ in slipping:
@@ -74,8 +76,7 @@ def calls(
         if id_ in unshared:
             reasons.append(Reason(NOT_SHARED, None, unshared[id_].id))
         account = accounts.get(id_)
-        known = [*incidents, *(unshared[one] for one in (id_,) if one in unshared)]
-        vertical = account.vertical if account else known[0].vertical or ""
+        vertical = account.vertical if account else (incidents or [unshared[id_]])[0].vertical or ""
         made.append(Call(id_, vertical, account, tuple(dict.fromkeys(reasons))))
     return tuple(sorted(made, key=lambda one: (-one.revenue, one.id)))
 

@@ -101,11 +101,6 @@ class Portfolio:
         """What all of them bought."""
         return sum(account.revenue for account in self.accounts)
 
-    @property
-    def has_shares(self) -> bool:
-        """Whether any share of wallet is known."""
-        return any(account.share for account in self.accounts)
-
     def of(self, state: str) -> tuple[PortfolioAccount, ...]:
         """The accounts in one of STATES."""
         return tuple(account for account in self.accounts if account.state == state)

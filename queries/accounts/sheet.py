@@ -9,7 +9,9 @@ from typing import Final
 from queries.accounts.timeline import AccountAnswer, AccountStory
 from queries.state import Action
 
-YEAR: Final = timedelta(days=365)
+RECENT: Final = timedelta(days=365)
+"""What was answered longer ago is not told any more."""
+
 MOST_WORDS: Final = 5
 MOST_PLACES: Final = 3
 
@@ -58,7 +60,7 @@ def sheet_of(story: AccountStory, actions: Sequence[Action], as_of: datetime) ->
         actions: those at this account.
         as_of: the answers of the twelve months before are counted; aware UTC.
     """
-    recent = [answer for answer in story.answers if answer.at >= as_of - YEAR]
+    recent = [answer for answer in story.answers if answer.at >= as_of - RECENT]
     of_relationship = [answer for answer in recent if answer.kind == "relationship" and answer.scale == "nps"]
     places: dict[str, list[AccountAnswer]] = {}
     for answer in recent:
