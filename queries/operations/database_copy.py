@@ -4,7 +4,8 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -114,15 +115,33 @@ def fsync(path: Path) -> None:
 
 
 def others_connected(url: str) -> int:
-    """How many other connections a PostgreSQL database has."""
-    query = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
-    with disposing(shared(url)) as engine, engine.connect() as conn:
-        return int(conn.execute(text(f"{query} and backend_type = 'client backend'")).scalar_one())
+    """How many other connections a PostgreSQL database has, without those that are about to end."""
+    query = "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    query += " and backend_type = 'client backend'"
+    # A transaction sees these statistics as they were when it first asked.
+    with disposing(shared(url)) as engine, engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        return len(_lasting(lambda: tuple(conn.execute(text(query)).scalars())))
 
 
 def holders(folder: Path) -> tuple[int, ...]:
-    """The other processes of this machine that have a file below a folder open, as far as the system says."""
-    inside, others = folder.resolve(), []
+    """The other processes of this machine that have a file below a folder open, as far as the system says.
+
+    Those that are about to end do not count.
+    """
+    return _lasting(lambda: _holders(folder.resolve()))
+
+
+def _lasting(ask: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
+    """What is still there after two seconds: programs and connections of a killed process outlive it by a moment."""
+    for _ in range(20):
+        if not ask():
+            return ()
+        time.sleep(0.1)
+    return ask()
+
+
+def _holders(inside: Path) -> tuple[int, ...]:
+    others = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             is_open = any(inside in link.readlink().parents for link in (process / "fd").iterdir())

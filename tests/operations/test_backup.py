@@ -25,6 +25,7 @@ from queries.engine import naive
 from queries.messages import last_restore, outbox, record_heartbeat
 from queries.operations import forget
 from queries.operations.backup import NAME, BadBackupError, NotNowError, backup, read_manifest
+from queries.operations.database_copy import holders, others_connected
 from queries.operations.restore import restore
 from queries.state import ClosedReview, Incident, read_closed_review, read_incidents, record_closed_review
 from queries.state import tables as state_tables
@@ -258,6 +259,19 @@ def test_a_restore_refuses_what_it_would_spoil(place: Place, saved: Path) -> Non
         other.stdout.readline()
         assert f"processes {other.pid} have files in" in refusal(place, saved, replace=True)
         other.communicate("\n", timeout=10)
+
+
+@pytest.mark.parametrize("kind", ["file", "connection"])
+def test_a_restore_awaits_what_is_about_to_end(saved: Path, postgres_url: str, kind: str) -> None:
+    """The program or the connection of a process that was just killed outlives it by a moment."""
+    held = f"open({str(saved / NAME)!r})"
+    if kind == "connection":
+        held = f"__import__('psycopg').connect({postgres_url.replace('+psycopg', '')!r})"
+    program = f"held = {held}; print('open', flush=True); __import__('time').sleep(0.7)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert (others_connected(postgres_url) if kind == "connection" else holders(saved)) in {0, ()}
 
 
 def test_a_restore_refuses_what_is_no_whole_backup(place: Place, saved: Path, tmp_path: Path) -> None:
