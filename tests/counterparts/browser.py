@@ -99,3 +99,12 @@ def _watched(tab: Tab) -> Tab:
     )
     page.on("response", lambda r: note(f"{r.status}: {r.url}") if r.status >= 400 else None)
     return tab
+
+
+def rested(page: Page) -> Page:
+    """The same page once the server has nothing more to say."""
+    page.wait_for_timeout(700)  # a chart is drawn after its element is there, and a click is not sent at once
+    expect(page.locator("[data-testid=stApp]")).to_have_attribute(
+        "data-test-script-state", "notRunning", timeout=60_000
+    )
+    return page

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.counterparts.browser import PageAt
+from tests.counterparts.browser import PageAt, rested
 from tests.dashboard.browser.test_pages import SERVERS, SIZES, health, served, settled
 from tests.support.small_company import found, load_late
 
@@ -19,6 +19,7 @@ def decide(page: Page) -> None:
     forms = page.locator("[data-testid=stExpander]", has_text="Record owner and decision")
     for number in range(forms.count()):
         forms.nth(number).locator("summary").click()
+        rested(page)
         forms.nth(number).get_by_label("Owner", exact=True).fill("Ana Keller")
         forms.nth(number).get_by_label("Decision", exact=True).fill("Two engineers on Tuesday")
         forms.nth(number).get_by_role("button", name="Record", exact=True).click()
@@ -39,6 +40,7 @@ def test_a_review_is_closed_and_stays_as_it_was(page_at: PageAt, tmp_path: Path,
         tab.screenshot("closing-locked")
         decide(page)
         page.locator("summary", has_text="Close the review").click()
+        rested(page)
         page.get_by_label("Who was present").fill("Ana, Ben and the board")
         tab.screenshot("closing-form")
         page.get_by_role("button", name="Close the review").click()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.counterparts.browser import PageAt, Tab
+from tests.counterparts.browser import PageAt, Tab, rested
 from tests.dashboard.browser.test_pages import LOOKS, SERVERS, SIZES, barriers, health, is_inside, served
 from tests.support.company import catalog, rows_of, rule, warehouse, weeks
 from tests.support.installation import configure
@@ -33,15 +33,6 @@ def settled(tab: Tab, address: str) -> Page:
     page = tab.open(address)
     expect(page.get_by_text("By chance alone:")).to_be_visible(timeout=90_000)
     return rested(page)
-
-
-def rested(page: Page) -> Page:
-    """The same page once the server has nothing more to say."""
-    page.wait_for_timeout(700)  # a chart is drawn after its element is there, and a click is not sent at once
-    expect(page.locator("[data-testid=stApp]")).to_have_attribute(
-        "data-test-script-state", "notRunning", timeout=60_000
-    )
-    return page
 
 
 @LOOKS

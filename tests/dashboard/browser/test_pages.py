@@ -19,7 +19,7 @@ from playwright.sync_api import Page, expect
 
 from queries.warehouse import EmbeddedWarehouse
 from tests import counterparts
-from tests.counterparts.browser import PageAt, Tab
+from tests.counterparts.browser import PageAt, Tab, rested
 from tests.support import dashboards
 from tests.support.clocks import Now, travelled_to
 from tests.support.small_company import BROKEN, Company, found, write_config
@@ -82,11 +82,7 @@ def settled(tab: Tab, address: str) -> Page:
     """The page with everything drawn."""
     page = tab.open(address)
     page.wait_for_selector(".e-headline", timeout=60_000)
-    expect(page.locator("[data-testid=stApp]")).to_have_attribute(
-        "data-test-script-state", "notRunning", timeout=60_000
-    )
-    page.wait_for_timeout(700)  # a chart is drawn after its element is there
-    return page
+    return rested(page)
 
 
 def test_the_state_is_closed_as_the_server_stops(tmp_path: Path, now: Now) -> None:

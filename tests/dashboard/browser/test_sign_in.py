@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.counterparts import oidc
-from tests.counterparts.browser import PageAt, Tab
+from tests.counterparts.browser import PageAt, Tab, rested
 from tests.support.readers import Site, serving
 from tests.support.small_company import BROKEN, VERTICALS, found
 
@@ -157,7 +157,7 @@ def test_a_general_manager_is_sent_nothing_of_another_vertical(page_at: PageAt, 
     ):
         page = tab.open(f"{site.url}{path}")
         expect(page.get_by_text(f"You see {ELSEWHERE}, as its general manager.")).to_be_visible(timeout=60_000)
-        page.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
+        rested(page)
     asked = {BROKEN} - {ELSEWHERE}
     others = [name for name in VERTICALS if name not in {ELSEWHERE, *asked}]
     assert [name for name in others if traffic.names(name)] == []
@@ -173,7 +173,7 @@ def test_who_may_not_have_the_names_of_accounts_is_sent_pseudonyms(page_at: Page
     expect(page.get_by_text("account A03, Payments").first).to_be_visible(timeout=60_000)
     page = tab.open(f"{site.url}/incident?id={site.company.detractor}")
     expect(page.get_by_text("account A03").first).to_be_visible(timeout=60_000)
-    page.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
+    rested(page)
     assert traffic.names("A03")
     assert not traffic.names("Payments Holding")
 
@@ -282,11 +282,13 @@ def test_each_closes_their_own_review_and_reads_no_others(page_at: PageAt, tmp_p
         for page, text in ((here, "Two engineers on Tuesday"), (chief, "The board asks the bank")):
             form = page.locator("[data-testid=stExpander]", has_text="Record owner and decision")
             form.locator("summary").click()
+            rested(page)
             form.get_by_label("Owner", exact=True).fill("Ana Keller")
             form.get_by_label("Decision", exact=True).fill(text)
             form.get_by_role("button", name="Record", exact=True).click()
             expect(page.locator(".e-issue")).to_contain_text(text)
             page.locator("summary", has_text="Close the review").click()
+            rested(page)
             page.get_by_label("Who was present").fill(f"Those who said: {text}")
             page.get_by_role("button", name="Close the review").click()
             expect(page.get_by_text(f"Present: Those who said: {text}.")).to_be_visible()
@@ -310,9 +312,10 @@ def test_an_analyst_sees_the_page_as_a_general_manager_does(page_at: PageAt, sit
     sign_in(page, "ana@example.com")
     chooser = page.get_by_label("See as")
     expect(chooser).to_be_visible(timeout=60_000)
-    page.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
+    rested(page)
     # Typed: what is drawn meanwhile closes a list that was opened by a click.
     chooser.press_sequentially("gm-here")
+    expect(page.get_by_role("option", name="gm-here")).to_be_visible()
     chooser.press("Enter")
     expect(page.get_by_text(f"You see what its general manager sees: {BROKEN}.")).to_be_visible()
     expect(page.locator(".e-issue")).not_to_have_count(0)
