@@ -4,7 +4,7 @@ from datetime import date
 from typing import Protocol, TypeVar
 
 from config.models.calendar import Calendar
-from config.models.metrics import Cutoffs, Goal, Metric, goal_of
+from config.models.metrics import BaselinePeriod, Cutoffs, Goal, Metric, goal_of
 from config.models.routing import Audience, Person, Privacy, ReviewSettings, Route
 from config.models.rule_fields import Guard
 from config.models.rules import Rule
@@ -36,6 +36,7 @@ class Catalog(FrozenModel):
     review: ReviewSettings
     privacy: Privacy = Privacy()
     portfolio: tuple[Cutoffs, ...] = ()
+    baselines: tuple[BaselinePeriod, ...] = ()
     guard: Guard
 
     def metric(self, name: str) -> Metric:
@@ -66,6 +67,11 @@ class Catalog(FrozenModel):
         """The newest cut-offs of the portfolio that are valid on `day`."""
         valid = (one for one in self.portfolio if one.valid_from <= day)
         return max(valid, key=lambda one: one.valid_from, default=None)
+
+    def baselines_on(self, day: date) -> tuple[BaselinePeriod, ...]:
+        """The baseline of each metric that has one on `day`: the newest that is valid then."""
+        valid = sorted((one for one in self.baselines if one.valid_from <= day), key=lambda one: one.valid_from)
+        return tuple({one.metric: one for one in valid}.values())
 
 
 def next_named(items: tuple[NamedT, ...], name: str) -> NamedT:

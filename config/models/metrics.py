@@ -95,6 +95,18 @@ class Cutoffs(FrozenModel):
     valid_from: date
 
 
+class BaselinePeriod(FrozenModel):
+    """The months that a share of journeys is held against, from a day on.
+
+    They begin with `since`; without it, with the first full month of the data.
+    """
+
+    metric: Name
+    since: date | None = None
+    months: Annotated[int, Field(ge=1, le=36)] = 12
+    valid_from: date
+
+
 def goal_of(goals: tuple[Goal, ...], metric: str, vertical: str, day: date, where: Conditions = ()) -> Goal | None:
     """The newest goal of a metric for a vertical that is valid on `day`; the vertical's own before `*`.
 

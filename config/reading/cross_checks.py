@@ -8,6 +8,7 @@ from config import Mistake
 from config.models import (
     INEXACT,
     Audience,
+    BaselinePeriod,
     Calendar,
     ChartRule,
     Conditions,
@@ -48,6 +49,7 @@ class Sheets:
     privacy: Sheet[Privacy]
     guard: Sheet[Guard]
     portfolio: Sheet[Cutoffs]
+    baselines: Sheet[BaselinePeriod]
 
     def all(self) -> tuple[Sheet[Any], ...]:
         """Every sheet."""
@@ -70,7 +72,7 @@ def cross_check(sheets: Sheets, columns: Columns | None) -> Iterator[Mistake]:
     yield from _goals_twice(sheets.goals)
     for goal in sheets.goals.entries:
         yield from _goal(goal, sheets, tables)
-    yield from _cutoffs_twice(sheets.portfolio)
+    yield from _dated(sheets)
     for rule in sheets.rules.entries:
         yield from _rule(rule, sheets, tables)
     for route in sheets.routes.entries:
@@ -140,13 +142,22 @@ def _goals_twice(goals: Sheet[Goal]) -> Iterator[Mistake]:
             yield entry.mistake((), wrong, f"keep one of them; the first is on line {earlier}")
 
 
-def _cutoffs_twice(portfolio: Sheet[Cutoffs]) -> Iterator[Mistake]:
-    first: dict[object, int] = {}
-    for entry in portfolio.entries:
-        line = entry.document.line(entry.place)
-        earlier = first.setdefault(entry.item.valid_from, line)
-        if earlier != line and entry.sound("valid_from"):
-            wrong = f"there are already cut-offs from {entry.item.valid_from}"
+def _dated(sheets: Sheets) -> Iterator[Mistake]:
+    """What is valid from a day on, besides goals."""
+    yield from _twice(sheets.portfolio, "cut-offs")
+    yield from _twice(sheets.baselines, "a baseline", "metric")
+    for baseline in sheets.baselines.entries:
+        yield from _baseline(baseline, sheets)
+
+
+def _twice(sheet: Sheet[Any], what: str, *keys: str) -> Iterator[Mistake]:
+    """Two entries of a sheet that are valid from one day on, for one value of `keys`."""
+    first: dict[tuple[object, ...], int] = {}
+    for entry in sheet.entries:
+        line, names = entry.document.line(entry.place), (*keys, "valid_from")
+        earlier = first.setdefault(tuple(getattr(entry.item, name) for name in names), line)
+        if earlier != line and entry.sound(*names):
+            wrong = f"{what} from {entry.item.valid_from} on stands here twice"
             yield entry.mistake((), wrong, f"keep one of them; the first is on line {earlier}")
 
 
@@ -167,6 +178,14 @@ def _goal(entry: ConfigEntry[Goal], sheets: Sheets, tables: Tables) -> Iterator[
     if metric := sheets.metric(entry):
         yield from _possible(entry, "value", goal.value, metric)
         yield from tables.conditions(entry, "where", goal.where, metric.item.table)
+
+
+def _baseline(entry: ConfigEntry[BaselinePeriod], sheets: Sheets) -> Iterator[Mistake]:
+    yield from _known(entry, ("metric",), "metric", entry.item.metric, sheets.metrics.names)
+    metric = sheets.metric(entry)
+    if metric and metric.sound("shape", "table") and (metric.item.shape, metric.item.table) != ("share", "journey"):
+        wrong = f"{metric.item.name} is not a share of journeys"
+        yield entry.mistake(("metric",), wrong, "choose one that is, such as defect-rate")
 
 
 def _possible(entry: ConfigEntry[Any], key: str, value: float, metric: ConfigEntry[Metric]) -> Iterator[Mistake]:

@@ -17,6 +17,7 @@ from config.models import (
     LAST_DAY,
     TABLES,
     Audience,
+    BaselinePeriod,
     Calendar,
     Catalog,
     Cutoffs,
@@ -39,7 +40,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 FILES: Final[Mapping[str, tuple[str, ...]]] = {
     "metrics.toml": ("metric",),
-    "goals.toml": ("goal", "portfolio"),
+    "goals.toml": ("goal", "portfolio", "baseline"),
     "triggers.toml": ("rule", "guard"),
     "routing.toml": ("route", "person"),
     "audiences.toml": ("audience", "review", "privacy"),
@@ -78,6 +79,7 @@ _STAND_INS: Final[Mapping[type[BaseModel], Mapping[str, Any]]] = {
     },
     Goal: {"metric": "x", "value": 0, "valid_from": LAST_DAY},
     Cutoffs: {"score": 0, "share": 0, "valid_from": LAST_DAY},
+    BaselinePeriod: {"metric": "x", "valid_from": LAST_DAY},
     **{BY_KIND[kind]: {**written, "kind": kind} for kind, written in _OF_A_KIND.items()},
     Route: {"name": "x"},
     Person: {"name": "x", "label": "", "audience": "x"},
@@ -114,6 +116,7 @@ def read_catalog(folder: Path, columns: Mapping[str, Collection[str]] | None = N
         review=sheets.review.items[0],
         privacy=sheets.privacy.items[0],
         portfolio=sheets.portfolio.items,
+        baselines=sheets.baselines.items,
         guard=sheets.guard.items[0],
     )
 
@@ -199,6 +202,7 @@ def _sheets(documents: Mapping[str, Document | None]) -> Sheets:
         _single(documents["audiences.toml"], "privacy", Privacy, needed=False),
         _single(documents["triggers.toml"], "guard", Guard, needed=True),
         named("portfolio", Cutoffs),
+        named("baseline", BaselinePeriod),
     )
 
 
@@ -282,7 +286,7 @@ def check_drafts(
         Sheet(rules, _names(entry.item for entry in rules), ()),
         Sheet((), _names(catalog.routes), ()),
         Sheet((), _names(catalog.people), ()),
-        *(empty, empty, empty, empty, empty, empty),
+        *(empty for _ in range(7)),
     )
     return cross_check(sheets, columns)
 

@@ -13,7 +13,7 @@ from dashboard.charts import finished
 from dashboard.review import markup
 from dashboard.review.charts import against_goals
 from dashboard.review.markup import Shown
-from queries.metrics import MetricPoint
+from queries.metrics import AgainstBaseline, MetricPoint, read_against_baseline
 from queries.review import (
     ActionEffect,
     Facts,
@@ -41,7 +41,7 @@ from queries.review import (
 from queries.review.compose import compose, within
 from queries.review.stored_document import read_document, shows_other_figures
 from queries.state import COMPANY, Action, ClosedReview, held_on, read_closed_review
-from queries.warehouse import Pin, Scope
+from queries.warehouse import EVERYTHING, Pin, Scope
 
 LISTED: Final = 6
 """So many months of the calendar of reviews are shown."""
@@ -106,6 +106,19 @@ def _window(key: Key, _pin: Pin, rule: str, group: str) -> Sample | None:
 def effect(key: Key, _pin: Pin, action: Action, others: tuple[Action, ...]) -> ActionEffect | None:
     """What an action has done so far; `others` at the same place share in it."""
     return read_effect(_pin.conn, _context(key, _pin), action, others)
+
+
+@shared()
+def _against_baselines(key: Key, _pin: Pin) -> tuple[AgainstBaseline, ...]:
+    """The verticals against each baseline; where it begins is the same for whoever looks."""
+    catalog, period = key.catalog, _context(key, _pin).period
+    known = catalog.baselines_on(period.first)
+    first = read_months(_pin.conn, EVERYTHING, key.as_of).first_full if known else None
+    found = (
+        read_against_baseline(_pin.conn, catalog.metric(one.metric), one, (first, period.until), key.scope, key.as_of)
+        for one in known
+    )
+    return tuple(one for one in found if one is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +218,7 @@ def review(key: Key, pin: Pin, state: Connection, budget: PageBudget | None = No
         budget=budget or budget_of(key),
         today=key.day,
     )
-    return replace(made, months=context.period.history)
+    return replace(made, months=context.period.history, baselines=_against_baselines(key, pin))
 
 
 def shown_standings(review: Review, metric: str | None) -> tuple[MetricStatus, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import vl_convert
 
 from dashboard.charts import in_full
-from queries.metrics import csv_cell
+from queries.metrics import AgainstBaseline, csv_cell
 from queries.review import ActionStatus, MetricStatus, Money, Review
 
 SCALE: Final = 2
@@ -118,6 +118,22 @@ def issues_csv(review: Review) -> str:
             for i in review.issues
         ),
     )
+
+
+def baselines_csv(baselines: Iterable[AgainstBaseline]) -> str:
+    """Every vertical against each baseline: figures in the metric's unit, changes as a part of the baseline."""
+    head = ("metric", "vertical", "baseline_since", "baseline_until", "since", "until", "cases_before", "before")
+    rows = []
+    for of in baselines:
+        days = (of.first, of.last, of.since, of.until)
+        for one in of.verticals:
+            ends = (one.change.value, one.change.low, one.change.high) if one.change else (None, None, None)
+            figures = (one.cases_before, one.before, one.cases, one.now, *ends)
+            rows.append((of.metric.name, one.vertical, *days, *figures))
+        if of.pooled:
+            ends = (of.pooled.change.value, of.pooled.change.low, of.pooled.change.high)
+            rows.append((of.metric.name, "*", *days, None, None, None, None, *ends))
+    return table((*head, "cases", "now", "change", "low", "high"), rows)
 
 
 def actions_csv(carried: Iterable[ActionStatus]) -> str:

@@ -15,6 +15,7 @@ TABLES: Final = {
     "figures.csv": "Figures, CSV",
     "issues.csv": "Key issues, CSV",
     "actions.csv": "Actions, CSV",
+    "baseline.csv": "Against the baseline, CSV",
 }
 REVENUE: Final = {"revenue.csv": "Revenue, CSV"}
 TYPES: Final = {
@@ -88,6 +89,7 @@ def _made(session: PageSession, name: str, query: Mapping[str, str]) -> bytes | 
         "figures.csv": lambda: downloads.standings_csv(review.standings),
         "issues.csv": lambda: downloads.issues_csv(review),
         "actions.csv": lambda: downloads.actions_csv(review.carried),
+        "baseline.csv": lambda: downloads.baselines_csv(review.baselines),
     }
     if review.financials_open and not review.no_money:
         tables["revenue.csv"] = lambda: downloads.money_csv(review.money, key.currency)

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from config.models import Person, label_of
 from dashboard.charts import STATES
 from dashboard.markup import SEVERITIES, bullets, macros, notice, section, stacked
+from dashboard.review.baselines import against_baselines
 from queries.metrics import count, day_words, goal_figure, money_change, money_figure, point_figure
 from queries.review import EVERYWHERE, ActionStatus, Issue, MetricStatus, Money, Review, ReviewDates
 from queries.state import Action, ClosedReview
@@ -206,12 +207,13 @@ def carried(statuses: Iterable[ActionStatus]) -> Markup:
 
 
 def below_chart(review: Review, currency: str, zone: tzinfo) -> Markup:
-    """What improved, what is being done, what was escalated, and the financials."""
+    """What changed since the baseline, what improved, what is being done, what was escalated, and the financials."""
     lede = "Statistically significant, corrected for the number of comparisons on this page."
     over = [f"{count(review.more_improved)} more."] if review.more_improved else []
     improved = bullets([*review.improved, *over] or ("No change is large enough to be certain.",))
     became = bullets([review.outcome.words]) if review.outcome else ""
     pieces = [
+        *against_baselines(review.baselines),
         section("What improved", lede) + improved,
         section("Actions carried over") + (carried(review.carried) if review.carried else bullets(["None."])),
         section("Escalated incidents", "Opened this month and sent to Slack.") + became,

@@ -4,11 +4,13 @@ May import queries.warehouse, queries.statistics, queries.engine and config.
 """
 
 from queries.metrics.account_months import YEAR, AccountMonths, MonthlyRevenue, month_of, read_account_months
+from queries.metrics.baselines import AgainstBaseline, VerticalChange, read_against_baseline
 from queries.metrics.cube import HOUR, Coded, Cube, Ints, cube_of, day_ordinals, read_cube, read_late
 from queries.metrics.design_effects import EVERY_VERTICAL, DesignEffect, DesignEffects, write_design_effects
 from queries.metrics.formatting import (
     NO_FIGURE,
     SEVERITY_WORDS,
+    change_words,
     count,
     csv_cell,
     day_words,

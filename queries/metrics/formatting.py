@@ -182,6 +182,14 @@ def money_change(now: float, then: float | None) -> str:
     return f"{percent:+.1f}%".replace("-", "\N{MINUS SIGN}") if percent else "0.0%"
 
 
+def change_words(value: float, low: float, high: float) -> str:
+    """A relative change with its 95% interval, such as `−18% (−29% to −5%)`."""
+    said, least, most = (
+        f"{round(100 * part):+,d}%".replace("-", MINUS).replace("+0%", "0%") for part in (value, low, high)
+    )
+    return f"{said} ({least} to {most})"
+
+
 def money_figure(value: float | None, currency: str) -> str:
     """Revenue as it is shown."""
     return "–" if value is None else amount(value, currency)

@@ -19,6 +19,7 @@ from config.models import Condition, Metric
 from queries.metrics import Ask, MetricPoint, clock_of, count, measure, signed_change
 from queries.monitoring import overlaps
 from queries.state import Action
+from queries.statistics.relative_changes import random_effects
 from queries.warehouse import COLUMNS, Scope
 
 EffectVerdict = Literal["improved", "worsened", "cannot tell yet", "needs more"]
@@ -137,32 +138,20 @@ def _verdict(metric: Metric, found: _Compared) -> EffectVerdict:
 def _compared(treated: Unit, peers: Sequence[Unit]) -> _Compared:
     """Treated change less the peers' mean change. How differently the peers moved is part of the noise."""
     changes = [Window(p.after.value - p.before.value, p.after.variance + p.before.variance, p.after.n) for p in peers]
-    mean, variance, between = _pooled(changes)
+    usual = random_effects([one.value for one in changes], [one.variance for one in changes])
     own = treated.after.variance + treated.before.variance
-    total = own + variance + between
+    total = own + usual.variance + usual.between
     # How differently the peers moved is estimated from a few of them, which only t allows for.
-    quantile = float(scipy.special.stdtrit(len(peers) - 1, 0.975)) if between > own else _Z
-    return _Compared(treated.after.value - treated.before.value - mean, total, quantile)
-
-
-def _pooled(windows: Sequence[Window]) -> tuple[float, float, float]:
-    """Mean, its variance and the variance between units (DerSimonian and Laird 1986)."""
-    weights = [1 / w.variance for w in windows]
-    total = sum(weights)
-    mean = sum(weight * w.value for weight, w in zip(weights, windows, strict=True)) / total
-    spread = sum(weight * (w.value - mean) ** 2 for weight, w in zip(weights, windows, strict=True))
-    scale = total - sum(weight**2 for weight in weights) / total
-    between = max(0.0, (spread - (len(windows) - 1)) / scale) if scale > 0 else 0.0
-    weights = [1 / (w.variance + between) for w in windows]
-    mean = sum(weight * w.value for weight, w in zip(weights, windows, strict=True)) / sum(weights)
-    return mean, 1 / sum(weights), between
+    quantile = float(scipy.special.stdtrit(len(peers) - 1, 0.975)) if usual.between > own else _Z
+    return _Compared(treated.after.value - treated.before.value - usual.mean, total, quantile)
 
 
 def _shrunk(before: Window, peers: Sequence[Window]) -> Window:
     """The baseline drawn towards its peers by the share of it that is noise (empirical Bayes)."""
-    mean, _, between = _pooled([before, *peers])
-    keep = between / (between + before.variance)
-    return Window(mean + (before.value - mean) * keep, before.variance, before.n)
+    units = [before, *peers]
+    usual = random_effects([one.value for one in units], [one.variance for one in units])
+    keep = usual.between / (usual.between + before.variance)
+    return Window(usual.mean + (before.value - usual.mean) * keep, before.variance, before.n)
 
 
 def _was_improving(metric: Metric, treated: Unit, peers: Sequence[Unit]) -> bool:

@@ -8,7 +8,7 @@ from statistics import NormalDist
 from typing import Any, Final, Literal
 
 from config.models import Metric
-from queries.metrics import MetricPoint, day_words, half_width, span_words
+from queries.metrics import AgainstBaseline, MetricPoint, day_words, half_width, span_words
 from queries.review.outcomes import EscalationOutcome
 from queries.state import Action, Override
 
@@ -226,7 +226,7 @@ class PageBudget:
 class Review:
     """The document. Financials are for showing only when `financials_open`; `no_money` says why there are none.
     `tally` says what the issues are made of, `more_improved` how many lines of what improved are over the budget;
-    `months` are those up to the one reviewed.
+    `months` are those up to the one reviewed; `baselines` are what it is held against besides the goals.
 
     Its days are those of the reporting zone.
     """
@@ -253,6 +253,7 @@ class Review:
     tally: str = ""
     more_improved: int = 0
     months: tuple[date, ...] = ()
+    baselines: tuple[AgainstBaseline, ...] = ()
 
     @property
     def financials_open(self) -> bool:

@@ -72,8 +72,21 @@ def _typed(kind: Any, value: Any) -> Any:
 
 def shows_other_figures(one: Review, other: Review) -> bool:
     """Whether two documents of one month differ in a figure of it that both show, or in the revenue."""
-    issues, others = ({issue.id: issue.figure for issue in review.issues} for review in (one, other))
-    return _figures(one) != _figures(other) or any(others.get(id_, said) != said for id_, said in issues.items())
+    pairs = [
+        [{issue.id: issue.figure for issue in review.issues} for review in (one, other)],
+        [_changes(review) for review in (one, other)],
+    ]
+    changed = (of[key] != said for said_of, of in pairs for key, said in said_of.items() if key in of)
+    return _figures(one) != _figures(other) or any(changed)
+
+
+def _changes(review: Review) -> dict[Any, Any]:
+    """The changes against a baseline, by its days and the vertical."""
+    return {
+        (of.metric.name, of.first, of.last, of.since, of.until, one.vertical): one.change and round(one.change.value, 2)
+        for of in review.baselines
+        for one in of.verticals
+    }
 
 
 def _figures(review: Review) -> Any:

@@ -18,6 +18,7 @@ from config.models import (
     Against,
     Audience,
     Baseline,
+    BaselinePeriod,
     Calendar,
     Catalog,
     ChartRule,
@@ -201,6 +202,7 @@ def _rules(catalog: Catalog) -> Iterator[str]:
     tops: dict[str, type[BaseModel]] = {
         "[[goal]] in goals.toml": Goal,
         "[[portfolio]] in goals.toml": Cutoffs,
+        "[[baseline]] in goals.toml": BaselinePeriod,
         "[[route]] in routing.toml": Route,
     }
     for title, goals_or_routes in tops.items():
