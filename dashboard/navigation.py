@@ -21,7 +21,6 @@ from queries.warehouse import NoWarehouseError
 FOLDER: Final = Path(__file__).parent
 ICON: Final = f"data:image/png;base64,{b64encode((FOLDER / 'assets' / 'favicon.png').read_bytes()).decode('ascii')}"
 """Not as a file: Streamlit forgets a session's files at each run, and the browser may ask for one in between."""
-LOOK: Final = f"<style>{(FOLDER / 'assets' / 'look.css').read_text(encoding='utf-8')}</style>"
 
 
 def _lab_refusal(session: PageSession) -> str:
@@ -86,7 +85,6 @@ def navigate() -> None:
             problem = error
         chosen = _chosen(session, is_told_nothing=isinstance(problem, NotSignedInError | NotKnownError))
         st.set_page_config(page_title=f"{chosen.title} – Earshot")
-        st.html(LOOK)
         with st.container(key="page"):
             if session is not None:
                 _opened.set(session)
@@ -114,6 +112,8 @@ def _chosen(session: PageSession | None, *, is_told_nothing: bool) -> st.Page:
         for page in PAGES
     }
     chosen = st.navigation([*pages.values()], position="hidden" if is_told_nothing else "top")
+    if session:
+        session.pages.update((page.name, made) for page, made in pages.items())
     if session and chosen is pages[PAGES[0]] and chosen.visibility == "hidden":
         for page in pages.values():
             if page.visibility == "visible":

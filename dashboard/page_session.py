@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from secrets import token_urlsafe
 from typing import Any, Final
@@ -30,7 +30,8 @@ SEE_AS: Final = "see-as"
 class PageSession:
     """What a page works with. `pin` and `state` are open for as long as the page runs.
 
-    `changes` counts the changes of the state before it was read; None where that is not known.
+    `changes` counts the changes of the state before it was read; None where that is not known. `pages` are those that
+    a link can lead to, by name: Streamlit would look each up on the disk by its path.
     """
 
     stores: Stores
@@ -41,6 +42,7 @@ class PageSession:
     state: Connection
     changes: cache.Changes
     now: datetime
+    pages: dict[str, st.Page] = field(default_factory=dict)
 
     def own_key(self, name: str) -> str:
         """The key of an element that changes something: nobody but this session can name it."""

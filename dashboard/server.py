@@ -35,6 +35,7 @@ from dashboard.review import files
 from dashboard.stores import close, health
 
 APP = Path(__file__).resolve().parent / "app.py"
+LOOK = APP.parent / "assets" / "look.css"
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -66,7 +67,9 @@ def app(settings: Settings) -> GuardedApp:
     # `/incident/_stcore/health` first, wait for that to fail, and only then try `/`.
     script = '<script>window.__streamlit = {BACKEND_BASE_URL: new URL(".", window.location.href).href}</script>'
     page = (Path(st.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
-    index = page.replace("<head>", f"<head>{script}", 1)
+    # At the end, after the styles that Streamlit adds to the head: sent once, and not again with each run of a page.
+    look = f"<style>{LOOK.read_text(encoding='utf-8')}</style>"
+    index = page.replace("<head>", f"<head>{script}", 1).replace("</body>", f"{look}</body>", 1)
 
     async def linked(_request: Request) -> HTMLResponse:
         # One for each request: what compresses an answer changes its headers in place.
@@ -78,7 +81,7 @@ def app(settings: Settings) -> GuardedApp:
         # Starlette would name the host that the proxy asks, which is none of the reader's.
         *([Route(base, lambda request: RedirectResponse(f"{base}/?{request.url.query}".rstrip("?")))] if base else []),
         Route(f"{base}/files/{{name}}", _file),
-        *(Route(f"{base}{page.link}", linked) for page in PAGES if not page.is_first),
+        *(Route(f"{base}{page.link}", linked) for page in PAGES),
     ]
     # Kept in memory: Streamlit would read them from a file.
     secrets = {} if settings.dashboard.open_mode or settings.sign_in.missing else {"auth": _provider(settings)}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 from markupsafe import Markup
@@ -17,6 +17,8 @@ from queries.metrics import count, moment_words
 from queries.review import EVERYWHERE, Issue, Review
 from queries.state import COMPANY, NewAction, Override, parse_effect, record_override
 from triggers.incidents import take_action
+
+FORWARD: Final = ":material/arrow_forward:"
 
 
 def show(session: PageSession) -> None:
@@ -111,7 +113,13 @@ def _issues(
         st.html(html)
         if issue.incidents and session.opens("incidents"):
             link, about = {"id": issue.incidents[0]}, f"{issue.what}, {issue.where}"
-            st.page_link("views/incident.py", label="Evidence and history", help=about, query_params=link)
+            st.page_link(
+                session.pages["incident"],
+                label="Evidence and history",
+                icon=FORWARD,
+                help=about,
+                query_params=link,
+            )
         if is_open and screen is None:
             _decide(session, review, issue)
         elif is_open and meeting.is_deciding():
@@ -121,9 +129,9 @@ def _issues(
         return
     if review.further and session.opens("incidents"):
         st.page_link(
-            "views/incident.py",
+            session.pages["incident"],
             label=f"{review.further} more, less pressing: see the incidents",
-            icon=":material/arrow_forward:",
+            icon=FORWARD,
         )
     elif review.further:
         st.html(parts.bullets([f"{count(review.further)} more, less pressing."]))
