@@ -74,7 +74,7 @@ def quadrants(portfolio: Portfolio, names: dict[str, str], currency: str) -> dic
         ),
         *_corners(),
     ]
-    return finished(_fitted(*layers))
+    return finished(fitted(*layers))
 
 
 def _dot(account: PortfolioAccount, name: str, currency: str, least: float) -> dict[str, Any]:
@@ -143,25 +143,28 @@ def bands(story: AccountStory, since: date, until: date, currency: str, zone: Zo
     return {name: finished(chart) for name, chart in made.items()}
 
 
-def _time(span: tuple[date, date]) -> alt.X:
+def across(span: tuple[date, date]) -> alt.X:
+    """The axis of time that all bands share."""
     first, last = (day.isoformat() for day in (span[0], span[1] + timedelta(days=1)))
     axis = alt.Axis(title=None, format="%b %y", grid=True, gridOpacity=0.25, tickCount=8, **QUIET)
     return alt.X("utcyearmonthdate(day):T", scale=alt.Scale(domain=[first, last], type="utc"), axis=axis)
 
 
-def _upright(field: str, **more: Any) -> alt.Y:
-    axis = alt.Axis(title=None, grid=False, tickCount=3, minExtent=_EDGE, maxExtent=_EDGE, **QUIET)
+def upright(field: str, *, words: str | None = None, **more: Any) -> alt.Y:
+    """The axis of a band, as wide as every other's; `words` is Vega's expression for its labels."""
+    said: dict[str, Any] = {"labelExpr": words, "ticks": False, "domain": False} if words else {}
+    axis = alt.Axis(title=None, grid=False, tickCount=3, minExtent=_EDGE, maxExtent=_EDGE, **QUIET, **said)
     return alt.Y(field, axis=axis, **more)
 
 
 def _line(rows: Rows, span: tuple[date, date]) -> Layers:
     base = alt.Chart(alt.InlineData(values=rows), height=96)
-    x, y = _time(span), _upright("value:Q", scale=alt.Scale(zero=True))
+    x, y = across(span), upright("value:Q", scale=alt.Scale(zero=True))
     tips = [
         alt.Tooltip("utcyearmonthdate(day):T", title="Month", format="%B %Y"),
         alt.Tooltip("label:N", title="Value"),
     ]
-    return _fitted(
+    return fitted(
         base.mark_line(color=GREY, strokeWidth=1.6, tooltip=None).encode(x=x, y=y),
         base.mark_circle(color=GREY, size=36, opacity=1).encode(x=x, y=y, tooltip=tips),
     )
@@ -172,13 +175,13 @@ def _moments(moments: list[MomentOfTruth], span: tuple[date, date], zone: ZoneIn
     rows = [_moment(one, zone) for one in moments]
     touchpoints = sorted({row["touchpoint"] for row in rows})
     base = alt.Chart(alt.InlineData(values=rows), height=max(60, 12 * len(touchpoints)))
-    x, y = _time(span), _upright("touchpoint:N", sort=touchpoints)
+    x, y = across(span), upright("touchpoint:N", sort=touchpoints)
     shape = alt.Shape("shape:N", scale=None, legend=None)
     fields = (("said", "Moment"), ("mood", "Emotion"), ("seen", "What was sent before"))
     tips = [alt.Tooltip("utcyearmonthdate(day):T", title="Day", format="%d %B %Y")]
     tips += [alt.Tooltip(f"{name}:N", title=title) for name, title in fields]
     waits = alt.Chart(alt.InlineData(values=[row for row in rows if row["until"]]))
-    return _fitted(
+    return fitted(
         waits.mark_rule(color=ATTENTION, strokeWidth=2.5, tooltip=None).encode(
             x=x, x2=alt.X2("utcyearmonthdate(until):T"), y=y
         ),
@@ -235,11 +238,11 @@ def _answers(answers: list[AccountAnswer], span: tuple[date, date], zone: ZoneIn
     fields = (("said", "Score"), ("who", "Who"), ("expected", "Experience"), ("comment", "In their words"))
     tips = [alt.Tooltip("utcyearmonthdate(day):T", title="Day", format="%d %B %Y")]
     tips += [alt.Tooltip(f"{name}:N", title=title) for name, title in fields]
-    y = _upright("height:Q", scale=alt.Scale(domain=[0, 100]))
+    y = upright("height:Q", scale=alt.Scale(domain=[0, 100]))
     mark = base.mark_point(filled=True, size=46, opacity=0.85)
-    return _fitted(
+    return fitted(
         mark.encode(
-            x=_time(span),
+            x=across(span),
             y=y,
             shape=alt.Shape("shape:N", scale=None, legend=None),
             color=alt.Color("color:N", scale=None),
@@ -248,7 +251,8 @@ def _answers(answers: list[AccountAnswer], span: tuple[date, date], zone: ZoneIn
     )
 
 
-def _fitted(*layers: alt.Chart) -> Layers:
+def fitted(*layers: alt.Chart) -> Layers:
+    """Layers as one chart that fills its place."""
     return alt.layer(*layers).properties(autosize=alt.AutoSizeParams(type="fit", contains="padding"))
 
 

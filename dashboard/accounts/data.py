@@ -2,23 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
-from dashboard.accounts import charts
+from dashboard.accounts import charts, events
 from dashboard.cache import Changes, Key, copied, shared, until_changed
-from dashboard.incident.data import account_name
+from dashboard.customers import account_facts, account_name, in_vertical, portfolio
 from queries.accounts import (
-    AccountFacts,
     AccountSheet,
     AccountStory,
     Call,
     KeptDifference,
     KeptRevenue,
     Move,
-    Portfolio,
     PortfolioAccount,
     a_year_before,
     calls,
@@ -28,35 +26,19 @@ from queries.accounts import (
     kept_by_quadrant,
     months_known,
     moves,
-    newest_month,
-    portfolio_of,
-    read_account_facts,
     read_story,
     sheet_of,
 )
+from queries.monitoring import overlaps
 from queries.state import Action, Incident, read_actions, read_incidents
 from queries.warehouse import Pin
-
-
-@shared(spinner="Reading the accounts …")
-def _facts(key: Key, _pin: Pin) -> AccountFacts:
-    return read_account_facts(_pin.conn, key.scope, key.as_of, key.currency)
-
-
-@shared()
-def portfolio(key: Key, _pin: Pin) -> Portfolio | None:
-    """The portfolio of the newest twelve months; None without revenue, or where no cut-offs are configured."""
-    facts = _facts(key, _pin)
-    until = newest_month(facts)
-    cutoffs = key.catalog.cutoffs(until) if until else None
-    return portfolio_of(facts, cutoffs, until) if until and cutoffs else None
 
 
 @shared()
 def since_last_quarter(key: Key, _pin: Pin) -> tuple[Move, ...]:
     """Who moved since the quarter before."""
     now = portfolio(key, _pin)
-    return moves(_facts(key, _pin), now) if now else ()
+    return moves(account_facts(key, _pin), now) if now else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +53,7 @@ class YearAfter:
 @shared()
 def year_after(key: Key, _pin: Pin) -> YearAfter | None:
     """What became of the accounts of a year before; None where two years of revenue are not known."""
-    facts, now = _facts(key, _pin), portfolio(key, _pin)
+    facts, now = account_facts(key, _pin), portfolio(key, _pin)
     if now is None or not months_known(facts, now.until):
         return None
     before = a_year_before(facts, now.cutoffs, now.until)
@@ -116,13 +98,6 @@ def verticals(key: Key, _pin: Pin) -> tuple[str, ...]:
     """The verticals that have accounts in the portfolio."""
     of = portfolio(key, _pin)
     return tuple(sorted({one.vertical for one in of.accounts})) if of else ()
-
-
-def in_vertical(of: Portfolio | None, vertical: str | None) -> Portfolio | None:
-    """A portfolio's accounts of one vertical, or all of them."""
-    if of is None or vertical is None:
-        return of
-    return Portfolio(of.until, of.cutoffs, tuple(one for one in of.accounts if one.vertical == vertical))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +145,18 @@ def account_page(key: Key, changes: Changes, _pin: Pin, _state: Connection, acco
 def account_sheet(page: AccountPage, as_of: datetime) -> AccountSheet:
     """What is shared with the customer."""
     return sheet_of(page.story, page.actions, as_of)
+
+
+@copied({tuple: repr})
+def events_band(
+    key: Key, _pin: Pin, vertical: str, since: date, incidents: tuple[Incident, ...], actions: tuple[Action, ...]
+) -> dict[str, Any]:
+    """What happened around an account since a day: the finished chart (`spec`) and its words; empty without any."""
+    span = (since, key.day)
+    conditions = overlaps(_pin.conn, since, key.day + timedelta(days=1), (vertical or None, None), key.as_of)
+    found = events.spans(conditions, incidents, actions, key.catalog.rules, span, key.tz)
+    drawn = events.events(found, span)
+    return {"spec": drawn, "words": events.describe_events(found)} if drawn else {}
 
 
 @copied()

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from dashboard import markup as parts
 from dashboard.accounts import charts, data, markup
 from dashboard.cache import Changes, Key, shared, until_changed
+from dashboard.customers import in_vertical, portfolio
 from dashboard.page_session import PageSession, banner_lines, banners, follow_address
 from queries.accounts import PROMISED, STATES
 from queries.metrics import YEAR, UnratedRevenueError, count, month_of
@@ -47,7 +48,7 @@ def show(session: PageSession) -> None:
 
 
 def _list(session: PageSession) -> None:
-    key, every = session.key, data.portfolio(session.key, session.pin)
+    key, every = session.key, portfolio(session.key, session.pin)
     verticals = data.verticals(key, session.pin)
     on_vertical = follow_address("vertical", {name: name for name in verticals}, None)
     vertical = st.session_state.get("vertical")
@@ -90,7 +91,7 @@ def _whom_to_call(
     names = data.names(key, _session.pin, [call.id for call in found[:most]])
     verticals = data.verticals(key, _session.pin)
     place = vertical or (verticals[0] if len(verticals) == 1 else "All verticals")
-    shown = data.in_vertical(data.portfolio(key, _session.pin), vertical)
+    shown = in_vertical(portfolio(key, _session.pin), vertical)
     header = markup.list_header(found, names, place, shown, key.currency)
     if not found:
         return header, Markup()
@@ -102,7 +103,7 @@ def _whom_to_call(
 @shared()
 def _states(key: Key, _session: PageSession, vertical: str | None) -> Markup:
     """The quadrants: how many accounts each has and had, and what they buy."""
-    shown = data.in_vertical(data.portfolio(key, _session.pin), vertical)
+    shown = in_vertical(portfolio(key, _session.pin), vertical)
     if shown is None:
         return Markup()
     cut, kept = shown.cutoffs, {one.id for one in shown.accounts}
@@ -117,7 +118,7 @@ def _states(key: Key, _session: PageSession, vertical: str | None) -> Markup:
 @shared()
 def _legend(key: Key, _session: PageSession, vertical: str | None) -> Markup:
     """What the chart shows, and what it leaves out."""
-    shown = data.in_vertical(data.portfolio(key, _session.pin), vertical)
+    shown = in_vertical(portfolio(key, _session.pin), vertical)
     left_out = sum(not (one.score and one.share) for one in shown.accounts) if shown else 0
     words = ["The larger the dot, the more it buys. Lines: 95% intervals. Coloured: At Risk, or may well be."]
     if left_out:
@@ -129,7 +130,7 @@ def _legend(key: Key, _session: PageSession, vertical: str | None) -> Markup:
 @shared()
 def _accounts(key: Key, _session: PageSession, vertical: str | None, state: str | None) -> Markup:
     """The accounts that buy most, and what became of those of a year before."""
-    shown = data.in_vertical(data.portfolio(key, _session.pin), vertical)
+    shown = in_vertical(portfolio(key, _session.pin), vertical)
     if shown is None:
         return Markup()
     of = shown.accounts if state is None else shown.of(state)
@@ -158,6 +159,10 @@ def _account(session: PageSession, page: data.AccountPage) -> None:
             if band in specs:
                 st.html(markup.band(title, lede.format(currency=key.currency)))
                 st.vega_lite_chart(specs[band], width="stretch", alt=charts.describe_band(band, page.story))
+        around = data.events_band(key, pin, page.story.vertical, since, page.incidents, page.actions)
+        if around:
+            st.html(markup.band("Around it", "Conditions, incidents and actions. Coloured: an incident that is open."))
+            st.vega_lite_chart(around["spec"], width="stretch", alt=around["words"])
     if page.incidents:
         has_links = session.opens("incidents")
         st.html(parts.section("Incidents") + markup.open_list(page, session.catalog, key.tz, has_links=has_links))

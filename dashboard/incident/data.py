@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from dashboard.cache import ENTRIES, Changes, Key, copied, shared, until_changed
+from dashboard.cache import Changes, Key, copied, shared, until_changed
 from dashboard.charts import finished
+from dashboard.customers import pseudonym
 from dashboard.incident.charts import Bought, Reference, bought, origin, over_time
 from dashboard.review.data import effect
 from queries.messages import Notification, notified_states, read_notifications
@@ -22,7 +23,6 @@ from queries.review import (
     current_rule,
     outcome_words,
     queue_summary,
-    read_account_name,
     read_bad_rows,
     read_bought,
     read_evidence,
@@ -111,19 +111,6 @@ def decline(key: Key, _pin: Pin, page: IncidentPage) -> tuple[Bought, ...]:
 def decline_spec(_key: Key, _pin: Pin, of: Bought) -> dict[str, Any]:
     """The finished chart of a decline."""
     return finished(bought(of))
-
-
-# An account's name is one short string, and the list of incidents asks for many at once.
-@shared(entries=ENTRIES * 8)
-def account_name(key: Key, _pin: Pin, account_id: str) -> str:
-    """An account's name, or its pseudonym where the reader may not have the name."""
-    name = read_account_name(_pin.conn, account_id, key.scope) if key.has_names else None
-    return name or pseudonym(account_id)
-
-
-def pseudonym(account_id: str) -> str:
-    """What an account is called where its name is not shown: its number at its source, the same everywhere."""
-    return f"account {account_id}"
 
 
 @shared({Incident: lambda found: (found.id, found.value)})

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from config import EarshotError
 from dashboard import markup as parts
 from dashboard.cache import STATE_ENTRIES, Key, shared
+from dashboard.customers import account_name
 from dashboard.incident import charts, data, markup
 from dashboard.page_session import PageSession, banners, follow_address
 from queries.review import (
@@ -152,7 +153,7 @@ def _terms(session: PageSession) -> markup.Terms:
 
 
 def _account(session: PageSession, incident: Incident) -> str | None:
-    return data.account_name(session.key, session.pin, incident.account_id) if incident.account_id else None
+    return account_name(session.key, session.pin, incident.account_id) if incident.account_id else None
 
 
 def _buttons(session: PageSession, page: IncidentPage) -> None:

@@ -10,10 +10,12 @@ from sqlalchemy import Connection
 
 from dashboard.cache import Changes, Key, copied, shared, until_changed
 from dashboard.charts import finished
+from dashboard.customers import account_name, in_vertical, portfolio
 from dashboard.review import markup
 from dashboard.review.charts import against_goals
 from dashboard.review.markup import Shown
-from queries.metrics import AgainstBaseline, MetricPoint, read_against_baseline
+from queries.accounts import Growth, growth_of
+from queries.metrics import AgainstBaseline, MetricPoint, UnratedRevenueError, read_against_baseline
 from queries.review import (
     ActionEffect,
     Facts,
@@ -26,6 +28,7 @@ from queries.review import (
     ReviewIncident,
     Sample,
     current_rule,
+    past_actions,
     read_effect,
     read_facts,
     read_meeting,
@@ -37,12 +40,15 @@ from queries.review import (
     read_window,
     review_dates,
     with_sides,
+    worth_repeating,
 )
 from queries.review.compose import compose, within
 from queries.review.stored_document import read_document, shows_other_figures
-from queries.state import COMPANY, Action, ClosedReview, held_on, read_closed_review
+from queries.state import COMPANY, Action, ClosedReview, held_on, read_actions, read_closed_review
 from queries.warehouse import EVERYTHING, Pin, Scope
 
+NAMED: Final = 3
+"""So many accounts with headroom are named."""
 LISTED: Final = 6
 """So many months of the calendar of reviews are shown."""
 
@@ -121,6 +127,18 @@ def _against_baselines(key: Key, _pin: Pin) -> tuple[AgainstBaseline, ...]:
     return tuple(one for one in found if one is not None)
 
 
+def _growth(key: Key, pin: Pin, until: date) -> Growth | None:
+    """What growth accounts could buy more; None where there are none, or where their revenue cannot be added up."""
+    # The portfolio is the same for all reviews of a reader: only what is shown of it is narrowed to a vertical.
+    own = replace(key, month=None, vertical=None, scope=key.scope.before or key.scope)
+    try:
+        every = portfolio(own, pin, until)
+    except UnratedRevenueError:
+        return None
+    shown = in_vertical(every, key.vertical)
+    return growth_of(shown, NAMED) if shown else None
+
+
 @dataclass(frozen=True, slots=True)
 class WrittenReview:
     """The document of one month, and its HTML.
@@ -154,23 +172,32 @@ def _written_review(key: Key, changes: Changes, _pin: Pin, _state: Connection, n
     now, calendar = review(key, _pin, _state), _calendar(key, _pin, _state)
     closed = read_closed_review(_state, now.month, key.vertical or COMPANY)
     if closed is None:
-        return _written(key, now, calendar)
+        return _written(key, _pin, now, calendar)
     if closed.scope != scope_text(key.scope):
-        return _written(key, now, calendar, closed, Shown.OUTSIDE)
+        return _written(key, _pin, now, calendar, closed, Shown.OUTSIDE)
     kept = read_document(closed.document)
     own = within(kept.review, budget_of(key))
     if newest:
-        return _written(key, now, calendar, closed, Shown.NEWEST)
+        return _written(key, _pin, now, calendar, closed, Shown.NEWEST)
     shown = Shown.CHANGED if shows_other_figures(own, now) else Shown.CLOSED
-    return _written(replace(key, currency=kept.currency, closed_at=closed.closed_at), own, calendar, closed, shown)
+    return _written(
+        replace(key, currency=kept.currency, closed_at=closed.closed_at), _pin, own, calendar, closed, shown
+    )
 
 
 def _written(
-    key: Key, made: Review, calendar: Markup, closed: ClosedReview | None = None, shown: Shown = Shown.CLOSED
+    key: Key, pin: Pin, made: Review, calendar: Markup, closed: ClosedReview | None = None, shown: Shown = Shown.CLOSED
 ) -> WrittenReview:
     issues = tuple(markup.issue(number, issue) for number, issue in enumerate(made.issues, start=1))
+    named = {one.account_id: account_name(key, pin, one.account_id) for one in made.growth.most} if made.growth else {}
+    audience = key.catalog.audience(key.scope.role)
     said = markup.closed_lines(made, closed, shown, key.catalog.people, key.tz) if closed else ()
-    above, below = markup.above_issues(made, said), markup.below_chart(made, key.currency, key.tz)
+    above, below = (
+        markup.above_issues(made, said),
+        markup.below_chart(
+            made, named, key.currency, key.tz, has_links=audience is None or "accounts" in audience.pages
+        ),
+    )
     is_own = closed is not None and shown in {Shown.CLOSED, Shown.CHANGED}
     return WrittenReview(made, above, issues, below, calendar, key, closed, is_own)
 
@@ -208,6 +235,8 @@ def review(key: Key, pin: Pin, state: Connection, budget: PageBudget | None = No
     # Every incident that has a metric, and the months of its figure.
     wanted = {(found.metric.name, found.rule, found.group) for found in meeting.found if found.metric}
     points = {(metric, group): _months_of(key, pin, metric, rule, group) for metric, rule, group in sorted(wanted)}
+    past = past_actions(read_actions(state, context.scope), meeting, context.period.first)
+    others = {action.id: effect(key, pin, action, meeting.actions) for action in past}
     made = compose(
         review_facts(key, pin),
         meeting,
@@ -218,7 +247,14 @@ def review(key: Key, pin: Pin, state: Connection, budget: PageBudget | None = No
         budget=budget or budget_of(key),
         today=key.day,
     )
-    return replace(made, months=context.period.history, baselines=_against_baselines(key, pin))
+    more = replace(
+        made,
+        months=context.period.history,
+        baselines=_against_baselines(key, pin),
+        growth=_growth(key, pin, context.period.until),
+        repeatable=worth_repeating((*meeting.actions, *past), {**effects, **others}, meeting.found, key.catalog),
+    )
+    return within(more, budget or budget_of(key))
 
 
 def shown_standings(review: Review, metric: str | None) -> tuple[MetricStatus, ...]:

@@ -13,6 +13,7 @@ from config.models import Person, label_of
 from dashboard.charts import STATES
 from dashboard.markup import SEVERITIES, bullets, macros, notice, section, stacked
 from dashboard.review.baselines import against_baselines
+from dashboard.review.opportunities import opportunities
 from queries.metrics import count, day_words, goal_figure, money_change, money_figure, point_figure
 from queries.review import EVERYWHERE, ActionStatus, Issue, MetricStatus, Money, Review, ReviewDates
 from queries.state import Action, ClosedReview
@@ -206,8 +207,12 @@ def carried(statuses: Iterable[ActionStatus]) -> Markup:
     return _MACROS.carried(statuses)
 
 
-def below_chart(review: Review, currency: str, zone: tzinfo) -> Markup:
-    """What changed since the baseline, what improved, what is being done, what was escalated, and the financials."""
+def below_chart(
+    review: Review, names: Mapping[str, str], currency: str, zone: tzinfo, *, has_links: bool = False
+) -> Markup:
+    """What changed since the baseline, what improved, what could be gained, what is being done, what was escalated, and
+    the financials. `names` are those of the accounts that are named, `has_links` whether these lead to their page.
+    """
     lede = "Statistically significant, corrected for the number of comparisons on this page."
     over = [f"{count(review.more_improved)} more."] if review.more_improved else []
     improved = bullets([*review.improved, *over] or ("No change is large enough to be certain.",))
@@ -215,6 +220,7 @@ def below_chart(review: Review, currency: str, zone: tzinfo) -> Markup:
     pieces = [
         *against_baselines(review.baselines),
         section("What improved", lede) + improved,
+        *opportunities(review, names, currency, has_links=has_links),
         section("Actions carried over") + (carried(review.carried) if review.carried else bullets(["None."])),
         section("Escalated incidents", "Opened this month and sent to Slack.") + became,
         section("Financials"),

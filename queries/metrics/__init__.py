@@ -26,6 +26,7 @@ from queries.metrics.formatting import (
     moment_words,
     money_change,
     money_figure,
+    money_range,
     number_word,
     point_figure,
     private_words,

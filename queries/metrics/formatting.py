@@ -109,12 +109,23 @@ def half_width(low: float | None, high: float | None) -> float | None:
     return None if low is None or high is None else (high - low) / 2
 
 
+_SIZES: Final = ((1e9, " bn"), (1e6, " M"), (1e3, " k"))
+
+
 def amount(value: float, currency: str) -> str:
     """Money without cents: `1.24 M EUR`, `385 k EUR`, `940 EUR`."""
-    for size, letter in ((1e9, " bn"), (1e6, " M"), (1e3, " k")):
+    for size, letter in _SIZES:
         if abs(value) >= size:
             return f"{_plain(value / size, 2 if size > 1e3 else 0)}{letter} {currency}"
     return f"{_plain(value, 0)} {currency}"
+
+
+def money_range(value: float, low: float, high: float, currency: str) -> str:
+    """Money with its 95% interval, rounded to what that supports: `12.0 M EUR (11.4 to 12.6)`."""
+    size, letter = next(((size, letter) for size, letter in _SIZES if abs(value) >= size), (1.0, ""))
+    places = decimals((high - low) / 2 / size) if size > 1 else 0
+    said, least, most = (_plain(part / size, places) for part in (value, low, high))
+    return f"{said}{letter} {currency} ({least} to {most})"
 
 
 def count(number: int) -> str:

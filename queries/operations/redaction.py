@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 from uuid import uuid5
 
@@ -114,6 +114,8 @@ class Redaction:
             changes: dict[str, Callable[[str], str]] = {"author": self.staff, "issue": self.slice}
             if "figure_of" in value:
                 changes["id"] = self.slice
+            if "account_id" in value:
+                changes["account_id"] = partial(self.value, "account_id")
             return made | {name: change(value[name]) for name, change in changes.items() if value.get(name)}
 
         def quoting(value: Any) -> Any:
@@ -147,7 +149,7 @@ _CHANGES: Final[Mapping[str, Callable[[Redaction, str], str]]] = {
     "staff": Redaction.staff,
     "document": Redaction.document,
 }
-_QUOTING: Final = frozenset({"improved", "reasons"})
+_QUOTING: Final = frozenset({"improved", "repeatable", "reasons"})
 """The fields of a closed review that quote what somebody typed in a sentence of the program's."""
 
 

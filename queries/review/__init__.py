@@ -1,6 +1,6 @@
 """The monthly review and the incident page: what is read for them, and the documents that are composed of it.
 
-May import queries.monitoring, queries.metrics, queries.state and what stands below them.
+May import queries.accounts, queries.monitoring, queries.metrics, queries.state and what stands below them.
 """
 
 from queries.review.action_effects import ActionEffect, expected_words, outcome_words
@@ -34,6 +34,7 @@ from queries.review.incident_page import (
 )
 from queries.review.onset import read_onset
 from queries.review.outcomes import EscalationOutcome, by_route, queue_summary, read_escalated
+from queries.review.proven_actions import past_actions, worth_repeating
 from queries.review.read import (
     Months,
     ReviewContext,

@@ -88,13 +88,14 @@ def within(review: Review, budget: PageBudget) -> Review:
     issues = tuple(
         issue if number < budget.charts else replace(issue, history=()) for number, issue in enumerate(issues, start=1)
     )
-    # An issue is one figure with all that it is held against, and so is what became of the escalations.
-    room = max(0, budget.figures - len(issues) - 1)
+    # An issue is one figure with all that it is held against; so are what became of the escalations and the headroom.
+    room = max(0, budget.figures - len(issues) - 1 - (review.growth is not None))
     return replace(
         review,
         issues=issues,
         further=review.further + len(review.issues) - len(issues),
         improved=review.improved[:room],
+        repeatable=review.repeatable[: max(0, room - len(review.improved))],
         more_improved=review.more_improved + max(0, len(review.improved) - room),
     )
 

@@ -8,6 +8,7 @@ from statistics import NormalDist
 from typing import Any, Final, Literal
 
 from config.models import Metric
+from queries.accounts.headroom import Growth
 from queries.metrics import AgainstBaseline, MetricPoint, day_words, half_width, span_words
 from queries.review.outcomes import EscalationOutcome
 from queries.state import Action, Override
@@ -226,7 +227,8 @@ class PageBudget:
 class Review:
     """The document. Financials are for showing only when `financials_open`; `no_money` says why there are none.
     `tally` says what the issues are made of, `more_improved` how many lines of what improved are over the budget;
-    `months` are those up to the one reviewed; `baselines` are what it is held against besides the goals.
+    `months` are those up to the one reviewed; `baselines` are what it is held against besides the goals; `growth` is
+    what accounts could buy more, `repeatable` what improved something that is open elsewhere.
 
     Its days are those of the reporting zone.
     """
@@ -254,6 +256,8 @@ class Review:
     more_improved: int = 0
     months: tuple[date, ...] = ()
     baselines: tuple[AgainstBaseline, ...] = ()
+    growth: Growth | None = None
+    repeatable: tuple[str, ...] = ()
 
     @property
     def financials_open(self) -> bool:

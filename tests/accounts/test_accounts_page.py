@@ -163,7 +163,8 @@ def test_one_account_is_told_with_its_incidents_and_bands(opened: Opened) -> Non
     said = text(at)
     assert "Company 5 bought for" in said
     assert "A key account has gone quiet found 29 June 2026, with nobody yet" in said
-    assert len(at.get("vega_lite_chart")) >= 2
+    assert len(at.get("vega_lite_chart")) >= 3
+    assert "Around it Conditions, incidents and actions." in said
 
 
 def test_an_account_that_does_not_exist_is_not_told_apart_from_one_out_of_reach(opened: Opened) -> None:

@@ -172,7 +172,7 @@ def test_a_name_is_written_as_text(name: str) -> None:
     review = made(series((0.9, 0.9, 0.9, 0.7), vertical=name), minutes=minutes)
     review = replace(review, vertical=name, undecided=0, money=(Money(name, 1.0, None, None),))
     page = review_markup.above_issues(review) + review_markup.issue(1, review.issues[0])
-    page += review_markup.below_chart(review, "EUR", UTC) + parts.notice(name, command=name)
+    page += review_markup.below_chart(review, {}, "EUR", UTC) + parts.notice(name, command=name)
     page += markup.history_section(
         [HistoryEntry("i", 1, datetime(2026, 11, 1, tzinfo=UTC), "closed", name, name)], markup.Terms()
     )

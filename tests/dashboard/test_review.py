@@ -311,7 +311,7 @@ def test_a_page_keeps_within_its_readers_budget() -> None:
     assert (len(review.issues), review.further) == (5, 1)
     assert (len(review.improved), review.more_improved) == (6, 3)
     assert [bool(issue.history) for issue in review.issues] == [True, True, True, False, False]
-    page = review_markup.below_chart(review, "EUR", UTC)
+    page = review_markup.below_chart(review, {}, "EUR", UTC)
     assert "<li>3 more.</li>" in page
 
 

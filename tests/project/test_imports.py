@@ -19,6 +19,7 @@ ARROWS: Final = (
         "dashboard.review",
         "dashboard.lab",
         "dashboard.page_session",
+        "dashboard.customers",
         "dashboard.cache",
     ),
     *(

@@ -1,0 +1,44 @@
+"""What could be gained: accounts that could buy more, and what improved something that is open elsewhere. Pure."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from markupsafe import Markup
+
+from dashboard.markup import bullets, macros, section
+from queries.accounts import Growth
+from queries.metrics import count, money_figure, money_range
+from queries.review import Review
+
+_MACROS: Final = macros("review/macros.html")
+
+
+def opportunities(review: Review, names: Mapping[str, str], currency: str, *, has_links: bool) -> list[Markup]:
+    """The section, or nothing where there is no opportunity; `names` are those of the accounts, with links or not."""
+    pieces = []
+    if review.growth:
+        pieces.append(_growth(review.growth, names, currency, has_links=has_links))
+    if review.repeatable:
+        pieces.append(bullets(review.repeatable))
+    return [section("Opportunities") + Markup("").join(pieces)] if pieces else []
+
+
+def _growth(of: Growth, names: Mapping[str, str], currency: str, *, has_links: bool) -> Markup:
+    is_one = of.accounts == 1
+    accounts = "account has" if is_one else "accounts have"
+    said = (
+        f"{count(of.accounts)} {accounts} a good relationship with us and {'spends' if is_one else 'spend'} less than "
+    )
+    said += f"{of.share:.0%} of {'its' if is_one else 'their'} wallet. Up to that share they could buy for "
+    said += f"{money_range(of.value, of.low, of.high, currency)} more a year."
+    rows = [
+        (
+            one.account_id if has_links else "",
+            names.get(one.account_id, ""),
+            one.vertical,
+            money_figure(one.revenue, currency),
+            money_range(one.value, one.low, one.high, currency),
+        )
+        for one in of.most
+    ]
+    return _MACROS.headroom(said, rows)
