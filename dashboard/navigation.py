@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from config import ConfigError
 from dashboard import markup
-from dashboard.page_session import SEE_AS, PageSession, banners, page_session
+from dashboard.page_session import SEE_AS, PageSession, banners, begin_page, page_session
 from dashboard.viewer import NotKnownError, NotSignedInError
 from queries.operations import refusal
 from queries.warehouse import NoWarehouseError
@@ -89,6 +89,7 @@ def navigate() -> None:
             if session is not None:
                 _opened.set(session)
                 try:
+                    begin_page(chosen.title)
                     chosen.run()
                 except Exception as error:  # noqa: BLE001
                     problem = error

@@ -22,6 +22,9 @@ from queries.state import rule_errors
 from queries.stores import Stores
 from queries.warehouse import Pin
 
+EVERY_FUNCTION: Final = "All functions"
+"""What a page shows where it is not narrowed to what one function of the company is responsible for."""
+
 SEE_AS: Final = "see-as"
 """The element in which an analyst chooses as whom to see the pages."""
 
@@ -104,6 +107,19 @@ def _viewer(opened: Stores, claims: Mapping[str, Any] | None, catalog: Catalog, 
     return seen_as(reader, person, catalog) if person else reader
 
 
+def begin_page(page: str) -> None:
+    """Have the choices of a page that is come to follow its address, whatever was chosen on the page before."""
+    if st.session_state.get("page-begun") == page:
+        return
+    st.session_state["page-begun"] = page
+    for name in [str(one) for one in st.session_state if str(one).startswith(_SEEN)]:
+        del st.session_state[name]
+
+
+_SEEN: Final = "address-"
+"""How the keys begin under which it is kept what the address named when it was looked at last."""
+
+
 def follow_address(name: str, values: Mapping[str, object], usual: object) -> Callable[[], None]:
     """Have a choice on the page follow its address: a link, a bookmark, and where the Back button leads.
 
@@ -115,7 +131,7 @@ def follow_address(name: str, values: Mapping[str, object], usual: object) -> Ca
     Returns:
         The element's `on_change`: the address follows what is chosen, and Back leads to what was shown before.
     """
-    asked, seen = st.query_params.get(name), f"address-{name}"
+    asked, seen = st.query_params.get(name), f"{_SEEN}{name}"
     text = next((one for one in values if one == asked), None)
     if asked is not None and text is None:
         text = next((one for one in values if one.casefold() == asked.casefold()), None)

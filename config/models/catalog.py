@@ -7,7 +7,7 @@ from config.models.calendar import Calendar
 from config.models.metrics import BaselinePeriod, Cutoffs, Goal, Metric, goal_of
 from config.models.routing import Audience, Person, Privacy, ReviewSettings, Route
 from config.models.rule_fields import Guard
-from config.models.rules import Rule
+from config.models.rules import DATA_FAULT, Rule
 from config.models.values import Conditions, FrozenModel
 
 
@@ -54,6 +54,16 @@ class Catalog(FrozenModel):
     def person(self, name: str) -> Person:
         """The person of that name. Raises KeyError."""
         return next_named(self.people, name)
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The functions of the company that rules name, in order."""
+        return tuple(sorted({one.function for one in (*self.rules, self.guard) if one.function}))
+
+    def function_of(self, rule: str) -> str | None:
+        """The function that is responsible for what a rule found; of a fault of the data the guard's."""
+        named = self.guard if rule == DATA_FAULT else next((one for one in self.rules if one.name == rule), None)
+        return named.function if named else None
 
     def audience(self, name: str) -> Audience | None:
         """The audience of that name, or None: in open mode there may be no analysts."""

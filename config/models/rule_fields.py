@@ -6,14 +6,15 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from config.models.values import ZERO, Conditions, Duration, FrozenModel, KeyedError, Name, Names
+from config.models.values import ZERO, Conditions, Duration, FrozenModel, KeyedError, Name, Names, Words
 
 
 class RuleFields(FrozenModel):
     """What every kind of rule states.
 
-    While an incident of the rule `inhibited_by` is open over the same slice, or over all of it, this rule's incidents
-    are recorded and not told.
+    `function` is who in the company is responsible for what it watches, such as `Field Service`. While an incident of
+    the rule `inhibited_by` is open over the same slice, or over all of it, this rule's incidents are recorded and not
+    told.
     """
 
     name: Name
@@ -25,6 +26,7 @@ class RuleFields(FrozenModel):
     route: Name
     runbook: str = ""
     owner: Name
+    function: Words | None = None
     inhibited_by: Name | None = None
     enabled: bool = True
 
@@ -303,6 +305,7 @@ class Guard(FrozenModel):
 
     route: Name
     owner: Name
+    function: Words | None = None
     severity: Annotated[int, Field(ge=1, le=4)]
     every: Duration
     window: Duration

@@ -14,6 +14,7 @@ _DURATION: Final = re.compile(r"([0-9]{1,6})\s*(m|h|d|w)")
 _UNITS: Final = {"w": timedelta(weeks=1), "d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
 _HOURS: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])\s*-\s*([01][0-9]|2[0-3]):([0-5][0-9])")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
+_WORDS: Final = re.compile(r"(?=\S).{1,60}(?<=\S)")
 _CHANNEL: Final = re.compile(r"[CG][A-Z0-9]{8,}")
 _MEMBER: Final = re.compile(r"[UW][A-Z0-9]{8,}")
 ZERO: Final = timedelta(0)
@@ -152,6 +153,8 @@ Name = Annotated[str, matching(_NAME, "use lower-case letters, digits, - and _, 
 ChannelId = Annotated[str, matching(_CHANNEL, "write the Slack channel's id, such as 'C0123456789', not its name")]
 MemberId = Annotated[str, matching(_MEMBER, "write the Slack member's id, such as 'U0123456789', not a name or mail")]
 Names = Annotated[tuple[str, ...], Listed]
+Words = Annotated[str, matching(_WORDS, "write at most 60 letters, without a blank at either end")]
+"""What people read, such as what a function of the company is called."""
 Zone = Annotated[str, AfterValidator(_zone)]
 """An IANA zone, such as `Europe/Zurich`."""
 

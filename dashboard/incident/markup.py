@@ -96,13 +96,14 @@ def incident_where(incident: Incident, account: str | None) -> str:
     return slice_words(incident.slice)
 
 
-def incident_header(page: IncidentPage, account: str | None, terms: Terms) -> Markup:
-    """What, where, how serious and where it stands."""
+def incident_header(page: IncidentPage, account: str | None, terms: Terms, function: str | None = None) -> Markup:
+    """What, where, how serious, who in the company is responsible, and where it stands."""
     incident = page.incident
     headline = f"{incident_title(incident, page.rule)} – {incident_where(incident, account)}"
     attention = incident.is_open and not (incident.acknowledged_at or incident.snoozed_until)
     words = sentence_start(state(incident, terms))
-    return _MACROS.incident_header(f"Incident · {SEVERITIES[incident.severity]}", headline, words, attention)
+    kicker = " · ".join(filter(None, ("Incident", SEVERITIES[incident.severity], function)))
+    return _MACROS.incident_header(kicker, headline, words, attention)
 
 
 def evidence_section(page: IncidentPage, card: Card | None) -> Markup:

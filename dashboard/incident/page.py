@@ -14,7 +14,7 @@ from dashboard import markup as parts
 from dashboard.cache import STATE_ENTRIES, Key, shared
 from dashboard.customers import account_name
 from dashboard.incident import charts, data, markup
-from dashboard.page_session import PageSession, banners, follow_address
+from dashboard.page_session import EVERY_FUNCTION, PageSession, banners, follow_address
 from queries.review import (
     IncidentPage,
     by_route,
@@ -56,7 +56,8 @@ def show(session: PageSession) -> None:
         _list(session)
         return
     page = known.page
-    st.html(markup.incident_header(page, _account(session, page.incident), _terms(session)))
+    function = session.catalog.function_of(page.incident.rule)
+    st.html(markup.incident_header(page, _account(session, page.incident), _terms(session), function))
     why = session.own_key(f"why-{id_}")
     typed = st.session_state.get(why, "").strip()
     if page.incident.is_open:
@@ -97,7 +98,12 @@ def _list(session: PageSession) -> None:
         st.html(parts.notice("No incident is open." if only_open else "No rule has detected anything yet."))
         _outcomes(session)
         return
-    st.html(parts.notice(data.queue_line(session.state, found)))
+    with controls:
+        function = _function(session)
+        if function:
+            found = tuple(one for one in found if session.catalog.function_of(one.rule) == function)
+    words = f"{function} only. " if function else ""
+    st.html(parts.notice(words + data.queue_line(session.state, found)))
     with controls:
         found = _chosen(session, found)
     if not found:
@@ -114,7 +120,18 @@ def _list(session: PageSession) -> None:
     st.html(markup.incident_table(rows, _terms(session)))
     if len(found) > MOST:
         st.html(parts.notice(f"{len(found) - MOST} older ones:", command="python -m triggers incidents"))
-    _outcomes(session)
+    _outcomes(session, function)
+
+
+def _function(session: PageSession) -> str | None:
+    """The function of the company to whose incidents the list is narrowed; None where it is not."""
+    functions = session.catalog.functions
+    if not functions:
+        return None
+    on_change = follow_address("function", {name: name for name in functions}, None)
+    return st.selectbox(
+        "Function", functions, None, key="function", on_change=on_change, placeholder=EVERY_FUNCTION, width=220
+    )
 
 
 def _chosen(session: PageSession, found: Sequence[Incident]) -> tuple[Incident, ...]:
@@ -138,13 +155,14 @@ def _chosen(session: PageSession, found: Sequence[Incident]) -> tuple[Incident, 
     return tuple(sorted(left, key=lambda one: (not one.is_open, one.severity if one.is_open else 0)))
 
 
-def _outcomes(session: PageSession) -> None:
+def _outcomes(session: PageSession, function: str | None = None) -> None:
     since = session.key.day.replace(day=1) - timedelta(days=OUTCOME_DAYS)
     until, zone = session.key.day + timedelta(days=1), session.key.tz
     escalated = read_escalated(
         session.state, session.catalog, session.viewer.scope, since.replace(day=1), until, zone, session.now
     )
-    if outcomes := by_route(escalated):
+    of = session.catalog.function_of
+    if outcomes := by_route([one for one in escalated if function in {None, of(one.rule)}]):
         st.html(markup.outcomes_section(outcomes, session.catalog))
 
 
@@ -252,6 +270,7 @@ def _new_action(session: PageSession, page: IncidentPage) -> None:
                 vertical=found.vertical,
                 touchpoint=found.touchpoint,
                 metric=page.metric.name if page.metric else None,
+                function=session.catalog.function_of(found.rule),
             )
 
             def change(conn: Connection) -> None:

@@ -42,7 +42,7 @@ from queries.review import (
     with_sides,
     worth_repeating,
 )
-from queries.review.compose import compose, within
+from queries.review.compose import compose, of_function, within
 from queries.review.stored_document import read_document, shows_other_figures
 from queries.state import COMPANY, Action, ClosedReview, held_on, read_actions, read_closed_review
 from queries.warehouse import EVERYTHING, Pin, Scope
@@ -157,26 +157,45 @@ class WrittenReview:
     is_own: bool = False
 
 
-def written_review(key: Key, changes: Changes, pin: Pin, state: Connection, *, newest: bool = False) -> WrittenReview:
+def written_review(
+    key: Key,
+    changes: Changes,
+    pin: Pin,
+    state: Connection,
+    *,
+    newest: bool = False,
+    function: str | None = None,
+) -> WrittenReview:
     """The document of one month: as it was closed, or cached figures and the state as it is now.
 
     What was closed is for readers of the scope of who closed it; `newest` is the figures that there are beside it.
+    Issues and actions are those of all functions, or of one.
     """
     review_facts(key, pin)  # here, for inside another cached function no one is shown that it takes long
-    return _written_review(key, changes, pin, state, newest)
+    return _written_review(key, changes, pin, state, newest, function)
 
 
 @until_changed
-def _written_review(key: Key, changes: Changes, _pin: Pin, _state: Connection, newest: bool) -> WrittenReview:  # noqa: FBT001
+def _written_review(
+    key: Key,
+    changes: Changes,
+    _pin: Pin,
+    _state: Connection,
+    newest: bool,  # noqa: FBT001
+    function: str | None,
+) -> WrittenReview:
     del changes
-    now, calendar = review(key, _pin, _state), _calendar(key, _pin, _state)
+    now, calendar = review(key, _pin, _state, function=function), _calendar(key, _pin, _state, function)
     closed = read_closed_review(_state, now.month, key.vertical or COMPANY)
     if closed is None:
         return _written(key, _pin, now, calendar)
     if closed.scope != scope_text(key.scope):
         return _written(key, _pin, now, calendar, closed, Shown.OUTSIDE)
     kept = read_document(closed.document)
-    own = within(kept.review, budget_of(key))
+    of_all = kept.review
+    if function:
+        of_all = of_function(of_all, function, {rule.name: rule.function for rule in key.catalog.rules})
+    own = within(of_all, budget_of(key))
     if newest:
         return _written(key, _pin, now, calendar, closed, Shown.NEWEST)
     shown = Shown.CHANGED if shows_other_figures(own, now) else Shown.CLOSED
@@ -202,13 +221,14 @@ def _written(
     return WrittenReview(made, above, issues, below, calendar, key, closed, is_own)
 
 
-def _calendar(key: Key, pin: Pin, state: Connection) -> Markup:
+def _calendar(key: Key, pin: Pin, state: Connection, function: str | None) -> Markup:
     """When the reviews of the last months were due and held, of all verticals or one."""
     ended = [month for month in months(key, pin).all if month <= (key.month or key.day)]
     newest = ended[: -LISTED - 1 : -1]
     dates = [review_dates(key.catalog.calendar, month, key.catalog.review.held_by) for month in newest]
     held = held_on(state, key.vertical or COMPANY)
-    return markup.calendar((one for one in dates if one.until <= key.day), held, key.vertical, key.day, key.tz)
+    shown = {name: value for name, value in (("vertical", key.vertical), ("function", function)) if value}
+    return markup.calendar((one for one in dates if one.until <= key.day), held, shown, key.day, key.tz)
 
 
 def scope_text(scope: Scope) -> str:
@@ -225,10 +245,12 @@ def budget_of(key: Key) -> PageBudget:
     return PageBudget(min(most, audience.issues), audience.figures, audience.charts)
 
 
-def review(key: Key, pin: Pin, state: Connection, budget: PageBudget | None = None) -> Review:
+def review(
+    key: Key, pin: Pin, state: Connection, budget: PageBudget | None = None, function: str | None = None
+) -> Review:
     """The document of one month, composed anew; within the reader's budget unless there is another one."""
     context = _context(key, pin)
-    meeting = read_meeting(state, context)
+    meeting = read_meeting(state, context, function)
     found = (replace(one, onset=_onset(key, pin, one.rule, one.group, one.slot, one.value)) for one in meeting.found)
     meeting = replace(meeting, found=tuple(_compared(key, pin, one) for one in found))
     effects = {action.id: effect(key, pin, action, meeting.actions) for action in meeting.actions}
@@ -246,6 +268,7 @@ def review(key: Key, pin: Pin, state: Connection, budget: PageBudget | None = No
         vertical=key.vertical,
         budget=budget or budget_of(key),
         today=key.day,
+        function=function,
     )
     more = replace(
         made,

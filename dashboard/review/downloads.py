@@ -94,6 +94,7 @@ def issues_csv(review: Review) -> str:
         "decision",
         "due",
         "actions",
+        "function",
     )
     return table(
         head,
@@ -114,6 +115,7 @@ def issues_csv(review: Review) -> str:
                 i.decision.what if i.decision else "",
                 i.decision.due_on if i.decision else None,
                 "; ".join(f"{u.action.what} ({u.effect})" for u in i.undertakings),
+                i.function,
             )
             for i in review.issues
         ),
@@ -138,9 +140,11 @@ def baselines_csv(baselines: Iterable[AgainstBaseline]) -> str:
 
 def actions_csv(carried: Iterable[ActionStatus]) -> str:
     """Actions carried over, with what they have done."""
-    head = ("action", "vertical", "owner", "started", "due", "done", "effect")
+    head = ("action", "vertical", "owner", "started", "due", "done", "effect", "function")
     rows = ((u.action, u.done_on, u.effect) for u in carried)
-    return table(head, ((a.what, a.vertical, a.owner, a.started_on, a.due_on, done, e) for a, done, e in rows))
+    return table(
+        head, ((a.what, a.vertical, a.owner, a.started_on, a.due_on, done, e, a.function) for a, done, e in rows)
+    )
 
 
 def money_csv(money: Iterable[Money], currency: str) -> str:

@@ -26,12 +26,9 @@ TYPES: Final = {
 }
 
 
-def links(
-    names: Mapping[str, str], month: str, vertical: str | None, metric: str | None, figures: str | None = None
-) -> list[tuple[str, str]]:
-    """Labels and addresses of files of one review."""
-    chosen = {"month": month, "vertical": vertical, "metric": metric, "figures": figures}
-    query = urlencode({name: value for name, value in chosen.items() if value})
+def links(names: Mapping[str, str], month: str, **chosen: str | None) -> list[tuple[str, str]]:
+    """Labels and addresses of files of one review; `chosen` is what the page's own address may have besides a month."""
+    query = urlencode({"month": month, **{name: value for name, value in chosen.items() if value}})
     return [(label, f"files/{name}?{query}") for name, label in names.items()]
 
 
@@ -42,7 +39,7 @@ def answer(
 
     Args:
         name: one of those that `links` name.
-        query: the month, and the vertical, the metric and the figures (`newest`) where they are chosen.
+        query: the month, and the vertical, the function, the metric and the figures (`newest`) where they are chosen.
         claims: what the provider said of whoever asks; nothing where nobody is signed in.
         refused: why a reader may not open the page that the file belongs to, or nothing.
 
@@ -64,10 +61,13 @@ def answer(
 
 
 def _made(session: PageSession, name: str, query: Mapping[str, str]) -> bytes | str | None:
-    """The file's contents; None where there is no such file, month, vertical or metric for this reader."""
+    """The file's contents; None where there is no such file, month, vertical, function or metric for this reader."""
     months = {f"{month:%Y-%m}": month for month in data.months(session.key, session.pin).all}
     month, vertical, metric = months.get(query.get("month", "")), query.get("vertical"), query.get("metric")
     if month is None or (vertical is not None and vertical not in data.verticals(session.key, session.pin)):
+        return None
+    function = query.get("function")
+    if function is not None and function not in session.catalog.functions:
         return None
     written = data.written_review(
         session.key.of(month, vertical),
@@ -75,6 +75,7 @@ def _made(session: PageSession, name: str, query: Mapping[str, str]) -> bytes | 
         session.pin,
         session.state,
         newest=query.get("figures") == markup.NEWEST,
+        function=function,
     )
     key, review = written.key, written.review
     labels = {s.metric.name: f"{s.metric.label} by vertical" for s in review.standings}

@@ -47,7 +47,7 @@ def closed_lines(
     review: Review, closed: ClosedReview, shown: Shown, people: Iterable[Person], zone: tzinfo
 ) -> list[Markup]:
     """When and by whom a review was closed, what was erased from it, and where other figures are."""
-    here, newest = (f"?{_query(review.month, review.vertical, **of)}" for of in ({}, {"figures": NEWEST}))
+    here, newest = (f"?{_address(review, **of)}" for of in ({}, {"figures": NEWEST}))
     day, who = day_words(closed.closed_at, zone), label_of(closed.author, people)
     if shown is Shown.OUTSIDE:
         whose = f"of {closed.review}" if review.vertical else "of the whole company"
@@ -74,12 +74,12 @@ def above_issues(review: Review, closed: Iterable[Markup] = ()) -> Markup:
     loaded = f"data of {day_words(review.published_on)}"
     evaluated = f" · rules evaluated {day_words(review.evaluated_on)}" if review.evaluated_on else ""
     dateline = f"{review.month:%B %Y} · {loaded}{evaluated} · 95% confidence intervals"
-    kicker, meeting = (
-        f"Monthly review · {review.vertical or EVERYWHERE}",
-        _query(review.month, review.vertical, meeting="0"),
-    )
-    pieces = [_MACROS.review_header(kicker, review.headline, dateline, f"?{meeting}")]
+    kicker = " · ".join(filter(None, ("Monthly review", review.vertical or EVERYWHERE, review.function)))
+    pieces = [_MACROS.review_header(kicker, review.headline, dateline, f"?{_address(review, meeting='0')}")]
     pieces += closed
+    if review.function:
+        words = f"Only issues, actions and escalations of {review.function} are shown."
+        pieces.append(notice(f"{words} The rest covers all functions."))
     if review.doubt:
         words = f"Incidents may be missing: {review.doubt}."
         pieces.append(notice(words, attention=True, command="python -m triggers audit"))
@@ -96,6 +96,8 @@ def above_issues(review: Review, closed: Iterable[Markup] = ()) -> Markup:
     none = "None: no incident was open and no goal was missed."
     if review.doubt:
         none = f"None is known: no goal was missed, but {review.doubt}."
+    if review.function:
+        none = f"None of {review.function}."
     return stacked(*pieces, section("Key issues", review.tally) + ("" if review.issues else bullets([none])))
 
 
@@ -187,19 +189,27 @@ def downloads(links: Iterable[tuple[str, str]]) -> Markup:
 
 
 def calendar(
-    dates: Iterable[ReviewDates], held: Mapping[date, datetime], vertical: str | None, today: date, zone: tzinfo
+    dates: Iterable[ReviewDates], held: Mapping[date, datetime], shown: Mapping[str, str], today: date, zone: tzinfo
 ) -> Markup:
-    """By when each month's review is due, and when it was closed; `held` says that of those that were, naive UTC."""
+    """By when each month's review is due, and when it was closed; `held` says that of those that were, naive UTC.
+
+    `shown` is what the address has besides the month.
+    """
     rows = []
     for one in dates:
         at, is_late = held.get(one.month), one.month not in held and one.due_on < today
         state = day_words(at, zone) if at else "not closed, overdue" if is_late else "not closed yet"
-        rows.append((f"{one.month:%B %Y}", f"?{_query(one.month, vertical)}", day_words(one.due_on), state, is_late))
+        rows.append((f"{one.month:%B %Y}", f"?{_query(one.month, shown)}", day_words(one.due_on), state, is_late))
     return _MACROS.calendar(rows)
 
 
-def _query(month: date, vertical: str | None, **more: str) -> str:
-    return urlencode({"month": f"{month:%Y-%m}", **({"vertical": vertical} if vertical else {}), **more})
+def _address(review: Review, **more: str) -> str:
+    named = (("vertical", review.vertical), ("function", review.function))
+    return _query(review.month, {**{name: value for name, value in named if value}, **more})
+
+
+def _query(month: date, shown: Mapping[str, str]) -> str:
+    return urlencode({"month": f"{month:%Y-%m}", **shown})
 
 
 def carried(statuses: Iterable[ActionStatus]) -> Markup:
@@ -217,6 +227,8 @@ def below_chart(
     over = [f"{count(review.more_improved)} more."] if review.more_improved else []
     improved = bullets([*review.improved, *over] or ("No change is large enough to be certain.",))
     became = bullets([review.outcome.words]) if review.outcome else ""
+    if review.function and not review.outcome:
+        became = bullets(["Kept for all functions together."])
     pieces = [
         *against_baselines(review.baselines),
         section("What improved", lede) + improved,
@@ -277,7 +289,8 @@ def minutes(review: Review, closed: ClosedReview | None, people: Iterable[Person
         decided = (made.what, made.owner, _due(made)) if made else ("", "", "")
         issues.append((number, what, figure, *decided))
     carried = [(one.action.what, _due(one.action), one.action.owner) for one in review.carried]
-    title = f"Minutes of the review of {review.month:%B %Y}, {review.vertical or EVERYWHERE}"
+    of = ", ".join(filter(None, (review.vertical or EVERYWHERE, review.function)))
+    title = f"Minutes of the review of {review.month:%B %Y}, {of}"
     return _MINUTES.minutes(title, line, closed.present if closed else "", issues, carried)
 
 

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import markup as parts
 from dashboard.cache import STATE_ENTRIES, Key, shared
-from dashboard.page_session import PageSession, banner_lines, banners, follow_address
+from dashboard.page_session import EVERY_FUNCTION, PageSession, banner_lines, banners, follow_address
 from dashboard.review import charts, closing, data, files, markup, meeting
 from queries.metrics import count, moment_words
 from queries.review import EVERYWHERE, Issue, Review
@@ -22,15 +22,15 @@ FORWARD: Final = ":material/arrow_forward:"
 
 
 def show(session: PageSession) -> None:
-    """The page: one month of all verticals or one, by link (`?month=2026-10&vertical=Payments`)."""
+    """The page: one month, all of it or one vertical's or function's part (`?month=2026-10&vertical=Payments`)."""
     top = st.container(key=meeting.controls(), horizontal=True, vertical_alignment="bottom")
-    key = _choose(session, top)
+    key, function = _choose(session, top)
     if key is None:
         banners(session)
         st.html(parts.notice("There is no month of data you have access to.", command="python -m queries status"))
         return
     newest = st.query_params.get("figures") == markup.NEWEST
-    written = data.written_review(key, session.changes, session.pin, session.state, newest=newest)
+    written = data.written_review(key, session.changes, session.pin, session.state, newest=newest, function=function)
     review, is_open = written.review, written.closed is None
     screen = meeting.screen_of(review)
     metric = None
@@ -57,23 +57,26 @@ def _after_issues(session: PageSession, key: Key, written: data.WrittenReview) -
     metric = _against_goals(written.key, review)
     st.html(written.below)
     # The company's financials are opened by who sees the company; a vertical's on the page of the vertical.
-    if is_open and not review.financials_open and (review.vertical or key.scope.is_everything):
+    whole = is_open and not review.function  # the part of one function opens and closes nothing
+    if whole and not review.financials_open and (review.vertical or key.scope.is_everything):
         _override(session, review)
     # In one element: each that a run draws is sent to every viewer at every click.
-    note = closing.close_form(session, key, review) if is_open else Markup()
+    note = closing.close_form(session, key, review) if whole else Markup()
     st.html(parts.stacked(note, written.calendar))
     return metric
 
 
-def _choose(session: PageSession, top: DeltaGenerator) -> Key | None:
-    """The month and the vertical of the link, or the newest full month of all verticals."""
+def _choose(session: PageSession, top: DeltaGenerator) -> tuple[Key | None, str | None]:
+    """The month, the vertical and the function of the link, or the newest full month of all of them."""
     months = data.months(session.key, session.pin)
     if not months.all or months.usual is None:
-        return None
+        return None, None
     named = {f"{month:%Y-%m}": month for month in reversed(months.all)}
     verticals = data.verticals(session.key, session.pin)
     on_month = follow_address("month", {name: name for name in named}, f"{months.usual:%Y-%m}")
     on_vertical = follow_address("vertical", {name: name for name in verticals}, None)
+    functions, function = session.catalog.functions, None
+    on_function = follow_address("function", {name: name for name in functions}, None)
 
     def chosen(follow: Callable[[], None]) -> Callable[[], None]:
         def change() -> None:
@@ -100,7 +103,17 @@ def _choose(session: PageSession, top: DeltaGenerator) -> Key | None:
             placeholder=EVERYWHERE,
             width=280,
         )
-    return session.key.of(named.get(month or "", months.usual), vertical)
+        if functions:
+            function = st.selectbox(
+                "Function",
+                functions,
+                None,
+                key="function",
+                on_change=chosen(on_function),
+                placeholder=EVERY_FUNCTION,
+                width=220,
+            )
+    return session.key.of(named.get(month or "", months.usual), vertical), function
 
 
 def _issues(
@@ -132,6 +145,7 @@ def _issues(
             session.pages["incident"],
             label=f"{review.further} more, less pressing: see the incidents",
             icon=FORWARD,
+            query_params={"function": review.function} if review.function else None,
         )
     elif review.further:
         st.html(parts.bullets([f"{count(review.further)} more, less pressing."]))
@@ -185,6 +199,7 @@ def _decision_form(session: PageSession, review: Review, issue: Issue) -> None:
             month=review.month,
             review=review.vertical or COMPANY,
             issue=issue.id,
+            function=issue.function,
         )
         left = review.undecided - (made is None)
 
@@ -261,4 +276,5 @@ def _downloads(review: Review, metric: str | None, figures: str | None) -> None:
     if review.financials_open and not review.no_money:
         names |= files.REVENUE
     with slot:
-        st.html(markup.downloads(files.links(names, f"{review.month:%Y-%m}", review.vertical, metric, figures)))
+        shown = {"vertical": review.vertical, "function": review.function, "metric": metric, "figures": figures}
+        st.html(markup.downloads(files.links(names, f"{review.month:%Y-%m}", **shown)))

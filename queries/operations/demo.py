@@ -43,6 +43,7 @@ def demo(installation: Installation, now: datetime, say: Say) -> None:
                 vertical=planted.vertical,
                 touchpoint=planted.journey_type,
                 metric=planted.metric,
+                function=planted.function,
             )
             made = record_action(conn, action, planted.owner, datetime.combine(planted.start, time(9), UTC))
             finish_action(conn, made.id, datetime.combine(planted.done, time(9), UTC))

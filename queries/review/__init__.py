@@ -38,8 +38,6 @@ from queries.review.proven_actions import past_actions, worth_repeating
 from queries.review.read import (
     Months,
     ReviewContext,
-    current_rule,
-    figure_name,
     read_effect,
     read_facts,
     read_meeting,
@@ -47,18 +45,20 @@ from queries.review.read import (
     read_period,
     read_points,
     read_verticals,
-    slice_words,
 )
 from queries.review.readings import (
     Readings,
     Sample,
     aged,
+    current_rule,
+    figure_name,
     happened_on,
     newest_sample,
     read_present,
     read_window,
     reading_words,
     readings_of,
+    slice_words,
     when_found,
     with_sides,
 )

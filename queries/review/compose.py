@@ -36,8 +36,9 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
     vertical: str | None,
     budget: PageBudget,
     today: date,
+    function: str | None = None,
 ) -> Review:
-    """The review of a month, for all verticals or one.
+    """The review of a month, for all verticals or one, and for all functions or one.
 
     Args:
         facts: what the warehouse says.
@@ -48,10 +49,18 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         vertical: the one reviewed, None for all.
         budget: how much a page may show its reader; what is over it is left out, and its number said.
         today: what is overdue is overdue today.
+        function: the one whose issues and actions are shown, None for all.
     """
     actions = tuple(_action_status(action, effects.get(action.id), metrics, facts, today) for action in meeting.actions)
     every = key_issues(facts, meeting.found, points)
-    issues = tuple(with_meeting_state(issue, facts, meeting.decisions, actions) for issue in every[: budget.issues])
+    # What locks the financials is what the whole review has not decided, whatever is shown of it.
+    first = [with_meeting_state(issue, facts, meeting.decisions, actions) for issue in every[: budget.issues]]
+    undecided = sum(issue.decision is None for issue in first)
+    if function is not None:
+        actions = tuple(status for status in actions if status.action.function == function)
+        every = [issue for issue in every if issue.function == function]
+        first = [with_meeting_state(issue, facts, meeting.decisions, actions) for issue in every[: budget.issues]]
+    issues = tuple(first)
     attached = {status.action.id for issue in issues for status in issue.undertakings}
     immature = sorted({s.metric.label for s in facts.standings if s.point.status == "immature"})
     incomplete = f"{facts.month:%B} is not complete yet: cases are still arriving, and"
@@ -60,7 +69,7 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         vertical,
         facts.generation,
         day_of(facts.published_at, facts.zone),
-        review_headline(facts, issues, len(every), meeting.doubt),
+        review_headline(facts, issues, len(every), meeting.doubt, function),
         f"{incomplete} {listed(immature)} will move." if immature else "",
         issues,
         len(every) - len(issues),
@@ -69,7 +78,7 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         # An action is shown once: with the issue that it answers, or among those carried over.
         tuple(status for status in actions if status.action.id not in attached),
         facts.money,
-        sum(issue.decision is None for issue in issues),
+        undecided,
         meeting.overrides,
         meeting.data_problems,
         facts.no_money,
@@ -77,8 +86,24 @@ def compose(  # noqa: PLR0913 - a document is made of its parts
         meeting.doubt,
         meeting.outcome,
         _tally(facts.month, every),
+        function=function,
     )
     return within(review, budget)
+
+
+def of_function(review: Review, function: str, functions: Mapping[str, str | None]) -> Review:
+    """A closed review as one function reads it; `functions` are those of today's rules, for issues that name none."""
+    known = ((issue, issue.function or functions.get(issue.id.partition("|")[0])) for issue in review.issues)
+    issues = tuple(issue for issue, of in known if of == function)
+    return replace(
+        review,
+        headline=review_headline(review, issues, len(issues), review.doubt, function),
+        issues=issues,
+        carried=tuple(status for status in review.carried if status.action.function == function),
+        outcome=None,
+        tally=_tally(review.month, issues),
+        function=function,
+    )
 
 
 def within(review: Review, budget: PageBudget) -> Review:
@@ -145,8 +170,13 @@ def _improved(facts: Facts, actions: Sequence[ActionStatus]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def review_headline(facts: Facts, issues: Sequence[Issue], every: int, doubt: str = "") -> str:
-    """The one sentence the meeting starts from; no all-clear where there is a doubt about the rules."""
+def review_headline(
+    facts: Facts | Review, issues: Sequence[Issue], every: int, doubt: str = "", function: str | None = None
+) -> str:
+    """The one sentence the meeting starts from; no all-clear where there is a doubt about the rules.
+
+    Of one function it says nothing of goals: they are those of verticals.
+    """
     judged = [s for s in facts.standings if s.verdict in {"met", "missed", "cannot tell"}]
     verticals = sorted({s.vertical for s in judged} - {"", UNKNOWN})
     if issues:
@@ -156,7 +186,10 @@ def review_headline(facts: Facts, issues: Sequence[Issue], every: int, doubt: st
             rest = f"; {number_word(others)} more {'issue is' if others == 1 else 'issues are'} decided"
         elif others:
             rest = f"; {number_word(undecided)} more {'issue needs' if undecided == 1 else 'issues need'} a decision"
-        return f"{_first_issue(issues[0])}{rest}.{_vertical_tally(facts)}"
+        return f"{_first_issue(issues[0])}{rest}.{'' if function else _vertical_tally(facts)}"
+    if function:
+        missing = f", but incidents may be missing: {doubt}" if doubt else ""
+        return f"{function} has no key issue in {facts.month:%B %Y}{missing}."
     if not judged:
         return f"There is nothing to assess in {facts.month:%B %Y}: no metric has both a goal and enough cases."
     unsure = sum(s.verdict == "cannot tell" for s in judged)
@@ -168,7 +201,7 @@ def review_headline(facts: Facts, issues: Sequence[Issue], every: int, doubt: st
     return f"No key issue in {place}: no goal is missed{close}.{'' if verticals else _vertical_tally(facts)}"
 
 
-def _vertical_tally(facts: Facts) -> str:
+def _vertical_tally(facts: Facts | Review) -> str:
     """How many verticals miss a goal, keep what they can be judged on, are too close to call, or too small to say."""
     by: dict[str, set[str]] = {}
     for status in facts.standings:

@@ -86,7 +86,7 @@ class ReviewIncident:
     with (`limit_at` in the metric's unit), `value` what the incident was last known to be; `slot` is the day after the
     window in which it was found, and `onset` when it began, None where that cannot be told; `compared` is the newest
     sample of a figure that is held against another one; `days` those of the window of `value`. `figure_of` is what its
-    figure is called, `counted_as` what one without a figure is one of.
+    figure is called, `counted_as` what one without a figure is one of. `function` is who in the company is responsible.
     """
 
     id: str
@@ -111,6 +111,7 @@ class ReviewIncident:
     figure_of: str = ""
     counted_as: str = "case"
     limit_at: float | None = None
+    function: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,7 @@ class Issue:
     `figure_of` is what the figure is called, `period` the days that it is about, `decided_on` when the decision that
     stands was recorded: it may be one of an earlier month, or of the review of its vertical. `history` is the figure's
     months up to the one reviewed, `line` its goal or limit, and `trend` how it stands to the three months before.
+    `function` is who in the company is responsible: that of the rule, none of a goal that no rule watches.
     """
 
     id: str
@@ -167,6 +169,7 @@ class Issue:
     line: float | None = None
     trend: str = ""
     undertakings: tuple[ActionStatus, ...] = ()
+    function: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +231,8 @@ class Review:
     """The document. Financials are for showing only when `financials_open`; `no_money` says why there are none.
     `tally` says what the issues are made of, `more_improved` how many lines of what improved are over the budget;
     `months` are those up to the one reviewed; `baselines` are what it is held against besides the goals; `growth` is
-    what accounts could buy more, `repeatable` what improved something that is open elsewhere.
+    what accounts could buy more, `repeatable` what improved something that is open elsewhere. Where `function` is
+    one, issues, actions and escalations are only its own; `undecided` counts those of all functions.
 
     Its days are those of the reporting zone.
     """
@@ -258,6 +262,7 @@ class Review:
     baselines: tuple[AgainstBaseline, ...] = ()
     growth: Growth | None = None
     repeatable: tuple[str, ...] = ()
+    function: str | None = None
 
     @property
     def financials_open(self) -> bool:

@@ -34,8 +34,7 @@ from queries.monitoring import (
     question_of,
     read_case,
 )
-from queries.review.read import conditions_of, current_rule
-from queries.review.readings import newest_sample
+from queries.review.readings import conditions_of, current_rule, newest_sample
 from queries.state import (
     Action,
     HistoryEntry,

@@ -106,6 +106,7 @@ def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Point
         history=_months(metric, history),
         line=first.limit_at if goal is None else goal,
         trend=_trend(metric, point, history, first.onset) if metric else "",
+        function=first.function,
     )
 
 

@@ -9,7 +9,7 @@ from config.models import Catalog, Metric
 from queries.metrics import read_cube
 from queries.metrics.measure import design_effects
 from queries.review.document import Onset
-from queries.review.read import conditions_of, current_rule
+from queries.review.readings import conditions_of, current_rule
 from queries.state import slice_values
 from queries.statistics.estimates import Floats
 from queries.warehouse import Pin, Scope

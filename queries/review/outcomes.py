@@ -28,6 +28,7 @@ class EscalatedIncident:
     """An incident that Slack has, and what became of it as far as is known.
 
     Args:
+        rule: the one that opened it.
         month: the first day of the month in which it was opened, where its specialists live.
         taken_on: hours until somebody first acknowledged it, None before that.
         solved: days until it first recovered or somebody closed it; None while it lasts, or where it was closed
@@ -37,6 +38,7 @@ class EscalatedIncident:
         came_back: whether it was open again within `RETURNS_WITHIN`.
     """
 
+    rule: str
     route: str
     month: date
     taken_on: float | None
@@ -172,6 +174,7 @@ def _escalation(
     solved = end.at if end and (end.author or (end.kind == "resolved" and end.sample is not None)) else None
     returns = (*openings, *(entry.at for entry in history if entry.kind == "reopened"))
     return EscalatedIncident(
+        incident.rule,
         incident.route,
         day_of(began, zone).replace(day=1),
         _passed(began, taken),

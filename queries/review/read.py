@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, func, select
 
-from config.models import Catalog, Condition, Metric, Rule, WatchRule, label_of
+from config.models import Catalog, Metric, WatchRule, label_of
 from queries.engine import aware, day_start, naive, whole
 from queries.metrics import (
     Ask,
@@ -36,6 +36,7 @@ from queries.review.document import (
     reading_days,
 )
 from queries.review.outcomes import outcome_of, read_escalated
+from queries.review.readings import conditions_of, current_rule, figure_name, slice_words
 from queries.state import (
     MISSED_SLOTS,
     Action,
@@ -49,9 +50,8 @@ from queries.state import (
     read_incidents,
     read_standing,
     rule_errors,
-    slice_values,
 )
-from queries.warehouse import COLUMNS, UNKNOWN, Pin, Scope, rollups, tables, typed, unfilled
+from queries.warehouse import UNKNOWN, Pin, Scope, rollups, tables, unfilled
 
 HISTORY: Final = 24
 """Months shown, the reviewed one included."""
@@ -204,8 +204,8 @@ def _money(conn: Connection, context: ReviewContext) -> tuple[Money, ...]:
     )
 
 
-def read_meeting(conn: Connection, context: ReviewContext) -> MeetingState:
-    """What the state says about a month. Never cached: somebody may have decided a second ago."""
+def read_meeting(conn: Connection, context: ReviewContext, function: str | None = None) -> MeetingState:
+    """What the state says about a month, of all functions or one. Never cached: somebody may have decided just now."""
     period, scope = context.period, context.scope
     since, until = day_start(period.first, context.zone), day_start(period.until, context.zone)
     open_then = read_incidents(conn, scope, since=since, until=until)
@@ -224,12 +224,21 @@ def read_meeting(conn: Connection, context: ReviewContext) -> MeetingState:
     standing = read_standing(conn, scope, period.first)
     # A review is held in the month after: what it decides begins then.
     taken = {action.id: action for action in (*running, *made.values(), *standing)}
-    people = context.catalog.people
-    named = {id_: replace(action, owner=label_of(action.owner, people)) for id_, action in taken.items()}
+    whose = {one.id: one.function for one in customer}
+    named = {
+        id_: replace(
+            action,
+            owner=label_of(action.owner, context.catalog.people),
+            # What was recorded before actions named a function is of that of its incident.
+            function=action.function or whose.get(action.incident_id or ""),
+        )
+        for id_, action in taken.items()
+    }
     decided = tuple(named[action.id] for action in (*made.values(), *standing))
     overruled = overrides(conn, period.first, context.vertical) if context.vertical or scope.is_everything else ()
     escalated = read_escalated(conn, context.catalog, scope, period.first, period.until, context.zone, context.as_of)
-    became = outcome_of(escalated)
+    of = context.catalog.function_of
+    became = outcome_of([one for one in escalated if function in {None, of(one.rule)}])
     return MeetingState(customer, tuple(named.values()), decided, overruled, data, *_evaluation(conn, context), became)
 
 
@@ -296,24 +305,8 @@ def _review_incident(
         days=next((reading_days(one) for one in samples if one.get("value") == incident.value), ""),
         figure_of=figure_name(rule, metric),
         counted_as="case" if is_event else "account" if incident.account_id else "incident",
+        function=rule.function if rule else None,
     )
-
-
-def current_rule(name: str, catalog: Catalog) -> tuple[Rule | None, Metric | None]:
-    """A rule as it is configured now, and its metric."""
-    rule = next((rule for rule in catalog.rules if rule.name == name), None)
-    of = getattr(rule, "metric", None)
-    return rule, next((metric for metric in catalog.metrics if metric.name == of), None)
-
-
-def figure_name(rule: Rule | None, metric: Metric | None) -> str:
-    """What a figure is called: by its rule where that looks at a part of the metric's rows."""
-    return (rule.label if rule and rule.where else "") or (metric.label if metric else "")
-
-
-def slice_words(slice_: str) -> str:
-    """A slice in words: `vertical=Energy|touchpoint=visit` is `Energy, visit`."""
-    return ", ".join(slice_values(slice_).values()) or EVERYWHERE
 
 
 def read_points(
@@ -325,15 +318,6 @@ def read_points(
         return ()
     ask = Ask(since=context.period.history[0], until=context.period.until, where=(*current.where, *within))
     return tuple(measure(conn, metric, ask, context.scope, context.as_of))
-
-
-def conditions_of(metric: Metric, slice_: str) -> tuple[Condition, ...] | None:
-    """A slice as conditions on the metric's table, None where that table has no such column."""
-    values = slice_values(slice_)
-    # A rule that was sliced by another column before it was edited leaves incidents that its metric no longer has.
-    if any(column not in COLUMNS[metric.table] for column in values):
-        return None
-    return tuple(Condition(column=c, any_of=(typed(metric.table, c, value),)) for c, value in values.items())
 
 
 def read_effect(

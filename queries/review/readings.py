@@ -1,4 +1,4 @@
-"""The figures of an incident: what it is now, what it was at its worst, and what it was when it was found."""
+"""The figures of an incident: what they are of, what it is now, was at its worst and when it was found."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from config.models import Metric, Rule
+from config.models import Catalog, Condition, Metric, Rule
 from queries.engine import day_of
 from queries.metrics import Ask, MetricPoint, day_words, figure, half_width, measure, moment_words, span_words
-from queries.review.read import conditions_of
-from queries.state import HistoryEntry, Incident
-from queries.warehouse import Scope
+from queries.review.document import EVERYWHERE
+from queries.state import HistoryEntry, Incident, slice_values
+from queries.warehouse import COLUMNS, Scope, typed
 
 Sample = Mapping[str, Any]
 
@@ -155,3 +155,29 @@ def aged(rule: Rule | None, sample: Sample, today: date) -> Sample:
         return sample
     since = (today - date.fromisoformat(sample["until"])).days
     return {**sample, "value": sample["value"] + since, "until": today.isoformat()} if since > 0 else sample
+
+
+def current_rule(name: str, catalog: Catalog) -> tuple[Rule | None, Metric | None]:
+    """A rule as it is configured now, and its metric."""
+    rule = next((rule for rule in catalog.rules if rule.name == name), None)
+    of = getattr(rule, "metric", None)
+    return rule, next((metric for metric in catalog.metrics if metric.name == of), None)
+
+
+def figure_name(rule: Rule | None, metric: Metric | None) -> str:
+    """What a figure is called: by its rule where that looks at a part of the metric's rows."""
+    return (rule.label if rule and rule.where else "") or (metric.label if metric else "")
+
+
+def slice_words(slice_: str) -> str:
+    """A slice in words: `vertical=Energy|touchpoint=visit` is `Energy, visit`."""
+    return ", ".join(slice_values(slice_).values()) or EVERYWHERE
+
+
+def conditions_of(metric: Metric, slice_: str) -> tuple[Condition, ...] | None:
+    """A slice as conditions on the metric's table, None where that table has no such column."""
+    values = slice_values(slice_)
+    # A rule that was sliced by another column before it was edited leaves incidents that its metric no longer has.
+    if any(column not in COLUMNS[metric.table] for column in values):
+        return None
+    return tuple(Condition(column=c, any_of=(typed(metric.table, c, value),)) for c, value in values.items())

@@ -84,7 +84,10 @@ SIGN_IN_SHARE: Final = 0.10
 
 @dataclass(frozen=True, slots=True)
 class PlantedAction:
-    """An action as the state store records it, and when it was done. `expected` is the relative change hoped for."""
+    """An action as the state store records it, and when it was done. `expected` is the relative change hoped for.
+
+    `function` is who in the company is responsible.
+    """
 
     vertical: str
     touchpoint: str
@@ -95,6 +98,7 @@ class PlantedAction:
     due: date
     done: date
     expected: float
+    function: str = "Field Service"
 
 
 @dataclass(frozen=True, slots=True)

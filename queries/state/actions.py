@@ -34,7 +34,7 @@ class Action:
 
     `alarm_on` is the end of the window that raised the alarm it answers. Where a review decided it, `month`, `review`
     (its vertical, or COMPANY) and `issue` say which, and `seq` how often before. Its customer was told of it at
-    `shared_at`, by `shared_by`. Instants are naive UTC.
+    `shared_at`, by `shared_by`; `function` is who in the company is responsible. Instants are naive UTC.
     """
 
     id: str
@@ -57,6 +57,7 @@ class Action:
     seq: int | None = None
     shared_at: datetime | None = None
     shared_by: str | None = None
+    function: str | None = None
 
     def says_the_same(self, other: "Action | NewAction") -> bool:
         """Whether both say the same: what, whose it is, by when, and what is expected of it."""
@@ -80,6 +81,7 @@ class NewAction:
     month: date | None = None
     review: str | None = None
     issue: str | None = None
+    function: str | None = None
 
 
 def parse_effect(text: str) -> float | None:
@@ -193,6 +195,7 @@ def record_action(conn: Connection, new: NewAction, author: str, now: datetime) 
         review=new.review,
         issue=new.issue,
         seq=seq,
+        function=new.function,
     )
     if conn.execute(select(table.c.id).where(table.c.id == action.id)).first() is None:
         conn.execute(table.insert().values({column.name: getattr(action, column.name) for column in table.columns}))

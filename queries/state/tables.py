@@ -15,7 +15,7 @@ state: Final = MetaData()
 VERSIONS: Final = "alembic_version"
 """The table that says which version of these tables a state has."""
 
-HEAD: Final = "0009"
+HEAD: Final = "0010"
 """The version of the tables below: whoever changes them adds a file to migrations/versions, and its number here."""
 
 KEY: Final = {"holds": "key"}
@@ -292,10 +292,12 @@ action = Table(
     Column("seq", Integer),
     Column("shared_at", DateTime),
     Column("shared_by", String, info=STAFF),
+    Column("function", String),
     Index("action_by_issue", "month", "review", "issue", "seq", unique=True),
 )
 """What is done about an incident, or a place. Where a review meeting decided it, `month`, `review` (its vertical, or
-`*`) and `issue` say which, and the newest `seq` holds. `shared_at` is when its customer was told of it."""
+`*`) and `issue` say which, and the newest `seq` holds. `shared_at` is when its customer was told of it, `function`
+who in the company is responsible."""
 
 override = Table(
     "override",

@@ -172,6 +172,7 @@ def test_the_address_follows_what_is_chosen_and_the_page_follows_the_address(ope
         ({"vertical": "Nowhere"}, "vertical in this link, “Nowhere”"),
         ({"vertical": "<script>alert(1)</script>"}, "vertical in this link, “&lt;script&gt;alert(1)&lt;/script&gt;”"),
         ({"metric": "likes"}, "metric in this link, “likes”"),
+        ({"function": "Marketing"}, "function in this link, “Marketing”"),
         ({"month": "x" * 5000}, "month in this link, “" + "x" * 80 + "”"),
     ],
 )

@@ -312,7 +312,7 @@ def test_a_run_of_the_review_sends_few_messages(served: Served) -> None:
     issues = sum(b'<article class="e-issue"' in one for one in drawn[0])
     assert issues == 2
     for sent in runs:
-        assert len(sent) <= 20 + 3 * issues, [one.WhichOneof("type") for one in sent]
+        assert len(sent) <= 21 + 3 * issues, [one.WhichOneof("type") for one in sent]
 
 
 def test_every_run_is_told_the_whole_theme(served: Served) -> None:

@@ -137,7 +137,7 @@ def test_what_still_waits_is_not_left_out() -> None:
     ("hours", "words"), [(0.4, "24 minutes"), (1, "1 hour"), (2.2, "3 hours"), (47, "47 hours"), (48, "2 days")]
 )
 def test_a_time_in_words(hours: float, words: str) -> None:
-    one = EscalatedIncident("delivery", date(2026, 3, 1), hours, None, hours, None, came_back=False)
+    one = EscalatedIncident("promises", "delivery", date(2026, 3, 1), hours, None, hours, None, came_back=False)
     assert outcome_of([one]).taken_on_words == words
 
 

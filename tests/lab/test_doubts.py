@@ -35,7 +35,7 @@ def pin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pin]:
 
 
 def made(*goals: Goal, route: Route | None = None, people: tuple[Person, ...] = (), **changes: Any) -> Catalog:
-    found = catalog(rule(**changes), routes=(route or Route(name="delivery"),))
+    found = catalog(rule(**{"function": "Field Service", **changes}), routes=(route or Route(name="delivery"),))
     return found.model_copy(update={"goals": goals, "people": people, "metrics": (METRIC,)})
 
 
@@ -63,6 +63,8 @@ def manager(*verticals: str) -> Person:
         (made(route=GM, people=(manager("Retail"),)), []),
         (made(route=GM, people=(manager(),)), []),
         (made(enabled=False, where={"journey_type": "repair"}, route=GM), []),
+        (made(function=None), ["rule defects names no function; say who in the company is responsible"]),
+        (made(enabled=False, function=None), []),
     ],
 )
 def test_what_can_hardly_be_meant(pin: Pin, config: Catalog, said: list[str]) -> None:
@@ -77,6 +79,15 @@ def test_verticals_that_are_spelled_alike(tmp_path: Path) -> None:
     with warehouse(tmp_path, made(), rows_of(rows)) as alike, alike.pin() as pinned:
         (line,) = doubts(pinned.conn, made(), NOW)
     assert "differ only in case or spaces: RETAIL, Retail;" in line
+
+
+def test_functions_that_are_spelled_alike_and_rules_without_one(pin: Pin) -> None:
+    names = ("Field Service", "Field service", None, None)
+    rules = tuple(rule(name=f"r{i}", function=name) for i, name in enumerate(names))
+    nobodys, alike = doubts(pin.conn, made().model_copy(update={"rules": rules}), NOW)
+    assert nobodys.startswith("2 rules name no function (r2, r3); ")
+    assert "such as function = '" in nobodys
+    assert alike == "functions that differ only in case or spaces: Field Service, Field service; write each in one way"
 
 
 def unripe(**changes: Any) -> Metric:

@@ -409,7 +409,7 @@ def test_a_state_from_between_two_versions_is_completed(store: Store) -> None:
         conn.execute(text("alter table incident drop column assigned_to"))
         conn.execute(text("create index incident_by_state on incident (state, opened_at)"))
         conn.execute(text("drop index action_by_issue"))
-        for column in ("month", "review", "issue", "seq", "shared_at", "shared_by"):
+        for column in ("month", "review", "issue", "seq", "shared_at", "shared_by", "function"):
             conn.execute(text(f"alter table action drop column {column}"))
     engine.dispose()
     opened = store.open()

@@ -88,6 +88,7 @@ false_alarms_per_year = 0.5
 severity = 2
 route = "service"
 owner = "lead"
+function = "Field Service"
 runbook = "Ask the field team what changed, then call the accounts below."
 
 [[rule]]
@@ -100,6 +101,7 @@ where = { score = { at_most = 6 } }
 severity = 1
 route = "service"
 owner = "lead"
+function = "Sales"
 """
 ROUTES: Final = """
 [[route]]

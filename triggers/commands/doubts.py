@@ -12,6 +12,9 @@ from queries.monitoring.present_values import as_text, present_values
 from queries.warehouse import LATE, UNKNOWN, spelled_alike
 from triggers.incidents import named_people
 
+MOST: Final = 5
+"""So many rules are named in a line."""
+
 WITH_VERTICALS: Final = {"contact": "occurred_at", "journey": "started_at", "response": "invited_at"}
 
 
@@ -24,6 +27,7 @@ def doubts(conn: Connection, catalog: Catalog, now: datetime) -> Iterator[str]:
         now: aware UTC.
     """
     yield from _unripe(catalog)
+    yield from _nobodys(catalog)
     asked = [(rule, *read) for rule in catalog.rules if rule.enabled for read in _read_by(rule, catalog)]
     wanted = dict[tuple[str, str], set[str]]()
     for table, dated_by in WITH_VERTICALS.items():
@@ -50,6 +54,18 @@ def _unripe(catalog: Catalog) -> Iterator[str]:
             counted = ", ".join(f"{column} (known at {late[column]})" for column in own)
             what = f"is dated by {metric.dated_by} and counts what is known only later: {counted}"
             yield f'metric {metric.name} {what}; say after how long a case is final, such as matures = "14d"'
+
+
+def _nobodys(catalog: Catalog) -> Iterator[str]:
+    """Rules for which no function of the company is responsible, and functions that are written in two ways."""
+    nobodys = [rule.name for rule in catalog.rules if rule.enabled and rule.function is None]
+    if nobodys:
+        names = f"rule {nobodys[0]} names" if len(nobodys) == 1 else f"{len(nobodys)} rules name"
+        which = "" if len(nobodys) == 1 else f" ({', '.join(nobodys[:MOST])}{', ...' if len(nobodys) > MOST else ''})"
+        known = f"'{catalog.functions[0]}'" if catalog.functions else "'Field Service'"
+        yield f"{names} no function{which}; say who in the company is responsible, such as function = {known}"
+    for names in spelled_alike(frozenset(catalog.functions)):
+        yield f"functions that differ only in case or spaces: {names}; write each in one way"
 
 
 def _read_by(rule: Rule, catalog: Catalog) -> Iterator[tuple[str, str, Conditions]]:

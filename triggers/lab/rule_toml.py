@@ -11,7 +11,7 @@ _FIRST: Final = (
     "name", "label", "kind", "of", "metric", "method", "table", "dated_by", "by", "where", "against", "strata",
     "baseline", "limit", "recover", "floor", "at_least",
 )  # fmt: skip
-_LAST: Final = frozenset({"severity", "route", "owner", "runbook", "inhibited_by", "enabled"})
+_LAST: Final = frozenset({"severity", "route", "owner", "function", "runbook", "inhibited_by", "enabled"})
 
 
 def rule_as_toml(rule: Rule) -> str:

@@ -144,6 +144,7 @@ class InteractionHandler:
                 touchpoint=about.touchpoint,
                 metric=getattr(rule, "metric", None),
                 expected_effect=effect(press),
+                function=self.catalog.function_of(about.rule),
             )
             take_action(conn, new, author, now)
         else:
