@@ -18,7 +18,9 @@ def collect() -> None:
     """Collect what has come since the last time, and set aside what stays once there is much of it."""
     gc.collect()
     # A new generation brings figures that stay, and readers bring sessions that go: neither needs to be told here.
-    if len(gc.get_objects(2)) > UNSETTLED:
+    # Counted in one call into C, within which no other thread runs: a tuple that one is still building must not be in
+    # the list when it goes on, or Python takes it for shared and raises SystemError there.
+    if max(map(len, map(gc.get_objects, (2,)))) > UNSETTLED:
         settle()
 
 

@@ -14,6 +14,7 @@ from datetime import date
 from http.client import HTTPConnection
 from pathlib import Path
 from socket import create_connection, create_server, socket
+from threading import Event, Thread
 from time import monotonic, sleep
 
 import pytest
@@ -390,3 +391,31 @@ def test_what_comes_and_goes_is_collected_without_being_set_aside() -> None:
     memory.collect()
     assert dead() is None
     assert gc.get_freeze_count() == aside
+
+
+@pytest.mark.usefixtures("_thawed")
+def test_no_thread_is_disturbed_while_it_builds_a_tuple() -> None:
+    """Such as the rows of a page: the collector's list of what lives held them meanwhile."""
+    before, raised, is_over = sys.getswitchinterval(), list[SystemError](), Event()
+
+    def build() -> None:
+        while not is_over.is_set():
+            try:
+                assert len(tuple((number,) for number in range(30_000))) == 30_000
+            except SystemError as error:
+                raised.append(error)
+
+    memory.settle()
+    stays = [[number] for number in range(memory.UNSETTLED - 5000)]
+    builder = Thread(target=build)
+    sys.setswitchinterval(1e-4)
+    try:
+        builder.start()
+        for _ in range(300):
+            memory.collect()
+    finally:
+        sys.setswitchinterval(before)
+        is_over.set()
+        builder.join()
+    assert raised == []
+    del stays
