@@ -33,6 +33,9 @@ Columns = Mapping[str, Collection[str]]
 RESERVED: Final = frozenset({"channel", "gm"})
 """What a ladder may notify besides a person's name."""
 
+MONTHLY: Final = frozenset({"review", "accounts"})
+"""The pages whose figures are of months."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sheets:
@@ -84,12 +87,22 @@ def cross_check(sheets: Sheets, columns: Columns | None) -> Iterator[Mistake]:
             wrong = f"{person.item.name!r} is reserved in ladders"
             yield person.mistake(("name",), wrong, f"choose another name, such as '{person.item.name}-north'")
     yield from _addresses_twice(sheets.people)
+    yield from _without_months(sheets.audiences)
     for guard in sheets.guard.entries:
         yield from _known(guard, ("route",), "route", guard.item.route, sheets.routes.names)
         yield from _known(guard, ("owner",), "person", guard.item.owner, sheets.people.names)
     for review in sheets.review.entries:
         for i, name in enumerate(review.item.metrics):
             yield from _known(review, ("metrics", i), "metric", name, sheets.metrics.names)
+
+
+def _without_months(audiences: Sheet[Audience]) -> Iterator[Mistake]:
+    """Whoever opens a page that is made of months may see months."""
+    for audience in audiences.entries:
+        pages = [page for page in audience.item.pages if page in MONTHLY]
+        if pages and "month" not in audience.item.grains and audience.sound("pages") and audience.sound("grains"):
+            wrong = f"the page {pages[0]!r} shows months, which are not among its grains"
+            yield audience.mistake(("grains",), wrong, f"add 'month', or take {pages[0]!r} away from its pages")
 
 
 def _known(

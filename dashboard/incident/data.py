@@ -15,13 +15,16 @@ from dashboard.review.data import effect
 from queries.messages import Notification, notified_states, read_notifications
 from queries.monitoring import BadRow, Evidence, with_revenue
 from queries.review import (
+    USUAL,
     IncidentPage,
     Onset,
+    Periods,
     Readings,
     Sample,
     Trend,
     current_rule,
     outcome_words,
+    periods_for,
     queue_summary,
     read_bad_rows,
     read_bought,
@@ -69,21 +72,30 @@ def seen(page: IncidentPage) -> str:
     return repr((page.incident, page.present))
 
 
+def periods(key: Key, incident: Incident) -> Periods:
+    """The periods by which an incident's reader may see its figures over time."""
+    audience, (_, metric) = key.catalog.audience(key.scope.role), current_rule(incident.rule, key.catalog)
+    allowed = audience.grains if audience else USUAL
+    return periods_for(metric, key.scope, allowed) if metric else ()
+
+
 @shared({Incident: repr})
-def trend(key: Key, _pin: Pin, incident: Incident) -> Trend | None:
-    """An incident's own figures over time."""
-    rule, metric = current_rule(incident.rule, key.catalog)
+def trend(key: Key, _pin: Pin, incident: Incident, grain: str | None = None) -> Trend | None:
+    """An incident's own figures over time, by what was asked for, or by what suits them."""
+    (rule, metric), allowed = current_rule(incident.rule, key.catalog), periods(key, incident)
     if rule is None or metric is None:
         return None
-    return read_trend(_pin.conn, rule, metric, incident, key.scope, key.as_of)
+    usual = tuple(one for one in USUAL if one in allowed) or allowed
+    grains = tuple(one for one in allowed if one == grain) or usual
+    return read_trend(_pin.conn, rule, metric, incident, key.scope, key.as_of, grains=grains)
 
 
 @copied({Incident: repr, Reference: repr, Readings: repr})
 def trend_spec(
-    key: Key, _pin: Pin, incident: Incident, reference: Reference | None, readings: Readings | None
+    key: Key, _pin: Pin, incident: Incident, grain: str | None, reference: Reference | None, readings: Readings | None
 ) -> dict[str, Any] | None:
     """The finished chart of an incident, None where no figures are kept for it."""
-    shown = trend(key, _pin, incident)
+    shown = trend(key, _pin, incident, grain)
     _, metric = current_rule(incident.rule, key.catalog)
     if shown is None or metric is None or all(point.value is None for point in shown.points):
         return None
@@ -93,7 +105,9 @@ def trend_spec(
 @shared({IncidentPage: seen})
 def decline(key: Key, _pin: Pin, page: IncidentPage) -> tuple[Bought, ...]:
     """What the account of a decline bought by month, and its share of wallet where that is known."""
-    account, sample = page.incident.account_id, page.sample
+    account, sample, audience = page.incident.account_id, page.sample, key.catalog.audience(key.scope.role)
+    if audience and "month" not in audience.grains:
+        return ()
     if page.rule is None or not page.rule.reads_revenue or account is None or "months" not in sample:
         return ()
     months = read_bought(_pin.conn, account, key.scope, _read_at(key, page))

@@ -76,7 +76,7 @@ def show(session: PageSession) -> None:
         st.html(others)
     with st.expander("How sure?"):
         st.html(parts.bullets(markup.how_sure(page)))
-    _draw(session.key, session, page, shown)
+    _draw(session.key, session, page, shown, _grain(session, page.incident))
     if words := markup.what_to_do(page, session.catalog.guard):
         st.html(words)
     _actions(session, page)
@@ -192,19 +192,28 @@ def _buttons(session: PageSession, page: IncidentPage) -> None:
 
 
 @shared({IncidentPage: data.seen}, entries=STATE_ENTRIES)
-def _draw(key: Key, _session: PageSession, page: IncidentPage, _shown: data.ShownCard) -> None:
+def _draw(key: Key, _session: PageSession, page: IncidentPage, _shown: data.ShownCard, grain: str | None) -> None:
     """The charts, with what is said of them. What a cached function draws, Streamlit keeps and sends again."""
     del key  # it is a key only
-    _chart(_session, page)
+    _chart(_session, page, grain)
     _decline(_session, page)
     _origin(_session, page, _shown)
 
 
-def _chart(session: PageSession, page: IncidentPage) -> None:
+def _grain(session: PageSession, incident: Incident) -> str | None:
+    """The periods that the reader chose for the figures over time; None for those that suit them."""
+    offered = data.periods(session.key, incident)
+    if len(offered) < 2 or data.trend(session.key, session.pin, incident) is None:
+        return None
+    on_change = follow_address("by", {name: name for name in offered}, None)
+    return st.segmented_control("Figures by", offered, key="by", on_change=on_change)
+
+
+def _chart(session: PageSession, page: IncidentPage, grain: str | None) -> None:
     readings = readings_of(page.history, page.present)
     reference = markup.reference_of(page.rule, page.sample)
-    spec = data.trend_spec(session.key, session.pin, page.incident, reference, readings)
-    shown = data.trend(session.key, session.pin, page.incident)
+    spec = data.trend_spec(session.key, session.pin, page.incident, grain, reference, readings)
+    shown = data.trend(session.key, session.pin, page.incident, grain)
     if spec is None or shown is None or page.metric is None:
         return
     place = markup.incident_where(page.incident, None)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from config import EarshotError
-from config.models import Condition, Metric, Scalar
+from config.models import Catalog, Condition, Metric, Scalar
 from config.reading import read_catalog, suggest
 from config.settings import read_settings
 from queries.metrics import NO_FIGURE, Ask, MetricPoint, clock_of, interval, measure, plan, point_figure, private_words
@@ -60,6 +60,7 @@ def show_metric(arguments: Namespace, now: datetime) -> None:
     except KeyError:
         names = [metric.name for metric in catalog.metrics]
         raise EarshotError(f"no metric named {arguments.name!r}; {suggest(arguments.name, names)}") from None
+    _refuse_grain(catalog, arguments.grain)
     ask = _ask(metric, arguments)
     as_of = on_the_wall(arguments.as_of or now, UTC)
     warehouse = open_warehouse(settings)
@@ -78,6 +79,14 @@ def show_metric(arguments: Namespace, now: datetime) -> None:
         complain(f"note: {private_words(catalog.privacy.people)}")
     say = echo if arguments.format == "table" else emit
     say(FORMATS[arguments.format](metric, ask, points))
+
+
+def _refuse_grain(catalog: Catalog, grain: str) -> None:
+    """The command shows what analysts may see: their periods, and all of them as one."""
+    analyst = catalog.audience("analyst")
+    if analyst and grain not in {*analyst.grains, "all"}:
+        offered = " or ".join(f"--grain {one}" for one in (*analyst.grains, "all"))
+        raise EarshotError(f"audiences.toml does not list {grain!r} among the grains of analysts; write {offered}")
 
 
 def _ask(metric: Metric, arguments: Namespace) -> Ask:

@@ -20,10 +20,13 @@ from queries.review.document import (
     reading_days,
 )
 from queries.review.incident_page import (
+    USUAL,
     BoughtMonth,
     IncidentPage,
+    Periods,
     Trend,
     actions_of,
+    periods_for,
     read_account_name,
     read_bad_rows,
     read_bought,

@@ -1,6 +1,6 @@
 """One incident with everything that bears on it: its rule, its figures over time, what else happened, what was done."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import dropwhile
@@ -51,6 +51,13 @@ BEFORE: Final = timedelta(weeks=40)
 AFTER: Final = timedelta(weeks=12)
 MOST_ROWS: Final = 10
 """Single cases that the page shows."""
+
+
+Periods = tuple[Grain, ...]
+"""Lengths of the periods by which a figure is shown over time."""
+GRAINS: Final[Periods] = ("day", "week", "month", "quarter")
+USUAL: Final[Periods] = ("week", "month")
+"""By what a figure is shown over time where nothing else is asked for: by month where weeks have too few cases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,21 +119,23 @@ def actions_of(conn: Connection, found: Incident, rule: Rule | None, scope: Scop
     return tuple(action for action in every if action.incident_id == found.id or action.issue == issue)
 
 
-def read_trend(
+def read_trend(  # noqa: PLR0913 - whose figures, for whom, as known when, of which time and by what
     conn: Connection,
     rule: Rule,
     metric: Metric,
     found: Incident,
     scope: Scope,
     as_of: datetime,
+    *,
     before: timedelta = BEFORE,
+    grains: Periods = USUAL,
 ) -> Trend | None:
-    """The figures around an incident, by week, or by month where a week has too few cases. None where none is kept.
+    """The figures around an incident by the first of these periods that has cases enough, or by the last one.
 
-    Figures about people are shown to readers by month only.
+    None where no figure is kept, or nothing is left to show it by: those about people are shown to readers by month.
     """
-    within = conditions_of(metric, found.slice)
-    if within is None:
+    within, grains = conditions_of(metric, found.slice), periods_for(metric, scope, grains)
+    if within is None or not grains:
         return None
     clock = clock_of(conn, as_of)
     today = clock.day()
@@ -134,16 +143,21 @@ def read_trend(
     since = (found.slot - before).replace(day=1)
     over = day_of(found.resolved_at, clock.zone) if found.resolved_at else today
     until = min(over + AFTER, today + timedelta(days=1))
-    # Months and weeks overlap: who had both of an answer could tell the few days between them.
-    grains: tuple[Grain, ...] = ("month",) if scope.privacy and about_people(metric) else ("week", "month")
     for grain in grains:
         ask = Ask(grain=grain, since=since, until=until, where=(*rule.where, *within))
         # Before the first there was nothing to measure: that says nothing of how few cases a week has.
         points = tuple(dropwhile(lambda point: point.value is None, measure(conn, metric, ask, scope, as_of)))
         shown = sum(point.value is not None for point in points)
-        if grain == "month" or shown * 3 >= max(len(points) * 2, 1):
+        if grain == grains[-1] or shown * 3 >= max(len(points) * 2, 1):
             return Trend(grain, points, overlaps(conn, since, until, (found.vertical, found.touchpoint), as_of))
     return None
+
+
+def periods_for(metric: Metric, scope: Scope, allowed: Collection[str]) -> Periods:
+    """Those of the periods that a reader may see the metric by, the shortest first."""
+    # Months and weeks overlap: who had both of an answer could tell the few days between them.
+    is_floored = scope.privacy is not None and about_people(metric)
+    return tuple(one for one in GRAINS if one in allowed and (one == "month" or not is_floored))
 
 
 def read_bought(conn: Connection, account: str, scope: Scope, as_of: datetime) -> tuple[BoughtMonth, ...]:

@@ -105,7 +105,7 @@ class CardReader:
             return None
         shown, scope, series = card.incident, self._scope(reader), None
         if card.metric is not None:
-            trend = read_trend(self.pin.conn, card.rule, card.metric, shown, scope, self.as_of, YEAR)
+            trend = read_trend(self.pin.conn, card.rule, card.metric, shown, scope, self.as_of, before=YEAR)
             series = metric_series(card, card.metric, trend) if trend else None
         elif card.rule.reads_revenue and shown.account_id:
             of = read_account_months(
