@@ -122,6 +122,7 @@ class Audience(FrozenModel):
     rows: bool = False
     verbatims: bool = False
     account_names: bool = False
+    guess_first: bool = False
 
 
 class ReviewSettings(FrozenModel):

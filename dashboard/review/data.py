@@ -149,6 +149,7 @@ class WrittenReview:
 
     review: Review
     above: Markup
+    heading: Markup
     issues: tuple[Markup, ...]
     below: Markup
     calendar: Markup
@@ -218,7 +219,7 @@ def _written(
         ),
     )
     is_own = closed is not None and shown in {Shown.CLOSED, Shown.CHANGED}
-    return WrittenReview(made, above, issues, below, calendar, key, closed, is_own)
+    return WrittenReview(made, above, markup.issues_heading(made), issues, below, calendar, key, closed, is_own)
 
 
 def _calendar(key: Key, pin: Pin, state: Connection, function: str | None) -> Markup:

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from starlette.responses import PlainTextResponse, Response
 
 from dashboard.page_session import PageSession, page_session
-from dashboard.review import data, downloads, markup
+from dashboard.review import data, downloads, guessing, markup
 
 CHARTS: Final = {"goals.png": "The chart, PNG", "goals.svg": "The chart, SVG"}
 TABLES: Final = {
@@ -78,6 +78,7 @@ def _made(session: PageSession, name: str, query: Mapping[str, str]) -> bytes | 
         function=function,
     )
     key, review = written.key, written.review
+    guessing.refuse_unguessed(session, review)
     labels = {s.metric.name: f"{s.metric.label} by vertical" for s in review.standings}
     if name in CHARTS and review.standings and (metric in labels if vertical is None else metric is None):
         spec = data.goals_spec(key, review, metric)

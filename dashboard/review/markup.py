@@ -93,12 +93,17 @@ def above_issues(review: Review, closed: Iterable[Markup] = ()) -> Markup:
         problems = "problem. It is not counted as a" if is_one else "problems. They are not counted as"
         words = f"{review.data_problems} data-quality {problems} customer {'issue' if is_one else 'issues'}."
         pieces.append(notice(words))
+    return stacked(*pieces)
+
+
+def issues_heading(review: Review) -> Markup:
+    """What stands above the key issues, or in their place."""
     none = "None: no incident was open and no goal was missed."
     if review.doubt:
         none = f"None is known: no goal was missed, but {review.doubt}."
     if review.function:
         none = f"None of {review.function}."
-    return stacked(*pieces, section("Key issues", review.tally) + ("" if review.issues else bullets([none])))
+    return section("Key issues", review.tally) + ("" if review.issues else bullets([none]))
 
 
 def goal_words(standings: Sequence[MetricStatus]) -> Verdicts:

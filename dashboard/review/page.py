@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard import markup as parts
 from dashboard.cache import STATE_ENTRIES, Key, shared
 from dashboard.page_session import EVERY_FUNCTION, PageSession, banner_lines, banners, follow_address
-from dashboard.review import charts, closing, data, files, markup, meeting
+from dashboard.review import charts, closing, data, files, guessing, markup, meeting
 from queries.metrics import count, moment_words
 from queries.review import EVERYWHERE, Issue, Review
 from queries.state import COMPANY, NewAction, Override, parse_effect, record_override
@@ -34,12 +34,17 @@ def show(session: PageSession) -> None:
     review, is_open = written.review, written.closed is None
     screen = meeting.screen_of(review)
     metric = None
+    if figures := guessing.unguessed(session, review):
+        guessing.ask(session, review, figures)
+        banners(session)
+        return
     if screen is not None:
         meeting.bar(review, screen)
     with meeting.stage(screen):
         if not screen:
             said = [] if screen == 0 else banner_lines(session)
-            st.html(parts.stacked(*said, written.above))
+            guessed = guessing.guess_lines(session, review)
+            st.html(parts.stacked(*said, written.above, *guessed, written.heading))
         if screen is None or 0 < screen < meeting.last_screen(review):
             _issues(session, review, written.issues, screen, is_open=is_open)
         if screen in {None, meeting.last_screen(review)}:

@@ -62,6 +62,7 @@ from queries.state.evaluations import (
     tally_text,
 )
 from queries.state.feedback import Precision, Verdict, precisions, vote, votes_by_rule
+from queries.state.guesses import Guess, GuessError, read_guesses, record_guesses, was_shown
 from queries.state.incidents import (
     CANARY,
     CHUNK,

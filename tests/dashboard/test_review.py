@@ -365,7 +365,7 @@ def test_the_parts_of_the_issues_add_up(rules: tuple[str, ...], is_missed: bool,
     )
     review = made(series((0.95, 0.95, 0.95, 0.7 if is_missed else 0.95)), minutes=MeetingState(found=found))
     assert review.tally == words
-    assert not words or words in review_markup.above_issues(review)
+    assert not words or words in review_markup.issues_heading(review)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ OURS: Final = """
     baseline.tally calibration.rule_hash channel_gate.channel closed_review.review closed_review.scope counter.name
     digest_part.digest_id
     digest_part.incident_id digest_part.kind digest_part.outbox_id erasure.body erasure.hash escalation.incident_id
-    eval_slot.origin eval_slot.rule eval_slot.rule_hash heartbeat.name heartbeat.note inbound.id inbound.incident_id
+    eval_slot.origin eval_slot.rule eval_slot.rule_hash guess.metric guess.review guess.scope heartbeat.name
+    heartbeat.note inbound.id inbound.incident_id
     inbound.kind inbound.outcome inbound.state incident.class incident.id incident.ladder incident.open_key
     incident.origin incident.route incident.rule incident.rule_hash incident.state incident.touchpoint
     incident.vertical incident_event.incident_id incident_event.kind instance.health instance.incident_id

@@ -151,16 +151,19 @@ class Reader:
 
 @dataclass
 class ReaderTab:
-    """A page that somebody has open."""
+    """A page that somebody has open; `filled` are the numbers that stand in its fields, by their ids."""
 
     reader: Reader
     socket: ClientConnection
+    filled: dict[str, float] = field(default_factory=dict)
 
     def run(self, page: str = "", pressed: str = "", **query: str) -> list[ForwardMsg]:
         """One run of a page, with a button pressed, and all that it sends."""
         message = BackMsg()
         message.rerun_script.query_string = urlencode(query)
         message.rerun_script.page_name = page
+        for id_, number in self.filled.items():
+            message.rerun_script.widget_states.widgets.add(id=id_, double_value=number)
         if pressed:
             message.rerun_script.widget_states.widgets.add(id=pressed, trigger_value=True)
         self.socket.send(message.SerializeToString())
