@@ -4,7 +4,7 @@ from datetime import date
 from typing import Protocol, TypeVar
 
 from config.models.calendar import Calendar
-from config.models.metrics import BaselinePeriod, Cutoffs, Goal, Metric, goal_of
+from config.models.metrics import BaselinePeriod, ContactCost, Cutoffs, Goal, Metric, goal_of
 from config.models.routing import Audience, Person, Privacy, ReviewSettings, Route
 from config.models.rule_fields import Guard
 from config.models.rules import DATA_FAULT, Rule
@@ -37,6 +37,7 @@ class Catalog(FrozenModel):
     privacy: Privacy = Privacy()
     portfolio: tuple[Cutoffs, ...] = ()
     baselines: tuple[BaselinePeriod, ...] = ()
+    contact_costs: tuple[ContactCost, ...] = ()
     guard: Guard
 
     def metric(self, name: str) -> Metric:

@@ -107,6 +107,14 @@ class BaselinePeriod(FrozenModel):
     valid_from: date
 
 
+class ContactCost(FrozenModel):
+    """What a contact costs in the reporting currency, from a day on; `*` is every channel without a cost of its own."""
+
+    channel: str = "*"
+    amount: Annotated[float, Field(gt=0)]
+    valid_from: date
+
+
 def goal_of(goals: tuple[Goal, ...], metric: str, vertical: str, day: date, where: Conditions = ()) -> Goal | None:
     """The newest goal of a metric for a vertical that is valid on `day`; the vertical's own before `*`.
 

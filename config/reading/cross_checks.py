@@ -12,6 +12,7 @@ from config.models import (
     Calendar,
     ChartRule,
     Conditions,
+    ContactCost,
     Cutoffs,
     EventRule,
     GapRule,
@@ -53,6 +54,7 @@ class Sheets:
     guard: Sheet[Guard]
     portfolio: Sheet[Cutoffs]
     baselines: Sheet[BaselinePeriod]
+    contact_costs: Sheet[ContactCost]
 
     def all(self) -> tuple[Sheet[Any], ...]:
         """Every sheet."""
@@ -159,6 +161,7 @@ def _dated(sheets: Sheets) -> Iterator[Mistake]:
     """What is valid from a day on, besides goals."""
     yield from _twice(sheets.portfolio, "cut-offs")
     yield from _twice(sheets.baselines, "a baseline", "metric")
+    yield from _twice(sheets.contact_costs, "the cost of a contact", "channel")
     for baseline in sheets.baselines.entries:
         yield from _baseline(baseline, sheets)
 

@@ -20,6 +20,7 @@ from config.models import (
     BaselinePeriod,
     Calendar,
     Catalog,
+    ContactCost,
     Cutoffs,
     Goal,
     Guard,
@@ -40,7 +41,7 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 FILES: Final[Mapping[str, tuple[str, ...]]] = {
     "metrics.toml": ("metric",),
-    "goals.toml": ("goal", "portfolio", "baseline"),
+    "goals.toml": ("goal", "portfolio", "baseline", "contact_cost"),
     "triggers.toml": ("rule", "guard"),
     "routing.toml": ("route", "person"),
     "audiences.toml": ("audience", "review", "privacy"),
@@ -80,6 +81,7 @@ _STAND_INS: Final[Mapping[type[BaseModel], Mapping[str, Any]]] = {
     Goal: {"metric": "x", "value": 0, "valid_from": LAST_DAY},
     Cutoffs: {"score": 0, "share": 0, "valid_from": LAST_DAY},
     BaselinePeriod: {"metric": "x", "valid_from": LAST_DAY},
+    ContactCost: {"amount": 1, "valid_from": LAST_DAY},
     **{BY_KIND[kind]: {**written, "kind": kind} for kind, written in _OF_A_KIND.items()},
     Route: {"name": "x"},
     Person: {"name": "x", "label": "", "audience": "x"},
@@ -117,6 +119,7 @@ def read_catalog(folder: Path, columns: Mapping[str, Collection[str]] | None = N
         privacy=sheets.privacy.items[0],
         portfolio=sheets.portfolio.items,
         baselines=sheets.baselines.items,
+        contact_costs=sheets.contact_costs.items,
         guard=sheets.guard.items[0],
     )
 
@@ -203,6 +206,7 @@ def _sheets(documents: Mapping[str, Document | None]) -> Sheets:
         _single(documents["triggers.toml"], "guard", Guard, needed=True),
         named("portfolio", Cutoffs),
         named("baseline", BaselinePeriod),
+        named("contact_cost", ContactCost),
     )
 
 
@@ -286,7 +290,7 @@ def check_drafts(
         Sheet(rules, _names(entry.item for entry in rules), ()),
         Sheet((), _names(catalog.routes), ()),
         Sheet((), _names(catalog.people), ()),
-        *(empty for _ in range(7)),
+        *(empty for _ in range(8)),
     )
     return cross_check(sheets, columns)
 

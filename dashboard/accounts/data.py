@@ -1,9 +1,10 @@
 """What the accounts page reads, each result once: see `dashboard.cache`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
@@ -14,9 +15,11 @@ from queries.accounts import (
     AccountSheet,
     AccountStory,
     Call,
+    JourneyCost,
     KeptDifference,
     KeptRevenue,
     Move,
+    Portfolio,
     PortfolioAccount,
     a_year_before,
     calls,
@@ -26,12 +29,19 @@ from queries.accounts import (
     kept_by_quadrant,
     months_known,
     moves,
+    read_journey_costs,
     read_story,
     sheet_of,
 )
-from queries.monitoring import overlaps
+from queries.engine import aware, day_of
+from queries.monitoring import Overlap, overlaps
 from queries.state import Action, Incident, read_actions, read_incidents
 from queries.warehouse import Pin
+
+
+def portfolio_of_vertical(key: Key, pin: Pin, vertical: str | None = None) -> Portfolio | None:
+    """The newest portfolio, of one vertical or of all."""
+    return in_vertical(portfolio(key, pin), vertical)
 
 
 @shared()
@@ -61,6 +71,15 @@ def year_after(key: Key, _pin: Pin) -> YearAfter | None:
     return YearAfter(answers, kept_by_quadrant(before, now), difference(answers[-1], answers[0]))
 
 
+@shared()
+def journey_costs(key: Key, _pin: Pin, vertical: str | None) -> tuple[JourneyCost, ...]:
+    """What journeys cost in the portfolio's twelve months; nothing where no cost of a contact is configured."""
+    of, costs = portfolio(key, _pin), key.catalog.contact_costs
+    if of is None or not costs:
+        return ()
+    return read_journey_costs(_pin.conn, costs, of.until, key.scope.narrowed(vertical), key.as_of)
+
+
 @until_changed
 def whom_to_call(key: Key, changes: Changes, _pin: Pin, _state: Connection) -> tuple[Call, ...]:
     """The accounts that need a call, as the state is now."""
@@ -79,18 +98,18 @@ def names(key: Key, pin: Pin, accounts: Sequence[str]) -> dict[str, str]:
 @copied({tuple: repr})
 def quadrant_spec(key: Key, _pin: Pin, vertical: str | None) -> dict[str, Any] | None:
     """The finished chart of the portfolio."""
-    shown = in_vertical(portfolio(key, _pin), vertical)
-    if shown is None or not any(account.score and account.share for account in shown.accounts):
+    found = portfolio_of_vertical(key, _pin, vertical)
+    if found is None or not any(account.score and account.share for account in found.accounts):
         return None
-    labelled = charts.labelled(shown)
-    return charts.quadrants(shown, names(key, _pin, labelled), key.currency)
+    labelled = charts.labelled(found)
+    return charts.quadrants(found, names(key, _pin, labelled), key.currency)
 
 
 @shared()
 def quadrant_words(key: Key, _pin: Pin, vertical: str | None) -> str:
     """The chart of the portfolio in words."""
-    shown = in_vertical(portfolio(key, _pin), vertical)
-    return charts.describe_quadrants(shown) if shown else ""
+    found = portfolio_of_vertical(key, _pin, vertical)
+    return charts.describe_quadrants(found) if found else ""
 
 
 @shared()
@@ -147,14 +166,42 @@ def account_sheet(page: AccountPage, as_of: datetime) -> AccountSheet:
     return sheet_of(page.story, page.actions, as_of)
 
 
+def event_spans(
+    conditions: Iterable[Overlap],
+    incidents: Iterable[Incident],
+    actions: Iterable[Action],
+    labels: Mapping[str, str],
+    span: tuple[date, date],
+    zone: ZoneInfo,
+) -> tuple[events.Span, ...]:
+    """What happened around an account in `span` (both ends included).
+
+    An action lasts until it is done, else until today.
+    """
+    today = span[1]
+    found = [
+        events.Span("Condition", one.name, day_of(one.since, zone), day_of(one.until, zone) if one.until else today)
+        for one in conditions
+    ]
+    for one in incidents:
+        over = day_of(one.resolved_at, zone) if one.resolved_at else today
+        found.append(
+            events.Span("Incident", labels.get(one.rule, one.rule), day_of(one.opened_at, zone), over, one.is_open)
+        )
+    for action in actions:
+        done = day_of(aware(action.done_at), zone) if action.done_at else today
+        found.append(events.Span("Action", action.what, action.started_on, done, action.done_at is None))
+    return events.chosen(found, span)
+
+
 @copied({tuple: repr})
 def events_band(
     key: Key, _pin: Pin, vertical: str, since: date, incidents: tuple[Incident, ...], actions: tuple[Action, ...]
 ) -> dict[str, Any]:
     """What happened around an account since a day: the finished chart (`spec`) and its words; empty without any."""
-    span = (since, key.day)
+    span, labels = (since, key.day), {rule.name: rule.label or rule.name for rule in key.catalog.rules}
     conditions = overlaps(_pin.conn, since, key.day + timedelta(days=1), (vertical or None, None), key.as_of)
-    found = events.spans(conditions, incidents, actions, key.catalog.rules, span, key.tz)
+    found = event_spans(conditions, incidents, actions, labels, span, key.tz)
     drawn = events.events(found, span)
     return {"spec": drawn, "words": events.describe_events(found)} if drawn else {}
 

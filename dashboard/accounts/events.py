@@ -4,17 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import altair as alt
 
-from config.models import Rule
 from dashboard.accounts.charts import Layers, across, fitted, upright
 from dashboard.charts import ATTENTION, GREY, finished
-from queries.engine import aware, day_of
 from queries.metrics import day_words
-from queries.monitoring import Overlap
-from queries.state import Action, Incident
 
 MOST: Final = 12
 """Spans that are drawn: what is open first, then the newest; all incidents and actions are listed below the chart."""
@@ -39,33 +34,11 @@ class Span:
         return f"{self.name}{', open' if self.is_open and self.kind == 'Incident' else ''}"
 
 
-def spans(
-    conditions: Iterable[Overlap],
-    incidents: Iterable[Incident],
-    actions: Iterable[Action],
-    rules: Iterable[Rule],
-    span: tuple[date, date],
-    zone: ZoneInfo,
-) -> tuple[Span, ...]:
-    """What lies in `span` (both ends included), by kind and beginning; at most MOST.
-
-    An action lasts until it is done, else until today.
-    """
-    first, today = span
-    labels = {rule.name: rule.label or rule.name for rule in rules}
-    found = [
-        Span("Condition", one.name, day_of(one.since, zone), day_of(one.until, zone) if one.until else today)
-        for one in conditions
-    ]
-    for one in incidents:
-        over = day_of(one.resolved_at, zone) if one.resolved_at else today
-        found.append(Span("Incident", labels.get(one.rule, one.rule), day_of(one.opened_at, zone), over, one.is_open))
-    for action in actions:
-        done = day_of(aware(action.done_at), zone) if action.done_at else today
-        found.append(Span("Action", action.what, action.started_on, done, action.done_at is None))
-    inside = [one for one in found if one.until >= first and one.since <= today]
-    chosen = sorted(inside, key=lambda one: (not one.is_open, -one.until.toordinal(), one.name))[:MOST]
-    return tuple(sorted(chosen, key=lambda one: (_KINDS.index(one.kind), one.since, one.name)))
+def chosen(found: Iterable[Span], span: tuple[date, date]) -> tuple[Span, ...]:
+    """What lies in `span` (both ends included), by kind and beginning; at most MOST."""
+    inside = [one for one in found if one.until >= span[0] and one.since <= span[1]]
+    kept = sorted(inside, key=lambda one: (not one.is_open, -one.until.toordinal(), one.name))[:MOST]
+    return tuple(sorted(kept, key=lambda one: (_KINDS.index(one.kind), one.since, one.name)))
 
 
 def events(of: Sequence[Span], span: tuple[date, date]) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from config.models import Catalog, label_of
 from dashboard.accounts.data import AccountPage, YearAfter
-from dashboard.markup import macros
+from dashboard.markup import macros, section
 from queries.accounts import (
     BOUNDARY_STATE,
     NO_SIGNAL,
@@ -18,11 +18,12 @@ from queries.accounts import (
     STATES,
     AccountSheet,
     Call,
+    JourneyCost,
     Move,
     Portfolio,
     PortfolioAccount,
 )
-from queries.metrics import YEAR, count, day_words, listed, money_figure, number_word
+from queries.metrics import YEAR, count, day_words, listed, money_figure, money_range, number_word
 from queries.state import Action
 
 _MACROS: Final = macros("accounts/macros.html")
@@ -229,6 +230,25 @@ def _facts(page: AccountPage) -> list[tuple[str, str, str]]:
     if story.unanswered:
         facts.append(("Waits for a reply", count(story.unanswered), f"for more than {PROMISED.days} days"))
     return facts
+
+
+def cost_section(costs: Sequence[JourneyCost], currency: str) -> Markup:
+    """What journeys cost, by type, and what contacts beyond the usual number cost; nothing where no cost is known."""
+    if not costs:
+        return Markup()
+    total, number = sum(one.excess_cost for one in costs), sum(one.excess for one in costs)
+    said = (
+        f"{count(number)} contacts were more than is usual for the type of journey: {money_figure(total, currency)} in "
+    )
+    said += "twelve months. Half of a type's journeys need no more than the usual number."
+    rows = []
+    for one in costs:
+        cost = money_range(one.cost.mean, one.cost.low, one.cost.high, currency) if one.cost else "too few"
+        excess = count(one.excess), money_figure(one.excess_cost, currency)
+        rows.append((one.journey_type, count(one.journeys), cost, count(one.usual), *excess))
+    return section("What contacts cost", "By type of journey, of those that ended in twelve months.") + _MACROS.costs(
+        rows, said
+    )
 
 
 def band(title: str, lede: str) -> Markup:

@@ -10,7 +10,6 @@ from markupsafe import Markup
 from dashboard import markup as parts
 from dashboard.accounts import charts, data, markup
 from dashboard.cache import Changes, Key, shared, until_changed
-from dashboard.customers import in_vertical, portfolio
 from dashboard.page_session import PageSession, banner_lines, banners, follow_address
 from queries.accounts import PROMISED, STATES
 from queries.metrics import YEAR, UnratedRevenueError, count, month_of
@@ -48,7 +47,7 @@ def show(session: PageSession) -> None:
 
 
 def _list(session: PageSession) -> None:
-    key, every = session.key, portfolio(session.key, session.pin)
+    key, every = session.key, data.portfolio_of_vertical(session.key, session.pin)
     verticals = data.verticals(key, session.pin)
     on_vertical = follow_address("vertical", {name: name for name in verticals}, None)
     vertical = st.session_state.get("vertical")
@@ -91,7 +90,7 @@ def _whom_to_call(
     names = data.names(key, _session.pin, [call.id for call in found[:most]])
     verticals = data.verticals(key, _session.pin)
     place = vertical or (verticals[0] if len(verticals) == 1 else "All verticals")
-    shown = in_vertical(portfolio(key, _session.pin), vertical)
+    shown = data.portfolio_of_vertical(key, _session.pin, vertical)
     header = markup.list_header(found, names, place, shown, key.currency)
     if not found:
         return header, Markup()
@@ -103,7 +102,7 @@ def _whom_to_call(
 @shared()
 def _states(key: Key, _session: PageSession, vertical: str | None) -> Markup:
     """The quadrants: how many accounts each has and had, and what they buy."""
-    shown = in_vertical(portfolio(key, _session.pin), vertical)
+    shown = data.portfolio_of_vertical(key, _session.pin, vertical)
     if shown is None:
         return Markup()
     cut, kept = shown.cutoffs, {one.id for one in shown.accounts}
@@ -118,7 +117,7 @@ def _states(key: Key, _session: PageSession, vertical: str | None) -> Markup:
 @shared()
 def _legend(key: Key, _session: PageSession, vertical: str | None) -> Markup:
     """What the chart shows, and what it leaves out."""
-    shown = in_vertical(portfolio(key, _session.pin), vertical)
+    shown = data.portfolio_of_vertical(key, _session.pin, vertical)
     left_out = sum(not (one.score and one.share) for one in shown.accounts) if shown else 0
     words = ["The larger the dot, the more it buys. Lines: 95% intervals. Coloured: At Risk, or may well be."]
     if left_out:
@@ -130,7 +129,7 @@ def _legend(key: Key, _session: PageSession, vertical: str | None) -> Markup:
 @shared()
 def _accounts(key: Key, _session: PageSession, vertical: str | None, state: str | None) -> Markup:
     """The accounts that buy most, and what became of those of a year before."""
-    shown = in_vertical(portfolio(key, _session.pin), vertical)
+    shown = data.portfolio_of_vertical(key, _session.pin, vertical)
     if shown is None:
         return Markup()
     of = shown.accounts if state is None else shown.of(state)
@@ -138,6 +137,7 @@ def _accounts(key: Key, _session: PageSession, vertical: str | None, state: str 
     names = data.names(key, _session.pin, [one.id for one in some])
     table = markup.account_table(some, names, key.currency, has_verticals=vertical is None)
     pieces = table + _more(len(of) - len(some), "more account", "more accounts")
+    pieces += markup.cost_section(data.journey_costs(key, _session.pin, vertical), key.currency)
     after = data.year_after(key, _session.pin)
     if after is None or vertical is not None:
         return pieces

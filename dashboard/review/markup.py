@@ -237,7 +237,7 @@ def below_chart(
     pieces = [
         *against_baselines(review.baselines),
         section("What improved", lede) + improved,
-        *opportunities(review, names, currency, has_links=has_links),
+        *opportunities(review.growth, review.repeatable, names, currency, has_links=has_links),
         section("Actions carried over") + (carried(review.carried) if review.carried else bullets(["None."])),
         section("Escalated incidents", "Opened this month and sent to Slack.") + became,
         section("Financials"),

@@ -1,6 +1,6 @@
 """What could be gained: accounts that could buy more, and what improved something that is open elsewhere. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from markupsafe import Markup
@@ -8,18 +8,19 @@ from markupsafe import Markup
 from dashboard.markup import bullets, macros, section
 from queries.accounts import Growth
 from queries.metrics import count, money_figure, money_range
-from queries.review import Review
 
 _MACROS: Final = macros("review/macros.html")
 
 
-def opportunities(review: Review, names: Mapping[str, str], currency: str, *, has_links: bool) -> list[Markup]:
+def opportunities(
+    growth: Growth | None, repeatable: Sequence[str], names: Mapping[str, str], currency: str, *, has_links: bool
+) -> list[Markup]:
     """The section, or nothing where there is no opportunity; `names` are those of the accounts, with links or not."""
     pieces = []
-    if review.growth:
-        pieces.append(_growth(review.growth, names, currency, has_links=has_links))
-    if review.repeatable:
-        pieces.append(bullets(review.repeatable))
+    if growth:
+        pieces.append(_growth(growth, names, currency, has_links=has_links))
+    if repeatable:
+        pieces.append(bullets(repeatable))
     return [section("Opportunities") + Markup("").join(pieces)] if pieces else []
 
 

@@ -4,6 +4,7 @@ May import queries.monitoring, queries.metrics, queries.state, queries.warehouse
 """
 
 from queries.accounts.calls import Call, calls
+from queries.accounts.contact_costs import JourneyCost, read_journey_costs
 from queries.accounts.headroom import Growth, Headroom, growth_of
 from queries.accounts.kept_revenue import (
     KeptDifference,

@@ -1,7 +1,7 @@
 """The accounts page as Streamlit runs it, over a company whose every figure is known."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time
 from html import unescape
 from pathlib import Path
@@ -9,6 +9,8 @@ from shutil import copytree
 from typing import Final
 
 import pytest
+import streamlit as st
+from sqlalchemy import Engine, event
 from streamlit.testing.v1 import AppTest
 
 from config.reading import read_catalog
@@ -44,30 +46,35 @@ Opened = Callable[..., AppTest]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the shipped configuration, a company, and one incident at one of its accounts."""
-    folder = tmp_path_factory.mktemp("accounts")
+    """A folder with the shipped configuration, a company, and one incident at each of two of its accounts."""
+    return install(tmp_path_factory.mktemp("accounts"), tokens(4), {QUIET: 1, OTHER: 1})
+
+
+def install(folder: Path, company: Rows, actions: Mapping[str, int]) -> Path:
+    """The shipped configuration, a company, and an incident at each of some accounts, with so many actions."""
     copytree(CHECKOUT / "config", folder / "config", ignore=lambda _, names: [n for n in names if n.endswith(".py")])
     catalog = read_catalog(folder / "config", COLUMNS)
     warehouse = EmbeddedWarehouse(folder / "warehouse")
     with warehouse.draft(lambda _: None) as draft:
-        for name, rows in tokens().items():
+        for name, rows in company.items():
             fill(draft.conn, tables.warehouse.tables[name], rows, ZONE)
         derive(draft.conn, catalog, None)
         key, report = generation_key(ZONE, catalog), LoadReport("made").json()
         record_generation(draft.conn, draft.number, key, "made", report, datetime(2026, 7, 5, tzinfo=UTC))
     warehouse.close()
     with disposing(open_state(folder)) as states, states.begin() as conn:
-        found = tuple(incident(id_) for id_ in (QUIET, OTHER))
+        found = tuple(incident(id_, company) for id_ in actions)
         entries = (HistoryEntry(one.id, 1, FOUND, "opened", "nothing was heard", None, 1, {}) for one in found)
         write(conn, TickRecord(opened=found, entries=tuple(entries)))
         for one in found:
-            what = f"call {one.account_id} about its token-{one.account_id}"
-            new = NewAction(what, "relationship-lead", FOUND.date(), incident_id=one.id)
-            record_action(conn, new, "ana", FOUND)
+            for turn in range(actions[one.account_id or ""]):
+                what = f"call {one.account_id} about its token-{one.account_id}, time {turn + 1}"
+                new = NewAction(what, "relationship-lead", FOUND.date(), incident_id=one.id)
+                record_action(conn, new, "ana", FOUND)
     return folder
 
 
-def incident(account: str) -> Incident:
+def incident(account: str, company: Rows | None = None) -> Incident:
     """An account that has gone quiet."""
     return Incident(
         id=incident_id("quiet-key-account", f"account_id={account}", FOUND.date()),
@@ -78,7 +85,9 @@ def incident(account: str) -> Incident:
         severity=1,
         route="relationship",
         ladder=LADDER,
-        vertical=next(row["vertical"] for row in tokens()["account_history"] if row["account_id"] == account),
+        vertical=next(
+            row["vertical"] for row in (company or tokens(4))["account_history"] if row["account_id"] == account
+        ),
         touchpoint=None,
         account_id=account,
         state="open",
@@ -97,9 +106,9 @@ def incident(account: str) -> Incident:
     )
 
 
-def tokens() -> Rows:
+def tokens(seed: int) -> Rows:
     """The company of the portfolio; what an account's people say names it."""
-    rows = company(4)
+    rows = company(seed)
     for row in rows["response"]:
         row["comment"] = f"Nobody calls token-{row['account_id']} back."
         row["touchpoint"] = f"desk-{row['account_id']}"
@@ -150,7 +159,7 @@ def test_the_quadrants_hold_all_accounts_and_all_revenue(opened: Opened) -> None
 def test_a_vertical_and_a_quadrant_come_from_the_link(opened: Opened) -> None:
     at = opened(vertical="Energy", state="growth")
     said = text(at)
-    own = [row["account_id"] for row in tokens()["account_history"] if row["vertical"] == "Energy"]
+    own = [row["account_id"] for row in tokens(4)["account_history"] if row["vertical"] == "Energy"]
     assert "Accounts · Energy" in said
     assert re.findall(r"All accounts (\d+)", said) == [str(len(own))]
     shown = said.rpartition("Revenue")[2]
@@ -181,7 +190,7 @@ def sheet(account: str) -> str:
 
 def test_a_sheet_holds_only_what_its_own_account_said_and_what_is_done_for_it(opened: Opened) -> None:
     opened()
-    answered = {row["account_id"] for row in tokens()["response"]}
+    answered = {row["account_id"] for row in tokens(4)["response"]}
     for number in range(ACCOUNTS):
         account = f"A{number:02}"
         named = set(re.findall(r"(?:token|desk)-(A\d\d)", sheet(account)))
@@ -205,3 +214,29 @@ def test_an_action_that_was_not_shared_is_a_reason_to_call_until_it_is_shared(op
     (button,) = (one for one in at.button if one.label == "Shared with the customer")
     assert "by open mode" in text(button.click().run())
     assert text(opened()).count("was not shared with the customer for 30 days") == 1
+
+
+FACTS: Final = re.compile(r"\b(?:from|join) (contact|response|journey|journey_fact|defect|revenue)\b", re.IGNORECASE)
+
+
+def facts_read(at: AppTest) -> set[str]:
+    """The tables of single rows that a page reads where nothing is cached."""
+    read = set[str]()
+
+    def note(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        read.update(FACTS.findall(statement))
+
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        assert not at.run().exception
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    return {name.casefold() for name in read}
+
+
+def test_the_list_reads_no_single_rows(opened: Opened) -> None:
+    assert facts_read(opened()) == set()
+    # The page of one account does: the check sees what there is to see.
+    assert "response" in facts_read(opened(id=QUIET))

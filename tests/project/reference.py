@@ -23,6 +23,7 @@ from config.models import (
     Catalog,
     ChartRule,
     Condition,
+    ContactCost,
     Cutoffs,
     EventRule,
     GapRule,
@@ -203,6 +204,7 @@ def _rules(catalog: Catalog) -> Iterator[str]:
         "[[goal]] in goals.toml": Goal,
         "[[portfolio]] in goals.toml": Cutoffs,
         "[[baseline]] in goals.toml": BaselinePeriod,
+        "[[contact_cost]] in goals.toml": ContactCost,
         "[[route]] in routing.toml": Route,
     }
     for title, goals_or_routes in tops.items():
