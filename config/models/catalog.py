@@ -70,9 +70,11 @@ class Catalog(FrozenModel):
         """The audience of that name, or None: in open mode there may be no analysts."""
         return next((audience for audience in self.audiences if audience.name == name), None)
 
-    def goal(self, metric: str, vertical: str, day: date, where: Conditions = ()) -> Goal | None:
-        """The goal of a metric for a vertical that is valid on `day`; see `goal_of`."""
-        return goal_of(self.goals, metric, vertical, day, where)
+    def goal(
+        self, metric: str, vertical: str, day: date, where: Conditions = (), function: str | None = None
+    ) -> Goal | None:
+        """The goal of a metric for a vertical, or a part of one, that is valid on `day`; see `goal_of`."""
+        return goal_of(self.goals, metric, vertical, day, where, function=function)
 
     def cutoffs(self, day: date) -> Cutoffs | None:
         """The newest cut-offs of the portfolio that are valid on `day`."""

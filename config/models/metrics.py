@@ -1,12 +1,23 @@
 """Metrics, and the goals that they are held against."""
 
+from collections.abc import Iterable
 from datetime import date
 from math import inf
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from config.models.values import ZERO, Conditions, Duration, FrozenModel, KeyedError, Name
+from config.models.values import (
+    ZERO,
+    Condition,
+    Conditions,
+    Duration,
+    FrozenModel,
+    KeyedError,
+    Name,
+    Words,
+    conditions_text,
+)
 
 Shape = Literal["share", "balance", "mean", "quantile", "count"]
 INEXACT: Final = frozenset({"quantile", "count"})
@@ -72,13 +83,50 @@ _PARTS: dict[str, frozenset[str]] = {
 
 
 class Goal(FrozenModel):
-    """What a vertical promised itself for a metric, from a day on. `vertical = "*"` is every vertical."""
+    """What a vertical promised itself for a metric, from a day on. `vertical = "*"` is every vertical.
+
+    It may be for a part of the cases, such as one touchpoint or product (`where`, in words `label`), or for what one
+    `function` of the company is responsible for.
+    """
 
     metric: Name
     vertical: str = "*"
     value: float
     valid_from: date
     where: Conditions = ()
+    label: Words | None = None
+    function: Words | None = None
+
+    @property
+    def part(self) -> str:
+        """What it is for, in words: `installations`; empty where it is for a whole vertical."""
+        words = self.label or ", ".join(_in_words(condition) for condition in self.where)
+        return ", ".join(filter(None, (words, self.function)))
+
+    def suits(self, where: Conditions, by: Iterable[str] = ()) -> bool:
+        """Whether it names what a figure is narrowed to by `where`, and otherwise only columns that it is sliced `by`.
+
+        What a function promised is for all that it is responsible for.
+        """
+        own, known = {c.column for c in self.where}, {c.column for c in where}
+        return (bool(self.function) or known <= own) and own <= known | {*by}
+
+    def covers(self, figure: Conditions) -> bool:
+        """Whether each of its conditions holds for a figure that is narrowed to this."""
+        return all(any(_implies(known, wanted) for known in figure) for wanted in self.where)
+
+
+def _in_words(condition: Condition) -> str:
+    is_plain = condition.any_of and not isinstance(condition.any_of[0], bool)
+    return " or ".join(map(str, condition.any_of or ())) if is_plain else conditions_text((condition,))
+
+
+def _implies(known: Condition, wanted: Condition) -> bool:
+    if known == wanted:
+        return True
+    values = [condition.model_dump(exclude={"column", "any_of"}, exclude_none=True) for condition in (known, wanted)]
+    is_listed = bool(known.any_of) and not any(values) and known.column == wanted.column
+    return is_listed and {*(known.any_of or ())} <= {*(wanted.any_of or ())}
 
 
 class Cutoffs(FrozenModel):
@@ -115,11 +163,40 @@ class ContactCost(FrozenModel):
     valid_from: date
 
 
-def goal_of(goals: tuple[Goal, ...], metric: str, vertical: str, day: date, where: Conditions = ()) -> Goal | None:
-    """The newest goal of a metric for a vertical that is valid on `day`; the vertical's own before `*`.
+def goal_of(
+    goals: Iterable[Goal],
+    metric: str,
+    vertical: str,
+    day: date,
+    where: Conditions = (),
+    *,
+    slices: Conditions = (),
+    function: str | None = None,
+) -> Goal | None:
+    """The most specific goal of a metric that fits a figure and is valid on `day`.
 
-    A goal for part of the cases (`where`) answers only to those who ask for the same part.
+    That is the one that names most of the part that the figure is of, then the function, then the vertical; of equals
+    the newest. A goal that does not name the part does not fit.
+
+    Args:
+        goals: those there are.
+        metric: its name.
+        vertical: the figure's, or `*`.
+        day: the last of the figure.
+        where: what the figure is narrowed to, which the goal must name.
+        slices: what it is narrowed to besides, which the goal may name.
+        function: who in the company is responsible for it.
     """
-    asked = [g for g in goals if (g.metric, g.where) == (metric, where)]
-    valid = [g for g in asked if g.vertical in {vertical, "*"} and g.valid_from <= day]
-    return max(valid, key=lambda g: (g.vertical != "*", g.valid_from), default=None)
+    fitting = (
+        g
+        for g in goals
+        if g.metric == metric
+        and g.valid_from <= day
+        and g.vertical in {vertical, "*"}
+        and g.function in {None, function}
+        and g.suits(where, {c.column for c in slices})
+        and g.covers((*where, *slices))
+    )
+    return max(
+        fitting, key=lambda g: (len(g.where), g.function is not None, g.vertical != "*", g.valid_from), default=None
+    )

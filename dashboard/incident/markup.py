@@ -114,13 +114,16 @@ def evidence_section(page: IncidentPage, card: Card | None) -> Markup:
         reference = reference_of(page.rule, sample)
         n = (sample.get("tally") or [page.incident.n or 0])[0]
         then = readings_of(page.history, page.present)
+        # What was promised for the slice says for what it was promised: it is not said twice.
+        is_goal = reference is not None and reference.name == "goal" and page.goal.startswith(reference.figure(metric))
         facts = [
             (main, figure(metric, sample.get("value", page.incident.value), half_width(low, high))),
             ("Measured", reading_days(sample)),
             ("95% interval", interval(metric, low, high)),
             ("Earlier", then.before(metric) if then else ""),
             ("Cases", count(round(n))),
-            (sentence_start(reference.name), reference.figure(metric)) if reference else ("", ""),
+            (sentence_start(reference.name), reference.figure(metric)) if reference and not is_goal else ("", ""),
+            ("Goal", page.goal),
             ("Difference", difference_words(metric, sample)),
         ]
     elif page.rule and card and (heard := kind_of(page.rule).finding(None, card.sample)):

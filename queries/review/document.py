@@ -82,11 +82,12 @@ class ReviewIncident:
     """An incident as the review needs it.
 
     `group` is what stands for one issue: a slice of a rule, or all cases of an event rule. `where` is the slice in
-    words; `is_whole_vertical` says that it is a vertical's goal that the rule watches; `limit` is what it compares
+    words; `limit` is what it compares
     with (`limit_at` in the metric's unit), `value` what the incident was last known to be; `slot` is the day after the
     window in which it was found, and `onset` when it began, None where that cannot be told; `compared` is the newest
     sample of a figure that is held against another one; `days` those of the window of `value`. `figure_of` is what its
-    figure is called, `counted_as` what one without a figure is one of. `function` is who in the company is responsible.
+    figure is called, `counted_as` what one without a figure is one of. `function` is who in the company is
+    responsible; `goal` is that of its slice, `goal_words` with what it is for.
     """
 
     id: str
@@ -96,7 +97,6 @@ class ReviewIncident:
     group: str
     where: str
     vertical: str | None
-    is_whole_vertical: bool
     limit: str
     severity: int
     is_open: bool
@@ -112,6 +112,8 @@ class ReviewIncident:
     counted_as: str = "case"
     limit_at: float | None = None
     function: str | None = None
+    goal: float | None = None
+    goal_words: str = ""
 
 
 @dataclass(frozen=True, slots=True)

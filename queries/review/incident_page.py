@@ -34,7 +34,7 @@ from queries.monitoring import (
     question_of,
     read_case,
 )
-from queries.review.readings import conditions_of, current_rule, newest_sample
+from queries.review.readings import conditions_of, current_rule, goal_text, newest_sample, slice_goal
 from queries.state import (
     Action,
     HistoryEntry,
@@ -85,7 +85,7 @@ class IncidentPage:
     """What the state says of one incident. `rule` and `metric` are None where they have been removed.
 
     `present` is its figure in the newest window, where one was evaluated since; `frozen` are the days [since, until) of
-    the baseline that a chart holds it against.
+    the baseline that a chart holds it against. `goal` is the one of its slice when it was found, in words.
     """
 
     incident: Incident
@@ -95,6 +95,7 @@ class IncidentPage:
     actions: tuple[Action, ...]
     present: Mapping[str, Any] | None = None
     frozen: tuple[date, date] | None = None
+    goal: str = ""
 
     @property
     def sample(self) -> Mapping[str, Any]:
@@ -109,7 +110,9 @@ def read_incident_page(conn: Connection, catalog: Catalog, id_: str, scope: Scop
     mine = actions_of(conn, found, rule, scope)
     named = tuple(replace(action, owner=label_of(action.owner, catalog.people)) for action in mine)
     frozen = frozen_days(conn, found.rule_hash, found.slice)
-    return IncidentPage(found, rule, metric, entries(conn, found.id), named, frozen=frozen)
+    goal = slice_goal(catalog, rule, metric, found.slice, found.slot - timedelta(days=1))
+    words = goal_text(metric, goal) if metric and goal else ""
+    return IncidentPage(found, rule, metric, entries(conn, found.id), named, frozen=frozen, goal=words)
 
 
 def actions_of(conn: Connection, found: Incident, rule: Rule | None, scope: Scope) -> tuple[Action, ...]:

@@ -70,13 +70,10 @@ def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Point
     metric, opened = first.metric, day_of(first.opened_at, facts.zone)
     history = tuple(points.get((metric.name, first.group), ())) if metric else ()
     point = next((point for point in history if point.period == facts.month), None)
-    goal = None
-    # A goal is set for a whole vertical; a part of one is measured against the rule's own limit.
-    if metric is not None and first.is_whole_vertical:
-        same = (s.goal for s in facts.standings if s.metric.name == metric.name and s.vertical == first.vertical)
-        goal = next(same, None)
+    # A part of a vertical for which nothing is promised is measured against the rule's own limit.
+    goal = first.goal
     value, ends, n, period = _incident_figure(group, metric, point)
-    against = f"goal {goal_figure(metric, goal)}" if metric and goal is not None else first.limit
+    against = first.goal_words or first.limit
     compared = max(group, key=lambda incident: incident.opened_at).compared
     if metric and compared:
         # Both figures of a difference are those of its rule's window: of the month there is only one of them.

@@ -36,7 +36,7 @@ from queries.review.document import (
     reading_days,
 )
 from queries.review.outcomes import outcome_of, read_escalated
-from queries.review.readings import conditions_of, current_rule, figure_name, slice_words
+from queries.review.readings import conditions_of, current_rule, figure_name, goal_text, slice_goal, slice_words
 from queries.state import (
     MISSED_SLOTS,
     Action,
@@ -279,6 +279,7 @@ def _review_incident(
     """
     catalog = context.catalog
     rule, metric = current_rule(incident.rule, catalog)
+    goal = slice_goal(catalog, rule, metric, incident.slice, context.period.first)
     is_event = rule is not None and rule.is_case
     samples = [entry.sample for entry in reversed(history) if entry.sample and aware(entry.at) < until]
     sample = next(iter(samples), None)
@@ -291,7 +292,6 @@ def _review_incident(
         # The slice of a case is its account or its row, which is no place to name in a meeting.
         where=(incident.vertical or EVERYWHERE) if is_event or incident.account_id else slice_words(incident.slice),
         vertical=incident.vertical,
-        is_whole_vertical=rule is not None and getattr(rule, "by", ()) == ("vertical",) and not rule.where,
         limit_at=rule.limits["limit"] if metric and rule and rule.limits else None,
         limit=f"limit {goal_figure(metric, rule.limits['limit'])}" if metric and rule and rule.limits else "",
         severity=incident.severity,
@@ -306,6 +306,8 @@ def _review_incident(
         figure_of=figure_name(rule, metric),
         counted_as="case" if is_event else "account" if incident.account_id else "incident",
         function=rule.function if rule else None,
+        goal=goal.value if goal else None,
+        goal_words=f"goal {goal_text(metric, goal)}" if metric and goal else "",
     )
 
 

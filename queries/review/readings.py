@@ -8,9 +8,19 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from config.models import Catalog, Condition, Metric, Rule
+from config.models import Catalog, Condition, Goal, Metric, Rule
 from queries.engine import day_of
-from queries.metrics import Ask, MetricPoint, day_words, figure, half_width, measure, moment_words, span_words
+from queries.metrics import (
+    Ask,
+    MetricPoint,
+    day_words,
+    figure,
+    goal_figure,
+    half_width,
+    measure,
+    moment_words,
+    span_words,
+)
 from queries.review.document import EVERYWHERE
 from queries.state import HistoryEntry, Incident, slice_values
 from queries.warehouse import COLUMNS, Scope, typed
@@ -181,3 +191,19 @@ def conditions_of(metric: Metric, slice_: str) -> tuple[Condition, ...] | None:
     if any(column not in COLUMNS[metric.table] for column in values):
         return None
     return tuple(Condition(column=c, any_of=(typed(metric.table, c, value),)) for c, value in values.items())
+
+
+def slice_goal(catalog: Catalog, rule: Rule | None, metric: Metric | None, slice_: str, day: date) -> Goal | None:
+    """The most specific goal that fits a rule's slice on a day: what is promised for just that part of the cases."""
+    within = conditions_of(metric, slice_) if metric else None
+    if rule is None or metric is None or within is None:
+        return None
+    every = (*rule.where, *within)
+    of = next((str(c.any_of[0]) for c in every if c.column == "vertical" and c.any_of and len(c.any_of) == 1), "*")
+    part = tuple(condition for condition in every if condition.column != "vertical")
+    return catalog.goal(metric.name, of, day, part, rule.function)
+
+
+def goal_text(metric: Metric, goal: Goal) -> str:
+    """A goal and what it is for: `90% for installations`."""
+    return f"{goal_figure(metric, goal.value)}{f' for {goal.part}' if goal.part else ''}"

@@ -39,7 +39,6 @@ def incident(vertical: str, group: str = "journey_type=repair", *, is_open: bool
         group=f"vertical={vertical}|{group}",
         where=vertical,
         vertical=vertical,
-        is_whole_vertical=False,
         limit="",
         severity=2,
         is_open=is_open,

@@ -22,7 +22,7 @@ from queries.state import COMPANY, NewAction, open_state, read_actions, record_a
 from queries.warehouse import COLUMNS, EVERYTHING
 from tests.dashboard.test_review import incident, made, series
 from tests.support.company import rule
-from tests.support.small_company import BROKEN, Company, found
+from tests.support.small_company import BROKEN, Company, found, write_config
 from triggers.lab.rule_toml import rule_as_toml
 from triggers.rules import version
 
@@ -181,3 +181,24 @@ def test_a_closed_review_is_narrowed_too() -> None:
     again = of_function(kept, FIELD, {"promises": FIELD, "calls": "Sales"})
     assert [issue.id for issue in again.issues] == [issue.id for issue in own.issues]
     assert of_function(kept, FIELD, {}).headline == "Field Service has no key issue in October 2026."
+
+
+def test_a_figure_is_held_against_the_goal_of_its_function_and_the_pages_say_which(
+    environ: None, company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = text_of(opened())
+    assert "<span>goal 90%</span>" in whole
+    stores.close()
+    write_config(tmp_path / "config")
+    goals = tmp_path / "config" / "goals.toml"
+    of_function = f'[[goal]]\nmetric = "promise-kept"\nvalue = 0.8\nvalid_from = 2015-01-01\nfunction = "{FIELD}"\n'
+    goals.write_text(goals.read_text(encoding="utf-8") + of_function, encoding="utf-8")
+    monkeypatch.setenv("EARSHOT_CONFIG", str(tmp_path / "config"))
+    text = text_of(opened())
+    assert "<span>goal 80% for Field Service</span>" in text
+    assert "Promises kept (goal 90%)" in text  # that of the verticals stays theirs
+    at = opened("incident")
+    at.query_params["id"] = company.incident
+    page = text_of(at.run())
+    assert "<dt>Goal</dt><dd>80% for Field Service</dd>" in page
+    assert "<dt>Limit</dt><dd>85%</dd>" in page

@@ -95,7 +95,8 @@ def incident(rule: str, vertical: str, severity: int, **known: object) -> Review
         group=f"vertical={vertical}",
         where=vertical,
         vertical=vertical,
-        is_whole_vertical=True,
+        goal=0.9,
+        goal_words="goal 90%",
         limit="limit 85%",
         severity=severity,
         is_open=True,
@@ -360,7 +361,7 @@ def test_who_misses_what_is_said_at_a_glance() -> None:
 def test_the_parts_of_the_issues_add_up(rules: tuple[str, ...], is_missed: bool, words: str) -> None:  # noqa: FBT001
     """Several cases are one issue, and a missed goal may have no incident: the list of incidents has other numbers."""
     found = tuple(
-        incident(rule, "Energy", 2, number=n, metric=None, group="", is_whole_vertical=False)
+        incident(rule, "Energy", 2, number=n, metric=None, group="", goal=None, goal_words="")
         for n, rule in enumerate(rules)
     )
     review = made(series((0.95, 0.95, 0.95, 0.7 if is_missed else 0.95)), minutes=MeetingState(found=found))
@@ -384,14 +385,17 @@ def test_a_difference_in_words(metric: Metric, ends: tuple[float | None, float |
 
 
 def test_a_part_of_a_vertical_is_measured_against_its_rules_limit() -> None:
-    part = incident("installations", "Energy", 2, is_whole_vertical=False, group="vertical=Energy|journey_type=repair")
+    part = incident("installations", "Energy", 2, goal=None, goal_words="", group="vertical=Energy|journey_type=repair")
     (issue,) = made(series((0.95, 0.95, 0.95, 0.95)), minutes=MeetingState(found=(part,))).issues
     assert issue.against == "limit 85%"
+    promised = replace(part, goal=0.8, goal_words="goal 80% for installations")
+    (issue,) = made(series((0.95, 0.95, 0.95, 0.95)), minutes=MeetingState(found=(promised,))).issues
+    assert (issue.against, issue.line) == ("goal 80% for installations", 0.8)
 
 
 def test_severe_cases_are_one_issue_however_many() -> None:
     cases = tuple(
-        incident("detractor", vertical, 1, number=n, metric=None, group="", is_whole_vertical=False)
+        incident("detractor", vertical, 1, number=n, metric=None, group="", goal=None, goal_words="")
         for n, vertical in enumerate(("Energy", "Energy", "Payments"))
     )
     review = made(series((0.95, 0.95, 0.95, 0.95)), minutes=MeetingState(found=cases))

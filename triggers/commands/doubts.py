@@ -11,6 +11,7 @@ from config.reading import suggest
 from queries.monitoring.present_values import as_text, present_values
 from queries.warehouse import LATE, UNKNOWN, spelled_alike
 from triggers.incidents import named_people
+from triggers.rules import may_hold
 
 MOST: Final = 5
 """So many rules are named in a line."""
@@ -28,6 +29,7 @@ def doubts(conn: Connection, catalog: Catalog, now: datetime) -> Iterator[str]:
     """
     yield from _unripe(catalog)
     yield from _nobodys(catalog)
+    yield from _unheld(catalog)
     asked = [(rule, *read) for rule in catalog.rules if rule.enabled for read in _read_by(rule, catalog)]
     wanted = dict[tuple[str, str], set[str]]()
     for table, dated_by in WITH_VERTICALS.items():
@@ -66,6 +68,14 @@ def _nobodys(catalog: Catalog) -> Iterator[str]:
         yield f"{names} no function{which}; say who in the company is responsible, such as function = {known}"
     for names in spelled_alike(frozenset(catalog.functions)):
         yield f"functions that differ only in case or spaces: {names}; write each in one way"
+
+
+def _unheld(catalog: Catalog) -> Iterator[str]:
+    """Goals for a part of the cases that no rule looks at."""
+    for goal in catalog.goals:
+        if goal.part and not any(may_hold(goal, rule) for rule in catalog.rules if rule.enabled):
+            what = f"the goal for {goal.metric}, {goal.part}: no rule looks at just that part, so it holds for nothing"
+            yield f"{what}; give a rule the same 'where', or the same columns in 'by'"
 
 
 def _read_by(rule: Rule, catalog: Catalog) -> Iterator[tuple[str, str, Conditions]]:

@@ -100,7 +100,7 @@ def _inert(conn: Connection, of: Subject, moment: Moment) -> Iterator[str]:
     for metric in of.metrics:
         if not any(point.n for point in measure(conn, metric, Ask(grain="all"), EVERYTHING, moment.now)):
             yield f"no data: nothing loaded counts for {metric.name}, a metric over {metric.table}"
-    if rule.has_goals and not any(goal.where == rule.where for goal in of.version.goals):
+    if rule.has_goals and not of.version.goals:
         name = of.metrics[0].name
         yield f"no goal, so it never fires; add one for {name} with the same where to config/goals.toml"
 

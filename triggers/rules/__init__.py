@@ -11,4 +11,4 @@ from triggers.rules.previous_state import FrozenBaseline, PreviousState, read_pr
 from triggers.rules.schedule import Cadence, Moment, midnight
 from triggers.rules.state_machine import FRESH, OPEN, ROUNDING, Event, Instance, Sample, Verdict, step
 from triggers.rules.subject import CubeRequest, Subject, subject_of
-from triggers.rules.versions import Version, read_version, version, version_of
+from triggers.rules.versions import Version, may_hold, read_version, version, version_of

@@ -33,15 +33,23 @@ class Version:
 def version_of(catalog: Catalog, rule: Rule) -> Version:
     """The version of a rule that the catalogue holds now."""
     # Only a rule that is held against goals has them in its hash: a new goal makes no other rule a new version.
-    goals = tuple(goal for goal in catalog.goals if goal.metric in rule.metric_names) if rule.has_goals else ()
+    goals = tuple(goal for goal in catalog.goals if rule.has_goals and may_hold(goal, rule))
     return version(rule, tuple(catalog.metric(name) for name in rule.metric_names), goals)
+
+
+def may_hold(goal: Goal, rule: Rule) -> bool:
+    """Whether a figure of the rule can be held against the goal."""
+    is_own = goal.metric in rule.metric_names and goal.function in {None, rule.function}
+    return is_own and goal.suits(tuple(c for c in rule.where if c.column != "vertical"), rule.slice_columns)
 
 
 @lru_cache(maxsize=4096)
 def version(rule: Rule, metrics: tuple[Metric, ...] = (), goals: tuple[Goal, ...] = ()) -> Version:
     """The version that a rule, its metrics and its goals make up."""
-    # Who is responsible changes nothing of what is found: a rule that names another function is no new version.
-    plain = {name: part for name, part in _plain(rule).items() if name != "function"}
+    # Who is responsible changes nothing of what is found, but for a goal that is that function's: a rule that names
+    # another function is no new version.
+    is_kept = any(goal.function for goal in goals)
+    plain = {name: part for name, part in _plain(rule).items() if is_kept or name != "function"}
     parts: dict[str, Any] = {"rule": plain, "metric": _plain(metrics[0]) if metrics else None}
     if metrics[1:]:
         parts["against"] = _plain(metrics[1])

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from config.models import GoalRule, Metric, ThresholdRule, goal_of
+from config.models import Condition, GoalRule, Metric, ThresholdRule, goal_of
 from queries.metrics import goal_figure
 from queries.statistics.estimates import Floats, tails
 from triggers.evaluation.kinds.kind import Ends, Held, MetricKind, Null, Sample, Setting, rounded, spread
@@ -92,7 +92,7 @@ class Threshold(MetricKind[ThresholdRule]):
 
 @dataclass(frozen=True)
 class Goal(MetricKind[GoalRule]):
-    """Fires when a vertical misses its goal."""
+    """Fires when a vertical misses its goal, or a part of one its own."""
 
     model: ClassVar = GoalRule
 
@@ -120,9 +120,19 @@ class Goal(MetricKind[GoalRule]):
 
 
 def _goal_of(subject: Subject, rule: GoalRule, slice_: Slice, slot: date) -> float:
-    """The goal of a slice's vertical on the last day of a window; NaN where there is none."""
+    """The goal of a slice, or of its vertical, on the last day of a window; NaN where there is none."""
     last = slot - timedelta(days=1)
-    found = goal_of(subject.version.goals, rule.metric, vertical(subject, slice_), last, rule.where)
+    slices = tuple(Condition(column=c, any_of=(v,)) for c, v in zip(rule.by, slice_, strict=True) if c != "vertical")
+    where = tuple(condition for condition in rule.where if condition.column != "vertical")
+    found = goal_of(
+        subject.version.goals,
+        rule.metric,
+        vertical(subject, slice_),
+        last,
+        where,
+        slices=slices,
+        function=rule.function,
+    )
     return found.value if found else float("nan")
 
 
