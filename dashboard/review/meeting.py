@@ -37,10 +37,12 @@ def stage(screen: int | None) -> AbstractContextManager[Any]:
 def bar(review: Review, screen: int) -> None:
     """The buttons that lead through the meeting, each with its key."""
     last = last_screen(review)
+    # While somebody types, no key leads away from what is typed.
+    left, right, out = (None, None, None) if st.session_state.get(DECIDING) else ("Left", "Right", "Esc")
     with st.container(key="meeting-bar", horizontal=True, vertical_alignment="center"):
-        st.button("Back", shortcut="Left", on_click=_go, args=(screen - 1,), disabled=screen == 0)
-        st.button("Next", shortcut="Right", on_click=_go, args=(screen + 1,), disabled=screen == last, type="primary")
-        st.button("Leave", shortcut="Esc", on_click=_go, args=(None,), type="tertiary")
+        st.button("Back", shortcut=left, on_click=_go, args=(screen - 1,), disabled=screen == 0)
+        st.button("Next", shortcut=right, on_click=_go, args=(screen + 1,), disabled=screen == last, type="primary")
+        st.button("Leave", shortcut=out, on_click=_go, args=(None,), type="tertiary")
 
 
 def _go(screen: int | None) -> None:
@@ -48,7 +50,7 @@ def _go(screen: int | None) -> None:
         st.query_params.pop(SCREEN, None)
     else:
         st.query_params[SCREEN] = str(screen)
-    st.session_state.pop(DECIDING, None)
+    close_form()
 
 
 DECIDING: Final = "meeting-deciding"
@@ -61,6 +63,11 @@ def is_deciding() -> bool:
         return True
     st.button("Decide", shortcut="D", on_click=_decide)
     return False
+
+
+def close_form() -> None:
+    """Have the screen without its form."""
+    st.session_state.pop(DECIDING, None)
 
 
 def _decide() -> None:

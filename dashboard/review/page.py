@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import date
 from typing import Any, Final
 
 import streamlit as st
@@ -18,6 +19,8 @@ from queries.review import EVERYWHERE, Issue, Review
 from queries.state import COMPANY, NewAction, Override, parse_effect, record_override
 from triggers.incidents import take_action
 
+DRAFTS: Final = "drafts"
+"""Where it is kept what each form of an issue held when it was last drawn."""
 FORWARD: Final = ":material/arrow_forward:"
 
 
@@ -38,6 +41,9 @@ def show(session: PageSession) -> None:
         guessing.ask(session, review, figures)
         banners(session)
         return
+    if lost := _unrecorded(review, is_open=is_open):
+        meeting.close_form()
+        st.html(parts.stacked(*lost))
     if screen is not None:
         meeting.bar(review, screen)
     with meeting.stage(screen):
@@ -184,6 +190,11 @@ def _decision_form(session: PageSession, review: Review, issue: Issue) -> None:
     due = st.date_input("Due", key=keys["due"], format="YYYY-MM-DD")
     effect = st.text_input("Expected change of the figure", key=keys["effect"], placeholder="-5%", max_chars=20)
     pressed = st.form_submit_button("Record", type="primary")
+    drafts = st.session_state.setdefault(DRAFTS, {})
+    drafts[review.month, issue.id] = (
+        f"{issue.what}, {issue.where}",
+        {key: st.session_state[key] for key in keys.values()},
+    )
     if made is not None and made.id != st.session_state[begun]:
         at = moment_words(made.recorded_at, session.key.tz)
         theirs = f"{made.author} recorded a decision meanwhile ({at}): {made.owner}, “{made.what}”."
@@ -213,6 +224,7 @@ def _decision_form(session: PageSession, review: Review, issue: Issue) -> None:
             by = session.viewer.name
             taken = take_action(conn, told, by, session.now, catalog=session.catalog, zone=session.key.tz)
             st.session_state[begun] = taken.id
+            meeting.close_form()
             rest = (
                 f"{count(left)} {'issue' if left == 1 else 'issues'} left to decide"
                 if left
@@ -221,6 +233,22 @@ def _decision_form(session: PageSession, review: Review, issue: Issue) -> None:
             st.toast(f"Recorded. {rest}.")
 
         session.write(change)
+
+
+def _unrecorded(review: Review, *, is_open: bool) -> list[Markup]:
+    """What was typed into a form that is no more: the review was closed meanwhile, or the issue is over."""
+    drafts: dict[tuple[date, str], tuple[str, dict[str, Any]]] = st.session_state.setdefault(DRAFTS, {})
+    drawn = {(review.month, issue.id) for issue in review.issues} if is_open else set()
+    lines = []
+    for place in [place for place in drafts if place not in drawn]:
+        what, before = drafts.pop(place)
+        typed = {key: st.session_state.get(key, value) for key, value in before.items()}
+        # A form that was only left has what it was drawn with.
+        if typed != before:
+            words = ", ".join(str(value) for value in typed.values() if value not in {None, ""})
+            why = f"“{what}” is no key issue any more" if is_open else "The review was closed meanwhile"
+            lines.append(parts.notice(f"{why}. What you typed was not recorded: {words}", attention=True))
+    return lines
 
 
 def _against_goals(key: Key, review: Review) -> str | None:

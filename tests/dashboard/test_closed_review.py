@@ -195,6 +195,32 @@ def test_a_review_is_closed_as_it_was_seen_and_once_all_is_decided(opened: Opene
     assert "Closed on" in page(press(first))
 
 
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_what_was_typed_into_a_form_that_is_gone_is_said_back(
+    opened: Opened,
+    company: Company,
+    is_closed: bool,  # noqa: FBT001
+) -> None:
+    """The review is closed by somebody else, or the issue is none any more."""
+    at = decide(opened(company), company)
+    at.session_state[f"deciding-promises|vertical={BROKEN}-{company.month}"] = True
+    at.run()
+    at.text_area[0].set_value("Wait for the new crew")
+    if is_closed:
+        press(begin_to_close(opened(company), company))
+        why = "The review was closed meanwhile."
+    else:
+        audiences = company.config / "audiences.toml"
+        before = audiences.read_text("utf-8")
+        audiences.write_text(before.replace("issues = 50", "issues = 1"), "utf-8")
+        why = "is no key issue any more."
+    next(button for button in at.button if button.label == "Record").click().run()
+    if not is_closed:
+        audiences.write_text(before, "utf-8")
+    assert re.search(rf"{why} What you typed was not recorded: Ana Keller, Wait for the new crew", page(at))
+    assert "not recorded" not in page(at.run())
+
+
 def test_the_decision_of_october_stands_in_november_with_its_date(opened: Opened, company: Company) -> None:
     """On what is there still: the incident is open, and the month after has begun."""
     row = {"vertical": BROKEN, "touchpoint": "call", "channel": "phone", "direction": "in", "c": 2400}

@@ -156,10 +156,12 @@ def found(
     months: int = 26,
     zone: str = "UTC",
     clock: time = time(7, 30),
+    also_broken: Sequence[str] = (),
 ) -> Company:
     """Write the company into `folder`, with `months` full months before `today`.
 
-    Its incidents were found on the fifth of the last of them at `clock`, in the reporting zone.
+    Its incidents were found on the fifth of the last of them at `clock`, in the reporting zone. Those of
+    `also_broken` are more of them, an issue each.
     """
     config, data = folder / "config", folder / "data"
     write_config(config)
@@ -168,6 +170,7 @@ def found(
         _facts(draft.conn, draft.number, periods, verticals, zone)
     at = datetime.combine(periods[-1].replace(day=5), clock, ZoneInfo(zone)).astimezone(UTC)
     ids = _incidents(data, at, periods[-1], verticals, today)
+    _break_more(data, at, periods[-1], also_broken)
     return Company(config, data, periods, *ids)
 
 
@@ -307,6 +310,21 @@ def _incidents(data: Path, at: datetime, month: date, verticals: Sequence[str], 
         slots = tuple(Evaluated(rule, today, 1, "", "made", now) for rule in ("promises", "detractor"))
         write(conn, TickRecord(slots=slots, opened=(broken, shout), entries=entries))
     return broken.id, shout.id
+
+
+def _break_more(data: Path, at: datetime, month: date, verticals: Sequence[str]) -> None:
+    """Incidents of verticals that keep their promises by now: so many issues more."""
+    slot = month.replace(day=5)
+    opened = tuple(
+        _incident("promises", f"vertical={name}", name, None, 2, slot, at, value=0.8, n=600) for name in verticals
+    )
+    sample = {"since": "2020-01-01", "until": slot.isoformat(), "value": 0.8, "low": 0.76, "high": 0.83, "limit": 0.85}
+    entries = tuple(
+        HistoryEntry(one.id, 1, at, "opened", "beyond the limit", None, 1, {**sample, "slice": one.slice})
+        for one in opened
+    )
+    with disposing(open_state(data)) as states, states.begin() as conn:
+        write(conn, TickRecord(slots=(), opened=opened, entries=entries))
 
 
 def _incident(
