@@ -240,3 +240,17 @@ def test_the_list_reads_no_single_rows(opened: Opened) -> None:
     assert facts_read(opened()) == set()
     # The page of one account does: the check sees what there is to see.
     assert "response" in facts_read(opened(id=QUIET))
+
+
+def test_the_review_names_what_could_be_gained(opened: Opened) -> None:
+    opened()
+    said = text(AppTest.from_file(APP, default_timeout=120).run())
+    _, _, gained = said.partition("Opportunities")
+    number = re.search(
+        r"(\d+) accounts have a good relationship with us and spend less than 50% of their wallet", gained
+    )
+    assert number
+    names = re.findall(r"Company \d+", gained.partition("Actions carried over")[0])
+    assert len(names) == min(3, int(number[1]))
+    growth = text(opened(state="growth")).partition("Coloured: At Risk")[2].partition("What became")[0]
+    assert set(names) <= set(re.findall(r"Company \d+", growth))

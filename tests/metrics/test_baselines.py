@@ -14,6 +14,8 @@ from statsmodels.stats.meta_analysis import combine_effects
 from config.models import BaselinePeriod
 from config.reading import read_catalog
 from config.settings import CHECKOUT
+from dashboard.review.baselines import against_baselines
+from dashboard.review.downloads import baselines_csv
 from queries.metrics import AgainstBaseline, read_against_baseline
 from queries.sample import generate
 from queries.statistics.relative_changes import RelativeChange, pooled_change, random_effects, relative_change
@@ -226,3 +228,33 @@ def test_the_pooled_change_is_that_of_another_library() -> None:
     assert found.inconsistency == pytest.approx(other.i2)
     low, high = other.conf_int()[1 + 2]
     assert (log(1 + found.change.low), log(1 + found.change.high)) == pytest.approx((low, high))
+
+
+def test_the_page_says_where_there_are_fewer_and_of_which_it_cannot_be_told(tmp_path: Path) -> None:
+    rows = months(("Energy", "Retail"))
+    # In Retail as many journeys have a defect as before.
+    kept = {row["journey_id"] for row in rows["defect"]}
+    late = [
+        row for row in rows["journey"] if row["vertical"] == "Retail" and row["ended_at"].date() >= date(2025, 11, 1)
+    ]
+    again = [row for row in late if int(row["id"][1:]) % 5 == int(row["account_id"].split("-")[1]) % 5]
+    rows["defect"] += [
+        {**rows["defect"][0], "id": f"E{row['id']}", "journey_id": row["id"], "account_id": row["account_id"]}
+        | {"vertical": "Retail", "detected_at": row["ended_at"], "occurred_at": row["ended_at"]}
+        for row in again
+        if row["id"] not in kept
+    ]
+    # One by chance, so that there is an error at all.
+    rows["defect"].pop(next(at for at, row in enumerate(rows["defect"]) if row["vertical"] == "Retail"))
+    baseline = BaselinePeriod(metric="defect-rate", valid_from=date(2016, 1, 1))
+    found = against(rows, tmp_path / "w.duckdb", baseline, date(2026, 11, 1))
+    assert found is not None
+    (section,) = against_baselines([found])
+    assert "Journeys with a defect, November 2025 to October 2026 against November 2024 to October 2025." in section
+    assert "Fewer in Energy; it cannot be told of one vertical." in section
+    assert "\N{MINUS SIGN}50% (" in section
+    assert "cannot tell: 0% (" in section
+    lines = baselines_csv([found]).splitlines()
+    assert len(lines) == 4
+    assert lines[1].startswith("defect-rate,Energy,2024-11-01,2025-11-01,2025-11-01,2026-11-01,1200,0.2,1200,0.1,-0.5,")
+    assert lines[3].startswith("defect-rate,*,")
