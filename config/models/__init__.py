@@ -5,7 +5,7 @@ They import only config itself.
 
 from config.models.calendar import Calendar
 from config.models.catalog import Catalog, Named
-from config.models.metrics import INEXACT, BaselinePeriod, ContactCost, Cutoffs, Goal, Metric, Shape, goal_of
+from config.models.metrics import INEXACT, BaselinePeriod, Benchmark, ContactCost, Cutoffs, Goal, Metric, Shape, goal_of
 from config.models.rate_rules import ChangeRule, ChartRule, GapRule, GoalRule, RateRule, ThresholdRule
 from config.models.routing import Audience, Person, Privacy, ReviewSettings, Route, Step, called, label_of
 from config.models.rule_fields import Against, Baseline, CaseFields, Guard

@@ -82,6 +82,14 @@ _PARTS: dict[str, frozenset[str]] = {
 }
 
 
+class Benchmark(FrozenModel):
+    """What a competitor, a sector or a standard has for a metric: shown beside a goal, and never counted as one."""
+
+    value: float
+    source: Annotated[str, Field(pattern=r"\S", max_length=120)]
+    dated: date
+
+
 class Goal(FrozenModel):
     """What a vertical promised itself for a metric, from a day on. `vertical = "*"` is every vertical.
 
@@ -96,6 +104,7 @@ class Goal(FrozenModel):
     where: Conditions = ()
     label: Words | None = None
     function: Words | None = None
+    reference: Benchmark | None = None
 
     @property
     def part(self) -> str:

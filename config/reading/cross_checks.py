@@ -153,8 +153,8 @@ def _goals_twice(goals: Sheet[Goal]) -> Iterator[Mistake]:
         line = entry.document.line(entry.place)
         earlier = first.setdefault((goal.metric, goal.vertical, goal.valid_from, goal.where, goal.function), line)
         if earlier != line and not entry.broken:
-            part = f", {goal.part}," if goal.part else ""
-            wrong = f"there is already a goal for vertical {goal.vertical!r}{part} from {goal.valid_from}"
+            of = f"{goal.vertical!r}, {goal.part}," if goal.part else repr(goal.vertical)
+            wrong = f"there is already a goal for vertical {of} from {goal.valid_from}"
             yield entry.mistake((), wrong, f"keep one of them; the first is on line {earlier}")
 
 
@@ -192,11 +192,12 @@ def _addresses_twice(people: Sheet[Person]) -> Iterator[Mistake]:
 def _goal(entry: ConfigEntry[Goal], sheets: Sheets, tables: Tables) -> Iterator[Mistake]:
     goal = entry.item
     yield from _known(entry, ("metric",), "metric", goal.metric, sheets.metrics.names)
-    if goal.function is not None and sheets.rules.names is not None:
+    if goal.function and sheets.rules.names is not None:
         functions = {rule.item.function for rule in sheets.rules.entries if rule.item.function}
         yield from _known(entry, ("function",), "function", goal.function, functions)
     if metric := sheets.metric(entry):
-        yield from _possible(entry, "value", goal.value, metric)
+        for key, of in {"value": goal, "reference": goal.reference}.items():
+            yield from _possible(entry, key, of.value, metric) if of else ()
         yield from tables.conditions(entry, "where", goal.where, metric.item.table)
 
 

@@ -84,8 +84,12 @@ def above_issues(review: Review, closed: Iterable[Markup] = ()) -> Markup:
         words = f"Incidents may be missing: {review.doubt}."
         pieces.append(notice(words, attention=True, command="python -m triggers audit"))
     metrics, rows = goal_words(review.standings)
+    known = dict.fromkeys(f"{s.metric.label} {s.reference}" for s in review.standings if s.reference)
+    references = f"For comparison, not a goal: {'; '.join(known)}." if known else ""
     if len(rows) > 1:
-        pieces.append(_MACROS.verdicts(metrics, rows))
+        pieces.append(_MACROS.verdicts(metrics, rows, references))
+    elif references:
+        pieces.append(notice(references))
     if review.maturity:
         pieces.append(notice(review.maturity))
     if review.data_problems:

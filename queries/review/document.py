@@ -42,6 +42,7 @@ class MetricStatus:
     """One metric in one vertical: the month, its goal, the months before and the change against the last of them.
 
     `vertical` is empty for all verticals together. `history` is in order of time and ends with the month itself.
+    `reference` stands beside the goal for comparison, and is held against nothing.
     """
 
     metric: Metric
@@ -51,6 +52,7 @@ class MetricStatus:
     verdict: GoalVerdict
     change: MetricChange | None
     history: tuple[MetricPoint, ...]
+    reference: str = ""
 
     @property
     def where(self) -> str:
@@ -114,6 +116,7 @@ class ReviewIncident:
     function: str | None = None
     goal: float | None = None
     goal_words: str = ""
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,7 @@ class Issue:
     trend: str = ""
     undertakings: tuple[ActionStatus, ...] = ()
     function: str | None = None
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)

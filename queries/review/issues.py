@@ -104,6 +104,7 @@ def _from_incidents(facts: Facts, group: Sequence[ReviewIncident], points: Point
         line=first.limit_at if goal is None else goal,
         trend=_trend(metric, point, history, first.onset) if metric else "",
         function=first.function,
+        reference=first.reference,
     )
 
 
@@ -191,6 +192,7 @@ def _from_goal(missed: MetricStatus) -> Issue:
         history=_months(metric, missed.history),
         line=missed.goal,
         trend=_trend(metric, point, missed.history),
+        reference=missed.reference,
     )
 
 

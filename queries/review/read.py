@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, func, select
 
 from config.models import Catalog, Metric, WatchRule, label_of
-from queries.engine import aware, day_start, naive, whole
+from queries.engine import aware, day_of, day_start, naive, whole
 from queries.metrics import (
     Ask,
     MetricPoint,
@@ -36,7 +36,15 @@ from queries.review.document import (
     reading_days,
 )
 from queries.review.outcomes import outcome_of, read_escalated
-from queries.review.readings import conditions_of, current_rule, figure_name, goal_text, slice_goal, slice_words
+from queries.review.readings import (
+    conditions_of,
+    current_rule,
+    figure_name,
+    goal_text,
+    reference_text,
+    slice_goal,
+    slice_words,
+)
 from queries.state import (
     MISSED_SLOTS,
     Action,
@@ -179,9 +187,8 @@ def read_facts(pin: Pin, context: ReviewContext) -> Facts:
 
 def _standing(metric: Metric, vertical: str, points: Sequence[MetricPoint], context: ReviewContext) -> MetricStatus:
     goal = context.catalog.goal(metric.name, vertical or "*", context.period.first)
-    return metric_status(
-        metric, vertical, points, context.period.history, goal.value if goal and not goal.where else None
-    )
+    status = metric_status(metric, vertical, points, context.period.history, goal.value if goal else None)
+    return replace(status, reference=reference_text(metric, goal, day_of(context.as_of, context.zone)))
 
 
 def _money(conn: Connection, context: ReviewContext) -> tuple[Money, ...]:
@@ -308,6 +315,7 @@ def _review_incident(
         function=rule.function if rule else None,
         goal=goal.value if goal else None,
         goal_words=f"goal {goal_text(metric, goal)}" if metric and goal else "",
+        reference=reference_text(metric, goal, day_of(context.as_of, context.zone)),
     )
 
 

@@ -207,3 +207,11 @@ def slice_goal(catalog: Catalog, rule: Rule | None, metric: Metric | None, slice
 def goal_text(metric: Metric, goal: Goal) -> str:
     """A goal and what it is for: `90% for installations`."""
     return f"{goal_figure(metric, goal.value)}{f' for {goal.part}' if goal.part else ''}"
+
+
+def reference_text(metric: Metric | None, goal: Goal | None, today: date) -> str:
+    """What stands beside a goal for comparison, with source and date; empty where nothing does, or not yet."""
+    of = goal.reference if goal else None
+    if of is None or metric is None or of.dated > today:
+        return ""
+    return f"{goal_figure(metric, of.value)} ({of.source}, {day_words(of.dated)})"

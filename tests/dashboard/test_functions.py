@@ -202,3 +202,26 @@ def test_a_figure_is_held_against_the_goal_of_its_function_and_the_pages_say_whi
     page = text_of(at.run())
     assert "<dt>Goal</dt><dd>80% for Field Service</dd>" in page
     assert "<dt>Limit</dt><dd>85%</dd>" in page
+
+
+def test_a_reference_stands_beside_the_goal_and_is_held_against_nothing(
+    environ: None, company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = text_of(opened())
+    stores.close()
+    write_config(tmp_path / "config")
+    goals = tmp_path / "config" / "goals.toml"
+    beside = 'value = 0.9\nreference = {{ value = 0.99, source = "Sector <survey>", dated = {} }}\n'
+    written = goals.read_text(encoding="utf-8")
+    monkeypatch.setenv("EARSHOT_CONFIG", str(tmp_path / "config"))
+    texts = []
+    for dated in ("2025-06-01", "2199-01-01"):
+        goals.write_text(written.replace("value = 0.9\n", beside.format(dated)), encoding="utf-8")
+        texts.append(text_of(opened()))
+        stores.close()
+    words = "99% (Sector &lt;survey&gt;, 1 June 2025)"
+    assert f"For comparison, not a goal: Promises kept {words}." in texts[0]
+    assert f"<span>goal 90%</span><span>for comparison: {words}</span>" in texts[0]
+    assert "for comparison" not in texts[1].lower()  # what is dated in the future is not known yet
+    verdicts = [text.split("<tbody>")[1].split("</tbody>")[0] for text in (whole, texts[0])]
+    assert verdicts[0] == verdicts[1]

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from config.models import Catalog, Goal, Metric, Person, Route, Step
+from config.models import Benchmark, Catalog, Goal, Metric, Person, Route, Step
 from queries.engine import disposing
 from queries.state import HistoryEntry, TickRecord, passing_state, write
 from queries.warehouse import Pin
@@ -79,6 +79,13 @@ def test_verticals_that_are_spelled_alike(tmp_path: Path) -> None:
     with warehouse(tmp_path, made(), rows_of(rows)) as alike, alike.pin() as pinned:
         (line,) = doubts(pinned.conn, made(), NOW)
     assert "differ only in case or spaces: RETAIL, Retail;" in line
+
+
+@pytest.mark.parametrize(("dated", "lines"), [(NOW.date(), 0), (NOW.date() + timedelta(days=1), 1)])
+def test_a_reference_from_the_future_is_named(pin: Pin, dated: date, lines: int) -> None:
+    of = Benchmark(value=0.08, source="Sector survey", dated=dated)
+    found = [*doubts(pin.conn, made(goal("*").model_copy(update={"reference": of})), NOW)]
+    assert [f"is dated {dated}; it is not shown before that day" in line for line in found] == [True] * lines
 
 
 def test_functions_that_are_spelled_alike_and_rules_without_one(pin: Pin) -> None:

@@ -30,6 +30,10 @@ def doubts(conn: Connection, catalog: Catalog, now: datetime) -> Iterator[str]:
     yield from _unripe(catalog)
     yield from _nobodys(catalog)
     yield from _unheld(catalog)
+    for goal in catalog.goals:
+        if goal.reference and goal.reference.dated > now.date():
+            what = f"the reference beside the goal for {goal.metric} is dated {goal.reference.dated}"
+            yield f"{what}; it is not shown before that day"
     asked = [(rule, *read) for rule in catalog.rules if rule.enabled for read in _read_by(rule, catalog)]
     wanted = dict[tuple[str, str], set[str]]()
     for table, dated_by in WITH_VERTICALS.items():

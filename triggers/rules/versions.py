@@ -54,7 +54,7 @@ def version(rule: Rule, metrics: tuple[Metric, ...] = (), goals: tuple[Goal, ...
     if metrics[1:]:
         parts["against"] = _plain(metrics[1])
     if goals:
-        parts["goals"] = [_plain(goal) for goal in goals]
+        parts["goals"] = [_plain(goal.model_copy(update={"reference": None})) for goal in goals]
     body = json.dumps(parts, sort_keys=True)
     return Version(rule, metrics, goals, sha256(body.encode()).hexdigest()[:16], body)
 
