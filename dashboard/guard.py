@@ -75,6 +75,8 @@ class GuardedApp(st.App):
                 for name, value in FORBIDDING.items():
                     headers[name] = value
                 self._lead_back(scope, headers)
+                if urlsplit(self.settings.public_url).scheme == "https":
+                    message["headers"] = [_encrypted(*header) for header in message["headers"]]
             await send(message)
 
         # Before Streamlit is asked: it would look up on the internet whether a foreign origin is this machine.
@@ -112,6 +114,12 @@ class GuardedApp(st.App):
 
     def _is_first(self, address: str) -> bool:
         return address.startswith("/") and address.rstrip("/") == self.settings.base
+
+
+def _encrypted(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """A header that has the browser send a cookie over TLS alone: whoever reads a sign-in on its way has it."""
+    is_open = name.lower() == b"set-cookie" and b"; secure" not in value.lower()
+    return name, value + b"; Secure" if is_open else value
 
 
 def _refusal(headers: Headers, settings: DashboardSettings) -> PlainTextResponse | None:

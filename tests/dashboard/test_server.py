@@ -137,6 +137,14 @@ def test_every_answer_forbids_what_nobody_needs(served: Served, method: str, pat
     assert answer[1].items() >= FORBIDDING.items()
 
 
+def test_a_cookie_of_a_site_with_tls_is_for_tls_alone(served: Served) -> None:
+    """Streamlit's own cookies too; the name and the value stay as they were."""
+    cookie = served.ask("/_stcore/health")[1]["set-cookie"]
+    assert cookie.startswith("_streamlit_xsrf=")
+    assert cookie.endswith("; Secure")
+    assert cookie.lower().count("secure") == 1
+
+
 @pytest.mark.parametrize("path", ["/", "/incident?id=1", "/lab?rule=defects", "/healthz"])
 def test_a_compressed_answer_is_whole_however_often_it_is_asked_for(served: Served, path: str) -> None:
     lengths = set()
