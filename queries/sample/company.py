@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.random import Generator
 
 from queries.sample.columns import Columns, dates_of, flags, ids, instants, labels, numbers, texts
-from queries.sample.draws import DAY, HOUR, MONTHS, Bools, Floats, Ints, Timeline, stream
+from queries.sample.draws import BOOKED, DAY, HOUR, MONTHS, Bools, Floats, Ints, Timeline, stream
 from queries.sample.names import (
     ACCOUNTS,
     COMMERCIAL,
@@ -26,9 +27,12 @@ from queries.sample.planted_changes import (
     CONDITION_MONTH,
     DETRACTOR,
     GROWING_LEVEL,
+    LOW_MONTHS,
+    LOW_SEASON,
     NEAR_RISK,
     NULL,
     QUIET,
+    SEASONAL,
     WANE_MONTH,
     growing,
     unheard,
@@ -220,15 +224,15 @@ def opted_out(customers: Company, person: Ints) -> Bools:
 
 
 def _revenues(span: Timeline, customers: Company, seed: int) -> Columns:
+    """What accounts bought by month. The books of the time before were taken over in the first month: known since."""
     rng = stream(seed, "company", 1)
-    count = len(customers.vertical)
-    account = np.repeat(np.arange(count), MONTHS)
-    month = np.tile(np.array([span.month(at) for at in range(-MONTHS, 0)]), count)
-    booked = np.tile(np.array([span.month(at + 1) for at in range(-MONTHS, 0)]), count) + 4 * DAY + 9 * HOUR
-    wallet, level = _wallets(span, customers, rng.beta(4, 4, count), account, month)
-    amount = customers.revenue[account] / 12 * level * np.exp(0.05 * rng.standard_normal(len(account)))
-    share = np.clip(wallet * np.exp(0.02 * rng.standard_normal(len(account))), 0.02, 0.98)
-    known = np.flatnonzero(booked < span.stop)
+    of_wallet = rng.beta(4, 4, len(customers.vertical))
+    parts = (
+        _booked(span, customers, of_wallet, range(-MONTHS, 0), rng),
+        _booked(span, customers, of_wallet, range(-BOOKED, -MONTHS), stream(seed, "company", 2)),
+    )
+    account, month, booked, amount, share = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    booked, known = np.maximum(booked, span.first), np.flatnonzero(booked < span.stop)
     return {
         "account_id": ids("A", account[known], 4),
         "month": dates_of(month[known]),
@@ -237,6 +241,22 @@ def _revenues(span: Timeline, customers: Company, seed: int) -> Columns:
         "share_of_wallet": numbers(np.round(share[known], 4), account[known] % 7 == 6),
         "recorded_at": instants(booked[known]),
     }
+
+
+def _booked(
+    span: Timeline, customers: Company, of_wallet: Floats, months: range, rng: Generator
+) -> tuple[Ints, Ints, Ints, Floats, Floats]:
+    """Account, month, when it was booked, amount and share of wallet of all accounts in some months."""
+    count = len(customers.vertical)
+    account = np.repeat(np.arange(count), len(months))
+    month = np.tile(np.array([span.month(at) for at in months]), count)
+    booked = np.tile(np.array([span.month(at + 1) for at in months]), count) + 4 * DAY + 9 * HOUR
+    wallet, level = _wallets(span, customers, of_wallet, account, month)
+    season = np.where(np.isin(np.array(months) % 12, LOW_MONTHS), LOW_SEASON, 1.0)
+    level = level * np.where(account == customers.top(SEASONAL), np.tile(season, count), 1.0)
+    amount = customers.revenue[account] / 12 * level * np.exp(0.05 * rng.standard_normal(len(account)))
+    share = np.clip(wallet * np.exp(0.02 * rng.standard_normal(len(account))), 0.02, 0.98)
+    return account, month, booked, amount, share
 
 
 def _wallets(span: Timeline, customers: Company, share: Floats, account: Ints, month: Ints) -> tuple[Floats, Floats]:
@@ -251,7 +271,7 @@ def _wallets(span: Timeline, customers: Company, share: Floats, account: Ints, m
 
 
 def _rates(span: Timeline) -> Columns:
-    month = np.array([span.month(at) for at in range(-MONTHS, 1)])
+    month = np.array([span.month(at) for at in range(-BOOKED, 1)])
     return {
         "currency": labels(np.zeros(len(month)), (CURRENCY,)),
         "month": dates_of(month),

@@ -81,6 +81,8 @@ DAY: Final = 24 * HOUR
 WEEK: Final = 7 * DAY
 QUARTER: Final = 91 * DAY
 MONTHS: Final = 24
+BOOKED: Final = 40
+"""Months that the books of revenue go back: two years before the first fall that a season explains."""
 NEVER: Final = np.int64(2**62)
 """An instant after every end."""
 WARM_UP: Final = 115

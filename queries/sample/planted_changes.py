@@ -54,6 +54,11 @@ CONDITION_MONTH: Final = -10
 CONDITION_DAYS: Final = (3, 24)
 INVITE_MONTH: Final = -4
 WANE_MONTH: Final = -8
+SEASONAL: Final = WEALTH
+"""The vertical whose largest account buys little in two months of each year."""
+LOW_MONTHS: Final = (8, 9)
+"""Which: months from the end, of twelve; -4 and -3 are the last of them."""
+LOW_SEASON: Final = 0.55
 SILENT_MONTH: Final = -5
 DISAPPOINTED: Final = 0.25
 """Share of answers in the vertical with the expectation gap that call it worse than expected, whatever the score."""

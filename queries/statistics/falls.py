@@ -7,8 +7,17 @@ chance sooner than the better month alone does. The depth is weighed by the spre
 1974). Of twelve months that is rough: it may well come out at two thirds of what it is, or a quarter more. So each is
 shrunk towards the middle one of all series, by as much as series alike would differ in it (Efron and Morris, Data
 analysis using Stein's estimator and its generalizations, JASA 70, 1975, on the logarithms): where all series scatter
-alike they have one spread, where some scatter ten times as widely as others nearly their own. Where two years are
-known, the same two months a year before say how deep a fall the season explains.
+alike they have one spread, where some scatter ten times as widely as others nearly their own.
+
+What falls every year is no loss. Where two years are known, the same two months a year before are looked at, and where
+three are, those of two years before as well. Only a month that lay deep below the level of its year in each of them, by
+itself or with its neighbour, has a season, and its mean is what it is held against now; else it was chance and is left
+out. That is an estimate after a preliminary test (Bancroft, On biases in estimation due to the use of preliminary tests
+of significance, Annals of Mathematical Statistics 15, 1944). Without one every account has the seasons that its noise
+drew, and factors that are mostly chance are better left at one (Miller and Williams, Shrinkage estimators of time
+series seasonal factors and their effect on forecasting accuracy, International Journal of Forecasting 19, 2003): a loss
+in months that happened to be low a year before would be found late. How deep is weighed by what the same month differs
+by from one year to the next, since a season widens the spread around the median.
 
 Null replay: where nothing changed, the newest months are like the twelve before them. So fourteen months are drawn from
 the twelve of a series that is drawn too (Efron, Bootstrap methods: another look at the jackknife, Annals of Statistics
@@ -39,16 +48,19 @@ _ROUGH: Final = 0.125
 """The variance of the logarithm of such a spread of twelve normal months."""
 
 _WORSE: Final = 2.0
-_SEASON: Final = 24
-_SEASONAL: Final = 2.0
-"""So many spreads below the level the same months of the year before were no chance."""
+_YEARS: Final = 2
+"""So many years before may show a season."""
+_WHOLE: Final = 11
+"""A year of which so many months are known says what its months were."""
+_ALONE, _TOGETHER = 3.0, 2.0
+"""So many spreads deep a month, and two together, were no chance a year before; in two years, each by a root less."""
 
 _FEWEST, _MOST = 2_000, 400_000
 
 
 @dataclass(frozen=True, slots=True)
 class Falls:
-    """How far series lie below their past. Arrays have the shape (series,) or (series, 12); NaN is not known.
+    """How far series lie below their past. Arrays have the shape (series,) unless said otherwise; NaN is not known.
 
     Args:
         newest: the place of the newest known month; -1 without any.
@@ -57,10 +69,12 @@ class Falls:
         level: the median of the twelve months before the newest two.
         highest: the highest such median of the last year, which a fall that lasts does not pull down.
         since: how far the newest months lie below that, as a part of it.
-        past: these months as parts of the level.
-        before: what the same month a year before each of them was, as a part of the twelve months then; 1 is not known.
-        season: what the season leaves of the level in the newest two months.
-        spread: what a fall is weighed by; where a season is left out, the scatter of the year before comes on top.
+        past: these months as parts of the level, shape (series, 12).
+        before: what the same month one and two years before each of them was, as a part of the level of its own year,
+            shape (series, 2, 12).
+        scatter: the spread of single months, shrunk.
+        noise: what of it is no season: the spread by which the same month differs from year to year, where it is known.
+        spread: what a fall is weighed by: where a season is left out, the scatter of the years before comes on top.
     """
 
     newest: NDArray[np.int64]
@@ -71,7 +85,8 @@ class Falls:
     since: Floats
     past: Floats
     before: Floats
-    season: Floats
+    scatter: Floats
+    noise: Floats
     spread: Floats
 
     def by_chance(self, which: NDArray[np.int64], least: float) -> Floats:
@@ -87,22 +102,24 @@ class Falls:
         one = able[dice.integers(len(able), size=size)]
         # The known ones first: NaN sorts last.
         order, count = np.argsort(self.past, axis=1), np.isfinite(self.past).sum(axis=1)
-        months, before = (np.take_along_axis(held, order, axis=1) for held in (self.past, self.before))
-        spread = _widened(self.spread, self.season)
-        weight = self.depth[which] / spread[which] * (1 - 1e-9)
+        months = np.take_along_axis(self.past, order, axis=1)
+        before = np.take_along_axis(self.before, order[:, None, :], axis=2)
+        weight = self.depth[which] / self.spread[which] * (1 - 1e-9)
 
         def places(series: NDArray[np.int64], times: int) -> Places:
             return series[:, None], (dice.random((len(series), times)) * count[series, None]).astype(np.int64)
 
-        # What is drawn as newest has its own season: a month that is low every year is no fall here either.
+        # No level lies above a series' best month, and a season only makes a fall lighter: few draws can weigh enough,
+        # and the others need no past.
         at = places(one, NEWEST)
-        season = _explained(before[at])
-        newest, spread = months[at] / season[:, None], _widened(self.spread[one], season)
-        # No level lies above a series' best month: few draws can weigh enough, and the others need no past.
         best = np.nan_to_num(months).max(axis=1)
-        heavy = _weight(newest, best[one], spread) >= weight.min()
-        one, newest, spread = one[heavy], newest[heavy], spread[heavy]
-        weights = np.sort(_weight(newest, np.median(months[places(one, YEAR)], axis=1), spread))
+        heavy = _weight(months[at], best[one], self.scatter[one]) >= weight.min()
+        one, at = one[heavy], (at[0][heavy], at[1][heavy])
+        # What is drawn as newest has its own season: a month that is low every year is no fall here either.
+        then = np.moveaxis(before[at[0], :, at[1]], 2, 1)
+        season, wider = _season(then, self.noise[one])
+        newest = _against(months[at], season)
+        weights = np.sort(_weight(newest, np.median(months[places(one, YEAR)], axis=1), self.scatter[one] * wider))
         beyond = len(weights) - np.searchsorted(weights, weight)
         return np.asarray((1 + beyond) / (1 + size), dtype=np.float64)
 
@@ -117,29 +134,34 @@ def falls(months: Floats, min_n: int) -> Falls:
     known = np.isfinite(months)
     width = months.shape[1]
     newest = np.where(known.any(axis=1), width - 1 - np.argmax(known[:, ::-1], axis=1), -1)
-    back = 2 * YEAR + NEWEST
+    back = (1 + _YEARS) * YEAR + NEWEST
     padded = np.pad(months, ((0, 0), (back, 0)), constant_values=np.nan)
     line = np.take_along_axis(padded, newest[:, None] + 1 + np.arange(back), axis=1)
-    before, now = line[:, YEAR:-NEWEST], line[:, -NEWEST:].max(axis=1)
+    before, now = line[:, -NEWEST - YEAR : -NEWEST], line[:, -NEWEST:]
     level = _median(before)
     level = np.where((np.isfinite(before).sum(axis=1) >= min_n) & (level > 0), level, np.nan)
     past = before / level[:, None]
     own = np.maximum(_NORMAL * _median(np.abs(past - 1)), NOISELESS)
-    able = np.isfinite(level) & np.isfinite(now)
-    season = _season(line)
-    expected = np.where(able, level, 1.0) * season
-    highest = np.fmax.reduce([level, *(_median(line[:, start : start + YEAR]) for start in range(YEAR))])
+    able = np.isfinite(level) & np.isfinite(now).all(axis=1)
+    scatter, then = _shrunk(own, able), _years_before(line)
+    noise = _noise(past, then[:, :, :YEAR], scatter)
+    season, wider = _season(then[:, :, YEAR:], noise)
+    parts = _against(now / np.where(able, level, 1.0)[:, None], season)
+    highest = np.fmax.reduce(
+        [level, *(_median(line[:, -NEWEST - YEAR - past : -NEWEST - past]) for past in range(1, YEAR + 1))]
+    )
     return Falls(
         newest,
-        np.where(able, 1 - now / expected, np.nan),
-        np.where(able, _depth(line[:, -NEWEST:] / expected[:, None]), np.nan),
+        np.where(able, 1 - parts.max(axis=1), np.nan),
+        np.where(able, _depth(parts), np.nan),
         level,
         highest,
-        np.where(able, 1 - now / np.where(able, highest, 1.0), np.nan),
+        np.where(able, 1 - now.max(axis=1) / np.where(able, highest, 1.0), np.nan),
         past,
-        _seasons(line),
-        season,
-        _shrunk(own, able),
+        then[:, :, :YEAR],
+        scatter,
+        noise,
+        scatter * wider,
     )
 
 
@@ -156,11 +178,6 @@ def _weight(newest: Floats, level: Floats, spread: Floats) -> Floats:
     return np.asarray(np.where(level > 0, _depth(parts), 0.0) / spread, dtype=np.float64)
 
 
-def _widened(spread: Floats, season: Floats) -> Floats:
-    """The spread of what is held against a season as well: of two figures that scatter alike, where that is one."""
-    return np.asarray(np.where(season < 1 - _SEASONAL * spread, 2**0.5, 1.0) * spread, dtype=np.float64)
-
-
 def _shrunk(own: Floats, able: NDArray[np.bool_]) -> Floats:
     """The spreads of series, nearer to the middle one by what is chance in their differences."""
     if not able.any():
@@ -170,28 +187,51 @@ def _shrunk(own: Floats, able: NDArray[np.bool_]) -> Floats:
     return np.asarray(np.exp(middle + truly / (truly + _ROUGH) * (logs - middle)), dtype=np.float64)
 
 
-def _season(line: Floats) -> Floats:
-    """What the same two months were a year before, as a part of the twelve before them; never more than the level."""
-    then, middle = line[:, YEAR : YEAR + NEWEST], _median(line[:, :YEAR])
-    return _explained(_parts(then, middle, line))
+def _years_before(line: Floats) -> Floats:
+    """What the months of the newest fourteen were in each year before, as parts of its level: (series, years, 14)."""
+    found = np.full((len(line), _YEARS, YEAR + NEWEST), np.nan)
+    for year in range(_YEARS):
+        start = (_YEARS - 1 - year) * YEAR
+        level = _median(line[:, start : start + YEAR])
+        whole = (np.isfinite(line[:, start : start + YEAR]).sum(axis=1) >= _WHOLE) & (level > 0)
+        found[whole, year] = line[whole, start : start + YEAR + NEWEST] / level[whole, None]
+    return found
 
 
-def _seasons(line: Floats) -> Floats:
-    """What the same month a year before each of the twelve was, as a part of the twelve then: shape (series, 12)."""
-    part = _parts(line[:, :YEAR], _median(line[:, :YEAR]), line)
-    return np.where(np.isfinite(part), part, 1.0)
+def _noise(past: Floats, before: Floats, scatter: Floats) -> Floats:
+    """How widely months scatter that have their season in common: by their differences from one year to the next."""
+    differences = np.diff(np.concatenate((past[:, None], before), axis=1), axis=1).reshape(len(past), -1)
+    own = np.maximum(_NORMAL / 2**0.5 * _median(np.abs(differences)), NOISELESS)
+    known = np.isfinite(own) & np.isfinite(scatter)
+    return np.where(known, _shrunk(np.where(known, own, 1.0), known), scatter)
 
 
-def _parts(months: Floats, middle: Floats, line: Floats) -> Floats:
-    """Months as parts of a middle, 1 where fewer than two years are known."""
-    known = (np.isfinite(line).sum(axis=1) >= _SEASON) & (middle > 0)
-    return np.where(known[:, None], months / np.where(known, middle, 1.0)[:, None], 1.0)
+def _season(then: Floats, noise: Floats) -> tuple[Floats, Floats]:
+    """What a season leaves of the level in each of two months, and how much wider what is held against it scatters.
+
+    Args:
+        then: what they were in the years before, as parts of the level of each: shape (series, years, 2).
+        noise: by which single months scatter, shape (series,).
+
+    Returns:
+        Shapes (series, 2) and (series,); one where there is no season.
+    """
+    known = np.isfinite(then)
+    years = np.maximum(known.sum(axis=1), 1)
+    chance = noise[:, None] / np.sqrt(years)
+    alone = then <= 1 - _ALONE * chance[:, None]
+    deep = _depth(np.where(known, then, 1.0).reshape(-1, NEWEST)).reshape(known.shape[:2])
+    low = alone | (deep >= _TOGETHER * chance.max(axis=1, keepdims=True))[:, :, None]
+    every = (low | ~known).all(axis=1) & known.any(axis=1)
+    mean = np.where(known, then, 0.0).sum(axis=1) / years
+    return np.where(every, mean, 1.0), np.sqrt(1 + (every / years).mean(axis=1))
 
 
-def _explained(then: Floats) -> Floats:
-    """What a season leaves of the level in two months that were such parts of it a year before: shape (series,)."""
-    part = then.max(axis=1)
-    return np.clip(np.where(np.isfinite(part), part, 1.0), 1e-9, 1.0)
+def _against(newest: Floats, season: Floats) -> Floats:
+    """Months as parts of what a season leaves of them; where it leaves nothing, nothing can fall."""
+    return np.asarray(
+        np.where(season > 0, newest / np.where(season > 0, season, 1.0), np.maximum(newest, 1.0)), dtype=np.float64
+    )
 
 
 def _median(lines: Floats) -> Floats:

@@ -120,6 +120,16 @@ def test_on_revenue_alone_it_is_found_as_soon(sample: Pin, catalog: Catalog, rev
     assert opened(sample, catalog) == [(ACCOUNT, date(2026, 5, 6))]
 
 
+def test_a_season_is_no_loss_once_two_years_are_known(
+    sample: Pin, catalog: Catalog, revenue: list[dict[str, Any]]
+) -> None:
+    seasonal = f"sample-{PLANTED['season']['account_id']}"
+    assert seasonal not in {account for account, _ in opened(sample, catalog)}
+    # Where the books begin after its first low months, the next ones cannot be told from a loss.
+    _replace(sample, [row for row in revenue if row["month"] >= date(2024, 9, 1)])
+    assert seasonal in {account for account, _ in opened(sample, catalog)}
+
+
 @pytest.mark.parametrize(
     "draw", [0, 2, *(pytest.param(i, marks=pytest.mark.proof) for i in range(20) if i not in {0, 2})]
 )

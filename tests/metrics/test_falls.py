@@ -115,6 +115,54 @@ def test_what_one_account_does_not_buy_every_year_hides_no_fall_of_another() -> 
     assert whole.by_chance(np.array([79]), alpha)[0] < alpha < short.by_chance(np.array([79]), alpha)[0]
 
 
+def low_every_year(part: float, months: int, years: int) -> Floats:
+    """Hundred accounts, of which the first is low in the newest two months of so many years."""
+    found = steady(default_rng(6), 100, months)
+    for year in range(years):
+        found[0, [months - 1 - 12 * year, months - 2 - 12 * year]] *= part
+    return found
+
+
+@pytest.mark.parametrize(("part", "fall"), [(0.92, 0.4), (0.6, 0.0)], ids=["chance", "season"])
+def test_months_that_were_low_by_chance_a_year_before_take_nothing_from_a_fall(part: float, fall: float) -> None:
+    """Eight in a hundred below the level is one and a half times what months scatter by."""
+    dice = default_rng(7)
+    months = np.exp(0.05 * dice.standard_normal((100, 26)))
+    months[0, 12:14], months[0, 24:] = part, 0.6
+    seen = falls(months, 10)
+    assert seen.fall[0] == pytest.approx(fall, abs=0.1)
+    assert (seen.by_chance(np.array([0]), 1e-4)[0] < 1e-4) == (fall > 0)
+
+
+def test_hardly_any_chance_is_taken_for_a_season() -> None:
+    """What is held against one is weighed by a wider spread."""
+    seen = [falls(steady(default_rng((8, i)), 400, length), 10) for i, length in enumerate((26, 38))]
+    assert all((one.spread > one.scatter).mean() < 0.02 for one in seen)
+
+
+@pytest.mark.parametrize(("months", "years"), [(26, 2), (38, 3)])
+def test_what_was_low_in_every_year_that_is_known_is_a_season(months: int, years: int) -> None:
+    assert falls(low_every_year(0.7, months, years), 10).fall[0] < FALL
+    assert falls(low_every_year(0.7, months, years - 1), 10).fall[0] > 0.15
+
+
+def test_a_month_of_the_season_beside_one_that_is_low_by_chance_is_no_fall() -> None:
+    months = steady(default_rng(9), 100, 27)
+    months[0, [2, 3, 14, 15, 26]] *= 0.5
+    months[0, 25] = 0.85
+    seen = falls(months, 10)
+    assert seen.depth[0] < 0.15
+    assert seen.by_chance(np.array([0]), 1e-4)[0] > 1e-3
+
+
+def test_what_buys_nothing_in_two_months_of_each_year_falls_by_nothing_in_them() -> None:
+    months = low_every_year(0.0, 38, 4)
+    assert falls(months, 10).fall[0] == 0.0
+    assert falls(months[:, 12:], 10).fall[0] == 0.0
+    months[0, 34:36] = 0.0  # nor in the two months before, of this year alone
+    assert falls(months[:, :36], 10).fall[0] == 1.0
+
+
 def dipping(dice: Generator, accounts: int, months: int) -> Floats:
     """Every fifth account buys half as much in the same two months of each year."""
     at = (np.arange(months) + dice.integers(12, size=(accounts, 1))) % 12 < NEWEST
@@ -122,7 +170,7 @@ def dipping(dice: Generator, accounts: int, months: int) -> Floats:
     return np.asarray(np.where(at & some, 0.5, 1.0) * steady(dice, accounts, months))
 
 
-@pytest.mark.parametrize("draw", [steady, lumpy, yearly, dipping], ids=lambda draw: draw.__name__)
+@pytest.mark.parametrize("draw", [steady, lumpy, rare, yearly, dipping], ids=lambda draw: draw.__name__)
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.proof) for seed in range(1, 10))])
 def test_where_two_years_are_known_there_are_no_more_than_declared_either(draw: Any, seed: int) -> None:
     found = sum(opened(draw(default_rng((seed, i)), 100, 26 + 12 * YEARS), 2.0, 27) for i in range(4))

@@ -260,3 +260,19 @@ def test_where_the_theme_rises_is_drawn_by_the_seed(companies: dict[int, Sample]
     assert found[1] == PLANTED["comments"]["sign_in_vertical"]
     assert NULL not in found.values()
     assert len(set(found.values())) > 1
+
+
+def test_one_account_has_a_season_and_loses_nothing(company: Sample) -> None:
+    plant = PLANTED["season"]
+    low = [company.month(offset) for offset in range(-40, 0) if offset % 12 in plant["low"]]
+    assert len(low) == 2 * plant["years"]
+    days = ", ".join(f"date '{day}'" for day in low)
+    is_low = f"month in ({days})"
+    parts = company.rows(f"""
+        select account_id, avg(amount) filter (where {is_low}) / avg(amount) filter (where not {is_low})
+        from revenue where account_id <> '{PLANTED["quiet_account"]["account_id"]}' group by 1""")
+    by = dict(parts)
+    assert within(by.pop(plant["account_id"]), plant["part"])
+    assert all(within(part, plant["elsewhere"]) for part in by.values())
+    ((earliest, known),) = company.rows("select min(month), min(recorded_at)::date from revenue")
+    assert (earliest, known) == (company.month(-40), company.month(-24))
