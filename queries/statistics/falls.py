@@ -21,9 +21,10 @@ by from one year to the next, since a season widens the spread around the median
 
 Null replay: where nothing changed, the newest months are like the twelve before them. So fourteen months are drawn from
 the twelve of a series that is drawn too (Efron, Bootstrap methods: another look at the jackknife, Annals of Statistics
-7, 1979), the newest two with what they were a year before, and judged in the same way; p is how often that shows a fall
-weighing as much (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 4.4). A series whose
-months scatter widely keeps its wide draws together, so heavy tails are those of the data.
+7, 1979), the newest two with what they were in the years before, and judged in the same way; p is how often that shows
+a fall weighing as much (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 4.4). What a few
+draws show to be common is drawn no more (Besag and Clifford, Sequential Monte Carlo p-values, Biometrika 78, 1991). A
+series whose months scatter widely keeps its wide draws together, so heavy tails are those of the data.
 """
 
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ _WHOLE: Final = 11
 _ALONE, _TOGETHER = 3.0, 2.0
 """So many spreads deep a month, and two together, were no chance a year before; in two years, each by a root less."""
 
-_FEWEST, _MOST = 2_000, 400_000
+_DRAWN, _FEWEST, _MOST = 20, 2_000, 400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,16 @@ class Falls:
             which: their places, shape (some,).
             least: the p that must be told from none: the less, the more is drawn.
         """
+        size = int(np.clip(_DRAWN / least, _FEWEST, _MOST))
+        found = self._replayed(which, max(size // _DRAWN, _FEWEST))
+        # What comes as often as this is not drawn again: it is common.
+        if (rare := found < _DRAWN * least).any():
+            found[rare] = self._replayed(which[rare], size)
+        return found
+
+    def _replayed(self, which: NDArray[np.int64], size: int) -> Floats:
+        """The same from so many draws."""
         able = np.flatnonzero(np.isfinite(self.fall))
-        size = int(np.clip(20 / least, _FEWEST, _MOST))
         dice = default_rng(size)
         one = able[dice.integers(len(able), size=size)]
         # The known ones first: NaN sorts last.
