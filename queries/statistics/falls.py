@@ -209,7 +209,7 @@ def _years_before(line: Floats) -> Floats:
 
 def _noise(past: Floats, before: Floats, scatter: Floats) -> Floats:
     """How widely months scatter that have their season in common: by their differences from one year to the next."""
-    differences = np.diff(np.concatenate((past[:, None], before), axis=1), axis=1).reshape(len(past), -1)
+    differences = np.diff(np.concatenate((past[:, None], before), axis=1), axis=1).reshape(len(past), _YEARS * YEAR)
     own = np.maximum(_NORMAL / 2**0.5 * _median(np.abs(differences)), NOISELESS)
     known = np.isfinite(own) & np.isfinite(scatter)
     return np.where(known, _shrunk(np.where(known, own, 1.0), known), scatter)

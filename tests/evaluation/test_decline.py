@@ -206,7 +206,7 @@ def test_where_nothing_happens_nothing_opens(tmp_path: Path, catalog: Catalog, e
 def test_of_the_key_accounts_the_one_that_leaves_is_always_found_and_others_no_oftener_than_declared(
     tmp_path: Path, catalog: Catalog
 ) -> None:
-    """Ten months are judged of each company, at 0.1 a year: one or two others in twenty companies."""
+    """Two years are judged of each company, at 0.1 a year: four others in twenty companies."""
     others = 0
     for seed in range(SEEDS):
         with customers(tmp_path / str(seed), catalog, END, seed=1000 + seed) as pin:

@@ -177,6 +177,13 @@ def test_where_two_years_are_known_there_are_no_more_than_declared_either(draw: 
     assert found <= 4 * YEARS * 2
 
 
+@pytest.mark.parametrize("shape", [(0, 1), (0, 38), (3, 1)])
+def test_without_accounts_or_months_nothing_is_judged(shape: tuple[int, int]) -> None:
+    seen = falls(np.full(shape, np.nan), 10)
+    assert seen.newest.tolist() == [-1] * shape[0]
+    assert not np.isfinite(seen.fall).any()
+
+
 def test_what_is_not_known_is_not_judged() -> None:
     months = np.full((4, 20), 50.0)
     months[0, :9] = np.nan  # nine months before the newest two
