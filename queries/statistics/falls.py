@@ -98,9 +98,10 @@ class Falls:
             least: the p that must be told from none: the less, the more is drawn.
         """
         size = int(np.clip(_DRAWN / least, _FEWEST, _MOST))
-        found = self._replayed(which, max(size // _DRAWN, _FEWEST))
-        # What comes as often as this is not drawn again: it is common.
-        if (rare := found < _DRAWN * least).any():
+        few = max(size // _DRAWN, _FEWEST)
+        found = self._replayed(which, few)
+        # What some twenty of a few draws show is common, and not drawn again.
+        if (rare := found < _DRAWN / few).any():
             found[rare] = self._replayed(which[rare], size)
         return found
 

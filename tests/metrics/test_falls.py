@@ -163,6 +163,17 @@ def test_what_buys_nothing_in_two_months_of_each_year_falls_by_nothing_in_them()
     assert falls(months[:, :36], 10).fall[0] == 1.0
 
 
+@pytest.mark.parametrize("least", [1e-2, 1e-4, 3e-6])
+def test_how_rare_a_fall_is_does_not_depend_on_how_much_is_drawn(least: float) -> None:
+    """A common one is known from a few draws, and the rarest from as many as there may be."""
+    months = steady(default_rng(10), 100, 14)
+    months[0, -2:], months[1, -2:] = 0.3, np.median(months[1, :12]) * 0.95
+    seen = falls(months, 10)
+    rare, common = seen.by_chance(np.array([0, 1]), least)
+    assert rare < least < common
+    assert common == pytest.approx(seen.by_chance(np.array([1]), 1e-4)[0], rel=0.25)
+
+
 def dipping(dice: Generator, accounts: int, months: int) -> Floats:
     """Every fifth account buys half as much in the same two months of each year."""
     at = (np.arange(months) + dice.integers(12, size=(accounts, 1))) % 12 < NEWEST
