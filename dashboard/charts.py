@@ -14,16 +14,6 @@ ATTENTION: Final = "#CF5327"
 BETTER: Final = "#2F80B9"
 """At least 3 to 1 against both papers, and told apart by every kind of colour vision."""
 
-STATES: Final = {
-    "met": "meets its goal",
-    "missed": "misses its goal",
-    "cannot tell": "too close to call",
-    "no goal": "no goal set",
-    "too few": "too few cases",
-    "immature": "not complete yet",
-    "no data": "no data",
-    "private": "withheld for privacy",
-}
 QUIET: Final[dict[str, Any]] = {"titleFontSize": 12, "labelFontSize": 12, "labelPadding": 4, "titlePadding": 6}
 """How axes are set: smaller than the labels of the rows."""
 Rows = list[dict[str, Any]]

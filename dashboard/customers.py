@@ -39,10 +39,3 @@ def portfolio(key: Key, _pin: Pin, before: date | None = None) -> Portfolio | No
     until = min(newest, before) if newest and before else newest
     cutoffs = key.catalog.cutoffs(until) if until else None
     return portfolio_of(facts, cutoffs, until) if until and cutoffs else None
-
-
-def in_vertical(of: Portfolio | None, vertical: str | None) -> Portfolio | None:
-    """A portfolio's accounts of one vertical, or all of them."""
-    if of is None or vertical is None:
-        return of
-    return Portfolio(of.until, of.cutoffs, tuple(one for one in of.accounts if one.vertical == vertical))

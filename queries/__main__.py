@@ -1,4 +1,4 @@
-"""`python -m queries`: load, drop, forget, status, quarantine, sample, demo, backup, restore, repair, metric."""
+"""`python -m queries`: load and maintain the warehouse, and take figures and documents from it."""
 
 import json
 import sys
@@ -61,7 +61,8 @@ def parser() -> ArgumentParser:
 
 def _declare_contents(command: Callable[..., ArgumentParser]) -> None:
     """What changes and shows the contents of the warehouse."""
-    from queries.operations.metric_command import add_arguments, show_metric  # noqa: PLC0415 - statistics take a second
+    from queries.documents import report_command  # noqa: PLC0415 - statistics take a second
+    from queries.operations.metric_command import add_arguments, show_metric  # noqa: PLC0415
 
     loading = command("load", _load, "load a source's files into the warehouse")
     loading.add_argument("source", metavar="SOURCE", help="a folder in config/sources, or the path of such a folder")
@@ -80,6 +81,9 @@ def _declare_contents(command: Callable[..., ArgumentParser]) -> None:
     rejected = command("quarantine", _quarantine, "list rejected rows with line, reason and value")
     rejected.add_argument("--source", metavar="SOURCE", help="only rows of this source")
     rejected.add_argument("--reason", metavar="TEXT", help="only reasons that contain this text")
+    report_command.add_arguments(
+        command("report", _report, "write a review, its minutes or an account's sheet to a file")
+    )
     add_arguments(command("metric", lambda arguments: show_metric(arguments, _now()), "show one metric over time"))
 
 
@@ -124,6 +128,13 @@ def _load(arguments: Namespace) -> None:
             raise
         keep_refused(settings.data, source.name, ())
         _tell(report)
+
+
+def _report(arguments: Namespace) -> None:
+    from queries.documents.report_command import write_report  # noqa: PLC0415 - few commands need it
+
+    with open_installation() as opened:
+        echo(write_report(arguments, opened, _now()))
 
 
 def _drop(arguments: Namespace) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from dashboard.accounts import charts, events
 from dashboard.cache import Changes, Key, copied, shared, until_changed
-from dashboard.customers import account_facts, account_name, in_vertical, portfolio
+from dashboard.customers import account_facts, account_name, portfolio
 from queries.accounts import (
     AccountSheet,
     AccountStory,
@@ -24,6 +24,7 @@ from queries.accounts import (
     a_year_before,
     calls,
     difference,
+    in_vertical,
     is_unshared,
     kept_by_answers,
     kept_by_quadrant,

@@ -7,11 +7,11 @@ from typing import Final
 import altair as alt
 
 from config.models import Metric
-from dashboard.charts import ATTENTION, GREY, QUIET, STATES, Rows, muted
+from dashboard.charts import ATTENTION, GREY, QUIET, Rows, muted
 from queries.engine import day_of
 from queries.metrics import count, figure, goal_figure, interval, money_figure, point_figure, shown, signed_change, unit
 from queries.monitoring import DIMENSIONS, Cell, Drivers
-from queries.review import Readings, Trend, reading_days, reading_words
+from queries.review import VERDICT_WORDS, Readings, Trend, reading_days, reading_words
 from queries.state import Incident
 
 ROW: Final = 40
@@ -82,7 +82,7 @@ def _rows(metric: Metric, trend: Trend) -> Rows:
             "figure": point_figure(metric, point),
             "interval": interval(metric, point.low, point.high),
             "n": count(point.n),
-            "state": STATES.get(point.status, "complete"),
+            "state": VERDICT_WORDS.get(point.status, "complete"),
             "color": GREY,
             "muted": 0.45 if point.status == "immature" else 1.0,
         }

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import altair as alt
 
-from dashboard.charts import ATTENTION, BETTER, GREY, QUIET, STATES, Rows, muted
+from dashboard.charts import ATTENTION, BETTER, GREY, QUIET, Rows, muted
 from queries.metrics import (
     count,
     goal_figure,
@@ -18,7 +18,7 @@ from queries.metrics import (
     signed_change,
     unit,
 )
-from queries.review import MetricStatus
+from queries.review import VERDICT_WORDS, MetricStatus
 
 ROW: Final = 36
 """Height of a row in pixels."""
@@ -95,11 +95,11 @@ def _row(number: int, s: MetricStatus, *, one_scale: bool) -> dict[str, Any]:
         "low": placed(point.low),
         "high": placed(point.high),
         "goal": placed(s.goal),
-        "figure": point_figure(s.metric, point) if point.value is not None else STATES[s.verdict],
+        "figure": point_figure(s.metric, point) if point.value is not None else VERDICT_WORDS[s.verdict],
         "n": "" if s.verdict == "private" else f"n = {count(point.n)}",
         "goal_figure": "" if s.goal is None else goal_figure(s.metric, s.goal),
         "interval": interval(s.metric, point.low, point.high),
-        "state": STATES[s.verdict],
+        "state": VERDICT_WORDS[s.verdict],
         "is_missed": s.verdict == "missed",
         "color": ATTENTION if s.verdict == "missed" else GREY,
         "muted": 0.7 if point.value is None or s.verdict in {"too few", "immature"} else 1.0,
@@ -212,7 +212,7 @@ def _trend_rows(standings: Sequence[MetricStatus], *, one_scale: bool) -> Rows:
             "month": point.period.isoformat(),
             "y": None if point.value is None else number + height(s, point.value, *ends[number]),
             "label": s.where if one_scale else s.metric.label,
-            "figure": STATES["private"] if point.status == "private" else point_figure(s.metric, point),
+            "figure": VERDICT_WORDS["private"] if point.status == "private" else point_figure(s.metric, point),
             "n": "" if point.status == "private" else count(point.n),
             "last": point.period == s.point.period,
             "color": ATTENTION if s.verdict == "missed" else GREY,

@@ -10,12 +10,13 @@ from sqlalchemy import Connection
 
 from dashboard.cache import Changes, Key, copied, shared, until_changed
 from dashboard.charts import finished
-from dashboard.customers import account_name, in_vertical, portfolio
+from dashboard.customers import account_name, portfolio
 from dashboard.review import markup
 from dashboard.review.charts import against_goals
 from dashboard.review.markup import Shown
-from queries.accounts import Growth, growth_of
-from queries.metrics import AgainstBaseline, MetricPoint, UnratedRevenueError, read_against_baseline
+from queries.accounts import Growth, growth_of, in_vertical
+from queries.documents import HEADROOM, FreshReadings, read_review
+from queries.metrics import AgainstBaseline, MetricPoint, UnratedRevenueError
 from queries.review import (
     ActionEffect,
     Facts,
@@ -27,28 +28,20 @@ from queries.review import (
     ReviewContext,
     ReviewIncident,
     Sample,
-    current_rule,
-    past_actions,
     read_effect,
     read_facts,
-    read_meeting,
     read_months,
     read_onset,
     read_period,
     read_points,
     read_verticals,
-    read_window,
     review_dates,
-    with_sides,
-    worth_repeating,
 )
-from queries.review.compose import compose, of_function, within
+from queries.review.compose import of_function, within
 from queries.review.stored_document import read_document, shows_other_figures
-from queries.state import COMPANY, Action, ClosedReview, held_on, read_actions, read_closed_review
-from queries.warehouse import EVERYTHING, Pin, Scope
+from queries.state import COMPANY, Action, ClosedReview, held_on, read_closed_review
+from queries.warehouse import Pin, Scope
 
-NAMED: Final = 3
-"""So many accounts with headroom are named."""
 LISTED: Final = 6
 """So many months of the calendar of reviews are shown."""
 
@@ -90,22 +83,9 @@ def _onset(key: Key, _pin: Pin, rule: str, group: str, slot: date, value: float 
     return read_onset(_pin, key.catalog, rule, (group, slot, value), key.scope, key.as_of)
 
 
-def _compared(key: Key, pin: Pin, found: ReviewIncident) -> ReviewIncident:
-    """An incident of a gap with both figures as they are at the end of the month."""
-    reading = _window(key, pin, found.rule, found.group) if found.compared else None
-    if not found.compared or not reading or "against" not in reading:
-        return found
-    return replace(found, compared=with_sides(found.compared, reading))
-
-
 @shared()
 def _window(key: Key, _pin: Pin, rule: str, group: str) -> Sample | None:
-    context, (current, metric) = _context(key, _pin), current_rule(rule, key.catalog)
-    if current is None or metric is None:
-        return None
-    metrics = (metric, *(key.catalog.metric(name) for name in current.metric_names[1:]))
-    until = min(context.period.until, key.day)
-    return read_window(_pin.conn, current, metrics, group, until, key.scope, key.as_of)
+    return FreshReadings(_pin, _context(key, _pin), key.day).window(rule, group)
 
 
 @shared({Action: repr})
@@ -116,15 +96,7 @@ def effect(key: Key, _pin: Pin, action: Action, others: tuple[Action, ...]) -> A
 
 @shared()
 def _against_baselines(key: Key, _pin: Pin) -> tuple[AgainstBaseline, ...]:
-    """The verticals against each baseline; where it begins is the same for whoever looks."""
-    catalog, period = key.catalog, _context(key, _pin).period
-    known = catalog.baselines_on(period.first)
-    first = read_months(_pin.conn, EVERYTHING, key.as_of).first_full if known else None
-    found = (
-        read_against_baseline(_pin.conn, catalog.metric(one.metric), one, (first, period.until), key.scope, key.as_of)
-        for one in known
-    )
-    return tuple(one for one in found if one is not None)
+    return FreshReadings(_pin, _context(key, _pin), key.day).baselines()
 
 
 def _growth(key: Key, pin: Pin, until: date) -> Growth | None:
@@ -136,7 +108,7 @@ def _growth(key: Key, pin: Pin, until: date) -> Growth | None:
     except UnratedRevenueError:
         return None
     shown = in_vertical(every, key.vertical)
-    return growth_of(shown, NAMED) if shown else None
+    return growth_of(shown, HEADROOM) if shown else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,39 +218,44 @@ def budget_of(key: Key) -> PageBudget:
     return PageBudget(min(most, audience.issues), audience.figures, audience.charts)
 
 
+@dataclass(frozen=True, slots=True)
+class _KeptReadings:
+    """What a review is made of, each reading once for all who may see it."""
+
+    key: Key
+    pin: Pin
+
+    @property
+    def context(self) -> ReviewContext:
+        return _context(self.key, self.pin)
+
+    def facts(self) -> Facts:
+        return review_facts(self.key, self.pin)
+
+    def months(self, metric: str, rule: str, group: str) -> tuple[MetricPoint, ...]:
+        return _months_of(self.key, self.pin, metric, rule, group)
+
+    def onset(self, found: ReviewIncident) -> Onset | None:
+        return _onset(self.key, self.pin, found.rule, found.group, found.slot, found.value)
+
+    def window(self, rule: str, group: str) -> Sample | None:
+        return _window(self.key, self.pin, rule, group)
+
+    def effect(self, action: Action, others: tuple[Action, ...]) -> ActionEffect | None:
+        return effect(self.key, self.pin, action, others)
+
+    def baselines(self) -> tuple[AgainstBaseline, ...]:
+        return _against_baselines(self.key, self.pin)
+
+    def growth(self) -> Growth | None:
+        return _growth(self.key, self.pin, self.context.period.until)
+
+
 def review(
     key: Key, pin: Pin, state: Connection, budget: PageBudget | None = None, function: str | None = None
 ) -> Review:
     """The document of one month, composed anew; within the reader's budget unless there is another one."""
-    context = _context(key, pin)
-    meeting = read_meeting(state, context, function)
-    found = (replace(one, onset=_onset(key, pin, one.rule, one.group, one.slot, one.value)) for one in meeting.found)
-    meeting = replace(meeting, found=tuple(_compared(key, pin, one) for one in found))
-    effects = {action.id: effect(key, pin, action, meeting.actions) for action in meeting.actions}
-    # Every incident that has a metric, and the months of its figure.
-    wanted = {(found.metric.name, found.rule, found.group) for found in meeting.found if found.metric}
-    points = {(metric, group): _months_of(key, pin, metric, rule, group) for metric, rule, group in sorted(wanted)}
-    past = past_actions(read_actions(state, context.scope), meeting, context.period.first)
-    others = {action.id: effect(key, pin, action, meeting.actions) for action in past}
-    made = compose(
-        review_facts(key, pin),
-        meeting,
-        points,
-        {id_: measured for id_, measured in effects.items() if measured is not None},
-        {metric.name: metric for metric in context.catalog.metrics},
-        vertical=key.vertical,
-        budget=budget or budget_of(key),
-        today=key.day,
-        function=function,
-    )
-    more = replace(
-        made,
-        months=context.period.history,
-        baselines=_against_baselines(key, pin),
-        growth=_growth(key, pin, context.period.until),
-        repeatable=worth_repeating((*meeting.actions, *past), {**effects, **others}, meeting.found, key.catalog),
-    )
-    return within(more, budget or budget_of(key))
+    return read_review(_KeptReadings(key, pin), state, budget or budget_of(key), key.day, function)
 
 
 def shown_standings(review: Review, metric: str | None) -> tuple[MetricStatus, ...]:

@@ -1,7 +1,6 @@
 """The review's parts as HTML; the templates are in `macros.html`. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, tzinfo
 from enum import Enum
 from typing import Any, Final
@@ -10,22 +9,17 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from config.models import Person, label_of
-from dashboard.charts import STATES
 from dashboard.markup import SEVERITIES, bullets, macros, notice, section, stacked
 from dashboard.review.baselines import against_baselines
 from dashboard.review.opportunities import opportunities
-from queries.metrics import count, day_words, goal_figure, money_change, money_figure, point_figure
-from queries.review import EVERYWHERE, ActionStatus, Issue, MetricStatus, Money, Review, ReviewDates
+from queries.documents import review_words as words
+from queries.documents.pictures import sparkline
+from queries.metrics import day_words, money_change, money_figure
+from queries.review import EVERYWHERE, ActionStatus, Issue, Money, Review, ReviewDates
 from queries.state import Action, ClosedReview
 
 _MACROS: Final = macros("review/macros.html")
 _MINUTES: Final = macros("review/minutes.html")
-LEAST_MONTHS: Final = 3
-SPARK_WIDTH, SPARK_HEIGHT, MARGIN = 152, 34, 3
-"""Of an issue's trend, in pixels."""
-
-Verdicts = tuple[Sequence[str], Sequence[tuple[str, Sequence[tuple[str, str, bool]]]]]
-"""Metrics by name, and for each vertical the figure and the word for each of them, and whether it is a miss."""
 
 
 class Shown(Enum):
@@ -53,16 +47,13 @@ def closed_lines(
         whose = f"of {closed.review}" if review.vertical else "of the whole company"
         return [notice(f"The review {whose} was closed on {day} by {who}. You see the newest figures.")]
     if shown is Shown.NEWEST:
-        words = f"These are the newest figures. The review was closed on {day} by {who}:"
-        return [_MACROS.closed(words, here, "see it as it was closed")]
-    words = f"Closed on {day} by {who}."
-    words += f" Present: {closed.present.rstrip('. ')}." if closed.present else ""
+        said = f"These are the newest figures. The review was closed on {day} by {who}:"
+        return [_MACROS.closed(said, here, "see it as it was closed")]
+    first, *erased = words.closed_words(closed, people, zone)
     if shown is Shown.CHANGED:
-        words += " Newer data shows other figures for this month:"
-    lines = [_MACROS.closed(words, *((newest, "see them") if shown is Shown.CHANGED else ()))]
-    if closed.erased_at:
-        erased = f"Names and texts were erased from this review on {day_words(closed.erased_at, zone)}"
-        lines.append(notice(f"{erased}; its figures are as they were."))
+        first += " Newer data shows other figures for this month:"
+    lines = [_MACROS.closed(first, *((newest, "see them") if shown is Shown.CHANGED else ()))]
+    lines += [notice(line) for line in erased]
     return lines
 
 
@@ -71,115 +62,26 @@ def above_issues(review: Review, closed: Iterable[Markup] = ()) -> Markup:
 
     `closed` are the lines that say that it was closed.
     """
-    loaded = f"data of {day_words(review.published_on)}"
-    evaluated = f" · rules evaluated {day_words(review.evaluated_on)}" if review.evaluated_on else ""
-    dateline = f"{review.month:%B %Y} · {loaded}{evaluated} · 95% confidence intervals"
-    kicker = " · ".join(filter(None, ("Monthly review", review.vertical or EVERYWHERE, review.function)))
-    pieces = [_MACROS.review_header(kicker, review.headline, dateline, f"?{_address(review, meeting='0')}")]
+    meeting = _address(review, meeting="0")
+    pieces = [_MACROS.review_header(words.kicker(review), review.headline, words.dateline(review), f"?{meeting}")]
     pieces += closed
     if review.function:
-        words = f"Only issues, actions and escalations of {review.function} are shown."
-        pieces.append(notice(f"{words} The rest covers all functions."))
-    if review.doubt:
-        words = f"Incidents may be missing: {review.doubt}."
-        pieces.append(notice(words, attention=True, command="python -m triggers audit"))
-    metrics, rows = goal_words(review.standings)
-    known = dict.fromkeys(f"{s.metric.label} {s.reference}" for s in review.standings if s.reference)
-    references = f"For comparison, not a goal: {'; '.join(known)}." if known else ""
+        pieces.append(notice(words.function_words(review.function)))
+    if doubt := words.doubt_words(review):
+        pieces.append(notice(doubt, attention=True, command="python -m triggers audit"))
+    (metrics, rows), references = words.goal_words(review.standings), words.reference_words(review)
     if len(rows) > 1:
         pieces.append(_MACROS.verdicts(metrics, rows, references))
     elif references:
         pieces.append(notice(references))
-    if review.maturity:
-        pieces.append(notice(review.maturity))
-    if review.data_problems:
-        is_one = review.data_problems == 1
-        problems = "problem. It is not counted as a" if is_one else "problems. They are not counted as"
-        words = f"{review.data_problems} data-quality {problems} customer {'issue' if is_one else 'issues'}."
-        pieces.append(notice(words))
+    pieces += [notice(line) for line in (review.maturity, words.data_words(review)) if line]
     return stacked(*pieces)
 
 
 def issues_heading(review: Review) -> Markup:
     """What stands above the key issues, or in their place."""
-    none = "None: no incident was open and no goal was missed."
-    if review.doubt:
-        none = f"None is known: no goal was missed, but {review.doubt}."
-    if review.function:
-        none = f"None of {review.function}."
-    return section("Key issues", review.tally) + ("" if review.issues else bullets([none]))
-
-
-def goal_words(standings: Sequence[MetricStatus]) -> Verdicts:
-    """Who misses what: the metrics with their goals, and for each vertical the figure, its word, and whether it misses.
-
-    All verticals together come first, then those that miss most.
-    """
-    by: dict[str, dict[str, MetricStatus]] = {}
-    for standing in standings:
-        by.setdefault(standing.vertical, {})[standing.metric.name] = standing
-    metrics = {s.metric.name: s.metric.label for s in standings}
-    for name in metrics:
-        goals = {of[name].goal for of in by.values() if name in of}
-        if len(goals) == 1 and (goal := goals.pop()) is not None:
-            metric = next(s.metric for s in standings if s.metric.name == name)
-            metrics[name] += f" (goal {goal_figure(metric, goal)})"
-    missed = {vertical: sum(s.verdict == "missed" for s in of.values()) for vertical, of in by.items()}
-    rows = [
-        (next(iter(by[vertical].values())).where, [_goal_cell(by[vertical].get(name)) for name in metrics])
-        for vertical in sorted(by, key=lambda name: (name != "", -missed[name], name))
-    ]
-    return [*metrics.values()], rows
-
-
-def _goal_cell(s: MetricStatus | None) -> tuple[str, str, bool]:
-    """The figure, the word and whether it is a miss."""
-    if s is None:
-        return "", "", False
-    word = STATES[s.verdict].removesuffix(" its goal")
-    value = "" if s.point.value is None or s.verdict == "too few" else point_figure(s.metric, s.point)
-    return value, word, s.verdict == "missed"
-
-
-@dataclass(frozen=True, slots=True)
-class Sparkline:
-    """An issue's figure over the months, ready to be drawn: places in pixels, the origin at the upper left.
-
-    `points` are those of the line, `end` its newest month, `line` the height of the goal or limit; `size` is its width
-    and its height.
-    """
-
-    points: str
-    end: tuple[float, float]
-    line: float | None
-    said: str
-    size: tuple[int, int] = (SPARK_WIDTH, SPARK_HEIGHT)
-
-
-def sparkline(issue: Issue) -> Sparkline | None:
-    """The trend of an issue's figure; None where fewer than three months have one."""
-    if len(issue.history) < LEAST_MONTHS:
-        return None
-    values = [month.value for month in issue.history]
-    around = [*values, values[0] if issue.line is None else issue.line]
-    low, high = min(around), max(around)
-    first = issue.history[0].period
-    ages = [(one.period.year - first.year) * 12 + one.period.month - first.month for one in issue.history]
-
-    def across(age: int) -> float:
-        return round(MARGIN + (SPARK_WIDTH - 2 * MARGIN) * age / (ages[-1] or 1), 1)
-
-    def down(value: float) -> float:
-        return round(MARGIN + (SPARK_HEIGHT - 2 * MARGIN) * (high - value) / ((high - low) or 1), 1)
-
-    places = [(across(age), down(value)) for age, value in zip(ages, values, strict=True)]
-    begun, now = (f"{one.figure} in {one.period:%B %Y}" for one in (issue.history[0], issue.history[-1]))
-    return Sparkline(
-        " ".join(f"{x:g},{y:g}" for x, y in places),
-        places[-1],
-        None if issue.line is None else down(issue.line),
-        f"From {begun} to {now}{f'; {issue.against}' if issue.line is not None else ''}.",
-    )
+    none = "" if review.issues else bullets([words.no_issue_words(review)])
+    return section("Key issues", review.tally) + none
 
 
 def issue(number: int, shown: Issue) -> Markup:
@@ -232,23 +134,16 @@ def below_chart(
     """What changed since the baseline, what improved, what could be gained, what is being done, what was escalated, and
     the financials. `names` are those of the accounts that are named, `has_links` whether these lead to their page.
     """
-    lede = "Statistically significant, corrected for the number of comparisons on this page."
-    over = [f"{count(review.more_improved)} more."] if review.more_improved else []
-    improved = bullets([*review.improved, *over] or ("No change is large enough to be certain.",))
-    became = bullets([review.outcome.words]) if review.outcome else ""
-    if review.function and not review.outcome:
-        became = bullets(["Kept for all functions together."])
     pieces = [
         *against_baselines(review.baselines),
-        section("What improved", lede) + improved,
+        section("What improved", words.IMPROVED) + bullets(words.improved_lines(review)),
         *opportunities(review.growth, review.repeatable, names, currency, has_links=has_links),
         section("Actions carried over") + (carried(review.carried) if review.carried else bullets(["None."])),
-        section("Escalated incidents", "Opened this month and sent to Slack.") + became,
+        section("Escalated incidents", words.ESCALATED) + bullets(words.outcome_lines(review)),
         section("Financials"),
     ]
     if not review.financials_open:
-        needs = "issue needs" if review.undecided == 1 else "issues need"
-        return stacked(*pieces, notice(f"Locked: {review.undecided} key {needs} an owner and a decision first."))
+        return stacked(*pieces, notice(words.locked_words(review)))
     if review.overrides:
         last = review.overrides[-1]
         by = f"Opened by {last.author} on {day_words(last.at, zone)} with issues undecided: {last.reason}"
@@ -258,31 +153,18 @@ def below_chart(
     elif review.money:
         pieces.append(finances(review.money, currency, review.month))
     else:
-        pieces.append(notice("No revenue is loaded for this month; fill the table `revenue` from a source."))
+        pieces.append(notice(words.NO_REVENUE))
     return stacked(*pieces)
 
 
 def finances(money: Iterable[Money], currency: str, month: date) -> Markup:
     """Revenue by vertical with its change, and the total below."""
     verticals = [*money]
-
-    def cells(amount: float, previous: float | None, year_before: float | None) -> tuple[str, str, str]:
-        changes = money_change(amount, previous), money_change(amount, year_before)
-        return (money_figure(amount, currency), *changes)
-
-    total = cells(
-        sum(row.amount for row in verticals),
-        _sum(row.previous for row in verticals),
-        _sum(row.year_before for row in verticals),
-    )
-    rows = [(row.vertical, cells(row.amount, row.previous, row.year_before)) for row in verticals]
-    return _MACROS.finances(f"{month:%B %Y}", rows, total)
-
-
-def _sum(values: Iterable[float | None]) -> float | None:
-    # A vertical that is new this year has no year before: the total compares with what there was.
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
+    rows = [
+        (row.vertical, (money_figure(row.amount, currency), *(money_change(row.amount, then) for then in row.before)))
+        for row in (*verticals, words.total(verticals))
+    ]
+    return _MACROS.finances(f"{month:%B %Y}", rows[:-1], rows[-1][1])
 
 
 def minutes(review: Review, closed: ClosedReview | None, people: Iterable[Person], zone: tzinfo) -> Markup:

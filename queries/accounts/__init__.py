@@ -24,6 +24,7 @@ from queries.accounts.portfolio import (
     Portfolio,
     PortfolioAccount,
     Position,
+    in_vertical,
     moves,
     newest_month,
     portfolio_of,

@@ -262,3 +262,10 @@ def moves(facts: AccountFacts, now: Portfolio) -> tuple[Move, ...]:
     order = {state: place for place, state in enumerate(STATES)}
     keys = sorted(found, key=lambda pair: (order[pair[0]], order[pair[1]]))
     return tuple(Move(*key, tuple(found[key])) for key in keys)
+
+
+def in_vertical(of: Portfolio | None, vertical: str | None) -> Portfolio | None:
+    """A portfolio's accounts of one vertical, or all of them."""
+    if of is None or vertical is None:
+        return of
+    return Portfolio(of.until, of.cutoffs, tuple(one for one in of.accounts if one.vertical == vertical))

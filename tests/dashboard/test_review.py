@@ -1,5 +1,6 @@
 """The review document: what is compared, claimed, ranked and said, and what it takes to open the financials."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -13,6 +14,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 
 from config.models import Metric
 from dashboard.review import markup as review_markup
+from queries.documents import pictures, review_words
 from queries.metrics import MetricPoint, difference_words, largest_word
 from queries.metrics.formatting import amount, decimals, figure, goal_figure, interval, money_change, signed_change
 from queries.review import ReviewContext, read_meeting, slice_words
@@ -290,16 +292,17 @@ def test_an_issue_shows_its_months_its_limit_and_who_is_responsible() -> None:
     review = made(series((0.86, 0.85, 0.7, 0.71)))
     (issue,) = review.issues
     assert issue.trend == "worse than in the three months before (−9 points)"
-    drawn = review_markup.sparkline(issue)
+    drawn = pictures.sparkline(issue)
     assert drawn is not None
     assert drawn.said == "From 86% in July 2026 to 71% in October 2026; goal 90%."
-    heights = [float(place.split(",")[1]) for place in drawn.points.split()]
-    assert drawn.line is not None
-    assert drawn.line < min(heights)  # the goal is above all of them
-    assert heights[0] < heights[-1] == drawn.end[1]
+    (points,) = re.findall('points="(.+?)"', drawn.svg)
+    heights = [float(place.split(",")[1]) for place in points.split()]
+    goal, end = (float(found) for found in re.findall('(?:y1|cy)="(.+?)"', drawn.svg))
+    assert goal < min(heights)  # the goal is above all of them
+    assert heights[0] < heights[-1] == end
     assert f'alt="{drawn.said}"' in review_markup.issue(1, issue)
     assert "Responsible" in review_markup.issue(1, replace(issue, suggested_owner="Head of installation"))
-    assert review_markup.sparkline(replace(issue, history=issue.history[:2])) is None
+    assert pictures.sparkline(replace(issue, history=issue.history[:2])) is None
 
 
 def test_a_page_keeps_within_its_readers_budget() -> None:
@@ -338,7 +341,7 @@ def test_who_misses_what_is_said_at_a_glance() -> None:
         series((0.95, 0.95, 0.95, 0.95), vertical=""),
         series((0.5, 0.5, 0.5, 0.5), vertical="Payments", metric=DEFECTS),
     )
-    metrics, rows = review_markup.goal_words(standings)
+    metrics, rows = review_words.goal_words(standings)
     assert metrics == [f"{SHARE.label} (goal 90%)", f"{DEFECTS.label} (goal 12%)"]
     assert rows == [
         ("All verticals", [("95%", "meets", False), ("", "", False)]),

@@ -34,7 +34,14 @@ ARROWS: Final = (
     *("triggers.__main__", "triggers.commands", "triggers.processes", "triggers.lab"),
     *("triggers.rule_tests", "triggers.slack", "triggers.messages", "triggers.incidents", "triggers.data_faults"),
     *("triggers.evaluation", "triggers.evaluation.kinds", "triggers.rules", "triggers.data_faults.detectors"),
-    *("triggers.logs", "queries.__main__", "queries.operations", "queries.review", "queries.loading.formats"),
+    *(
+        "triggers.logs",
+        "queries.__main__",
+        "queries.operations",
+        "queries.documents",
+        "queries.review",
+        "queries.loading.formats",
+    ),
     *(
         "queries.loading",
         "queries.sample",

@@ -1,0 +1,49 @@
+"""What a meeting decided, as a document. Pure."""
+
+from collections.abc import Iterable
+
+from queries.documents.paper import Cell, Item, Lines, Paper, Section, Table
+from queries.metrics import count, day_words
+from queries.review import EVERYWHERE, Review
+from queries.state import Action
+
+
+def minutes_paper(review: Review, closed: Iterable[str]) -> Paper:
+    """The minutes of a review; `closed` are the sentences that say when, by whom and before whom it was closed."""
+    where = review.vertical or EVERYWHERE
+    items = tuple(
+        Item(
+            number,
+            issue.what,
+            issue.where,
+            issue.figure,
+            tuple(filter(None, (issue.against, f"n = {count(issue.n)}" if issue.n else ""))),
+            _decided(issue.decision),
+        )
+        for number, issue in enumerate(review.issues, start=1)
+    )
+    carried = tuple((Cell(one.action.what), due(one.action), Cell(one.action.owner)) for one in review.carried)
+    sections = (
+        Section("What was decided", items or (Lines(("There was no key issue.",)),)),
+        Section(
+            "What was carried over",
+            (Table("Carried over", ("What", "By when", "Who"), carried) if carried else Lines(("Nothing.",)),),
+        ),
+    )
+    title = f"Minutes of the review of {review.month:%B %Y}, {where}"
+    said = " ".join(closed) or "Not closed yet."
+    about = (("Review", f"{review.month:%B %Y}, {where}"), ("State", said))
+    return Paper(title, f"Minutes · {where}", f"What the review of {review.month:%B %Y} decided", said, sections, about)
+
+
+def _decided(made: Action | None) -> tuple[tuple[str, Cell], ...]:
+    if made is None:
+        return (("Decision", Cell("Nothing was decided.", tone="quiet")),)
+    return ("Decision", Cell(made.what)), ("Owner", Cell(made.owner)), ("Due", due(made))
+
+
+def due(action: Action) -> Cell:
+    """By when an action is to be done."""
+    if action.due_on is None:
+        return Cell("no due date", tone="quiet")
+    return Cell(f"due {day_words(action.due_on)}", action.due_on, "yyyy-mm-dd")
