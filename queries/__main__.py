@@ -81,7 +81,7 @@ def _declare_contents(command: Callable[..., ArgumentParser]) -> None:
     rejected = command("quarantine", _quarantine, "list rejected rows with line, reason and value")
     rejected.add_argument("--source", metavar="SOURCE", help="only rows of this source")
     rejected.add_argument("--reason", metavar="TEXT", help="only reasons that contain this text")
-    report_command.add_arguments(
+    report_command.declare_report(
         command("report", _report, "write a review, its minutes or an account's sheet to a file")
     )
     add_arguments(command("metric", lambda arguments: show_metric(arguments, _now()), "show one metric over time"))

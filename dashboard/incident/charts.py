@@ -8,10 +8,11 @@ import altair as alt
 
 from config.models import Metric
 from dashboard.charts import ATTENTION, GREY, QUIET, Rows, muted
+from queries.documents.review_words import VERDICT_WORDS
 from queries.engine import day_of
 from queries.metrics import count, figure, goal_figure, interval, money_figure, point_figure, shown, signed_change, unit
 from queries.monitoring import DIMENSIONS, Cell, Drivers
-from queries.review import VERDICT_WORDS, Readings, Trend, reading_days, reading_words
+from queries.review import Readings, Trend, reading_days, reading_words
 from queries.state import Incident
 
 ROW: Final = 40

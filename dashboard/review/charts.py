@@ -7,6 +7,7 @@ from typing import Any, Final
 import altair as alt
 
 from dashboard.charts import ATTENTION, BETTER, GREY, QUIET, Rows, muted
+from queries.documents.review_words import VERDICT_WORDS
 from queries.metrics import (
     count,
     goal_figure,
@@ -18,7 +19,7 @@ from queries.metrics import (
     signed_change,
     unit,
 )
-from queries.review import VERDICT_WORDS, MetricStatus
+from queries.review import MetricStatus
 
 ROW: Final = 36
 """Height of a row in pixels."""

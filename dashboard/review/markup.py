@@ -13,7 +13,7 @@ from dashboard.markup import SEVERITIES, bullets, macros, notice, section, stack
 from dashboard.review.baselines import against_baselines
 from dashboard.review.opportunities import opportunities
 from queries.documents import review_words as words
-from queries.documents.pictures import sparkline
+from queries.documents import sparkline
 from queries.metrics import day_words, money_change, money_figure
 from queries.review import EVERYWHERE, ActionStatus, Issue, Money, Review, ReviewDates
 from queries.state import Action, ClosedReview

@@ -4,6 +4,8 @@ May import queries.review, queries.accounts and what stands below them. What a d
 made of the one frozen value that the page shows; the forms only set it.
 """
 
+from queries.documents import review_words
+from queries.documents.drawings import sparkline
 from queries.documents.forms import FORMS, DocumentError, Look, rendered
 from queries.documents.minutes_paper import minutes_paper
 from queries.documents.paper import Paper
@@ -22,5 +24,7 @@ __all__ = [
     "read_review",
     "rendered",
     "review_paper",
+    "review_words",
     "sheet_paper",
+    "sparkline",
 ]

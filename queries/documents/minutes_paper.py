@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from queries.documents.paper import Cell, Item, Lines, Paper, Section, Table
+from queries.documents.paper import Item, Lines, Paper, Section, Table, TableCell
 from queries.metrics import count, day_words
 from queries.review import EVERYWHERE, Review
 from queries.state import Action
@@ -22,7 +22,9 @@ def minutes_paper(review: Review, closed: Iterable[str]) -> Paper:
         )
         for number, issue in enumerate(review.issues, start=1)
     )
-    carried = tuple((Cell(one.action.what), due(one.action), Cell(one.action.owner)) for one in review.carried)
+    carried = tuple(
+        (TableCell(one.action.what), due(one.action), TableCell(one.action.owner)) for one in review.carried
+    )
     sections = (
         Section("What was decided", items or (Lines(("There was no key issue.",)),)),
         Section(
@@ -36,14 +38,14 @@ def minutes_paper(review: Review, closed: Iterable[str]) -> Paper:
     return Paper(title, f"Minutes · {where}", f"What the review of {review.month:%B %Y} decided", said, sections, about)
 
 
-def _decided(made: Action | None) -> tuple[tuple[str, Cell], ...]:
+def _decided(made: Action | None) -> tuple[tuple[str, TableCell], ...]:
     if made is None:
-        return (("Decision", Cell("Nothing was decided.", tone="quiet")),)
-    return ("Decision", Cell(made.what)), ("Owner", Cell(made.owner)), ("Due", due(made))
+        return (("Decision", TableCell("Nothing was decided.", tone="quiet")),)
+    return ("Decision", TableCell(made.what)), ("Owner", TableCell(made.owner)), ("Due", due(made))
 
 
-def due(action: Action) -> Cell:
+def due(action: Action) -> TableCell:
     """By when an action is to be done."""
     if action.due_on is None:
-        return Cell("no due date", tone="quiet")
-    return Cell(f"due {day_words(action.due_on)}", action.due_on, "yyyy-mm-dd")
+        return TableCell("no due date", tone="quiet")
+    return TableCell(f"due {day_words(action.due_on)}", action.due_on, "yyyy-mm-dd")

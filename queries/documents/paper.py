@@ -9,7 +9,7 @@ Tone = Literal["", "bad", "good", "quiet", "strong"]
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Drawing:
     """A drawing as SVG, what it shows in words, and its width and height in pixels."""
 
     svg: str
@@ -19,7 +19,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """One cell of a table as it is read.
 
     `value` is the number or day that it stands for, which a workbook keeps, and `form` how a workbook writes it, in the
@@ -30,7 +30,7 @@ class Cell:
     value: float | date | None = None
     form: str = "General"
     tone: Tone = ""
-    picture: Picture | None = None
+    picture: Drawing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Table:
 
     name: str
     head: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     numbers: tuple[int, ...] = ()
     widths: tuple[float, ...] = ()
 
@@ -55,8 +55,8 @@ class Item:
     place: str
     figure: str
     said: tuple[str, ...]
-    facts: tuple[tuple[str, Cell], ...]
-    picture: Picture | None = None
+    facts: tuple[tuple[str, TableCell], ...]
+    picture: Drawing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Trend:
+class LineChart:
     """Months and what lines show over them, for a chart that can be edited; `form` as a cell has it."""
 
     title: str
@@ -84,7 +84,7 @@ class Trend:
     form: str
 
 
-Block = Table | Item | Lines | Note | Trend
+Block = Table | Item | Lines | Note | LineChart
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Paper:
     sheets: tuple[Table, ...] = ()
 
 
-NOTHING: Final = Cell("")
+NOTHING: Final = TableCell("")
 
 
 def tables(section: Section) -> Iterator[Table]:
@@ -126,10 +126,10 @@ def items_table(name: str, items: Iterable[Item]) -> Table:
     facts = [*dict.fromkeys(name for item in listed for name, _ in item.facts)]
     rows = (
         (
-            Cell(item.title),
-            Cell(item.place),
-            Cell(item.figure),
-            Cell(", ".join(item.said)),
+            TableCell(item.title),
+            TableCell(item.place),
+            TableCell(item.figure),
+            TableCell(", ".join(item.said)),
             *(dict(item.facts).get(fact, NOTHING) for fact in facts),
         )
         for item in listed

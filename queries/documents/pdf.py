@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import font_source_sans_pro
 import typst
 
-from queries.documents.paper import Block, Paper, Trend
+from queries.documents.paper import Block, LineChart, Paper
 
 MOST_PAGES: Final = 2
 SIZES: Final = (9.5, 9.0, 8.5, 8.0, 7.5)
@@ -58,7 +58,7 @@ def _fonts() -> typst.Fonts:
 
 def _plain(paper: Paper) -> dict[str, Any]:
     sections = [
-        {**asdict(section), "blocks": [_block(block) for block in section.blocks if not isinstance(block, Trend)]}
+        {**asdict(section), "blocks": [_block(block) for block in section.blocks if not isinstance(block, LineChart)]}
         for section in paper.sections
     ]
     return {**asdict(replace(paper, sections=(), sheets=())), "sections": sections}

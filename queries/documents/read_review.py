@@ -37,7 +37,7 @@ HEADROOM: Final = 3
 """So many accounts with headroom are named."""
 
 
-class Readings(Protocol):
+class ReviewReadings(Protocol):
     """What is read from the warehouse for one review."""
 
     @property
@@ -75,20 +75,20 @@ class FreshReadings:
     today: date
 
     def facts(self) -> Facts:
-        """See `Readings`."""
+        """See `ReviewReadings`."""
         return read_facts(self.pin, self.context)
 
     def months(self, metric: str, rule: str, group: str) -> tuple[MetricPoint, ...]:
-        """See `Readings`."""
+        """See `ReviewReadings`."""
         return read_points(self.pin.conn, self.context, self.context.catalog.metric(metric), rule, group)
 
     def onset(self, found: ReviewIncident) -> Onset | None:
-        """See `Readings`."""
+        """See `ReviewReadings`."""
         place = found.group, found.slot, found.value
         return read_onset(self.pin, self.context.catalog, found.rule, place, self.context.scope, self.context.as_of)
 
     def window(self, rule: str, group: str) -> Sample | None:
-        """See `Readings`."""
+        """See `ReviewReadings`."""
         context, (current, metric) = self.context, current_rule(rule, self.context.catalog)
         if current is None or metric is None:
             return None
@@ -97,11 +97,11 @@ class FreshReadings:
         return read_window(self.pin.conn, current, metrics, group, until, context.scope, context.as_of)
 
     def effect(self, action: Action, others: tuple[Action, ...]) -> ActionEffect | None:
-        """See `Readings`."""
+        """See `ReviewReadings`."""
         return read_effect(self.pin.conn, self.context, action, others)
 
     def baselines(self) -> tuple[AgainstBaseline, ...]:
-        """See `Readings`. Where a baseline begins is the same for whoever looks."""
+        """See `ReviewReadings`. Where a baseline begins is the same for whoever looks."""
         context, conn = self.context, self.pin.conn
         known = context.catalog.baselines_on(context.period.first)
         first = read_months(conn, EVERYTHING, context.as_of).first_full if known else None
@@ -113,7 +113,7 @@ class FreshReadings:
         return tuple(one for one in found if one is not None)
 
     def growth(self) -> Growth | None:
-        """See `Readings`. The portfolio is that of all verticals: only what is shown of it is narrowed to one."""
+        """See `ReviewReadings`. The portfolio is that of all verticals: only what is shown of it is narrowed to one."""
         context = self.context
         wide = context.scope.before or context.scope
         try:
@@ -129,7 +129,7 @@ class FreshReadings:
 
 
 def read_review(
-    readings: Readings, state: Connection, budget: PageBudget, today: date, function: str | None = None
+    readings: ReviewReadings, state: Connection, budget: PageBudget, today: date, function: str | None = None
 ) -> Review:
     """The document of one month; what is over the budget is left out, and `today` says what is overdue.
 
@@ -165,7 +165,7 @@ def read_review(
     return within(more, budget)
 
 
-def _compared(readings: Readings, found: ReviewIncident) -> ReviewIncident:
+def _compared(readings: ReviewReadings, found: ReviewIncident) -> ReviewIncident:
     """An incident of a gap with both figures as they are at the end of the month."""
     reading = readings.window(found.rule, found.group) if found.compared else None
     if not found.compared or not reading or "against" not in reading:

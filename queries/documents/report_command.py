@@ -13,13 +13,19 @@ from sqlalchemy import Connection
 from config.models import label_of
 from config.reading import suggest
 from queries.accounts import read_story, sheet_of
-from queries.documents.forms import FORMS, DocumentError, Look, rendered
-from queries.documents.minutes_paper import minutes_paper
-from queries.documents.paper import Paper
-from queries.documents.read_review import FreshReadings, read_review
-from queries.documents.review_paper import review_paper
-from queries.documents.review_words import closed_words
-from queries.documents.sheet_paper import sheet_paper
+from queries.documents import (
+    FORMS,
+    DocumentError,
+    FreshReadings,
+    Look,
+    Paper,
+    minutes_paper,
+    read_review,
+    rendered,
+    review_paper,
+    review_words,
+    sheet_paper,
+)
 from queries.engine import day_of, day_start
 from queries.review import PageBudget, ReviewContext, read_months, read_period, read_verticals
 from queries.review.stored_document import read_document
@@ -32,7 +38,7 @@ EVERY: Final = 1_000_000
 """More than any review holds."""
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def declare_report(parser: ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("kind", choices=KINDS, help="what the document is about")
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="the file to write")
@@ -79,7 +85,7 @@ def _paper(arguments: Namespace, opened: Installation, read: tuple[Pin, Connecti
     else:
         kept = read_document(closed.document)
         made, currency = kept.review, kept.currency
-    said = closed_words(closed, catalog.people, zone) if closed else ()
+    said = review_words.closed_words(closed, catalog.people, zone) if closed else ()
     return minutes_paper(made, said) if arguments.kind == "minutes" else review_paper(made, currency, said)
 
 

@@ -6,8 +6,8 @@ from typing import Final
 
 from config.models import Metric
 from queries.documents import review_words as words
-from queries.documents.paper import Block, Cell, Item, Lines, Note, Paper, Picture, Section, Table, Tone, Trend
-from queries.documents.pictures import BULLET_HEIGHT, BULLET_WIDTH, bullet_svg, sparkline
+from queries.documents.drawings import BULLET_HEIGHT, BULLET_WIDTH, bullet_svg, sparkline
+from queries.documents.paper import Block, Drawing, Item, LineChart, Lines, Note, Paper, Section, Table, TableCell, Tone
 from queries.metrics import (
     SEVERITY_WORDS,
     count,
@@ -21,7 +21,7 @@ from queries.metrics import (
     point_figure,
     signed_change,
 )
-from queries.review import EVERYWHERE, VERDICT_WORDS, ActionStatus, Issue, MetricStatus, Money, Review
+from queries.review import EVERYWHERE, ActionStatus, Issue, MetricStatus, Money, Review
 
 MOST_LINES: Final = 4
 """So many verticals stand beside all of them in a chart over time."""
@@ -73,7 +73,7 @@ def _state(review: Review, closed: Iterable[str]) -> tuple[Block, ...]:
 def _verdicts(review: Review) -> tuple[Block, ...]:
     metrics, rows = words.goal_words(review.standings)
     cells = (
-        (Cell(where), *(Cell(", ".join(filter(None, (word, figure))), tone="bad" if missed else "quiet") for
+        (TableCell(where), *(TableCell(", ".join(filter(None, (word, figure))), tone="bad" if missed else "quiet") for
                         figure, word, missed in words))
         for where, words in rows
     )  # fmt: skip
@@ -102,31 +102,31 @@ def _item(number: int, issue: Issue) -> Item:
     )
 
 
-def _facts(issue: Issue) -> Iterable[tuple[str, Cell]]:
+def _facts(issue: Issue) -> Iterable[tuple[str, TableCell]]:
     if issue.since_words:
-        yield "Since", Cell(issue.since_words)
+        yield "Since", TableCell(issue.since_words)
     if issue.found_on:
-        yield "Found", Cell(day_words(issue.found_on), issue.found_on, "yyyy-mm-dd")
+        yield "Found", TableCell(day_words(issue.found_on), issue.found_on, "yyyy-mm-dd")
     if issue.trend:
-        yield "Trend", Cell(issue.trend)
+        yield "Trend", TableCell(issue.trend)
     if made := issue.decision:
-        yield "Owner", Cell(made.owner)
-        yield "Decision", Cell(made.what)
+        yield "Owner", TableCell(made.owner)
+        yield "Decision", TableCell(made.what)
         if made.due_on:
-            yield "Due", Cell(day_words(made.due_on), made.due_on, "yyyy-mm-dd")
+            yield "Due", TableCell(day_words(made.due_on), made.due_on, "yyyy-mm-dd")
     else:
         if issue.suggested_owner:
-            yield "Responsible", Cell(issue.suggested_owner)
-        yield "Decision", Cell("missing", tone="bad")
+            yield "Responsible", TableCell(issue.suggested_owner)
+        yield "Decision", TableCell("missing", tone="bad")
     for status in issue.undertakings:
         if status.action != made:
-            yield "Action", Cell(f"{status.action.what} ({status.action.owner})")
+            yield "Action", TableCell(f"{status.action.what} ({status.action.owner})")
         yield "Effect", _effect(status)
 
 
-def _effect(status: ActionStatus) -> Cell:
+def _effect(status: ActionStatus) -> TableCell:
     because = f" – {'; '.join(status.reasons)}" if status.reasons else ""
-    return Cell(f"{status.effect}{because}", tone=_TONES.get(status.effect.partition(" ")[0], ""))
+    return TableCell(f"{status.effect}{because}", tone=_TONES.get(status.effect.partition(" ")[0], ""))
 
 
 def _goals(review: Review) -> Iterable[Section]:
@@ -148,7 +148,7 @@ def _goals(review: Review) -> Iterable[Section]:
     yield Section(title, (table, *(_trend(ordered, review.months) if name else ())))
 
 
-def _standing(s: MetricStatus, ends: tuple[float, float], *, is_named: bool) -> tuple[Cell, ...]:
+def _standing(s: MetricStatus, ends: tuple[float, float], *, is_named: bool) -> tuple[TableCell, ...]:
     form, point, change = _form(s.metric), s.point, s.change
     known = point.value is not None and s.verdict != "too few"
     figure = point_figure(s.metric, point) if known else ""
@@ -160,16 +160,18 @@ def _standing(s: MetricStatus, ends: tuple[float, float], *, is_named: bool) -> 
         drawn = bullet_svg(ends, point.value, (point.low, point.high), s.goal, is_missed=s.verdict == "missed")
         aimed = "" if s.goal is None else f", goal {goal_figure(s.metric, s.goal)}"
         said = f"{figure}, {interval(s.metric, point.low, point.high)}{aimed}"
-        picture = Picture(drawn, said, BULLET_WIDTH, BULLET_HEIGHT)
+        picture = Drawing(drawn, said, BULLET_WIDTH, BULLET_HEIGHT)
     return (
-        Cell(s.metric.label if is_named else s.where),
-        Cell(figure, point.value if known else None, form, "strong"),
-        Cell("", picture=picture),
-        Cell(interval(s.metric, point.low, point.high) if known else "", tone="quiet"),
-        Cell("" if s.verdict == "private" else count(point.n), None if s.verdict == "private" else point.n, "#,##0"),
-        Cell("" if s.goal is None else goal_figure(s.metric, s.goal), s.goal, form),
-        Cell(VERDICT_WORDS[s.verdict], tone="bad" if s.verdict == "missed" else "quiet"),
-        Cell(moved, tone=better.get(change.meaning, "quiet") if change else "quiet"),
+        TableCell(s.metric.label if is_named else s.where),
+        TableCell(figure, point.value if known else None, form, "strong"),
+        TableCell("", picture=picture),
+        TableCell(interval(s.metric, point.low, point.high) if known else "", tone="quiet"),
+        TableCell(
+            "" if s.verdict == "private" else count(point.n), None if s.verdict == "private" else point.n, "#,##0"
+        ),
+        TableCell("" if s.goal is None else goal_figure(s.metric, s.goal), s.goal, form),
+        TableCell(words.VERDICT_WORDS[s.verdict], tone="bad" if s.verdict == "missed" else "quiet"),
+        TableCell(moved, tone=better.get(change.meaning, "quiet") if change else "quiet"),
     )
 
 
@@ -197,15 +199,15 @@ def _trend(standings: Sequence[MetricStatus], months: Sequence[date]) -> tuple[B
     goals = {s.goal for s in standings}
     if len(goals) == 1 and (goal := goals.pop()) is not None:
         lines.append(("Goal", (goal,) * len(months)))
-    return (Trend(metric.label, tuple(f"{month:%b %Y}" for month in months), tuple(lines), _form(metric)),)
+    return (LineChart(metric.label, tuple(f"{month:%b %Y}" for month in months), tuple(lines), _form(metric)),)
 
 
 def _carried(statuses: Iterable[ActionStatus]) -> Block:
     rows = tuple(
         (
-            Cell(status.action.what),
-            Cell(status.action.vertical or EVERYWHERE),
-            Cell(status.action.owner),
+            TableCell(status.action.what),
+            TableCell(status.action.vertical or EVERYWHERE),
+            TableCell(status.action.owner),
             _due(status),
             _effect(status),
         )
@@ -218,14 +220,14 @@ def _carried(statuses: Iterable[ActionStatus]) -> Block:
     )
 
 
-def _due(status: ActionStatus) -> Cell:
+def _due(status: ActionStatus) -> TableCell:
     if status.done_on:
-        return Cell(f"done {day_words(status.done_on)}", status.done_on, "yyyy-mm-dd")
+        return TableCell(f"done {day_words(status.done_on)}", status.done_on, "yyyy-mm-dd")
     due = status.action.due_on
     if due is None:
-        return Cell("no date", tone="quiet")
+        return TableCell("no date", tone="quiet")
     late = ", overdue" if status.overdue else ""
-    return Cell(f"{day_words(due)}{late}", due, "yyyy-mm-dd", "bad" if late else "")
+    return TableCell(f"{day_words(due)}{late}", due, "yyyy-mm-dd", "bad" if late else "")
 
 
 def _financials(review: Review, currency: str) -> tuple[Block, ...]:
@@ -240,12 +242,16 @@ def _financials(review: Review, currency: str) -> tuple[Block, ...]:
     return (Table("Financials", head, rows, (1, 2, 3)),)
 
 
-def _money(row: Money, currency: str) -> tuple[Cell, ...]:
+def _money(row: Money, currency: str) -> tuple[TableCell, ...]:
     changes = (
-        Cell(money_change(row.amount, then), (row.amount - then) / abs(then) if then else None, "+0.0%;-0.0%;0.0%")
+        TableCell(money_change(row.amount, then), (row.amount - then) / abs(then) if then else None, "+0.0%;-0.0%;0.0%")
         for then in row.before
     )
-    return Cell(row.vertical), Cell(money_figure(row.amount, currency), row.amount, f'#,##0 "{currency}"'), *changes
+    return (
+        TableCell(row.vertical),
+        TableCell(money_figure(row.amount, currency), row.amount, f'#,##0 "{currency}"'),
+        *changes,
+    )
 
 
 def _form(metric: Metric) -> str:
@@ -264,14 +270,14 @@ def _figures(standings: Iterable[MetricStatus]) -> Table:
             ends = (point.value, point.low, point.high)
             rows.append(
                 (
-                    Cell(s.where),
-                    Cell(s.metric.label),
-                    Cell(f"{point.period:%B %Y}", point.period, "mmm yyyy"),
-                    Cell("", n, "#,##0"),
-                    *(Cell("", end, form) for end in ends),
-                    Cell(point.status.replace("_", " ")),
-                    Cell("", s.goal if is_now else None, form),
-                    Cell(VERDICT_WORDS[s.verdict] if is_now else ""),
+                    TableCell(s.where),
+                    TableCell(s.metric.label),
+                    TableCell(f"{point.period:%B %Y}", point.period, "mmm yyyy"),
+                    TableCell("", n, "#,##0"),
+                    *(TableCell("", end, form) for end in ends),
+                    TableCell(point.status.replace("_", " ")),
+                    TableCell("", s.goal if is_now else None, form),
+                    TableCell(words.VERDICT_WORDS[s.verdict] if is_now else ""),
                 )
             )
     return Table("Figures", head, tuple(rows))
@@ -281,12 +287,12 @@ def _definitions(standings: Iterable[MetricStatus]) -> Table:
     metrics = {s.metric.name: s.metric for s in standings}
     rows = (
         (
-            Cell(metric.label),
-            Cell(metric.name),
-            Cell(metric.shape),
-            Cell(metric.unit or ("%" if is_share(metric) else "")),
-            Cell("more is better" if metric.good == "up" else "less is better"),
-            Cell("", metric.min_n, "#,##0"),
+            TableCell(metric.label),
+            TableCell(metric.name),
+            TableCell(metric.shape),
+            TableCell(metric.unit or ("%" if is_share(metric) else "")),
+            TableCell("more is better" if metric.good == "up" else "less is better"),
+            TableCell("", metric.min_n, "#,##0"),
         )
         for metric in metrics.values()
     )

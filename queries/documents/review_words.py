@@ -1,18 +1,28 @@
 """What the review says, on its page as in its documents. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Final
 
 from config.models import Person, label_of
 from queries.metrics import count, day_words, goal_figure, point_figure
-from queries.review import EVERYWHERE, VERDICT_WORDS, MetricStatus, Money, Review
+from queries.review import EVERYWHERE, MetricStatus, Money, Review
 from queries.state import ClosedReview
 
 Verdicts = tuple[Sequence[str], Sequence[tuple[str, Sequence[tuple[str, str, bool]]]]]
 """Metrics by name, and for each vertical the figure and the word for each of them, and whether it is a miss."""
 
 CONFIDENCE: Final = "95% confidence intervals"
+VERDICT_WORDS: Final[Mapping[str, str]] = {
+    "met": "meets its goal",
+    "missed": "misses its goal",
+    "cannot tell": "too close to call",
+    "no goal": "no goal set",
+    "too few": "too few cases",
+    "immature": "not complete yet",
+    "no data": "no data",
+    "private": "withheld for privacy",
+}
 IMPROVED: Final = "Statistically significant, corrected for the number of comparisons on this page."
 ESCALATED: Final = "Opened this month and sent to Slack."
 NO_REVENUE: Final = "No revenue is loaded for this month; fill the table `revenue` from a source."

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import date, tzinfo
 
 from queries.accounts import AccountSheet
-from queries.documents.paper import Cell, Lines, Paper, Section, Table
+from queries.documents.paper import Lines, Paper, Section, Table, TableCell
 from queries.metrics import count, day_words
 from queries.state import Action
 
@@ -21,7 +21,10 @@ def sheet_paper(of: AccountSheet, name: str, today: date, zone: tzinfo, who: Cal
     """
     said = (*told_lines(of), *(f"“{answer.comment}”" for answer in of.words))
     nothing = "You have not answered us in the last twelve months. We would like to hear from you."
-    rows = tuple((Cell(a.what), Cell(when(a, zone), a.due_on, "yyyy-mm-dd"), Cell(who(a.owner))) for a in of.actions)
+    rows = tuple(
+        (TableCell(a.what), TableCell(when(a, zone), a.due_on, "yyyy-mm-dd"), TableCell(who(a.owner)))
+        for a in of.actions
+    )
     done = Table("What we do", ("What", "By when", "Who"), rows) if rows else Lines(("Nothing is agreed yet.",))
     sections = (
         Section("What you told us in the last twelve months", (Lines(said or (nothing,)),)),

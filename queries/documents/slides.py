@@ -16,7 +16,7 @@ from pptx.exc import PackageNotFoundError
 from pptx.util import Emu, Inches, Pt
 
 from queries.documents.forms import DocumentError
-from queries.documents.paper import NOTHING, Block, Cell, Item, Lines, Note, Paper, Section, Table, Trend
+from queries.documents.paper import NOTHING, Block, Item, LineChart, Lines, Note, Paper, Section, Table, TableCell
 
 _INK, _QUIET, _RULE = RGBColor(0x22, 0x21, 0x1E), RGBColor(0x60, 0x5C, 0x54), RGBColor(0xDA, 0xD6, 0xCC)
 _COLORS: Final = {
@@ -34,7 +34,7 @@ LETTERS: Final = 12.5
 TEXT, CHART = 12, 3.0
 """The text's size in points, and a chart's height in inches."""
 _BEFORE: Final = {"Since", "Found", "Trend"}
-_Row = tuple[tuple[Cell, ...], float]
+_Row = tuple[tuple[TableCell, ...], float]
 """The cells of a row, and its height in inches."""
 
 
@@ -151,7 +151,7 @@ class _Writer:
         """A table of PowerPoint's own, on as many slides as it needs; each begins with the head."""
         shares = _shares(table)
         widths = [share * self.wide for share in shares]
-        head = tuple(Cell(name, tone="quiet") for name in table.head)
+        head = tuple(TableCell(name, tone="quiet") for name in table.head)
         rest = [(row, _row_height(row, widths)) for row in table.rows]
         while rest:
             self.make_room(_row_height(head, widths) + rest[0][1])
@@ -162,7 +162,7 @@ class _Writer:
             self._rows([(head, _row_height(head, widths)), *taken], widths, table.numbers)
 
     def _rows(
-        self, rows: Sequence[tuple[tuple[Cell, ...], float]], widths: list[float], numbers: Iterable[int]
+        self, rows: Sequence[tuple[tuple[TableCell, ...], float]], widths: list[float], numbers: Iterable[int]
     ) -> None:
         high = sum(height for _, height in rows)
         place = map(Inches, (MARGIN, self.down, self.wide, high))
@@ -176,7 +176,7 @@ class _Writer:
                 _fill(made.cell(down, across), cell, is_right=across in numbers, is_head=not down)
         self.down += high + 0.15
 
-    def chart(self, trend: Trend) -> None:
+    def chart(self, trend: LineChart) -> None:
         """A line chart of PowerPoint's own."""
         self.make_room(CHART)
         data = CategoryChartData(number_format="0%" if "%" in trend.form else trend.form)
@@ -206,7 +206,7 @@ def _section(writer: _Writer, section: Section, *, heading: bool) -> None:
     for block in _joined(section.blocks):
         if isinstance(block, Table):
             writer.table(block)
-        elif isinstance(block, Trend):
+        elif isinstance(block, LineChart):
             writer.chart(block)
         elif isinstance(block, Lines):
             writer.lines([(line, "") for line in block.lines])
@@ -236,16 +236,14 @@ def _short(items: Iterable[Item]) -> Table:
     for item in items:
         facts = dict(item.facts)
         told = [item.figure, *item.said]
-        decided = "; ".join(
-            f"{name}: {cell.text}" for name, cell in item.facts if name not in {"Since", "Found", "Trend"}
-        )
+        decided = "; ".join(f"{name}: {cell.text}" for name, cell in item.facts if name not in _BEFORE)
         rows.append(
             (
-                Cell(str(item.number), tone="quiet"),
-                Cell(f"{item.title}\n{item.place}", tone="strong"),
-                Cell(", ".join(filter(None, told))),
-                Cell("; ".join(facts[name].text for name in ("Since", "Trend") if name in facts), tone="quiet"),
-                Cell(decided, tone="bad" if facts.get("Decision", NOTHING).tone == "bad" else ""),
+                TableCell(str(item.number), tone="quiet"),
+                TableCell(f"{item.title}\n{item.place}", tone="strong"),
+                TableCell(", ".join(filter(None, told))),
+                TableCell("; ".join(facts[name].text for name in ("Since", "Trend") if name in facts), tone="quiet"),
+                TableCell(decided, tone="bad" if facts.get("Decision", NOTHING).tone == "bad" else ""),
             )
         )
     return Table(
@@ -268,11 +266,11 @@ def _height(text: str, wide: float, size: int = TEXT) -> float:
     return sum(max(ceil(len(line) / fits), 1) for line in text.split("\n")) * size * 1.22 / 72
 
 
-def _row_height(row: Iterable[Cell], widths: Iterable[float]) -> float:
+def _row_height(row: Iterable[TableCell], widths: Iterable[float]) -> float:
     return max(_height(cell.text, wide - 0.2) for cell, wide in zip(row, widths, strict=True)) + 0.12
 
 
-def _fill(place: Any, cell: Cell, *, is_right: bool, is_head: bool) -> None:
+def _fill(place: Any, cell: TableCell, *, is_right: bool, is_head: bool) -> None:
     place.fill.background()
     place.margin_left = place.margin_right = Inches(0.06)
     place.margin_top = place.margin_bottom = Emu(30000)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import xlsxwriter
 
-from queries.documents.paper import Cell, Lines, Note, Paper, Table, tables
+from queries.documents.paper import Lines, Note, Paper, Table, TableCell, tables
 
 _FORBIDDEN: Final = re.compile(r"[\[\]:*?/\\']")
 LONGEST_NAME: Final = 31
@@ -78,7 +78,7 @@ def _about(sheet: Any, paper: Paper, form: Any) -> None:
     sheet.set_column(1, 1, 90)
 
 
-def _write(sheet: Any, down: int, across: int, cell: Cell, form: Any) -> None:
+def _write(sheet: Any, down: int, across: int, cell: TableCell, form: Any) -> None:
     colors = {"bad": "#A63A14", "good": "#1D6091"}
     tone = {"font_color": colors[cell.tone]} if cell.tone in colors else {}
     if isinstance(cell.value, date):

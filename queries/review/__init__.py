@@ -8,7 +8,6 @@ from queries.review.business_hours import Timetable, local, solve_by, timetable
 from queries.review.document import (
     EVERYWHERE,
     UNCLEAR,
-    VERDICT_WORDS,
     ActionStatus,
     Facts,
     Issue,

@@ -14,16 +14,6 @@ from queries.review.outcomes import EscalationOutcome
 from queries.state import Action, Override
 
 GoalVerdict = Literal["met", "missed", "cannot tell", "no goal", "too few", "immature", "no data", "private"]
-VERDICT_WORDS: Final[Mapping[str, str]] = {
-    "met": "meets its goal",
-    "missed": "misses its goal",
-    "cannot tell": "too close to call",
-    "no goal": "no goal set",
-    "too few": "too few cases",
-    "immature": "not complete yet",
-    "no data": "no data",
-    "private": "withheld for privacy",
-}
 EVERYWHERE: Final = "All verticals"
 Points = Mapping[tuple[str, str], Sequence[MetricPoint]]
 """By metric and group: the months of an incident's own slice, in order, up to the one reviewed."""

@@ -14,7 +14,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 
 from config.models import Metric
 from dashboard.review import markup as review_markup
-from queries.documents import pictures, review_words
+from queries.documents import review_words, sparkline
 from queries.metrics import MetricPoint, difference_words, largest_word
 from queries.metrics.formatting import amount, decimals, figure, goal_figure, interval, money_change, signed_change
 from queries.review import ReviewContext, read_meeting, slice_words
@@ -292,7 +292,7 @@ def test_an_issue_shows_its_months_its_limit_and_who_is_responsible() -> None:
     review = made(series((0.86, 0.85, 0.7, 0.71)))
     (issue,) = review.issues
     assert issue.trend == "worse than in the three months before (−9 points)"
-    drawn = pictures.sparkline(issue)
+    drawn = sparkline(issue)
     assert drawn is not None
     assert drawn.said == "From 86% in July 2026 to 71% in October 2026; goal 90%."
     (points,) = re.findall('points="(.+?)"', drawn.svg)
@@ -302,7 +302,7 @@ def test_an_issue_shows_its_months_its_limit_and_who_is_responsible() -> None:
     assert heights[0] < heights[-1] == end
     assert f'alt="{drawn.said}"' in review_markup.issue(1, issue)
     assert "Responsible" in review_markup.issue(1, replace(issue, suggested_owner="Head of installation"))
-    assert pictures.sparkline(replace(issue, history=issue.history[:2])) is None
+    assert sparkline(replace(issue, history=issue.history[:2])) is None
 
 
 def test_a_page_keeps_within_its_readers_budget() -> None:
