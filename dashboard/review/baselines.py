@@ -1,16 +1,16 @@
 """What became of each vertical since the baseline, in a sentence and a table. Pure."""
 
 from collections.abc import Iterable
-from datetime import date, timedelta
 from typing import Final
 
 from markupsafe import Markup
 
 from dashboard.markup import macros, notice, section
-from queries.metrics import AgainstBaseline, VerticalChange, change_words, count, figure, listed, number_word
+from queries.documents import baseline_words as words
+from queries.metrics import AgainstBaseline
 
 _MACROS: Final = macros("review/macros.html")
-TOO_FEW: Final = "too few"
+_STYLES: Final = {"good": "e-better", "bad": "e-attention", "quiet": "e-muted"}
 
 
 def against_baselines(found: Iterable[AgainstBaseline]) -> list[Markup]:
@@ -19,58 +19,8 @@ def against_baselines(found: Iterable[AgainstBaseline]) -> list[Markup]:
 
 
 def _section(of: AgainstBaseline) -> Markup:
-    lede = f"{of.metric.label}, {_months(of.since, of.until)} against {_months(of.first, of.last)}."
-    rows = [_row(of, one) for one in of.verticals]
+    heading = section("Against the baseline", words.baseline_lede(of))
+    rows = [(*cells, _STYLES[tone]) for *cells, tone in (words.baseline_row(of, one) for one in of.verticals)]
     if not rows:
-        return section("Against the baseline", lede) + notice("There are too few cases to compare.")
-    together = ""
-    if of.pooled:
-        change = of.pooled.change
-        together = (
-            f"{'' if change.is_certain else 'cannot tell: '}{change_words(change.value, change.low, change.high)}"
-        )
-    return section("Against the baseline", lede) + _MACROS.baseline(_sentence(of), rows, together)
-
-
-def _months(first: date, end: date) -> str:
-    last = end - timedelta(days=1)
-    return (
-        f"{first:%B %Y}" if (first.year, first.month) == (last.year, last.month) else f"{first:%B %Y} to {last:%B %Y}"
-    )
-
-
-def _row(of: AgainstBaseline, one: VerticalChange) -> tuple[str, str, str, str, str, str]:
-    before, now = (figure(of.metric, value, _FINE) if value is not None else "–" for value in (one.before, one.now))
-    words, style = TOO_FEW, "e-muted"
-    if one.change:
-        words = change_words(one.change.value, one.change.low, one.change.high)
-        is_better = (one.change.value > 0) == (of.metric.good == "up")
-        style = ("e-better" if is_better else "e-attention") if one.change.is_certain else "e-muted"
-        words = words if one.change.is_certain else f"cannot tell: {words}"
-    return one.vertical, before, now, count(one.cases), words, style
-
-
-_FINE: Final = 0.005
-"""Half the width of an interval that supports one decimal of a share."""
-
-
-def _sentence(of: AgainstBaseline) -> str:
-    """Where it is less, where it is more, where that cannot be told; and whether the verticals differ."""
-    certain = [one for one in of.verticals if one.change and one.change.is_certain]
-    less, more = (
-        [one.vertical for one in certain if one.change and (one.change.value > 0) is up] for up in (False, True)
-    )
-    parts = [f"{word} in {listed(names)}" for word, names in (("fewer", less), ("more", more)) if names]
-    open_ = len(of.verticals) - len(certain)
-    unsure = f"it cannot be told of {_number(open_, len(of.verticals))}" if open_ else ""
-    said = "; ".join(filter(None, (", ".join(parts), unsure)))
-    said = f"{said[:1].upper()}{said[1:]}."
-    if of.pooled and of.pooled.differs:
-        said += f" The verticals differ by more than chance explains (I² {of.pooled.inconsistency:.0%})."
-    return said
-
-
-def _number(some: int, all_: int) -> str:
-    if some == all_:
-        return "any vertical" if all_ > 1 else "this vertical"
-    return f"{number_word(some)} {'vertical' if some == 1 else 'verticals'}"
+        return heading + notice("There are too few cases to compare.")
+    return heading + _MACROS.baseline(words.baseline_sentence(of), rows, words.together_words(of))

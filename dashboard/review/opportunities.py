@@ -7,7 +7,8 @@ from markupsafe import Markup
 
 from dashboard.markup import bullets, macros, section
 from queries.accounts import Growth
-from queries.metrics import count, money_figure, money_range
+from queries.documents import review_words as words
+from queries.metrics import money_figure, money_range
 
 _MACROS: Final = macros("review/macros.html")
 
@@ -25,13 +26,6 @@ def opportunities(
 
 
 def _growth(of: Growth, names: Mapping[str, str], currency: str, *, has_links: bool) -> Markup:
-    is_one = of.accounts == 1
-    accounts = "account has" if is_one else "accounts have"
-    said = (
-        f"{count(of.accounts)} {accounts} a good relationship with us and {'spends' if is_one else 'spend'} less than "
-    )
-    said += f"{of.share:.0%} of {'its' if is_one else 'their'} wallet. Up to that share they could buy for "
-    said += f"{money_range(of.value, of.low, of.high, currency)} more a year."
     rows = [
         (
             one.account_id if has_links else "",
@@ -42,4 +36,4 @@ def _growth(of: Growth, names: Mapping[str, str], currency: str, *, has_links: b
         )
         for one in of.most
     ]
-    return _MACROS.headroom(said, rows)
+    return _MACROS.headroom(words.growth_words(of, currency), rows)

@@ -5,11 +5,13 @@ from datetime import date
 from typing import Final
 
 from config.models import Metric
+from queries.documents import baseline_words
 from queries.documents import review_words as words
 from queries.documents.drawings import BULLET_HEIGHT, BULLET_WIDTH, bullet_svg, sparkline
 from queries.documents.paper import Block, Drawing, Item, LineChart, Lines, Note, Paper, Section, Table, TableCell, Tone
 from queries.metrics import (
     SEVERITY_WORDS,
+    AgainstBaseline,
     count,
     day_words,
     goal_figure,
@@ -42,7 +44,9 @@ def review_paper(review: Review, currency: str, closed: Iterable[str] = ()) -> P
         Section("Against the goals", (*_state(review, closed), *_verdicts(review))),
         Section("Key issues", _issues(review), review.tally),
         *_goals(review),
+        *(_baseline(of) for of in review.baselines),
         Section("What improved", (Lines(words.improved_lines(review)),), words.IMPROVED),
+        *_opportunities(review, currency),
         Section("Actions carried over", (_carried(review.carried),), joins=True),
         Section("Escalated incidents", (Lines(words.outcome_lines(review)),), words.ESCALATED, joins=True),
         Section("Financials", _financials(review, currency)),
@@ -143,7 +147,7 @@ def _goals(review: Review) -> Iterable[Section]:
     ordered = sorted(rows, key=lambda s: (not s.vertical, s.verdict != "missed", s.vertical, s.metric.name))
     scale = _scale(rows) if name else None
     cells = tuple(_standing(s, scale or _scale([s]), is_named=bool(review.vertical)) for s in ordered)
-    widths = (1.5, 0.7, 2.0, 1.1, 0.7, 0.6, 1.3, 1.5)
+    widths = (1.6, 0.7, 1.9, 1.1, 0.6, 0.6, 1.4, 2.1)
     table = Table(title, head, cells, (1, 4, 5), widths)
     yield Section(title, (table, *(_trend(ordered, review.months) if name else ())))
 
@@ -200,6 +204,26 @@ def _trend(standings: Sequence[MetricStatus], months: Sequence[date]) -> tuple[B
     if len(goals) == 1 and (goal := goals.pop()) is not None:
         lines.append(("Goal", (goal,) * len(months)))
     return (LineChart(metric.label, tuple(f"{month:%b %Y}" for month in months), tuple(lines), _form(metric)),)
+
+
+def _baseline(of: AgainstBaseline) -> Section:
+    rows = []
+    for one in of.verticals:
+        *cells, words_, tone = baseline_words.baseline_row(of, one)
+        change = one.change.value if one.change else None
+        rows.append((*map(TableCell, cells), TableCell(words_, change, "+0.0%;-0.0%;0.0%", tone)))
+    if not rows:
+        return Section("Against the baseline", (Lines(("There are too few cases to compare.",)),))
+    together = baseline_words.together_words(of)
+    said = (baseline_words.baseline_sentence(of), *([f"All verticals: {together}."] if together else []))
+    table = Table("Against the baseline", baseline_words.HEAD, tuple(rows), (1, 2, 3))
+    return Section("Against the baseline", (Lines(said), table), baseline_words.baseline_lede(of))
+
+
+def _opportunities(review: Review, currency: str) -> Iterable[Section]:
+    lines = (words.growth_words(review.growth, currency),) if review.growth else ()
+    if lines or review.repeatable:
+        yield Section("Opportunities", (Lines((*lines, *review.repeatable)),), joins=True)
 
 
 def _carried(statuses: Iterable[ActionStatus]) -> Block:

@@ -5,7 +5,8 @@ from datetime import tzinfo
 from typing import Final
 
 from config.models import Person, label_of
-from queries.metrics import count, day_words, goal_figure, point_figure
+from queries.accounts import Growth
+from queries.metrics import count, day_words, goal_figure, money_range, point_figure
 from queries.review import EVERYWHERE, MetricStatus, Money, Review
 from queries.state import ClosedReview
 
@@ -129,6 +130,18 @@ def _goal_cell(s: MetricStatus | None) -> tuple[str, str, bool]:
     word = VERDICT_WORDS[s.verdict].removesuffix(" its goal")
     value = "" if s.point.value is None or s.verdict == "too few" else point_figure(s.metric, s.point)
     return value, word, s.verdict == "missed"
+
+
+def growth_words(of: Growth, currency: str) -> str:
+    """What growth accounts could buy more, in a sentence."""
+    is_one = of.accounts == 1
+    accounts = "account has" if is_one else "accounts have"
+    said = (
+        f"{count(of.accounts)} {accounts} a good relationship with us and {'spends' if is_one else 'spend'} less than "
+    )
+    said += f"{of.share:.0%} of {'its' if is_one else 'their'} wallet. Up to that share they could buy for "
+    said += f"{money_range(of.value, of.low, of.high, currency)} more a year."
+    return said
 
 
 def closed_words(closed: ClosedReview, people: Iterable[Person], zone: tzinfo) -> tuple[str, ...]:

@@ -31,8 +31,8 @@ MARGIN, TOP, TITLE, FOOT = 0.6, 0.45, 0.95, 0.55
 """Of a slide, in inches: left and right, above, the title's height, and what is left free at its foot."""
 LETTERS: Final = 12.5
 """In an inch, at twelve points."""
-TEXT, CHART = 12, 3.0
-"""The text's size in points, and a chart's height in inches."""
+TEXT, LOWEST, HIGHEST = 12, 2.1, 4.5
+"""The text's size in points, and a chart's height in inches: at least, and at most."""
 _BEFORE: Final = {"Since", "Found", "Trend"}
 _Row = tuple[tuple[TableCell, ...], float]
 """The cells of a row, and its height in inches."""
@@ -178,23 +178,26 @@ class _Writer:
 
     def chart(self, trend: LineChart) -> None:
         """A line chart of PowerPoint's own."""
-        self.make_room(CHART)
+        self.make_room(LOWEST)
+        high = min(self.high - self.down, HIGHEST)
         data = CategoryChartData(number_format="0%" if "%" in trend.form else trend.form)
         data.categories = trend.months
         for name, values in trend.lines:
             data.add_series(name, values)
-        place = map(Inches, (MARGIN, self.down, self.wide, CHART))
+        place = map(Inches, (MARGIN, self.down, self.wide, high))
         frame = self.slide.shapes.add_chart(XL_CHART_TYPE.LINE, *place, data)
         chart = frame.chart
         frame._element.nvGraphicFramePr.cNvPr.set("descr", f"{trend.title} over {len(trend.months)} months")  # noqa: SLF001
         chart.has_title, chart.has_legend, chart.font.size = False, True, Pt(11)
         chart.legend.position, chart.legend.include_in_layout = XL_LEGEND_POSITION.RIGHT, False
         chart.value_axis.has_major_gridlines = False
+        labels = chart.value_axis.tick_labels
+        labels.number_format, labels.number_format_is_linked = "0%" if "%" in trend.form else "0", False
         for series, color in zip(chart.plots[0].series, _LINES, strict=False):
             series.smooth = False
             series.format.line.color.rgb = RGBColor.from_string(color)
             series.format.line.width = Pt(2.25)
-        self.down += CHART + 0.15
+        self.down += high + 0.15
 
 
 def _section(writer: _Writer, section: Section, *, heading: bool) -> None:
@@ -254,7 +257,7 @@ def _short(items: Iterable[Item]) -> Table:
 def _shares(table: Table) -> list[float]:
     """The columns' parts of the width: as told, else by what stands in them."""
     wide = table.widths or [
-        max(8, min(40, *(max(map(len, [*row[at].text.split("\n"), ""])) for row in table.rows)), len(name) * 0.8)
+        max(9 if at else 14, min(40, max((len(row[at].text) for row in table.rows), default=0)), len(name) * 0.8)
         for at, name in enumerate(table.head)
     ]
     return [share / sum(wide) for share in wide]
@@ -267,7 +270,7 @@ def _height(text: str, wide: float, size: int = TEXT) -> float:
 
 
 def _row_height(row: Iterable[TableCell], widths: Iterable[float]) -> float:
-    return max(_height(cell.text, wide - 0.2) for cell, wide in zip(row, widths, strict=True)) + 0.12
+    return max(_height(cell.text, wide - 0.2) for cell, wide in zip(row, widths, strict=True)) + 0.1
 
 
 def _fill(place: Any, cell: TableCell, *, is_right: bool, is_head: bool) -> None:
@@ -276,7 +279,7 @@ def _fill(place: Any, cell: TableCell, *, is_right: bool, is_head: bool) -> None
     place.margin_top = place.margin_bottom = Emu(30000)
     frame = place.text_frame
     frame.text, frame.word_wrap = cell.text, True
-    for paragraph in frame.paragraphs:
+    for number, paragraph in enumerate(frame.paragraphs):
         paragraph.alignment = PP_ALIGN.RIGHT if is_right else PP_ALIGN.LEFT
         paragraph.font.size, paragraph.font.color.rgb = Pt(TEXT - 1 if is_head else TEXT), _COLORS[cell.tone]
-        paragraph.font.bold = cell.tone == "strong"
+        paragraph.font.bold = cell.tone == "strong" and not number
