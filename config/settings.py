@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -197,6 +197,13 @@ class WatchSettings(_Part):
     stale_after: Duration = timedelta(days=2)
 
 
+class DocumentSettings(_Part):
+    """How documents to forward look: the paper of a PDF, and the company's own slides that a PPTX is modelled on."""
+
+    page: Literal["a4", "us-letter"] = "a4"
+    template: Annotated[Path, AfterValidator(_reachable)] | None = None
+
+
 class Settings(BaseSettings):
     """Everything about this installation, read once by `read_settings`.
 
@@ -215,6 +222,7 @@ class Settings(BaseSettings):
     dashboard: DashboardSettings = DashboardSettings()
     sign_in: SignInSettings = SignInSettings()
     watch: WatchSettings = WatchSettings()
+    documents: DocumentSettings = DocumentSettings()
 
     @classmethod
     def settings_customise_sources(

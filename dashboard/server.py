@@ -186,7 +186,7 @@ async def _file(request: Request) -> Response:
     # In a thread of its own, as all that reads the stores.
     name = str(request.path_params["name"])
     asked = name, dict(request.query_params), _claims(request)
-    of, page = (account_files.sheet_file, "accounts") if name == account_files.SHEET else (files.answer, "review")
+    of, page = (account_files.sheet_file, "accounts") if name in account_files.SHEETS else (files.answer, "review")
     refused = next(one.refused for one in PAGES if one.name == page)
     try:
         return await run_in_threadpool(lambda: of(*asked, refused))

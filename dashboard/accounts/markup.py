@@ -23,6 +23,7 @@ from queries.accounts import (
     Portfolio,
     PortfolioAccount,
 )
+from queries.documents.sheet_paper import told_lines, when
 from queries.metrics import YEAR, count, day_words, listed, money_figure, money_range, number_word
 from queries.state import Action
 
@@ -275,7 +276,8 @@ def open_list(page: AccountPage, catalog: Catalog, zone: tzinfo, *, has_links: b
 
 def sheet_link(account: str) -> Markup:
     """Where the sheet for the customer is."""
-    return _MACROS.sheet_link("The sheet for the customer", f"files/{SHEET}?{urlencode({'id': account})}")
+    query = urlencode({"id": account})
+    return _MACROS.sheet_link("The sheet for the customer", f"files/{SHEET}?{query}", f"files/sheet.pdf?{query}")
 
 
 def action_line(action: Action, catalog: Catalog, zone: tzinfo) -> Markup:
@@ -285,28 +287,11 @@ def action_line(action: Action, catalog: Catalog, zone: tzinfo) -> Markup:
         by = f" by {label_of(action.shared_by, catalog.people)}" if action.shared_by else ""
         shared = f"shared on {day_words(action.shared_at, zone)}{by}"
     who = label_of(action.owner, catalog.people)
-    return _MACROS.open([(action.what, "", f"{who}, {_when(action, zone)}; {shared}")])
-
-
-def _when(action: Action, zone: tzinfo) -> str:
-    if action.done_at:
-        return f"done on {day_words(action.done_at, zone)}"
-    return f"due {day_words(action.due_on)}" if action.due_on else "no date yet"
+    return _MACROS.open([(action.what, "", f"{who}, {when(action, zone)}; {shared}")])
 
 
 def sheet(of: AccountSheet, name: str, catalog: Catalog, today: date, zone: tzinfo) -> Markup:
     """The sheet for the customer, a page of its own."""
-    relationship, told = "", of.relationship
-    if told is not None and told.mean is not None:
-        answers = "answer" if told.answers == 1 else "answers"
-        relationship = (
-            f"How likely you are to recommend us: {told.mean:.1f} of 10, from {count(told.answers)} {answers}."
-        )
-    places = [
-        f"{one.place}: {count(one.unhappy)} of {count(one.answers)} {'answer' if one.answers == 1 else 'answers'} "
-        f"{'was' if one.unhappy == 1 else 'were'} unhappy"
-        for one in of.places
-    ]
-    actions = [(action.what, _when(action, zone), label_of(action.owner, catalog.people)) for action in of.actions]
+    actions = [(action.what, when(action, zone), label_of(action.owner, catalog.people)) for action in of.actions]
     words = [answer.comment for answer in of.words]
-    return _SHEET.sheet(name, day_words(today), relationship, places, words, actions)
+    return _SHEET.sheet(name, day_words(today), told_lines(of), words, actions)

@@ -8,17 +8,22 @@ from starlette.responses import PlainTextResponse, Response
 
 from dashboard.page_session import PageSession, page_session
 from dashboard.review import data, downloads, guessing, markup
+from queries.documents import FORMS, Look, minutes_paper, rendered, review_paper
+from queries.documents import review_words as words
 
 CHARTS: Final = {"goals.png": "The chart, PNG", "goals.svg": "The chart, SVG"}
 TABLES: Final = {
     "minutes.html": "Minutes",
+    "minutes.pdf": "Minutes, PDF",
     "figures.csv": "Figures, CSV",
     "issues.csv": "Key issues, CSV",
     "actions.csv": "Actions, CSV",
     "baseline.csv": "Against the baseline, CSV",
 }
+DOCUMENTS: Final = {"review.pdf": "The review, PDF", "review.pptx": "PowerPoint", "review.xlsx": "Excel"}
 REVENUE: Final = {"revenue.csv": "Revenue, CSV"}
 TYPES: Final = {
+    **FORMS,
     "png": "image/png",
     "svg": "image/svg+xml",
     "csv": "text/csv; charset=utf-8",
@@ -84,6 +89,12 @@ def _made(session: PageSession, name: str, query: Mapping[str, str]) -> bytes | 
         spec = data.goals_spec(key, review, metric)
         title = f"{labels[metric] if metric else f'{vertical} against its goals'}, {month:%B %Y}"
         return (downloads.png if name == "goals.png" else downloads.svg)(spec, title)
+    if name in DOCUMENTS or name == "minutes.pdf":
+        said = (
+            words.closed_words(written.closed, key.catalog.people, key.tz) if written.closed and written.is_own else ()
+        )
+        paper = review_paper(review, key.currency, said) if name in DOCUMENTS else minutes_paper(review, said)
+        return rendered(paper, name.rpartition(".")[2], Look.of(session.stores.settings.documents))
     tables: dict[str, Callable[[], str]] = {
         "minutes.html": lambda: str(
             markup.minutes(review, written.closed if written.is_own else None, key.catalog.people, key.tz)

@@ -305,7 +305,7 @@ def _downloads(review: Review, metric: str | None, figures: str | None) -> None:
     slot = st.popover("Download", icon=":material/download:", key="downloads", type="tertiary", on_change="rerun")
     if not slot.open:
         return
-    names = {**(files.CHARTS if review.standings else {}), **files.TABLES}
+    names = {**files.DOCUMENTS, **(files.CHARTS if review.standings else {}), **files.TABLES}
     if review.financials_open and not review.no_money:
         names |= files.REVENUE
     with slot:

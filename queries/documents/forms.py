@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from config import EarshotError
+from config.settings import DocumentSettings
 from queries.documents.paper import Paper
 
 FORMS: Final = {
@@ -25,6 +26,11 @@ class Look:
 
     page: Literal["a4", "us-letter"] = "a4"
     template: Path | None = None
+
+    @classmethod
+    def of(cls, settings: DocumentSettings) -> "Look":
+        """As the settings have it."""
+        return cls(settings.page, settings.template)
 
 
 def rendered(paper: Paper, form: str, look: Look) -> bytes:

@@ -46,8 +46,9 @@ def declare_report(parser: ArgumentParser) -> None:
     parser.add_argument("--month", metavar="MONTH", help="such as 2026-10 (default: the newest full month)")
     parser.add_argument("--vertical", metavar="NAME", help="the review of one vertical (default: of all)")
     parser.add_argument("--account", metavar="ID", help="the account of the sheet")
-    parser.add_argument("--page", choices=("a4", "us-letter"), default="a4", help="the paper of a PDF (default: a4)")
-    parser.add_argument("--template", type=Path, metavar="FILE", help="slides to model a PPTX on")
+    parser.add_argument("--page", choices=("a4", "us-letter"), help="the paper of a PDF (default: documents.page)")
+    templates = "slides to model a PPTX on (default: documents.template)"
+    parser.add_argument("--template", type=Path, metavar="FILE", help=templates)
 
 
 def write_report(arguments: Namespace, opened: Installation, now: datetime) -> str:
@@ -61,7 +62,9 @@ def write_report(arguments: Namespace, opened: Installation, now: datetime) -> s
         raise DocumentError(f"{arguments.out.name!r} does not end in {', '.join(FORMS)}; add --format")
     with opened.pinned() as pin, opened.reading() as state:
         paper = _paper(arguments, opened, (pin, state), now)
-    made = rendered(paper, form, Look(arguments.page, arguments.template))
+    usual = opened.settings.documents
+    look = Look(arguments.page or usual.page, arguments.template or usual.template)
+    made = rendered(paper, form, look)
     part = arguments.out.with_name(f"{arguments.out.name}.part")
     try:
         part.write_bytes(made)

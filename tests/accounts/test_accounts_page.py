@@ -183,7 +183,7 @@ def test_an_account_that_does_not_exist_is_not_told_apart_from_one_out_of_reach(
 
 
 def sheet(account: str) -> str:
-    made = files.sheet_file(files.SHEET, {"id": account}, {}, lambda _session: "")
+    made = files.sheet_file(files.SHEETS[0], {"id": account}, {}, lambda _session: "")
     assert made.status_code == 200, made.body
     return bytes(made.body).decode()
 
@@ -202,8 +202,8 @@ def test_a_sheet_holds_only_what_its_own_account_said_and_what_is_done_for_it(op
 
 def test_a_sheet_of_no_account_is_refused(opened: Opened) -> None:
     opened()
-    assert files.sheet_file(files.SHEET, {"id": "A99"}, {}, lambda _session: "").status_code == 404
-    assert files.sheet_file(files.SHEET, {"id": QUIET}, {}, lambda _session: "Not yours.").status_code == 403
+    assert files.sheet_file(files.SHEETS[0], {"id": "A99"}, {}, lambda _session: "").status_code == 404
+    assert files.sheet_file(files.SHEETS[0], {"id": QUIET}, {}, lambda _session: "Not yours.").status_code == 403
 
 
 def test_an_action_that_was_not_shared_is_a_reason_to_call_until_it_is_shared(opened: Opened) -> None:
