@@ -1,8 +1,9 @@
 """The forms that a document can have."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
+from unicodedata import category
 
 from config import EarshotError
 from config.settings import DocumentSettings
@@ -44,6 +45,7 @@ def rendered(paper: Paper, form: str, look: Look) -> bytes:
     Raises:
         DocumentError: the company's slides cannot be used.
     """
+    paper = _printable(paper)
     # Each form brings a library of its own: who never asks for one does not wait for it.
     if form == "pdf":
         from queries.documents.pdf import pdf  # noqa: PLC0415
@@ -56,3 +58,14 @@ def rendered(paper: Paper, form: str, look: Look) -> bytes:
     from queries.documents.workbook import workbook  # noqa: PLC0415
 
     return workbook(paper)
+
+
+def _printable(value: Any) -> Any:
+    """The same without control characters: no font draws them, and XML has no place for them."""
+    if isinstance(value, str):
+        return "".join(letter if letter == "\n" or category(letter) != "Cc" else " " for letter in value)
+    if isinstance(value, tuple):
+        return tuple(map(_printable, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{each.name: _printable(getattr(value, each.name)) for each in fields(value)})
+    return value

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 import font_source_sans_pro
 import typst
 
+from queries.documents.forms import DocumentError
 from queries.documents.paper import Block, LineChart, Paper
 
 MOST_PAGES: Final = 2
@@ -25,21 +26,19 @@ _LETTERS: Final = "Letters that the document's fonts do not have stand as □."
 def pdf(paper: Paper, page: str) -> bytes:
     """The document on `a4` or `us-letter` paper. What is too much for two pages in small type goes on on a third."""
     text = json.dumps({**_plain(paper), "foot": paper.dateline}, ensure_ascii=False, default=str)
-    try:
-        return _set(text, page)
-    except typst.TypstError as error:
-        # The page has the reader's own fonts; a document has those that it carries, and none has every letter.
-        if not (missing := set(_MISSING.findall(str(error)))):
-            raise
-    while missing:
-        for letters in missing:
-            text = text.replace(letters, _NO_GLYPH * len(letters))
+    lacking = set[str]()
+    while True:
         try:
-            return _set(text.replace('"foot": "', f'"foot": "{_LETTERS} ', 1), page)
+            return _set(text, page)
         except typst.TypstError as error:
-            if not (missing := set(_MISSING.findall(str(error)))):
-                raise
-    raise AssertionError
+            # A page has its reader's own fonts; a document has those that it carries, and none has every letter.
+            missing = {*"".join(_MISSING.findall(str(error)))} - lacking
+            if not missing:
+                raise DocumentError(f"the document cannot be set: {error}") from error
+            if not lacking:
+                text = text.replace('"foot": "', f'"foot": "{_LETTERS} ', 1)
+            lacking |= missing
+            text = text.translate({ord(letter): _NO_GLYPH for letter in missing})
 
 
 def _set(text: str, page: str) -> bytes:

@@ -201,7 +201,8 @@ def test_junk_in_variables_is_only_ever_a_mistake(variables: dict[str, str]) -> 
 
 def test_the_shipped_settings_name_every_setting_and_its_default(tmp_path: Path) -> None:
     """Taking the # off every setting, but the examples of those without a default, changes nothing."""
-    without = ("zone", "url", "token", "app_token", "dead_man_url", "canary_channel", *SignInSettings.model_fields)
+    texts = ("zone", "url", "token", "app_token", "dead_man_url", "canary_channel", "template")
+    without = (*texts, *SignInSettings.model_fields)
     lines = (CONFIG / "settings.toml").read_text(encoding="utf-8").splitlines()
     settable = [line.removeprefix("# ") for line in lines if line.startswith("# ") and " = " in line]
     assert len(settable) == len(VARIABLES) - 1  # EARSHOT_CONFIG cannot stand in the folder it names

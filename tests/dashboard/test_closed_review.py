@@ -10,7 +10,10 @@ from pathlib import Path
 from shutil import copytree
 from typing import Any, Final
 
+import openpyxl
+import pypdf
 import pytest
+from pptx import Presentation
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
@@ -20,6 +23,7 @@ from dashboard import cache, stores
 from dashboard.review import data as review_data
 from dashboard.review.closing import may_close
 from dashboard.viewer import Viewer
+from queries.__main__ import main
 from queries.operations.redaction import Redaction, redact
 from queries.review.compose import within
 from queries.review.document import PageBudget
@@ -133,6 +137,36 @@ def test_a_closed_review_shows_equal_figures_after_late_data_and_says_where_othe
     shown, others = (opened(company, month=month, **more) for more in ({}, {"figures": "newest"}))
     charts: list[Any] = [one.get("vega_lite_chart")[0] for one in (at, shown, others)]
     assert [chart.proto.spec for chart in charts[:1]] == [charts[1].proto.spec] != [charts[2].proto.spec]
+
+
+def test_documents_of_a_closed_review_show_its_figures_whatever_is_loaded(
+    opened: Opened, company: Company, tmp_path: Path
+) -> None:
+    """PDF, slides and workbook, read back by other libraries, say what its page said."""
+    before = page(close(opened(company), company))
+    stores.close()
+    load_late(company)
+    said = {form: written_as(form, tmp_path, company) for form in ("pdf", "pptx", "xlsx")}
+    cells = re.findall(r'<td class="e-(?:miss|muted)">(.+?)</td>', before.partition("</table>")[0])
+    wanted = [*cells, *re.findall(r"<strong>(.+?)</strong>", before), "Two engineers on Monday"]
+    assert len(wanted) > 10
+    for form, text in said.items():
+        assert [one for one in wanted if one not in text] == [], form
+        assert "Present: Ana, Ben and the board." in text
+
+
+def written_as(form: str, folder: Path, company: Company) -> str:
+    out = folder / f"review.{form}"
+    assert main(["report", "review", "--month", f"{company.month:%Y-%m}", "--out", str(out)]) == 0
+    if form == "pdf":
+        return " ".join(" ".join(one.extract_text() for one in pypdf.PdfReader(out).pages).split())
+    if form == "xlsx":
+        sheets = openpyxl.load_workbook(out).worksheets
+        return " ".join(str(cell.value) for sheet in sheets for row in sheet.iter_rows() for cell in row)
+    shapes = [shape for slide in Presentation(str(out)).slides for shape in slide.shapes]
+    texts = [shape.text_frame.text for shape in shapes if shape.has_text_frame]
+    tables = [shape.table for shape in shapes if shape.has_table]
+    return " ".join([*texts, *(cell.text for table in tables for row in table.rows for cell in row.cells)])
 
 
 def test_an_erasure_takes_names_and_texts_and_leaves_the_figures(
