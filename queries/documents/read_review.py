@@ -142,7 +142,7 @@ def read_review(
     effects = {action.id: readings.effect(action, meeting.actions) for action in meeting.actions}
     # Every incident that has a metric, and the months of its figure.
     wanted = {(found.metric.name, found.rule, found.group) for found in meeting.found if found.metric}
-    past = past_actions(read_actions(state, context.scope), meeting, context.period.first)
+    past = past_actions(read_actions(state, context.scope), meeting, context.period.first, context.zone)
     others = {action.id: readings.effect(action, meeting.actions) for action in past}
     made = compose(
         readings.facts(),

@@ -1,10 +1,11 @@
 """Actions that improved something where the same problem is open elsewhere: never those that had no effect."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, timedelta, tzinfo
 from typing import Final
 
 from config.models import Catalog, Metric
+from queries.engine import day_of
 from queries.metrics import listed
 from queries.review.action_effects import ActionEffect
 from queries.review.document import MeetingState, ReviewIncident
@@ -16,15 +17,16 @@ REMEMBERED: Final = timedelta(days=365)
 _PLACES: Final = ("touchpoint", "journey_type")
 
 
-def past_actions(every: Iterable[Action], meeting: MeetingState, month: date) -> tuple[Action, ...]:
+def past_actions(every: Iterable[Action], meeting: MeetingState, month: date, zone: tzinfo) -> tuple[Action, ...]:
     """The actions done in the year before a month that were about the metric of an incident that is open in it.
 
-    `meeting` has those that were still running, which are left out here.
+    `meeting` has those that were still running, which are left out here; `zone` is the reporting zone.
     """
     open_ = {one.metric.name for one in meeting.found if one.is_open and one.metric}
     shown = {one.id for one in meeting.actions}
-    done = (one for one in every if one.metric in open_ and one.done_at and one.id not in shown)
-    return tuple(one for one in done if one.done_at and month - REMEMBERED <= one.done_at.date() <= month)
+    past = [one for one in every if one.metric in open_ and one.id not in shown]
+    days = {one.id: day_of(one.done_at, zone) for one in past if one.done_at}
+    return tuple(one for one in past if one.id in days and month - REMEMBERED <= days[one.id] <= month)
 
 
 def worth_repeating(

@@ -87,9 +87,9 @@ def test_an_action_that_was_done_is_an_example_for_a_year() -> None:
     days = {"old": (2025, 9, 30), "first": (2025, 10, 2), "last": (2026, 9, 30), "running": (2026, 10, 9)}
     every = [done(id_, datetime(*day)) for id_, day in days.items()]  # noqa: DTZ001
     meeting = MeetingState(found=(incident("Lending"),), actions=(every[-1],))
-    assert [one.id for one in past_actions(every, meeting, MONTH)] == ["first", "last"]
-    assert past_actions(every, replace(meeting, found=(incident("Lending", is_open=False),)), MONTH) == ()
-    assert past_actions([action()], meeting, MONTH) == ()
+    assert [one.id for one in past_actions(every, meeting, MONTH, UTC)] == ["first", "last"]
+    assert past_actions(every, replace(meeting, found=(incident("Lending", is_open=False),)), MONTH, UTC) == ()
+    assert past_actions([action()], meeting, MONTH, UTC) == ()
 
 
 def test_whoever_is_erased_is_not_named_in_a_closed_review_any_more() -> None:

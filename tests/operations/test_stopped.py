@@ -50,7 +50,8 @@ NOW: Final = datetime(2026, 3, 12, 9, tzinfo=UTC)
 KILLS: Final = 100
 SEED: Final = 20_261_127
 OURS: Final = """
-    action.id action.incident_id action.metric action.review action.touchpoint action.vertical baseline.rule_hash
+    action.function action.id action.incident_id action.metric action.review action.touchpoint action.vertical
+    baseline.rule_hash
     baseline.tally calibration.rule_hash channel_gate.channel closed_review.review closed_review.scope counter.name
     digest_part.digest_id
     digest_part.incident_id digest_part.kind digest_part.outbox_id erasure.body erasure.hash escalation.incident_id

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from config.models import Catalog, Conditions, RateRule, Rule, WatchRule
 from config.reading import suggest
+from queries.metrics import clock_of
 from queries.monitoring.present_values import as_text, present_values
 from queries.warehouse import LATE, UNKNOWN, spelled_alike
 from triggers.incidents import named_people
@@ -30,8 +31,9 @@ def doubts(conn: Connection, catalog: Catalog, now: datetime) -> Iterator[str]:
     yield from _unripe(catalog)
     yield from _nobodys(catalog)
     yield from _unheld(catalog)
+    today = clock_of(conn, now).day()
     for goal in catalog.goals:
-        if goal.reference and goal.reference.dated > now.date():
+        if goal.reference and goal.reference.dated > today:
             what = f"the reference beside the goal for {goal.metric} is dated {goal.reference.dated}"
             yield f"{what}; it is not shown before that day"
     asked = [(rule, *read) for rule in catalog.rules if rule.enabled for read in _read_by(rule, catalog)]
