@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
-from config.models import label_of
 from dashboard.accounts import data, markup
 from dashboard.page_session import PageSession, page_session
 from queries.documents import FORMS, Look, rendered, sheet_paper
@@ -36,9 +35,7 @@ def sheet_file(
             return PlainTextResponse("There is no such account, or you may not see it.\n", status_code=404)
         sheet, form = data.account_sheet(page, key.as_of), name.rpartition(".")[2]
         if name != markup.SHEET:
-            paper = sheet_paper(
-                sheet, page.story.name, key.day, key.tz, lambda who: label_of(who, session.catalog.people)
-            )
+            paper = sheet_paper(sheet, page.story.name, key.day, key.tz, session.catalog.people)
             file = rendered(paper, form, Look.of(session.stores.settings.documents))
             named = {"Content-Disposition": f'attachment; filename="earshot-{name}"', "Cache-Control": "no-store"}
             return Response(file, media_type=FORMS[form], headers=named)

@@ -5,12 +5,11 @@ made of the one frozen value that the page shows; the forms only set it.
 """
 
 from queries.documents import review_words
-from queries.documents.drawings import sparkline
-from queries.documents.forms import FORMS, DocumentError, Look, rendered
+from queries.documents.forms import FORMS, Look, rendered
 from queries.documents.minutes_paper import minutes_paper
-from queries.documents.paper import Paper
+from queries.documents.paper import DocumentError, Paper
 from queries.documents.read_review import HEADROOM, FreshReadings, read_review
-from queries.documents.review_paper import review_paper
+from queries.documents.review_paper import review_paper, sparkline
 from queries.documents.sheet_paper import sheet_paper
 
 __all__ = [

@@ -6,26 +6,11 @@ Their colours are legible on light and on dark paper.
 from collections.abc import Sequence
 from typing import Final
 
-from queries.documents.paper import Drawing
-from queries.review import Issue
-
-LEAST_MONTHS: Final = 3
 LINE: Final = "#8a857a"
 SIGNAL: Final = "#d4562b"
 WIDTH, HEIGHT, MARGIN = 152, 34, 3
 """Of a trend, in pixels."""
 BULLET_WIDTH, BULLET_HEIGHT = 220, 18
-
-
-def sparkline(issue: Issue) -> Drawing | None:
-    """The trend of an issue's figure; None where fewer than three months have one."""
-    if len(issue.history) < LEAST_MONTHS:
-        return None
-    first = issue.history[0].period
-    ages = [(one.period.year - first.year) * 12 + one.period.month - first.month for one in issue.history]
-    begun, now = (f"{one.figure} in {one.period:%B %Y}" for one in (issue.history[0], issue.history[-1]))
-    said = f"From {begun} to {now}{f'; {issue.against}' if issue.line is not None else ''}."
-    return Drawing(trend_svg(ages, [one.value for one in issue.history], issue.line), said, WIDTH, HEIGHT)
 
 
 def trend_svg(ages: Sequence[int], values: Sequence[float], line: float | None) -> str:

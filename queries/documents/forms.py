@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from unicodedata import category
 
-from config import EarshotError
 from config.settings import DocumentSettings
 from queries.documents.paper import Paper
 
@@ -15,10 +14,6 @@ FORMS: Final = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 """What the ending of a file's name is for a browser (RFC 2046)."""
-
-
-class DocumentError(EarshotError):
-    """A document that cannot be made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
 """What a meeting decided, as a document. Pure."""
 
 from collections.abc import Iterable
+from datetime import date
 
 from queries.documents.paper import Item, Lines, Paper, Section, Table, TableCell
 from queries.metrics import count, day_words
-from queries.review import EVERYWHERE, Review
-from queries.state import Action
+from queries.review import EVERYWHERE, Issue, Review
 
 
 def minutes_paper(review: Review, closed: Iterable[str]) -> Paper:
@@ -18,12 +18,12 @@ def minutes_paper(review: Review, closed: Iterable[str]) -> Paper:
             issue.where,
             issue.figure,
             tuple(filter(None, (issue.against, f"n = {count(issue.n)}" if issue.n else ""))),
-            _decided(issue.decision),
+            _decided(issue),
         )
         for number, issue in enumerate(review.issues, start=1)
     )
     carried = tuple(
-        (TableCell(one.action.what), due(one.action), TableCell(one.action.owner)) for one in review.carried
+        (TableCell(one.action.what), due(one.action.due_on), TableCell(one.action.owner)) for one in review.carried
     )
     sections = (
         Section("What was decided", items or (Lines(("There was no key issue.",)),)),
@@ -38,14 +38,15 @@ def minutes_paper(review: Review, closed: Iterable[str]) -> Paper:
     return Paper(title, f"Minutes · {where}", f"What the review of {review.month:%B %Y} decided", said, sections, about)
 
 
-def _decided(made: Action | None) -> tuple[tuple[str, TableCell], ...]:
+def _decided(issue: Issue) -> tuple[tuple[str, TableCell], ...]:
+    made = issue.decision
     if made is None:
         return (("Decision", TableCell("Nothing was decided.", tone="quiet")),)
-    return ("Decision", TableCell(made.what)), ("Owner", TableCell(made.owner)), ("Due", due(made))
+    return ("Decision", TableCell(made.what)), ("Owner", TableCell(made.owner)), ("Due", due(made.due_on))
 
 
-def due(action: Action) -> TableCell:
+def due(day: date | None) -> TableCell:
     """By when an action is to be done."""
-    if action.due_on is None:
+    if day is None:
         return TableCell("no due date", tone="quiet")
-    return TableCell(f"due {day_words(action.due_on)}", action.due_on, "yyyy-mm-dd")
+    return TableCell(f"due {day_words(day)}", day, "yyyy-mm-dd")

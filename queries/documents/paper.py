@@ -5,6 +5,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final, Literal
 
+from config import EarshotError
+
+
+class DocumentError(EarshotError):
+    """A document that cannot be made."""
+
+
 Tone = Literal["", "bad", "good", "quiet", "strong"]
 
 

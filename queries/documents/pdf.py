@@ -10,8 +10,7 @@ from typing import Any, Final, cast
 import font_source_sans_pro
 import typst
 
-from queries.documents.forms import DocumentError
-from queries.documents.paper import Block, LineChart, Paper
+from queries.documents.paper import Block, DocumentError, LineChart, Paper
 
 MOST_PAGES: Final = 2
 SIZES: Final = (9.5, 9.0, 8.5, 8.0, 7.5)

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from config.models import label_of
 from config.reading import suggest
 from queries.accounts import read_story, sheet_of
 from queries.documents import (
@@ -134,4 +133,4 @@ def _sheet(account: str | None, opened: Installation, read: tuple[Pin, Connectio
     own = {one.id for one in read_incidents(state, scope) if one.account_id == account}
     actions = [action for action in read_actions(state, scope) if action.incident_id in own]
     sheet = sheet_of(story, actions, as_of)
-    return sheet_paper(sheet, story.name, today, zone, lambda owner: label_of(owner, catalog.people))
+    return sheet_paper(sheet, story.name, today, zone, catalog.people)

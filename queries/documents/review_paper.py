@@ -7,7 +7,7 @@ from typing import Final
 from config.models import Metric
 from queries.documents import baseline_words
 from queries.documents import review_words as words
-from queries.documents.drawings import BULLET_HEIGHT, BULLET_WIDTH, bullet_svg, sparkline
+from queries.documents.drawings import BULLET_HEIGHT, BULLET_WIDTH, HEIGHT, WIDTH, bullet_svg, trend_svg
 from queries.documents.paper import Block, Drawing, Item, LineChart, Lines, Note, Paper, Section, Table, TableCell, Tone
 from queries.metrics import (
     SEVERITY_WORDS,
@@ -25,6 +25,7 @@ from queries.metrics import (
 )
 from queries.review import EVERYWHERE, ActionStatus, Issue, MetricStatus, Money, Review
 
+LEAST_MONTHS: Final = 3
 MOST_LINES: Final = 4
 """So many verticals stand beside all of them in a chart over time."""
 _TONES: Final[dict[str, Tone]] = {"improved": "good", "worsened": "bad"}
@@ -104,6 +105,17 @@ def _item(number: int, issue: Issue) -> Item:
         tuple(_facts(issue)),
         sparkline(issue),
     )
+
+
+def sparkline(issue: Issue) -> Drawing | None:
+    """The trend of an issue's figure; None where fewer than three months have one."""
+    if len(issue.history) < LEAST_MONTHS:
+        return None
+    first = issue.history[0].period
+    ages = [(one.period.year - first.year) * 12 + one.period.month - first.month for one in issue.history]
+    begun, now = (f"{one.figure} in {one.period:%B %Y}" for one in (issue.history[0], issue.history[-1]))
+    said = f"From {begun} to {now}{f'; {issue.against}' if issue.line is not None else ''}."
+    return Drawing(trend_svg(ages, [one.value for one in issue.history], issue.line), said, WIDTH, HEIGHT)
 
 
 def _facts(issue: Issue) -> Iterable[tuple[str, TableCell]]:

@@ -1,15 +1,16 @@
 """The sheet that is shared with a customer, as a document. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from datetime import date, tzinfo
 
+from config.models import Person, label_of
 from queries.accounts import AccountSheet
 from queries.documents.paper import Lines, Paper, Section, Table, TableCell
 from queries.metrics import count, day_words
 from queries.state import Action
 
 
-def sheet_paper(of: AccountSheet, name: str, today: date, zone: tzinfo, who: Callable[[str], str]) -> Paper:
+def sheet_paper(of: AccountSheet, name: str, today: date, zone: tzinfo, people: Iterable[Person]) -> Paper:
     """What one customer told us, and what we do about it.
 
     Args:
@@ -17,12 +18,13 @@ def sheet_paper(of: AccountSheet, name: str, today: date, zone: tzinfo, who: Cal
         name: the account's.
         today: the day on which it is made.
         zone: in which instants have their days.
-        who: an owner as the customer may read it.
+        people: who owners are.
     """
+    known = [*people]
     said = (*told_lines(of), *(f"“{answer.comment}”" for answer in of.words))
     nothing = "You have not answered us in the last twelve months. We would like to hear from you."
     rows = tuple(
-        (TableCell(a.what), TableCell(when(a, zone), a.due_on, "yyyy-mm-dd"), TableCell(who(a.owner)))
+        (TableCell(a.what), TableCell(when(a, zone), a.due_on, "yyyy-mm-dd"), TableCell(label_of(a.owner, known)))
         for a in of.actions
     )
     done = Table("What we do", ("What", "By when", "Who"), rows) if rows else Lines(("Nothing is agreed yet.",))

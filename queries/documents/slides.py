@@ -15,8 +15,19 @@ from pptx.enum.text import MSO_AUTO_SIZE, PP_ALIGN
 from pptx.exc import PackageNotFoundError
 from pptx.util import Emu, Inches, Pt
 
-from queries.documents.forms import DocumentError
-from queries.documents.paper import NOTHING, Block, Item, LineChart, Lines, Note, Paper, Section, Table, TableCell
+from queries.documents.paper import (
+    NOTHING,
+    Block,
+    DocumentError,
+    Item,
+    LineChart,
+    Lines,
+    Note,
+    Paper,
+    Section,
+    Table,
+    TableCell,
+)
 
 _INK, _QUIET, _RULE = RGBColor(0x22, 0x21, 0x1E), RGBColor(0x60, 0x5C, 0x54), RGBColor(0xDA, 0xD6, 0xCC)
 _COLORS: Final = {
