@@ -137,8 +137,14 @@ def items_table(name: str, items: Iterable[Item]) -> Table:
             TableCell(item.place),
             TableCell(item.figure),
             TableCell(", ".join(item.said)),
-            *(dict(item.facts).get(fact, NOTHING) for fact in facts),
+            *(_fact(item, fact) for fact in facts),
         )
         for item in listed
     )
     return Table(name, ("What", "Where", "Figure", "About the figure", *facts), tuple(rows))
+
+
+def _fact(item: Item, name: str) -> TableCell:
+    """A fact as one cell: of two actions both effects stand in it."""
+    cells = [cell for known, cell in item.facts if known == name]
+    return cells[0] if len(cells) == 1 else TableCell("; ".join(cell.text for cell in cells))

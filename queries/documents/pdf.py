@@ -23,7 +23,7 @@ _LETTERS: Final = "Letters that the document's fonts do not have stand as □."
 
 
 def pdf(paper: Paper, page: str) -> bytes:
-    """The document on `a4` or `us-letter` paper. What is too much for two pages in small type goes on on a third."""
+    """The document on `a4` or `us-letter` paper. What does not fit on two pages in small type continues on a third."""
     text = json.dumps({**_plain(paper), "foot": paper.dateline}, ensure_ascii=False, default=str)
     lacking = set[str]()
     while True:

@@ -16,6 +16,7 @@ from pptx import Presentation
 from pptx.util import Inches
 
 from queries.documents import DocumentError, Look, Paper, minutes_paper, rendered, review_paper
+from queries.documents.paper import Item, TableCell, items_table
 from queries.metrics import SEVERITY_WORDS
 from queries.review import Issue, Review
 from queries.state import Action
@@ -239,6 +240,12 @@ def test_many_issues_and_actions_stay_within_two_pages(review: Review) -> None:
     paper = review_paper(replace(review, issues=_many(review.issues[0], 8)), "EUR")
     with pikepdf.open(io.BytesIO(rendered(paper, "pdf", PLAIN))) as pdf:
         assert len(pdf.pages) == 2
+
+
+def test_a_workbook_has_every_action_of_an_issue() -> None:
+    facts = (("Effect", TableCell("improved")), ("Effect", TableCell("cannot tell yet")))
+    (row,) = items_table("Key issues", [Item(1, "Late", "Energy", "71%", (), facts)]).rows
+    assert row[-1].text == "improved; cannot tell yet"
 
 
 def _many(issue: Issue, number: int) -> tuple[Issue, ...]:
