@@ -3,7 +3,7 @@
 from datetime import date
 
 from dashboard.cache import ENTRIES, Key, shared
-from queries.accounts import AccountFacts, Portfolio, newest_month, portfolio_of, read_account_facts
+from queries.accounts import AccountFacts, Portfolio, portfolio_before, read_account_facts
 from queries.review import read_account_name
 from queries.warehouse import Pin
 
@@ -34,8 +34,4 @@ def portfolio(key: Key, _pin: Pin, before: date | None = None) -> Portfolio | No
     Raises:
         UnratedRevenueError: revenue in a currency without a rate.
     """
-    facts = account_facts(key, _pin)
-    newest = newest_month(facts)
-    until = min(newest, before) if newest and before else newest
-    cutoffs = key.catalog.cutoffs(until) if until else None
-    return portfolio_of(facts, cutoffs, until) if until and cutoffs else None
+    return portfolio_before(account_facts(key, _pin), key.catalog, before)

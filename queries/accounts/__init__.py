@@ -27,6 +27,7 @@ from queries.accounts.portfolio import (
     in_vertical,
     moves,
     newest_month,
+    portfolio_before,
     portfolio_of,
     read_account_facts,
 )

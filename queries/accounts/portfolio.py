@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
-from config.models import Cutoffs
+from config.models import Catalog, Cutoffs
 from queries.accounts.quadrants import (
     BOUNDARY,
     QUADRANTS,
@@ -262,6 +262,14 @@ def moves(facts: AccountFacts, now: Portfolio) -> tuple[Move, ...]:
     order = {state: place for place, state in enumerate(STATES)}
     keys = sorted(found, key=lambda pair: (order[pair[0]], order[pair[1]]))
     return tuple(Move(*key, tuple(found[key])) for key in keys)
+
+
+def portfolio_before(facts: AccountFacts, catalog: Catalog, before: date | None) -> Portfolio | None:
+    """The portfolio of the newest twelve months, or of those before a day; None without revenue or cut-offs."""
+    newest = newest_month(facts)
+    until = min(newest, before) if newest and before else newest
+    cutoffs = catalog.cutoffs(until) if until else None
+    return portfolio_of(facts, cutoffs, until) if until and cutoffs else None
 
 
 def in_vertical(of: Portfolio | None, vertical: str | None) -> Portfolio | None:

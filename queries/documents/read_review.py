@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
-from queries.accounts import Growth, growth_of, in_vertical, newest_month, portfolio_of, read_account_facts
+from queries.accounts import Growth, growth_of, in_vertical, portfolio_before, read_account_facts
 from queries.metrics import AgainstBaseline, MetricPoint, UnratedRevenueError, read_against_baseline
 from queries.review import (
     ActionEffect,
@@ -118,10 +118,7 @@ class FreshReadings:
         wide = context.scope.before or context.scope
         try:
             facts = read_account_facts(self.pin.conn, wide, context.as_of, context.currency)
-            newest = newest_month(facts)
-            until = min(newest, context.period.until) if newest else None
-            cutoffs = context.catalog.cutoffs(until) if until else None
-            every = portfolio_of(facts, cutoffs, until) if until and cutoffs else None
+            every = portfolio_before(facts, context.catalog, context.period.until)
         except UnratedRevenueError:
             return None
         shown = in_vertical(every, context.vertical)
